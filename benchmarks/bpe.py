@@ -1,0 +1,98 @@
+"""BPE: learning against recounting before every merge, and learning and encoding beside the `tokenizers` library.
+
+Run   python -m benchmarks bpe     Takes   about three minutes on one core
+
+The naive learner is algorithm 1 of Sennrich et al. 2016 on the same words. It too holds each distinct word once, so the
+ratio is what keeping the counts gains, not what counting words gains.
+"""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+from fmcourse.data import load
+from fmcourse.tokenizers import BPETokenizer
+from fmcourse.tokenizers.bpe import BYTE_TO_LETTER, joined, learn_merges, splitter
+
+MERGES = 2000
+Row = dict[str, Any]
+
+
+def naive_merges(words: Mapping[str, int], size: int) -> list[tuple[bytes, bytes]]:
+    """What `learn_merges` returns, by counting every pair of every word again before each merge."""
+    tokens = [bytes([byte]) for byte in BYTE_TO_LETTER]
+    age = {byte: i for i, byte in enumerate(BYTE_TO_LETTER)}
+    spelt = [([age[byte] for byte in word.encode()], times) for word, times in words.items()]
+    merges = []
+    while len(tokens) < size:
+        counts = Counter()
+        for word, times in spelt:
+            for pair in pairwise(word):
+                counts[pair] += times
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        spelt = [(joined(word, best, len(tokens)), times) for word, times in spelt]
+        merges.append((tokens[best[0]], tokens[best[1]]))
+        tokens.append(b"".join(merges[-1]))
+    return merges
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds, and what came out."""
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def learning(text: str) -> list[Row]:
+    """The same words, the same merges: counts kept, or counted again."""
+    words = Counter(splitter("gpt2").findall(text))
+    ours, mine = timed(lambda: learn_merges(words, 256 + MERGES))
+    peer, theirs = timed(lambda: naive_merges(words, 256 + MERGES))
+    if mine != theirs:
+        raise AssertionError("the two learners found different merges, so their times cannot be compared.")
+    what = f"learn {MERGES} merges from {len(words)} distinct words; peer recounts before each"
+    return [row(what, ours, peer, peer / ours, "s", ">= 50")]
+
+
+def beside_the_library(text: str) -> list[Row]:
+    """Splitting, counting and learning; then encoding the paragraphs of the text, for the first time and once more."""
+    size = 256 + MERGES
+    ours, tokenizer = timed(lambda: BPETokenizer.train(text, size))
+    theirs = Tokenizer(models.BPE())
+    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
+    peer, _ = timed(lambda: theirs.train_from_iterator([text], trainer))
+    merges = [" ".join(merge) for merge in json.loads(theirs.to_str())["model"]["merges"]]
+    same = "the same" if merges == tokenizer.merges else "NOT the same"
+    rows = [
+        row(f"train on the text, {size} tokens; peer is tokenizers, {same} merges", ours, peer, peer / ours, "s", None)
+    ]
+    theirs.model = models.BPE(tokenizer.vocab, [tuple(merge.split(" ")) for merge in tokenizer.merges])  # ids as ours
+    paragraphs = text.split("\n\n")  # the peer is twice as fast on these as on one long text
+    megabytes = sum(len(paragraph.encode()) for paragraph in paragraphs) / 1e6
+    for when in ("first time", "words remembered"):
+        ours, ids = timed(lambda: [tokenizer.encode(paragraph) for paragraph in paragraphs])
+        peer, encodings = timed(lambda: theirs.encode_batch_fast(paragraphs))
+        same = "the same" if ids == [encoding.ids for encoding in encodings] else "NOT the same"
+        what = f"encode {megabytes:.1f} MB by paragraphs, {when}; peer is tokenizers, {same} ids"
+        rows.append(row(what, megabytes / ours, megabytes / peer, peer / ours, "MB/s", None))
+    return rows
+
+
+def row(what: str, ours: float, peer: float, ratio: float, unit: str, target: str | None) -> Row:
+    return {"what": what, "ours": ours, "peer": peer, "ratio": ratio, "unit": unit, "target": target}
+
+
+def main() -> list[Row]:
+    """Rows with ratio above 1 where ours is faster."""
+    os.environ["RAYON_NUM_THREADS"] = "1"  # one thread each
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    text = load("shakespeare").train
+    return learning(text) + beside_the_library(text)

@@ -1,0 +1,49 @@
+"""How a short message looks: a sign, a headline, sentences. The same words as plain text and as HTML."""
+
+import html
+import re
+from collections.abc import Iterable
+
+TONES = {"good": ("✓", "#009E73"), "bad": ("✗", "#D55E00"), "open": ("○", "#0072B2")}
+
+
+def card(
+    tone: str, headline: str, sentences: Iterable[str] = (), table: Iterable[str] = (), *, after: str = "",
+    more: str = "", plain: Iterable[str] = (),
+) -> None:  # fmt: skip
+    """Show a message.
+
+    Args:
+        tone: "good", "bad" or "open".
+        table: lines that are read as columns.
+        after: a last sentence, below the table.
+        more, plain: what else stands below, as HTML and as lines of text.
+    """
+    from fmcourse.plots import publish
+
+    sign, colour = TONES[tone]
+    sentences, table = list(sentences), list(table)
+    last = [after] * bool(after)
+    text = "\n".join([f"{sign} {headline}", *(f"    {line}" for line in [*sentences, *table, *last, *plain])])
+    paragraphs = lambda lines: "".join(f'<p style="margin: 4px 0">{inline(line)}</p>' for line in lines)
+    columns = f'<pre style="margin: 4px 0">{html.escape(chr(10).join(table))}</pre>' if table else ""
+    publish(
+        text,
+        framed(
+            colour,
+            f"<strong>{sign} {inline(headline)}</strong>{paragraphs(sentences)}{columns}{paragraphs(last)}{more}",
+        ),
+    )
+
+
+def framed(colour: str, inside: str) -> str:
+    return f'<div style="border-left: 4px solid {colour}; padding: 4px 12px; margin: 4px 0">{inside}</div>'
+
+
+def inline(text: str) -> str:
+    """Escaped, with `code` in its own type.
+
+    >>> inline("a < b in `x[0]`")
+    'a &lt; b in <code>x[0]</code>'
+    """
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))

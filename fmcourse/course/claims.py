@@ -1,0 +1,88 @@
+"""A claim is a sentence somebody could doubt, and the measurement beside it."""
+
+import os
+from typing import Any
+
+MOST_SHOWN = 8
+
+
+class ClaimError(AssertionError):
+    """A claim does not hold, where every claim must (FMCOURSE_STRICT=1)."""
+
+
+def claim(sentence: str, holds: bool, *, band: tuple[float, float] | None = None, **measured: Any) -> None:
+    """Say `sentence`, whether it holds here, and what was measured.
+
+    What has a decimal point in it is live and differs in its last digits from machine to machine: floats, and lists or
+    tensors of them, stand after ≈. Whole numbers, truth values and text are exact and are compared when the notebook runs
+    again: where a whole number is live, pass `float(number)`; where a float is exact, pass it as text.
+
+    Args:
+        holds: True or False, also of numpy or torch with one element.
+        band: lowest and highest of the first live value over other seeds, from a recipe's table.
+    Raises: TypeError if `holds` is anything else; ClaimError if it is False under FMCOURSE_STRICT=1.
+
+    >>> claim("a token is longer than a letter", True, band=(3.0, 4.0), tokens=10, letters=3.5)
+    ✓ a token is longer than a letter
+        tokens 10
+        ≈ letters 3.5, within 3 to 4 as with other seeds
+    """
+    holds = truth(holds)
+    values = {name: plain(value) for name, value in measured.items()}
+    exact = [f"{name} {written(value)}" for name, value in values.items() if not is_live(value)]
+    live = [f"{name} {written(value)}" for name, value in values.items() if is_live(value)]
+    if band is not None:
+        live[:1] = [f"{live[0]}, {placed([v for v in values.values() if is_live(v)][0], band)}"] if live else []
+    lines = [", ".join(exact)] * bool(exact) + ["≈ " + "; ".join(live)] * bool(live)
+    detail = "".join(f"\n    {line}" for line in lines)
+    if not holds and os.environ.get("FMCOURSE_STRICT") == "1":
+        raise ClaimError(f"does not hold: {sentence}{detail}")
+    print(f"✓ {sentence}{detail}" if holds else f"✗ does not hold here: {sentence}{detail}")
+
+
+def truth(holds: Any) -> bool:
+    """A bool out of whatever library's bool it is, and out of nothing else."""
+    value = plain(holds)
+    if not isinstance(value, bool):
+        kind = type(holds).__name__
+        raise TypeError(f"holds must be True or False, not {kind} ({written(value)}); compare something, and reduce a tensor "
+                        "with .all() or .any().")  # fmt: skip
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Tensors and arrays as Python's own numbers and lists."""
+    if hasattr(value, "detach"):
+        value = value.detach()
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def is_live(value: Any) -> bool:
+    """Is there a float in it?"""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple | set):
+        return isinstance(value, float | complex)
+    return any(is_live(part) for part in value)
+
+
+def written(value: Any) -> str:
+    """Four digits of a float, the first few of a list."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {written(part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        more = f" ... ({len(value)} in all)" if len(value) > MOST_SHOWN else ""
+        return "[" + ", ".join(written(part) for part in value[:MOST_SHOWN]) + more + "]"
+    return str(value)
+
+
+def placed(value: Any, band: tuple[float, float]) -> str:
+    """Where a value, or the whole of a list, lies with regard to the band."""
+    low, high = band
+    parts = value if isinstance(value, list | tuple) else [value]
+    where = "within" if all(low <= part <= high for part in parts) else "outside"
+    return f"{where} {written(float(low))} to {written(float(high))} as with other seeds"

@@ -1,0 +1,154 @@
+"""An exercise is one object: what is asked, what is right, and which mistakes people make.
+
+Each lesson's exercises are the `Exercise` objects of `lesson_NN.py` beside this file. The notebook's cell, `check`, `hint`,
+`solution`, the solved edition and all proofs are made from them.
+"""
+
+import ast
+import difflib
+import linecache
+import pkgutil
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+IMPORTS = """import math
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+"""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One wrong belief: a function (or its source) that holds it, and the smallest evidence against it with a question."""
+
+    name: str
+    wrong: Callable | str
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Property:
+    """What every right result has. `test(result, case)` is True, or False, or a sentence with the evidence that it has not."""
+
+    name: str
+    test: Callable[[Any, Any], bool | str]
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class Exercise:
+    """One thing to build, a function or a class, and everything needed to judge and help.
+
+    Args:
+        id: lesson and number, "06.1".
+        goal: what to do, in a few words, as it goes on after the number in a heading.
+        cases: inputs. A tuple is a list of arguments, anything else is the only one. Small ones show mistakes best.
+        starter: source of what stands in the notebook, with a docstring that says what is wanted and `...` in the gap.
+        solution: source of the answer.
+        hints: three; from meaning to, almost, code.
+        explanation: why the solution is what it is, for `solution`.
+        other_solutions: right answers written another way, as proofs.
+        difficulty: 1 to 3.
+        run: (candidate, case) -> result, where calling it on the case is not enough (a class; a function to be called twice).
+        imports: source of what starter and solution may use.
+        tolerance: how far a float may be off, relative to its size.
+        seconds: how long one case may take.
+    Raises: ValueError if a part is missing.
+    """
+
+    id: str
+    _: KW_ONLY
+    goal: str
+    minutes: int
+    cases: Sequence[Any]
+    starter: str
+    solution: str
+    hints: Sequence[str]
+    mistakes: Sequence[Mistake]
+    explanation: str = ""
+    properties: Sequence[Property] = ()
+    other_solutions: Sequence[Callable | str] = ()
+    difficulty: int = 1
+    run: Callable[[Any, Any], Any] | None = None
+    imports: str = IMPORTS
+    tolerance: float = 1e-4
+    seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        wrong = [
+            (not re.fullmatch(r"\d\d\.\w+", self.id), "its id must look like '06.1'"),
+            (len(self.hints) != 3, f"it has {len(self.hints)} hints; give three"),
+            (not self.cases, "it has no cases; give at least one input"),
+            (self.difficulty not in (1, 2, 3), f"difficulty={self.difficulty} must be 1, 2 or 3"),
+            (not defined(self.starter), "its starter defines no function and no class"),
+            (self.name not in defined(self.solution), f"its solution does not define {self.name!r}"),
+        ]
+        for fault, sentence in wrong:
+            if fault:
+                raise ValueError(f"exercise {self.id}: {sentence}.")
+
+    @property
+    def name(self) -> str:
+        """What the learner writes: the last function or class that the starter defines."""
+        return (defined(self.starter) or [""])[-1]
+
+    @cached_property
+    def answer(self) -> Any:
+        """The course's function or class."""
+        return self.compile(self.solution)
+
+    def compile(self, answer: Callable | str) -> Any:
+        """A function out of its source; a function as it is."""
+        if not isinstance(answer, str):
+            return answer
+        file = f"<answer {self.id} {zlib.crc32(answer.encode()):08x}>"
+        linecache.cache[file] = (len(answer), None, answer.splitlines(keepends=True), file)
+        space: dict[str, Any] = {"__name__": f"answer_{self.id.replace('.', '_')}"}
+        exec(self.imports, space)
+        exec(compile(answer, file, "exec"), space)
+        return space[self.name]
+
+    def apply(self, candidate: Any, case: Any) -> Any:
+        """What a candidate makes of a case."""
+        if self.run is not None:
+            return self.run(candidate, case)
+        return candidate(*case) if isinstance(case, tuple) else candidate(case)
+
+
+def defined(source: str) -> list[str]:
+    """Functions and classes that a source defines at its outer level, in order."""
+    return [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+
+
+def find(exercise_id: str | Exercise) -> Exercise:
+    """The exercise of that id. Raises: ValueError with the nearest ids, if there is none."""
+    if isinstance(exercise_id, Exercise):
+        return exercise_id
+    if not isinstance(exercise_id, str):
+        raise ValueError(f'an exercise is named by text: "06.1", not {exercise_id!r}.')
+    for exercise in all_exercises():
+        if exercise.id == exercise_id:
+            return exercise
+    ids = [exercise.id for exercise in all_exercises()]
+    near = " or ".join(difflib.get_close_matches(exercise_id, ids, n=3, cutoff=0.5) or ids[:3])
+    raise ValueError(
+        f"there is no exercise {exercise_id!r}; " + (f"did you mean {near}?" if near else "there are none.")
+    )
+
+
+def all_exercises() -> Iterator[Exercise]:
+    """Every exercise of every lesson, in order."""
+    for found in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
+        if re.fullmatch(r"lesson_\d\d", found.name):
+            yield from exercises_in(import_module(f"{__name__}.{found.name}"))
+
+
+def exercises_in(module: ModuleType) -> list[Exercise]:
+    return sorted((value for value in vars(module).values() if isinstance(value, Exercise)), key=lambda found: found.id)

@@ -1,0 +1,227 @@
+"""Calls somebody's function so that nothing it does, or fails to do, can hurt the notebook."""
+
+import contextlib
+import copy
+import ctypes
+import inspect
+import io
+import linecache
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from fmcourse.course.compare import equal
+from fmcourse.course.exercises import Exercise
+
+MOST_PRINTED = 2000
+SEED = 271_828_183  # one that nobody sets by hand, or setting it would go unseen
+
+
+class TimeUp(BaseException):
+    """Not an Exception, so that `except Exception` in a learner's function does not catch it."""
+
+
+@dataclass
+class Outcome:
+    """What came of one call."""
+
+    value: Any = None
+    error: str = ""  # "IndexError: list index out of range"
+    line: str = ""  # where in the learner's code
+    printed: str = ""
+    changed: tuple[str, ...] = ()  # inputs that are not what they were
+    reseeded: tuple[str, ...] = ()  # libraries whose global random state is not what it was
+    timed_out: bool = False
+
+    @property
+    def kind_of_error(self) -> str:
+        return self.error.split(":")[0]
+
+
+def outcomes(exercise: Exercise, candidate: Any) -> list[Outcome]:
+    """One for each case, up to the first that took too long."""
+    found = []
+    for case in exercise.cases:
+        found.append(outcome(exercise, candidate, case))
+        if found[-1].timed_out:
+            break
+    return found
+
+
+def outcome(exercise: Exercise, candidate: Any, case: Any) -> Outcome:
+    """Call `candidate` on a copy of `case`, with fixed global seeds that are put back afterwards."""
+    mine, out, found = fresh(case), Printed(), Outcome()
+    with seeded() as states, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        try:
+            found.value = limited(lambda: exercise.apply(candidate, mine), exercise.seconds)
+            if inspect.iscoroutine(found.value):
+                found.value.close()  # nobody will wait for it
+        except TimeUp:
+            found.timed_out = True
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too
+            found.error, found.line = last_line(error), line_of(error.__traceback__, candidate)
+        found.reseeded = tuple(name for name, before, now in states() if not equal(before, now))
+    found.changed = changed(exercise, case, mine)
+    found.printed = out.getvalue()
+    return found
+
+
+class Printed(io.StringIO):
+    """Keeps the beginning: an endless loop that prints must not fill the memory."""
+
+    def write(self, text: str) -> int:
+        return super().write(text[: max(0, MOST_PRINTED - self.tell())])
+
+
+def fresh(case: Any) -> Any:
+    """A copy that may be spoilt; what cannot be copied is shared."""
+    if isinstance(case, tuple):
+        return tuple(fresh(part) for part in case)
+    try:
+        return copy.deepcopy(case)
+    except (TypeError, RuntimeError):
+        return case
+
+
+def changed(exercise: Exercise, before: Any, now: Any) -> tuple[str, ...]:
+    """Names of the inputs that differ from what was passed."""
+    names, pairs = parameters(exercise), zip(arguments(before), arguments(now), strict=True)
+    return tuple(
+        names[i] if i < len(names) else f"input {i + 1}" for i, (part, new) in enumerate(pairs) if not equal(part, new)
+    )
+
+
+def arguments(case: Any) -> tuple:
+    return case if isinstance(case, tuple) else (case,)
+
+
+def parameters(exercise: Exercise) -> list[str]:
+    """The names of a case's parts, where they are the arguments of the function."""
+    if exercise.run is not None or inspect.isclass(exercise.answer):
+        return []
+    return list(inspect.signature(exercise.answer).parameters)
+
+
+# -- random state ---------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def seeded() -> Iterator[Callable[[], list[tuple[str, Any, Any]]]]:
+    """Global generators at a known point inside, and where they were afterwards; yields what reads (name, then, now)."""
+    readers: dict[str, tuple[Callable, Callable, Callable]] = {
+        "torch": (torch.manual_seed, torch.get_rng_state, torch.set_rng_state),
+        "random": (random.seed, random.getstate, random.setstate),
+    }
+    if numpy := sys.modules.get("numpy"):
+        readers["numpy"] = (numpy.random.seed, numpy.random.get_state, numpy.random.set_state)
+    outside = {name: read() for name, (_, read, _) in readers.items()}
+    for seed, _, _ in readers.values():
+        seed(SEED)
+    start = {name: read() for name, (_, read, _) in readers.items()}
+    try:
+        yield lambda: [(name, start[name], read()) for name, (_, read, _) in readers.items()]
+    finally:
+        for name, (_, _, write) in readers.items():
+            write(outside[name])
+
+
+# -- time -----------------------------------------------------------------------------------------------------------------
+
+
+def limited(call: Callable[[], Any], seconds: float) -> Any:
+    """The result of `call`. Raises: TimeUp after `seconds`, also inside an endless loop."""
+    if hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread():
+        with alarm(seconds):
+            return call()
+    return in_a_thread(call, seconds)
+
+
+@contextlib.contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """Raise TimeUp in the main thread after `seconds`; whoever had the timer before gets it back."""
+    armed, rung, tracing = True, 0, sys.gettrace()
+
+    def ring(number: int, frame: Any) -> None:
+        nonlocal rung
+        rung += 1
+        if armed and rung > 1:  # a bare `except:` in a loop caught the first; raise once more inside that handler
+            frame.f_trace = raise_in_handler
+            sys.settrace(raise_in_handler)
+        if armed:
+            raise TimeUp
+
+    started, before = time.monotonic(), signal.signal(signal.SIGALRM, ring)
+    left, every = signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)  # again, should something catch the first
+    try:
+        yield
+    finally:
+        armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if rung > 1:
+            sys.settrace(tracing)
+        signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(0.01, left - (time.monotonic() - started)), every)
+
+
+def raise_in_handler(frame: Any, event: str, argument: Any) -> Any:
+    """A trace function that stops whoever is busy ignoring that time is up."""
+    if isinstance(sys.exc_info()[1], TimeUp):
+        raise TimeUp
+    return raise_in_handler
+
+
+def in_a_thread(call: Callable[[], Any], seconds: float) -> Any:
+    """For systems without an alarm: a thread that is told to stop when its time is up."""
+    ended: list[tuple[Any, BaseException | None]] = []
+
+    def work() -> None:
+        try:
+            ended.append((call(), None))
+        except BaseException as error:
+            ended.append((None, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TimeUp))
+        thread.join(1)
+        raise TimeUp
+    value, error = ended[0]
+    if error is not None:
+        raise error
+    return value
+
+
+# -- errors ---------------------------------------------------------------------------------------------------------------
+
+
+def last_line(error: BaseException) -> str:
+    """What a traceback ends with, on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def line_of(traceback: TracebackType | None, candidate: Any) -> str:
+    """The last line of the learner's own code that was running."""
+    code = getattr(candidate, "__code__", None)
+    if inspect.isclass(candidate):
+        code = next((part.__code__ for part in vars(candidate).values() if inspect.isfunction(part)), None)
+    found = ""
+    while traceback is not None:
+        if code is not None and traceback.tb_frame.f_code.co_filename == code.co_filename:
+            line = linecache.getline(code.co_filename, traceback.tb_lineno).strip()[:80]
+            found = f"line {traceback.tb_lineno}" + (f", `{line}`" if line else "")
+        traceback = traceback.tb_next
+    return found

@@ -1,0 +1,243 @@
+"""The data that ship with the course: every file checked before use, every collection with a card and fixed splits.
+
+A collection is a file of works, one a line. Whole works are train, validation or test: a model is never asked about the
+second half of a play whose first half it has learnt.
+"""
+
+import difflib
+import gzip
+import hashlib
+import json
+import os
+import textwrap
+import tomllib
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+SPLITS = ("train", "validation", "test")
+BETWEEN_WORKS = "\n\n\n"  # inside a work there is never more than one empty line
+
+
+class DataError(OSError):
+    """A file of the course is missing, truncated or altered; the message says how to restore it."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One play, novel or book, whole."""
+
+    title: str
+    split: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Recipe(Work):
+    """One recipe: `text` is its parts written out; `page` of the Wikibooks Cookbook names its authors."""
+
+    page: str
+    category: str | None
+    servings: str | None
+    time: str | None
+    difficulty: str | None
+    ingredients: tuple[str, ...]
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A collection: the text of each split, the works by title, and the card."""
+
+    name: str
+    train: str = field(repr=False)
+    validation: str = field(repr=False)
+    test: str = field(repr=False)
+    works: Mapping[str, Work] = field(repr=False)
+    card: str = field(repr=False)
+
+    def of(self, split: str) -> tuple[Work, ...]:
+        """The works of one split. Raises: ValueError for a word that is not in SPLITS.
+
+        >>> [work.title for work in load("austen").of("test")]
+        ['Northanger Abbey']
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split={split!r} is not known; choose one of {', '.join(SPLITS)}.")
+        return tuple(work for work in self.works.values() if work.split == split)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What `verify` found out about one file; `problem` is empty where all is well."""
+
+    name: str
+    file: str
+    n_bytes: int
+    licence: str
+    problem: str
+
+
+def folder() -> Path:
+    """Where the data lie: FMCOURSE_DATA if it is set, else `data` beside the package."""
+    return Path(os.environ.get("FMCOURSE_DATA") or Path(__file__).resolve().parents[1] / "data")
+
+
+def names() -> tuple[str, ...]:
+    """The collections. Raises: DataError where there is no manifest.
+
+    >>> names()[:2]
+    ('shakespeare', 'austen')
+    """
+    return tuple(_manifest(folder()))
+
+
+def load(name: str) -> Corpus:
+    """One collection, checked against its SHA-256, from memory the second time.
+
+    Raises: ValueError for an unknown name; DataError if its file is missing, truncated or altered.
+
+    >>> load("shakespeare").works["Hamlet"].text[:6]
+    'HAMLET'
+    """
+    return _load(folder(), _known(name))
+
+
+def card(name: str) -> str:
+    """Where a collection comes from, its licence, its size and splits, and what it is not good for.
+
+    Raises: ValueError for an unknown name.
+
+    >>> print(card("austen").splitlines()[0])
+    austen: the six novels of Jane Austen
+    """
+    return _card(folder(), _known(name))
+
+
+def _card(where: Path, name: str) -> str:
+    entry = _manifest(where)[name]
+    facts = [("Origin", "origin"), ("Source", "source"), ("Made by", "recipe"), ("Licence", "licence")]
+    facts += [("Credit", "attribution"), ("Use", "description"), ("Not good for", "not_good_for")]
+    lines = [f"{name}: {entry['title']}", ""]
+    for label, key in facts:
+        lines += textwrap.wrap(entry[key], 100, initial_indent=f"{label:14}", subsequent_indent=" " * 14)
+    lines += ["", f"{'split':12}{'works':>7}{'characters':>12}{'bytes':>12}{'words':>10}"]
+    for split in SPLITS:
+        size = entry[split]
+        lines += [f"{split:12}{size['works']:7,}{size['characters']:12,}{size['bytes']:12,}{size['words']:10,}"]
+    for split in SPLITS[1:]:
+        if titles := entry[split].get("titles"):
+            lines += textwrap.wrap(f"{split}: {', '.join(titles)}", 100, subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+def verify() -> list[Row]:
+    """Check every file against the manifest. Raises: DataError only where there is no manifest at all."""
+    rows = []
+    for name, entry in _manifest(folder()).items():
+        problem = ""
+        try:
+            _contents(folder(), name)
+        except DataError as error:
+            problem = str(error)
+        rows.append(Row(name, entry["file"], entry["bytes"], entry["licence"], problem))
+    return rows
+
+
+def verify_table(rows: list[Row] | None = None) -> str:
+    """The rows of `verify` as a table, one line a file, what is wrong below it."""
+    lines = [f"{'name':13}{'file':24}{'bytes':>11}  {'':7}licence"]
+    for row in verify() if rows is None else rows:
+        verdict = "FAILED" if row.problem else "ok"
+        lines.append(f"{row.name:13}{row.file:24}{row.n_bytes:11,}  {verdict:7}{row.licence}")
+        lines += [f"    {row.problem}"] if row.problem else []
+    return "\n".join(lines)
+
+
+def read_works(contents: bytes) -> list[Work]:
+    """The works in an unpacked file."""
+    return [_work(json.loads(line)) for line in contents.splitlines()]  # of bytes: a text may hold U+2028, a line end
+
+
+def _work(parts: dict[str, Any]) -> Work:
+    if "steps" not in parts:
+        return Work(**parts)
+    parts = {key: tuple(value) if isinstance(value, list) else value for key, value in parts.items()}
+    return Recipe(**parts, text=_written_out(parts))
+
+
+def _written_out(parts: Mapping[str, Any]) -> str:
+    """A recipe as a reader would find it in a book."""
+    facts = [
+        f"{key.capitalize()}: {parts[key]}" for key in ("category", "servings", "time", "difficulty") if parts[key]
+    ]
+    ingredients = ["Ingredients:", *(f"- {line}" for line in parts["ingredients"])]
+    steps = ["Steps:", *(f"{number}. {line}" for number, line in enumerate(parts["steps"], 1))]
+    return "\n\n".join("\n".join(block) for block in ([parts["title"]], facts, ingredients, steps) if block)
+
+
+@lru_cache
+def _manifest(where: Path) -> Mapping[str, dict[str, Any]]:
+    path = where / "manifest.toml"
+    if not path.is_file():
+        raise DataError(
+            f"{path} is missing, so no data can be found. Work in a clone of the course, installed with "
+            "`pip install -e .`, or set FMCOURSE_DATA to its data folder."
+        )
+    try:
+        manifest = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is altered: {error}. Restore it with `git restore data/manifest.toml`.") from error
+    return MappingProxyType(
+        {name: {key: _joined(value) for key, value in entry.items()} for name, entry in manifest.items()}
+    )
+
+
+def _joined(value: Any) -> Any:
+    """Prose without the line breaks it has in the manifest."""
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+def _known(name: str) -> str:
+    if name not in names():
+        near = difflib.get_close_matches(str(name).lower(), names(), n=3, cutoff=0.4) or names()
+        raise ValueError(f"no data named {name!r}; did you mean {' or '.join(near)}? There is: {', '.join(names())}.")
+    return name
+
+
+def _contents(where: Path, name: str) -> bytes:
+    """The unpacked file, if it is the one that shipped or holds the same works packed by another zlib."""
+    entry = _manifest(where)[name]
+    path = where / entry["file"]
+    if not path.is_file():
+        raise DataError(f"{path} is missing. {_restore(entry)}")
+    packed = path.read_bytes()
+    digest = hashlib.sha256(packed).hexdigest()
+    try:
+        contents = gzip.decompress(packed)
+    except (OSError, EOFError, zlib.error):
+        contents = b""
+    if digest != entry["sha256"] and hashlib.sha256(contents).hexdigest() != entry["contents_sha256"]:
+        what = "truncated" if len(packed) < entry["bytes"] else "altered"
+        raise DataError(
+            f"{path} is {what}: expected {entry['bytes']:,} bytes with SHA-256 {entry['sha256'][:16]}, "
+            f"found {len(packed):,} bytes with {digest[:16]}. {_restore(entry)}"
+        )
+    return contents
+
+
+def _restore(entry: Mapping[str, Any]) -> str:
+    return f"Restore it with `git restore data/{entry['file']}`, or remake it with `python {entry['recipe']} data`."
+
+
+@lru_cache
+def _load(where: Path, name: str) -> Corpus:
+    works = read_works(_contents(where, name))
+    texts = {split: BETWEEN_WORKS.join(work.text for work in works if work.split == split) for split in SPLITS}
+    return Corpus(
+        name=name, **texts, works=MappingProxyType({work.title: work for work in works}), card=_card(where, name)
+    )

@@ -1,0 +1,257 @@
+"""Generation: ask for the next token, take one, and ask again.
+
+    B prompts   T tokens so far   V vocabulary
+
+Top-k: Fan et al. 2018; top-p (nucleus): Holtzman et al. 2020.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fmcourse.models.transformer import Transformer
+
+Prompt = str | list[int]
+Constraint = Callable[[list[int]], Tensor]
+
+
+def next_distribution(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Tensor:
+    """Probabilities of the next token, (..., V), after the three knobs, in this order.
+
+    temperature 0 puts everything on the largest (the first of them, if several are), 1 is what the model believes; top_k keeps
+    the k likeliest; top_p keeps the likeliest until their sum reaches p. At least one token always stays.
+
+    >>> next_distribution(torch.tensor([2.0, 1.0, 0.0]).log_softmax(-1), top_k=2).round(decimals=3).tolist()
+    [0.7310000061988831, 0.26899999380111694, 0.0]
+    """
+    if temperature == 0:
+        return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
+    probabilities = (logits.float() / temperature).softmax(-1)
+    if top_k is not None and top_k < logits.shape[-1]:
+        kept = torch.zeros_like(probabilities).scatter(-1, probabilities.topk(top_k).indices, 1.0)
+        probabilities = probabilities * kept
+    if top_p is not None and top_p < 1:
+        ordered, order = (probabilities / probabilities.sum(-1, keepdim=True)).sort(descending=True, stable=True)
+        needed = ordered.cumsum(-1) - ordered < top_p  # those before it did not reach p yet
+        probabilities = torch.zeros_like(probabilities).scatter(-1, order, ordered * needed)
+    return probabilities / probabilities.sum(-1, keepdim=True)
+
+
+def generate(
+    model: Transformer, tokenizer: Any, prompt: Prompt, *, max_new_tokens: int, temperature: float = 1.0,
+    top_k: int | None = None, top_p: float | None = None, stop: Sequence[str] = (), seed: int | None = None,
+    constraint: Constraint | None = None, use_cache: bool = True,
+) -> str:  # fmt: skip
+    """Continue `prompt`; returns the continuation alone.
+
+    Args:
+        model: a causal Transformer, `(1, T) -> (1, T, V)`.
+        tokenizer: what the model was trained with. A prompt may also be a list of token ids.
+        max_new_tokens: the most tokens to add.
+        temperature, top_k, top_p: see `next_distribution`; temperature 0 is greedy.
+        stop: texts that end the continuation; the text before the first of them is returned.
+        seed: repeat the draw; None draws anew each time.
+        constraint: (token ids added so far) -> (V,) bool, the tokens allowed next; a grammar is one of these.
+        use_cache: False computes everything anew for every token: the same text, slower.
+    A text longer than the model's context is read from a later start: see `window_start`.
+    Raises: ValueError naming the argument.
+    """
+    settings = dict(max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, stop=stop, seed=seed,
+                    constraint=constraint, use_cache=use_cache)  # fmt: skip
+    return "".join(stream(model, tokenizer, prompt, **settings))
+
+
+def stream(
+    model: Transformer, tokenizer: Any, prompt: Prompt, *, max_new_tokens: int, temperature: float = 1.0,
+    top_k: int | None = None, top_p: float | None = None, stop: Sequence[str] = (), seed: int | None = None,
+    constraint: Constraint | None = None, use_cache: bool = True,
+) -> Iterator[str]:  # fmt: skip
+    """As `generate`, piece by piece: never half a character, and nothing that could still turn out to be a stop text."""
+    check_knobs(max_new_tokens, temperature, top_k, top_p, stop)
+    ids, draw = encoded(tokenizer, prompt), drawer(seed, temperature, top_k, top_p)
+    return pieces(next_tokens(model, ids, max_new_tokens, draw, constraint, use_cache), tokenizer, stop)
+
+
+def generate_batch(
+    model: Transformer, tokenizer: Any, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float = 1.0,
+    top_k: int | None = None, top_p: float | None = None, stop: Sequence[str] = (), seed: int | None = None,
+) -> list[str]:  # fmt: skip
+    """Continue many prompts at once. Row i draws as `generate(..., seed=seed + i)` does, whatever stands beside it.
+
+    Prompts and continuations must fit the context. Raises: ValueError naming the argument.
+    """
+    check_knobs(max_new_tokens, temperature, top_k, top_p, stop)
+    texts = [encoded(tokenizer, prompt) for prompt in prompts]
+    if not texts:
+        return []
+    longest, context = max(map(len, texts)), model.config.context
+    if longest + max_new_tokens > context:
+        raise ValueError(f"the longest prompt has {longest} tokens; with max_new_tokens={max_new_tokens} that is more than "
+                         f"context={context}. Shorten one of them, or use generate, which slides along.")  # fmt: skip
+    draws = [drawer(None if seed is None else seed + row, temperature, top_k, top_p) for row in range(len(texts))]
+    added = batch_tokens(model, texts, max_new_tokens, draws, lambda ids: any(s in tokenizer.decode(ids) for s in stop))
+    return ["".join(pieces(iter(ids), tokenizer, stop)) for ids in added]
+
+
+def chat(model: Transformer, tokenizer: Any, messages: Sequence[dict[str, str]], *, max_new_tokens: int = 200,
+         temperature: float = 0.0, top_k: int | None = None, top_p: float | None = None, seed: int | None = None) -> str:  # fmt: skip
+    """The assistant's answer to `messages`, a list of {"role": "system" | "user" | "assistant", "content": text}."""
+    return "".join(chat_stream(model, tokenizer, messages, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k,
+                               top_p=top_p, seed=seed))  # fmt: skip
+
+
+def chat_stream(model: Transformer, tokenizer: Any, messages: Sequence[dict[str, str]], *, max_new_tokens: int = 200,
+                temperature: float = 0.0, top_k: int | None = None, top_p: float | None = None,
+                seed: int | None = None) -> Iterator[str]:  # fmt: skip
+    """As `chat`, piece by piece."""
+    return stream(model, tokenizer, chat_ids(tokenizer, messages), max_new_tokens=max_new_tokens, temperature=temperature,
+                  top_k=top_k, top_p=top_p, seed=seed, stop=("<|im_end|>", "<|endoftext|>"))  # fmt: skip
+
+
+SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+
+
+def chat_ids(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
+    """ChatML, SmolLM2's template: each message between <|im_start|> and <|im_end|>, then the assistant's turn is opened.
+
+    What people write is encoded as plain text: "<|im_end|>" typed by a user ends nothing.
+    """
+    if not messages or any(set(m) != {"role", "content"} for m in messages):
+        raise ValueError("messages must be a list of {'role': ..., 'content': ...}, with at least one of them.")
+    if messages[0]["role"] != "system":
+        messages = [{"role": "system", "content": SYSTEM}, *messages]
+    start, end = (tokenizer.encode(mark, allow_special=True) for mark in ("<|im_start|>", "<|im_end|>"))
+    ids = []
+    for message in messages:
+        if message["role"] not in ("system", "user", "assistant"):
+            raise ValueError(f"role {message['role']!r} is not known; choose 'system', 'user' or 'assistant'.")
+        ids += start + tokenizer.encode(f"{message['role']}\n{message['content']}") + end + tokenizer.encode("\n")
+    return ids + start + tokenizer.encode("assistant\n")
+
+
+# -- the loop -----------------------------------------------------------------------------------------------------------
+
+
+def window_start(length: int, context: int) -> int:
+    """Where a model of that context starts reading a text of that length: at 0 while it fits, then later by half contexts.
+
+    Hops, because a start that moved with every token would throw the cache away with every token.
+
+    >>> [window_start(length, 8) for length in (8, 9, 12, 13)]
+    [0, 4, 4, 8]
+    """
+    hop = max(1, context // 2)
+    return max(0, -(-(length - context) // hop) * hop)
+
+
+@torch.inference_mode()
+def next_tokens(model: Transformer, ids: list[int], most: int, draw: Callable[[Tensor], int], constraint: Constraint | None,
+                use_cache: bool) -> Iterator[int]:  # fmt: skip
+    """Yields one token after another; `ids` is the prompt."""
+    was_training, device = model.training, next(model.parameters()).device
+    text, cache, start = list(ids), None, 0
+    model.eval()
+    try:
+        for _ in range(most):
+            begin = window_start(len(text), model.config.context)
+            if not use_cache or cache is None or begin != start:
+                cache, start = model.cache(room=min(model.config.context, len(text) - begin + most)), begin
+            new = torch.tensor([text[start + cache.length :]], device=device)
+            logits, cache = model.extend(new, cache) if use_cache else (model(new), cache)
+            token = draw(allowed(logits[0, -1], constraint, text[len(ids) :]))
+            text.append(token)
+            yield token
+    finally:
+        model.train(was_training)
+
+
+@torch.inference_mode()
+def batch_tokens(model: Transformer, texts: list[list[int]], most: int, draws: list[Callable[[Tensor], int]],
+                 ended: Callable[[list[int]], bool]) -> list[list[int]]:  # fmt: skip
+    """The tokens that each text gets; shorter prompts are padded on the left, and the cache hides the padding."""
+    was_training, device = model.training, next(model.parameters()).device
+    longest = max(map(len, texts))
+    padding = torch.tensor([longest - len(text) for text in texts], device=device)
+    new = torch.tensor([[0] * (longest - len(text)) + text for text in texts], device=device)
+    cache = model.cache(len(texts), longest + most, padding if padding.any() else None)
+    added: list[list[int]] = [[] for _ in texts]
+    model.eval()
+    try:
+        for _ in range(most):
+            logits, cache = model.extend(new, cache)
+            for row, draw in enumerate(draws):
+                added[row].append(draw(logits[row, -1]))
+            if all(ended(row) for row in added):
+                break
+            new = torch.tensor([[row[-1]] for row in added], device=device)
+    finally:
+        model.train(was_training)
+    return added
+
+
+def drawer(seed: int | None, temperature: float, top_k: int | None, top_p: float | None) -> Callable[[Tensor], int]:
+    """A function from logits (V,) to a token, with a stream of its own."""
+    generator = torch.Generator()
+    generator.seed() if seed is None else generator.manual_seed(seed)
+
+    def draw(logits: Tensor) -> int:
+        if temperature == 0:
+            return int(logits.argmax())
+        return int(torch.multinomial(next_distribution(logits.cpu(), temperature, top_k, top_p), 1, generator=generator))
+
+    return draw
+
+
+def allowed(logits: Tensor, constraint: Constraint | None, added: list[int]) -> Tensor:
+    if constraint is None:
+        return logits
+    mask = constraint(added)
+    if not mask.any():
+        raise ValueError("the constraint allows no token at all here; let it allow at least one, an end mark for example.")
+    return logits.masked_fill(~mask.to(logits.device), float("-inf"))
+
+
+def pieces(tokens: Iterator[int], tokenizer: Any, stop: Sequence[str]) -> Iterator[str]:
+    """Turn tokens into text as soon as it is certain."""
+    ids, given = [], 0
+    for token in tokens:
+        ids.append(token)
+        text = tokenizer.decode(ids)
+        ends = [text.index(s) for s in stop if s in text]
+        if ends:
+            yield text[given : min(ends)]
+            return
+        certain = len(text) - undecided(text, stop)
+        if certain > given:
+            yield text[given:certain]
+            given = certain
+    if ids:
+        yield tokenizer.decode(ids)[given:]
+
+
+def undecided(text: str, stop: Sequence[str]) -> int:
+    """How many last characters may still change: half a character (shown as U+FFFD), or the beginning of a stop text."""
+    broken = len(text) - len(text.rstrip("\ufffd"))
+    return max([broken, *(n for s in stop for n in range(1, len(s)) if text.endswith(s[:n]))])
+
+
+def encoded(tokenizer: Any, prompt: Prompt) -> list[int]:
+    ids = tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
+    if not ids:
+        raise ValueError("the prompt is empty; give at least one token for the model to go on from, a line break for example.")
+    return ids
+
+
+def check_knobs(max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None, stop: Sequence[str]) -> None:
+    if not isinstance(max_new_tokens, int) or max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens={max_new_tokens!r} must be a whole number of at least 1.")
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature={temperature!r} must be 0 (greedy) or a positive number.")
+    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+        raise ValueError(f"top_k={top_k!r} must be a whole number of at least 1, or None for all tokens.")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p={top_p!r} must be above 0 and at most 1, or None for all tokens.")
+    if isinstance(stop, str) or not all(isinstance(s, str) and s for s in stop):
+        raise ValueError(f"stop={stop!r} must be a list of texts, none of them empty; for one text write [{stop!r}].")

@@ -1,0 +1,62 @@
+"""Matrices kept in few bits and multiplied as they are: what makes a token cheap is reading fewer bytes.
+
+    N rows out   K columns in   g numbers in a group that share a scale
+
+torch has fast products for these under private names; where a version lacks one, the numbers are unpacked and the result is the
+same, slowly.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+GROUP = 32
+
+
+class Int4Linear(nn.Module):
+    """y = x Wᵀ with W in 4-bit codes: each 32 numbers of a row are d * code + m.
+
+    Args:
+        codes: (N, K) uint8, 0 to 15.
+        scale, least: d and m, (N, K / 32) float32.
+    """
+
+    def __init__(self, codes: Tensor, scale: Tensor, least: Tensor) -> None:
+        super().__init__()
+        self.fast = hasattr(torch, "_weight_int4pack_mm_for_cpu") and len(codes) % 16 == 0
+        pairs = torch.stack([scale, least + 8 * scale], -1).transpose(0, 1).contiguous()  # the kernel counts from -8
+        if self.fast:
+            codes = torch._convert_weight_to_int4pack_for_cpu(codes.int(), 1)
+        self.register_buffer("codes", codes)
+        self.register_buffer("pairs", pairs)  # (K / 32, N, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.fast:
+            return F.linear(x, self.unpacked())
+        rows = x.reshape(-1, x.shape[-1])
+        return torch._weight_int4pack_mm_for_cpu(rows, self.codes, GROUP, self.pairs).view(*x.shape[:-1], -1)
+
+    def unpacked(self) -> Tensor:
+        """(N, K) float32, from codes that are not packed for the fast product."""
+        scale, middle = self.pairs.transpose(0, 1).repeat_interleave(GROUP, 1).unbind(-1)
+        return (self.codes.float() - 8) * scale + middle
+
+
+class Int8Linear(nn.Module):
+    """y = x Wᵀ with W rounded to 8 bits, one scale a row.
+
+    Args:
+        weight: (N, K) float32.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        scale = weight.abs().amax(1) / 127
+        self.register_buffer("codes", (weight / scale[:, None]).round().to(torch.int8))
+        self.register_buffer("scale", scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        if hasattr(torch, "_weight_int8pack_mm"):
+            return torch._weight_int8pack_mm(rows, self.codes, self.scale).view(*x.shape[:-1], -1)
+        return F.linear(x, self.codes.float() * self.scale[:, None])

@@ -1,0 +1,40 @@
+"""Objectives: a model and a batch in, a loss out. The labels are made here, from the data itself.
+
+    B batch   T positions   V vocabulary
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What to make smaller.
+
+    Args:
+        value: scalar, with its graph.
+        parts: what it is made of, by name, for the curve.
+        tokens: how many labels it averages over.
+    """
+
+    value: Tensor
+    parts: dict[str, float] = field(default_factory=dict)
+    tokens: int = 0
+
+
+def next_token(model: nn.Module, batch: Tensor, generator: torch.Generator | None = None) -> Loss:
+    """Causal language modelling: at every position, which token comes next? In nats per token.
+
+    Args:
+        batch: token ids, (B, T + 1). The text is its own label, moved by one: nobody had to write an answer down.
+    Raises: ValueError if a row holds fewer than two tokens.
+    Source: Radford et al. 2018, equation 1.
+    """
+    if batch.ndim != 2 or batch.shape[1] < 2:
+        raise ValueError(f"batch has shape {tuple(batch.shape)}; give (B, T + 1) with T of at least 1: a token and its next.")
+    inputs, labels = batch[:, :-1], batch[:, 1:]
+    value = F.cross_entropy(model(inputs).flatten(0, 1), labels.flatten())
+    return Loss(value, {"nats per token": value.item()}, labels.numel())

@@ -1,0 +1,90 @@
+"""What all tokenizers share: checks that explain themselves, special tokens, a memory for words, one readable file."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from operator import index
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from fmcourse.files import write_text
+
+
+class Tokenizer:
+    """Text to ids and back. A subclass adds `encode`, `decode` and `pieces`, and says which fields make it again."""
+
+    saved: ClassVar[tuple[str, ...]] = ("tokens",)
+    tokens: Sequence[str] | Sequence[bytes]
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are, special ones among them."""
+        return len(self.tokens)
+
+    def save(self, path: str | Path) -> None:
+        """Write one readable JSON file, whole or not at all."""
+        fields = {"kind": type(self).__name__} | {name: getattr(self, name) for name in self.saved}
+        write_text(path, json.dumps(fields, ensure_ascii=False, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote. Raises: ValueError if the file holds anything else."""
+        try:
+            fields = dict(json.loads(Path(path).read_bytes()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} is not a saved tokenizer ({error}); save it again with tokenizer.save.") from None
+        if (kind := fields.pop("kind", None)) != cls.__name__:
+            raise ValueError(f"{path} holds a {kind}, not a {cls.__name__}; load it with the class that saved it.")
+        if set(fields) != set(cls.saved):
+            raise ValueError(
+                f"{path} holds {sorted(fields)}, not {sorted(cls.saved)}; save it again with tokenizer.save."
+            )
+        return cls(**fields)
+
+    def checked_ids(self, ids: Iterable[int]) -> list[int]:
+        """`ids` as plain ints. Raises: ValueError at the first that is no token of this vocabulary."""
+        ids = [index(i) for i in ids]
+        for place, i in enumerate(ids):
+            if not 0 <= i < self.vocab_size:
+                raise ValueError(
+                    f"id {i} at position {place} is not in this vocabulary, whose {self.vocab_size} ids run from 0 to "
+                    f"{self.vocab_size - 1}; was it made by another tokenizer?"
+                )
+        return ids
+
+
+class Remembered(dict):
+    """Answers of `compute`, kept: most of a text is words that were there before. Forgets all when it is full."""
+
+    def __init__(self, compute: Callable[[str], Any], most: int = 1 << 16) -> None:
+        self.compute, self.most = compute, most
+
+    def __missing__(self, word: str) -> Any:
+        if len(self) >= self.most:
+            self.clear()
+        answer = self[word] = self.compute(word)
+        return answer
+
+
+def checked_text(text: str) -> str:
+    """`text` itself. Raises: ValueError at a lone surrogate, half of a character, which UTF-8 cannot hold."""
+    if not isinstance(text, str):
+        raise TypeError(f"a tokenizer reads one str, not {type(text).__name__}; pass one text at a time.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"position {error.start} holds U+{ord(text[error.start]):04X}, a lone surrogate: half of a character, "
+            "which UTF-8 cannot hold; read the file again with the right encoding, or remove it."
+        ) from None
+    return text
+
+
+def cut(text: str, special_tokens: Iterable[str]) -> list[str]:
+    """Ordinary text at even places, special tokens at odd ones; where two could start, the longer wins.
+
+    >>> cut("<s>Hello<s>", ["<s>"])
+    ['', '<s>', 'Hello', '<s>', '']
+    """
+    names = sorted(special_tokens, key=len, reverse=True)
+    return re.split(f"({'|'.join(map(re.escape, names))})", checked_text(text)) if names else [checked_text(text)]

@@ -1,0 +1,55 @@
+"""Characters: the shortest tokenizer there is, one id for each character of the training text."""
+
+from collections.abc import Iterable
+
+from fmcourse.tokenizers.base import Tokenizer, checked_text
+
+
+class CharTokenizer(Tokenizer):
+    """One token per character; ids follow the order of code points.
+
+    Args:
+        tokens: the alphabet, each character once: id i is `tokens[i]`.
+
+    >>> tokenizer = CharTokenizer.train("to be or not to be")
+    >>> tokenizer.encode("robe")
+    [5, 4, 1, 2]
+    >>> tokenizer.decode([5, 4, 1, 2])
+    'robe'
+    """
+
+    def __init__(self, tokens: str) -> None:
+        if not tokens or len(set(checked_text(tokens))) < len(tokens):
+            raise ValueError(f"tokens={tokens!r} must hold at least one character, and none twice.")
+        self.tokens = tokens
+        self._ids = {character: i for i, character in enumerate(tokens)}
+
+    @classmethod
+    def train(cls, text: str) -> "CharTokenizer":
+        """Learn the alphabet of `text`. Raises: ValueError if it is empty or holds a lone surrogate."""
+        if not text:
+            raise ValueError("text is empty, so it has no characters to learn; pass the training text.")
+        return cls("".join(sorted(set(checked_text(text)))))
+
+    def encode(self, text: str) -> list[int]:
+        """One id per character. Raises: ValueError naming the first character that training did not show.
+
+        >>> CharTokenizer.train("abc").encode("bad")
+        Traceback (most recent call last):
+        ValueError: character 'd' (U+0064) at position 2 was not in the training text; add it, or use BPETokenizer.
+        """
+        for place, character in enumerate(checked_text(text)):
+            if character not in self._ids:
+                raise ValueError(
+                    f"character {character!r} (U+{ord(character):04X}) at position {place} was not in the training "
+                    "text; add it, or use BPETokenizer."
+                )
+        return [self._ids[character] for character in text]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text that `ids` spell. Raises: ValueError at an id outside the vocabulary."""
+        return "".join(self.tokens[i] for i in self.checked_ids(ids))
+
+    def pieces(self, text: str) -> list[str]:
+        """What each token of `text` spells: its characters."""
+        return [self.tokens[i] for i in self.encode(text)]

@@ -1,0 +1,157 @@
+"""WordPiece, as BERT uses it: simplify the text, cut it into words, take the longest known piece again and again.
+
+Wu et al. 2016, section 4.1; Devlin et al. 2018, section 3. What is lost on the way in, and so does not come back:
+
+    control characters    dropped (tab and line ends are spaces)
+    capitals, accents     "É" becomes "e": decomposed (NFD), marks dropped, lower case
+    spaces                any run of them only ends a word
+    punctuation           a word of its own, sign by sign; so is each Chinese character
+
+Characters are classed by this Python's Unicode tables; the `tokenizers` library's are of about 2015, so that signs and
+marks younger than that can come out otherwise there.
+"""
+
+import string
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+
+from fmcourse.tokenizers.base import Remembered, Tokenizer, cut
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+LONGEST_WORD = 100
+# BERT's blocks of Chinese characters, as the `tokenizers` library has them: without U+2B820 to U+2B91F.
+CHINESE = [
+    (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2A6DF), (0x2A700, 0x2B81F),
+    (0x2B920, 0x2CEAF), (0x2F800, 0x2FA1F),
+]  # fmt: skip
+Span = tuple[int, int]
+
+
+@lru_cache(1 << 16)
+def simplify(character: str) -> str:
+    """What BERT (uncased) makes of one character; spaces in the answer end words.
+
+    >>> [simplify(character) for character in "É\\t!猫"]
+    ['e', ' ', ' ! ', ' 猫 ']
+    """
+    if character in "\t\n\r":
+        return " "
+    if character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf", "Co"):
+        return ""
+    if character.isspace():
+        return " "
+    letters = [letter for letter in unicodedata.normalize("NFD", character) if unicodedata.category(letter) != "Mn"]
+    simple = "".join(f" {letter} " if is_punctuation(letter) else letter.lower() for letter in letters)
+    return f" {simple} " if any(first <= ord(character) <= last for first, last in CHINESE) else simple
+
+
+def is_punctuation(character: str) -> bool:
+    """Unicode's punctuation, and the rest of ASCII's signs, $ + < = > ^ ` | ~, which Unicode calls symbols."""
+    return character in string.punctuation or unicodedata.category(character).startswith("P")
+
+
+class WordPieceTokenizer(Tokenizer):
+    """BERT's tokenizer, uncased. A piece that goes on with a word begins with ##.
+
+    Args:
+        tokens: the vocabulary by id, with at least [UNK], [CLS] and [SEP].
+    Raises: ValueError if one of these is missing or a token stands there twice.
+
+    >>> tokenizer = WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", "token", "##izer", "##s", "!"])
+    >>> tokenizer.pieces("Tokenizers!")
+    ['[CLS]', 'token', '##izer', '##s', '!', '[SEP]']
+    >>> tokenizer.decode(tokenizer.encode("Tokenizers!", wrap=False))
+    'tokenizers !'
+    """
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self.tokens = list(tokens)
+        self._ids = {token: i for i, token in enumerate(self.tokens)}
+        if missing := [name for name in SPECIAL[1:4] if name not in self._ids]:
+            raise ValueError(
+                f"{len(self.tokens)} tokens, but {', '.join(missing)} not among them; is it BERT's vocab.txt?"
+            )
+        if (extra := len(self.tokens) - len(self._ids)) > 0:
+            raise ValueError(f"{extra} tokens stand in the vocabulary a second time; keep one of each.")
+        self.special_tokens = {name: self._ids[name] for name in SPECIAL if name in self._ids}
+        self._longest = max(map(len, self.tokens))
+        self._split = Remembered(self._split_word)
+
+    @classmethod
+    def from_vocab(cls, vocab: str | Path | Sequence[str]) -> "WordPieceTokenizer":
+        """From BERT's vocab.txt (a path), where line i holds token i, or from such a list."""
+        if isinstance(vocab, str | Path):
+            vocab = Path(vocab).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        return cls(vocab)
+
+    def encode(self, text: str, *, wrap: bool = True, allow_special: bool = False) -> list[int]:
+        """The ids of `text`; a word that no pieces spell, or of more than 100 characters, is one [UNK].
+
+        Args:
+            wrap: put [CLS] before and [SEP] after, as BERT expects of a whole input.
+            allow_special: read "[MASK]" in the text as the special token, not as five signs and letters.
+        Raises: ValueError at a lone surrogate.
+        """
+        return self.encode_with_offsets(text, wrap=wrap, allow_special=allow_special)[0]
+
+    def encode_pair(self, first: str, second: str, *, allow_special: bool = False) -> tuple[list[int], list[int]]:
+        """[CLS] first [SEP] second [SEP], and for each token its type: 0 up to the first [SEP], 1 after it."""
+        ids = self.encode(first, allow_special=allow_special)
+        more = self.encode(second, allow_special=allow_special)[1:]
+        return ids + more, [0] * len(ids) + [1] * len(more)
+
+    def encode_with_offsets(
+        self, text: str, *, wrap: bool = True, allow_special: bool = False
+    ) -> tuple[list[int], list[Span]]:
+        """The ids, and for each the (start, end) of its characters in `text`; (0, 0) for [CLS] and [SEP].
+
+        >>> tokenizer = WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", "cafe", "##s"])
+        >>> tokenizer.encode_with_offsets(" Cafés", wrap=False)
+        ([3, 4], [(1, 5), (5, 6)])
+        """
+        found, start = [], 0
+        for n, part in enumerate(cut(text, self.special_tokens if allow_special else ())):
+            found += [(self._ids[part], (start, start + len(part)))] if n % 2 else self._pieces(part, start)
+            start += len(part)
+        if wrap:
+            found = [(self._ids["[CLS]"], (0, 0)), *found, (self._ids["[SEP]"], (0, 0))]
+        return [i for i, _ in found], [span for _, span in found]
+
+    def _pieces(self, text: str, start: int) -> Iterator[tuple[int, Span]]:
+        """Ids and spans of ordinary text that begins at `start`."""
+        letters = [(letter, place) for place, character in enumerate(text, start) for letter in simplify(character)]
+        for is_word, group in groupby(letters, lambda pair: pair[0] != " "):
+            if is_word:
+                word, places = zip(*group, strict=True)
+                for i, first, end in self._split["".join(word)]:
+                    yield i, (places[first], places[end - 1] + 1)
+
+    def _split_word(self, word: str) -> list[tuple[int, int, int]]:
+        """(id, start, end) of each piece: always the longest that the vocabulary holds."""
+        unknown = [(self._ids["[UNK]"], 0, len(word))]
+        pieces, start = [], 0
+        while start < len(word) <= LONGEST_WORD:
+            prefix = "##" if start else ""
+            for end in range(min(len(word), start + self._longest), start, -1):
+                if (i := self._ids.get(prefix + word[start:end])) is not None:
+                    break
+            else:
+                return unknown
+            pieces.append((i, start, end))
+            start = end
+        return pieces or unknown
+
+    def decode(self, ids: Iterable[int], *, skip_special: bool = False) -> str:
+        """Words with one space between them, as simplified on the way in; signs stand apart, as words do.
+
+        Raises: ValueError at an id outside the vocabulary.
+        """
+        skipped = set(self.special_tokens.values()) if skip_special else ()
+        return " ".join(self.tokens[i] for i in self.checked_ids(ids) if i not in skipped).replace(" ##", "")
+
+    def pieces(self, text: str, *, wrap: bool = True, allow_special: bool = False) -> list[str]:
+        """The tokens of `text` as the vocabulary spells them."""
+        return [self.tokens[i] for i in self.encode(text, wrap=wrap, allow_special=allow_special)]

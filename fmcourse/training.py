@@ -1,0 +1,325 @@
+"""One loop for every model that has one loss: a batch, a loss, a step. Everything else is passed in.
+
+A batch is a pure function of (seed, step), and so is every random draw of that step: that is why a run that was killed goes on
+bit for bit, and why one run can be spread over several machines.
+"""
+
+import json
+import math
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+import torch.distributed as dist
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from fmcourse.files import write_atomically
+from fmcourse.objectives import Loss
+from fmcourse.optimizers import FAST, Recipe, optimizers
+
+__all__ = ["CheckpointMismatch", "Diverged", "History", "Windows", "fit", "short"]
+
+Objective = Callable[[nn.Module, Any, torch.Generator | None], Loss]
+
+
+class Batches(Protocol):
+    """Anything that can be asked for batch number `step`; with a length, it is read round and round."""
+
+    def __getitem__(self, step: int) -> Any: ...
+
+
+class Diverged(ArithmeticError):
+    """The loss became NaN or infinite."""
+
+
+class CheckpointMismatch(ValueError):
+    """A checkpoint belongs to another model or another run."""
+
+
+@dataclass
+class History:
+    """What happened: one entry a step. `seconds` and `tokens` count from the start, over resumed runs too."""
+
+    losses: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def steps(self) -> int:
+        return len(self.losses)
+
+    def __repr__(self) -> str:
+        if not self.losses:
+            return "History(no steps yet)"
+        return f"History({self.steps} steps, {self.seconds[-1]:.1f} s, loss {self.losses[0]:.3f} to {self.losses[-1]:.3f})"
+
+
+class Windows:
+    """Random windows of a long text, endless: `windows[step]` is (batch, length) token ids, a pure function of (seed, step).
+
+    Raises: ValueError if the text is shorter than one window.
+    >>> Windows([10, 11, 12, 13, 14], length=5, batch=2)[0].tolist()
+    [[10, 11, 12, 13, 14], [10, 11, 12, 13, 14]]
+    """
+
+    def __init__(self, ids: list[int] | Tensor, length: int, batch: int, seed: int = 0) -> None:
+        self.ids, self.length, self.batch, self.seed = torch.as_tensor(ids), length, batch, seed
+        if len(self.ids) < length or min(length, batch) < 1:
+            raise ValueError(f"cannot cut batch={batch} windows of length={length} from {len(self.ids)} tokens; give a longer "
+                             "text, or a length and batch of at least 1.")  # fmt: skip
+
+    def __getitem__(self, step: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed_of(self.seed, step))
+        starts = torch.randint(len(self.ids) - self.length + 1, (self.batch, 1), generator=generator)
+        return self.ids[starts + torch.arange(self.length)]
+
+
+def seed_of(seed: int, step: int) -> int:
+    """One number for each pair, far apart for neighbours (Weyl steps of two odd constants, 63 bits)."""
+    return (seed * 0x9E3779B97F4A7C15 + (step + 1) * 0xD1B54A32D192ED03) % 2**63
+
+
+def short(steps: int) -> int:
+    """The steps of a lesson, or a twentieth of them where `FMCOURSE_SHORT=1` asks for a rehearsal."""
+    return max(2, steps // 20) if os.environ.get("FMCOURSE_SHORT") == "1" else steps
+
+
+def fit(
+    model: nn.Module, objective: Objective, data: Batches, *, steps: int | None = None, seconds: float | None = None,
+    seed: int = 0, recipe: Recipe = FAST, checkpoint: str | Path | None = None, save_every: float = 30.0,
+    precision: Literal["fp32", "bf16"] = "fp32", on_step: Callable[[int, float], None] | None = None, progress: bool = True,
+) -> History:  # fmt: skip
+    """Train `model` in place.
+
+    Args:
+        objective: (model, batch, generator) -> Loss; it makes the labels.
+        data: data[step] is a batch (a tensor, or a tuple of tensors with rows first); a list of batches is read round.
+        steps, seconds: how long; give one. `steps` repeats exactly; `seconds` takes what fits, and the history says how many.
+        recipe: how weights move; see `optimizers.Recipe`.
+        checkpoint: a safetensors file. Saved every `save_every` seconds and at the end, each time whole or not at all;
+            where it exists the run goes on from it, to the same weights bit for bit.
+        precision: "bf16" runs the products in half the bits, where a measurement says that it pays.
+        on_step: called with (step, loss) after each step, for a live curve.
+        progress: a bar with loss, tokens per second and time left.
+    Returns: the history. Ctrl-C ends training after the current step and keeps the model.
+    Raises: ValueError for bad arguments, Diverged if the loss is no number, CheckpointMismatch if the file is another run's.
+    """
+    if (steps is None) == (seconds is None) or (steps or seconds or 0) <= 0:
+        raise ValueError(f"steps={steps}, seconds={seconds}: give exactly one of them, above 0.")
+    run = Run(model, optimizers(model, recipe), recipe, seed, steps, seconds)
+    if checkpoint is not None and Path(checkpoint).exists():
+        run.load(Path(checkpoint))
+    was_training, device = model.training, next(model.parameters()).device
+    model.train()
+    try:
+        with torch.random.fork_rng(), stop_after_this_step() as stop, run.bar(progress) as bar:
+            saved = time.monotonic()
+            while not run.finished() and not stop.asked:
+                batch = shard(to_device(batch_of(data, run.history.steps), device))
+                loss = run.step(objective, batch, precision)
+                run.show(bar)
+                if on_step is not None:
+                    on_step(run.history.steps, loss)
+                if checkpoint is not None and time.monotonic() - saved > save_every:
+                    run.save(Path(checkpoint))
+                    saved = time.monotonic()
+    finally:
+        model.train(was_training)
+    run.history.interrupted = stop.asked
+    if stop.asked:
+        print(f"Stopped after step {run.history.steps}; the model keeps what it has learnt.")
+    if checkpoint is not None:
+        run.save(Path(checkpoint))
+    return run.history
+
+
+class Run:
+    """The state of one training: what a checkpoint holds."""
+
+    def __init__(self, model, optimizers, recipe: Recipe, seed: int, steps: int | None, seconds: float | None) -> None:
+        self.model, self.optimizers, self.recipe, self.seed = model, optimizers, recipe, seed
+        self.steps, self.seconds, self.history = steps, seconds, History()
+        self.largest = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+        self.started = time.monotonic()
+
+    def done(self) -> float:
+        """Share of the run behind us."""
+        elapsed = time.monotonic() - self.started
+        return self.history.steps / self.steps if self.steps else min(1.0, elapsed / self.seconds)
+
+    def finished(self) -> bool:
+        return self.done() >= 1
+
+    def step(self, objective: Objective, batch: Any, precision: str) -> float:
+        """One batch, one loss, one move."""
+        step = self.history.steps
+        torch.manual_seed(seed_of(self.seed, step))
+        first = batch[0] if isinstance(batch, tuple | list) else batch
+        generator = torch.Generator(first.device).manual_seed(seed_of(self.seed, step))
+        half = torch.autocast(first.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+        with half:
+            loss = objective(self.model, batch, generator)
+        value = loss.value.item()
+        if not math.isfinite(value):
+            raise Diverged(self._why(value))
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.value.backward()
+        average_gradients(self.model)
+        self._move((step + 1) / self.steps if self.steps else self.done())
+        self.history.losses.append(value)
+        self.history.seconds.append(time.monotonic() - self.started)
+        self.history.tokens.append((self.history.tokens or [0])[-1] + (loss.tokens or first.numel()))
+        return value
+
+    def _move(self, done: float) -> None:
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        # the first step has moved a little already, the last one still moves: half a step back
+        scale = self.recipe.scale(max(0.0, done - 0.5 / self.steps) if self.steps else done)
+        for optimizer, largest in zip(self.optimizers, self.largest, strict=True):
+            for group, lr in zip(optimizer.param_groups, largest, strict=True):
+                group["lr"] = lr * scale
+            optimizer.step()
+
+    def _why(self, value: float) -> str:
+        recent = ", ".join(f"{loss:.3g}" for loss in self.history.losses[-5:]) or "none yet"
+        broken = [name for name, weight in self.model.named_parameters() if not weight.isfinite().all()]
+        cause = f"the weights of {broken[0]} were no longer numbers" if broken else "the weights were still numbers"
+        return (f"the loss became {value} at step {self.history.steps} (losses before: {recent}); {cause}. Usual causes: too large a "
+                f"step (lr={self.recipe.lr}, matrix_lr={self.recipe.matrix_lr}: try a third), a logarithm or division by zero in the "
+                "objective, or NaN in the data.")  # fmt: skip
+
+    # -- what one sees ------------------------------------------------------------------------------------------------
+
+    def bar(self, progress: bool) -> tqdm:
+        total, unit = (self.steps, "step") if self.steps else (round(self.seconds), "s")
+        with warnings.catch_warnings():  # without a browser tqdm says so, with a path; the bar in text is good enough
+            warnings.simplefilter("ignore")
+            return tqdm(total=total, initial=min(self.history.steps, total), unit=unit, disable=not progress, mininterval=0.5)
+
+    def show(self, bar: tqdm) -> None:
+        h = self.history
+        if not bar.disable and (h.steps % 10 == 0 or self.finished()):
+            bar.set_postfix_str(f"loss {h.losses[-1]:.3f}, {h.tokens[-1] / max(h.seconds[-1], 1e-9):,.0f} tokens/s", refresh=False)
+        bar.update((h.steps if self.steps else min(int(h.seconds[-1]), bar.total)) - bar.n)
+
+    # -- what is kept -------------------------------------------------------------------------------------------------
+
+    def identity(self) -> dict[str, Any]:
+        """What must agree for a checkpoint to be this run's."""
+        shapes = {name: list(weight.shape) for name, weight in self.model.named_parameters()}
+        return {"shapes": shapes, "seed": self.seed, "steps": self.steps, "seconds": self.seconds, "recipe": asdict(self.recipe)}
+
+    def tensors(self) -> dict[str, Tensor]:
+        named = {f"model.{name}": weight for name, weight in self.model.named_parameters()}
+        named |= {f"buffer.{name}": value for name, value in self.model.named_buffers() if name in self.model.state_dict()}
+        for number, optimizer in enumerate(self.optimizers):
+            for index, state in optimizer.state_dict()["state"].items():
+                named |= {f"optimizer.{number}.{index}.{key}": value for key, value in state.items()}
+        return {name: value.detach().contiguous() for name, value in named.items()}
+
+    def save(self, path: Path) -> None:
+        facts = {"identity": json.dumps(self.identity()), "history": json.dumps(asdict(self.history))}
+        write_atomically(path, lambda temporary: save_file(self.tensors(), temporary, facts))
+
+    def load(self, path: Path) -> None:
+        with safe_open(path, "pt") as file:
+            facts = file.metadata() or {}
+            self._same(json.loads(facts.get("identity", "{}")), path)
+            saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a safetensors file is no dict)
+        self.history = History(**json.loads(facts["history"]))
+        self.started = time.monotonic() - (self.history.seconds or [0.0])[-1]
+        own = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
+        states: list[dict] = [{} for _ in self.optimizers]
+        with torch.no_grad():
+            for name, value in saved.items():
+                kind, _, rest = name.partition(".")
+                if kind == "optimizer":
+                    number, index, key = rest.split(".", 2)
+                    states[int(number)].setdefault(int(index), {})[key] = value
+                else:
+                    own[rest].copy_(value)
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+    def _same(self, theirs: dict[str, Any], path: Path) -> None:
+        ours = json.loads(json.dumps(self.identity()))
+        for what, value in ours.items():
+            if theirs.get(what) != value:
+                detail = "the model has other weights" if what == "shapes" else f"{what} was {theirs.get(what)}, now {value}"
+                raise CheckpointMismatch(f"{path} is another run's: {detail}. Pass the same arguments to go on, or another file.")
+
+
+# -- small parts ------------------------------------------------------------------------------------------------------
+
+
+def batch_of(data: Batches, step: int) -> Any:
+    if not hasattr(data, "__len__"):
+        return data[step]
+    if not len(data):
+        raise ValueError("data is empty; give at least one batch.")
+    return data[step % len(data)]
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, tuple | list):
+        return tuple(to_device(part, device) for part in batch)
+    return batch.to(device)
+
+
+def shard(batch: Any) -> Any:
+    """This process's rows, where `torchrun` started several; all of them otherwise."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return batch
+    if isinstance(batch, tuple):
+        return tuple(shard(part) for part in batch)
+    rank, world = dist.get_rank(), dist.get_world_size()
+    if len(batch) % world:
+        raise ValueError(f"a batch of {len(batch)} rows cannot be dealt to {world} processes equally.")
+    return batch[rank::world]
+
+
+def average_gradients(model: nn.Module) -> None:
+    """Over the processes that `torchrun` started, so that all of them make the same move."""
+    if dist.is_available() and dist.is_initialized():
+        for weight in model.parameters():
+            if weight.grad is not None:
+                dist.all_reduce(weight.grad)
+                weight.grad /= dist.get_world_size()
+
+
+class Stop:
+    asked = False
+
+
+@contextmanager
+def stop_after_this_step() -> Iterator[Stop]:
+    """Ctrl-C asks for a stop between two steps, so that weights and optimizer stay in step; a second one stops at once."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number, frame):
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked = True
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

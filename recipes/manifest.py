@@ -1,0 +1,71 @@
+"""Write what can be measured into data/manifest.toml: sizes, SHA-256, and which work is in which split.
+
+Run      python recipes/manifest.py data     Takes     about a second
+
+What cannot be measured (origin, licence, description, what it is not good for) is written in the manifest by hand, and kept.
+"""
+
+import gzip
+import hashlib
+import sys
+import textwrap
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from fmcourse.data import BETWEEN_WORKS, SPLITS, read_works
+from fmcourse.files import write_text
+
+HEADER = """\
+# What ships in this folder. Prose is written by hand; `python recipes/manifest.py data` measures the rest.
+# sha256 and bytes are of the file; contents_sha256 is of what it unpacks to, the same wherever the recipe is run.
+"""
+LISTED = 100  # more works than this are counted, not named
+
+
+def measured(path: Path) -> dict[str, Any]:
+    """Facts of one file, and of each split in it."""
+    packed = path.read_bytes()
+    contents = gzip.decompress(packed)
+    works = read_works(contents)
+    facts = {
+        "bytes": len(packed),
+        "sha256": hashlib.sha256(packed).hexdigest(),
+        "contents_sha256": hashlib.sha256(contents).hexdigest(),
+    }
+    for split in SPLITS:
+        titles = [work.title for work in works if work.split == split]
+        text = BETWEEN_WORKS.join(work.text for work in works if work.split == split)
+        size = {"works": len(titles), "characters": len(text), "bytes": len(text.encode()), "words": len(text.split())}
+        facts[split] = size | ({"titles": titles} if len(works) <= LISTED else {})
+    return facts
+
+
+def toml(value: Any) -> str:
+    """A string, number or list of strings; long ones on several lines."""
+    if isinstance(value, list):
+        return "[\n" + "".join(f"    {toml(item)},\n" for item in value) + "]"
+    if isinstance(value, int):
+        return str(value)
+    quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if len(quoted) < 100:
+        return quoted
+    lines = textwrap.wrap(" ".join(value.split()), 110, break_long_words=False, break_on_hyphens=False)
+    return '"""\n' + "\n".join(lines) + '"""'
+
+
+def table(name: str, entry: dict[str, Any]) -> str:
+    """One collection and its splits."""
+    plain = {key: value for key, value in entry.items() if not isinstance(value, dict)}
+    text = f"\n[{name}]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in plain.items())
+    return text + "".join(table(f"{name}.{key}", value) for key, value in entry.items() if isinstance(value, dict))
+
+
+def main(data: Path) -> None:
+    manifest = tomllib.loads((data / "manifest.toml").read_text(encoding="utf-8"))
+    entries = {name: entry | measured(data / entry["file"]) for name, entry in manifest.items()}
+    write_text(data / "manifest.toml", HEADER + "".join(table(name, entry) for name, entry in entries.items()))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

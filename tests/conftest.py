@@ -1,0 +1,12 @@
+"""One thread, as in the lessons, and nothing of the learner's own: set before anything imports torch."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ["FMCOURSE_PROGRESS"] = str(Path(tempfile.mkdtemp(prefix="fmc")) / "progress.json")
+os.environ.pop("FMCOURSE_SHORT", None)
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `tools`, which is not installed

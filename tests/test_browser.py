@@ -1,0 +1,211 @@
+"""A lesson as a learner meets it: JupyterLab started by start.py, a lesson opened in a browser, run and moved."""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nbformat
+import pytest
+
+from tools.kernels import scratch
+from tools.lessons import ROOT, all_lessons
+
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+LAUNCH = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+]  # fmt: skip
+PICTURES = ROOT / "build" / "browser"
+START_SECONDS, RUN_SECONDS = 120, 420
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here, so no lesson was opened in a browser"),
+]
+
+
+@dataclass
+class Lab:
+    """A running JupyterLab and the folder it shows."""
+
+    url: str
+    work: Path
+
+
+def free_port() -> int:
+    with socket.socket() as any_socket:
+        any_socket.bind(("127.0.0.1", 0))
+        return any_socket.getsockname()[1]
+
+
+def address(log: Path, process: subprocess.Popen) -> str:
+    """The address that the server prints, once it answers there."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        if found := re.search(r"http://(?:127\.0\.0\.1|localhost):\d+/lab\S*", log.read_text(errors="replace")):
+            with contextlib.suppress(OSError):
+                parts = urlsplit(found[0])
+                socket.create_connection((parts.hostname, parts.port), timeout=1).close()
+                return found[0]
+        time.sleep(0.2)
+    pytest.fail(f"JupyterLab did not start within {START_SECONDS} s:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def lab():
+    """JupyterLab as start.py opens it, on a work folder of its own and with training cut down."""
+    with scratch() as folder:
+        own = {
+            "FMCOURSE_WORK": str(folder / "work"),
+            "FMCOURSE_PROGRESS": str(folder / "progress.json"),
+            "FMCOURSE_SHORT": "1",
+        }
+        command = [sys.executable, str(ROOT / "start.py"), "--no-browser", "--port", str(free_port())]
+        with open(folder / "log", "w") as log:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        try:
+            yield Lab(address(folder / "log", process), folder / "work")
+        finally:
+            stop(process)
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End the server and the kernels it started, which share its process group."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 15)
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+@pytest.fixture
+def page():
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed, so no browser was driven"
+    )
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=LAUNCH)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.requested = []
+        page.on("request", lambda request: page.requested.append(request.url))
+        page.on("websocket", lambda websocket: page.requested.append(websocket.url))
+        yield page
+        browser.close()
+
+
+def picture(page, name: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png")
+
+
+def open_notebook(page, lab: Lab, name: str) -> None:
+    parts = urlsplit(lab.url)
+    token = f"?{parts.query}" if parts.query else ""
+    page.goto(f"{parts.scheme}://{parts.netloc}/lab/tree/{name}{token}")
+    page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=60_000)
+
+
+def choose(page, menu: str, item: str) -> None:
+    page.get_by_role("menuitem", name=menu, exact=True).click()
+    page.get_by_role("menuitem", name=item, exact=True).click()
+
+
+def run_all(page, path: Path) -> nbformat.NotebookNode:
+    """Clear what was stored, run all cells, and return what is saved when each has run."""
+    choose(page, "Edit", "Clear Outputs of All Cells")
+    choose(page, "Run", "Run All Cells")
+    for _ in range(RUN_SECONDS):
+        page.wait_for_timeout(1000)
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(500)
+        saved = nbformat.read(path, as_version=4)
+        idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').count()
+        if idle and all(cell.execution_count for cell in saved.cells if cell.cell_type == "code"):
+            return saved
+        if any(output.output_type == "error" for cell in saved.cells for output in cell.get("outputs", [])):
+            return saved
+    pytest.fail(f"{path.name} was still running after {RUN_SECONDS} s")
+
+
+def scroll_to(page, selector: str):
+    """JupyterLab draws only the cells in view: go down from the top until the thing is there."""
+    panel = page.locator(".jp-WindowedPanel-outer").first
+    panel.evaluate("panel => panel.scrollTo(0, 0)")
+    for _ in range(300):
+        if page.locator(selector).count():
+            page.locator(selector).first.scroll_into_view_if_needed()
+            return page.locator(selector).first
+        at = panel.evaluate("panel => [panel.scrollTop, panel.scrollBy(0, 400)][0]")
+        page.wait_for_timeout(150)
+        if panel.evaluate("panel => panel.scrollTop") == at and at > 0:
+            break
+    pytest.fail(f"nothing on the page matches {selector}")
+
+
+def sources(cell) -> list[str]:
+    return cell.locator("img").evaluate_all("images => images.map(image => image.src)")
+
+
+def move_slider(page) -> tuple[list[str], list[str]]:
+    """The pictures of the first cell with a slider, before and after one step to the right."""
+    handle = scroll_to(page, ".jp-OutputArea .noUi-handle")
+    cell = page.locator(".jp-CodeCell", has=page.locator(".noUi-handle")).first
+    cell.locator("img").first.wait_for()
+    before = sources(cell)
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    for _ in range(100):
+        if (after := sources(cell)) != before and after:
+            return before, after
+        page.wait_for_timeout(200)
+    return before, sources(cell)
+
+
+def outside(urls: list[str]) -> list[str]:
+    """Those that leave this machine."""
+    return [url for url in urls if urlsplit(url).hostname not in ("127.0.0.1", "localhost", None)]
+
+
+def chosen() -> list[str]:
+    """Lesson 06, or those that FMCOURSE_BROWSER names."""
+    wanted = os.environ.get("FMCOURSE_BROWSER", "06").split(",")
+    return [lesson.notebook.name for lesson in all_lessons() if lesson.number in wanted]
+
+
+@pytest.mark.parametrize("name", chosen())
+def test_a_lesson_opens_quietly_runs_and_its_slider_moves_the_picture(lab, page, name):
+    open_notebook(page, lab, name)
+    page.wait_for_timeout(4000)  # news and questions come late
+    picture(page, f"{name[:2]}-opened")
+    assert page.locator(".jp-Dialog").count() == 0
+    assert page.locator(".Toastify__toast, .jp-toast").count() == 0
+    assert "Python 3 (ipykernel)" in page.locator(".jp-NotebookPanel-toolbar").inner_text()
+
+    saved = run_all(page, lab.work / name)
+    picture(page, f"{name[:2]}-ran")
+    errors = [output for cell in saved.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+    assert errors == []
+
+    alt = scroll_to(page, '.jp-OutputArea img[alt]:not([alt=""])').get_attribute("alt")
+    assert len(alt.split()) > 3
+
+    before, after = move_slider(page)
+    picture(page, f"{name[:2]}-moved")
+    assert before and after and before != after
+    assert page.locator(".jp-Dialog").count() == 0
+    assert page.requested and outside(page.requested) == []

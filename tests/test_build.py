@@ -1,0 +1,439 @@
+"""From a lesson's source to its notebook, and what is said of it when something is wrong."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tools import build, check, kernels, lint, offline, replay
+from tools.lessons import ROOT, Lesson, all_lessons, exercises_of, solved, to_json, to_notebook
+
+STARTER = 'def double(x):\n    """Twice x."""\n    ...\n'
+DOUBLE = SimpleNamespace(
+    id="03.1",
+    goal="say it twice",
+    minutes=4,
+    difficulty=2,
+    starter=STARTER,
+    solution="def double(x):\n    return x + x\n",
+)
+CHECK = "def check(id, mine):\n    right = mine(4) == 8\n    return mine if right else (lambda x: 2 * x)"
+SOURCE = f"""# %% [markdown]
+# # Three cells
+# A promise.
+
+# %% tags=["setup"]
+{CHECK}
+
+# %%
+print("before", "≈", id(check))
+
+# %%
+import ipywidgets
+
+display(ipywidgets.IntSlider(4))
+
+# %% exercise="03.1"
+
+# %%
+print(double(4))
+"""
+
+
+def find(exercise_id):
+    return {"03.1": DOUBLE}[exercise_id]
+
+
+@pytest.fixture
+def lesson(tmp_path):
+    (tmp_path / "lessons").mkdir()
+    lesson = Lesson(tmp_path, "03_doubles")
+    lesson.source.write_text(SOURCE, encoding="utf-8")
+    return lesson
+
+
+def rewrite(lesson, old, new):
+    text = lesson.source.read_text(encoding="utf-8")
+    assert old in text
+    lesson.source.write_text(text.replace(old, new), encoding="utf-8")
+
+
+# --- expansion
+
+
+def test_a_marker_becomes_a_heading_and_a_starter_with_its_check(lesson):
+    heading, code = to_notebook(lesson, find).cells[4:6]
+    assert heading.source.startswith("### Exercise 03.1 · say it twice\n4 minutes · ●●○ · ")
+    assert 'hint("03.1")' in heading.source and 'solution("03.1")' in heading.source
+    assert code.source == STARTER.rstrip() + '\n\ndouble = check("03.1", double)'
+    assert code.metadata == {"fmcourse": {"exercise": "03.1"}, "tags": ["exercise"]}
+
+
+def test_a_body_under_the_marker_replaces_the_check(lesson):
+    rewrite(lesson, '# %% exercise="03.1"\n', '# %% exercise="03.1"\ntwice = check("03.1", double)\n')
+    assert to_notebook(lesson, find).cells[5].source == STARTER.rstrip() + '\n\ntwice = check("03.1", double)'
+
+
+def test_the_name_checked_is_the_last_one_that_the_starter_defines(lesson):
+    two = SimpleNamespace(**vars(DOUBLE) | {"starter": "def half(x):\n    return x / 2\n\nclass Twice:\n    ...\n"})
+    assert to_notebook(lesson, lambda _: two).cells[5].source.endswith('Twice = check("03.1", Twice)')
+
+
+def test_a_starter_that_defines_nothing_is_refused_by_its_id(lesson):
+    with pytest.raises(ValueError, match=r"exercise 03\.1 defines no function and no class"):
+        to_notebook(lesson, lambda _: SimpleNamespace(**vars(DOUBLE) | {"starter": "x = ...\n"}))
+
+
+def test_an_added_cell_renames_no_other(lesson):
+    before = {cell.source: cell.id for cell in to_notebook(lesson, find).cells}
+    rewrite(lesson, "# %% tags", '# %%\nprint("new")\n\n# %% tags')
+    after = {cell.source: cell.id for cell in to_notebook(lesson, find).cells}
+    assert after.pop('print("new")') not in before.values()
+    assert after == before
+
+
+def test_cells_that_say_the_same_still_have_ids_of_their_own_that_stay(lesson):
+    lesson.source.write_text("# %%\nprint(1)\n\n# %%\nprint(1)\n", encoding="utf-8")
+    notebook = to_notebook(lesson, find)
+    assert len({cell.id for cell in notebook.cells}) == 2
+    assert [cell.id for cell in notebook.cells] == [cell.id for cell in to_notebook(lesson, find).cells]
+    nbformat.validate(notebook)
+
+
+def test_a_lesson_that_is_not_there_is_named_and_the_others_listed(lesson):
+    with pytest.raises(ValueError, match="no lesson is called '44'; there are: 03"):
+        all_lessons(lesson.root, ["44"])
+    assert all_lessons(lesson.root, ["03_doubles"]) == all_lessons(lesson.root, ["03"]) == [lesson]
+
+
+# --- the solved edition
+
+
+def test_the_solved_edition_holds_the_solution_and_leaves_the_shipped_one_alone(lesson):
+    shipped = to_notebook(lesson, find)
+    edition = solved(shipped, find)
+    assert edition.cells[5].source == 'def double(x):\n    return x + x\n\ndouble = check("03.1", double)'
+    assert shipped.cells[5].source.startswith(STARTER.rstrip())
+    assert [cell.source for cell in edition.cells[:5]] == [cell.source for cell in shipped.cells[:5]]
+
+
+def test_the_solved_edition_runs_and_its_check_says_right(lesson):
+    kernels.run(solved(to_notebook(lesson, find), find, prove=True), "solved")
+
+
+def test_the_solved_edition_stops_where_a_check_does_not_call_the_solution_right(lesson):
+    wrong = SimpleNamespace(**vars(DOUBLE) | {"solution": "def double(x):\n    return 3 * x\n"})
+    edition = solved(to_notebook(lesson, lambda _: wrong), lambda _: wrong, prove=True)
+    with pytest.raises(kernels.NotebookFailed, match=r"check\('03\.1'\) does not call the solution right"):
+        kernels.run(edition, "solved")
+
+
+# --- building
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    root = tmp_path_factory.mktemp("course")
+    (root / "lessons").mkdir()
+    lesson = Lesson(root, "03_doubles")
+    lesson.source.write_text(SOURCE, encoding="utf-8")
+    return lesson, build.build(lesson, find)
+
+
+def test_a_build_is_in_step_and_keeps_its_outputs(built):
+    lesson, cost = built
+    notebook = nbformat.read(lesson.notebook, as_version=4)
+    assert build.out_of_step(lesson, find) == []
+    assert notebook.cells[-1].outputs[0].text == "8\n"  # the stand-in, as the exercise is blank
+    assert [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"] == [1, 2, 3, 4, 5]
+    assert cost.cpu_seconds > 0 and 20 < cost.peak_mb < 1000
+    assert exercises_of(notebook) == ["03.1"]
+
+
+def test_a_built_notebook_opens_with_this_kernel_and_tells_nothing_of_the_machine(built):
+    metadata = nbformat.read(built[0].notebook, as_version=4).metadata
+    assert metadata.kernelspec == {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    assert set(metadata) == {"kernelspec", "language_info", "fmcourse"} and "version" not in metadata.language_info
+
+
+def test_a_widget_keeps_what_can_be_read_without_its_kernel(built):
+    (output,) = nbformat.read(built[0].notebook, as_version=4).cells[3].outputs
+    assert output.data == {"text/plain": "IntSlider(value=4)"}
+
+
+def test_two_builds_differ_only_after_the_sign_for_live_values(built):
+    lesson, _ = built
+    first = lesson.notebook.read_text(encoding="utf-8")
+    build.build(lesson, find)
+    second = lesson.notebook.read_text(encoding="utf-8")
+    assert first != second  # so that the next line proves something
+    assert re.sub("≈.*", "≈", first) == re.sub("≈.*", "≈", second)
+
+
+@pytest.mark.parametrize("field", ["goal", "starter", "solution"])
+def test_a_changed_exercise_is_out_of_step(built, field):
+    changed = SimpleNamespace(**vars(DOUBLE) | {field: getattr(DOUBLE, field) + "# more\n"})
+    assert "another edition" in build.out_of_step(built[0], lambda _: changed)[0]
+
+
+def test_a_changed_lesson_is_out_of_step(built):
+    lesson, _ = built
+    rewrite(lesson, "A promise.", "Another promise.")
+    try:
+        (said,) = build.out_of_step(lesson, find)
+        assert "another edition" in said and "python start.py build 03" in said
+    finally:
+        rewrite(lesson, "Another promise.", "A promise.")
+    assert build.out_of_step(lesson, find) == []
+
+
+def test_a_notebook_edited_by_hand_is_out_of_step(built, tmp_path):
+    notebook = nbformat.read(built[0].notebook, as_version=4)
+    notebook.cells[-1].source = "print(double(5))"
+    edited = copied(built[0], tmp_path, notebook)
+    assert "edited by hand" in build.out_of_step(edited, find)[0]
+
+
+def test_the_check_goes_red_for_a_missing_and_for_a_stray_notebook(lesson, capsys):
+    assert build.main(["--check"], lesson.root, find) == 1
+    assert "there is no 03_doubles.ipynb yet" in capsys.readouterr().out
+    lesson.source.unlink()
+    lesson.notebook.parent.mkdir()
+    lesson.notebook.write_text("{}")
+    assert build.main(["--check"], lesson.root, find) == 1
+    assert "03_doubles.ipynb: no lesson builds this notebook" in capsys.readouterr().out
+
+
+def copied(lesson, root, notebook):
+    """`lesson` under another root, with `notebook` as what is shipped."""
+    other = dataclasses.replace(lesson, root=root)
+    for path in (other.source, other.notebook):
+        path.parent.mkdir()
+    other.source.write_bytes(lesson.source.read_bytes())
+    other.notebook.write_text(to_json(notebook), encoding="utf-8")
+    return other
+
+
+# --- a cell that fails
+
+
+def test_a_failing_cell_is_named_with_its_lines_and_the_old_notebook_stays(lesson, capsys):
+    lesson.notebook.parent.mkdir()
+    lesson.notebook.write_text("the old one")
+    rewrite(lesson, "print(double(4))", "half = 1\nprint(half / 0)")
+    assert build.main(["03"], lesson.root, find) == 1
+    said = capsys.readouterr().out
+    assert "03_doubles: code cell 5 of 5 stopped.\n    half = 1\n    print(half / 0)\n" in said
+    assert "ZeroDivisionError: division by zero" in said and "\x1b" not in said
+    assert lesson.notebook.read_text() == "the old one"
+
+
+def test_a_cell_that_hangs_and_a_kernel_that_dies_are_told_apart(lesson, monkeypatch):
+    monkeypatch.setattr(kernels, "CELL_SECONDS", 2)
+    rewrite(lesson, "print(double(4))", "import time\ntime.sleep(60)")
+    with pytest.raises(kernels.NotebookFailed, match="code cell 5 of 5 stopped(.|\n)*more than 2 seconds"):
+        build.build(lesson, find)
+    rewrite(lesson, "time.sleep(60)", "import os\nos._exit(1)")
+    with pytest.raises(kernels.NotebookFailed, match="code cell 5 of 5 stopped(.|\n)*The kernel died"):
+        build.build(lesson, find)
+
+
+def test_a_false_claim_stops_the_build(lesson):
+    pytest.importorskip("fmcourse.course")
+    rewrite(lesson, "print(double(4))", 'from fmcourse.course import claim\nclaim("two is three", 2 == 3)')
+    with pytest.raises(kernels.NotebookFailed, match="two is three"):
+        build.build(lesson, find)
+
+
+def test_a_kernel_knows_nothing_of_its_user_and_leaves_nothing_behind(lesson, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setenv("FMCOURSE_SHORT", "1")
+    asked = ["FMCOURSE_STRICT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PYTHONHASHSEED", "FMCOURSE_SHORT"]
+    lines = f"import os\nprint([os.environ.get(key) for key in {asked}], os.listdir())\nopen('left', 'w').close()"
+    lines += "\nimport matplotlib\nprint(os.getcwd(), os.getpid(), matplotlib.get_backend())"
+    rewrite(lesson, "print(double(4))", lines)
+    notebook = to_notebook(lesson, find)
+    kernels.run(notebook, "asks")
+    settings, rest = notebook.cells[-1].outputs[0].text.splitlines()
+    folder, kernel, backend = rest.split()
+    assert settings == "['1', '1', 'passive', '0', None] []"
+    assert not (lesson.root / "left").exists() and not Path(folder).exists()
+    assert not psutil.pid_exists(int(kernel)) and "inline" in backend
+
+
+# --- lint: each promise, broken
+
+
+def text(n):
+    return new_markdown_cell("word " * n)
+
+
+def code(source="x = 1", output="1"):
+    outputs = [new_output("stream", text=output)] if output else []
+    return new_code_cell(source, outputs=outputs, execution_count=1)
+
+
+def exercise():
+    return new_code_cell("x", metadata={"fmcourse": {"exercise": "03.1"}}, execution_count=1)
+
+
+def picture(html=None):
+    data = {"image/png": "iVBO"} | ({"text/html": html} if html else {})
+    return new_code_cell("draw()", outputs=[new_output("display_data", data)], execution_count=1)
+
+
+GOOD = [text(10), code(), exercise(), picture('<img alt="It falls." src="data:">'), exercise(), exercise(), code()]
+ERROR = new_output("error", ename="E", evalue="", traceback=[])
+BROKEN = {
+    "it has 71 cells; 70 is the most": [*GOOD, *(text(10) for _ in range(64))],
+    "half of its text cells have 45 words or more": [*GOOD, text(45), text(45), text(45)],
+    "half of its code cells have 9 lines or more": [*GOOD, *(code("x = 1\n" * 9) for _ in range(8))],
+    "cell 8: 61 words": [*GOOD, text(61)],
+    "cell 8: 16 lines": [*GOOD, code("x = 1\n" * 16)],
+    "cell 8: not plain Python": [*GOOD, code("%time 1")],
+    "cell 8: show(...) without alt": [*GOOD, code("show(fig)")],
+    "cell 10: the 3rd code cell in a row with nothing": [*GOOD, *(code(output="") for _ in range(3))],
+    "cell 8: stored without having been run": [*GOOD, new_code_cell("x")],
+    "cell 8: an error is stored": [*GOOD, new_code_cell("x", outputs=[ERROR], execution_count=1)],
+    "cell 8: a picture without alt text (draw())": [*GOOD, picture()],
+    "it has 2 exercises; at least 3": [cell for cell in GOOD if cell is not GOOD[4]],
+}
+
+
+def faults_of(cells):
+    return list(lint.faults(new_notebook(cells=cells), "03"))
+
+
+def test_a_notebook_that_keeps_its_promises_has_no_faults():
+    assert faults_of(GOOD) == []
+
+
+@pytest.mark.parametrize("sentence", BROKEN)
+def test_each_broken_promise_is_said_once(sentence):
+    found = faults_of(BROKEN[sentence])
+    assert len(found) == 1 and found[0].startswith(sentence)
+
+
+@pytest.mark.parametrize("tag", ["<img src='data:'>", '<img alt="" src="x">', "<img alt=' ' src='x'>"])
+def test_an_empty_alt_text_is_none(tag):
+    assert "without alt text" in faults_of([*GOOD, picture(tag)])[0]
+
+
+def test_words_are_what_a_reader_reads():
+    assert lint.words("Two [words](https://a.b/c) · ≈ — https://a.b/c d") == 3
+    assert lint.words("| a table | is looked at |\nand this is read") == 4
+
+
+def test_a_lesson_that_costs_too_much_says_how_much_is_allowed():
+    assert lint.overspent(kernels.Cost(400, 140, 2000)) == []  # a busy machine is no fault of the lesson
+    assert lint.overspent(kernels.Cost(200, 160, 2000)) == ["it computes for 160 seconds; 150 is the most."]
+    assert lint.overspent(kernels.Cost(10, 10, 4000)) == ["it needs 4000 MB; 3072 is the most."]
+
+
+# --- what is compared when a notebook runs again
+
+
+def sanitised(text):
+    lines = replay.SANITIZE.read_text(encoding="ascii")  # readable whatever the system's encoding
+    pairs = zip(re.findall("^regex: (.*)$", lines, re.M), re.findall("^replace: (.*)$", lines, re.M), strict=True)
+    for pattern, replacement in pairs:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+def test_live_values_and_the_bytes_of_pictures_are_not_compared_and_nothing_else_is_dropped():
+    assert sanitised("loss ≈ 1.23 nats\nsteps 100") == "loss ≈\nsteps 100"
+    figure = '<img alt="It falls." src="data:image/png;base64,{}" width="4">'
+    assert sanitised(figure.format("iVBO+/\nR==")) == figure.format("")
+    assert sanitised("plain 1.5, base64,abc, /tmp/x 0x7f") == "plain 1.5, base64,abc, /tmp/x 0x7f"
+
+
+def test_replay_is_green_on_what_was_built_and_red_when_an_output_was_altered(built, tmp_path):
+    lesson, _ = built
+    with kernels.scratch() as folder:
+        status, rows = replay.replay([lesson], folder)
+    assert status == 0 and rows[0]["cells"] == 7 and rows[0]["peak_mb"] > 20
+    notebook = nbformat.read(lesson.notebook, as_version=4)
+    notebook.cells[-1].outputs[0].text = "9\n"
+    with kernels.scratch() as folder:
+        status, _ = replay.replay([copied(lesson, tmp_path, notebook)], folder)
+    assert status == 1
+
+
+def test_claims_are_counted_where_they_are_made():
+    cells = [code('claim("a", True)\nfor x in y: claim("b", x)'), code("claim = 3"), text(3)]
+    assert replay.claims(new_notebook(cells=cells)) == 2
+
+
+# --- the checks as a whole
+
+
+def stage(*words):
+    return check.Stage("trial", "something", list(words))
+
+
+def test_a_stage_counts_tests_and_keeps_the_lines_that_say_why():
+    lines = ["...", "FAILED tests/test_a.py::test_b - assert 1 == 2", "1 failed, 11 passed, 2 skipped in 2.1s"]
+    result = check.judged(stage("python", "-m", "pytest"), 1, lines, 2.0)
+    assert (result.passed, result.failed, result.skipped) == (11, 1, 2)
+    assert result.why == [lines[1]]
+
+
+def test_a_command_that_dies_is_a_failure_though_it_counted_none():
+    assert check.judged(stage("python", "-m", "pytest"), 3, ["5 passed"], 1.0).failed == 1
+    assert check.judged(stage("ruff"), 1, ["Found 2 errors."], 1.0).why == ["Found 2 errors."]
+
+
+def test_the_last_line_is_a_tally_and_failures_name_their_command(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(check, "REPORT", tmp_path / "report.json")
+    good, bad = check.Result("lint", 1, 0, 0, 1.0), check.Result("step", 2, 1, 0, 1.0, ["03 is out of step"])
+    assert check.finish([good], []) == 0
+    assert (
+        check.finish([good, bad], [{"notebook": "03", "claims": 4, "cells": 6} | dict.fromkeys(check.COLUMNS[:3], 1.0)])
+        == 1
+    )
+    said = capsys.readouterr().out
+    assert said.rstrip().splitlines()[-1] == "3 passed, 1 failed"
+    assert "python start.py test --only step\n    03 is out of step" in said
+    assert re.search(r"^sum +1\.0 +1\.0 +1 +6 +4$", said, re.M)
+
+
+def test_fast_runs_no_notebook():
+    assert [stage.name for stage in check.stages(fast=True)] == ["format", "lint", "step", "tests"]
+    assert {"replay", "solved", "browser"} < {stage.name for stage in check.stages()}
+
+
+def test_arguments_go_to_the_check_that_is_named_or_to_pytest_alone():
+    (alone,) = check.choose(fast=False, only=None, extra=["-k", "bpe"])
+    assert alone.name == "tests" and alone.command[-2:] == ["-k", "bpe"]
+    (named,) = check.choose(fast=False, only="replay", extra=["06"])
+    assert named.command[-2:] == ["tools.replay", "06"]
+    with pytest.raises(ValueError, match="no check is called 'lnit'; there are: format, lint"):
+        check.choose(fast=False, only="lnit", extra=[])
+
+
+def test_what_runs_before_a_commit_runs_in_the_checks_too():
+    yaml = pytest.importorskip("yaml")
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = {tuple(hook["entry"].removesuffix(" --force-exclude").split()[2:4]) for hook in local["hooks"]}
+    assert hooks == {("ruff", "format"), ("ruff", "check"), ("tools.build", "--check")}
+    assert hooks < {tuple(stage.command[2:4]) for stage in check.stages()}
+
+
+def test_where_there_can_be_no_cut_a_sentence_says_so(monkeypatch, capsys):
+    monkeypatch.delenv(offline.INSIDE, raising=False)
+    monkeypatch.setattr(offline, "way_in", lambda: None)
+    assert offline.wrapped(["run", "me"]) == ["run", "me"]
+    assert "with the network open" in capsys.readouterr().out
+
+
+def test_help_is_given_without_building_anything():
+    done = subprocess.run([sys.executable, "-m", "tools.build", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "--check" in done.stdout

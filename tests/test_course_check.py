@@ -1,0 +1,605 @@
+"""`check` names the mistake, lets right answers pass however they are written, and survives whatever it is given."""
+
+import math
+import random
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from test_exercises import faults
+from torch import nn
+
+from fmcourse.course import check, sandbox
+from fmcourse.course.diagnosis import diagnose
+from fmcourse.course.exercises import Exercise, Mistake, Property, exercises_in, find
+
+noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def no_future(mask, T):
+    ahead = mask.triu(1).nonzero()
+    return True if not len(ahead) else f"Row {ahead[0, 0]} looks at column {ahead[0, 1]}, which lies in its future."
+
+
+MASK = Exercise(
+    "91.1",
+    goal="say who may look at whom",
+    minutes=8,
+    cases=[1, 2, 7],
+    starter='def causal_mask(T):\n    """(T, T) bool: row t is True where position t may look."""\n    ...\n',
+    solution="def causal_mask(T):\n    return torch.ones(T, T).tril().bool()\n",
+    other_solutions=["def causal_mask(T):\n    t = torch.arange(T)\n    return t[:, None] >= t[None]\n"],
+    hints=[
+        "Reading word 3, which words have you seen?",
+        "Compare a column with a row.",
+        "torch.arange gives positions.",
+    ],
+    mistakes=[
+        Mistake("sees the future", lambda T: torch.ones(T, T).triu().bool(), "Row 0 may look at column 1. Which half?"),
+        Mistake("blind to itself", lambda T: torch.ones(T, T).tril(-1).bool(), "Row 0 sees nothing. Itself?"),
+        Mistake("a mask of numbers", lambda T: torch.ones(T, T).tril(), "It is 0 and 1. Which dtype is a mask?"),
+        Mistake("one row for all", lambda T: torch.ones(T).bool(), "It has one row. How many positions look?"),
+        Mistake("cannot be called", lambda T: torch.ones(T)[T], "There is no place T. Where do places end?"),
+    ],
+    properties=[Property("the future", no_future, "What may row t see?")],
+    explanation="Position t may look at itself and what came before.",
+)
+
+WEIGHTS = Exercise(
+    "91.2",
+    goal="weigh keys",
+    minutes=5,
+    cases=[(noise(2, 4), noise(3, 4, seed=1)), (noise(5, 8), noise(6, 8, seed=1).requires_grad_())],
+    starter="def weights(q, k):\n    ...\n",
+    solution="def weights(q, k):\n    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)\n",
+    other_solutions=[lambda q, k: F_softmax(torch.einsum("qd,kd->qk", q, k) / math.sqrt(k.size(1)))],
+    hints=["What does a query ask?" * 2, "Which axis adds up to one?", "Divide by the root of the width."],
+    mistakes=[Mistake("no division", lambda q, k: (q @ k.mT).softmax(-1), "The lead grows with width. By how much?")],
+    explanation="Softmax over keys.",
+)
+F_softmax = lambda x: x.exp() / x.exp().sum(-1, keepdim=True)
+
+MEAN = Exercise(
+    "91.3",
+    goal="average",
+    minutes=2,
+    cases=[[1.0, 2.0, 7.0], [3.0, 4.0, 2.0, 8.0]],
+    starter="def mean(values):\n    ...\n",
+    solution="def mean(values):\n    return sum(values) / len(values)\n",
+    other_solutions=["import statistics\ndef mean(values):\n    return statistics.fmean(values)\n"],
+    hints=["What is shared out here, and among whom?", "Add them up, then divide.", "sum and len, nothing else."],
+    mistakes=[
+        Mistake("the middle", lambda values: sorted(values)[len(values) // 2], "That is the median. Is it asked?")
+    ],
+    explanation="Add, divide.",
+)
+
+COUNTS = Exercise(
+    "91.4",
+    goal="count the pairs",
+    minutes=2,
+    cases=["", "aab", "abab abab"],
+    starter="def pairs(text):\n    ...\n",
+    solution="def pairs(text):\n    n = {}\n    for a, b in zip(text, text[1:]):\n"
+    "        n[a, b] = n.get((a, b), 0) + 1\n    return n\n",
+    other_solutions=["from collections import Counter\ndef pairs(text):\n    return Counter(zip(text, text[1:]))\n"],
+    hints=["Which two letters stand side by side?", "zip a text with itself, moved on.", "A dict counts them all."],
+    mistakes=[
+        Mistake("letters alone", lambda text: {a: text.count(a) for a in text}, "One letter is no pair. Which are two?")
+    ],
+    explanation="Each letter with the one after it.",
+)
+
+LAYER = Exercise(
+    "91.5",
+    goal="build a layer",
+    minutes=5,
+    cases=[(noise(2, 3), 4), (noise(5, 6), 2)],
+    starter="class Layer(nn.Module):\n    def __init__(self, d_in, d_out):\n        super().__init__()\n        ...\n\n"
+    "    def forward(self, x):\n        ...\n",
+    solution="class Layer(nn.Module):\n    def __init__(self, d_in, d_out):\n        super().__init__()\n"
+    "        self.map = nn.Linear(d_in, d_out)\n\n    def forward(self, x):\n        return self.map(x)\n",
+    other_solutions=["class Layer(nn.Linear):\n    pass\n"],
+    hints=["Which part has the weights?", "Make nn.Linear in __init__.", "Call it in the forward method."],
+    mistakes=[
+        Mistake(
+            "no bias",
+            "class Layer(nn.Linear):\n    def __init__(self, a, b):\n        super().__init__(a, b, bias=False)\n",
+            "At x = 0 it says 0. Should it?",
+        )
+    ],
+    run=lambda layer, case: filled(layer(case[0].shape[-1], case[1]))(case[0]),
+    explanation="A linear map.",
+)
+
+
+def filled(module):
+    for n, weight in enumerate(module.parameters()):
+        nn.init.normal_(weight, generator=torch.Generator().manual_seed(n))
+    return module
+
+
+SAMPLES = [MASK, WEIGHTS, MEAN, COUNTS, LAYER]
+T = 3
+RIGHT = MASK.answer
+
+
+def changed(exercise, **change):
+    return Exercise(**{name: getattr(exercise, name) for name in exercise.__dataclass_fields__} | change)
+
+
+def quick(exercise):
+    return changed(exercise, seconds=0.2)
+
+
+# --- what the course promises holds for these samples, and its proof can fail
+
+
+@pytest.mark.parametrize("exercise", SAMPLES, ids=lambda exercise: exercise.id)
+def test_the_samples_keep_every_promise(exercise):
+    assert faults(exercise) == []
+
+
+def test_the_proof_goes_red():
+    middle, right = MEAN.mistakes[0].wrong, lambda values: sum(values) / len(values)
+    broken = changed(MEAN, other_solutions=[middle], mistakes=[Mistake("m", right, "No.")])
+    found = " ".join(faults(broken))
+    assert "right answer 1 is refused" in found and "'m' is called" in found and "told, not asked" in found
+
+
+# --- whatever a learner may hand in
+
+
+def loops(T):
+    while True:
+        pass
+
+
+def loops_and_catches(T):
+    while True:
+        try:
+            while True:
+                pass
+        except Exception:
+            continue
+
+
+def loops_and_prints(T):
+    while True:
+        print("round and round")
+
+
+def recurses(T):
+    return recurses(T) + 1
+
+
+def leaves(T):
+    raise SystemExit(3)
+
+
+def prints(T):
+    print(RIGHT(T))
+
+
+def gap(T):
+    mask = ...
+    return mask + 1
+
+
+def reseeds(T):
+    torch.manual_seed(0)
+    np.random.seed(0)
+    return RIGHT(T)
+
+
+def draws(T):
+    random.random()
+    return RIGHT(T)
+
+
+def generates(T):
+    yield RIGHT(T)
+
+
+async def waits(T):
+    return RIGHT(T)
+
+
+def first_line_fails(T):
+    return {}[T + 8]
+
+
+class Masks:
+    def __init__(self, T):
+        pass
+
+
+class Hostile:
+    """Equal to everything, and impossible to compare, measure or print."""
+
+    def __eq__(self, other):
+        raise RuntimeError("no")
+
+    __hash__ = None
+    __bool__ = __len__ = __repr__ = lambda self: 1 / 0
+
+
+WHATEVER = [
+    (None, "blank", ""),
+    (..., "blank", ""),
+    (lambda T: None, "blank", ""),
+    (lambda T: ..., "another type", "Ellipsis"),
+    (lambda T: print(end=""), "nothing returned", "is a `return` missing?"),
+    (lambda T: NotImplemented, "another type", "gap"),
+    (torch.ones(2, 2), "not a function", "without calling it"),
+    ("causal_mask", "not a function", "This is text, not a function"),
+    (Masks, "a class", "a function is wanted"),
+    (generates, "another type", "generator, which `yield` makes"),
+    (waits, "another type", "not `async def`"),
+    (lambda: 1, "its parameters", "will be called as causal_mask(T)"),
+    (lambda a, b: 1, "its parameters", "will be called as causal_mask(T)"),
+    (loops, "too slow", "stopped after 0.2 seconds"),
+    (loops_and_catches, "too slow", "a loop that never ends"),
+    (loops_and_prints, "too slow", "a loop that never ends"),
+    (recurses, "endless recursion", "Which call stops it?"),
+    (leaves, "it exits", "`return` ends a function"),
+    (prints, "nothing returned", "it prints its answer, and must `return` it"),
+    (gap, "it raises", "A gap (`...`) is still to be filled"),
+    (reseeds, "global randomness", "torch and numpy"),
+    (draws, "global randomness", "random state of random"),
+    (first_line_fails, "it raises", "KeyError: 9"),
+    (lambda T: RIGHT(T).numpy(), "another type", "keep to torch"),
+    (lambda T: RIGHT(T).tolist(), "another type", "a list"),
+    (lambda T: RIGHT(T).float(), "a mask of numbers", "torch.float32; torch.bool is wanted"),
+    (lambda T: RIGHT(T)[None], "an axis too many or too few", "shape (1, 1, 1)"),
+    (lambda T: Hostile(), "another type", "an object of type Hostile"),
+    (Hostile(), "not a function", "an object of type Hostile"),
+    (lambda T: RIGHT(T) / 0, "the dtype", "dtype torch.float32"),
+]
+
+
+@pytest.mark.parametrize("candidate, name, words", WHATEVER, ids=lambda x: getattr(x, "__name__", None))
+def test_whatever_is_handed_in_is_named_and_the_course_stands_in(candidate, name, words, capsys):
+    exercise = quick(MASK)
+    verdict = diagnose(exercise, candidate)
+    assert verdict.name == name and words in " ".join(verdict.sentences)
+    assert check(exercise, candidate) is exercise.answer
+    assert "stands in below" in capsys.readouterr().out
+
+
+def test_a_blank_is_blank_whatever_its_docstring_says_and_a_line_of_work_is_not():
+    def causal_mask(T):
+        """Mine now."""
+        # not yet
+        ...
+
+    def begun(T):
+        T + 1
+
+    assert diagnose(MASK, causal_mask).name == "blank"
+    assert diagnose(MASK, begun).name == "nothing returned"
+    assert diagnose(LAYER, LAYER.compile(LAYER.starter)).name == "blank"
+
+
+def test_a_right_answer_is_handed_back_even_if_it_prints(capsys):
+    def causal_mask(T):
+        print("working")
+        return RIGHT(T)
+
+    assert check(MASK, causal_mask) is causal_mask
+    said = capsys.readouterr().out
+    assert "✓ 91.1 right" in said and "also prints" in said and "working" not in said
+
+
+def test_callables_that_are_no_plain_functions_may_be_right():
+    from functools import partial
+
+    class Mask:
+        def __call__(self, T):
+            return RIGHT(T)
+
+    assert (
+        diagnose(MASK, Mask()).right
+        and diagnose(MASK, partial(RIGHT)).right
+        and diagnose(MASK, lambda *a: RIGHT(*a)).right
+    )
+
+
+def test_an_error_is_said_with_its_line_and_the_case():
+    verdict = diagnose(MASK, first_line_fails)
+    assert verdict.sentences[0] == "Tried: causal_mask(T=1)."
+    assert "`return {}[T + 8]`" in verdict.sentences[1]
+
+
+def test_ctrl_c_is_the_users(capsys):
+    def interrupted(T):
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(KeyboardInterrupt):
+        check(MASK, interrupted)
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+@pytest.mark.parametrize("spoil", [lambda q: q.mul_(2), lambda q: q.add_(1), lambda q: q.__setitem__(0, 0)])
+def test_inputs_that_change_are_named(spoil):
+    def weights(q, k):
+        result = WEIGHTS.answer(q, k)
+        spoil(q)
+        return result
+
+    verdict = diagnose(WEIGHTS, weights)
+    assert verdict.name == "inputs changed" and "It changes q," in " ".join(verdict.sentences)
+    assert torch.equal(WEIGHTS.cases[0][0], noise(2, 4))
+
+
+def test_lists_that_change_are_noticed_too():
+    verdict = diagnose(MEAN, lambda values: sum(values) / len([values.sort(), *values][1:]))
+    assert verdict.name == "inputs changed"
+
+
+def test_gradients_must_flow_where_a_case_asks_for_them():
+    verdict = diagnose(WEIGHTS, lambda q, k: WEIGHTS.answer(q, k).detach())
+    assert verdict.name == "no gradients" and "weights(q=tensor (5, 8), k=tensor (6, 8))" in verdict.sentences[0]
+
+
+def test_what_is_not_finite_is_said():
+    assert diagnose(WEIGHTS, lambda q, k: WEIGHTS.answer(q, k) * math.nan).name == "not a number"
+    assert diagnose(WEIGHTS, lambda q, k: WEIGHTS.answer(q, k) / 0).name == "not finite"
+    assert diagnose(MEAN, lambda values: math.inf).name == "not finite"
+
+
+def test_global_random_state_is_put_back_whatever_happens():
+    torch.manual_seed(7), np.random.seed(7), random.seed(7)
+    wanted = torch.rand(1), np.random.rand(), random.random()
+    torch.manual_seed(7), np.random.seed(7), random.seed(7)
+    for candidate in (reseeds, draws, leaves):
+        diagnose(MASK, candidate)
+    assert (torch.rand(1), np.random.rand(), random.random()) == wanted
+
+
+def test_a_layer_may_draw_its_first_weights():
+    drawn = Exercise(
+        "91.6", goal="g", minutes=1, cases=[2], starter="class Layer(nn.Linear):\n    ...\n", mistakes=[],
+        solution="class Layer(nn.Linear):\n    def __init__(self, a, b):\n        super().__init__(a, b)\n",
+        hints=["a"] * 3, run=lambda layer, n: layer(n, n).weight,
+    )  # fmt: skip
+    assert diagnose(drawn, drawn.answer).right
+
+
+# --- time
+
+
+def test_the_alarm_of_somebody_else_still_rings():
+    rung = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+    old = signal.setitimer(signal.ITIMER_REAL, 0.4)
+    try:
+        assert diagnose(quick(MASK), loops).name == "too slow"
+        assert not rung
+        time.sleep(0.5)
+        assert rung
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *old)
+
+
+def test_without_an_alarm_a_thread_keeps_the_time():
+    found = []
+    thread = threading.Thread(target=lambda: found.extend([diagnose(quick(MASK), loops), diagnose(MASK, RIGHT)]))
+    thread.start()
+    thread.join(20)
+    assert [verdict.name for verdict in found] == ["too slow", "right"]
+    with pytest.raises(ZeroDivisionError):
+        sandbox.in_a_thread(lambda: 1 / 0, 1)
+
+
+def test_what_is_printed_without_end_does_not_fill_the_memory():
+    out = sandbox.Printed()
+    for _ in range(10_000):
+        out.write("round and round")
+    assert len(out.getvalue()) == sandbox.MOST_PRINTED
+
+
+# --- steps 2 to 5
+
+
+def test_a_property_gives_the_evidence_and_the_mistake_its_name():
+    verdict = diagnose(MASK, lambda T: torch.ones(T, T).triu().bool())
+    assert verdict.name == "sees the future" and verdict.step == "mistake"
+    verdict = diagnose(MASK, lambda T: torch.ones(T, T).bool())
+    assert (verdict.name, verdict.step) == ("the future", "property")
+    assert verdict.sentences == ("Row 0 looks at column 1, which lies in its future.", "What may row t see?")
+
+
+scores = lambda q, k: q @ k.mT / q.shape[-1] ** 0.5
+PLAIN = "def scores(q, k):\n    return q @ k.mT / q.shape[-1] ** 0.5\n"
+SCORES = Exercise(
+    "91.7", goal="g", minutes=1, cases=WEIGHTS.cases, starter="def scores(q, k):\n    ...\n", mistakes=[],
+    solution=PLAIN, hints=["a"] * 3,
+)  # fmt: skip
+SQUARE = Exercise(
+    "91.8", goal="g", minutes=1, cases=[noise(3, 3), noise(4, 4)], starter="def f(x):\n    ...\n", mistakes=[],
+    solution="def f(x):\n    return x.softmax(-1)\n", hints=["a"] * 3,
+)  # fmt: skip
+LOSS = Exercise(
+    "91.9", goal="g", minutes=1, cases=[noise(3, 5), noise(4, 2)], starter="def f(x):\n    ...\n", mistakes=[],
+    solution="def f(x):\n    return (x**2).mean()\n", hints=["a"] * 3,
+)  # fmt: skip
+LABELS = Exercise(
+    "91.10", goal="g", minutes=1, cases=[[5, 6, 7, 9], [1, 2, 3, 4, 8]], starter="def f(ids):\n    ...\n", mistakes=[],
+    solution="def f(ids):\n    return ids[1:]\n", hints=["a"] * 3,
+)  # fmt: skip
+RELATED = [
+    (SCORES, lambda q, k: scores(q, k).mT, "transposed"),
+    (SCORES, lambda q, k: q @ k.mT, "too large by √(q.shape[1])"),
+    (SCORES, lambda q, k: q @ k.mT / q.shape[-1], "too small by √(q.shape[1])"),
+    (SCORES, lambda q, k: -scores(q, k), "the sign"),
+    (SCORES, lambda q, k: scores(q, k) / math.log(2), "too small by log 2"),
+    (SCORES, lambda q, k: scores(q, k) * 3.7, "a constant factor"),
+    (SCORES, lambda q, k: scores(q, k) + 0.25, "a constant is added"),
+    (SCORES, lambda q, k: scores(q, k).round(), "rounded"),
+    (SCORES, lambda q, k: scores(q, k).flip(0), "backwards"),
+    (SCORES, lambda q, k: scores(q, k)[:, [1, 0, *range(2, len(k))]], "another order"),
+    (SQUARE, lambda x: x.softmax(0), "the wrong axis"),
+    (SQUARE, lambda x: x.log_softmax(-1), "the logarithm"),
+    (SQUARE, lambda x: 1 - x.softmax(-1), "one minus the answer"),
+    (SQUARE, lambda x: x.softmax(-1).roll(1, 0), "shifted by one"),
+    (LOSS, lambda x: (x**2).sum(), "too large by x.numel()"),
+    (LOSS, lambda x: (x**2).sum(-1).mean(), "too large by x.shape[1]"),
+    (LOSS, lambda x: (x**2).mean().sqrt(), "the square root"),
+    (LABELS, lambda ids: ids[:-1], "shifted by one"),
+    (LABELS, lambda ids: ids[2:], "shifted by one"),
+    (LABELS, lambda ids: ids[:0:-1], "backwards"),
+    (LABELS, lambda ids: [i + 1 for i in ids[1:]], "a constant is added"),
+    (MASK, lambda T: ~RIGHT(T), "the opposite"),
+    (MEAN, lambda values: float(sum(values)), "too large by len(values)"),
+    (MEAN, lambda values: sum(values) / (len(values) + 1), "another result"),
+]
+
+
+@pytest.mark.parametrize("exercise, candidate, name", RELATED, ids=lambda x: x if isinstance(x, str) else "")
+def test_a_relation_to_the_right_answer_is_named(exercise, candidate, name):
+    assert diagnose(changed(exercise, mistakes=[], properties=[]), candidate).name == name
+
+
+def test_otherwise_the_smallest_input_is_shown_with_both_results():
+    verdict = diagnose(COUNTS, lambda text: {} if len(text) < 3 else {("a", "b"): 9})
+    assert verdict.name == "another result"
+    assert verdict.sentences == ("The smallest input on which it differs: pairs(text='aab').",)
+    assert verdict.table[0].split() == ["expected", "got"] and "{('a', 'b'): 9}" in verdict.table[1]
+
+
+def test_a_matrix_is_shown_row_by_row():
+    verdict = diagnose(MASK, lambda T: torch.eye(T).bool())
+    assert verdict.table == ("expected   got", "[1 0]      [1 0]", "[1 1]      [0 1]")
+
+
+def test_a_float_may_differ_in_its_last_digits_and_no_further():
+    assert diagnose(WEIGHTS, lambda q, k: WEIGHTS.answer(q, k) * (1 + 1e-6)).right
+    assert not diagnose(WEIGHTS, lambda q, k: WEIGHTS.answer(q, k) * (1 + 1e-2)).right
+
+
+# --- exercises as objects
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"hints": ["one"]}, "exercise 91.1: it has 1 hints; give three"),
+        ({"id": "mask"}, "its id must look like '06.1'"),
+        ({"cases": []}, "it has no cases"),
+        ({"difficulty": 4}, "difficulty=4 must be 1, 2 or 3"),
+        ({"starter": "x = 1\n"}, "its starter defines no function"),
+        ({"solution": "def other(T):\n    return T\n"}, "its solution does not define 'causal_mask'"),
+    ],
+)
+def test_an_exercise_that_lacks_something_says_what(change, sentence):
+    with pytest.raises(ValueError, match=sentence.replace("(", r"\(")):
+        changed(MASK, **change)
+
+
+def test_an_unknown_id_offers_the_nearest(monkeypatch):
+    monkeypatch.setattr("fmcourse.course.exercises.all_exercises", lambda: iter(SAMPLES))
+    assert find("91.2") is WEIGHTS
+    with pytest.raises(ValueError, match=r"there is no exercise '91\.22'; did you mean 91\.2"):
+        check("91.22", None)
+    with pytest.raises(ValueError, match='named by text: "06.1", not 6.1'):
+        check(6.1, None)
+
+
+def test_the_exercises_of_a_module_come_in_order():
+    from types import SimpleNamespace
+
+    assert exercises_in(SimpleNamespace(b=MEAN, x=3, a=MASK)) == [MASK, MEAN]
+
+
+# --- what breaking single lines has taught
+
+
+def test_a_function_that_catches_everything_is_stopped_the_second_time():
+    def stubborn(T):
+        try:
+            while True:
+                pass
+        except:  # noqa: E722
+            while True:
+                pass
+
+    assert diagnose(quick(MASK), stubborn).name == "too slow"
+
+
+def test_a_loop_that_ignores_every_error_is_stopped_too():
+    def deaf(T):
+        n = 0
+        while True:
+            try:
+                n += sum(range(100))
+            except:  # noqa: E722
+                n = 0
+
+    tracing = sys.gettrace()
+    assert diagnose(quick(MASK), deaf).name == "too slow"
+    assert sys.gettrace() is tracing
+
+
+def test_two_values_are_too_few_to_be_called_shifted():
+    short = changed(LABELS, cases=[[1, 2, 4], [5, 6, 9]])
+    assert diagnose(short, lambda ids: [ids[2], 8]).name == "another result"
+    assert diagnose(short, lambda ids: [ids[2], 8, 9]).name == "another result"
+
+
+def test_a_relation_that_holds_on_one_case_alone_is_none():
+    for partly in (lambda x: x.softmax(0), lambda x: x.mT.softmax(-1)):
+        assert diagnose(SQUARE, partly).name == "the wrong axis"
+        assert diagnose(SQUARE, lambda x, partly=partly: partly(x) if len(x) == 3 else x).name == "another result"
+
+
+def test_a_mistake_is_told_by_the_input_that_it_spoils():
+    spoils = Mistake("writes into q", lambda q, k: (WEIGHTS.answer(q, k), q.zero_())[0], "Whose is q?")
+    exercise = changed(WEIGHTS, mistakes=[spoils])
+    assert diagnose(exercise, lambda q, k: (WEIGHTS.answer(q, k), q.add_(1))[0]).name == "writes into q"
+    assert diagnose(exercise, lambda q, k: (WEIGHTS.answer(q, k), k.data.add_(1))[0]).name == "inputs changed"
+
+
+def test_what_is_meant_to_change_its_input_may():
+    append = Exercise(
+        "91.12", goal="g", minutes=1, cases=[[1], [2, 3]], mistakes=[], hints=["a"] * 3,
+        starter="def twice(xs):\n    ...\n", solution="def twice(xs):\n    xs.append(0)\n    return len(xs)\n",
+    )  # fmt: skip
+    assert diagnose(append, append.answer).right
+
+
+# --- odd things that come back
+
+
+cyclic: list = []
+cyclic.append(cyclic)
+ODD = [
+    torch.ones(2, 2).to_sparse(), torch.ones(2, 2, device="meta"), torch.ones(2, 2, dtype=torch.complex64),
+    torch.ones(2, 2, dtype=torch.float16), torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged), torch.empty(0), torch.tensor(3),
+    nn.Parameter(torch.ones(2, 2)), np.ones((2, 2), dtype=object), np.array(["a"]), np.float64(1), np.datetime64("2020"),
+    cyclic, {1: cyclic}, [torch.ones(1), None], (1, "a"), range(3), iter([1]), 10**400, -1j, float("nan"), "\ud800", b"\xff",
+    {"a": {1}}, set(), frozenset([1]), object(), Hostile, Hostile(), type, math, lambda: 1, memoryview(b"a"), Exception("no"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("exercise", [*SAMPLES, SCORES, SQUARE, LOSS, LABELS], ids=lambda exercise: exercise.id)
+def test_no_result_is_too_odd_to_be_judged(exercise):
+    for value in ODD:
+        assert not diagnose(exercise, lambda *_, value=value: value).right
+        assert not diagnose(exercise, value).right
+
+
+def test_an_array_is_compared_as_tensors_are():
+    arrays = Exercise(
+        "91.11", goal="g", minutes=1, cases=[np.arange(4.0), np.arange(6.0) ** 2], mistakes=[], hints=["a"] * 3,
+        starter="def f(x):\n    ...\n", solution="import numpy as np\ndef f(x):\n    return np.cumsum(x)\n",
+    )  # fmt: skip
+    assert diagnose(arrays, lambda x: np.add.accumulate(x)).right
+    assert diagnose(arrays, lambda x: x.cumsum()[::-1]).name == "backwards"
+    assert diagnose(arrays, lambda x: torch.from_numpy(x).cumsum(0)).name == "another type"

@@ -1,0 +1,261 @@
+"""What ships is what was made, whole works stay on one side of a split, and a broken file says how to mend it."""
+
+import doctest
+import gzip
+import hashlib
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from fmcourse import data
+from fmcourse.data import SPLITS, DataError, Recipe, load, names, verify, verify_table
+
+ROOT = Path(__file__).resolve().parents[1]
+MANIFEST = tomllib.loads((ROOT / "data/manifest.toml").read_text(encoding="utf-8"))
+FILE = ROOT / "data/austen.jsonl.gz"
+EACH = pytest.mark.parametrize("name", list(MANIFEST))
+RECIPES = ["shakespeare", "austen", "bible", "cookbook"]
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the data that a test may break."""
+    shutil.copytree(ROOT / "data", tmp_path / "data")
+    monkeypatch.setenv("FMCOURSE_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "recipes")
+    return importlib.import_module
+
+
+@EACH
+def test_files_are_those_that_the_manifest_describes(name):
+    entry, packed = MANIFEST[name], (ROOT / "data" / MANIFEST[name]["file"]).read_bytes()
+    assert (len(packed), hashlib.sha256(packed).hexdigest()) == (entry["bytes"], entry["sha256"])
+    assert hashlib.sha256(gzip.decompress(packed)).hexdigest() == entry["contents_sha256"]
+
+
+def test_the_manifest_lists_every_file_and_no_other():
+    files = {path.name for path in (ROOT / "data").iterdir()} - {"manifest.toml"}
+    assert files == {entry["file"] for entry in MANIFEST.values()}
+
+
+@EACH
+def test_manifest_entries_are_complete(name):
+    prose = {"title", "file", "description", "origin", "source", "recipe", "licence", "attribution", "not_good_for"}
+    assert all(isinstance(MANIFEST[name][key], str) and MANIFEST[name][key].strip() for key in prose)
+    assert re.search(r" \d[\w.-]* \((PyPI|Debian|npm)\)", MANIFEST[name]["source"])
+    assert (ROOT / MANIFEST[name]["recipe"]).is_file()
+    assert MANIFEST[name]["file"] in (ROOT / "NOTICE").read_text(encoding="utf-8")
+
+
+@EACH
+def test_sizes_in_the_manifest_are_those_of_the_texts(name):
+    for split in SPLITS:
+        text, works, entry = getattr(load(name), split), load(name).of(split), MANIFEST[name][split]
+        assert (entry["works"], entry["characters"]) == (len(works), len(text))
+        assert (entry["bytes"], entry["words"]) == (len(text.encode()), len(text.split()))
+        assert entry.get("titles") in (None, [work.title for work in works])
+
+
+@EACH
+def test_every_work_is_whole_and_in_one_split(name):
+    corpus = load(name)
+    pieces = {split: getattr(corpus, split).split("\n\n\n") for split in SPLITS}
+    assert pieces == {split: [work.text for work in corpus.of(split)] for split in SPLITS}
+    assert len(set().union(*pieces.values())) == len(corpus.works) == sum(map(len, pieces.values()))
+
+
+def runs(work, length=20):
+    """Every run of so many words; of a recipe without its numbers of steps."""
+    body = " ".join(work.ingredients + work.steps) if isinstance(work, Recipe) else work.text
+    words = re.findall(r"\w+", body.lower())
+    return zip(*(words[i:] for i in range(length)), strict=False)
+
+
+@EACH
+def test_no_twenty_words_in_a_row_are_in_two_splits(name):
+    corpus = load(name)
+    validation, test = ({run for work in corpus.of(split) for run in runs(work)} for split in ("validation", "test"))
+    assert len(validation) > 20_000 and len(test) > 20_000
+    assert not validation & test
+    held_out = validation | test
+    for work in corpus.of("train"):
+        assert not held_out.intersection(runs(work)), work.title
+
+
+def test_validation_and_test_hold_no_character_of_shakespeare_that_training_does_not_show():
+    corpus = load("shakespeare")
+    assert set(corpus.validation + corpus.test) <= set(corpus.train)
+
+
+@EACH
+def test_texts_hold_no_leftover_markup(name):
+    for work in load(name).works.values():
+        assert not re.search(r"</?[a-z]|&[a-z]{2,};|&#|\\|\{\{|\[\[|[ \t]\n|\n\n\n|\r|\ufffd", work.text), work.title
+        assert work.text == work.text.strip()
+
+
+def test_recipes_keep_their_parts_and_are_written_out():
+    tuna = load("recipes").works["Tuna Salad (1940)"]
+    assert isinstance(tuna, Recipe) and tuna.page == "Cookbook:Tuna Salad (1940)"
+    assert tuna.text.startswith("Tuna Salad (1940)\n\n")
+    assert f"\n- {tuna.ingredients[-1]}\n" in tuna.text and tuna.text.endswith(f"{len(tuna.steps)}. {tuna.steps[-1]}")
+
+
+def test_nothing_loaded_can_be_changed():
+    corpus = load("recipes")
+    work = next(iter(corpus.works.values()))
+    with pytest.raises(FrozenInstanceError):
+        corpus.train = ""
+    with pytest.raises(FrozenInstanceError):
+        work.steps = ()
+    with pytest.raises(TypeError):
+        corpus.works["new"] = work
+    assert isinstance(work.steps, tuple) and isinstance(work.ingredients, tuple)
+
+
+def test_a_corpus_on_a_line_of_its_own_does_not_print_five_megabytes():
+    assert len(repr(load("shakespeare"))) < 100
+
+
+@EACH
+def test_the_card_names_licence_credit_size_and_what_it_is_not_good_for(name):
+    card = " ".join(data.card(name).split())
+    for fact in ("licence", "attribution", "origin", "not_good_for", "recipe"):
+        assert " ".join(MANIFEST[name][fact].split()) in card
+    assert f"{len(load(name).train):,}" in card and load(name).card == data.card(name)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("shakespere", "shakespeare"), ("Austin", "austen"), ("recipe", "recipes"), ("BIBEL", "bible")]
+)
+@pytest.mark.parametrize("ask", [load, data.card])
+def test_an_unknown_name_offers_the_nearest(ask, wrong, near):
+    with pytest.raises(ValueError, match=f"'{wrong}'; did you mean {near}\\?"):
+        ask(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["zzz", "", None, 3, "manifest"])
+def test_a_name_like_no_other_lists_them_all(wrong):
+    with pytest.raises(ValueError, match="There is: " + ", ".join(MANIFEST)):
+        load(wrong)
+
+
+def test_an_unknown_split_lists_the_three():
+    with pytest.raises(ValueError, match="split='dev' is not known; choose one of train, validation, test"):
+        load("austen").of("dev")
+
+
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [
+        (FILE.read_bytes()[:1000], "truncated: expected {:,} bytes with SHA-256 {}, found 1,000 bytes"),
+        (b"", "truncated: expected {:,} bytes with SHA-256 {}, found 0 bytes"),
+        (FILE.read_bytes()[:-9] + b"x" + FILE.read_bytes()[-8:], "altered: expected {:,} bytes with SHA-256 {}, found"),
+        (
+            gzip.compress(gzip.decompress(FILE.read_bytes()).replace(b"Emma", b"Anna"), 1),
+            "altered: expected {:,} bytes",
+        ),
+        (FILE.read_bytes()[:5000] + bytes(500) + FILE.read_bytes()[5500:], "altered: expected {:,} bytes with SHA-256"),
+        (b"version https://git-lfs" * 100_000, "altered: expected {:,} bytes with SHA-256 {}, found 2,300,000 bytes"),
+    ],
+    ids=["cut", "empty", "one byte", "repacked", "a hole", "no gzip"],
+)
+def test_a_broken_file_says_what_was_expected_and_how_to_restore_it(copy, broken, what):
+    (copy / FILE.name).write_bytes(broken)
+    with pytest.raises(DataError) as error:
+        load("austen")
+    entry = MANIFEST["austen"]
+    assert f"{copy / FILE.name} is " + what.format(entry["bytes"], entry["sha256"][:16]) in str(error.value)
+    assert "`git restore data/austen.jsonl.gz`" in str(error.value)
+    assert "`python recipes/austen.py data`" in str(error.value)
+
+
+def test_a_missing_file_is_named_and_the_others_still_load(copy):
+    (copy / FILE.name).unlink()
+    with pytest.raises(DataError, match="austen.jsonl.gz is missing. Restore it with `git restore data/austen"):
+        load("austen")
+    assert load("bible").works["Jonah"].split == "test"
+
+
+def test_the_same_works_packed_by_another_zlib_are_accepted(copy):
+    (copy / FILE.name).write_bytes(gzip.compress(gzip.decompress(FILE.read_bytes()), 1))
+    assert load("austen").works["Emma"].text.startswith("EMMA") and not any(row.problem for row in verify())
+
+
+def test_no_folder_says_where_it_looked_and_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("FMCOURSE_DATA", str(tmp_path / "nowhere"))
+    for ask in (names, verify, lambda: load("austen")):
+        with pytest.raises(DataError, match="nowhere.manifest.toml is missing.*pip install -e.*FMCOURSE_DATA"):
+            ask()
+
+
+def test_a_broken_manifest_says_how_to_restore_it(copy):
+    with (copy / "manifest.toml").open("a") as file:
+        file.write("<<<<<<< HEAD")
+    with pytest.raises(DataError, match="manifest.toml is altered: .*`git restore data/manifest.toml`"):
+        load("austen")
+
+
+def test_verify_finds_nothing_wrong_in_what_ships():
+    assert [(row.name, row.problem) for row in verify()] == [(name, "") for name in MANIFEST]
+    assert verify_table().count(" ok ") == len(MANIFEST) and "FAILED" not in verify_table()
+
+
+def test_verify_shows_every_broken_file_in_one_table(copy):
+    (copy / "bible.jsonl.gz").unlink()
+    (copy / FILE.name).write_bytes(b"")
+    assert [row.name for row in verify() if row.problem] == ["austen", "bible"]
+    table = verify_table()
+    assert table.count("FAILED") == 2 and "bible.jsonl.gz is missing" in table and "is truncated" in table
+
+
+def test_importing_data_does_not_import_torch():
+    code = "import fmcourse.data, sys; print(sorted({'torch', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_packing_is_the_same_at_any_time_and_under_any_name(recipe, tmp_path):
+    common = recipe("common")
+    for name in ("one.gz", "two.gz"):
+        common.write_works(tmp_path / name, [{"title": "é\u2028", "split": "train", "text": "x\n"}])
+    packed = (tmp_path / "one.gz").read_bytes()
+    assert packed == (tmp_path / "two.gz").read_bytes()
+    assert packed[3:8] == bytes(5)  # no name flag, no time
+    assert [work.title for work in data.read_works(gzip.decompress(packed))] == ["é\u2028"]
+
+
+def test_a_package_that_is_not_the_one_a_recipe_was_written_for_stops_it(recipe):
+    write = [sys.executable, "-c", "open('p-1.whl', 'w').write('other')"]
+    with pytest.raises(ValueError, match="p-1.whl has SHA-256 d9298a10.*written for abc"):
+        recipe("common").fetched(write, "*.whl", "abc")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_examples_in_recipes_are_true(recipe, name):
+    assert doctest.testmod(recipe(name)).failed == 0
+
+
+def test_recipes_that_share_a_run_of_words_are_one_family(recipe):
+    shared, cookbook = " ".join(f"word{i}" for i in range(20)), recipe("cookbook")
+    other = shared.replace("word", "other")
+    steps = {"a": shared, "b": f"First {shared}", "c": shared[:-2], "d": f"{shared} {other}", "e": f"{other}!"}
+    recipes = [{"page": page, "ingredients": [], "steps": [step]} for page, step in steps.items()]
+    assert cookbook.kin(recipes) == {"a": "a", "b": "a", "c": "c", "d": "a", "e": "a"}
+
+
+@EACH
+def test_the_manifest_says_what_measuring_it_again_says(recipe, name):
+    measured = recipe("manifest").measured(ROOT / "data" / MANIFEST[name]["file"])
+    assert MANIFEST[name] | measured == MANIFEST[name]

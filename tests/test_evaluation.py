@@ -1,0 +1,77 @@
+"""Numbers that can be compared, against scikit-learn, scipy and counting by hand."""
+
+import math
+
+import pytest
+import torch
+from helpers import ids_for, model_of
+from scipy.stats import binomtest
+from sklearn.metrics import log_loss
+from torch.testing import assert_close
+
+from fmcourse.evaluation import accuracy, bits_per_byte, bits_per_byte_interval, mean_interval, perplexity, token_nats
+
+
+def test_a_text_that_fits_is_scored_as_one_window():
+    model, ids = model_of("gpt2"), ids_for("gpt2", 1, 20)
+    chances = model(ids).log_softmax(-1)[0]
+    by_hand = [math.log(61)] + [-chances[t, ids[0, t + 1]].item() for t in range(19)]
+    assert_close(token_nats(model, ids[0]), torch.tensor(by_hand))
+
+
+@pytest.mark.parametrize("length", [1, 2, 24, 25, 26, 36, 37, 60, 61, 200])
+def test_every_token_is_scored_once_with_at_least_half_a_context(length):
+    model, ids = model_of("gpt2"), ids_for("gpt2", 1, length)[0]
+    nats = token_nats(model, ids, batch=3)
+    for at in {1, 12, 25, 35, 48, length - 1} & set(range(1, length)):
+        start = 0 if at <= 24 else 12 * math.ceil((at - 24) / 12)
+        chance = model(ids[None, start:at]).log_softmax(-1)[0, -1, ids[at]]
+        assert_close(nats[at], -chance, atol=1e-4, rtol=1e-4)
+        assert at - start >= min(at, 12)
+
+
+def test_agrees_with_scikit_learns_log_loss():
+    model, ids = model_of("modern"), ids_for("modern", 1, 30)[0]
+    chances = model(ids[None, :-1]).softmax(-1)[0].detach().double()
+    expected = log_loss(ids[1:], chances / chances.sum(1, keepdim=True), labels=range(45))
+    assert token_nats(model, ids)[1:].mean().item() == pytest.approx(expected, rel=1e-5)
+    assert perplexity(token_nats(model, ids)[1:]) == pytest.approx(math.exp(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (37, 100), (1, 1000)])
+def test_wilsons_interval_is_scipys(right, n):
+    ours, theirs = accuracy(right, n), binomtest(right, n).proportion_ci(method="wilson")
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_bits_per_byte_counts_bytes_not_characters():
+    assert bits_per_byte(torch.tensor([math.log(2)] * 3), "語") == pytest.approx(1.0)
+
+
+def test_the_interval_covers_the_truth_about_nineteen_times_out_of_twenty():
+    generator = torch.Generator().manual_seed(0)
+    covered = 0
+    for _ in range(100):
+        noise = torch.randn(4000, generator=generator).cumsum(0)
+        values = 2 + noise.diff(n=1, prepend=torch.zeros(1)) + torch.randn(40, generator=generator).repeat_interleave(100)
+        e = mean_interval(values, block=100, draws=300)
+        covered += e.low < 2 < e.high
+    assert 85 <= covered <= 99
+
+
+def test_the_interval_in_bits_is_the_one_in_nats_scaled():
+    nats, text = torch.rand(5000, generator=torch.Generator().manual_seed(0)), "x" * 2500
+    ours, plain = bits_per_byte_interval(nats, text), mean_interval(nats)
+    factor = 2 / math.log(2)
+    assert (ours.value, ours.low, ours.high) == pytest.approx((plain.value * factor, plain.low * factor, plain.high * factor))
+    assert ours.value == pytest.approx(bits_per_byte(nats, text))
+
+
+def test_empty_or_impossible_input_is_named():
+    for call, says in [
+        (lambda: bits_per_byte(torch.zeros(0), ""), "text is empty"), (lambda: perplexity(torch.zeros(0)), "no tokens"),
+        (lambda: token_nats(model_of("gpt2"), []), "no tokens to score"), (lambda: accuracy(3, 2), "right=3 of n=2"),
+        (lambda: mean_interval(torch.zeros(300)), "at least 10 are needed"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=says):
+            call()

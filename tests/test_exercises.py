@@ -1,0 +1,43 @@
+"""What every exercise of the course promises, proven for each of them."""
+
+import pytest
+
+from fmcourse.course.diagnosis import Verdict, diagnose
+from fmcourse.course.exercises import Exercise, all_exercises
+
+EVERY = list(all_exercises())
+NAME = lambda thing: getattr(thing, "id", None) or getattr(thing, "name", None)
+
+
+def say(exercise: Exercise, candidate: object) -> Verdict:
+    return diagnose(exercise, exercise.compile(candidate) if isinstance(candidate, str) else candidate)
+
+
+def faults(exercise: Exercise) -> list[str]:
+    """Every promise that an exercise breaks, a sentence each."""
+    found = []
+    if say(exercise, exercise.starter).name != "blank":
+        found.append("its starter is not called blank")
+    for n, answer in enumerate([exercise.solution, *exercise.other_solutions]):
+        if not (verdict := say(exercise, answer)).right:
+            found.append(f"right answer {n} is refused: {verdict}")
+    for mistake in exercise.mistakes:
+        if (verdict := say(exercise, mistake.wrong)).name != mistake.name:
+            found.append(f"{mistake.name!r} is called {verdict.name!r}")
+        if "?" not in mistake.explanation:
+            found.append(f"{mistake.name!r} is told, not asked")
+    if len(set(exercise.hints)) != 3 or min(map(len, exercise.hints)) < 15:
+        found.append("its three hints are not three sentences")
+    if not exercise.mistakes or not exercise.other_solutions or not exercise.explanation:
+        found.append("a mistake, a second right answer or the explanation is missing")
+    return found
+
+
+@pytest.mark.parametrize("exercise", EVERY, ids=NAME)
+def test_blank_goes_on_right_answers_pass_and_every_mistake_is_named(exercise):
+    assert faults(exercise) == []
+
+
+def test_no_two_exercises_share_an_id():
+    ids = [exercise.id for exercise in EVERY]
+    assert len(set(ids)) == len(ids)

@@ -1,0 +1,199 @@
+"""The one Transformer: what it promises for every shape, and that it is the published models."""
+
+import pytest
+import torch
+from helpers import CAUSAL, SHAPES, ids_for, model_of, randomised
+from torch import nn
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from fmcourse.models.attention import MLP, Attention, GatedMLP, Rope, causal, rotate
+from fmcourse.models.transformer import Config, Transformer, bert, gpt2, llama, modern, parameters
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_shape_gives_finite_logits_of_the_promised_shape(name):
+    out, config = model_of(name)(ids_for(name, 2, 5)), SHAPES[name]
+    assert out.shape == (2, 5, config.width if config.head == "none" else config.vocab_size)
+    assert out.isfinite().all()
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+@pytest.mark.parametrize("T", [2, 3, 7])
+def test_the_future_does_not_change_the_past(name, T):
+    model, ids = model_of(name), ids_for(name, 2, T)
+    changed = ids.clone()
+    changed[:, -1] = (changed[:, -1] + 1) % SHAPES[name].vocab_size
+    assert_close(model(changed)[:, :-1], model(ids)[:, :-1])
+
+
+def test_a_model_that_looks_both_ways_sees_the_future():
+    model, ids = model_of("bert"), ids_for("bert", 1, 6)
+    changed = ids.clone()
+    changed[:, -1] = (changed[:, -1] + 1) % 71
+    assert not torch.allclose(model(changed)[:, 0], model(ids)[:, 0])
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_mask_narrows_the_causal_rule_and_never_widens_it(name):
+    model, ids = model_of(name), ids_for(name, 2, 6)
+    assert_close(model(ids, torch.ones(6, 6, dtype=torch.bool)), model(ids))
+    assert_close(model(ids, torch.ones(2, 1, 6, dtype=torch.bool)), model(ids))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "bert"])
+def test_padding_on_the_right_changes_nothing_before_it(name):
+    model, ids = model_of(name), ids_for(name, 2, 8)
+    real = torch.tensor([[True] * 5 + [False] * 3] * 2)
+    assert_close(model(ids, real[:, None])[:, :5], model(ids[:, :5]))
+
+
+def test_a_prefix_mask_is_no_rule_plus_a_whole_mask():
+    free = randomised(Transformer(Config(vocab_size=45, context=32, width=32, depth=2, heads=2, causal=False)))
+    rule = randomised(Transformer(Config(vocab_size=45, context=32, width=32, depth=2, heads=2)))
+    ids = ids_for("modern", 2, 9)
+    assert_close(free(ids, causal(9)), rule(ids))
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+@pytest.mark.parametrize("cuts", [[1] * 9, [4, 5], [3, 1, 1, 4], [9]])
+def test_reading_on_with_a_cache_gives_the_same_logits(name, cuts):
+    model, ids = model_of(name), ids_for(name, 2, 9)
+    cache, given = model.cache(2), []
+    for piece in ids.split(cuts, 1):
+        logits, cache = model.extend(piece, cache)
+        given.append(logits)
+    assert cache.length == 9
+    assert_close(torch.cat(given, 1), model(ids), atol=2e-5, rtol=1e-4)
+
+
+def test_continuations_can_share_a_prefix_without_disturbing_each_other():
+    model, ids = model_of("llama"), ids_for("llama", 1, 12)
+    _, prefix = model.extend(ids[:, :6], model.cache(1, room=12))
+    first, longer = model.extend(ids[:, 6:9], prefix)
+    other, _ = model.extend(ids[:, 9:12], prefix)  # writes where the first continuation wrote
+    again, _ = model.extend(ids[:, 9:12], longer)
+    assert_close(first, model(ids[:, :9])[:, 6:], atol=2e-5, rtol=1e-4)
+    assert_close(other, model(torch.cat([ids[:, :6], ids[:, 9:12]], 1))[:, 6:], atol=2e-5, rtol=1e-4)
+    assert_close(again, model(ids)[:, 9:], atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_padding_on_the_left_changes_nothing_behind_it(name):
+    model, ids = model_of(name), ids_for(name, 2, 7)
+    cache = model.cache(2, padding=torch.tensor([0, 3]))
+    padded = ids.clone()
+    padded[1] = torch.cat([torch.zeros(3, dtype=torch.long), ids[1, :4]])
+    logits, cache = model.extend(padded, cache)
+    assert_close(logits[1, 3:], model(ids[1:, :4])[0], atol=2e-5, rtol=1e-4)
+    longer, _ = model.extend(ids[:, :1], cache)
+    assert_close(longer[1, 0], model(torch.cat([ids[1:, :4], ids[1:, :1]], 1))[0, -1], atol=2e-5, rtol=1e-4)
+
+
+def test_attention_is_softmax_of_queries_and_keys_over_values():
+    config = modern(width=12, heads=3, depth=1)
+    attention = randomised(Attention(config))
+    x = torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(3))
+    q, k, v = (part.view(2, 5, 3, 4) for part in F.linear(x, attention.to_qkv.weight).chunk(3, -1))
+    q, k = F.rms_norm(q, (4,), attention.norm_q.weight), F.rms_norm(k, (4,), attention.norm_k.weight)
+    scores = torch.einsum("bthk,bshk->bhts", q, k) / 2
+    seen = scores.masked_fill(~causal(5), float("-inf")).softmax(-1)
+    out = torch.einsum("bhts,bshk->bthk", seen, v).flatten(2)
+    assert_close(attention(x), F.linear(out, attention.to_out.weight))
+
+
+def test_attention_equals_torchs_own_multi_head_attention():
+    ours, theirs = randomised(Attention(Config(width=12, heads=3, causal=False))), nn.MultiheadAttention(12, 3, batch_first=True)
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
+    x = torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(0))
+    assert_close(ours(x), theirs(x, x, x, need_weights=False)[0])
+
+
+def test_rotated_scores_depend_on_distance_alone():
+    rope, q, k = Rope(llama(width=16, heads=2, kv_heads=2, context=64)), torch.randn(8), torch.randn(8)
+    turned = lambda x, at: rotate(x[None, None, None], rope(torch.tensor([at]))).flatten()
+    near, far = turned(q, 7) @ turned(k, 3), turned(q, 50) @ turned(k, 46)
+    assert_close(near, far)
+    assert not torch.isclose(near, turned(q, 7) @ turned(k, 4))
+
+
+def test_a_block_whose_last_matrices_are_zero_passes_its_input_on():
+    model = Transformer(modern())  # as built, before any training
+    x = torch.randn(1, 4, 128)
+    assert_close(model.stack.blocks[0](x), x)
+
+
+def test_grouped_heads_equal_full_heads_with_repeated_keys():
+    few = randomised(Attention(llama(width=24, heads=4, kv_heads=2, hidden=8)))
+    full = Attention(llama(width=24, heads=4, kv_heads=4, hidden=8)).eval()
+    q, k, v = few.to_qkv.weight.split([24, 12, 12])
+    repeated = [part.unflatten(0, (2, 6)).repeat_interleave(2, 0).flatten(0, 1) for part in (k, v)]
+    full.load_state_dict({"to_qkv.weight": torch.cat([q, *repeated]), "to_out.weight": few.to_out.weight})
+    x = torch.randn(2, 5, 24)
+    assert_close(few(x), full(x))
+
+
+def test_the_gated_mlp_is_silu_times_value():
+    mlp, x = randomised(GatedMLP(llama(width=8, heads=2, kv_heads=1, hidden=6))), torch.randn(3, 8)
+    gate, value = mlp.up.weight.split(6)
+    assert_close(mlp(x), (F.silu(x @ gate.T) * (x @ value.T)) @ mlp.down.weight.T)
+
+
+@pytest.mark.parametrize(("mlp", "bend"), [
+    ("gelu", F.gelu), ("gelu_tanh", lambda h: F.gelu(h, approximate="tanh")), ("relu_squared", lambda h: F.relu(h) ** 2),
+])  # fmt: skip
+def test_each_plain_mlp_bends_by_its_own_formula(mlp, bend):
+    block = randomised(Transformer(Config(mlp=mlp, width=8, heads=2, depth=1))).stack.blocks[0].mlp
+    x = torch.randn(3, 8)
+    assert isinstance(block, MLP)
+    assert_close(block(x), block.down(bend(block.up(x))))
+
+
+def test_dropout_acts_in_training_only():
+    model = randomised(Transformer(Config(dropout=0.5, width=16, heads=2)))
+    ids = torch.arange(6)[None]
+    assert_close(model(ids), model(ids))
+    model.train()
+    assert not torch.allclose(model(ids), model(ids))
+
+
+@pytest.mark.parametrize(("config", "count"), [
+    (gpt2(), 124_439_808), (gpt2(width=1600, depth=48, heads=25), 1_557_611_200),
+    (gpt2(context=2048, width=12288, depth=96, heads=96), 174_604_259_328),
+    (bert(), 109_514_298), (llama(), 134_515_008),
+])  # fmt: skip
+def test_published_shapes_have_the_published_counts(config, count):
+    with torch.device("meta"):
+        assert parameters(Transformer(config)) == count
+
+
+@pytest.mark.parametrize(("given", "says"), [
+    (dict(width=10, heads=4), "width=10 cannot be cut into heads=4 equal parts; try width=12"),
+    (dict(norm="batch"), "norm='batch' is not known; choose 'layer' or 'rms'"),
+    (dict(mlp="tanh"), "mlp='tanh' is not known; choose 'gelu' or 'gelu_tanh' or 'relu_squared' or 'swiglu'"),
+    (dict(depth=0), "depth=0 must be a whole number of at least 1"), (dict(context=2.5), "context=2.5 must be a whole number"),
+    (dict(vocab_size=True), "vocab_size=True must be a whole number"),
+    (dict(heads=4, kv_heads=3), "kv_heads=3 must divide heads=4"),
+    (dict(width=12, heads=4, positions="rope"), "rope turns pairs of numbers, so width / heads = 3 must be even"),
+    (dict(dropout=1.0), "dropout=1.0 in"), (dict(token_types=-1), "token_types=-1"),
+])  # fmt: skip
+def test_a_config_refuses_by_name(given, says):
+    with pytest.raises(ValueError, match=says.replace("(", r"\(")):
+        Config(**given)
+
+
+def test_bad_input_is_named():
+    model = model_of("gpt2")
+    with pytest.raises(ValueError, match="25 positions are more than context=24"):
+        model(torch.zeros(1, 25, dtype=torch.long))
+    with pytest.raises(ValueError, match="ids run from 0 to 61, but this model knows tokens 0 to 60"):
+        model(torch.tensor([[0, 61]]))
+    with pytest.raises(ValueError, match=r"for one text ids\[None\]"):
+        model(torch.tensor([1, 2]))
+    with pytest.raises(ValueError, match="dtype torch.float32; it must be bool"):
+        model(torch.tensor([[1, 2]]), torch.ones(2, 2))
+    with pytest.raises(ValueError, match="looks both ways"):
+        model_of("bert").extend(torch.tensor([[1]]), model_of("bert").cache())
+    cache = model.extend(torch.zeros(1, 20, dtype=torch.long), model.cache())[1]
+    with pytest.raises(ValueError, match="25 positions are more than context=24"):
+        model.extend(torch.zeros(1, 5, dtype=torch.long), cache)

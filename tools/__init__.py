@@ -1,0 +1,1 @@
+"""The maintainer's workshop: lessons become notebooks (`tools.build`), and everything is checked (`tools.check`)."""

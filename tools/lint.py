@@ -1,0 +1,117 @@
+"""What a lesson promises its reader, held against the notebook: short cells, results, alt texts, exercises."""
+
+import ast
+import re
+from collections.abc import Iterator
+from statistics import median
+
+from nbformat import NotebookNode
+
+from tools.kernels import Cost
+from tools.lessons import exercises_of
+
+MOST_CELLS = 70
+MOST_WORDS, MEDIAN_WORDS = 60, 40
+MOST_LINES, MEDIAN_LINES = 15, 8
+CELLS_TO_A_RESULT = 3
+FEWEST_EXERCISES, FEWEST_IN = 3, {"00": 1}
+MOST_CPU_SECONDS, MOST_MB = 150, 3 * 1024
+
+
+def faults(notebook: NotebookNode, number: str) -> list[str]:
+    """Every broken promise, a sentence each, beginning with the cell's place in the notebook."""
+    found = [*sizes(notebook), *texts(notebook), *codes(notebook), *results(notebook), *pictures(notebook)]
+    fewest = FEWEST_IN.get(number, FEWEST_EXERCISES)
+    if (n := len(exercises_of(notebook))) < fewest:
+        found.append(f"it has {n} exercises; at least {fewest} are wanted.")
+    return found
+
+
+def overspent(cost: Cost) -> list[str]:
+    """What a run cost too much, a sentence each."""
+    found = []
+    if cost.cpu_seconds > MOST_CPU_SECONDS:
+        found.append(f"it computes for {cost.cpu_seconds:.0f} seconds; {MOST_CPU_SECONDS} is the most.")
+    if cost.peak_mb > MOST_MB:
+        found.append(f"it needs {cost.peak_mb:.0f} MB; {MOST_MB} is the most.")
+    return found
+
+
+def cells_of(notebook: NotebookNode, kind: str) -> list[tuple[int, NotebookNode]]:
+    return [(n, cell) for n, cell in enumerate(notebook.cells, 1) if cell.cell_type == kind]
+
+
+def words(text: str) -> int:
+    """Words a reader reads: no addresses, no table rows (one looks at those), no bare signs."""
+    text = re.sub(r"https?://\S+", "", re.sub(r"\]\([^)]*\)", "]", text))
+    text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("|"))
+    return sum(any(letter.isalnum() for letter in word) for word in text.split())
+
+
+def code_lines(source: str) -> int:
+    return sum(bool(line.strip()) for line in source.splitlines())
+
+
+def sizes(notebook: NotebookNode) -> Iterator[str]:
+    if (n := len(notebook.cells)) > MOST_CELLS:
+        yield f"it has {n} cells; {MOST_CELLS} is the most."
+    texts, codes = cells_of(notebook, "markdown"), cells_of(notebook, "code")
+    if texts and (m := median(words(cell.source) for _, cell in texts)) >= MEDIAN_WORDS:
+        yield f"half of its text cells have {m:g} words or more; fewer than {MEDIAN_WORDS} is wanted."
+    if codes and (m := median(code_lines(cell.source) for _, cell in codes)) >= MEDIAN_LINES:
+        yield f"half of its code cells have {m:g} lines or more; fewer than {MEDIAN_LINES} is wanted."
+
+
+def texts(notebook: NotebookNode) -> Iterator[str]:
+    for n, cell in cells_of(notebook, "markdown"):
+        if (count := words(cell.source)) > MOST_WORDS:
+            yield f"cell {n}: {count} words ({first(cell)}); {MOST_WORDS} is the most."
+
+
+def codes(notebook: NotebookNode) -> Iterator[str]:
+    for n, cell in cells_of(notebook, "code"):
+        if (count := code_lines(cell.source)) > MOST_LINES:
+            yield f"cell {n}: {count} lines ({first(cell)}); {MOST_LINES} is the most."
+        try:
+            calls = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
+        except SyntaxError as error:
+            yield f"cell {n}: not plain Python ({error.msg}: {first(cell)})."
+            continue
+        for call in calls:
+            shows = isinstance(call.func, ast.Name) and call.func.id == "show"
+            if shows and not any(keyword.arg == "alt" for keyword in call.keywords):
+                yield f"cell {n}: show(...) without alt={{what there is to see}}."
+
+
+def results(notebook: NotebookNode) -> Iterator[str]:
+    """Two cells may prepare; the third has something to look at."""
+    silent = 0
+    for n, cell in cells_of(notebook, "code"):
+        if any(output.output_type == "error" for output in cell.outputs) and "raises-exception" not in tags(cell):
+            yield f"cell {n}: an error is stored ({first(cell)})."
+        if cell.execution_count is None:
+            yield f"cell {n}: stored without having been run ({first(cell)})."
+        silent = 0 if cell.outputs else silent + 1
+        if silent == CELLS_TO_A_RESULT:
+            yield f"cell {n}: the {CELLS_TO_A_RESULT}rd code cell in a row with nothing to look at ({first(cell)})."
+
+
+def pictures(notebook: NotebookNode) -> Iterator[str]:
+    for n, cell in cells_of(notebook, "code"):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            drawn = re.findall(r"<img\b[^>]*>", data.get("text/html", ""))
+            named = [tag for tag in drawn if re.search(r"""\balt=(["'])\s*[^\s"'].*?\1""", tag, re.DOTALL)]
+            bare = any(kind.startswith("image/") for kind in data) and not drawn
+            if bare or len(named) < len(drawn):
+                yield f"cell {n}: a picture without alt text ({first(cell)})."
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def first(cell: NotebookNode) -> str:
+    """The beginning of a cell, to find it by."""
+    line = next(iter(cell.source.strip().splitlines()), "empty")
+    return line if len(line) <= 50 else line[:49] + "…"
