@@ -158,6 +158,33 @@ def verify_table(rows: list[Row] | None = None) -> str:
     return "\n".join(lines)
 
 
+def table(name: str) -> dict[str, Any]:
+    """Measurements that a recipe made and that ship, `data/tables/NAME.json`: "command", "date", and what was measured.
+
+    Raises: ValueError for an unknown name; DataError if the file is truncated or altered.
+
+    >>> table("lesson_06")["command"]
+    'python recipes/lesson_06.py data/tables'
+    """
+    path = folder() / "tables" / f"{name}.json"
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none"
+        raise ValueError(f"no table named {name!r}; there is: {there}.")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        seal = found.pop("sha256", "")
+    except (ValueError, AttributeError):
+        found, seal = {}, "unreadable"
+    if seal != sealed(found):
+        raise DataError(f"{path} is altered. Restore it with `git restore data/tables/{path.name}`.")
+    return found
+
+
+def sealed(measured: Mapping[str, Any]) -> str:
+    """SHA-256 of what a table holds, however it is laid out."""
+    return hashlib.sha256(json.dumps(measured, sort_keys=True).encode()).hexdigest()
+
+
 def read_works(contents: bytes) -> list[Work]:
     """The works in an unpacked file."""
     return [_work(json.loads(line)) for line in contents.splitlines()]  # of bytes: a text may hold U+2028, a line end

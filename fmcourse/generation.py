@@ -17,7 +17,9 @@ Prompt = str | list[int]
 Constraint = Callable[[list[int]], Tensor]
 
 
-def next_distribution(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Tensor:
+def next_distribution(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
     """Probabilities of the next token, (..., V), after the three knobs, in this order.
 
     temperature 0 puts everything on the largest (the first of them, if several are), 1 is what the model believes; top_k keeps
@@ -199,7 +201,9 @@ def drawer(seed: int | None, temperature: float, top_k: int | None, top_p: float
     def draw(logits: Tensor) -> int:
         if temperature == 0:
             return int(logits.argmax())
-        return int(torch.multinomial(next_distribution(logits.cpu(), temperature, top_k, top_p), 1, generator=generator))
+        return int(
+            torch.multinomial(next_distribution(logits.cpu(), temperature, top_k, top_p), 1, generator=generator)
+        )
 
     return draw
 
@@ -209,7 +213,9 @@ def allowed(logits: Tensor, constraint: Constraint | None, added: list[int]) -> 
         return logits
     mask = constraint(added)
     if not mask.any():
-        raise ValueError("the constraint allows no token at all here; let it allow at least one, an end mark for example.")
+        raise ValueError(
+            "the constraint allows no token at all here; let it allow at least one, an end mark for example."
+        )
     return logits.masked_fill(~mask.to(logits.device), float("-inf"))
 
 
@@ -221,14 +227,15 @@ def pieces(tokens: Iterator[int], tokenizer: Any, stop: Sequence[str]) -> Iterat
         text = tokenizer.decode(ids)
         ends = [text.index(s) for s in stop if s in text]
         if ends:
-            yield text[given : min(ends)]
+            if min(ends) > given:
+                yield text[given : min(ends)]
             return
         certain = len(text) - undecided(text, stop)
         if certain > given:
             yield text[given:certain]
             given = certain
-    if ids:
-        yield tokenizer.decode(ids)[given:]
+    if rest := tokenizer.decode(ids)[given:]:
+        yield rest
 
 
 def undecided(text: str, stop: Sequence[str]) -> int:
@@ -240,11 +247,15 @@ def undecided(text: str, stop: Sequence[str]) -> int:
 def encoded(tokenizer: Any, prompt: Prompt) -> list[int]:
     ids = tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
     if not ids:
-        raise ValueError("the prompt is empty; give at least one token for the model to go on from, a line break for example.")
+        raise ValueError(
+            "the prompt is empty; give at least one token for the model to go on from, a line break for example."
+        )
     return ids
 
 
-def check_knobs(max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None, stop: Sequence[str]) -> None:
+def check_knobs(
+    max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None, stop: Sequence[str]
+) -> None:
     if not isinstance(max_new_tokens, int) or max_new_tokens < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens!r} must be a whole number of at least 1.")
     if not 0 <= temperature < float("inf"):

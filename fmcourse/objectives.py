@@ -1,6 +1,6 @@
 """Objectives: a model and a batch in, a loss out. The labels are made here, from the data itself.
 
-    B batch   T positions   V vocabulary
+B batch   T positions   V vocabulary
 """
 
 from dataclasses import dataclass, field
@@ -34,7 +34,9 @@ def next_token(model: nn.Module, batch: Tensor, generator: torch.Generator | Non
     Source: Radford et al. 2018, equation 1.
     """
     if batch.ndim != 2 or batch.shape[1] < 2:
-        raise ValueError(f"batch has shape {tuple(batch.shape)}; give (B, T + 1) with T of at least 1: a token and its next.")
+        raise ValueError(
+            f"batch has shape {tuple(batch.shape)}; give (B, T + 1) with T of at least 1: a token and its next."
+        )
     inputs, labels = batch[:, :-1], batch[:, 1:]
     value = F.cross_entropy(model(inputs).flatten(0, 1), labels.flatten())
     return Loss(value, {"nats per token": value.item()}, labels.numel())

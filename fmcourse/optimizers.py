@@ -36,7 +36,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.matrices not in ("muon", "adamw") or self.decay not in ("linear", "cosine"):
-            raise ValueError(f"matrices={self.matrices!r}, decay={self.decay!r}: choose 'muon' or 'adamw', 'linear' or 'cosine'.")
+            raise ValueError(
+                f"matrices={self.matrices!r}, decay={self.decay!r}: choose 'muon' or 'adamw', 'linear' or 'cosine'."
+            )
         if min(self.lr, self.matrix_lr) <= 0 or not 0 <= self.warmup < 1 or min(self.clip, self.weight_decay) < 0:
             raise ValueError(f"lr={self.lr} and matrix_lr={self.matrix_lr} must be above 0, warmup={self.warmup} in [0, 1), "
                              f"clip={self.clip} and weight_decay={self.weight_decay} 0 or more.")  # fmt: skip

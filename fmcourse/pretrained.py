@@ -9,7 +9,6 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Literal
@@ -76,7 +75,14 @@ def write_llama(c: Config) -> dict:
 
 
 def read_bert(c: dict) -> Config:
-    demand(c, "bert", hidden_act=("gelu",), position_embedding_type=("absolute",), is_decoder=(False,), tie_word_embeddings=(True,))
+    demand(
+        c,
+        "bert",
+        hidden_act=("gelu",),
+        position_embedding_type=("absolute",),
+        is_decoder=(False,),
+        tie_word_embeddings=(True,),
+    )
     masked = "BertForMaskedLM" in (c.get("architectures") or [])
     return bert(vocab_size=c["vocab_size"], context=c["max_position_embeddings"], width=c["hidden_size"], depth=c["num_hidden_layers"],
                 heads=c["num_attention_heads"], hidden=c["intermediate_size"], token_types=c.get("type_vocab_size", 2),
@@ -148,7 +154,9 @@ def names(family: Family, model: Transformer) -> dict[str, list[str]]:
     """Our weight -> the published ones, for every weight of this model; a tied one is named once."""
     table = dict(family.ends)
     for i in range(model.config.depth):
-        table |= {f"stack.blocks.{i}.{ours}": [name.format(i=i) for name in theirs] for ours, theirs in family.block.items()}
+        table |= {
+            f"stack.blocks.{i}.{ours}": [name.format(i=i) for name in theirs] for ours, theirs in family.block.items()
+        }
     return {ours: table[ours] for ours, _ in model.named_parameters()}
 
 
@@ -162,7 +170,9 @@ def to_theirs(family: Family, weight: Tensor, theirs: Sequence[str], config: Con
     qkv = [config.heads * K, config.kv_heads * K, config.kv_heads * K]
     sizes = qkv if len(theirs) == 3 else [len(weight) // len(theirs)] * len(theirs)
     parts = weight.detach().split(sizes) if len(theirs) > 1 else [weight.detach()]
-    turned = [part.T if one.endswith(family.transposed or ("\0",)) else part for one, part in zip(theirs, parts, strict=True)]
+    turned = [
+        part.T if one.endswith(family.transposed or ("\0",)) else part for one, part in zip(theirs, parts, strict=True)
+    ]
     return {one: part.contiguous() for one, part in zip(theirs, turned, strict=True)}
 
 
@@ -181,7 +191,9 @@ def place(model: Transformer, weights: Mapping[str, Tensor]) -> Transformer:
         getattr(model.head, "words", model.head).weight = model.embed.tokens.weight
     empty = [name for name, weight in model.named_parameters() if weight.is_meta]
     if empty:
-        raise ValueError(f"the file holds no weights for {', '.join(empty[:3])} and {len(empty)} in all; is it the whole model?")
+        raise ValueError(
+            f"the file holds no weights for {', '.join(empty[:3])} and {len(empty)} in all; is it the whole model?"
+        )
     return model.eval()
 
 
@@ -196,7 +208,9 @@ def from_hf(folder: str | Path) -> tuple[Transformer, BPETokenizer | WordPieceTo
     folder = Path(folder)
     for needed in ("config.json", "model.safetensors"):
         if not (folder / needed).is_file():
-            raise FileNotFoundError(f"{folder} has no {needed}; give a folder made by save_pretrained with safetensors in one file.")
+            raise FileNotFoundError(
+                f"{folder} has no {needed}; give a folder made by save_pretrained with safetensors in one file."
+            )
     config = json.loads((folder / "config.json").read_text("utf-8"))
     if config.get("model_type") not in FAMILIES:
         raise ValueError(f"model_type {config.get('model_type')!r} is not one of {', '.join(FAMILIES)}.")
@@ -217,7 +231,10 @@ def read_weights(family: Family, model: Transformer, file: Any) -> dict[str, Ten
     tied = {"lm_head.weight", "cls.predictions.decoder.weight"}
     if extra := sorted(key for key in available - used - tied if not any(part in key for part in family.ignored)):
         raise ValueError(f"the file holds {extra[0]}, for which our class has no place ({len(extra)} such weights).")
-    return {ours: to_ours(family, ours, lambda one: file.get_tensor(full(one)).float(), theirs) for ours, theirs in table.items()}
+    return {
+        ours: to_ours(family, ours, lambda one: file.get_tensor(full(one)).float(), theirs)
+        for ours, theirs in table.items()
+    }
 
 
 def to_hf(model: Transformer, folder: str | Path) -> None:
@@ -230,7 +247,10 @@ def to_hf(model: Transformer, folder: str | Path) -> None:
     own = dict(model.named_parameters())
     for ours, theirs in names(family, model).items():
         parts = to_theirs(family, own[ours], theirs, model.config)
-        weights |= {name if name.startswith(TOP) or model.config.head == "none" else family.prefix + name: w for name, w in parts.items()}
+        weights |= {
+            name if name.startswith(TOP) or model.config.head == "none" else family.prefix + name: w
+            for name, w in parts.items()
+        }
     write_atomically(folder / "model.safetensors", lambda temporary: save_file(weights, temporary, {"format": "pt"}))
     write_text(folder / "config.json", json.dumps(family.write(model.config) | {"dtype": "float32"}, indent=2))
 
@@ -270,7 +290,9 @@ def tokenizer_of(folder: Path) -> BPETokenizer | WordPieceTokenizer | None:
 # -- the two models of the course -----------------------------------------------------------------------------------------
 
 
-def load(name: str, *, weights: Literal["fp32", "int4"] = "fp32") -> tuple[Transformer, BPETokenizer | WordPieceTokenizer]:
+def load(
+    name: str, *, weights: Literal["fp32", "int4"] = "fp32"
+) -> tuple[Transformer, BPETokenizer | WordPieceTokenizer]:
     """A real pretrained model and its tokenizer, in our classes, from the installed package; no network.
 
     Args:
@@ -279,14 +301,35 @@ def load(name: str, *, weights: Literal["fp32", "int4"] = "fp32") -> tuple[Trans
             times the speed of a token, for a loss that the benchmarks state. The model is then for use, not for training.
     Raises: ValueError for an unknown name, ModuleNotFoundError with the command that installs the package.
     """
-    if name not in PACKAGES:
-        raise ValueError(f"no model is called {name!r}; there are {', '.join(map(repr, PACKAGES))}.")
+    known(name)
     if weights not in ("fp32", "int4") or (weights == "int4" and name != "smollm2-135m-instruct"):
-        raise ValueError(f"weights={weights!r} is not there for {name}; choose 'fp32', or 'int4' for smollm2-135m-instruct.")
+        raise ValueError(
+            f"weights={weights!r} is not there for {name}; choose 'fp32', or 'int4' for smollm2-135m-instruct."
+        )
     if name == "minilm-l6":
         return from_hf(package_file(name, "config.json").parent)
     path = package_file(name, ".gguf")
     return (load_packed if weights == "int4" else load_gguf)(path), gguf_tokenizer(path)
+
+
+def tokenizer(name: str) -> BPETokenizer | WordPieceTokenizer:
+    """The tokenizer of one of these models, without its weights.
+
+    Raises: ValueError for an unknown name, ModuleNotFoundError with the command that installs the package.
+
+    >>> tokenizer("smollm2-135m-instruct").pieces("a strawberry in 1984")
+    ['a', ' strawberry', ' in', ' ', '1', '9', '8', '4']
+    """
+    known(name)
+    if name == "minilm-l6":
+        return tokenizer_of(package_file(name, "config.json").parent)
+    return gguf_tokenizer(package_file(name, ".gguf"))
+
+
+def known(name: str) -> None:
+    """Raises: ValueError with the names there are, if it is none of them."""
+    if name not in PACKAGES:
+        raise ValueError(f"no model is called {name!r}; there are {', '.join(map(repr, PACKAGES))}.")
 
 
 def package_file(name: str, ending: str) -> Path:
@@ -295,8 +338,12 @@ def package_file(name: str, ending: str) -> Path:
     try:
         files = distribution(package).files or []
     except PackageNotFoundError:
-        raise ModuleNotFoundError(f"{name} is not installed; `python -m fmcourse models install` installs it.") from None
-    found = [Path(file.locate()) for file in files if str(file).endswith(f"model/{ending}") or str(file).endswith(ending)]
+        raise ModuleNotFoundError(
+            f"{name} is not installed; `python -m fmcourse models install` installs it."
+        ) from None
+    found = [
+        Path(file.locate()) for file in files if str(file).endswith(f"model/{ending}") or str(file).endswith(ending)
+    ]
     found = sorted((path for path in found if path.is_file()), key=lambda path: len(path.parts))
     if not found:
         raise FileNotFoundError(f"the package {package} is there, but its {ending} is not; "
@@ -317,16 +364,19 @@ def cache_folder() -> Path | None:
 
 
 def load_gguf(path: Path) -> Transformer:
-    """SmolLM2 with every weight in 32 bits. Unpacking takes seconds, once; after that the weights are mapped from the cache."""
-    folder, key = cache_folder(), f"{path.stem}-{path.stat().st_size}-v1.safetensors"
-    if folder is None or not (folder / key).is_file():
-        reader = gguf_reader(path)
-        model, weights = build(gguf_config(reader)), {}
-        weights = unpack(model, reader)
-        if folder is None:
-            return place(model, weights)
+    """SmolLM2 with every weight in 32 bits."""
+    return place(build(llama()), unpacked(path, "fp32", unpack))
+
+
+def unpacked(path: Path, kind: str, unpack: Callable[[Any], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What `unpack` makes of a GGUF file. That takes seconds, once; after that it is mapped from the cache."""
+    folder, key = cache_folder(), f"{path.stem}-{path.stat().st_size}-{kind}-v1.safetensors"
+    if folder is None:
+        return unpack(gguf_reader(path))
+    if not (folder / key).is_file():
+        weights = unpack(gguf_reader(path))
         write_atomically(folder / key, lambda temporary: save_file(weights, temporary))
-    return place(build(llama()), load_file(folder / key))
+    return load_file(folder / key)
 
 
 def gguf_reader(path: Path):
@@ -335,24 +385,29 @@ def gguf_reader(path: Path):
     return GGUFReader(path)
 
 
+def unpack(reader) -> dict[str, Tensor]:
+    """Our names, 32 bits each."""
+    model, tensors = build(gguf_config(reader)), {tensor.name: tensor for tensor in reader.tensors}
+    published = lambda name: in_order(name, dequantized(tensors[name]), model.config)
+    return {ours: to_ours(GGUF, ours, published, theirs) for ours, theirs in names(GGUF, model).items()}
+
+
 def gguf_config(reader) -> Config:
+    """The shape as the file states it. Raises: ValueError if it is not SmolLM2-135M's, `llama()`."""
     value = lambda key: reader.fields[f"llama.{key}"].contents()
-    return llama(vocab_size=value("vocab_size"), context=value("context_length"), width=value("embedding_length"),
-                 depth=value("block_count"), heads=value("attention.head_count"), kv_heads=value("attention.head_count_kv"),
-                 hidden=value("feed_forward_length"), rope_base=value("rope.freq_base"),
-                 norm_eps=round(value("attention.layer_norm_rms_epsilon"), 12))  # fmt: skip
+    config = llama(vocab_size=value("vocab_size"), context=value("context_length"), width=value("embedding_length"),
+                   depth=value("block_count"), heads=value("attention.head_count"), kv_heads=value("attention.head_count_kv"),
+                   hidden=value("feed_forward_length"), rope_base=value("rope.freq_base"),
+                   norm_eps=round(value("attention.layer_norm_rms_epsilon"), 12))  # fmt: skip
+    if config != llama():
+        raise ValueError(f"the file holds another shape than SmolLM2-135M: {config.summary()}.")
+    return config
 
 
-def unpack(model: Transformer, reader) -> dict[str, Tensor]:
+def dequantized(tensor) -> Tensor:
     from gguf.quants import dequantize
 
-    tensors = {tensor.name: tensor for tensor in reader.tensors}
-
-    def published(name: str) -> Tensor:
-        weight = torch.from_numpy(dequantize(tensors[name].data, tensors[name].tensor_type).copy())
-        return in_order(name, weight, model.config)
-
-    return {ours: to_ours(GGUF, ours, published, theirs) for ours, theirs in names(GGUF, model).items()}
+    return torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
 
 
 def in_order(name: str, rows: Tensor, config: Config) -> Tensor:
@@ -372,7 +427,9 @@ def gguf_tokenizer(path: Path) -> BPETokenizer:
     tokens, kinds = (fields[f"tokenizer.ggml.{part}"].contents() for part in ("tokens", "token_type"))
     special = [token for token, kind in zip(tokens, kinds, strict=True) if kind == 3]  # 3: control
     vocabulary = {token: number for number, token in enumerate(tokens)}
-    tokenizer = BPETokenizer.from_vocab(vocabulary, fields["tokenizer.ggml.merges"].contents(), split="digits", special_tokens=special)
+    tokenizer = BPETokenizer.from_vocab(
+        vocabulary, fields["tokenizer.ggml.merges"].contents(), split="digits", special_tokens=special
+    )
     if folder is not None:
         tokenizer.save(folder / key)
     return tokenizer
@@ -382,24 +439,34 @@ def load_packed(path: Path) -> Transformer:
     """SmolLM2 with its matrices in 4 bits, as published, and the head in 8."""
     from fmcourse.models.quantized import Int4Linear, Int8Linear
 
-    reader = gguf_reader(path)
-    tensors = {tensor.name: tensor for tensor in reader.tensors}
-    model = build(gguf_config(reader))
-    packed = partial(packed_rows, tensors, model.config)
-    table = names(GGUF, model)
+    model, weights = build(llama()), unpacked(path, "int4", pack)
     for i, block in enumerate(model.stack.blocks):
-        for part, holder, name in ((block.attention, "to_qkv", "attention.to_qkv"), (block.attention, "to_out", "attention.to_out"),
-                                   (block.mlp, "up", "mlp.up"), (block.mlp, "down", "mlp.down")):  # fmt: skip
-            rows = [packed(one) for one in table[f"stack.blocks.{i}.{name}.weight"]]
-            setattr(part, holder, Int4Linear(*(torch.cat(column) for column in zip(*rows, strict=True))))
-    small = {ours: theirs for ours, theirs in table.items() if "norm" in ours or ours == "embed.tokens.weight"}
-    from gguf.quants import dequantize
-
-    plain = lambda one: torch.from_numpy(dequantize(tensors[one].data, tensors[one].tensor_type).copy())
-    weights = {ours: to_ours(GGUF, ours, plain, theirs) for ours, theirs in small.items()}
+        for part, holder in (
+            (block.attention, "to_qkv"),
+            (block.attention, "to_out"),
+            (block.mlp, "up"),
+            (block.mlp, "down"),
+        ):
+            name = f"{i}.{holder}"
+            setattr(part, holder, Int4Linear(*(weights.pop(f"{name}.{what}") for what in ("codes", "scale", "least"))))
     model.head = Int8Linear(weights["embed.tokens.weight"])
     model.load_state_dict(weights, strict=False, assign=True)
     return model.eval().requires_grad_(False)
+
+
+def pack(reader) -> dict[str, Tensor]:
+    """Norms and embedding under our names in 32 bits; each matrix of a block as its codes, scales and least values."""
+    model, tensors = build(gguf_config(reader)), {tensor.name: tensor for tensor in reader.tensors}
+    weights = {}
+    for ours, theirs in names(GGUF, model).items():
+        if "norm" in ours or ours == "embed.tokens.weight":
+            weights[ours] = to_ours(GGUF, ours, lambda one: dequantized(tensors[one]), theirs)
+        else:
+            _, _, i, _, holder, _ = ours.split(".")  # stack.blocks.7.attention.to_qkv.weight
+            rows = [packed_rows(tensors, model.config, one) for one in theirs]
+            columns = zip(("codes", "scale", "least"), zip(*rows, strict=True), strict=True)
+            weights |= {f"{i}.{holder}.{what}": torch.cat(column) for what, column in columns}
+    return weights
 
 
 def packed_rows(tensors: Mapping[str, Any], config: Config, name: str) -> tuple[Tensor, Tensor, Tensor]:

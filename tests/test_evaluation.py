@@ -53,7 +53,9 @@ def test_the_interval_covers_the_truth_about_nineteen_times_out_of_twenty():
     covered = 0
     for _ in range(100):
         noise = torch.randn(4000, generator=generator).cumsum(0)
-        values = 2 + noise.diff(n=1, prepend=torch.zeros(1)) + torch.randn(40, generator=generator).repeat_interleave(100)
+        values = (
+            2 + noise.diff(n=1, prepend=torch.zeros(1)) + torch.randn(40, generator=generator).repeat_interleave(100)
+        )
         e = mean_interval(values, block=100, draws=300)
         covered += e.low < 2 < e.high
     assert 85 <= covered <= 99
@@ -63,7 +65,9 @@ def test_the_interval_in_bits_is_the_one_in_nats_scaled():
     nats, text = torch.rand(5000, generator=torch.Generator().manual_seed(0)), "x" * 2500
     ours, plain = bits_per_byte_interval(nats, text), mean_interval(nats)
     factor = 2 / math.log(2)
-    assert (ours.value, ours.low, ours.high) == pytest.approx((plain.value * factor, plain.low * factor, plain.high * factor))
+    assert (ours.value, ours.low, ours.high) == pytest.approx(
+        (plain.value * factor, plain.low * factor, plain.high * factor)
+    )
     assert ours.value == pytest.approx(bits_per_byte(nats, text))
 
 

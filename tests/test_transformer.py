@@ -103,7 +103,10 @@ def test_attention_is_softmax_of_queries_and_keys_over_values():
 
 
 def test_attention_equals_torchs_own_multi_head_attention():
-    ours, theirs = randomised(Attention(Config(width=12, heads=3, causal=False))), nn.MultiheadAttention(12, 3, batch_first=True)
+    ours, theirs = (
+        randomised(Attention(Config(width=12, heads=3, causal=False))),
+        nn.MultiheadAttention(12, 3, batch_first=True),
+    )
     theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
     x = torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(0))
     assert_close(ours(x), theirs(x, x, x, need_weights=False)[0])

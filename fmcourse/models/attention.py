@@ -135,7 +135,9 @@ class Attention(nn.Module):
         """softmax(q kᵀ / √K) v: (B, H, T, K)."""
         T, S = q.shape[2], k.shape[2]
         if T == 1 and mask is None:  # one new token sees all: queries that share a key stand in for positions
-            return F.scaled_dot_product_attention(q.unflatten(1, (-1, self.groups)).squeeze(3), k, v).flatten(1, 2)[:, :, None]
+            return F.scaled_dot_product_attention(q.unflatten(1, (-1, self.groups)).squeeze(3), k, v).flatten(1, 2)[
+                :, :, None
+            ]
         simple = self.causal and mask is None and T == S
         dropout = self.dropout if self.training else 0.0
         if self.groups > 1:

@@ -101,7 +101,9 @@ class Config:
 
     def summary(self) -> str:
         """The fields that differ from the defaults, on one line."""
-        return ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default)
+        return ", ".join(
+            f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default
+        )
 
 
 def gpt2(
@@ -109,7 +111,9 @@ def gpt2(
     tied: bool = True, dropout: float = 0.0,
 ) -> Config:  # fmt: skip
     """GPT-2 (Radford et al. 2019): learned positions, LayerNorm before each part, GELU. The defaults are its small size."""
-    return Config(vocab_size=vocab_size, context=context, width=width, depth=depth, heads=heads, tied=tied, dropout=dropout)
+    return Config(
+        vocab_size=vocab_size, context=context, width=width, depth=depth, heads=heads, tied=tied, dropout=dropout
+    )
 
 
 def llama(
