@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 SPLITS = ("train", "validation", "test")
+COUNTED = ("works", "pairs", "characters", "letters", "sounds", "bytes", "words")  # what a card may say of a split
 BETWEEN_WORKS = "\n\n\n"  # inside a work there is never more than one empty line
 
 
@@ -71,6 +72,28 @@ class Corpus:
         return tuple(work for work in self.works.values() if work.split == split)
 
 
+class Pair(NamedTuple):
+    """A word and how it sounds, in the 39 sounds of the CMU dictionary."""
+
+    word: str
+    sounds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A collection of pairs: those of each split, and the card.
+
+    >>> dict(load("pronunciation").train)["through"]
+    ('TH', 'R', 'UW')
+    """
+
+    name: str
+    train: tuple[Pair, ...] = field(repr=False)
+    validation: tuple[Pair, ...] = field(repr=False)
+    test: tuple[Pair, ...] = field(repr=False)
+    card: str = field(repr=False)
+
+
 @dataclass(frozen=True)
 class Row:
     """What `verify` found out about one file; `problem` is empty where all is well."""
@@ -96,8 +119,8 @@ def names() -> tuple[str, ...]:
     return tuple(_manifest(folder()))
 
 
-def load(name: str) -> Corpus:
-    """One collection, checked against its SHA-256, from memory the second time.
+def load(name: str) -> Any:
+    """One collection: a `Corpus` of texts, or `Pairs`, checked against its SHA-256, from memory the second time.
 
     Raises: ValueError for an unknown name; DataError if its file is missing, truncated or altered.
 
@@ -125,10 +148,10 @@ def _card(where: Path, name: str) -> str:
     lines = [f"{name}: {entry['title']}", ""]
     for label, key in facts:
         lines += textwrap.wrap(entry[key], 100, initial_indent=f"{label:14}", subsequent_indent=" " * 14)
-    lines += ["", f"{'split':12}{'works':>7}{'characters':>12}{'bytes':>12}{'words':>10}"]
+    counts = [count for count in COUNTED if count in entry["train"]]
+    lines += ["", f"{'split':12}" + "".join(f"{count:>12}" for count in counts)]
     for split in SPLITS:
-        size = entry[split]
-        lines += [f"{split:12}{size['works']:7,}{size['characters']:12,}{size['bytes']:12,}{size['words']:10,}"]
+        lines += [f"{split:12}" + "".join(f"{entry[split][count]:12,}" for count in counts)]
     for split in SPLITS[1:]:
         if titles := entry[split].get("titles"):
             lines += textwrap.wrap(f"{split}: {', '.join(titles)}", 100, subsequent_indent="    ")
@@ -190,6 +213,14 @@ def read_works(contents: bytes) -> list[Work]:
     return [_work(json.loads(line)) for line in contents.splitlines()]  # of bytes: a text may hold U+2028, a line end
 
 
+def read_pairs(contents: bytes) -> dict[str, tuple[Pair, ...]]:
+    """The pairs of each split in an unpacked file."""
+    found: dict[str, list[Pair]] = {split: [] for split in SPLITS}
+    for parts in map(json.loads, contents.splitlines()):
+        found[parts["split"]].append(Pair(parts["word"], tuple(parts["sounds"].split())))
+    return {split: tuple(pairs) for split, pairs in found.items()}
+
+
 def _work(parts: dict[str, Any]) -> Work:
     if "steps" not in parts:
         return Work(**parts)
@@ -231,7 +262,7 @@ def _joined(value: Any) -> Any:
 
 def _known(name: str) -> str:
     if name not in names():
-        near = difflib.get_close_matches(str(name).lower(), names(), n=3, cutoff=0.4) or names()
+        near = difflib.get_close_matches(str(name).lower(), names(), n=3, cutoff=0.5) or names()
         raise ValueError(f"no data named {name!r}; did you mean {' or '.join(near)}? There is: {', '.join(names())}.")
     return name
 
@@ -262,7 +293,9 @@ def _restore(entry: Mapping[str, Any]) -> str:
 
 
 @lru_cache
-def _load(where: Path, name: str) -> Corpus:
+def _load(where: Path, name: str) -> Corpus | Pairs:
+    if "pairs" in _manifest(where)[name]["train"]:
+        return Pairs(name=name, **read_pairs(_contents(where, name)), card=_card(where, name))
     works = read_works(_contents(where, name))
     texts = {split: BETWEEN_WORKS.join(work.text for work in works if work.split == split) for split in SPLITS}
     return Corpus(

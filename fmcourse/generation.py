@@ -6,11 +6,13 @@ Top-k: Fan et al. 2018; top-p (nucleus): Holtzman et al. 2020.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fmcourse.models.seq2seq import EncoderDecoder
 from fmcourse.models.transformer import Transformer
 
 Prompt = str | list[int]
@@ -266,3 +268,80 @@ def check_knobs(
         raise ValueError(f"top_p={top_p!r} must be above 0 and at most 1, or None for all tokens.")
     if isinstance(stop, str) or not all(isinstance(s, str) and s for s in stop):
         raise ValueError(f"stop={stop!r} must be a list of texts, none of them empty; for one text write [{stop!r}].")
+
+
+# -- writing with several drafts ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A sequence that beam search holds: its ids, the start token first, and log p of all that was added."""
+
+    ids: tuple[int, ...]
+    score: float
+
+
+def beam_search(
+    log_probabilities: Callable[[Tensor], Tensor], *, start: int, end: int, width: int, longest: int
+) -> list[Draft]:
+    """The `width` best sequences it can find, best first; width 1 is greedy.
+
+    At each step every draft is continued with every token, and of all these continuations the best `width` stay. A draft that
+    ends with `end` is finished and keeps its place. Scores are compared as they are: no bonus for length.
+
+    Args:
+        log_probabilities: (N, T) drafts of one length -> (N, V), for the token after each.
+        longest: tokens to add at most; a draft that never ends is handed back as it is.
+    Raises: ValueError if width or longest is less than 1.
+    Source: Sutskever et al. 2014, section 3.2.
+    """
+    if width < 1 or longest < 1:
+        raise ValueError(f"width={width} and longest={longest} must both be at least 1.")
+    drafts = [Draft((start,), 0.0)]
+    for _ in range(longest):
+        done, open_ = [d for d in drafts if d.ids[-1] == end], [d for d in drafts if d.ids[-1] != end]
+        if not open_:
+            break
+        scores = log_probabilities(torch.tensor([draft.ids for draft in open_])).double()
+        best = (scores + torch.tensor([[draft.score] for draft in open_]).double()).flatten()
+        kept = best.topk(min(width, len(best)))
+        longer = [Draft((*open_[at // scores.shape[1]].ids, at % scores.shape[1]), value)
+                  for value, at in zip(kept.values.tolist(), kept.indices.tolist(), strict=True)]  # fmt: skip
+        drafts = sorted(done + longer, key=lambda draft: -draft.score)[:width]
+    return drafts
+
+
+@torch.inference_mode()
+def translate(
+    model: EncoderDecoder, source: Tensor, *, start: int, end: int, longest: int, width: int = 1
+) -> list[list[int]]:
+    """What the model writes for each row of source (B, S): the best draft's ids, without start and end.
+
+    Args:
+        width: drafts that beam search holds for each row; 1 is greedy, all rows side by side.
+        longest: tokens to write at most.
+    Raises: ValueError if they would not fit the context.
+    """
+    if not 1 <= longest < model.config.context:
+        raise ValueError(f"longest={longest} must be at least 1 and less than context={model.config.context}.")
+    was_training = model.training
+    model.eval()
+    mask = model.mask(source)
+    memory = model.encode(source, mask)
+    written = greedy(model, memory, mask, start, longest) if width == 1 else []
+    for row in range(len(source) if width != 1 else 0):
+        again = lambda ids, row=row: model.decode(
+            ids, memory[row].expand(len(ids), -1, -1), mask[row].expand(len(ids), -1)
+        )
+        next_one = lambda ids, again=again: again(ids)[:, -1].log_softmax(-1)
+        written.append(list(beam_search(next_one, start=start, end=end, width=width, longest=longest)[0].ids))
+    model.train(was_training)
+    return [ids[1 : ids.index(end)] if end in ids else ids[1:] for ids in written]
+
+
+def greedy(model: EncoderDecoder, memory: Tensor, mask: Tensor, start: int, longest: int) -> list[list[int]]:
+    """The likeliest token, and on; for all rows, to the end of the longest."""
+    ids = torch.full((len(memory), 1), start, device=memory.device)
+    for _ in range(longest):
+        ids = torch.cat([ids, model.decode(ids, memory, mask)[:, -1:].argmax(-1)], 1)
+    return ids.tolist()

@@ -40,3 +40,28 @@ def next_token(model: nn.Module, batch: Tensor, generator: torch.Generator | Non
     inputs, labels = batch[:, :-1], batch[:, 1:]
     value = F.cross_entropy(model(inputs).flatten(0, 1), labels.flatten())
     return Loss(value, {"nats per token": value.item()}, labels.numel())
+
+
+def translation(
+    model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None, *, smoothing: float = 0.0,
+    pad: int = 0,
+) -> Loss:  # fmt: skip
+    """One sequence in, another out: given the source and the target so far, which token comes next? In nats per token.
+
+    Args:
+        batch: source (B, S) and target (B, T + 1), a start token first; rows filled up with `pad`, which is never asked for.
+        smoothing: share of the label that is spread evenly over the vocabulary (Szegedy et al. 2016; 0.1 in 2017).
+    Raises: ValueError if nothing is left to be asked for, or smoothing is not in [0, 1).
+    Source: Vaswani et al. 2017, section 5.4.
+    """
+    source, target = batch
+    labels, asked = target[:, 1:], (target[:, 1:] != pad).sum().item()
+    if not asked or not 0 <= smoothing < 1:
+        raise ValueError(
+            f"{asked} labels besides padding and smoothing={smoothing}; give at least one label, and smoothing in [0, 1)."
+        )
+    logits = model(source, target[:, :-1]).flatten(0, 1)
+    value = F.cross_entropy(logits, labels.flatten(), ignore_index=pad, label_smoothing=smoothing)
+    with torch.no_grad():
+        plain = F.cross_entropy(logits, labels.flatten(), ignore_index=pad).item() if smoothing else value.item()
+    return Loss(value, {"nats per token": plain}, asked)

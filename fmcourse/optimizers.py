@@ -56,6 +56,21 @@ class Recipe:
         return self.final + (1 - self.final) * left
 
 
+@dataclass(frozen=True, kw_only=True)
+class InverseRoot(Recipe):
+    """The schedule of 2017: up in a straight line, then down with one over the root of the step; it never reaches zero.
+
+    Source: Vaswani et al. 2017, equation 3, whose largest step is (width * warm-up steps) ** -0.5.
+    """
+
+    def scale(self, done: float) -> float:
+        """
+        >>> [round(InverseRoot(warmup=0.25).scale(done), 2) for done in (0.125, 0.25, 1.0)]
+        [0.5, 1.0, 0.5]
+        """
+        return min(done / self.warmup, (self.warmup / done) ** 0.5) if done else 0.0
+
+
 FAST = Recipe()
 PLAIN = Recipe(matrices="adamw", lr=1e-3, decay="cosine", final=0.1, warmup=0.05, betas=(0.9, 0.99), weight_decay=0.1)
 

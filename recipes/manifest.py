@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from fmcourse.data import BETWEEN_WORKS, SPLITS, read_works
+from fmcourse.data import BETWEEN_WORKS, SPLITS, read_pairs, read_works
 from fmcourse.files import write_text
 
 HEADER = """\
@@ -27,12 +27,29 @@ def measured(path: Path) -> dict[str, Any]:
     """Facts of one file, and of each split in it."""
     packed = path.read_bytes()
     contents = gzip.decompress(packed)
-    works = read_works(contents)
     facts = {
         "bytes": len(packed),
         "sha256": hashlib.sha256(packed).hexdigest(),
         "contents_sha256": hashlib.sha256(contents).hexdigest(),
     }
+    return facts | (sizes_of_pairs(contents) if b'"sounds"' in contents[:200] else sizes_of_works(contents))
+
+
+def sizes_of_pairs(contents: bytes) -> dict[str, Any]:
+    """How many pairs each split holds, and of how many letters and sounds."""
+    return {
+        split: {
+            "pairs": len(pairs),
+            "letters": sum(len(pair.word) for pair in pairs),
+            "sounds": sum(len(pair.sounds) for pair in pairs),
+        }
+        for split, pairs in read_pairs(contents).items()
+    }
+
+
+def sizes_of_works(contents: bytes) -> dict[str, Any]:
+    """How much text each split holds, and in which works."""
+    works, facts = read_works(contents), {}
     for split in SPLITS:
         titles = [work.title for work in works if work.split == split]
         text = BETWEEN_WORKS.join(work.text for work in works if work.split == split)

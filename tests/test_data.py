@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = tomllib.loads((ROOT / "data/manifest.toml").read_text(encoding="utf-8"))
 FILE = ROOT / "data/austen.jsonl.gz"
 EACH = pytest.mark.parametrize("name", list(MANIFEST))
-RECIPES = ["shakespeare", "austen", "bible", "cookbook"]
+TEXTS = pytest.mark.parametrize("name", [name for name, entry in MANIFEST.items() if "works" in entry["train"]])
+RECIPES = ["shakespeare", "austen", "bible", "cookbook", "pronunciation"]
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_files_are_those_that_the_manifest_describes(name):
 
 
 def test_the_manifest_lists_every_file_and_no_other():
-    files = {path.name for path in (ROOT / "data").iterdir()} - {"manifest.toml"}
+    files = {path.name for path in (ROOT / "data").iterdir()} - {"manifest.toml", "tables"}
     assert files == {entry["file"] for entry in MANIFEST.values()}
 
 
@@ -59,7 +60,7 @@ def test_manifest_entries_are_complete(name):
     assert MANIFEST[name]["file"] in (ROOT / "NOTICE").read_text(encoding="utf-8")
 
 
-@EACH
+@TEXTS
 def test_sizes_in_the_manifest_are_those_of_the_texts(name):
     for split in SPLITS:
         text, works, entry = getattr(load(name), split), load(name).of(split), MANIFEST[name][split]
@@ -68,7 +69,7 @@ def test_sizes_in_the_manifest_are_those_of_the_texts(name):
         assert entry.get("titles") in (None, [work.title for work in works])
 
 
-@EACH
+@TEXTS
 def test_every_work_is_whole_and_in_one_split(name):
     corpus = load(name)
     pieces = {split: getattr(corpus, split).split("\n\n\n") for split in SPLITS}
@@ -83,7 +84,7 @@ def runs(work, length=20):
     return zip(*(words[i:] for i in range(length)), strict=False)
 
 
-@EACH
+@TEXTS
 def test_no_twenty_words_in_a_row_are_in_two_splits(name):
     corpus = load(name)
     validation, test = ({run for work in corpus.of(split) for run in runs(work)} for split in ("validation", "test"))
@@ -99,7 +100,7 @@ def test_validation_and_test_hold_no_character_of_shakespeare_that_training_does
     assert set(corpus.validation + corpus.test) <= set(corpus.train)
 
 
-@EACH
+@TEXTS
 def test_texts_hold_no_leftover_markup(name):
     for work in load(name).works.values():
         assert not re.search(r"</?[a-z]|&[a-z]{2,};|&#|\\|\{\{|\[\[|[ \t]\n|\n\n\n|\r|\ufffd", work.text), work.title
@@ -111,6 +112,40 @@ def test_recipes_keep_their_parts_and_are_written_out():
     assert isinstance(tuna, Recipe) and tuna.page == "Cookbook:Tuna Salad (1940)"
     assert tuna.text.startswith("Tuna Salad (1940)\n\n")
     assert f"\n- {tuna.ingredients[-1]}\n" in tuna.text and tuna.text.endswith(f"{len(tuna.steps)}. {tuna.steps[-1]}")
+
+
+def test_pairs_are_words_and_sounds_in_the_sizes_that_the_manifest_gives():
+    pairs, entry = load("pronunciation"), MANIFEST["pronunciation"]
+    for split in SPLITS:
+        words, sounds = zip(*getattr(pairs, split), strict=True)
+        found = {"pairs": len(words), "letters": sum(map(len, words)), "sounds": sum(map(len, sounds))}
+        assert found == entry[split]
+        assert all(re.fullmatch("[a-z]{3,10}", word) for word in words) and list(words) == sorted(set(words))
+    every = [pair for split in SPLITS for pair in getattr(pairs, split)]
+    assert len({word for word, _ in every}) == len(every)
+    assert dict(every)["knight"] == ("N", "AY", "T")
+    assert len({sound for _, sounds in every for sound in sounds}) == 39
+    with pytest.raises(FrozenInstanceError):
+        pairs.train = ()
+
+
+def test_families_of_words_are_not_torn_apart_and_the_card_says_what_leaks():
+    pairs = load("pronunciation")
+    known, heard = dict(pairs.train), {sounds for _, sounds in pairs.train}
+    starts = {word[:5] for word in known if len(word) > 4}
+    endings = ["s", "es", "d", "ed", "ing", "er", "ers", "ly", "ness", "eth", "est", "y", "r", "n", "en"]
+
+    def kin(word: str) -> bool:
+        off = [word.removesuffix(ending) for ending in endings if word.endswith(ending) and len(word) - len(ending) > 2]
+        return any(form in known for form in [word + e for e in endings] + off + [f"{form}e" for form in off])
+
+    share = lambda holds: f"{100 * sum(holds(pair) for pair in pairs.test) / len(pairs.test):.1f} percent"
+    alike = share(lambda pair: len(pair.word) > 4 and pair.word[:5] in starts)
+    assert f"of the test words, {alike} share their first five letters with a training word" in " ".join(
+        pairs.card.split()
+    )
+    related, same = share(lambda pair: kin(pair.word)), share(lambda pair: pair.sounds in heard)
+    assert f"{related} are one with an ending on or off, and {same} sound exactly" in " ".join(pairs.card.split())
 
 
 def test_nothing_loaded_can_be_changed():
@@ -134,7 +169,10 @@ def test_the_card_names_licence_credit_size_and_what_it_is_not_good_for(name):
     card = " ".join(data.card(name).split())
     for fact in ("licence", "attribution", "origin", "not_good_for", "recipe"):
         assert " ".join(MANIFEST[name][fact].split()) in card
-    assert f"{len(load(name).train):,}" in card and load(name).card == data.card(name)
+    counts = MANIFEST[name]["train"]
+    assert all(f" {counts[count]:,}" in card for count in counts if count != "titles") and load(name).card == data.card(
+        name
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from fmcourse.models.attention import MLP, Attention, GatedMLP, Rope, causal, rotate
+from fmcourse.models.attention import MLP, Attention, GatedMLP, Rope, TanhGELU, causal, rotate
 from fmcourse.models.transformer import Config, Transformer, bert, gpt2, llama, modern, parameters
 
 
@@ -150,6 +150,16 @@ def test_each_plain_mlp_bends_by_its_own_formula(mlp, bend):
     x = torch.randn(3, 8)
     assert isinstance(block, MLP)
     assert_close(block(x), block.down(bend(block.up(x))))
+
+
+def test_the_quick_gelu_has_torchs_values_and_slopes():
+    x, dy = torch.linspace(-30, 30, 401, dtype=torch.double), torch.linspace(1, 2, 401, dtype=torch.double)
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    y, wanted = TanhGELU.apply(ours), F.gelu(theirs, approximate="tanh")
+    y.backward(dy)
+    wanted.backward(dy)
+    assert_close(y, wanted)
+    assert_close(ours.grad, theirs.grad)
 
 
 def test_dropout_acts_in_training_only():

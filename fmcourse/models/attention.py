@@ -6,6 +6,9 @@ Vaswani et al. 2017, section 3.2; normalisation before each part: Xiong et al. 2
 shared key/value heads: Ainslie et al. 2023; gated MLP: Shazeer 2020; squared ReLU: So et al. 2021.
 """
 
+import math
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -145,6 +148,17 @@ class Attention(nn.Module):
         mask = None if simple else self.allowed(mask, T, S, q.device)
         return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=simple)
 
+    def weights(self, x: Tensor, mask: Tensor | None = None, turn: Turn = None, *_: object) -> Tensor:
+        """Who looks at whom, and how much: (B, H, T, T), each row adds up to 1. What `gather` averages with, spelt out."""
+        q, k, _ = (share.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for share in self.qkv(x))
+        return self.shares_of(rotate(self.norm_q(q), turn), rotate(self.norm_k(k), turn), mask)
+
+    def shares_of(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
+        """softmax(q kᵀ / √K), nothing for what is hidden: (B, H, T, S)."""
+        scores = q @ k.repeat_interleave(self.groups, 1).mT / math.sqrt(self.head_width)
+        allowed = self.allowed(mask, q.shape[2], k.shape[2], q.device)
+        return (scores if allowed is None else scores.masked_fill(~allowed, -math.inf)).softmax(-1)
+
     def allowed(self, mask: Tensor | None, T: int, S: int, device: torch.device) -> Tensor | None:
         """The model's own rule, narrowed by the mask and never widened; the mask gets an axis for the heads."""
         rule = causal(T, S, device) if self.causal and T > 1 else None
@@ -152,6 +166,56 @@ class Attention(nn.Module):
             return rule
         mask = mask if mask.ndim == 2 else mask.unsqueeze(-3)
         return mask if rule is None else mask & rule
+
+
+class CrossAttention(Attention):
+    """Queries from one sequence, keys and values from another: the decoder asks, what the encoder read answers."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(replace(config, causal=False))  # the source is there from the beginning, all of it
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x (B, T, D) asks, memory (B, S, D) answers; mask bool, (T, S), (B, T, S) or (B, 1, S), True = may look."""
+        return self.to_out(self.gather(*self.meet(x, memory), mask).transpose(1, 2).flatten(2))  # (B, T, D)
+
+    def meet(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, T, K) of x; keys and values (B, G, S, K) of the memory."""
+        first, rest = self.shares[0], sum(self.shares[1:])
+        weights = self.to_qkv.weight.split([first, rest])
+        biases = (None, None) if self.to_qkv.bias is None else self.to_qkv.bias.split([first, rest])
+        q = F.linear(x, weights[0], biases[0])
+        k, v = F.linear(memory, weights[1], biases[1]).chunk(2, -1)
+        q, k, v = (part.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for part in (q, k, v))
+        return self.norm_q(q), self.norm_k(k), v
+
+    def weights(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Who looks at what of the memory, and how much: (B, H, T, S)."""
+        q, k, _ = self.meet(x, memory)
+        return self.shares_of(q, k, mask)
+
+
+@torch.no_grad()
+def looks(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
+    """Who looked at whom while `model(*inputs)` ran: for each attention in it, by its name, (B, H, T, S).
+
+    The fused kernel never holds these weights, so each is computed a second time from what its attention was given.
+    Source: Vaswani et al. 2017, equation 1.
+    """
+    seen: dict[str, Tensor] = {}
+    hooks = []
+    for name, part in model.named_modules():
+        if isinstance(part, Attention):
+
+            def note(part: Attention, given: tuple, name: str = name) -> None:
+                seen[name] = part.weights(*given)
+
+            hooks.append(part.register_forward_pre_hook(note))
+    try:
+        model(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen
 
 
 class MLP(nn.Module):
@@ -169,11 +233,37 @@ class MLP(nn.Module):
         return F.gelu(h)
 
 
+class TanhGELU(torch.autograd.Function):
+    """x (1 + tanh z) / 2 with z = √(2/π) (x + 0.044715 x³), computed as x σ(2 z): torch's σ is four times as fast as its tanh."""
+
+    A = 2 * math.sqrt(2 / math.pi)
+    B = 0.044715 * A  # 2 z = x (A + B x²)
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        gate = torch.addcmul(x.new_tensor(TanhGELU.A), x, x, value=TanhGELU.B).mul_(x).sigmoid_()
+        ctx.save_for_backward(x, gate)
+        return x * gate
+
+    @staticmethod
+    def backward(ctx, dy: Tensor) -> Tensor:
+        x, gate = ctx.saved_tensors
+        inner = torch.ops.aten.sigmoid_backward(dy * x, gate)
+        return torch.addcmul(x.new_tensor(TanhGELU.A), x, x, value=3 * TanhGELU.B).mul_(inner).addcmul_(dy, gate)
+
+
 class TanhMLP(MLP):
     """GPT-2's GELU, by its tanh formula."""
 
     def bend(self, h: Tensor) -> Tensor:
-        return F.gelu(h, approximate="tanh")
+        return TanhGELU.apply(h)
+
+
+class ReluMLP(MLP):
+    """The 2017 one: what is below zero is cut off."""
+
+    def bend(self, h: Tensor) -> Tensor:
+        return F.relu(h)
 
 
 class SquaredMLP(MLP):
@@ -195,7 +285,7 @@ class GatedMLP(MLP):
         return F.silu(gate) * value
 
 
-MLPS = {"gelu": MLP, "gelu_tanh": TanhMLP, "relu_squared": SquaredMLP, "swiglu": GatedMLP}
+MLPS = {"gelu": MLP, "gelu_tanh": TanhMLP, "relu_squared": SquaredMLP, "swiglu": GatedMLP, "relu": ReluMLP}
 
 
 class Block(nn.Module):
@@ -226,3 +316,29 @@ class PostBlock(Block):
 
 
 BLOCKS = {"before": Block, "after": PostBlock}
+
+
+class DecoderBlock(Block):
+    """Gather from what was written, then from what was read, then think."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.cross = CrossAttention(config)
+        self.norm_3 = NORMS[config.norm](config.width, eps=config.norm_eps)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = x + self.drop(self.attention(self.norm_1(x)))
+        x = x + self.drop(self.cross(self.norm_2(x), memory, mask))
+        return x + self.drop(self.mlp(self.norm_3(x)))
+
+
+class PostDecoderBlock(DecoderBlock):
+    """The 2017 order: add first, then normalise the sum."""
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = self.norm_1(x + self.drop(self.attention(x)))
+        x = self.norm_2(x + self.drop(self.cross(x, memory, mask)))
+        return self.norm_3(x + self.drop(self.mlp(x)))
+
+
+DECODER_BLOCKS = {"before": DecoderBlock, "after": PostDecoderBlock}

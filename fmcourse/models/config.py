@@ -9,7 +9,7 @@ from typing import Literal, get_args
 Positions = Literal["learned", "rope", "none"]
 Norm = Literal["layer", "rms"]
 NormPlace = Literal["before", "after"]
-MLPKind = Literal["gelu", "gelu_tanh", "relu_squared", "swiglu"]
+MLPKind = Literal["gelu", "gelu_tanh", "relu_squared", "swiglu", "relu"]
 Head = Literal["linear", "masked", "none"]
 WORDS = {"positions": Positions, "norm": Norm, "norm_place": NormPlace, "mlp": MLPKind, "head": Head}
 COUNTS = ("vocab_size", "context", "width", "depth", "heads", "kv_heads", "hidden")

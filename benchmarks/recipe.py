@@ -1,0 +1,97 @@
+"""The course's recipe beside the plain one: time to the same validation loss, and the loss after the same time.
+
+Run   python -m benchmarks recipe     Takes   about six minutes on one core
+
+Plain: GPT-2's block, `PLAIN` (AdamW, 1e-3, cosine), 2,000 steps. Ours: `modern()` and `FAST` (Muon, linear decay to zero). Both
+have 4 layers, 4 heads, width 128, context 64, batch 12, characters of Shakespeare's plays. A run that decays to zero has to be planned
+for its length, so lengths are tried from short to long, each as a run of its own from fresh weights, and the shortest counts
+whose final loss is no worse than the plain run's. Seconds are of training alone; the search and the validation are not in them.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmarks.rows import Row, row, timed
+from fmcourse.data import load
+from fmcourse.models.transformer import Config, Transformer, gpt2, modern
+from fmcourse.objectives import next_token
+from fmcourse.optimizers import FAST, PLAIN, Recipe
+from fmcourse.tokenizers import CharTokenizer
+from fmcourse.training import Windows, fit
+
+CONTEXT, BATCH = 64, 12
+PLAIN_STEPS = 2000
+LENGTHS = (200, 250, 300, 400, 600)
+SEEDS = (0, 1)
+Lengths = tuple[int, ...]
+
+
+class Plays(NamedTuple):
+    """Vocabulary size, training text, and windows spread evenly over the validation plays, (windows, T + 1)."""
+
+    vocab_size: int
+    train: Tensor
+    validation: Tensor
+
+
+def plays(small: bool, windows: int = 1200) -> Plays:
+    """Shakespeare's in characters; for a test their beginnings."""
+    corpus, end = load("shakespeare"), 20_000 if small else None
+    texts = [corpus.train[:end], corpus.validation[:end]]
+    tokenizer = CharTokenizer.train("".join(texts))
+    train, validation = (torch.tensor(tokenizer.encode(text)) for text in texts)
+    starts = torch.linspace(0, len(validation) - CONTEXT - 1, 20 if small else windows).long()
+    return Plays(tokenizer.vocab_size, train, validation[starts[:, None] + torch.arange(CONTEXT + 1)])
+
+
+@torch.inference_mode()
+def validation_loss(model: Transformer, windows: Tensor) -> float:
+    """Nats a character, on the same windows for every run."""
+    model.eval()
+    return sum(next_token(model, part).value.item() * len(part) for part in windows.split(100)) / len(windows)
+
+
+def trained(text: Plays, config: Config, recipe: Recipe, steps: int, seed: int) -> tuple[float, float]:
+    """Seconds of training, and the validation loss at its end."""
+    torch.manual_seed(seed)
+    model, data = Transformer(config), Windows(text.train, CONTEXT + 1, BATCH, seed)
+    run = lambda: fit(model, next_token, data, steps=steps, seed=seed, recipe=recipe, progress=False)
+    return timed(run)[0], validation_loss(model, text.validation)
+
+
+def shortest(text: Plays, config: Config, goal: float, lengths: Lengths, seed: int) -> tuple[int, float, float]:
+    """Steps, seconds and loss of the first length that reaches the goal, or of the longest."""
+    for steps in lengths:
+        seconds, loss = trained(text, config, FAST, steps, seed)
+        if loss <= goal:
+            break
+    return steps, seconds, loss
+
+
+def race(text: Plays, seed: int, plain_steps: int, lengths: Lengths, sizes: dict[str, int], whole: bool) -> list[Row]:
+    """Seconds to the plain run's loss; the losses when both are planned for our seconds; and for the plain run's, if `whole`."""
+    shape = dict(vocab_size=text.vocab_size, context=CONTEXT, **sizes)
+    peer, goal = trained(text, gpt2(**shape), PLAIN, plain_steps, seed)
+    steps, ours, loss = shortest(text, modern(**shape), goal, lengths, seed)
+    what = f"to the plain recipe's {goal:.3f} nats, seed {seed}: {steps} steps ({loss:.3f}) against {plain_steps}"
+    rows = [row(what, ours, peer, peer / ours, "s", ">= 5")]
+    _, early = trained(text, gpt2(**shape), PLAIN, max(2, round(plain_steps * ours / peer)), seed)
+    rows.append(
+        row(f"validation loss after {ours:.0f} s each, seed {seed}", loss, early, early / loss, "nats/character")
+    )
+    if whole:
+        _, late = trained(text, modern(**shape), FAST, round(steps * peer / ours), seed)
+        rows.append(
+            row(f"validation loss after {peer:.0f} s each, seed {seed}", late, goal, goal / late, "nats/character")
+        )
+    return rows
+
+
+def main(small: bool = False) -> list[Row]:
+    """Seconds to the same loss and losses after the same seconds, for each seed."""
+    sizes = dict(width=16, depth=1, heads=2) if small else dict(width=128, depth=4, heads=4)
+    plain_steps, lengths = (12, (2, 12)) if small else (PLAIN_STEPS, LENGTHS)
+    text, first = plays(small), None if small else SEEDS[0]
+    return [row for seed in SEEDS for row in race(text, seed, plain_steps, lengths, sizes, whole=seed == first)]

@@ -1,0 +1,78 @@
+"""One training step: our GPT-2 beside transformers' GPT2LMHeadModel, same shape, same batches.
+
+Run   python -m benchmarks train_step     Takes   about a minute on one core
+
+A step is forward, loss, backward, clipping the gradient to length 1, torch's fused AdamW, and reading the loss. Both models go
+through the same lines for all but forward and loss, which each computes in its own way; no dropout, 32 bits, attention fused.
+Most of a step is matrix products, and these are the same library's for both: the ratio is what all the rest costs.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from transformers import GPT2Config, GPT2LMHeadModel
+from transformers.utils import logging
+
+from benchmarks.rows import Row, Work, row, side_by_side
+from fmcourse.data import load
+from fmcourse.models.transformer import Config, Transformer, gpt2
+from fmcourse.objectives import next_token
+from fmcourse.tokenizers import CharTokenizer
+from fmcourse.training import Windows
+
+SETTINGS = [  # depth, heads, width, context, batch; rounds; the ratio asked for
+    (4, 4, 128, 64, 12, 120, ">= 1.3"),
+    (6, 6, 384, 256, 4, 14, ">= 1.15"),
+]
+SMALL = [(1, 2, 16, 8, 2, 2, ">= 1.3")]
+
+
+def reference(c: Config) -> GPT2LMHeadModel:
+    """transformers' model of that shape, without dropout, as ours is."""
+    logging.set_verbosity_error()
+    sizes = dict(vocab_size=c.vocab_size, n_positions=c.context, n_embd=c.width, n_layer=c.depth, n_head=c.heads)
+    still = dict(embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0, use_cache=False, bos_token_id=0, eos_token_id=0)
+    return GPT2LMHeadModel(GPT2Config(**sizes, **still)).train()
+
+
+def stepper(model: nn.Module, loss: Callable[[Tensor], Tensor], data: Windows) -> Work:
+    """A function without arguments that takes one step, on the next batch each time."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    batches = iter(range(10**9))
+
+    def step() -> float:
+        value = loss(data[next(batches)])
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return value.item()
+
+    return step
+
+
+def measure(config: Config, data: Windows, rounds: int) -> dict[str, float]:
+    """Median seconds a step."""
+    torch.manual_seed(0)
+    ours, theirs = Transformer(config), reference(config)
+    their_loss = lambda b: theirs(b[:, :-1], labels=b[:, 1:], shift_labels=b[:, 1:].contiguous()).loss
+    steps = {
+        "ours": stepper(ours, lambda b: next_token(ours, b).value, data),
+        "peer": stepper(theirs, their_loss, data),
+    }
+    return side_by_side(steps, rounds, warm_up=2)
+
+
+def main(small: bool = False) -> list[Row]:
+    """Tokens a second, and their ratio."""
+    text = load("shakespeare").train[:200_000]
+    tokenizer = CharTokenizer.train(text)
+    ids, rows = torch.tensor(tokenizer.encode(text)), []
+    for depth, heads, width, context, batch, rounds, target in SMALL if small else SETTINGS:
+        config = gpt2(vocab_size=tokenizer.vocab_size, context=context, width=width, depth=depth, heads=heads)
+        seconds = measure(config, Windows(ids, context + 1, batch), rounds)
+        ours, peer = (batch * context / seconds[who] for who in ("ours", "peer"))
+        what = f"train {depth} layers, width {width}, context {context}, batch {batch}; peer is transformers"
+        rows.append(row(what, ours, peer, ours / peer, "tokens/s", target))
+    return rows

@@ -1,0 +1,146 @@
+"""The doctor: what it finds, what it makes of it, and that its estimate is of lesson 06's own training."""
+
+import ast
+import dataclasses
+import sys
+
+import pytest
+import torch
+
+from fmcourse import data, doctor
+from fmcourse.doctor import Machine, Memory, Speed
+from tools.lessons import all_lessons
+
+WELL = Machine(
+    python="3.11.7", system="Linux", versions={"torch": "2.13.0", "numpy": "2.4.6", "jupyterlab": "4.6.6"}, cores=4, physical=4,
+    threads=1, memory=Memory(16.0, 12.0), disk_free=40.0, models={"smollm2-135m-instruct": True, "minilm-l6": True},
+    data_files=4, data_problems=(), cache=True, speed=Speed({1: 50.0, 4: 60.0}, 0.05),
+)  # fmt: skip
+
+
+def but(**changes) -> Machine:
+    return dataclasses.replace(WELL, **changes)
+
+
+def test_this_machine_is_found_well_and_everything_has_a_line():
+    machine = doctor.examine(speed=False)
+    assert (
+        machine.versions["torch"] == torch.__version__
+        and machine.cores > 0
+        and machine.memory.total > machine.memory.free > 0
+    )
+    assert doctor.faults(machine) == [] and machine.data_files == len(data.names())
+    assert len(doctor.report(machine)) == len(doctor.report(WELL)) == 10
+
+
+def test_speed_is_measured_on_one_thread_and_on_all_and_leaves_threads_and_randomness_alone():
+    before, state = torch.get_num_threads(), torch.get_rng_state()
+    speed = doctor.measure(seconds=0.3)
+    assert set(speed.gflops) == {1, max(1, int(doctor.usable_cores()))} and min(speed.gflops.values()) > 0.1
+    assert 0.001 < speed.step_seconds < 10 and speed.lesson_seconds == doctor.STEPS * speed.step_seconds
+    assert torch.get_num_threads() == before and torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_best_time_is_the_shortest_of_several():
+    calls = []
+    assert doctor.best_time(lambda: calls.append(1), seconds=0.01) < 0.01 and len(calls) > 1
+    assert doctor.best_time(lambda: calls.append(1), seconds=0) > 0
+
+
+def calls_in(source: str, name: str) -> list[ast.Call]:
+    return [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name
+    ]
+
+
+def numbers(call: ast.Call) -> dict[str, int]:
+    return {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
+
+
+def test_the_estimate_is_of_the_training_that_lesson_06_does():
+    lesson = [lesson for lesson in all_lessons() if lesson.number == "06"]
+    if not lesson:
+        pytest.skip("there is no lesson 06 here")
+    source = lesson[0].source.read_text(encoding="utf-8")
+    shapes = [numbers(call) for call in calls_in(source, "modern")]
+    assert {name: size for name, size in doctor.GPT.items() if name != "vocab_size"} in shapes
+    assert doctor.STEPS in [call.args[0].value for call in calls_in(source, "short")]
+    windows = {"length": doctor.GPT["context"] + 1, "batch": doctor.BATCH}
+    assert any(windows.items() <= numbers(call).items() for call in calls_in(source, "Windows"))
+
+
+@pytest.mark.parametrize(
+    ("limit", "cores"), [("max 100000", None), ("50000 100000", 0.5), ("99900000 100000", None), (None, None)]
+)
+def test_a_container_has_the_cores_that_it_is_given(tmp_path, limit, cores):
+    if limit:
+        (tmp_path / "cpu.max").write_text(limit + "\n")
+    bound = doctor.usable_cores(tmp_path / "nowhere")
+    assert doctor.usable_cores(tmp_path) == (bound if cores is None else cores)
+
+
+def test_a_container_has_the_memory_that_it_is_given(tmp_path):
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert doctor.memory(tmp_path) == Memory(0.003, 0.002)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert doctor.memory(tmp_path).total > 0.1
+
+
+def test_without_psutil_it_asks_the_system(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert doctor.physical_cores() is None
+    total, free = doctor.machine_memory()
+    assert total is None or total >= free > 0
+
+
+def test_where_nobody_tells_it_says_so():
+    lines = "\n".join(doctor.report(but(memory=Memory(None, None), physical=None, threads=None, speed=None)))
+    assert "an unknown amount" in lines and "an unknown number" in lines and "not measured" in lines
+    assert doctor.advice(but(memory=Memory(None, None))) == []
+
+
+def test_the_report_says_what_the_speed_means():
+    lines = doctor.report(WELL)
+    assert "billions of operations a second: 50 on 1 thread, 60 on 4 threads" in lines[-2]
+    assert "about 35 s here (700 steps of 50 ms)" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"models": {"smollm2-135m-instruct": False, "minilm-l6": True}}, "smollm2-135m-instruct can be added: `python -m fmcourse models"),
+        ({"memory": Memory(8.0, 1.0)}, "close what you do not need"),
+        ({"disk_free": 0.1}, "make room"),
+        ({"cache": False}, "FMCOURSE_CACHE"),
+        ({"speed": Speed({1: 50.0, 4: 150.0}, 0.05)}, "4 threads multiply large matrices 3.0 times as fast"),
+    ],
+)  # fmt: skip
+def test_what_would_be_better_is_advised_and_is_no_fault(changes, said):
+    (sentence,) = doctor.advice(but(**changes))
+    assert said in sentence and doctor.faults(but(**changes)) == [] and doctor.advice(WELL) == []
+
+
+def test_what_must_be_mended_is_a_fault_and_the_exit_code_says_so(monkeypatch, capsys):
+    ill = but(versions={**WELL.versions, "torch": None}, data_problems=("data/bible.jsonl.gz is truncated.",))
+    assert len(doctor.faults(ill)) == 2 and "torch is missing" in doctor.faults(ill)[0]
+    monkeypatch.setattr(doctor, "examine", lambda: ill)
+    assert doctor.main() == 1
+    said = capsys.readouterr().out
+    assert "✗ data/bible.jsonl.gz is truncated." in said and "works here" not in said
+    monkeypatch.setattr(doctor, "examine", lambda: WELL)
+    assert doctor.main() == 0 and "✓ The course works here." in capsys.readouterr().out
+
+
+def test_damaged_data_are_found(monkeypatch, tmp_path):
+    monkeypatch.setenv("FMCOURSE_DATA", str(tmp_path))
+    files, problems = doctor.data_state()
+    assert files == 0 and "manifest.toml is missing" in problems[0]
+
+
+def test_a_machine_without_torch_is_examined_too(monkeypatch):
+    monkeypatch.setattr(doctor, "version_of", lambda package: None)
+    machine = doctor.examine()
+    assert machine.speed is None and machine.threads is None and "torch is missing" in doctor.faults(machine)[0]

@@ -1,0 +1,615 @@
+"""Setting up and opening, decision by decision; nothing here installs anything or opens a browser."""
+
+import ast
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import start
+from tools import copies, jupyter
+from tools.trouble import Trouble, explain
+
+CPU = {"torch": "file:///torch-2.13.0%2Bcpu.whl", "numpy": "https://files/numpy.whl"}
+CUDA = {"torch": "https://files/torch.whl", "nvidia-cublas": "https://files/cublas.whl"}
+WHOLE = {"state": "ready", "extras": []}
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A folder that start.py takes for the course: its lists of packages, and no .venv yet."""
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(start.ROOT / name, tmp_path)
+    monkeypatch.setattr(start, "ROOT", tmp_path)
+    monkeypatch.setattr(start, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(start, "MARK", tmp_path / ".venv" / "fmcourse.json")
+    return tmp_path
+
+
+@pytest.fixture
+def steps(course, monkeypatch):
+    """What set_up does, in order, with every step that takes time or changes anything left out."""
+    done = []
+    for name in ("put_away", "make_venv", "install"):
+        monkeypatch.setattr(start, name, lambda *_, name=name: done.append(name))
+    monkeypatch.setattr(start, "lacking", lambda extras: [])
+    monkeypatch.setattr(start, "verify_data", lambda: done.append("verify_data"))
+    return done
+
+
+# -- Python and paths
+
+
+@pytest.mark.parametrize("version", [(2, 7, 18), (3, 6, 15), (3, 10, 13)])
+def test_an_old_python_is_told_which_one_is_needed(version):
+    assert f"needs Python 3.11 or newer, and this is {version[0]}.{version[1]}:" in start.wrong_python(version)
+
+
+def test_a_small_python_is_told_so_and_a_right_one_nothing():
+    assert "64-bit" in start.wrong_python((3, 12, 0), largest=2**31 - 1)
+    assert start.wrong_python((3, 11, 0)) == start.wrong_python((3, 14, 1)) == ""
+
+
+def test_python_3_6_can_read_start_as_far_as_its_sentence():
+    source = Path(start.__file__).read_text(encoding="utf-8")
+    tree = ast.parse(source, feature_version=(3, 6))
+    before = source[: source.index("sys.exit(wrong_python")]
+    assert "->" not in before and "tomllib" not in before and "fmcourse" not in before.split('"""', 2)[2]
+    assert len(tree.body) > 20
+
+
+@pytest.mark.parametrize(
+    ("platform", "python"), [("linux", "bin/python"), ("darwin", "bin/python"), ("win32", "Scripts/python.exe")]
+)
+def test_the_python_of_an_environment_lies_where_the_system_has_it(platform, python):
+    assert start.venv_python(platform) == start.VENV / python
+
+
+def test_what_leads_python_astray_is_not_handed_on(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    environment = start.course_environment(3)
+    assert "PYTHONPATH" not in environment
+    assert (environment["OMP_NUM_THREADS"], environment["OMP_WAIT_POLICY"]) == ("3", "passive")
+    assert environment["PATH"].split(os.pathsep)[0] == str(start.venv_python().parent)
+
+
+# -- what has to be done
+
+
+@pytest.mark.parametrize(
+    ("exists", "mark", "lacks", "extras", "todo", "word"),
+    [
+        (False, {}, None, (), "make", "Setting up"),
+        (True, {"state": "begun"}, [], (), "remake", "cut short"),
+        (True, WHOLE, None, (), "remake", "does not run"),
+        (True, {}, None, (), "remake", "does not run"),
+        (True, WHOLE | {"key": "another"}, [], (), "add", "has changed"),
+        (True, {}, ["torch"], (), "add", "by other means and lacks torch:"),
+        (True, {}, [], (), "", ""),
+        (True, WHOLE, [], ("test",), "", ""),
+        (True, WHOLE, ["pytest"], ("test",), "add", "only the checks need"),
+        (True, WHOLE, ["a", "b", "c", "d"], (), "remake", "has lost a, b, c and more:"),
+        (True, WHOLE | {"extras": ["test"]}, ["pytest"], ("test",), "remake", "has lost pytest:"),
+    ],
+)
+def test_each_state_of_an_environment_has_its_cure(exists, mark, lacks, extras, todo, word):
+    mark = {"key": start.key()} | mark if mark else mark
+    decided, why = start.decide(exists, mark, lacks, extras)
+    assert decided == todo and word in why
+
+
+def test_a_first_run_makes_all_and_a_second_one_only_looks(course, steps):
+    start.set_up()
+    assert steps == ["make_venv", "install", "verify_data"]
+    assert start.read_mark() == {"state": "ready", "key": start.key(), "extras": []}
+    steps.clear()
+    start.set_up()
+    assert steps == ["verify_data"]
+
+
+def test_a_run_cut_short_is_begun_anew_by_the_next(course, steps, monkeypatch, capsys):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(start, "install", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        start.set_up()
+    assert start.read_mark()["state"] == "begun"
+    steps.clear()
+    start.set_up()
+    assert steps == ["put_away", "make_venv", "install", "verify_data"]
+    assert "cut short" in capsys.readouterr().out and start.read_mark()["state"] == "ready"
+
+
+def test_an_update_keeps_what_the_checks_need_and_a_damaged_mark_is_no_crash(course, steps, monkeypatch):
+    start.write_mark("ready", ("test",))
+    monkeypatch.setattr(start, "key", lambda: "new")
+    start.set_up()
+    assert steps == ["install", "verify_data"] and start.read_mark()["extras"] == ["test"]
+    start.MARK.write_text("[half")
+    assert start.read_mark() == {}
+
+
+def test_again_makes_it_anew(course, steps):
+    start.write_mark("ready", ())
+    start.set_up(again=True)
+    assert steps[:3] == ["put_away", "make_venv", "install"]
+
+
+def test_a_change_of_pins_or_of_folder_changes_the_key(course, monkeypatch):
+    before = start.key()
+    with (course / "constraints.txt").open("a") as file:
+        file.write("another==1.0\n")
+    assert (pinned := start.key()) != before
+    moved = course / "moved"
+    moved.mkdir()
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(course / name, moved)
+    monkeypatch.setattr(start, "ROOT", moved)
+    assert start.key() != pinned
+
+
+def test_what_is_put_away_is_deleted_even_if_an_earlier_run_left_it(course, monkeypatch):
+    (course / "build" / "venv-left").mkdir(parents=True)
+    (course / ".venv" / "lib").mkdir(parents=True)
+    start.put_away()
+    assert not (course / ".venv").exists() and len(list((course / "build").iterdir())) == 2
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
+    start.make_venv()
+    assert list((course / "build").iterdir()) == []
+
+
+def test_the_python_that_is_running_is_not_put_away(course, monkeypatch):
+    monkeypatch.setattr(sys, "prefix", str(course / ".venv"))
+    with pytest.raises(Trouble, match="run it with the one outside"):
+        start.put_away()
+
+
+def test_a_broken_python_is_seen_and_a_whole_one_asked(course, monkeypatch):
+    assert start.lacking(()) is None
+    monkeypatch.setattr(start, "venv_python", lambda: sys.executable)
+    assert start.lacking(()) == ["fmcourse"]  # installed, but from another folder
+    with monkeypatch.context() as patch:
+        patch.setattr(start, "pins", lambda: dict.fromkeys(map(start.bare, start.requirements()), "0.0.1"))
+        assert "torch" in start.lacking(())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks of the other kind, held by one process alone")
+def test_two_set_ups_wait_for_each_other(course):
+    with start.alone(), open(course / "build" / "setup.lock") as other, pytest.raises(OSError):
+        start.take_lock(other.fileno())
+    with open(course / "build" / "setup.lock") as other:
+        start.take_lock(other.fileno())
+
+
+def test_no_disk_is_said_before_anything_is_done(course, steps, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=300 * 10**6))
+    with pytest.raises(Trouble, match="needs about [0-9,]+ MB of disk, and here 300 MB are left"):
+        start.set_up()
+    assert steps == [] and not start.VENV.exists()
+
+
+def test_data_that_are_not_as_shipped_stop_it(monkeypatch, tmp_path):
+    start.verify_data()
+    monkeypatch.setenv("FMCOURSE_DATA", str(tmp_path))
+    with pytest.raises(Trouble, match=r"manifest\.toml is missing"):
+        start.verify_data()
+
+
+# -- pip
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_the_torch_of_pips_own_sources_is_taken_if_it_is_for_the_cpu(platform, monkeypatch):
+    monkeypatch.setattr(start, "ask", lambda arguments, doing: CPU)
+    assert start.choose_torch(["torch"], None, platform) == ([], CPU)
+
+
+def test_on_linux_a_torch_with_cuda_is_exchanged_for_the_cpu_build(monkeypatch):
+    monkeypatch.setattr(start, "ask", lambda arguments, doing: CPU if start.CPU_INDEX in arguments else CUDA)
+    assert start.choose_torch(["torch"], None, "linux") == (["--extra-index-url", start.CPU_INDEX], CPU)
+
+
+def test_cuda_comes_only_when_an_index_is_named(monkeypatch):
+    monkeypatch.setattr(start, "ask", lambda arguments, doing: CUDA)
+    with pytest.raises(Trouble, match="--torch-index URL"):
+        start.choose_torch(["torch"], None, "linux")
+    assert start.choose_torch(["torch"], "https://mine", "linux") == (["--extra-index-url", "https://mine"], CUDA)
+
+
+def test_the_size_is_summed_and_what_is_not_known_is_said(monkeypatch, tmp_path):
+    here = tmp_path / "a b.whl"
+    here.write_bytes(b"x" * 3_000_000)
+    assert start.n_bytes(here.as_uri()) == 3_000_000
+    assert start.n_bytes("file:///nowhere.whl") is None
+    sizes = {"https://b": 41_000_000, "https://c": None, here.as_uri(): 3_000_000}
+    monkeypatch.setattr(start, "n_bytes", sizes.get)
+    said = start.how_much(dict(zip("abc", sizes, strict=True)))
+    assert "41 MB, " in said and "for 3 packages; 3 MB of them lie on this machine; 1 tell no size" in said
+    assert "nothing" in start.how_much({})
+
+
+LINES = """\
+WARNING: Location 'file:///somewhere/simple/numpy/' is ignored: it is neither a file nor a directory.
+Collecting numpy==2.4.6 (from fmcourse==0.1.0)
+  Downloading numpy-2.4.6-cp311-cp311-linux_x86_64.whl.metadata (6.6 kB)
+  Downloading numpy-2.4.6-cp311-cp311-linux_x86_64.whl (16.9 MB)
+  Using cached tqdm-4.70.1-py3-none-any.whl (78 kB)
+Processing /wheels/torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl (from fmcourse==0.1.0)
+Requirement already satisfied: six in place
+WARNING: Retrying (Retry(total=4)) after connection broken
+Installing collected packages: tqdm, numpy, torch
+Successfully installed""".splitlines()
+
+
+def test_a_line_for_each_package_and_none_for_pips_talk(capsys, monkeypatch):
+    ticker = start.Ticker("packages", total=3)
+    for line in LINES:
+        ticker.hear(line)
+    ticker.end("done")
+    said = [line.split("packages: ")[1] for line in capsys.readouterr().out.splitlines()]
+    assert said[:3] == ["1 of 3: numpy 2.4.6 (16.9 MB)", "2 of 3: tqdm 4.70.1 (78 kB)", "3 of 3: torch 2.13.0+cpu"]
+    assert said[3] == "no answer, trying again" and said[4].startswith("unpacking") and said[5:] == ["done"]
+
+
+def test_on_a_terminal_one_line_is_rewritten(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    ticker = start.Ticker("packages", total=3)
+    for line in LINES:
+        ticker.hear(line)
+    ticker.end("done")
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1 and out.endswith("\n") and "packages: done" in out.split("\r")[-1]
+
+
+def fake_pip(tmp_path, script: str) -> Path:
+    """A program in the place of .venv's Python that says and does what `script` has it."""
+    program = tmp_path / "python"
+    program.write_text(f"#!{sys.executable}\n{script}")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script cannot stand for a program there")
+def test_what_pip_would_fetch_is_read_from_its_report(course, monkeypatch):
+    entry = {"metadata": {"name": "Torch"}, "download_info": {"url": "https://files/torch.whl"}}
+    script = (
+        f"import sys; open(sys.argv[sys.argv.index('--report') + 1], 'w').write({json.dumps({'install': [entry]})!r})"
+    )
+    monkeypatch.setattr(start, "venv_python", lambda: fake_pip(course, script))
+    assert start.ask(["torch"], "asking") == {"torch": "https://files/torch.whl"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script cannot stand for a program there")
+def test_a_pip_that_fails_ends_in_one_sentence(course, monkeypatch, capfd):
+    script = "print('WARNING: NewConnectionError: Temporary failure in name resolution'); raise SystemExit(1)"
+    monkeypatch.setattr(start, "venv_python", lambda: fake_pip(course, script))
+    with pytest.raises(Trouble, match="^The package index does not answer: check the network"):
+        start.pip(["torch"], "packages")
+    assert "WARNING" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk is full"),
+        ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] ...", "company's proxy"),
+        ("NameResolutionError: [Errno -3] Temporary failure in name resolution", "does not answer"),
+        ("ReadTimeoutError: HTTPSConnectionPool: Read timed out.", "does not answer"),
+        ("ERROR: No matching distribution found for torch==2.13.0", "pip finds no torch for Python 3."),
+        ("PermissionError: [WinError 5] Access is denied: 'x.pyd'", "may not be written"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES", "arrived damaged"),
+        ("created successfully because ensurepip is not available.", "python3-venv"),
+        ("/usr/bin/python3: No module named venv", "python3-venv"),
+    ],
+)
+def test_what_went_wrong_is_one_sentence(line, sentence):
+    said = explain(["Collecting torch", line, "more talk"])
+    assert sentence in said and "\n" not in said
+
+
+def test_what_is_not_known_is_shown_by_its_last_lines():
+    said = explain([f"line {n}" for n in range(90)] + ["ERROR: something new", "a hint"])
+    assert said.splitlines()[1:] == ["    ERROR: something new"]
+
+
+def test_a_python_that_makes_no_environments_is_said(course, monkeypatch):
+    refused = SimpleNamespace(returncode=1, stdout="... because ensurepip is not\navailable.")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: refused)
+    with pytest.raises(Trouble, match="cannot make environments"):
+        start.make_venv()
+
+
+# -- the copies
+
+
+def notebook(path: Path, *sources: str, outputs: tuple[str, ...] = ()) -> None:
+    cell = {"cell_type": "code", "outputs": list(outputs), "execution_count": len(outputs)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"cells": [cell | {"source": source} for source in sources]}))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two lessons that ship, and the folder of their copies, up to date."""
+    source, work = tmp_path / "notebooks", tmp_path / "work"
+    for name in ("00_welcome", "06_gpt"):
+        notebook(source / f"{name}.ipynb", "first edition")
+    assert [path.name for path in copies.update(work, source)] == ["00_welcome.ipynb", "06_gpt.ipynb"]
+    return source, work
+
+
+def names(work: Path) -> list[str]:
+    return sorted(path.name for path in work.glob("*.ipynb"))
+
+
+def test_a_copy_that_was_only_run_is_kept_as_it_is_and_then_follows_a_new_edition(folders):
+    source, work = folders
+    notebook(work / "06_gpt.ipynb", "first edition", outputs=("mine",))
+    assert copies.update(work, source) == [] and "mine" in (work / "06_gpt.ipynb").read_text()
+    notebook(source / "06_gpt.ipynb", "second edition")
+    assert copies.update(work, source) == [work / "06_gpt.ipynb"]
+    assert (work / "06_gpt.ipynb").read_bytes() == (source / "06_gpt.ipynb").read_bytes()
+
+
+def test_a_changed_copy_is_never_overwritten_and_each_new_edition_lies_beside_it_once(folders, capsys):
+    source, work = folders
+    notebook(work / "06_gpt.ipynb", "mine")
+    for n, edition in enumerate(["second", "third"]):
+        notebook(source / "06_gpt.ipynb", edition)
+        beside = work / ["06_gpt.new.ipynb", "06_gpt.new-2.ipynb"][n]
+        assert copies.update(work, source) == [beside] and edition in beside.read_text()
+        assert f"it lies beside yours as {beside.name}" in capsys.readouterr().out
+        assert copies.update(work, source) == [] and capsys.readouterr().out == ""
+    assert "mine" in (work / "06_gpt.ipynb").read_text()
+
+
+def test_a_new_edition_taken_by_hand_is_no_change(folders):
+    source, work = folders
+    notebook(work / "06_gpt.ipynb", "mine")
+    notebook(source / "06_gpt.ipynb", "second")
+    os.replace(copies.update(work, source)[0], work / "06_gpt.ipynb")
+    copies.update(work, source)
+    notebook(source / "06_gpt.ipynb", "third")
+    assert copies.update(work, source) == [work / "06_gpt.ipynb"]
+
+
+def test_a_deleted_copy_comes_back_and_without_a_record_nothing_is_overwritten(folders):
+    source, work = folders
+    (work / "00_welcome.ipynb").unlink()
+    assert copies.update(work, source) == [work / "00_welcome.ipynb"]
+    (work / copies.RECORD).write_text('{"06_gpt.ipynb": 3}')
+    notebook(source / "06_gpt.ipynb", "second edition")
+    assert copies.update(work, source) == [work / "06_gpt.new.ipynb"]
+
+
+def test_a_copy_that_is_no_notebook_any_more_counts_as_changed(folders):
+    source, work = folders
+    (work / "06_gpt.ipynb").write_text("{half")
+    notebook(source / "06_gpt.ipynb", "second edition")
+    assert copies.update(work, source) == [work / "06_gpt.new.ipynb"]
+    assert (work / "06_gpt.ipynb").read_text() == "{half"
+
+
+@pytest.mark.parametrize("word", ["06", "6", "06_gpt", "06_gpt.ipynb"])
+def test_reset_starts_a_lesson_over_and_keeps_what_was_changed(folders, word, capsys):
+    source, work = folders
+    notebook(work / "06_gpt.ipynb", "mine")
+    copies.reset([word], work, source)
+    assert names(work) == ["00_welcome.ipynb", "06_gpt.ipynb", "06_gpt.mine.ipynb"]
+    assert "mine" in (work / "06_gpt.mine.ipynb").read_text()
+    assert "Your 06_gpt.ipynb is kept as 06_gpt.mine.ipynb." in capsys.readouterr().out
+    copies.reset([word], work, source)
+    assert len(names(work)) == 3
+
+
+def test_reset_of_an_unknown_lesson_names_those_there_are_and_touches_none(folders):
+    source, work = folders
+    notebook(work / "06_gpt.ipynb", "mine")
+    with pytest.raises(Trouble, match=r"No lesson is called 99; there are: 00, 06\."):
+        copies.reset(["06", "99"], work, source)
+    with pytest.raises(Trouble, match="Name a lesson; there are: 00, 06"):
+        copies.reset([], work, source)
+    assert names(work) == ["00_welcome.ipynb", "06_gpt.ipynb"]
+
+
+# -- JupyterLab
+
+
+def test_a_busy_port_is_said_and_another_found_only_if_none_was_asked_for(monkeypatch):
+    with socket.socket() as taken, socket.socket() as other:
+        for door in (taken, other):
+            door.bind(("127.0.0.1", 0))
+        taken.listen()
+        busy, free = taken.getsockname()[1], other.getsockname()[1]
+        with pytest.raises(Trouble, match=f"Port {busy} is taken: name another"):
+            jupyter.choose_port(busy)
+        other.close()
+        monkeypatch.setattr(jupyter, "PORTS", [busy, free])
+        assert jupyter.choose_port(None) == free
+        monkeypatch.setattr(jupyter, "PORTS", [busy])
+        with pytest.raises(Trouble, match="Every port"):
+            jupyter.choose_port(None)
+    with pytest.raises(Trouble, match="Port 99999"):
+        jupyter.choose_port(99999)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "platform", "expected"),
+    [
+        ("/tmp/fmc12345678", "linux", "ipc"),
+        ("/tmp/fmc12345678", "darwin", "ipc"),
+        ("/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T/fmc12345678", "darwin", "tcp"),
+        ("C:\\Temp\\fmc12345678", "win32", "tcp"),
+    ],
+)
+def test_kernels_are_reached_by_files_where_their_names_fit(runtime, platform, expected):
+    assert jupyter.transport(runtime, platform) == expected
+
+
+def test_temporary_folders_have_short_names():
+    assert jupyter.short_folder("darwin") == "/tmp"
+    assert jupyter.short_folder("linux") is jupyter.short_folder("win32") is None
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "screen"),
+    [
+        ("win32", {}, True),
+        ("darwin", {}, True),
+        ("linux", {"DISPLAY": ":0"}, True),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ("linux", {"DISPLAY": ""}, False),
+    ],
+)
+def test_a_browser_is_opened_only_where_there_is_a_screen(platform, variables, screen, monkeypatch):
+    assert jupyter.has_screen(variables, platform) is screen
+
+
+def test_the_address_is_printed_and_no_browser_opened_unless_wanted(monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(jupyter.webbrowser, "open", opened.append)
+    monkeypatch.setattr(jupyter, "has_screen", lambda _: True)
+    jupyter.show("http://127.0.0.1:1/lab", browser=False)
+    assert "    http://127.0.0.1:1/lab\n" in capsys.readouterr().out and opened == []
+    jupyter.show("http://127.0.0.1:1/lab", browser=True)
+    assert opened == ["http://127.0.0.1:1/lab"]
+
+
+def test_the_users_own_jupyter_is_neither_read_nor_changed(tmp_path):
+    theirs = {
+        "JUPYTER_CONFIG_DIR": "/home/me/.jupyter",
+        "JUPYTER_PATH": "/x",
+        "JUPYTERHUB_USER": "me",
+        "HOME": "/home/me",
+    }
+    environment = jupyter.environment(theirs, tmp_path)
+    ours = {name: value for name, value in environment.items() if name.startswith(("JUPYTER", "IPYTHON"))}
+    assert environment["HOME"] == "/home/me" and "JUPYTER_PATH" not in ours and "JUPYTERHUB_USER" not in ours
+    assert {Path(ours[name]).parent for name in jupyter.KEPT} == {tmp_path / ".jupyter"}
+    assert ours["JUPYTER_CONFIG_PATH"] == str(start.ROOT / "tools" / "lab")
+
+
+def test_jupyterlab_is_told_to_ask_nothing_and_to_look_nowhere():
+    """By JupyterLab's own reading of the settings, not by ours."""
+    script = """
+import json
+from jupyter_core.paths import jupyter_config_path
+from jupyter_server.services.config.manager import ConfigManager
+from jupyterlab_server.config import get_page_config
+from jupyterlab_server.settings_utils import _get_overrides
+server = ConfigManager(read_config_path=jupyter_config_path()).get("jupyter_server_config")["ServerApp"]
+print(json.dumps([server["jpserver_extensions"], get_page_config([])["disabledExtensions"], _get_overrides("/nowhere")[0]]))
+"""
+    environment = jupyter.environment(os.environ, Path("nowhere"))
+    said = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    extensions, disabled, overrides = json.loads(said.stdout)
+    assert extensions["jupyterlab"] is True and extensions["jupyterlab_jupytext"] is False
+    assert {"jupyterlab-jupytext", "@jupyterlab/apputils-extension:announcements"} <= set(disabled)
+    news = overrides["@jupyterlab/apputils-extension:notification"]
+    assert news["fetchNews"] == "false" and news["checkForUpdates"] is False
+    settings = json.loads((jupyter.SETTINGS / "jupyter_server_config.json").read_text())
+    assert settings["LabApp"]["news_url"] is None and settings["LabApp"]["extension_manager"] == "readonly"
+    assert settings["ServerApp"]["ip"] == "127.0.0.1"
+
+
+def test_a_server_that_ends_at_once_is_said():
+    process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    with pytest.raises(Trouble, match="did not start"):
+        jupyter.wait_for(process, port=1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C cannot be sent to one program there")
+def test_jupyterlab_opens_and_ctrl_c_ends_it_quietly(tmp_path):
+    notebook(tmp_path / jupyter.FIRST)
+    port = jupyter.choose_port(None)
+    script = (
+        "import os, sys; from pathlib import Path; from tools.jupyter import open_lab\n"
+        f"sys.exit(open_lab(Path(sys.executable), os.environ, Path({str(tmp_path)!r}), {port}, False))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=start.ROOT, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    lines = [process.stdout.readline() for _ in range(3)]
+    assert lines[2].strip().startswith(f"http://127.0.0.1:{port}/lab/tree/{jupyter.FIRST}?token=")
+    time.sleep(2)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 0 and "Traceback" not in rest and rest.strip().endswith("JupyterLab is closing.")
+
+
+# -- the commands
+
+
+@pytest.fixture
+def told(monkeypatch, tmp_path):
+    """What a command has others do."""
+    calls = []
+    monkeypatch.setattr(start, "set_up", lambda *arguments: calls.append(("set_up", *arguments)))
+    monkeypatch.setattr(start.subprocess, "call", lambda command, **_: calls.append(tuple(command[1:])) or 7)
+    monkeypatch.setattr(start.copies, "update", lambda work, source: calls.append(("update", work)) or [])
+    monkeypatch.setattr(start.copies, "reset", lambda words, work, source: calls.append(("reset", *words)) or [])
+    monkeypatch.setattr(start.jupyter, "open_lab", lambda *arguments, browser: calls.append(("open", browser)) or 0)
+    monkeypatch.setenv("FMCOURSE_WORK", str(tmp_path))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        (["setup"], 0, [("set_up", (), None, False), "update"]),
+        (["setup", "--again"], 0, [("set_up", (), None, True), "update"]),
+        (["--no-browser"], 0, [("set_up", (), None, False), "update", ("open", False)]),
+        (["--torch-index", "URL"], 0, [("set_up", (), "URL", False), "update", ("open", True)]),
+        (["reset", "06"], 0, [("set_up", (), None, False), ("reset", "06")]),
+        (["build", "04"], 7, [("set_up", ("test",), None, False), ("-m", "tools.build", "04")]),
+        (["doctor"], 7, [("set_up", (), None, False), ("-m", "fmcourse", "doctor")]),
+        (
+            ["test", "--fast", "-k", "gpt", "tests/test_x.py"],
+            7,
+            [("set_up", ("test",), None, False), ("-m", "tools.check", "--fast", "-k", "gpt", "tests/test_x.py")],
+        ),
+    ],
+)
+def test_each_command_does_its_own(told, tmp_path, words, code, expected):
+    assert start.main(words) == code
+    assert told == [("update", tmp_path) if call == "update" else call for call in expected]
+
+
+def test_a_word_that_no_command_knows_is_refused(told, capsys):
+    for words in (["setup", "--fast"], ["--prot", "1"], ["sing"]):
+        with pytest.raises(SystemExit) as ended:
+            start.main(words)
+        assert ended.value.code == 2 and told == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (Trouble("Mend it."), 1, "Mend it."),
+        (OSError(28, "No space left on device"), 1, "The disk is full."),
+        (KeyboardInterrupt(), 130, "Stopped."),
+    ],
+)
+def test_trouble_is_one_sentence_and_an_exit_code(monkeypatch, capsys, error, code, sentence):
+    monkeypatch.setattr(start, "run", lambda *_: (_ for _ in ()).throw(error))
+    assert start.main([]) == code
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_busy_port_is_said_before_anything_is_set_up(told):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert start.main(["--port", str(taken.getsockname()[1])]) == 1
+    assert told == []

@@ -1,0 +1,116 @@
+"""JupyterLab for this course alone: its own settings, its own port, nothing asked and nothing sent."""
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import webbrowser
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools.trouble import Trouble
+
+SETTINGS = Path(__file__).with_name("lab")
+FIRST = "00_welcome.ipynb"
+PORTS = range(8888, 8988)
+KEPT = {  # what JupyterLab and IPython write, and the folder of work/.jupyter that takes it
+    "IPYTHONDIR": "ipython",
+    "JUPYTER_CONFIG_DIR": "config",
+    "JUPYTER_DATA_DIR": "data",
+    "JUPYTERLAB_SETTINGS_DIR": "settings",
+    "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+}
+
+
+def environment(base: Mapping[str, str], work: Path) -> dict[str, str]:
+    """`base` without the user's own Jupyter, which is neither read nor changed."""
+    rest = {name: value for name, value in base.items() if not name.startswith(("JUPYTER", "IPYTHON"))}
+    places = {name: str(work / ".jupyter" / folder) for name, folder in KEPT.items()}
+    return {**rest, **places, "JUPYTER_CONFIG_PATH": str(SETTINGS), "JUPYTER_PREFER_ENV_PATH": "1"}
+
+
+def trust(notebooks: list[Path], python: Path, base: Mapping[str, str], work: Path) -> None:
+    """Sign what was copied, so that JupyterLab shows the outputs that the course ships."""
+    if notebooks:
+        command = [python, "-m", "nbformat.sign", *notebooks]
+        subprocess.run(command, env=environment(base, work), capture_output=True)
+
+
+def choose_port(asked: int | None) -> int:
+    """The port asked for, or else the first free one. Raises: Trouble if it is taken."""
+    for port in PORTS if asked is None else [asked]:
+        with socket.socket() as door, contextlib.suppress(OSError, OverflowError):
+            if os.name != "nt":
+                door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.bind(("127.0.0.1", port))
+            return port
+    if asked is None:
+        raise Trouble(f"Every port from {PORTS[0]} to {PORTS[-1]} is taken: name a free one with --port N.")
+    raise Trouble(f"Port {asked} is taken: name another with --port N, or leave --port out and a free one is found.")
+
+
+def transport(runtime: str, platform: str = sys.platform) -> str:
+    """How the server talks to kernels: by files, closed to the network, where such sockets exist and the name fits."""
+    longest = len(runtime) + len("/kernel-01234567-89ab-cdef-0123-456789abcdef-ipc-5")
+    return "tcp" if platform == "win32" or longest > 100 else "ipc"
+
+
+def short_folder(platform: str = sys.platform) -> str | None:
+    """Where temporary folders have short names; None for the usual place."""
+    return "/tmp" if platform == "darwin" else None
+
+
+def open_lab(python: Path, base: Mapping[str, str], work: Path, port: int, browser: bool) -> int:
+    """Open JupyterLab on the first lesson and stay until it ends; returns its exit code."""
+    token = secrets.token_hex(24)
+    page = f"/lab/tree/{FIRST}" if (work / FIRST).exists() else "/lab"
+    with tempfile.TemporaryDirectory(prefix="fmc", dir=short_folder(), ignore_cleanup_errors=True) as runtime:
+        variables = {**environment(base, work), "JUPYTER_RUNTIME_DIR": runtime, "JUPYTER_TOKEN": token}
+        command = [python, "-m", "jupyterlab", f"--ServerApp.root_dir={work}", f"--ServerApp.port={port}"]
+        command += [f"--LabApp.default_url={page}", f"--KernelManager.transport={transport(runtime)}"]
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        process = subprocess.Popen(command, cwd=work, env=variables, stdin=subprocess.DEVNULL)
+        try:
+            wait_for(process, port)
+            show(f"http://127.0.0.1:{port}{page}?token={token}", browser)
+            return process.wait()
+        except KeyboardInterrupt:  # the server has had the same Ctrl-C
+            print("\nJupyterLab is closing.", flush=True)
+            return 0
+        finally:
+            stop(process)
+
+
+def wait_for(process: subprocess.Popen, port: int) -> None:
+    """Until the server answers. Raises: Trouble if it ends first."""
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        time.sleep(0.1)
+    raise Trouble("JupyterLab did not start, for the reason above. `python start.py setup --again` makes .venv anew.")
+
+
+def show(url: str, browser: bool) -> None:
+    print(f"JupyterLab is open at\n\n    {url}\n\nCtrl-C in this window closes it.", flush=True)
+    if browser and has_screen(os.environ):
+        webbrowser.open(url)
+
+
+def has_screen(variables: Mapping[str, str], platform: str = sys.platform) -> bool:
+    """Without one, Python would open a browser made of text, over this very terminal."""
+    return platform in ("win32", "darwin") or any(variables.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def stop(process: subprocess.Popen) -> None:
+    """Give the server time to end its kernels; then end it."""
+    for end in (lambda: None, process.terminate, process.kill):
+        end()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+            return
