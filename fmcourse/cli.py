@@ -79,6 +79,7 @@ def train_verb(options: argparse.Namespace) -> int:
 
     folder, settings = Path(options.out), train_settings(options)
     text, held_out = texts(settings["data"])
+    note("Turning the text into tokens ...")
     tokenizer, ids = tokenized(settings, text, held_out, folder)
     model = new_model(settings, tokenizer.vocab_size)
     save_plan(folder, model, tokenizer, settings)
@@ -205,9 +206,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{folder} holds no model (no {CONFIG}); `python -m fmcourse train --out {folder}` makes one.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}.") from None
+    if not isinstance(facts, dict):
+        raise ValueError(f"{path} is damaged: it holds no settings.")
+    return facts
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -218,14 +222,22 @@ def load_tokenizer(folder: Path) -> Any:
 
 def load_model(name: str, weights: str = "fp32") -> tuple["Transformer", Any]:
     """A model and its tokenizer: by name one of the course's, else a folder made by `train` or by transformers."""
+    from safetensors import SafetensorError
+
     from fmcourse import pretrained
 
     if name in packages.PACKAGES:
+        note(f"Loading {name} (the first time it is unpacked, for some seconds) ...")
         return pretrained.load(name, weights=weights)
     facts = read_config(Path(name))
     if "training" not in facts:
         return pretrained.from_hf(name)
-    return load_trained(Path(name), facts), load_tokenizer(Path(name))
+    try:
+        return load_trained(Path(name), facts), load_tokenizer(Path(name))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{Path(name) / CONFIG} is damaged: {error!r}.") from None
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{Path(name) / WEIGHTS} is damaged: {error}") from None
 
 
 def load_trained(folder: Path, facts: dict[str, Any]) -> "Transformer":
@@ -424,6 +436,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, ModuleNotFoundError, ArithmeticError) as error:
         print(f"{options.verb}: {one_line(error)}", file=sys.stderr)
         return 1
+
+
+def note(text: str) -> None:
+    """Say what is going on, to whoever watches; a file or another program is not told."""
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr, flush=True)
 
 
 def one_line(error: Exception) -> str:

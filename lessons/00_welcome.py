@@ -118,7 +118,7 @@ interactive(draw, alt=told, letter=["t", "e", "h", "T", "Q", " "])
 # %% exercise="00.1"
 
 # %% [markdown]
-# Suppose someone looks only at what follows the *first* such letter. This is what they hear:
+# Suppose someone else looks only at what follows the *first* such letter. This is what they hear (yours stays as it is):
 
 # %%
 _ = check("00.1", lambda text, letter: text[text.index(letter) + 1])
@@ -310,7 +310,7 @@ quiz(
     "00.q2",
     "A model guesses nearly all of its training text. What do you know about new text?",
     {
-        "It will be about as good there": "Like the table of ten letters? It guessed almost nothing of Macbeth.",
+        "It will be about as good there": "The table of ten letters was not: it got next to nothing.",
         "Nothing yet": "It may have understood or only remembered. Only text that it never saw can tell.",
         "It will be worse than guessing": "It may be, or not: nothing was measured there.",
     },

@@ -3,7 +3,7 @@
 # **You will teach a program to read, from single bytes to 16,384 tokens learnt from Shakespeare, and see why a language
 # model cannot count the letters of *strawberry*.**
 #
-# 60 minutes with the exercises, half a minute of computing. You need Python's lists and dicts, and no other lesson.
+# 60 minutes with the exercises, about 45 seconds of computing. You need Python's lists and dicts, and no other lesson.
 
 # %% [markdown]
 # **Afterwards you can**
@@ -30,7 +30,7 @@ from fmcourse.widgets import colour_tokens, interactive, text_interactive
 
 plays = load("shakespeare")
 hamlet = plays.works["Hamlet"].text
-print(hamlet[15:].lstrip()[:186])
+print(hamlet[15:].lstrip()[:176])
 
 # %% [markdown]
 # ## 1 · Characters
@@ -87,8 +87,8 @@ show(fig, alt="On logarithmic axes an almost straight line falls from tens of th
      "commonest words to once; the words that stand there once fill the long flat end.")  # fmt: skip
 
 # %% [markdown]
-# Few words do nearly all the work, and the tail never ends (Zipf's law). Two in five of these vocabulary entries would be
-# trained on a single example. Worse is to come: two plays were kept back.
+# Few words do nearly all the work, and the tail never ends (Zipf's law). More than a third of these entries
+# would be trained on a single example. Worse is to come: two plays were kept back.
 
 # %%
 unseen = words(plays.validation)
@@ -150,8 +150,8 @@ show(fig, alt="The ten commonest pairs of bytes in Hamlet as bars: space and t l
      "then t and h, then h and e.")  # fmt: skip
 
 # %% [markdown]
-# Space and t, because English is full of *the*, *to*, *that*, *this*. A beginning like that is worth a token of its own.
-# So let every ` `, `t` become ` t`.
+# Space and t, because English is full of *the*, *to*, *that*, *this*. Such a beginning deserves a token of its own. So
+# wherever these two meet, let them become one.
 
 # %% exercise="04.2"
 
@@ -176,11 +176,12 @@ print(*[repr((left + right).decode()) for left, right in merges])
 
 # %% [markdown]
 # It has never heard of words, yet ` the` is its tenth find, and ` you`, ` and`, ` my` follow. (No linguist is in the loop;
-# opinions differ on whether that is a pity.) With the last five it spells out who speaks most in this play.
+# opinions differ on whether that is a pity.) With the last five it spells out who speaks most in this play. **Change it:** what do the next
+# forty bring?
 
 # %%
 began = time.perf_counter()
-theirs = learn_merges(table, 256 + 60)
+theirs = learn_merges(table, 256 + len(merges))
 quick = time.perf_counter() - began
 claim("recounting everything after each merge costs time", slow > quick, yours=slow, package=quick)
 
@@ -212,7 +213,7 @@ def alt(joined, text):
     return f"The text in coloured tokens after {joined} merges: frequent beginnings and endings are one."
 
 
-interactive(draw, joined=(0, 60), text="To be, or not to be: that is the question.", alt=alt)
+interactive(draw, joined=(0, len(merges)), text="To be, or not to be: that is the question.", alt=alt)
 
 # %%
 learnt = [bytes([byte]) for byte in range(256)] + [left + right for left, right in merges]
@@ -269,6 +270,8 @@ claim("each doubling saves less than the one before", saved == sorted(saved, rev
 # %% [markdown]
 # The first 256 merges nearly halve the text; the last 8,192 save a twentieth. And each token needs a vector of its own in the
 # model: at 128 numbers each, 2.1 million weights, more than all the rest of a small GPT.
+#
+# **Change it:** draw both for Austen's novels. Where would you stop?
 
 # %% [markdown]
 # ### Fitted to its corpus
@@ -375,7 +378,7 @@ for prompt in ["The capital of France is", "The capital of France is "]:
 claim("one space more, and a digit is what it expects", likely[0] < 0.1 < 0.5 < likely[1], digit=likely)
 
 # %% [markdown]
-# No less clever than a second ago, it was handed a token after which it has hardly ever seen a letter. **Never end a prompt
+# No less clever than a second ago, it was handed a token after which it can hardly ever have seen a letter. **Never end a prompt
 # with a space.** Try *To be, or not to*, with and without.
 #
 # ### Other languages
@@ -440,9 +443,8 @@ claim("some learnt tokens never occur in the text that they were learnt from", l
 print(idle[:16])
 
 # %% [markdown]
-# Rungs of a ladder nobody stands on. Their vectors are never trained: stir one up, and a model may babble. Such
-# *glitch tokens* were found in many real models (Land and Bartolo 2024), left behind by data that the tokenizer saw and the model
-# did not.
+# Rungs of a ladder nobody stands on. A model never reads them, so their vectors stay as chance made them: type one, and it
+# may babble. Such *glitch tokens* were found in many real models (Land and Bartolo 2024).
 
 # %% [markdown]
 # ## 8 · What the real systems do
@@ -466,7 +468,7 @@ claim("more than a fifth of SmolLM2-135M is its table of tokens", share > 0.2,
 # ## Summary
 # - Characters make long sequences, words never end, bytes are safe and longest.
 # - BPE joins the commonest neighbours. Its merges, in order, are all it knows.
-# - A vocabulary costs more than it saves as it grows, and fits its data.
+# - Each doubling of a vocabulary costs twice as much and saves less; and it fits its data.
 # - Odd failures with letters, numbers, spaces and languages begin here.
 
 # %%

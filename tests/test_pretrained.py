@@ -266,9 +266,8 @@ def test_packed_weights_are_the_same_numbers_in_fewer_bits(smol):
     assert abs(loss(packed) - loss(full)) < 0.05
     x = torch.randn(3, 576, generator=torch.Generator().manual_seed(0))
     ours, theirs = packed.stack.blocks[0].attention.to_qkv, full.stack.blocks[0].attention.to_qkv
-    assert_close(
-        ours(x), theirs(x), atol=2e-2, rtol=2e-2
-    )  # the fast product keeps scales in 16 bits on some processors
+    # the fast product rounds x and the scales to their 8 leading bits
+    assert (ours(x) - theirs(x)).norm() < 0.01 * theirs(x).norm()
     held = sum(t.numel() * t.element_size() for t in packed.state_dict().values())
     assert held < 0.45 * sum(w.numel() * w.element_size() for w in full.parameters())
 

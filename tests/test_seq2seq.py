@@ -1,7 +1,6 @@
 """The encoder-decoder of 2017: what it promises, that it is torch's own, and how it writes."""
 
 import math
-import warnings
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -102,6 +101,7 @@ def copied(ours: EncoderDecoder) -> nn.Transformer:
     return theirs.eval()
 
 
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
 @pytest.mark.parametrize("shape", [SMALL, replace(SMALL, norm_place="before"), SHAPED["odd"]])
 def test_equals_torchs_own_transformer_with_padding(shape):
     ours = randomised(EncoderDecoder(shape, source_size=11))
@@ -145,9 +145,9 @@ def test_sinusoids_are_the_formula_of_the_paper():
 
 
 def test_the_step_from_one_position_to_another_is_one_matrix_wherever_it_is_taken():
-    waves = sinusoids(64, 16)
+    waves = sinusoids(64, 8).double()
     step = torch.linalg.lstsq(waves[:40], waves[3:43]).solution
-    assert_close(waves[15:60] @ step, waves[18:63], atol=5e-3, rtol=0)  # slow waves hardly move, so the fit is loose
+    assert_close(waves[15:60] @ step, waves[18:63], atol=1e-5, rtol=0)
 
 
 def test_an_embedding_is_stretched_by_the_root_of_the_width():

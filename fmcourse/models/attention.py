@@ -241,7 +241,7 @@ class TanhGELU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
-        gate = torch.addcmul(x.new_tensor(TanhGELU.A), x, x, value=TanhGELU.B).mul_(x).sigmoid_()
+        gate = torch.addcmul(x.new_full((), TanhGELU.A), x, x, value=TanhGELU.B).mul_(x).sigmoid_()
         ctx.save_for_backward(x, gate)
         return x * gate
 
@@ -249,7 +249,7 @@ class TanhGELU(torch.autograd.Function):
     def backward(ctx, dy: Tensor) -> Tensor:
         x, gate = ctx.saved_tensors
         inner = torch.ops.aten.sigmoid_backward(dy * x, gate)
-        return torch.addcmul(x.new_tensor(TanhGELU.A), x, x, value=3 * TanhGELU.B).mul_(inner).addcmul_(dy, gate)
+        return torch.addcmul(x.new_full((), TanhGELU.A), x, x, value=3 * TanhGELU.B).mul_(inner).addcmul_(dy, gate)
 
 
 class TanhMLP(MLP):

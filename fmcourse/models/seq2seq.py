@@ -53,6 +53,7 @@ class SinusoidEmbedding(Embedding):
     def __init__(self, config: Config) -> None:
         super().__init__(replace(config, positions="none"))
         self.scale = math.sqrt(config.width)
+        nn.init.normal_(self.tokens.weight, std=1 / self.scale)  # of size 1, as the waves are, once stretched
         self.register_buffer("waves", sinusoids(config.context, config.width), persistent=False)
 
     def add(self, ids: Tensor, positions: Tensor) -> Tensor:
@@ -135,11 +136,9 @@ class EncoderDecoder(nn.Module):
 
 
 def initialise(model: EncoderDecoder) -> None:
-    """Xavier's uniform weights, as the 2017 code drew them; embeddings so that √D times one is of size 1."""
+    """Xavier's uniform weights for the matrices, as the 2017 code drew them; a tied head keeps its embedding's."""
     for module in model.modules():
-        if isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
-        elif isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

