@@ -116,6 +116,8 @@ def texts(name: str) -> tuple[str, str]:
     """What to learn from, and what is kept for the test: another work of the collection, or the end of one's own file."""
     if name in data.names():
         corpus = data.load(name)
+        if not isinstance(corpus, data.Corpus):
+            raise ValueError(f"--data {name}: this collection is no text to continue; take shakespeare, for example.")
         return corpus.train, corpus.validation
     if not Path(name).is_file():
         raise ValueError(f"--data {name}: there is no such file, and the collections are {', '.join(data.names())}.")

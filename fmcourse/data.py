@@ -196,7 +196,7 @@ def table(name: str) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         seal = found.pop("sha256", "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError):
         found, seal = {}, "unreadable"
     if seal != sealed(found):
         raise DataError(f"{path} is altered. Restore it with `git restore data/tables/{path.name}`.")

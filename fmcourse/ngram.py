@@ -36,7 +36,7 @@ class NGram:
 
     >>> model = NGram([0, 1, 0, 1, 0], vocab_size=2, order=2)
     >>> [round(p, 3) for p in model.next([0]).tolist()]           # after 0 always came 1, twice: (2 + 1 * p_1) / (2 + 1)
-    [0.181, 0.819]
+    [0.19, 0.81]
     """
 
     def __init__(self, ids: list[int] | Tensor, *, vocab_size: int, order: int) -> None:
