@@ -328,7 +328,7 @@ def translate(
     model.eval()
     mask = model.mask(source)
     memory = model.encode(source, mask)
-    written = greedy(model, memory, mask, start, longest) if width == 1 else []
+    written = greedy(model, memory, mask, start, end, longest) if width == 1 else []
     for row in range(len(source) if width != 1 else 0):
         again = lambda ids, row=row: model.decode(
             ids, memory[row].expand(len(ids), -1, -1), mask[row].expand(len(ids), -1)
@@ -339,9 +339,11 @@ def translate(
     return [ids[1 : ids.index(end)] if end in ids else ids[1:] for ids in written]
 
 
-def greedy(model: EncoderDecoder, memory: Tensor, mask: Tensor, start: int, longest: int) -> list[list[int]]:
-    """The likeliest token, and on; for all rows, to the end of the longest."""
+def greedy(model: EncoderDecoder, memory: Tensor, mask: Tensor, start: int, end: int, longest: int) -> list[list[int]]:
+    """The likeliest token, and on; for all rows, until each has ended."""
     ids = torch.full((len(memory), 1), start, device=memory.device)
     for _ in range(longest):
+        if (ids == end).any(1).all():
+            break
         ids = torch.cat([ids, model.decode(ids, memory, mask)[:, -1:].argmax(-1)], 1)
     return ids.tolist()

@@ -209,3 +209,33 @@ def test_a_lesson_opens_quietly_runs_and_its_slider_moves_the_picture(lab, page,
     assert before and after and before != after
     assert page.locator(".jp-Dialog").count() == 0
     assert page.requested and outside(page.requested) == []
+
+
+WRONG = 'check("00.1", lambda text, letter: text.count(letter))'
+RIGHT = """from collections import Counter
+check("00.1", lambda text, letter: Counter(b for a, b in zip(text, text[1:]) if a == letter).most_common(1)[0][0])"""
+
+
+def answer(page, cell, source: str) -> str:
+    """Replace what stands in a cell, run it, and return what is said to it."""
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(f"from fmcourse.course import check\n{source};")
+    page.keyboard.press("Control+Enter")
+    sign = cell.locator(".jp-OutputArea strong").first
+    sign.wait_for(timeout=60_000)
+    return sign.inner_text()
+
+
+def test_a_newcomer_answers_wrongly_then_rightly_and_is_told_so(lab, page):
+    open_notebook(page, lab, "00_welcome.ipynb")
+    scroll_to(page, '.jp-CodeCell:has-text("def most_likely_next")')
+    cell = page.locator(".jp-CodeCell", has_text="def most_likely_next").first
+    cell.scroll_into_view_if_needed()
+    cell = page.locator(f'[data-windowed-list-index="{cell.get_attribute("data-windowed-list-index")}"]')
+    choose(page, "Edit", "Clear Outputs of All Cells")
+    assert "not yet" in answer(page, cell, WRONG)
+    picture(page, "00-wrong")
+    choose(page, "Edit", "Clear Outputs of All Cells")
+    assert "right" in answer(page, cell, RIGHT)
+    picture(page, "00-right")
