@@ -91,6 +91,11 @@ def test_a_starter_that_defines_nothing_is_refused_by_its_id(lesson):
         to_notebook(lesson, lambda _: SimpleNamespace(**vars(DOUBLE) | {"starter": "x = ...\n"}))
 
 
+def test_what_is_said_to_tools_stays_in_the_source(lesson):
+    rewrite(lesson, "print(double(4))", "print(double(4))  # fmt: skip")
+    assert to_notebook(lesson, find).cells[-1].source == "print(double(4))"
+
+
 def test_an_added_cell_renames_no_other(lesson):
     before = {cell.source: cell.id for cell in to_notebook(lesson, find).cells}
     rewrite(lesson, "# %% tags", '# %%\nprint("new")\n\n# %% tags')

@@ -9,6 +9,7 @@ import ast
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ _answer = {name}
 
 assert {name} is _answer, "check({id!r}) does not call the solution right"
 """
+FOR_TOOLS = re.compile(r" *# (?:fmt|noqa|type)\b.*$", re.MULTILINE)  # remarks that tell a reader nothing
 Find = Callable[[str], Any]  # an exercise's id -> its object
 
 
@@ -81,6 +83,7 @@ def to_notebook(lesson: Lesson, find: Find = find_exercise) -> NotebookNode:
             used.append(find(exercise_id))
             cells += exercise_cells(used[-1], cell)
         elif cell.cell_type != "raw" and cell.source.strip():
+            cell.source = FOR_TOOLS.sub("", cell.source) if cell.cell_type == "code" else cell.source
             cells.append(cell)
     name_cells(lesson.number, cells)
     metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE, "fmcourse": {"source_sha256": digest(source, used)}}
