@@ -115,7 +115,7 @@ def picture(page, name: str) -> None:
 def open_notebook(page, lab: Lab, name: str) -> None:
     parts = urlsplit(lab.url)
     token = f"?{parts.query}" if parts.query else ""
-    page.goto(f"{parts.scheme}://{parts.netloc}/lab/tree/{name}{token}")
+    page.goto(f"{parts.scheme}://{parts.netloc}/lab/workspaces/{name[:2]}/tree/{name}{token}")  # no tab of another test
     page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=60_000)
 
