@@ -72,7 +72,9 @@ def reference() -> LlamaForCausalLM:
         place = f"layers.{parts[1]}." if len(parts) == 4 else ""
         weights[f"model.{place}{names[parts[-2]]}.weight"] = rows
     model = LlamaForCausalLM(config)
-    model.load_state_dict(weights, strict=False)
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    if missing != ["lm_head.weight"] or unexpected:  # the head is the embedding, used backwards
+        raise ValueError(f"the file's weights are not the model's: {missing} are missing, {unexpected} are too many.")
     model.tie_weights()
     return model.eval()
 

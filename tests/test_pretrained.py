@@ -7,8 +7,6 @@ import sys
 
 import pytest
 import torch
-from gguf import GGUFReader
-from gguf.quants import dequantize
 from helpers import PUBLISHED, ids_for, model_of
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
@@ -28,6 +26,7 @@ from fmcourse import packages, pretrained
 from fmcourse.evaluation import token_nats
 from fmcourse.models.transformer import Config, Transformer, gpt2, modern
 from fmcourse.tokenizers import BPETokenizer, WordPieceTokenizer
+from recipes import lesson_06
 
 CAPITAL = "The capital of France is"
 SENTENCES = ["A cat sat on the mat.", "Stock prices fell sharply today, and nobody knew why.", "猫", "one two " * 200]
@@ -200,31 +199,8 @@ def smol():
 
 @pytest.fixture(scope="module")
 def reference():
-    """The reference library's model with the same GGUF's weights, unpacked by the gguf library and named here by hand."""
-    reader = GGUFReader(pretrained.package_file("smollm2-135m-instruct", ".gguf"))
-    value = lambda key: reader.fields[f"llama.{key}"].contents()
-    config = LlamaConfig(
-        vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
-        num_key_value_heads=3, max_position_embeddings=8192, rope_theta=value("rope.freq_base"), tie_word_embeddings=True,
-        rms_norm_eps=value("attention.layer_norm_rms_epsilon"),
-    )  # fmt: skip
-    theirs = {"token_embd": "embed_tokens", "output_norm": "norm", "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj",
-              "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
-              "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}  # fmt: skip
-    weights = {}
-    for tensor in reader.tensors:
-        parts = tensor.name.split(".")
-        name = theirs[parts[-2]]
-        rows = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
-        heads = {"attn_q": 9, "attn_k": 3}.get(parts[-2])
-        if heads:  # pairs side by side in GGUF, half a head apart in the reference
-            rows = torch.cat([head[half::2] for head in rows.split(64) for half in (0, 1)])
-        weights[f"model.layers.{parts[1]}.{name}.weight" if len(parts) == 4 else f"model.{name}.weight"] = rows
-    model = LlamaForCausalLM(config)
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    assert missing == ["lm_head.weight"] and not unexpected
-    model.tie_weights()
-    return model.eval()
+    """The reference library's model with the same GGUF's weights, unpacked by the gguf library and named by hand."""
+    return lesson_06.reference()
 
 
 TEXTS = [
