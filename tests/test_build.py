@@ -240,6 +240,7 @@ def test_a_failing_cell_is_named_with_its_lines_and_the_old_notebook_stays(lesso
     assert lesson.notebook.read_text() == "the old one"
 
 
+@pytest.mark.slow
 def test_a_cell_that_hangs_and_a_kernel_that_dies_are_told_apart(lesson, monkeypatch):
     monkeypatch.setattr(kernels, "CELL_SECONDS", 2)
     rewrite(lesson, "print(double(4))", "import time\ntime.sleep(60)")
@@ -257,6 +258,7 @@ def test_a_false_claim_stops_the_build(lesson):
         build.build(lesson, find)
 
 
+@pytest.mark.slow
 def test_a_kernel_knows_nothing_of_its_user_and_leaves_nothing_behind(lesson, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("FMCOURSE_SHORT", "1")
@@ -360,6 +362,7 @@ def test_live_values_and_the_bytes_of_pictures_are_not_compared_and_nothing_else
     assert sanitised("plain 1.5, base64,abc, /tmp/x 0x7f") == "plain 1.5, base64,abc, /tmp/x 0x7f"
 
 
+@pytest.mark.slow
 def test_replay_is_green_on_what_was_built_and_red_when_an_output_was_altered(built, tmp_path):
     lesson, _ = built
     with kernels.scratch() as folder:

@@ -189,6 +189,7 @@ def test_weights_come_back_bit_for_bit_for_a_tied_model_too(tmp_path):
     assert again.head.weight is again.embed.tokens.weight
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_learnt_and_resume_goes_on_to_the_same_weights(tmp_path, text):
     words = ["train", "--data", str(text), "--steps", "400", *SMALL]
     assert cli.main([*words, "--out", str(tmp_path / "whole")]) == 0
@@ -322,6 +323,7 @@ def test_ctrl_c_ends_a_talk_quietly(small_talk, monkeypatch, capsys):
     assert captured.out.strip() == "" and captured.err == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent to a process in another way there")
 def test_the_real_model_answers_in_a_terminal_and_leaves_at_ctrl_c():
     assert packages.installed(cli.CHAT_MODEL)

@@ -14,6 +14,8 @@ from tools import kernels
 from tools.build import settled
 from tools.replay import SANITIZE, environment
 
+pytestmark = pytest.mark.slow  # kernels are started
+
 SAMPLE = """from fmcourse.course.exercises import Exercise, Mistake
 twice = Exercise("93.1", goal="say it twice", minutes=1, cases=[1, 2], starter="def double(x):\\n    ...\\n",
     solution="def double(x):\\n    return x + x\\n", hints=["first", "second", "third"], explanation="Again.", seconds=0.3,

@@ -211,6 +211,7 @@ TEXTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", TEXTS)
 def test_smollm2_gives_the_references_logits(smol, reference, text):
     model, tokenizer = smol
@@ -226,6 +227,7 @@ def test_smollm2_is_the_courses_own_class_and_knows_a_capital(smol):
         assert tokenizer.decode([int(model(torch.tensor([tokenizer.encode(CAPITAL)]))[0, -1].argmax())]) == " Paris"
 
 
+@pytest.mark.slow
 def test_a_folder_written_from_smollm2_opens_in_the_reference(smol, reference, tmp_path):
     pretrained.to_hf(smol[0], tmp_path)
     ids = torch.tensor([[1, 2, 3, 4, 5]])
@@ -234,6 +236,7 @@ def test_a_folder_written_from_smollm2_opens_in_the_reference(smol, reference, t
         assert_close(logits, reference(ids).logits, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_packed_weights_are_the_same_numbers_in_fewer_bits(smol):
     packed, _ = pretrained.load("smollm2-135m-instruct", weights="int4")
     full, tokenizer = smol
@@ -248,6 +251,7 @@ def test_packed_weights_are_the_same_numbers_in_fewer_bits(smol):
     assert held < 0.45 * sum(w.numel() * w.element_size() for w in full.parameters())
 
 
+@pytest.mark.slow
 def test_loading_needs_no_cache_and_a_read_only_home_is_no_crash(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")

@@ -84,6 +84,7 @@ def test_the_callers_random_stream_is_left_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
     program = textwrap.dedent(f"""
         import sys, torch
@@ -290,6 +291,7 @@ def test_a_rehearsal_is_a_twentieth(monkeypatch):
     assert short(1000) == 50 and short(5) == 2
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_moves_of_one(tmp_path):
     program = textwrap.dedent(f"""
         import sys, torch, torch.distributed as dist
