@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 import torch.distributed as dist
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -250,10 +250,15 @@ class Run:
         write_atomically(path, lambda temporary: save_file(self.tensors(), temporary, facts))
 
     def load(self, path: Path) -> None:
-        with safe_open(path, "pt") as file:
-            facts = file.metadata() or {}
-            self._same(json.loads(facts.get("identity", "{}")), path)
-            saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a safetensors file is no dict)
+        try:
+            with safe_open(path, "pt") as file:
+                facts = file.metadata() or {}
+                self._same(json.loads(facts.get("identity", "{}")), path)
+                saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+        except SafetensorError as error:
+            raise CheckpointMismatch(
+                f"{path} is no whole checkpoint ({error}); delete it to begin anew, or name another file."
+            ) from None
         self.history = History(**json.loads(facts["history"]))
         self.started = time.monotonic() - (self.history.seconds or [0.0])[-1]
         own = dict(self.model.named_parameters()) | dict(self.model.named_buffers())

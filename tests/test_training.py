@@ -146,6 +146,18 @@ def test_another_runs_checkpoint_is_refused(tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda whole: whole[:-9], lambda whole: b"", lambda whole: b"not a checkpoint at all"]
+)
+def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path, damage):
+    path = tmp_path / "run.safetensors"
+    fit(small(), next_token, data(), steps=3, checkpoint=path, progress=False)
+    path.write_bytes(left := damage(path.read_bytes()))
+    with pytest.raises(CheckpointMismatch, match="run.safetensors is no whole checkpoint .* delete it to begin anew"):
+        fit(small(), next_token, data(), steps=3, checkpoint=path, progress=False)
+    assert path.read_bytes() == left
+
+
 def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "run.safetensors"
     fit(small(), next_token, data(), steps=3, checkpoint=path, progress=False)
