@@ -17,6 +17,7 @@ ALONE = rows.row("a notebook", 151.0, None, None, "s", "<= 150")
 FREE = rows.row("an import", 1.5, 1000.0, 666.7, "ms")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", runner.NAMES)
 def test_every_benchmark_runs_at_its_smallest(name, capsys):
     made = runner.importlib.import_module(f"benchmarks.{name}").main(small=True)
@@ -29,6 +30,7 @@ def test_every_benchmark_runs_at_its_smallest(name, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", runner.NAMES)
 def test_every_benchmark_says_how_to_run_it_and_how_long_that_takes(name):
     text = runner.importlib.import_module(f"benchmarks.{name}").__doc__

@@ -129,6 +129,7 @@ def test_the_solved_edition_holds_the_solution_and_leaves_the_shipped_one_alone(
     assert [cell.source for cell in edition.cells[:5]] == [cell.source for cell in shipped.cells[:5]]
 
 
+@pytest.mark.slow
 def test_the_solved_edition_runs_and_its_check_says_right(lesson):
     kernels.run(solved(to_notebook(lesson, find), find, prove=True), "solved")
 

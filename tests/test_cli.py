@@ -169,6 +169,7 @@ def test_it_learns_what_it_is_given_and_reports_it(tmp_path, text, capsys):
     assert bits < 2.5  # one sentence over and over; a blind guess among its letters is about 4
 
 
+@pytest.mark.slow
 def test_a_collection_and_a_vocabulary_of_ones_own_can_be_chosen(tmp_path, capsys):
     out = str(tmp_path / "gpt")
     assert cli.main(["train", "--data", "recipes", "--vocab", "300", "--seconds", "0.5", "--out", out, *SMALL]) == 0
@@ -340,6 +341,7 @@ def test_the_real_model_answers_in_a_terminal_and_leaves_at_ctrl_c():
     assert child.returncode == 0 and error == ""
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_had_enough_is_no_error(folder):
     words = ["generate", "--model", str(folder), "--prompt", "To", "--max-new-tokens", "400"]
     child = subprocess.Popen(
