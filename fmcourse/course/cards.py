@@ -26,7 +26,9 @@ def card(
     last = [after] * bool(after)
     text = "\n".join([f"{sign} {headline}", *(f"    {line}" for line in [*sentences, *table, *last, *plain])])
     paragraphs = lambda lines: "".join(f'<p style="margin: 4px 0">{inline(line)}</p>' for line in lines)
-    columns = f'<pre style="margin: 4px 0">{html.escape(chr(10).join(table))}</pre>' if table else ""
+    columns = (
+        f'<pre style="margin: 4px 0; font-family: monospace">{html.escape(chr(10).join(table))}</pre>' if table else ""
+    )
     publish(
         text,
         framed(
