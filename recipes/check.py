@@ -28,7 +28,7 @@ def main(names: list[str]) -> int:
     for name in names or manifest:
         entry = manifest[name]
         equal = same(entry["recipe"], entry["file"], entry["contents_sha256"])
-        print(f"{name:13}{entry['recipe']:26}{'equal' if equal else 'DIFFERS'}", flush=True)
+        print(f"{name:15}{entry['recipe']:26}{'equal' if equal else 'DIFFERS'}", flush=True)
         wrong += [] if equal else [name]
     return 1 if wrong else 0
 

@@ -10,11 +10,13 @@ import hashlib
 import sys
 import textwrap
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fmcourse.data import BETWEEN_WORKS, SPLITS, read_pairs, read_works
 from fmcourse.files import write_text
+from fmcourse.pictures import read_pictures
 
 HEADER = """\
 # What ships in this folder. Prose is written by hand; `python recipes/manifest.py data` measures the rest.
@@ -32,7 +34,19 @@ def measured(path: Path) -> dict[str, Any]:
         "sha256": hashlib.sha256(packed).hexdigest(),
         "contents_sha256": hashlib.sha256(contents).hexdigest(),
     }
-    return facts | (sizes_of_pairs(contents) if b'"sounds"' in contents[:200] else sizes_of_works(contents))
+    return facts | size_of(contents)(contents)
+
+
+def size_of(contents: bytes) -> Callable[[bytes], dict[str, Any]]:
+    """How to measure what is in a file, by how it begins."""
+    if b'"pictures"' in contents[:200]:
+        return sizes_of_pictures
+    return sizes_of_pairs if b'"sounds"' in contents[:200] else sizes_of_works
+
+
+def sizes_of_pictures(contents: bytes) -> dict[str, Any]:
+    """How many pictures each split holds."""
+    return {split: {"pictures": len(shown)} for split, shown in read_pictures(contents)[1].items()}
 
 
 def sizes_of_pairs(contents: bytes) -> dict[str, Any]:

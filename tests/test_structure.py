@@ -20,7 +20,7 @@ LEVELS = [  # each may import from its own level and from those below it
     ["training", "optimizers"],
     ["objectives"],
     ["models"],
-    ["tokenizers", "data", "packages", "files"],
+    ["tokenizers", "data", "pictures", "ngram", "packages", "files"],
 ]
 MOST_LINES, MOST_IN_A_FUNCTION = 5000, 50
 

@@ -1,0 +1,124 @@
+"""Language models before the Transformer: a fixed window (2003), and a memory carried from token to token (1997, 2012).
+
+    ids (B, T) ── embed ──▶ (B, T, D) ── window or LSTM ──▶ (B, T, H) ── head ──▶ logits (B, T, V)
+
+Both are causal, as a GPT is: position t has read tokens 0 to t and is asked for token t + 1.
+Bengio et al. 2003, section 2; Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Sizes of such a model.
+
+    Args:
+        vocab_size: how many different tokens there are.
+        context: tokens that the window holds; for an LSTM, which has no limit of its own, the length that it is trained and scored on.
+        width: numbers for a token, D.
+        hidden: numbers of the hidden layer, or of the LSTM's memory, H.
+        depth: LSTM layers, one above the other.
+    Raises: ValueError naming the field.
+    """
+
+    vocab_size: int
+    context: int = 64
+    width: int = 64
+    hidden: int = 256
+    depth: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "context", "width", "hidden", "depth"):
+            if (given := getattr(self, name)) < 1:
+                raise ValueError(f"{name}={given} must be at least 1.")
+
+
+class WindowLM(nn.Module):
+    """The neural language model of 2003: the vectors of the last n tokens side by side, one hidden layer, a score for each token.
+
+    What two contexts have in common is shared through the vectors: a table has no such thing. Tokens before the beginning have the
+    vector zero.
+
+    >>> WindowLM(Shape(vocab_size=5, context=3, width=2, hidden=4))(torch.tensor([[0, 1, 2, 3]])).shape
+    torch.Size([1, 4, 5])
+    """
+
+    def __init__(self, config: Shape) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(config.vocab_size, config.width)
+        self.hidden = nn.Linear(config.context * config.width, config.hidden)
+        self.head = nn.Linear(config.hidden, config.vocab_size)
+        self.straight = nn.Linear(config.context * config.width, config.vocab_size, bias=False)  # "direct connections"
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(B, T) token ids -> logits (B, T, V)."""
+        n = self.config.context
+        x = F.pad(self.embed(checked(ids)), (0, 0, n - 1, 0))  # (B, n - 1 + T, D)
+        window = x.unfold(1, n, 1).mT.flatten(2)  # (B, T, n D): at each position, the last n vectors
+        return self.head(torch.tanh(self.hidden(window))) + self.straight(window)
+
+
+class LSTMCell(nn.Module):
+    """One step of a memory that is gated: what to forget, what to write, what to show.
+
+        i, f, o = sigmoid(...)     g = tanh(...)     c = f c + i g     h = o tanh(c)
+
+    Two constants are learnt where one would do, as in torch.nn.LSTM, with which it agrees (tests/test_recurrent.py).
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.from_input = nn.Linear(width, 4 * hidden)
+        self.from_memory = nn.Linear(hidden, 4 * hidden)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """x (B, D) and the state (h, c), each (B, H) -> the next state."""
+        h, c = state
+        i, f, g, o = (self.from_input(x) + self.from_memory(h)).chunk(4, -1)  # each (B, H)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        return o.sigmoid() * c.tanh(), c
+
+
+def lstm(cell: LSTMCell, x: Tensor) -> Tensor:
+    """A cell along a whole sequence, (B, T, D) -> (B, T, H), from an empty memory. The clear version of torch.nn.LSTM."""
+    h = c = x.new_zeros(len(x), cell.from_memory.in_features)
+    states = []
+    for t in range(x.shape[1]):
+        h, c = cell(x[:, t], (h, c))
+        states.append(h)
+    return torch.stack(states, 1)
+
+
+class LSTMLM(nn.Module):
+    """A language model that reads from left to right and carries what it read in H numbers, however long the text.
+
+    The cell runs in torch.nn.LSTM, the fast version of `lstm` above.
+    """
+
+    def __init__(self, config: Shape) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(config.vocab_size, config.width)
+        self.memory = nn.LSTM(config.width, config.hidden, config.depth, batch_first=True)
+        self.head = nn.Linear(config.hidden, config.vocab_size)
+        with torch.no_grad():  # at first keep nearly everything: Gers et al. 2000, section 4; Jozefowicz et al. 2015
+            for layer in range(config.depth):
+                getattr(self.memory, f"bias_ih_l{layer}")[config.hidden : 2 * config.hidden] = 1.0
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(B, T) token ids -> logits (B, T, V)."""
+        return self.head(self.memory(self.embed(checked(ids)))[0])
+
+
+def checked(ids: Tensor) -> Tensor:
+    """Raises: ValueError if ids are no (B, T) of whole numbers."""
+    if ids.ndim != 2 or ids.is_floating_point():
+        raise ValueError(f"ids have shape {tuple(ids.shape)} and dtype {ids.dtype}; give whole numbers (B, T), "
+                         "for one text ids[None].")  # fmt: skip
+    return ids

