@@ -38,7 +38,7 @@ HELD_OUT, MOST_SCORED = 10, 20_000  # a tenth of a learner's own text is kept fo
 
 
 def doctor_verb(options: argparse.Namespace) -> int:
-    from fmcourse import doctor
+    from fmcourse.course import doctor
 
     return doctor.main()
 

@@ -3,6 +3,7 @@
 B batch   T positions   V vocabulary
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -65,3 +66,48 @@ def translation(
     with torch.no_grad():
         plain = F.cross_entropy(logits, labels.flatten(), ignore_index=pad).item() if smoothing else value.item()
     return Loss(value, {"nats per token": plain}, asked)
+
+
+def masked_token(
+    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, mask: int, rate: float = 0.15,
+    special: Sequence[int] = (),
+) -> Loss:  # fmt: skip
+    """Masked language modelling: a few tokens are hidden; which were they? In nats per hidden token.
+
+    Args:
+        model: looks both ways, (B, T) -> logits (B, T, V).
+        batch: token ids, (B, T).
+        mask: the id of [MASK].
+        rate: share of the tokens that is asked for.
+        special: ids that are never hidden, such as padding.
+    Raises: ValueError if nothing could be hidden, or everything: see `hide`.
+    Source: Devlin et al. 2018, section 3.1, task 1.
+    """
+    inputs, asked = hide(batch, generator, mask=mask, vocab_size=model.config.vocab_size, rate=rate, special=special)
+    states = model.states(inputs)[asked]  # the head, the dear part, is asked only where there is a question
+    value = F.cross_entropy(model.head(states), batch[asked])
+    return Loss(value, {"nats per token": value.item()}, int(asked.sum()))
+
+
+def hide(
+    ids: Tensor, generator: torch.Generator | None = None, *, mask: int, vocab_size: int, rate: float = 0.15,
+    special: Sequence[int] = (),
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Hide tokens as BERT does: of those asked for 80 % become [MASK], 10 % another token, 10 % stay as they are.
+
+    A model that saw only [MASK] would not care for the words that it is used on later, where there is none.
+
+    Returns: the ids with some hidden (B, T), and which are asked for (B, T) bool. At least one is.
+    Raises: ValueError unless 0 < rate < 1, or if there is no token besides special ones.
+    Source: Devlin et al. 2018, appendix A.1.
+    """
+    open_to = ~torch.isin(ids, torch.tensor(tuple(special), dtype=ids.dtype, device=ids.device))
+    if not 0 < rate < 1 or not open_to.any():
+        raise ValueError(f"rate={rate} of {int(open_to.sum())} tokens that may be hidden, in a batch {tuple(ids.shape)}; give a rate "
+                         "between 0 and 1 (both would leave nothing to learn from), and a batch with words.")  # fmt: skip
+    draw = torch.rand(ids.shape, generator=generator, device=ids.device).masked_fill(~open_to, 2.0)
+    asked = draw < max(rate, draw.min().item() * 1.000001 + 1e-9)  # a short batch by bad luck: the lowest draw at least
+    fate = torch.rand(ids.shape, generator=generator, device=ids.device)
+    other = torch.randint(vocab_size, ids.shape, generator=generator, device=ids.device, dtype=ids.dtype)
+    hidden = ids.masked_fill(asked & (fate < 0.8), mask)
+    return torch.where(asked & (fate >= 0.9), other, hidden), asked

@@ -8,8 +8,9 @@ import time
 import pytest
 import torch
 
-from fmcourse import data, doctor
-from fmcourse.doctor import Machine, Memory, Speed
+from fmcourse import data
+from fmcourse.course import doctor
+from fmcourse.course.doctor import Machine, Memory, Speed
 from tools.lessons import all_lessons
 
 WELL = Machine(

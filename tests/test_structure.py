@@ -14,7 +14,6 @@ MODULES = {
 }
 LEVELS = [  # each may import from its own level and from those below it
     ["__main__", "cli"],
-    ["doctor"],
     ["course"],
     ["generation", "evaluation", "pretrained", "plots", "widgets"],
     ["training", "optimizers"],
