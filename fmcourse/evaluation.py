@@ -4,6 +4,9 @@ T tokens   N items
 """
 
 import math
+import string
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -125,3 +128,94 @@ def accuracy(right: int, n: int) -> Estimate:
     z, share = 1.959963984540054, right / n
     middle, spread = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return Estimate(share, (middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n))
+
+
+# -- labels, names and answers ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How much of what was said is right, how much of what is right was said, and one number for both (their harmonic mean)."""
+
+    precision: float
+    recall: float
+    f1: float
+
+    @classmethod
+    def of(cls, right: int, said: int, wanted: int) -> "Scores":
+        """Nothing said, nothing wanted, or nothing right: zero."""
+        precision, recall = right / max(1, said), right / max(1, wanted)
+        return cls(precision, recall, 2 * right / max(1, said + wanted))
+
+
+def macro_f1(given: Sequence[int], wanted: Sequence[int]) -> float:
+    """F1 of each kind that is wanted or given, averaged: a rare kind counts as much as a common one.
+
+    Raises: ValueError for lists of different lengths, or empty ones.
+
+    >>> macro_f1([0, 0, 1, 1], [0, 0, 0, 1])          # kind 0: 2 of 2 right, 2 of 3 found; kind 1: 1 of 2, 1 of 1
+    0.7333333333333334
+    """
+    pairs = Counter(same_length(given, wanted))
+    kinds = sorted({kind for pair in pairs for kind in pair})
+    said, asked = Counter(given), Counter(wanted)
+    return sum(Scores.of(pairs[kind, kind], said[kind], asked[kind]).f1 for kind in kinds) / len(kinds)
+
+
+def spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """The names in a tagged sentence: kind, first word, and the one after the last.
+
+    Tags are O, B-KIND where a name begins, I-KIND inside it. An I- that follows nothing of its kind begins a name all the same.
+    Source: Ramshaw & Marcus 1995, as the CoNLL tasks count.
+
+    >>> sorted(spans(["B-PERSON", "I-PERSON", "O", "B-PLACE"]))
+    [('PERSON', 0, 2), ('PLACE', 3, 4)]
+    """
+    found, begin, kind = set(), 0, ""
+    for at, tag in enumerate([*tags, "O"]):
+        if tag != "O" and (tag[:2] not in ("B-", "I-") or not tag[2:]):
+            raise ValueError(f"tag {tag!r} at {at} is not known; give 'O', 'B-KIND' or 'I-KIND'.")
+        if kind and tag != f"I-{kind}":
+            found.add((kind, begin, at))
+        if tag == "O" or tag != f"I-{kind}":
+            begin, kind = at, tag[2:]
+    return found
+
+
+def entity_scores(given: Sequence[Sequence[str]], wanted: Sequence[Sequence[str]]) -> Scores:
+    """Names found in many sentences: right only with the right kind, beginning and end. Source: Tjong Kim Sang & De Meulder 2003.
+
+    Raises: ValueError if sentences differ in number or length.
+    """
+    right = said = asked = 0
+    for one, other in same_length(given, wanted):
+        same_length(one, other)
+        a, b = spans(one), spans(other)
+        right, said, asked = right + len(a & b), said + len(a), asked + len(b)
+    return Scores.of(right, said, asked)
+
+
+def answer_scores(given: str, wanted: str) -> tuple[bool, float]:
+    """Is an answer the wanted one, and how many words do they share (F1)? Case, punctuation and articles do not count.
+
+    Source: Rajpurkar et al. 2016, section 6.1.
+
+    >>> answer_scores("the Black Sea", "Black Sea."), answer_scores("in 1066", "1066")
+    ((True, 1.0), (False, 0.6666666666666666))
+    """
+    a, b = (bare(text) for text in (given, wanted))
+    if not a or not b:
+        return a == b, float(a == b)
+    return a == b, Scores.of((Counter(a) & Counter(b)).total(), len(a), len(b)).f1
+
+
+def bare(text: str) -> list[str]:
+    """Words, without case, punctuation and articles."""
+    kept = "".join(c for c in text.lower() if c not in string.punctuation)
+    return [word for word in kept.split() if word not in ("a", "an", "the")]
+
+
+def same_length(given: Sequence, wanted: Sequence) -> list[tuple]:
+    if len(given) != len(wanted) or not len(wanted):
+        raise ValueError(f"{len(given)} given and {len(wanted)} wanted; there must be as many, and at least one.")
+    return list(zip(given, wanted, strict=True))

@@ -111,3 +111,41 @@ def hide(
     other = torch.randint(vocab_size, ids.shape, generator=generator, device=ids.device, dtype=ids.dtype)
     hidden = ids.masked_fill(asked & (fate < 0.8), mask)
     return torch.where(asked & (fate >= 0.9), other, hidden), asked
+
+
+def labelled(model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None) -> Loss:
+    """Labels that somebody wrote, one a text or one a token. In nats per label.
+
+    Args:
+        model: (ids, real) -> scores (B, kinds) or (B, T, kinds), as `models.heads` makes them.
+        batch: ids (B, T), real (B, T) bool, labels (B,) or (B, T); -100 where none is asked for.
+    Raises: ValueError if no label is asked for, or one is outside the kinds.
+    """
+    ids, real, labels = batch
+    scores, asked = model(ids, real), labels != -100
+    if not asked.any() or labels[asked].min() < 0 or labels[asked].max() >= scores.shape[-1]:
+        raise ValueError(f"{int(asked.sum())} labels are asked for, from {labels.min()} to {labels.max()}; give at least one, "
+                         f"in 0 to {scores.shape[-1] - 1}, and -100 where none is asked for.")  # fmt: skip
+    value = F.cross_entropy(scores.flatten(0, -2), labels.flatten())
+    return Loss(value, {"nats per label": value.item()}, int(asked.sum()))
+
+
+def answer_span(model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None) -> Loss:
+    """Where in the text does the answer begin, where does it end? The mean of two choices among T places, in nats.
+
+    Args:
+        model: (ids, real, types) -> (B, T, 2).
+        batch: ids, real and types (B, T); first and last token of the answer, (B,) each. A span that was cut off with the end of a
+            long text is marked -100 in both, and then not asked for.
+    Raises: ValueError if no row is asked for its answer, or an answer lies outside the text.
+    Source: Devlin et al. 2018, section 4.2.
+    """
+    ids, real, types, first, last = batch
+    asked = (first >= 0) & (last >= 0)
+    T = real.sum(1)
+    if not asked.any() or (torch.maximum(first, last) >= T)[asked].any():
+        raise ValueError(f"answers from {first.tolist()} to {last.tolist()} in texts of {T.tolist()} tokens: give at least one that "
+                         "lies inside, and -100 for those that were cut off.")  # fmt: skip
+    scores = model(ids[asked], real[asked], types[asked]).masked_fill(~real[asked][..., None], -torch.inf)
+    value = (F.cross_entropy(scores[..., 0], first[asked]) + F.cross_entropy(scores[..., 1], last[asked])) / 2
+    return Loss(value, {"nats per end": value.item()}, int(asked.sum()))

@@ -6,10 +6,24 @@ import pytest
 import torch
 from helpers import ids_for, model_of
 from scipy.stats import binomtest
-from sklearn.metrics import log_loss
+from seqeval.metrics import f1_score as seqeval_f1
+from seqeval.metrics import precision_score, recall_score
+from seqeval.metrics.sequence_labeling import get_entities
+from sklearn.metrics import f1_score, log_loss
 from torch.testing import assert_close
 
-from fmcourse.evaluation import accuracy, bits_per_byte, bits_per_byte_interval, mean_interval, perplexity, token_nats
+from fmcourse.evaluation import (
+    accuracy,
+    answer_scores,
+    bits_per_byte,
+    bits_per_byte_interval,
+    entity_scores,
+    macro_f1,
+    mean_interval,
+    perplexity,
+    spans,
+    token_nats,
+)
 
 
 def test_a_text_that_fits_is_scored_as_one_window():
@@ -79,3 +93,64 @@ def test_empty_or_impossible_input_is_named():
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=says):
             call()
+
+
+TAGS = ["O", "B-PERSON", "I-PERSON", "B-PLACE", "I-PLACE"]
+
+
+def tagged(seed, sentences=30):
+    """Sentences of random tags, so that every odd order comes up."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, 12, (sentences,), generator=generator).tolist()
+    return [[TAGS[i] for i in torch.randint(5, (length,), generator=generator).tolist()] for length in lengths]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_names_are_found_as_the_reference_finds_them(seed):
+    for sentence in tagged(seed):
+        assert spans(sentence) == {(kind, begin, end + 1) for kind, begin, end in get_entities(sentence)}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_scores_of_names_are_the_references(seed):
+    wanted = tagged(seed)
+    noise = tagged(seed + 100, 60)
+    given = [
+        [(noise[n % 60] * 12)[i] if (n + i) % 4 == 0 else tag for i, tag in enumerate(s)] for n, s in enumerate(wanted)
+    ]
+    found = entity_scores(given, wanted)
+    theirs = [measure(wanted, given) for measure in (precision_score, recall_score, seqeval_f1)]
+    assert_close([found.precision, found.recall, found.f1], [float(value) for value in theirs])
+    assert 0.1 < found.f1 < 0.99
+
+
+def test_nothing_said_is_zero_and_not_a_crash():
+    assert entity_scores([["O", "O"]], [["O", "O"]]).f1 == 0 == entity_scores([["O"]], [["B-PLACE"]]).f1
+
+
+@pytest.mark.parametrize(("given", "wanted"), [([], []), ([["O"]], []), ([["O"]], [["O", "O"]])])
+def test_sentences_that_do_not_match_are_refused(given, wanted):
+    with pytest.raises(ValueError, match="there must be as many, and at least one"):
+        entity_scores(given, wanted)
+
+
+@pytest.mark.parametrize("tag", ["PERSON", "B-", "E-PERSON", ""])
+def test_an_unknown_tag_is_named(tag):
+    with pytest.raises(ValueError, match=f"tag '{tag}' at 1 is not known"):
+        spans(["O", tag])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_macro_f1_is_scikit_learns(seed):
+    generator = torch.Generator().manual_seed(seed)
+    given, wanted = (torch.randint(6, (40,), generator=generator).tolist() for _ in range(2))
+    assert_close(macro_f1(given, wanted), float(f1_score(wanted, given, average="macro")))
+
+
+@pytest.mark.parametrize(("given", "wanted", "exact", "f1"), [
+    ("The Nile", "nile", True, 1.0), ("the river Nile", "Nile", False, 2 / 3), ("", "Nile", False, 0.0), ("the", "an", True, 1.0),
+    ("blue blue red", "blue red red", False, 2 / 3), ("U.S.A.", "USA", True, 1.0), ("Paris", "Rome", False, 0.0),
+])  # fmt: skip
+def test_answers_are_compared_as_squad_does(given, wanted, exact, f1):
+    found = answer_scores(given, wanted)
+    assert found[0] is exact and abs(found[1] - f1) < 1e-9
