@@ -2,15 +2,16 @@
 
 Run   python -m benchmarks recipe     Takes   about six minutes on one core
 
-Plain: GPT-2's block and its first weights (normal, 0.02), 4 layers, `PLAIN` (AdamW, 1e-3, cosine), 2,000 steps. Ours: `modern()`, 3
+Plain: GPT-2's block and its first weights (normal, 0.02), 4 layers, `PLAIN` (AdamW, 1e-3, cosine), 2,000 steps. Ours: `modern()`, 2
 layers, the course's first weights, `SPRINT` (Muon, linear decay to zero). Both have 4 heads, width 128, context 64, batch 12,
 characters of Shakespeare's plays. A run that decays to zero has to be planned for its length, so lengths are tried from short to
 long, each as a run of its own from fresh weights, and the shortest counts whose final loss is no worse than the plain run's. Seconds
 are of training alone; the search and the validation are not in them. Equal time is the time of that shortest run, for which the plain
 recipe, too, is planned anew.
 
-Read the ratio with two doubts. From the course's first weights the plain run ends far lower (1.712 nats, see LOG.md), and that goal is
-not reached in this time. And the steps of `SPRINT` were chosen on this seed and these validation windows, though from few trials.
+The number of layers and the steps of `SPRINT` were chosen with seed 1, on the last twentieth of the training plays, left out of training
+there; neither this seed nor these validation windows had a say. Read the ratio with one doubt: from the course's own first weights the
+plain run ends far lower (1.712 nats, see LOG.md), and that goal is not reached in this time.
 """
 
 from typing import NamedTuple
@@ -28,7 +29,8 @@ from fmcourse.training import Windows, fit
 
 CONTEXT, BATCH = 64, 12
 PLAIN_STEPS = 2000
-LENGTHS = (340, 380, 420, 480, 600)
+LENGTHS = (400, 430, 460, 500, 600)
+LAYERS_FEWER = 2  # for half a minute, steps count for more than depth
 SEEDS = (0,)  # another doubles the time
 Lengths = tuple[int, ...]
 
@@ -89,7 +91,9 @@ def race(text: Plays, seed: int, plain_steps: int, lengths: Lengths, sizes: dict
     """Seconds to the plain run's final loss, and the losses when both are planned for those seconds."""
     shape = dict(vocab_size=text.vocab_size, context=CONTEXT, **sizes)
     peer, goal = trained(text, gpt2(**shape), PLAIN, plain_steps, seed)
-    steps, ours, loss = shortest(text, modern(**shape | {"depth": max(1, shape["depth"] - 1)}), goal, lengths, seed)
+    steps, ours, loss = shortest(
+        text, modern(**shape | {"depth": max(1, shape["depth"] - LAYERS_FEWER)}), goal, lengths, seed
+    )
     what = f"to the plain recipe's {goal:.3f} nats, seed {seed}: {steps} steps ({loss:.3f}) against {plain_steps}"
     rows = [row(what, ours, peer, peer / ours, "s", ">= 5")]
     _, early = trained(text, gpt2(**shape), PLAIN, max(2, round(plain_steps * ours / peer)), seed)

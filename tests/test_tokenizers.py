@@ -362,6 +362,12 @@ def test_every_word_of_minilms_vocabulary_is_cut_as_in_the_reference():
     assert ours.encode(text) == theirs.encode(text).ids
 
 
+@given(st.text() | st.sampled_from(list(HARD.values())), st.booleans(), st.booleans())
+def test_with_and_without_places_the_ids_are_the_same(text, wrap, special):
+    ours, _ = minilm()
+    assert ours.encode(text, wrap=wrap, allow_special=special) == ours.encode_with_offsets(text, wrap=wrap, allow_special=special)[0]  # fmt: skip
+
+
 def test_a_pair_is_wrapped_and_typed_as_in_the_reference():
     ours, theirs = minilm()
     expected = theirs.encode("Where is Böblingen?", "In Germany.")

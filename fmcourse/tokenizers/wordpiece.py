@@ -53,6 +53,17 @@ def is_punctuation(character: str) -> bool:
     return character in string.punctuation or unicodedata.category(character).startswith("P")
 
 
+class Simplified(dict):
+    """`simplify` for every character of a text at once, by `str.translate`."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = simplify(chr(code))
+        return self[code]
+
+
+SIMPLIFIED = Simplified()
+
+
 class WordPieceTokenizer(Tokenizer):
     """BERT's tokenizer, uncased. A piece that goes on with a word begins with ##.
 
@@ -95,7 +106,13 @@ class WordPieceTokenizer(Tokenizer):
             allow_special: read "[MASK]" in the text as the special token, not as five signs and letters.
         Raises: ValueError at a lone surrogate.
         """
-        return self.encode_with_offsets(text, wrap=wrap, allow_special=allow_special)[0]
+        ids = [self._ids["[CLS]"]] if wrap else []
+        for n, part in enumerate(cut(text, self.special_tokens if allow_special else ())):
+            if n % 2:
+                ids.append(self._ids[part])
+            else:  # several times as fast as with offsets, and the same (tests/test_tokenizers.py)
+                ids += [i for word in part.translate(SIMPLIFIED).split() for i, _, _ in self._split[word]]
+        return [*ids, self._ids["[SEP]"]] if wrap else ids
 
     def encode_pair(self, first: str, second: str, *, allow_special: bool = False) -> tuple[list[int], list[int]]:
         """[CLS] first [SEP] second [SEP], and for each token its type: 0 up to the first [SEP], 1 after it."""

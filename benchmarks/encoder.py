@@ -1,0 +1,70 @@
+"""One training step of an encoder: our BERT beside transformers' BertModel and BertForMaskedLM, same shape, same batches.
+
+Run   python -m benchmarks encoder     Takes   about two minutes on one core
+
+The first two rows are the encoder alone, trained to make its states small, which asks nothing of a head. The last two are masked language
+modelling with a vocabulary of 8,192: of 100 tokens 15 are asked for, and ours computes scores for these alone. A step is forward, loss,
+backward, clipping, torch's fused AdamW, and reading the loss; 32 bits, no dropout, no padding, fused attention in both.
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+from transformers import BertConfig, BertForMaskedLM, BertModel
+from transformers.utils import logging
+
+from benchmarks.rows import Row, row, side_by_side
+from benchmarks.train_step import stepper
+from fmcourse.models.transformer import Config, Transformer, bert
+from fmcourse.objectives import hide, masked_token
+from fmcourse.training import Windows
+
+SETTINGS = [  # depth, heads, width, context, batch, rounds
+    (4, 4, 128, 64, 12, 120),
+    (6, 12, 384, 128, 8, 14),
+]
+SMALL = [(1, 2, 16, 8, 2, 2)]
+VOCABULARY, MASK = 8192, 4
+
+
+def reference(c: Config, kind: type) -> BertModel | BertForMaskedLM:
+    """transformers' model of that shape, without dropout and without the pooler, which no loss here reads."""
+    logging.set_verbosity_error()
+    sizes = dict(vocab_size=c.vocab_size, hidden_size=c.width, num_hidden_layers=c.depth, num_attention_heads=c.heads)
+    still = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    config = BertConfig(**sizes, intermediate_size=c.hidden, max_position_embeddings=c.context, **still)
+    return (kind(config, add_pooling_layer=False) if kind is BertModel else kind(config)).train()
+
+
+def hidden(ids: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """What the peer is given: the ids with some hidden, and labels, -100 where nothing is asked."""
+    inputs, asked = hide(ids, generator, mask=MASK, vocab_size=VOCABULARY)
+    return inputs, ids.masked_fill(~asked, -100)
+
+
+def measure(config: Config, data: Windows, rounds: int, head: bool) -> dict[str, float]:
+    """Median seconds a step."""
+    torch.manual_seed(0)
+    ours, theirs = Transformer(config), reference(config, BertForMaskedLM if head else BertModel)
+    draw = {who: torch.Generator().manual_seed(0) for who in ("ours", "peer")}
+    if head:
+        mine = lambda b: masked_token(ours, b, draw["ours"], mask=MASK).value
+        peer = lambda b: theirs(**dict(zip(("input_ids", "labels"), hidden(b, draw["peer"]), strict=True))).loss
+    else:
+        mine, peer = lambda b: ours(b).square().mean(), lambda b: theirs(b).last_hidden_state.square().mean()
+    return side_by_side({"ours": stepper(ours, mine, data), "peer": stepper(theirs, peer, data)}, rounds, warm_up=2)
+
+
+def main(small: bool = False) -> list[Row]:
+    """Tokens a second, and their ratio."""
+    ids, rows = torch.randint(5, VOCABULARY, (100_000,), generator=torch.Generator().manual_seed(0)), []
+    for head in (False, True):
+        for depth, heads, width, context, batch, rounds in SMALL if small else SETTINGS:
+            shape = partial(bert, vocab_size=VOCABULARY, context=context, width=width, depth=depth, heads=heads)
+            config = shape(head="masked" if head else "none")
+            seconds = measure(config, Windows(ids, context, batch), rounds, head)
+            ours, peer = (batch * context / seconds[who] for who in ("ours", "peer"))
+            what = f"{'masked LM' if head else 'encoder alone'}, {depth} layers, width {width}, context {context}, batch {batch}"
+            rows.append(row(f"{what}; peer is transformers", ours, peer, ours / peer, "tokens/s", ">= 1.2"))
+    return rows
