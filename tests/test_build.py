@@ -12,7 +12,7 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tools import build, check, kernels, lint, offline, replay
+from tools import build, check, figures, kernels, lint, offline, replay
 from tools.lessons import ROOT, Lesson, all_lessons, exercises_of, solved, to_json, to_notebook
 
 STARTER = 'def double(x):\n    """Twice x."""\n    ...\n'
@@ -446,3 +446,18 @@ def test_where_there_can_be_no_cut_a_sentence_says_so(monkeypatch, capsys):
 def test_help_is_given_without_building_anything():
     done = subprocess.run([sys.executable, "-m", "tools.build", "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and "--check" in done.stdout
+
+
+# -- contact sheets -------------------------------------------------------------------------------------------------------
+
+
+def test_every_figure_is_on_a_sheet_with_its_alt_text(tmp_path, capsys):
+    lesson = all_lessons(wanted=["06"])[0]
+    shown = figures.figures(lesson)
+    stored = lesson.notebook.read_text(encoding="utf-8").count('"image/png": "')
+    assert len(shown) == stored > 3 and all(len(one.alt) > 20 and one.alt != "NO ALT TEXT" for one in shown)
+    assert figures.main(["06", "--out", str(tmp_path)]) == 0
+    assert f"{len(shown)} figures" in capsys.readouterr().out
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in tmp_path.iterdir())
+    texts = [text.get_text() for ax in figures.sheet("a", shown[:3]).axes for text in ax.texts]
+    assert [text.replace("\n", " ") for text in texts] == [one.alt for one in shown[:3]]

@@ -1,0 +1,82 @@
+"""Every figure of the lessons on contact sheets, each over its alt text, to be looked at before a lesson ships.
+
+Run   python -m tools.figures [NN ...] [--out FOLDER]     Takes   a few seconds
+
+The sheets are made from the notebooks as they are stored: one PNG a lesson in build/figures, eight figures on each page.
+"""
+
+import argparse
+import base64
+import io
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from matplotlib.figure import Figure
+from PIL import Image
+
+from tools.lessons import ROOT, Lesson, all_lessons
+
+COLUMNS, A_PAGE, WRAP = 2, 8, 72
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture of a notebook, the number of its cell, and what is said to who does not see it."""
+
+    cell: int
+    png: bytes
+    alt: str
+
+
+def figures(lesson: Lesson) -> list[Shown]:
+    """All pictures in a lesson's stored outputs, in order."""
+    notebook, found = nbformat.read(lesson.notebook, as_version=4), []
+    for number, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", []):
+            if png := output.get("data", {}).get("image/png"):
+                alt = output.get("metadata", {}).get("image/png", {}).get("alt", "NO ALT TEXT")
+                found.append(Shown(number, base64.b64decode(png), alt))
+    return found
+
+
+def sheet(title: str, shown: list[Shown]) -> Figure:
+    """One page: pictures in two columns, each under its cell's number and over its alt text."""
+    rows = -(-len(shown) // COLUMNS)
+    fig = Figure(figsize=(13, 4.6 * rows + 0.5), constrained_layout=True)
+    fig.suptitle(title)
+    axes = fig.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for ax in axes:
+        ax.axis("off")
+    for ax, one in zip(axes, shown, strict=False):
+        ax.imshow(Image.open(io.BytesIO(one.png)))
+        ax.set_title(f"cell {one.cell}", fontsize=9, loc="left")
+        ax.text(0, -0.02, textwrap.fill(one.alt, WRAP), transform=ax.transAxes, fontsize=9, va="top")
+    return fig
+
+
+def write(lesson: Lesson, out: Path) -> list[Path]:
+    """The sheets of one lesson; returns their paths."""
+    shown, paths = figures(lesson), []
+    for page, start in enumerate(range(0, len(shown), A_PAGE), 1):
+        paths.append(out / f"{lesson.name}-{page}.png")
+        sheet(f"{lesson.name}, page {page}", shown[start : start + A_PAGE]).savefig(paths[-1], dpi=80)
+    return paths
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.figures", description=__doc__.split("\n")[0])
+    parser.add_argument("lessons", nargs="*", metavar="NN")
+    parser.add_argument("--out", type=Path, default=ROOT / "build/figures")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for lesson in all_lessons(wanted=options.lessons or None):
+        paths = write(lesson, options.out)
+        print(f"{lesson.name}: {len(figures(lesson))} figures on {len(paths)} sheets", *paths, sep="\n    ")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
