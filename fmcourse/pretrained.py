@@ -392,8 +392,15 @@ def cache_folder() -> Path | None:
 
 
 def load_gguf(path: Path) -> Transformer:
-    """SmolLM2 with every weight in 32 bits."""
-    return place(build(llama()), unpacked(path, "fp32", unpack))
+    """SmolLM2 with every weight in 32 bits.
+
+    Matrices with more rows than columns lie column by column in memory: so a CPU multiplies a single token by them up to twice as fast.
+    """
+    model = build(llama())
+    tall = {name for name, weight in model.named_parameters() if weight.ndim == 2 and len(weight) > weight.shape[1]}
+    turned = lambda weights: {name: w.T if name in tall else w for name, w in weights.items()}
+    lying = lambda reader: {name: w.contiguous() for name, w in turned(unpack(reader)).items()}
+    return place(model, turned(unpacked(path, "fp32-columns", lying)))
 
 
 def unpacked(path: Path, kind: str, unpack: Callable[[Any], dict[str, Tensor]]) -> dict[str, Tensor]:

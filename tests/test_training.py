@@ -335,3 +335,15 @@ def test_two_processes_make_the_moves_of_one(tmp_path):
 def test_config_default_is_trained_without_a_warning(recwarn):
     fit(Transformer(Config()), next_token, [torch.zeros(1, 5, dtype=torch.long)], steps=1, progress=True)
     assert not recwarn.list
+
+
+def test_how_a_matrix_lies_in_memory_changes_nothing_that_is_learnt():
+    """Loaded models keep tall matrices column by column, for speed; training must not notice."""
+    rows, columns = small(), small()
+    for module in columns.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            module.weight = nn.Parameter(module.weight.detach().T.contiguous().T)
+    for model in (rows, columns):
+        fit(model, next_token, data(), steps=5, seed=0, progress=False)
+    assert_close(weights(rows), weights(columns), atol=1e-4, rtol=1e-4)
+    assert not columns.embed.tokens.weight.is_contiguous()
