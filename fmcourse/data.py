@@ -12,7 +12,7 @@ import os
 import textwrap
 import tomllib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -21,14 +21,8 @@ from typing import Any, NamedTuple
 
 SPLITS = ("train", "validation", "test")
 COUNTED = (
-    "works",
-    "pairs",
-    "pictures",
-    "characters",
-    "letters",
-    "sounds",
-    "bytes",
-    "words",
+    *("works", "pairs", "sentences", "questions", "definitions", "countries", "prompts", "pictures"),
+    *("passages", "names", "topics", "fields", "seconds", "characters", "letters", "sounds", "bytes", "words"),
 )  # what a card may say of a split
 BETWEEN_WORKS = "\n\n\n"  # inside a work there is never more than one empty line
 
@@ -88,18 +82,53 @@ class Pair(NamedTuple):
     sounds: tuple[str, ...]
 
 
+class Named(NamedTuple):
+    """A sentence, word by word, and a tag for each: O, or B- and I- with PERSON, PLACE or GROUP."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+class Asked(NamedTuple):
+    """A question whose answer stands in the passage: `passage[start : start + len(answer)] == answer`."""
+
+    passage: str
+    question: str
+    answer: str
+    start: int
+
+
+class Defined(NamedTuple):
+    """A noun, what a dictionary says it is, and the topic it belongs to."""
+
+    word: str
+    text: str
+    topic: str
+
+
+class Country(NamedTuple):
+    """A report on a country in prose, and short facts, each of which stands in the report letter by letter."""
+
+    name: str
+    text: str
+    fields: dict[str, str]
+
+
+RECORDS = {"pairs": Pair, "sentences": Named, "questions": Asked, "definitions": Defined, "countries": Country}
+
+
 @dataclass(frozen=True)
-class Pairs:
-    """A collection of pairs: those of each split, and the card.
+class Items:
+    """A collection of small records: those of each split, and the card.
 
     >>> dict(load("pronunciation").train)["through"]
     ('TH', 'R', 'UW')
     """
 
     name: str
-    train: tuple[Pair, ...] = field(repr=False)
-    validation: tuple[Pair, ...] = field(repr=False)
-    test: tuple[Pair, ...] = field(repr=False)
+    train: tuple[Any, ...] = field(repr=False)
+    validation: tuple[Any, ...] = field(repr=False)
+    test: tuple[Any, ...] = field(repr=False)
     card: str = field(repr=False)
 
 
@@ -129,7 +158,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str) -> Any:
-    """One collection: a `Corpus` of texts, `Pairs`, or `pictures.Pictures`, checked against its SHA-256, from memory the second time.
+    """One collection: a `Corpus` of texts, `Items`, or `pictures.Pictures`, checked against its SHA-256, from memory the second time.
 
     Raises: ValueError for an unknown name; DataError if its file is missing, truncated or altered.
 
@@ -168,16 +197,22 @@ def _card(where: Path, name: str) -> str:
 
 
 def verify() -> list[Row]:
-    """Check every file against the manifest. Raises: DataError only where there is no manifest at all."""
-    rows = []
-    for name, entry in _manifest(folder()).items():
-        problem = ""
-        try:
-            _contents(folder(), name)
-        except DataError as error:
-            problem = str(error)
-        rows.append(Row(name, entry["file"], entry["bytes"], entry["licence"], problem))
+    """Check every file against the manifest, every table against its seal. Raises: DataError if there is no manifest."""
+    where, rows = folder(), []
+    for name, entry in _manifest(where).items():
+        rows.append(Row(name, entry["file"], entry["bytes"], entry["licence"], _problem(_contents, where, name)))
+    for path in sorted(where.glob("tables/*.json")):
+        size, file = path.stat().st_size, f"tables/{path.name}"
+        rows.append(Row(path.stem, file, size, "the course's own", _problem(table, path.stem)))
     return rows
+
+
+def _problem(check: Callable[..., object], *arguments: Any) -> str:
+    try:
+        check(*arguments)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def verify_table(rows: list[Row] | None = None) -> str:
@@ -222,12 +257,14 @@ def read_works(contents: bytes) -> list[Work]:
     return [_work(json.loads(line)) for line in contents.splitlines()]  # of bytes: a text may hold U+2028, a line end
 
 
-def read_pairs(contents: bytes) -> dict[str, tuple[Pair, ...]]:
-    """The pairs of each split in an unpacked file."""
-    found: dict[str, list[Pair]] = {split: [] for split in SPLITS}
+def read_items(contents: bytes, record: type) -> dict[str, tuple[Any, ...]]:
+    """The records of each split in an unpacked file; what is a tuple of words there is a line of words in the file."""
+    found: dict[str, list[Any]] = {split: [] for split in SPLITS}
     for parts in map(json.loads, contents.splitlines()):
-        found[parts["split"]].append(Pair(parts["word"], tuple(parts["sounds"].split())))
-    return {split: tuple(pairs) for split, pairs in found.items()}
+        split, kinds = parts.pop("split"), record.__annotations__
+        words = {key: tuple(value.split()) for key, value in parts.items() if kinds[key] == tuple[str, ...]}
+        found[split].append(record(**parts | words))
+    return {split: tuple(items) for split, items in found.items()}
 
 
 def _work(parts: dict[str, Any]) -> Work:
@@ -271,7 +308,7 @@ def _joined(value: Any) -> Any:
 
 def _known(name: str) -> str:
     if name not in names():
-        near = difflib.get_close_matches(str(name).lower(), names(), n=3, cutoff=0.5) or names()
+        near = difflib.get_close_matches(str(name).lower(), names(), n=3, cutoff=0.7) or names()
         raise ValueError(f"no data named {name!r}; did you mean {' or '.join(near)}? There is: {', '.join(names())}.")
     return name
 
@@ -303,14 +340,19 @@ def _restore(entry: Mapping[str, Any]) -> str:
 
 @lru_cache
 def _load(where: Path, name: str) -> Any:
-    if "pictures" in _manifest(where)[name]["train"]:
+    contents, sizes = _contents(where, name), _manifest(where)[name]["train"]
+    if "pictures" in sizes:
         from fmcourse.pictures import Pictures, read_pictures  # late: pictures need torch, cards and texts do not
 
-        kinds, splits = read_pictures(_contents(where, name))
+        kinds, splits = read_pictures(contents)
         return Pictures(name=name, kinds=kinds, **splits, card=_card(where, name))
-    if "pairs" in _manifest(where)[name]["train"]:
-        return Pairs(name=name, **read_pairs(_contents(where, name)), card=_card(where, name))
-    works = read_works(_contents(where, name))
+    if "prompts" in sizes:
+        from fmcourse.sounds import read_sounds
+
+        return Items(name=name, **read_sounds(contents), card=_card(where, name))
+    if record := next((RECORDS[count] for count in sizes if count in RECORDS), None):
+        return Items(name=name, **read_items(contents, record), card=_card(where, name))
+    works = read_works(contents)
     texts = {split: BETWEEN_WORKS.join(work.text for work in works if work.split == split) for split in SPLITS}
     return Corpus(
         name=name, **texts, works=MappingProxyType({work.title: work for work in works}), card=_card(where, name)

@@ -1,6 +1,6 @@
 """Make every file again from the public packages and compare what it holds with what ships.
 
-Run      python recipes/check.py [NAME ...]     Takes     about a minute; Debian or Ubuntu
+Run      python recipes/check.py [NAME ...]     Takes     about five minutes; Debian or Ubuntu
 """
 
 import hashlib

@@ -7,22 +7,44 @@ What cannot be measured (origin, licence, description, what it is not good for) 
 
 import gzip
 import hashlib
+import json
 import sys
 import textwrap
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fmcourse.data import BETWEEN_WORKS, SPLITS, read_pairs, read_works
+from fmcourse.data import BETWEEN_WORKS, RECORDS, SPLITS, read_items, read_works
 from fmcourse.files import write_text
 from fmcourse.pictures import read_pictures
+from fmcourse.sounds import RATE, read_sounds
 
 HEADER = """\
 # What ships in this folder. Prose is written by hand; `python recipes/manifest.py data` measures the rest.
 # sha256 and bytes are of the file; contents_sha256 is of what it unpacks to, the same wherever the recipe is run.
 """
 LISTED = 100  # more works than this are counted, not named
+MORE = {  # what is counted besides the records themselves
+    "pairs": {
+        "letters": lambda pairs: sum(len(pair.word) for pair in pairs),
+        "sounds": lambda pairs: sum(len(pair.sounds) for pair in pairs),
+    },
+    "sentences": {
+        "names": lambda named: sum(tag.startswith("B-") for sentence in named for tag in sentence.tags),
+        "words": lambda named: sum(len(sentence.words) for sentence in named),
+    },
+    "questions": {"passages": lambda asked: len({item.passage for item in asked})},
+    "definitions": {
+        "topics": lambda defined: len({item.topic for item in defined}),
+        "words": lambda defined: sum(len(item.text.split()) for item in defined),
+    },
+    "countries": {
+        "fields": lambda countries: sum(len(country.fields) for country in countries),
+        "words": lambda countries: sum(len(country.text.split()) for country in countries),
+    },
+}
 
 
 def measured(path: Path) -> dict[str, Any]:
@@ -39,9 +61,13 @@ def measured(path: Path) -> dict[str, Any]:
 
 def size_of(contents: bytes) -> Callable[[bytes], dict[str, Any]]:
     """How to measure what is in a file, by how it begins."""
-    if b'"pictures"' in contents[:200]:
+    first = json.loads(contents.partition(b"\n")[0])
+    if "pictures" in first:
         return sizes_of_pictures
-    return sizes_of_pairs if b'"sounds"' in contents[:200] else sizes_of_works
+    if "prompts" in first:
+        return sizes_of_sounds
+    counted = (count for count, record in RECORDS.items() if {*record._fields, "split"} == set(first))
+    return partial(sizes_of_items, count) if (count := next(counted, "")) else sizes_of_works
 
 
 def sizes_of_pictures(contents: bytes) -> dict[str, Any]:
@@ -49,15 +75,19 @@ def sizes_of_pictures(contents: bytes) -> dict[str, Any]:
     return {split: {"pictures": len(shown)} for split, shown in read_pictures(contents)[1].items()}
 
 
-def sizes_of_pairs(contents: bytes) -> dict[str, Any]:
-    """How many pairs each split holds, and of how many letters and sounds."""
+def sizes_of_sounds(contents: bytes) -> dict[str, Any]:
+    """How many prompts each split holds, and how long they last together."""
     return {
-        split: {
-            "pairs": len(pairs),
-            "letters": sum(len(pair.word) for pair in pairs),
-            "sounds": sum(len(pair.sounds) for pair in pairs),
-        }
-        for split, pairs in read_pairs(contents).items()
+        split: {"prompts": len(said), "seconds": sum(len(prompt.samples) for prompt in said) // RATE}
+        for split, said in read_sounds(contents).items()
+    }
+
+
+def sizes_of_items(count: str, contents: bytes) -> dict[str, Any]:
+    """How many records each split holds, and what they are made of."""
+    return {
+        split: {count: len(items)} | {more: measure(items) for more, measure in MORE[count].items()}
+        for split, items in read_items(contents, RECORDS[count]).items()
     }
 
 

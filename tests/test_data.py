@@ -4,6 +4,7 @@ import doctest
 import gzip
 import hashlib
 import importlib
+import json
 import re
 import shutil
 import subprocess
@@ -13,9 +14,11 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
+import torch
 
 from fmcourse import data
 from fmcourse.data import SPLITS, DataError, Recipe, load, names, verify, verify_table
+from fmcourse.sounds import RATE, read_sounds
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = tomllib.loads((ROOT / "data/manifest.toml").read_text(encoding="utf-8"))
@@ -23,6 +26,7 @@ FILE = ROOT / "data/austen.jsonl.gz"
 EACH = pytest.mark.parametrize("name", list(MANIFEST))
 TEXTS = pytest.mark.parametrize("name", [name for name, entry in MANIFEST.items() if "works" in entry["train"]])
 RECIPES = ["shakespeare", "austen", "bible", "cookbook", "pronunciation"]
+RECIPES += ["fashion", "names", "questions", "topics", "countries", "speech"]
 
 
 @pytest.fixture
@@ -55,7 +59,7 @@ def test_the_manifest_lists_every_file_and_no_other():
 def test_manifest_entries_are_complete(name):
     prose = {"title", "file", "description", "origin", "source", "recipe", "licence", "attribution", "not_good_for"}
     assert all(isinstance(MANIFEST[name][key], str) and MANIFEST[name][key].strip() for key in prose)
-    assert re.search(r" \d[\w.-]* \((PyPI|Debian|npm)\)", MANIFEST[name]["source"])
+    assert re.search(r" \d[\w.:~-]* \((PyPI|Debian|npm)\)", MANIFEST[name]["source"])
     assert (ROOT / MANIFEST[name]["recipe"]).is_file()
     assert MANIFEST[name]["file"] in (ROOT / "NOTICE").read_text(encoding="utf-8")
 
@@ -146,6 +150,118 @@ def test_families_of_words_are_not_torn_apart_and_the_card_says_what_leaks():
     )
     related, same = share(lambda pair: kin(pair.word)), share(lambda pair: pair.sounds in heard)
     assert f"{related} are one with an ending on or off, and {same} sound exactly" in " ".join(pairs.card.split())
+
+
+def everything(name):
+    """Each record of a collection, with its split."""
+    return [(split, item) for split in SPLITS for item in getattr(load(name), split)]
+
+
+def in_one_split(name, *parts):
+    """Is everything that shares one of these parts in one split?"""
+    seen = {}
+    return all(
+        seen.setdefault((part, getattr(item, part)), split) == split
+        for split, item in everything(name)
+        for part in parts
+    )
+
+
+def words_in_a_row(text, length):
+    words = re.findall(r"\w+", text.lower())
+    return set(zip(*(words[i:] for i in range(length)), strict=False))
+
+
+def test_clothes_are_grey_as_many_of_each_kind_and_none_is_in_two_splits():
+    clothes = load("fashion")
+    shown = [clothes.train, clothes.validation, clothes.test]
+    assert [len(part) for part in shown] == [10_000, 2_000, 2_000] and len(clothes.kinds) == 10
+    for part in shown:
+        assert part.pixels.shape == (len(part), 28, 28) and part.names == ()
+        assert part.kinds.bincount().tolist() == [len(part) // 10] * 10
+    pixels = [picture.numpy().tobytes() for part in shown for picture in part.pixels]
+    assert len(set(pixels)) == len(pixels)
+    trousers = clothes.train.pixels[clothes.train.kinds == clothes.kinds.index("trousers")].float().mean(0)
+    assert trousers[20:, 13:15].mean() < trousers[20:, 9:12].mean() / 2  # between the legs one sees through
+
+
+def test_names_are_tagged_from_beginning_to_end():
+    for _, sentence in everything("names"):
+        assert len(sentence.words) == len(sentence.tags) in range(5, 41)
+        for before, tag in zip(("O", *sentence.tags), sentence.tags, strict=False):
+            assert re.fullmatch("O|[BI]-(PERSON|PLACE|GROUP)", tag)
+            assert not tag.startswith("I-") or before[2:] == tag[2:]
+        assert all(word[0].isupper() for word, tag in zip(*sentence, strict=True) if tag != "O")
+
+
+def test_some_names_mean_several_kinds_and_many_in_test_are_new():
+    names = load("names")
+    kinds = lambda split: {(w, t[2:]) for sentence in split for w, t in zip(*sentence, strict=True) if t != "O"}
+    assert {("Judah", "PERSON"), ("Judah", "GROUP"), ("Judah", "PLACE"), ("Jerusalem", "PLACE")} <= kinds(names.train)
+    assert ("Jerusalem", "PERSON") not in kinds(names.train)
+    known, asked = {word for word, _ in kinds(names.train)}, {word for word, _ in kinds(names.test)}
+    assert len(asked - known) > 0.2 * len(asked)
+    trained = set().union(*(words_in_a_row(" ".join(sentence.words), 12) for sentence in names.train))
+    for sentence in names.validation + names.test:
+        assert not words_in_a_row(" ".join(sentence.words), 12) & trained
+
+
+def test_answers_stand_where_they_are_said_to_stand():
+    for _, asked in everything("questions"):
+        assert asked.passage[asked.start : asked.start + len(asked.answer)] == asked.answer
+        assert 0 < len(asked.answer.split()) <= 20 and len(asked.passage.split()) <= 160 and asked.question.strip()
+    assert in_one_split("questions", "passage")
+    runs = [
+        set().union(*(words_in_a_row(asked.passage, 20) for asked in getattr(load("questions"), s))) for s in SPLITS
+    ]
+    assert not (runs[0] & runs[1] or runs[0] & runs[2] or runs[1] & runs[2])
+
+
+def test_definitions_have_ten_topics_and_no_twin_in_another_split():
+    assert in_one_split("topics", "word", "text")
+    found = [item for _, item in everything("topics")]
+    assert len({item.topic for item in found}) == 10 and len(set(found)) == len(found)
+    assert len({(item.text, item.topic) for item in found}) == len({item.text for item in found})
+    topic = {item.word: item.topic for item in found}
+    assert (topic["sukiyaki"], topic["sperm whale"]) == ("food", "animal")
+    assert not [item for item in found if re.search("offensive|ethnic slur|vulgar", item.text)]
+
+
+def test_facts_of_a_country_stand_in_its_report():
+    forms = [country.fields for _, country in everything("countries")]
+    for _, country in everything("countries"):
+        assert all(value and value in country.text for value in country.fields.values()), country.name
+        assert 5 <= len(country.fields) <= 9 and 60 < len(country.text.split()) < 300
+        assert json.loads(json.dumps(country.fields)) == country.fields
+        assert not re.search(r"President|Prime Minister|<|&[a-z]+;|\.\.", country.text), country.name
+    assert in_one_split("countries", "name") and {len(form) for form in forms} == {5, 6, 7, 8, 9}
+    facts = {country.name: country.fields for _, country in everything("countries")}
+    assert (facts["Algeria"]["capital"], facts["Austria"]["currency"]) == ("Algiers", "euros")
+
+
+def test_prompts_are_short_and_what_means_the_same_is_in_one_split():
+    for split in SPLITS:
+        said = getattr(load("speech"), split)
+        assert [prompt.language for prompt in said] == ["en", "es", "fr"] * (len(said) // 3)
+        for prompt in said:
+            assert prompt.samples.dtype == torch.int16 and 0.2 < len(prompt.samples) / RATE <= 2.5 and prompt.text
+            assert prompt.samples.abs().max() > 1000 > prompt.samples[:40].abs().max()  # heard, and it begins quietly
+    texts = [
+        tuple(prompt.text for prompt in said[i : i + 3])
+        for said in (getattr(load("speech"), split) for split in SPLITS)
+        for i in range(0, len(said), 3)
+    ]
+    assert ("three", "tres", "trois") in texts and ("Goodbye", "hasta pronto.", "Au revoir.") in texts
+
+
+def test_a_prompt_is_read_back_as_it_was_written():
+    sounds = [torch.tensor([5, -32768, 32767, 0, 7]), torch.tensor([-1, 300])]
+    steps = torch.cat(sounds).diff(prepend=torch.tensor([0])) % 65536
+    body = bytes((steps % 256).tolist() + (steps // 256).tolist())
+    head = {"prompts": [["test", "en", "one", 5], ["train", "es", "dos", 2]]}
+    found = read_sounds(json.dumps(head).encode() + b"\n" + body)
+    assert found["test"][0].samples.tolist() == sounds[0].tolist() and found["train"][0].samples.tolist() == [-1, 300]
+    assert found["train"][0][1:] == ("dos", "es") and found["validation"] == ()
 
 
 def test_nothing_loaded_can_be_changed():
@@ -246,9 +362,18 @@ def test_a_broken_manifest_says_how_to_restore_it(copy):
         load("austen")
 
 
-def test_verify_finds_nothing_wrong_in_what_ships():
-    assert [(row.name, row.problem) for row in verify()] == [(name, "") for name in MANIFEST]
-    assert verify_table().count(" ok ") == len(MANIFEST) and "FAILED" not in verify_table()
+def test_verify_finds_nothing_wrong_in_what_ships_tables_included():
+    tables = sorted(path.stem for path in (ROOT / "data/tables").glob("*.json"))
+    assert [(row.name, row.problem) for row in verify()] == [(name, "") for name in [*MANIFEST, *tables]]
+    assert verify_table().count(" ok ") == len(MANIFEST) + len(tables) and "FAILED" not in verify_table()
+
+
+def test_verify_shows_a_table_that_was_touched(copy):
+    path = copy / "tables" / "lesson_05.json"
+    path.write_text(path.read_text().replace('"date"', '"Date"'))
+    assert [(row.file, "is altered" in row.problem) for row in verify() if row.problem] == [
+        ("tables/lesson_05.json", True)
+    ]
 
 
 def test_verify_shows_every_broken_file_in_one_table(copy):

@@ -31,7 +31,7 @@ def test_this_machine_is_found_well_and_everything_has_a_line():
         and machine.cores > 0
         and machine.memory.total > machine.memory.free > 0
     )
-    assert doctor.faults(machine) == [] and machine.data_files == len(data.names())
+    assert doctor.faults(machine) == [] and machine.data_files == len(data.verify())
     assert len(doctor.report(machine)) == len(doctor.report(WELL)) == 10
 
 

@@ -19,9 +19,9 @@ LEVELS = [  # each may import from its own level and from those below it
     ["training", "optimizers"],
     ["objectives"],
     ["models"],
-    ["tokenizers", "data", "pictures", "ngram", "packages", "files"],
+    ["tokenizers", "data", "pictures", "sounds", "ngram", "packages", "files"],
 ]
-MOST_LINES, MOST_IN_A_FUNCTION = 5000, 50
+MOST_LINES, MOST_IN_A_FUNCTION = 5500, 50
 
 
 def level(module: str) -> int:
