@@ -80,14 +80,6 @@ class NGram:
         """Surprise at each token of a text, (T,), in nats."""
         return -self.probabilities(ids).log()
 
-    def write(self, context: list[int], length: int, *, seed: int = 0) -> list[int]:
-        """The next `length` tokens, drawn one after another."""
-        generator, text = torch.Generator().manual_seed(seed), list(context)
-        for _ in range(length):
-            recent = text[max(0, len(text) - self.order + 1) :]
-            text.append(int(torch.multinomial(self.next(recent), 1, generator=generator)))
-        return text[len(context) :]
-
     def _runs(self, ids: Tensor, n: int) -> Tensor:
         """Each run of n tokens as one whole number, (T - n + 1,): digits in base V, the last token in the ones."""
         at = len(ids) - n + 1

@@ -3,7 +3,7 @@
 B batch   T positions   V vocabulary
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -111,6 +111,115 @@ def hide(
     other = torch.randint(vocab_size, ids.shape, generator=generator, device=ids.device, dtype=ids.dtype)
     hidden = ids.masked_fill(asked & (fate < 0.8), mask)
     return torch.where(asked & (fate >= 0.9), other, hidden), asked
+
+
+def span_corruption(
+    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, sentinel: int, rate: float = 0.15,
+    span: float = 3.0,
+) -> Loss:  # fmt: skip
+    """T5's: spans are cut out of a text, and an `EncoderDecoder` writes them down. In nats per token; arguments and errors: `corrupt`.
+
+    Source: Raffel et al. 2019, section 3.1.4.
+    """
+    source, target = corrupt(batch, generator, sentinel=sentinel, rate=rate, span=span)
+    return translation(model, (source, F.pad(target, (1, 0))), generator)
+
+
+def corrupt(
+    ids: Tensor, generator: torch.Generator | None = None, *, sentinel: int, rate: float = 0.15, span: float = 3.0
+) -> tuple[Tensor, Tensor]:
+    """Cut spans of random lengths, `span` on average, out of rows (B, T): a token stands in the source or in the target, never in both.
+
+    Returns: the source (B, S), a sentinel for each span; the target (B, R), each sentinel with its span, and one more at the end.
+        Sentinels count up from id `sentinel`. All rows are cut into as many spans, so that none needs filling up.
+    Raises: ValueError unless 0 < rate < 1 and span >= 1; for an empty batch, one token, or ids outside 1 to sentinel - 1.
+    """
+    T = ids.shape[-1]
+    if not ids.numel() or T < 2 or not 0 < rate < 1 or span < 1 or ids.min() < 1 or ids.max() >= sentinel:
+        raise ValueError(f"batch {tuple(ids.shape)}, rate={rate}, span={span}, sentinel={sentinel}: give (B, T) with T of at least 2, a "
+                         "rate between 0 and 1, a span of at least 1, and ids from 1 to sentinel - 1.")  # fmt: skip
+    n = min(max(round(T * rate), 1), T - 1)
+    spans = min(max(round(n / span), 1), T - n)
+    lengths = torch.stack([divided(total, spans, len(ids), generator) for total in (T - n, n)], -1).flatten(1)
+    kind = torch.tensor([False, True]).repeat(spans)
+    hidden = torch.stack([kind.repeat_interleave(row) for row in lengths]).to(ids.device)
+    begins = hidden & ~F.pad(hidden, (1, 0))[:, :-1]
+    pairs = torch.stack([sentinel - 1 + begins.cumsum(1), ids], -1)  # (B, T, 2): room for a mark before each token
+    source, target = (pairs[torch.stack([begins, part], -1)].view(len(ids), -1) for part in (~hidden, hidden))
+    return source, F.pad(target, (0, 1), value=sentinel + spans)
+
+
+def divided(total: int, parts: int, rows: int, generator: torch.Generator | None = None) -> Tensor:
+    """Whole numbers of at least 1 that add up to `total` in each row, (rows, parts)."""
+    cuts = torch.rand(rows, total - 1, generator=generator).argsort(1)[:, : parts - 1].sort(1).values + 1
+    return F.pad(F.pad(cuts, (1, 0)), (0, 1), value=total).diff(dim=1)
+
+
+def denoising(model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, noise: float) -> Loss:
+    """Noise is added to numbers (B, ...): what were they? Mean square; changing nothing costs noise². Source: Vincent et al. 2008."""
+    if not batch.numel() or noise <= 0:
+        raise ValueError(
+            f"batch {tuple(batch.shape)}, noise={noise}; give a batch that is not empty and noise above 0."
+        )
+    spoilt = batch + noise * torch.randn(batch.shape, generator=generator, device=batch.device)
+    value = F.mse_loss(model(spoilt), batch)
+    return Loss(value, {"mean square": value.item()}, batch.numel())
+
+
+def masked_patches(
+    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, rate: float = 0.75
+) -> Loss:
+    """Most pieces (B, N, P) of a picture or series are hidden from a `MaskedAutoencoder`; what was there? Mean square over those alone.
+
+    Raises: ValueError for an empty batch, or a rate that hides nothing or everything.
+    Source: He et al. 2021, section 3.
+    """
+    n = round(batch.shape[1] * rate)
+    if not batch.numel() or not 0 < n < batch.shape[1]:
+        raise ValueError(f"rate={rate} hides {n} of {batch.shape[1]} pieces in a batch {tuple(batch.shape)}; give pieces, and a rate "
+                         "that hides some and leaves some.")  # fmt: skip
+    hidden = torch.rand(batch.shape[:2], generator=generator, device=batch.device).argsort(1) < n  # as many in each row
+    value = F.mse_loss(model(batch, hidden)[hidden], batch[hidden])
+    return Loss(value, {"mean square": value.item()}, int(hidden.sum()))
+
+
+def contrastive(
+    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, augment: Callable[..., Tensor],
+    temperature: float = 0.1,
+) -> Loss:  # fmt: skip
+    """`augment`, (batch, generator) -> views, makes two views of each thing: which two belong together? Source: Chen et al. 2020."""
+    one, other = (augment(batch, generator) for _ in range(2))
+    value = info_nce(*model(torch.cat([one, other])).chunk(2), temperature)
+    return Loss(value, {"nats per pair": value.item()}, len(batch))
+
+
+def info_nce(a: Tensor, b: Tensor, temperature: float = 0.1) -> Tensor:
+    """Row i of `a` (B, D) belongs to row i of `b`: how surprising is that by cosine, among all B, both ways? In nats; a guess costs log B.
+
+    Raises: ValueError for a batch of one, which leaves nothing to choose from, or a temperature that is not above 0.
+    Source: van den Oord et al. 2018; both ways as in Radford et al. 2021 (CLIP), figure 3.
+    """
+    if a.ndim != 2 or a.shape != b.shape or len(a) < 2 or temperature <= 0:
+        raise ValueError(f"vectors {tuple(a.shape)} and {tuple(b.shape)}, temperature={temperature}: give two (B, D) alike with B of "
+                         "at least 2, and a temperature above 0.")  # fmt: skip
+    scores = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
+    labels = torch.arange(len(a), device=a.device)
+    return (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2
+
+
+def which_change(
+    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, changes: Sequence[Callable]
+) -> Loss:
+    """One of `changes`, quarter turns say, or nothing and backwards, was done to each thing: which? In nats; a guess costs log(changes).
+
+    Source: Gidaris et al. 2018 (turned pictures); Misra et al. 2016 (order in time).
+    """
+    if not len(batch) or len(changes) < 2:
+        raise ValueError(f"{len(batch)} things and {len(changes)} changes; give at least one thing and two changes.")
+    labels = torch.randint(len(changes), (len(batch),), generator=generator, device=batch.device)
+    changed = torch.stack([changes[k](x) for x, k in zip(batch, labels.tolist(), strict=True)])
+    value = F.cross_entropy(model(changed), labels)
+    return Loss(value, {"nats": value.item()}, len(batch))
 
 
 def labelled(model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None) -> Loss:

@@ -48,14 +48,9 @@ def test_only_the_last_tokens_of_a_context_count():
 
 def test_it_knows_what_always_follows_and_noise_costs_log_v():
     sure = NGram(torch.arange(600) % 3, vocab_size=3, order=3)
-    assert sure.next([1, 2])[0] > 0.99 and sure.write([0, 1], 4) == [2, 0, 1, 2]
+    assert sure.next([1, 2])[0] > 0.99 and sure.next([0, 1])[2] > 0.99
     noise = torch.randint(8, (20_000,), generator=torch.Generator().manual_seed(1))
     assert NGram(noise[:10_000], vocab_size=8, order=3).nats(noise[10_000:]).mean() > math.log(8)
-
-
-def test_the_same_seed_writes_the_same():
-    model = NGram(TEXT, vocab_size=5, order=3)
-    assert model.write([0], 30, seed=1) == model.write([0], 30, seed=1) != model.write([0], 30, seed=2)
 
 
 @pytest.mark.parametrize(("arguments", "said"), [

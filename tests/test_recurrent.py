@@ -3,10 +3,11 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.testing import assert_close
 
 from fmcourse.evaluation import token_nats
-from fmcourse.models.recurrent import LSTMLM, LSTMCell, Shape, WindowLM, lstm
+from fmcourse.models.recurrent import LSTMLM, Shape, WindowLM
 from fmcourse.objectives import next_token
 from fmcourse.optimizers import Recipe
 from fmcourse.training import fit
@@ -16,14 +17,19 @@ IDS = torch.randint(7, (2, 9), generator=torch.Generator().manual_seed(0))
 BOTH = pytest.mark.parametrize("kind", [WindowLM, LSTMLM])
 
 
-def test_our_cell_along_a_sequence_is_torch_lstm():
-    cell, theirs = LSTMCell(5, 6), nn.LSTM(5, 6, batch_first=True)
-    for weight in cell.parameters():
+def test_the_memory_runs_by_the_formula_of_its_page():
+    torch.manual_seed(0)
+    model = LSTMLM(Shape(vocab_size=7, width=5, hidden=6))
+    for weight in model.parameters():
         nn.init.normal_(weight, std=0.5)
-    names = ["weight_ih_l0", "bias_ih_l0", "weight_hh_l0", "bias_hh_l0"]
-    theirs.load_state_dict(dict(zip(names, cell.state_dict().values(), strict=True)))
-    x = torch.randn(3, 8, 5, generator=torch.Generator().manual_seed(1))
-    assert_close(lstm(cell, x), theirs(x)[0])
+    inner, h = model.memory, torch.zeros(2, 6)
+    c, logits = torch.zeros(2, 6), []
+    for x in model.embed(IDS).unbind(1):
+        i, f, g, o = (F.linear(x, inner.weight_ih_l0, inner.bias_ih_l0) + F.linear(h, inner.weight_hh_l0, inner.bias_hh_l0)).chunk(4, -1)  # fmt: skip
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        logits.append(model.head(h))
+    assert_close(model(IDS), torch.stack(logits, 1))
 
 
 @BOTH

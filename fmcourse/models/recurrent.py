@@ -64,41 +64,12 @@ class WindowLM(nn.Module):
         return self.head(torch.tanh(self.hidden(window))) + self.straight(window)
 
 
-class LSTMCell(nn.Module):
-    """One step of a memory that is gated: what to forget, what to write, what to show.
+class LSTMLM(nn.Module):
+    """A language model that reads from left to right and carries what it read in two times H numbers, however long the text.
 
         i, f, o = sigmoid(...)     g = tanh(...)     c = f c + i g     h = o tanh(c)
 
-    Two constants are learnt where one would do, as in torch.nn.LSTM, with which it agrees (tests/test_recurrent.py).
-    """
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.from_input = nn.Linear(width, 4 * hidden)
-        self.from_memory = nn.Linear(hidden, 4 * hidden)
-
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """x (B, D) and the state (h, c), each (B, H) -> the next state."""
-        h, c = state
-        i, f, g, o = (self.from_input(x) + self.from_memory(h)).chunk(4, -1)  # each (B, H)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        return o.sigmoid() * c.tanh(), c
-
-
-def lstm(cell: LSTMCell, x: Tensor) -> Tensor:
-    """A cell along a whole sequence, (B, T, D) -> (B, T, H), from an empty memory. The clear version of torch.nn.LSTM."""
-    h = c = x.new_zeros(len(x), cell.from_memory.in_features)
-    states = []
-    for t in range(x.shape[1]):
-        h, c = cell(x[:, t], (h, c))
-        states.append(h)
-    return torch.stack(states, 1)
-
-
-class LSTMLM(nn.Module):
-    """A language model that reads from left to right and carries what it read in H numbers, however long the text.
-
-    The cell runs in torch.nn.LSTM, the fast version of `lstm` above.
+    The memory c forgets (f), is written to (i, g), and shows (o) what goes up and on; torch.nn.LSTM runs these steps.
     """
 
     def __init__(self, config: Shape) -> None:
