@@ -1,0 +1,391 @@
+"""Lesson 07: the ends that turn a masked model into an encoder, a finder of names, an answerer of questions."""
+
+import torch
+from torch import Tensor
+
+from fmcourse.course.exercises import Exercise, Mistake, Property
+
+noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+real = lambda *lengths: torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+
+# -- 07.1 one vector for a text -------------------------------------------------------------------------------------------
+
+
+def filling_is_nothing(out: Tensor, case: tuple) -> bool | str:
+    """A text with one real token is that token."""
+    states, there = case
+    for n, row in enumerate(there):
+        if row.sum() == 1 and out.shape == (len(states), states.shape[-1]):
+            token = states[n][row][0]
+            if not torch.allclose(out[n], token, atol=1e-4):
+                return f"Text {n} has one real token, so its mean must be that token's state; the first number is {out[n, 0]:.3g}, not {token[0]:.3g}."
+    return True
+
+
+pooled = Exercise(
+    "07.1",
+    goal="one vector for a text",
+    minutes=8,
+    cases=[
+        (torch.tensor([[[2.0, 0.0], [4.0, 2.0], [9.0, 9.0]]]), real(3)),
+        (torch.tensor([[[2.0, 0.0], [4.0, 2.0], [9.0, 9.0]], [[1.0, 1.0], [7.0, 3.0], [8.0, 8.0]]]), real(3, 1)),
+        (noise(2, 5, 4, seed=1).requires_grad_(), real(5, 2)),
+        (noise(3, 7, 6, seed=2), real(4, 7, 1)),
+    ],
+    starter='''def mean_of_real(states, real):
+    """The mean state of each text, over the tokens that are there and not over the filling.
+
+    states: (B, T, D)   real: (B, T) bool, False where a row is filled up   ->   (B, D)
+    """
+    ...
+''',
+    solution='''def mean_of_real(states, real):
+    """The mean state of each text, over the tokens that are there and not over the filling.
+
+    states: (B, T, D)   real: (B, T) bool, False where a row is filled up   ->   (B, D)
+    """
+    there = real[..., None]                           # (B, T, 1): one flag for all D numbers of a token
+    return (states * there).sum(1) / there.sum(1)     # each text by its own number of tokens
+''',
+    other_solutions=[
+        lambda states, real: torch.stack([row[there].mean(0) for row, there in zip(states, real, strict=True)]),
+        lambda states, real: torch.einsum("btd,bt->bd", states, real / real.sum(1, keepdim=True)),
+        "def mean_of_real(states, real):\n    zeroed = states.masked_fill(~real.unsqueeze(-1), 0.0)\n"
+        "    return zeroed.sum(dim=1) / real.float().sum(dim=1).unsqueeze(-1)\n",
+    ],
+    hints=[
+        "Two texts, one of five tokens and one of two. By what is each sum to be divided?",
+        "First make the filling count for nothing, then add up along the axis of positions, then divide each text by its own number.",
+        "`real[..., None]` is (B, T, 1), so it multiplies (B, T, D). Its sum over axis 1 is how many there are.",
+    ],
+    explanation="The filling has states too: the model computes something for it, and that something depends on nothing that was "
+    "said. Multiplied by False it is zero, and the divisor counts only what was left in.",
+    properties=[Property("filling counts", filling_is_nothing, "What should a token that is not there add to the sum, and to the count?")],
+    mistakes=[
+        Mistake("filling counts", lambda states, real: states.mean(1),
+                "The filling is averaged in, so a text's vector depends on how long its neighbours are. Which tokens are there?"),
+        Mistake("divided by all positions", lambda states, real: (states * real[..., None]).mean(1),
+                "The filling is zeroed, but still counted in the division: short texts get short vectors. How many tokens has each?"),
+        Mistake("no division", lambda states, real: (states * real[..., None]).sum(1),
+                "It is the sum: a long text gets a long vector. What makes a mean of it?"),
+        Mistake("one number for all", lambda states, real: (states * real[..., None]).sum(1) / real.sum(),
+                "Every text is divided by the tokens of the whole batch. Whose number belongs to which text?"),
+        Mistake("only the filling", lambda states, real: (states * ~real[..., None]).sum(1) / (~real).sum(1, keepdim=True).clamp(min=1),
+                "It keeps what should be left out. Does True mean real, or filling?"),
+        Mistake("the first token", lambda states, real: states[:, 0],
+                "That is [CLS] alone, another way to pool (BERT's). This model was trained with which?"),
+        Mistake("the largest", lambda states, real: states.masked_fill(~real[..., None], -torch.inf).amax(1),
+                "Of each number it keeps the largest. That is pooling too, but is it a mean?"),
+        Mistake("averaged over the width", lambda states, real: (states * real[..., None]).mean(-1),
+                "Each token becomes one number. Along which axis do tokens follow one another?"),
+    ],
+)  # fmt: skip
+
+# -- 07.2 a label for each piece ------------------------------------------------------------------------------------------
+
+
+def as_long(out: list, case: tuple) -> bool | str:
+    counts, _ = case
+    wanted = sum(counts) + 2
+    return (
+        len(out) == wanted
+        or f"{sum(counts)} pieces between [CLS] and [SEP] make {wanted} places; it gives {len(out)} labels."
+    )
+
+
+def piecewise(make, first=-100, last=-100):
+    """A wrong answer out of a rule: (label, count) -> the labels of a word's pieces."""
+
+    def wrong(counts, labels):
+        inside = [label for count, kind in zip(counts, labels, strict=True) for label in make(kind, count)]
+        return [first] * (first is not None) + inside + [last] * (last is not None)
+
+    return wrong
+
+
+once = lambda kind, count: [kind] + [-100] * (count - 1)
+aligned = Exercise(
+    "07.2",
+    goal="labels for pieces of words",
+    minutes=8,
+    cases=[([1], [2]), ([2], [3]), ([1, 3, 1], [0, 1, 0]), ([3, 1], [5, 0]), ([2, 2, 1, 4], [1, 2, 0, 3]), ([1, 1], [4, 4])],
+    starter='''def label_pieces(counts, labels):
+    """A label for every token of [CLS] pieces [SEP]: that of the word on its first piece, -100 (not asked) everywhere else.
+
+    counts: how many pieces each word has, [1, 3]   labels: one a word, [0, 2]   ->   [-100, 0, 2, -100, -100, -100]
+    """
+    ...
+''',
+    solution='''def label_pieces(counts, labels):
+    """A label for every token of [CLS] pieces [SEP]: that of the word on its first piece, -100 (not asked) everywhere else.
+
+    counts: how many pieces each word has, [1, 3]   labels: one a word, [0, 2]   ->   [-100, 0, 2, -100, -100, -100]
+    """
+    found = [-100]                                        # [CLS]
+    for count, label in zip(counts, labels):
+        found += [label] + [-100] * (count - 1)           # asked once a word
+    return found + [-100]                                 # [SEP]
+''',
+    other_solutions=[
+        lambda counts, labels: [-100, *(label if n == 0 else -100 for count, label in zip(counts, labels, strict=True) for n in range(count)), -100],
+        "def label_pieces(counts, labels):\n    found = [-100] * (sum(counts) + 2)\n    at = 1\n    for count, label in zip(counts, labels):\n"
+        "        found[at] = label\n        at += count\n    return found\n",
+    ],
+    hints=[
+        "\"Zerubbabel\" is five pieces but one name. How often should the loss ask about it?",
+        "A word of n pieces needs n labels: the first says what it is, n - 1 say nothing. And two tokens belong to no word at all.",
+        "Start from `[-100]`, add `[label] + [-100] * (count - 1)` for each word, end with `[-100]`.",
+    ],
+    explanation="Cross-entropy skips -100, so each word is asked about once, however many pieces spell it. [CLS] and [SEP] are no words. The "
+    "later pieces still help: attention lets the first one see them.",
+    properties=[Property("not a label for each token", as_long, "Which tokens have no word, and still need a place?")],
+    mistakes=[
+        Mistake("every piece is asked", piecewise(lambda kind, count: [kind] * count),
+                "Every piece carries the label, so a word of five pieces counts five times, and five B- tags make five names. Which piece should speak for the word?"),
+        Mistake("the last piece is asked", piecewise(lambda kind, count: [-100] * (count - 1) + [kind]),
+                "The label stands on the last piece. That can be made to work, but which piece is asked for here?"),
+        Mistake("the rest is O", piecewise(lambda kind, count: [kind] + [0] * (count - 1)),
+                "Later pieces are labelled 0, \"no name\": the model is taught that the rest of a name is none. Which number means \"not asked\"?"),
+        Mistake("no ends", piecewise(once, None, None),
+                "[CLS] and [SEP] have no place here, so all labels stand one token too early. What does the model see first?"),
+        Mistake("no [SEP]", piecewise(once, -100, None), "The last token, [SEP], has no label. What should stand there?"),
+        Mistake("no [CLS]", piecewise(once, None, -100), "The first token, [CLS], has no label, so all others stand one too early. What should stand there?"),
+        Mistake("the ends are O", piecewise(once, 0, 0), "[CLS] and [SEP] are labelled 0. Are they words that are no names, or no words?"),
+        Mistake("one a word", lambda counts, labels: [-100, *labels, -100],
+                "It gives one label a word, but the model sees pieces. How many labels does a word of three pieces need?"),
+    ],
+)  # fmt: skip
+
+# -- 07.3 names out of tags -----------------------------------------------------------------------------------------------
+
+
+def names(tags, *, flush=True, more=0, join=False, orphans=True, any_kind=False, whole=True, cut=2):
+    """The right answer, or one with a wrong belief."""
+    found, begin, kind = [], None, ""
+    for at, tag in enumerate([*tags, "O"] if flush else tags):
+        goes_on = tag != "O" and begin is not None and (
+            (tag[0] == "I" and (any_kind or tag[2:] == kind)) or (join and tag[2:] == kind)
+        )  # fmt: skip
+        if begin is not None and not goes_on:
+            found.append((kind if cut else f"B-{kind}", begin, at + more if whole else begin + 1))
+            begin = None
+        if tag != "O" and not goes_on and (orphans or tag[0] == "B"):
+            begin, kind = at, tag[2:]
+    return found
+
+
+def in_the_sentence(out: list, case: list) -> bool | str:
+    """A name is at least one word, and none stands outside."""
+    for _, begin, end in out:
+        if not 0 <= begin < end <= len(case):
+            return f"In a sentence of {len(case)} words a name goes from word {begin} to word {end}, the one after its last: that is no piece of it."
+    return True
+
+
+with_length = lambda tags: [(kind, begin, end - begin) for kind, begin, end in names(tags)]
+spans = Exercise(
+    "07.3",
+    goal="from tags to names",
+    minutes=12,
+    difficulty=2,
+    cases=[
+        ["B-PERSON"],
+        ["O", "B-PLACE"],
+        ["B-PERSON", "I-PERSON", "O"],
+        ["B-PERSON", "B-PERSON", "O"],
+        ["I-PLACE", "O"],
+        ["B-PERSON", "I-PLACE", "O"],
+        ["O", "O"],
+        [],
+        ["O", "B-PLACE", "I-PLACE", "I-PLACE", "B-GROUP", "O", "B-PERSON", "I-PERSON", "I-GROUP"],
+    ],
+    starter='''def names_in(tags):
+    """The names in a tagged sentence, in order: (kind, first word, the word after the last).
+
+    B-KIND begins a name, I-KIND goes on with one of its kind, O is none. An I- that follows nothing of its kind begins a name.
+    ["B-PERSON", "I-PERSON", "O", "B-PLACE"]   ->   [("PERSON", 0, 2), ("PLACE", 3, 4)]
+    """
+    ...
+''',
+    solution='''def names_in(tags):
+    """The names in a tagged sentence, in order: (kind, first word, the word after the last).
+
+    B-KIND begins a name, I-KIND goes on with one of its kind, O is none. An I- that follows nothing of its kind begins a name.
+    ["B-PERSON", "I-PERSON", "O", "B-PLACE"]   ->   [("PERSON", 0, 2), ("PLACE", 3, 4)]
+    """
+    found, kind, begin = [], "", 0                   # the name that is open, if kind is not empty
+    for at, tag in enumerate([*tags, "O"]):          # a last O closes whatever is open
+        if kind and tag == f"I-{kind}":
+            continue
+        if kind:
+            found.append((kind, begin, at))
+        kind, begin = tag[2:], at                    # "O"[2:] is empty: nothing is open
+    return found
+''',
+    other_solutions=[
+        lambda tags: names(tags),
+        "def names_in(tags):\n    begins = [i for i, t in enumerate(tags) if t != 'O' and (t[0] == 'B' or i == 0 or tags[i - 1][2:] != t[2:])]\n"
+        "    found = []\n    for i in begins:\n        end = i + 1\n        while end < len(tags) and tags[end] == 'I-' + tags[i][2:]:\n"
+        "            end += 1\n        found.append((tags[i][2:], i, end))\n    return found\n",
+    ],
+    hints=[
+        "Read the tags aloud with a finger on the first word of the name you are in. When do you lift it?",
+        "Three things end a name: O, a B-, and an I- of another kind. And so does the end of the sentence, which has no tag.",
+        "Append an \"O\" to the tags, and keep `kind` and `begin` of the name that is open. `\"B-PERSON\"[2:]` is its kind.",
+    ],
+    explanation="Keep what is open. Only an I- of the same kind leaves it open; everything else closes it, and everything but O opens a new "
+    "one. The O added at the end closes the last.",
+    properties=[Property("outside the sentence", in_the_sentence, "Is the last number the last word, or the one after it?")],
+    mistakes=[
+        Mistake("the last name is lost", lambda tags: names(tags, flush=False),
+                "A name that ends with the sentence is missing: no tag comes that would close it. What closes it?"),
+        Mistake("the last word, not the one after", lambda tags: names(tags, more=-1),
+                "A name of one word goes from 0 to 0 here. As in a slice, which word should the last number point at?"),
+        Mistake("neighbours become one", lambda tags: names(tags, join=True),
+                "Two people side by side come out as one name. What does the second B- say?"),
+        Mistake("a lone I- is nothing", lambda tags: names(tags, orphans=False),
+                "An I- without a B- before it is dropped, though a model often writes it. What does the docstring make of it?"),
+        Mistake("any I- goes on", lambda tags: names(tags, any_kind=True),
+                "An I-PLACE goes on with a PERSON here. May a name change its kind in the middle?"),
+        Mistake("one word each", lambda tags: names(tags, whole=False),
+                "Every name ends after its first word. What do the I- tags add?"),
+        Mistake("a word is a name", lambda tags: [(tag[2:], at, at + 1) for at, tag in enumerate(tags) if tag != "O"],
+                "Each tagged word is a name of its own here, so \"Pontius Pilate\" is two people. What tells B- from I-?"),
+        Mistake("the kind with its B-", lambda tags: names(tags, cut=0),
+                "The kind reads B-PERSON. Which part of a tag is the kind?"),
+        Mistake("length for end", with_length, "The last number is how many words there are. Where does the name end in the sentence?"),
+        Mistake("a set", lambda tags: {*names(tags)}, "It is a set, which has no order. In what should they stand in order?"),
+    ],
+)  # fmt: skip
+
+# -- 07.4 the best answer -------------------------------------------------------------------------------------------------
+
+
+def a_span(out: tuple, case: tuple) -> bool | str:
+    start, end = (int(part) for part in out)
+    longest = case[2]
+    if end < start:
+        return f"It answers from token {start} to token {end}: the end stands before the beginning."
+    if end - start + 1 > longest:
+        return f"From token {start} to token {end} are {end - start + 1} tokens; {longest} may be the most."
+    return True
+
+
+def of_table(total, allowed):
+    """A wrong answer out of two rules: what a pair (i, j) is worth, and which pairs may be."""
+
+    def wrong(starts, ends, longest):
+        T = len(starts)
+        i, j = torch.arange(T)[:, None], torch.arange(T)
+        table = total(starts[:, None], ends[None, :]).masked_fill(~allowed(i, j, longest), -torch.inf)
+        return divmod(int(table.argmax()), T)
+
+    return wrong
+
+
+plus = lambda a, b: a + b
+inside = lambda i, j, longest: (i <= j) & (j < i + longest)
+right_span = of_table(plus, inside)
+
+
+def start_first(starts, ends, longest):
+    start = int(starts.argmax())
+    return start, start + int(ends[start : start + longest].argmax())
+
+
+def end_first(starts, ends, longest):
+    end = int(ends.argmax())
+    begin = max(0, end - longest + 1)
+    return begin + int(starts[begin : end + 1].argmax()), end
+
+
+def turned(starts, ends, longest):
+    return right_span(starts, ends, longest)[::-1]
+
+
+def with_count(starts, ends, longest):
+    start, end = right_span(starts, ends, longest)
+    return start, end - start + 1
+
+
+def one_after(starts, ends, longest):
+    start, end = right_span(starts, ends, longest)
+    return start, end + 1
+
+
+row = torch.tensor
+best = Exercise(
+    "07.4",
+    goal="the best answer in a text",
+    minutes=12,
+    difficulty=2,
+    cases=[
+        (row([2.0, 0.0]), row([3.0, 0.0]), 1),
+        (row([0.0, 3.0, 1.0]), row([4.0, 0.0, 1.0]), 3),
+        (row([5.0, 0.0, 4.0, 0.0]), row([0.0, 1.0, 0.0, 5.0]), 2),
+        (row([3.0, 0.0, 0.0, 2.9]), row([0.0, 0.5, 0.0, 3.0]), 3),
+        (row([2.0, 2.1, 0.0, 0.0]), row([1.0, -1.0, -1.0, 6.0]), 4),
+        (row([0.0, 0.0, 3.0, 0.0]), row([1.0, 2.9, 1.0, 3.0]), 4),
+        (row([-1.0, -3.0, -2.0]), row([-2.0, -1.5, -4.0]), 2),
+        (row([4.0, 0.0, 3.0]), row([-3.0, -4.0, 0.5]), 2),
+        (row([5.0, 0.0, 0.0, 1.0]), row([0.0, 3.0, 0.0, 4.0]), 2),
+        (3 * noise(12, seed=3), 3 * noise(12, seed=4), 4),
+        (3 * noise(12, seed=5), 3 * noise(12, seed=6), 12),
+        (3 * noise(9, seed=7), 3 * noise(9, seed=8), 1),
+    ],
+    starter='''def best_span(starts, ends, longest):
+    """(start, end) of the best answer: the pair with the largest starts[start] + ends[end], of `longest` tokens at most.
+
+    starts, ends: (T,) scores of each token to be the first or the last of the answer; the last belongs to it
+    """
+    ...
+''',
+    solution='''def best_span(starts, ends, longest):
+    """(start, end) of the best answer: the pair with the largest starts[start] + ends[end], of `longest` tokens at most.
+
+    starts, ends: (T,) scores of each token to be the first or the last of the answer; the last belongs to it
+    """
+    totals = starts[:, None] + ends                                    # (T, T): row start, column end
+    may_be = torch.ones_like(totals).triu().tril(longest - 1).bool()   # not before the start, not too far behind it
+    return divmod(int(totals.masked_fill(~may_be, -math.inf).argmax()), len(starts))
+''',
+    other_solutions=[
+        right_span,
+        "def best_span(starts, ends, longest):\n    best, found = -math.inf, None\n    for i in range(len(starts)):\n"
+        "        for j in range(i, min(i + longest, len(ends))):\n            total = float(starts[i] + ends[j])\n"
+        "            if total > best:\n                best, found = total, (i, j)\n    return found\n",
+        "def best_span(starts, ends, longest):\n    T = len(starts)\n"
+        "    return max(((i, j) for i in range(T) for j in range(i, min(T, i + longest))), key=lambda p: (starts[p[0]] + ends[p[1]]).item())\n",
+    ],
+    hints=[
+        "The best beginning may stand behind the best end. What would that answer look like?",
+        "Make a table: row i, column j, starts[i] + ends[j]. Which triangle of it makes sense, and how wide a band of that?",
+        "`starts[:, None] + ends`; keep `.triu().tril(longest - 1)`; the place of the maximum, as row and column, by `divmod`.",
+    ],
+    explanation="All pairs are one table. Above its diagonal the end stands after the start; a band of `longest` diagonals holds the answers "
+    "that are short enough. The best of the band is the answer, even where neither end is the best of its own list.",
+    properties=[Property("not an answer", a_span, "Which pairs of beginning and end are a piece of text, and short enough?")],
+    mistakes=[
+        Mistake("each alone", lambda starts, ends, longest: (int(starts.argmax()), int(ends.argmax())),
+                "Beginning and end are chosen without asking each other. What if the best end stands first, or far away?"),
+        Mistake("no limit", of_table(plus, lambda i, j, longest: i <= j),
+                "It answers with more tokens than allowed. Where does `longest` come in?"),
+        Mistake("one too long", of_table(plus, lambda i, j, longest: (i <= j) & (j <= i + longest)),
+                "From i to i + longest are longest + 1 tokens, since both ends belong to it. How far may the end be?"),
+        Mistake("one too short", of_table(plus, lambda i, j, longest: (i <= j) & (j < max(1, longest - 1) + i)),
+                "An answer of exactly `longest` tokens is refused. Is that allowed or not?"),
+        Mistake("never one token", of_table(plus, lambda i, j, longest: (i < j) & (j < i + max(2, longest))),
+                "Beginning and end are never the same token. What about an answer of one word?"),
+        Mistake("either way round", of_table(plus, lambda i, j, longest: (i - j).abs() < longest),
+                "The end may stand before the beginning here. Which of the two must not be larger?"),
+        Mistake("the beginning first", start_first,
+                "It takes the best beginning and then the best end for it. But a slightly worse beginning may have a far better end: what should be largest?"),
+        Mistake("the end first", end_first,
+                "It takes the best end and then the best beginning for it. What should be largest, one of them or both together?"),
+        Mistake("scores multiplied", of_table(lambda a, b: a * b, inside),
+                "Two negative scores make a positive product, so two bad ends win. What do scores do that stand for logarithms?"),
+        Mistake("end before start", turned, "It gives (end, start). In which order are they wanted?"),
+        Mistake("length for end", with_count, "The second number is how long the answer is. Which token is its last?"),
+        Mistake("the one after the last", one_after, "The second number points behind the answer, as in a slice. Here the last token belongs to it: which is it?"),
+    ],
+)  # fmt: skip
