@@ -526,4 +526,4 @@ for what, yours, theirs in [
 # - How one asks is part of what one measures.
 
 # %% tags=["nbval-ignore-output"]
-progress()
+progress("01")

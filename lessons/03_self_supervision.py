@@ -592,4 +592,4 @@ quiz("03.q3", "You want a network that answers letters. Which mask?",
 # - Masked fills, causal goes on, the prefix does a little of both.
 
 # %%
-progress()
+progress("03")

@@ -493,4 +493,4 @@ quiz("04.q3", "Merges, in order: b+c, then a+b. How is abc encoded?", {
 
 # %% tags=["nbval-ignore-output"]
 # %%
-progress()
+progress("04")

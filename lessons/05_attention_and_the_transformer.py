@@ -531,4 +531,4 @@ quiz("05.q3", "A bright spot in a heat map proves that this letter caused this s
 # - The encoder reads, the decoder writes, cross-attention joins them.
 
 # %%
-progress()
+progress("05")

@@ -522,4 +522,4 @@ quiz("06.q3", "Model A has a loss of 1.2 nats per token, B one of 3.4. Which kno
 # - From yours to GPT-3: one class, other numbers.
 
 # %% tags=["nbval-ignore-output"]
-progress()
+progress("06")

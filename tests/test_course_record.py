@@ -78,6 +78,13 @@ def test_the_map_counts(path, capsys):
     said = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
     said = [[cell.strip() for cell in row if cell] for row in said]
     assert said[1:] == [["91", "1 of 1"], ["92", "● 1 of 1", "0 of 1", "0 of 1"]]
+    progress("92")  # what a lesson shows at its end: another lesson must not change it
+    assert [line[:2] for line in capsys.readouterr().out.splitlines()] == ["le", "92"]
+
+
+def test_a_lesson_that_is_not_in_the_map_says_which_are(path):
+    with pytest.raises(ValueError, match="lesson '99' is not in the map; there is: .*92"):
+        progress("99")
 
 
 def test_a_write_is_whole_or_not_at_all(path, monkeypatch):

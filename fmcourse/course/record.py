@@ -99,11 +99,17 @@ def entry(kind: str, name: str) -> Iterator[dict[str, Any]]:
 # -- the map --------------------------------------------------------------------------------------------------------------
 
 
-def progress() -> None:
-    """Show, lesson by lesson, which exercises are right and which questions are answered."""
+def progress(lesson: str = "") -> None:
+    """Show, lesson by lesson, which exercises are right and which questions are answered; of one `lesson`, given its number.
+
+    Raises: ValueError for a lesson without exercises or notes.
+    """
     from fmcourse.plots import publish
 
     rows = table()
+    if lesson and not any(row[0] == lesson for row in rows):
+        raise ValueError(f"lesson {lesson!r} is not in the map; there is: {', '.join(row[0] for row in rows)}.")
+    rows = [row for row in rows if not lesson or row[0] == lesson]
     heads = ["lesson", "exercises", "quizzes", "predictions"]
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(4)]
     padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in [heads, *rows]]
