@@ -197,13 +197,17 @@ def _card(where: Path, name: str) -> str:
 
 
 def verify() -> list[Row]:
-    """Check every file against the manifest, every table against its seal. Raises: DataError if there is no manifest."""
+    """Check every file against the manifest, every table and checkpoint against its seal. Raises: DataError if there is no manifest."""
     where, rows = folder(), []
     for name, entry in _manifest(where).items():
         rows.append(Row(name, entry["file"], entry["bytes"], entry["licence"], _problem(_contents, where, name)))
     for path in sorted(where.glob("tables/*.json")):
         size, file = path.stat().st_size, f"tables/{path.name}"
         rows.append(Row(path.stem, file, size, "the course's own", _problem(table, path.stem)))
+    for path in sorted(where.glob("checkpoints/*.json")):
+        weights = path.with_suffix(".safetensors")
+        size = weights.stat().st_size if weights.is_file() else 0
+        rows.append(Row(path.stem, f"checkpoints/{weights.name}", size, "MIT", _problem(checkpoint, path.stem)))
     return rows
 
 
@@ -217,10 +221,10 @@ def _problem(check: Callable[..., object], *arguments: Any) -> str:
 
 def verify_table(rows: list[Row] | None = None) -> str:
     """The rows of `verify` as a table, one line a file, what is wrong below it."""
-    lines = [f"{'name':15}{'file':24}{'bytes':>11}  {'':7}licence"]
+    lines = [f"{'name':15}{'file':32}{'bytes':>11}  {'':7}licence"]
     for row in verify() if rows is None else rows:
         verdict = "FAILED" if row.problem else "ok"
-        lines.append(f"{row.name:15}{row.file:24}{row.n_bytes:11,}  {verdict:7}{row.licence}")
+        lines.append(f"{row.name:15}{row.file:32}{row.n_bytes:11,}  {verdict:7}{row.licence}")
         lines += [f"    {row.problem}"] if row.problem else []
     return "\n".join(lines)
 
@@ -237,14 +241,48 @@ def table(name: str) -> dict[str, Any]:
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none"
         raise ValueError(f"no table named {name!r}; there is: {there}.")
+    return _unsealed(path)
+
+
+def _unsealed(path: Path) -> dict[str, Any]:
+    """What a sealed file holds, without its seal."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         seal = found.pop("sha256", "")
     except (ValueError, AttributeError, TypeError):
         found, seal = {}, "unreadable"
     if seal != sealed(found):
-        raise DataError(f"{path} is altered. Restore it with `git restore data/tables/{path.name}`.")
+        raise DataError(f"{path} is altered. Restore it with `git restore data/{path.parent.name}/{path.name}`.")
     return found
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights that ship: tensors by name, and what is known of them (title, config, score, ...)."""
+
+    name: str
+    tensors: dict[str, Any] = field(repr=False)
+    facts: dict[str, Any]
+
+
+def checkpoint(name: str) -> Checkpoint:
+    """Weights that a recipe trained and that ship, `data/checkpoints/NAME.safetensors`, with the facts beside them in NAME.json.
+
+    Raises: ValueError for an unknown name; DataError if one of the two files is missing, truncated or altered.
+    """
+    path = folder() / "checkpoints" / f"{name}.json"
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none"
+        raise ValueError(f"no checkpoint named {name!r}; there is: {there}.")
+    facts, weights = _unsealed(path), path.with_suffix(".safetensors")
+    packed = weights.read_bytes() if weights.is_file() else b""
+    if hashlib.sha256(packed).hexdigest() != facts["weights_sha256"]:
+        what = "missing" if not packed else "truncated" if len(packed) < facts["bytes"] else "altered"
+        raise DataError(f"{weights} is {what}. Restore it with `git restore data/checkpoints/{weights.name}`, "
+                        f"or train it anew with `{facts['command']}`.")  # fmt: skip
+    from safetensors.torch import load as tensors  # late: what reads no weights needs no torch
+
+    return Checkpoint(name, tensors(packed), facts)
 
 
 def sealed(measured: Mapping[str, Any]) -> str:

@@ -1,13 +1,15 @@
 """Pictures that ship: bytes of grey, or of red, green and blue, what each shows, and which split it is in.
 
-N pictures   S side in pixels
+N pictures   C colours, 1 or 3   S side in pixels
 """
 
 import json
+import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,48 @@ def read_pictures(contents: bytes) -> tuple[tuple[str, ...], dict[str, Shown]]:
         kinds = torch.tensor([facts["pictures"][row][1] for row in rows])
         found[split] = Shown(pixels[rows], kinds, tuple(name for row in rows for name in facts["pictures"][row][2:]))
     return tuple(facts["kinds"]), found
+
+
+# -- pictures as networks see them ------------------------------------------------------------------------------------------
+
+
+def signed(pixels: Tensor) -> Tensor:
+    """Bytes (N, S, S) or (N, S, S, 3) as numbers from -1 to 1, colours first: (N, C, S, S).
+
+    >>> signed(torch.tensor([[[0, 255], [51, 204]]], dtype=torch.uint8)).flatten().tolist()
+    [-1.0, 1.0, -0.6000000238418579, 0.6000000238418579]
+    """
+    if pixels.dtype != torch.uint8 or pixels.ndim not in (3, 4) or pixels.ndim == 4 and pixels.shape[-1] != 3:
+        raise ValueError(f"pixels are {tuple(pixels.shape)} {pixels.dtype}; bytes (N, S, S) or (N, S, S, 3) are needed, as in `load(name).train.pixels`.")  # fmt: skip
+    x = pixels[:, None] if pixels.ndim == 3 else pixels.movedim(-1, 1)
+    return x.float() / 127.5 - 1
+
+
+def as_bytes(x: Tensor) -> Tensor:
+    """The other way round, (N, C, S, S) to (N, S, S) or (N, S, S, 3); what a network put outside -1 to 1 is cut off."""
+    pixels = ((x.detach().clamp(-1, 1) + 1) * 127.5).round().byte()
+    return pixels[:, 0] if x.shape[1] == 1 else pixels.movedim(1, -1)
+
+
+def checked(x: Tensor, channels: int = 1) -> Tensor:
+    """Pictures (N, C, S, S) as they came, if they can be pictures.
+
+    Raises: ValueError for other shapes, another number of colours, or numbers that are not finite and from -1 to 1.
+    """
+    if x.ndim != 4 or x.shape[1] != channels or not x.is_floating_point():
+        raise ValueError(f"pictures are {tuple(x.shape)} {x.dtype}; floats (N, {channels}, S, S) are needed: `signed(pixels)` makes them of bytes.")  # fmt: skip
+    if len(x) and not x.detach().abs().max() <= 1:  # so written that NaN is caught too
+        raise ValueError(f"pictures reach from {x.min():.3g} to {x.max():.3g}; -1 to 1 is needed: `signed(pixels)` makes it of bytes, "
+                         "and a sampler's are cut off with `.clamp(-1, 1)`.")  # fmt: skip
+    return x
+
+
+def sheet(x: Tensor, columns: int = 10, gap: int = 2) -> Tensor:
+    """Pictures (N, C, S, S) side by side on one sheet, white between them: bytes (H, W) or (H, W, 3), for `imshow`."""
+    pixels = as_bytes(x)
+    rows = math.ceil(len(pixels) / columns)
+    missing = pixels.new_full((rows * columns - len(pixels), *pixels.shape[1:]), 255)
+    cells = torch.cat([pixels, missing]).unflatten(0, (rows, columns))
+    depth = (0, 0) if cells.ndim == 5 else ()
+    cells = functional.pad(cells, (*depth, 0, gap, 0, gap), value=255).transpose(1, 2)  # (rows, S, columns, S, ...)
+    return cells.flatten(2, 3).flatten(0, 1)[:-gap, :-gap]

@@ -4,6 +4,7 @@ A batch is a pure function of (seed, step), and so is every random draw of that 
 bit for bit, and why one run can be spread over several machines.
 """
 
+import copy
 import json
 import math
 import os
@@ -28,7 +29,7 @@ from fmcourse.files import write_atomically
 from fmcourse.objectives import Loss
 from fmcourse.optimizers import FAST, Recipe, optimizers
 
-__all__ = ["CheckpointMismatch", "Diverged", "History", "Windows", "fit", "short"]
+__all__ = ["Average", "CheckpointMismatch", "Diverged", "History", "Windows", "fit", "short"]
 
 Objective = Callable[[nn.Module, Any, torch.Generator | None], Loss]
 
@@ -66,6 +67,35 @@ class History:
         return (
             f"History({self.steps} steps, {self.seconds[-1]:.1f} s, loss {self.losses[0]:.3f} to {self.losses[-1]:.3f})"
         )
+
+
+class Average:
+    """A second copy of a model that follows the first slowly: each weight the mean of its past, newer ones counting more (EMA).
+
+    Steps of training jump about; their mean does not. `fit(..., on_step=lambda *_: average.update())`.
+
+    Args:
+        decay: share of itself that the copy keeps at each update. In the beginning less, since there is little past to keep.
+    Raises: ValueError for a decay that is not from 0 to below 1.
+    Source: Polyak & Juditsky 1992; the beginning, (1 + n) / (10 + n), is common practice.
+    """
+
+    def __init__(self, model: nn.Module, decay: float = 0.999) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay={decay}; it must be at least 0 and below 1.")
+        self.source, self.decay, self.updates = model, decay, 0
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        keep = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        mine, theirs = self.model.state_dict(), self.source.state_dict()
+        for name, value in mine.items():
+            if value.is_floating_point():
+                value.lerp_(theirs[name], 1 - keep)
+            else:
+                value.copy_(theirs[name])
 
 
 class Windows:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-from fmcourse.files import write_atomically
+from fmcourse.data import sealed
+from fmcourse.files import write_atomically, write_text
 
 Work = dict[str, Any]  # one line of a file that ships: title, split, and the text or its parts
 
@@ -59,3 +60,15 @@ def write_works(path: Path, works: Iterable[Work]) -> None:
     lines = [json.dumps(work, ensure_ascii=False) + "\n" for work in works]
     write_atomically(path, lambda temporary: temporary.write_bytes(packed("".join(lines).encode())))
     print(f"{path}: {len(lines)} works")
+
+
+def write_checkpoint(folder: Path, name: str, tensors: dict[str, Any], **facts: Any) -> None:
+    """NAME.safetensors and, beside it, NAME.json: the facts, which must say title, command, minutes and what it learnt from (data)."""
+    from safetensors.torch import save
+
+    if missing := {"title", "command", "date", "minutes", "data", "score"} - set(facts):
+        raise ValueError(f"a checkpoint's facts must hold {', '.join(sorted(missing))}.")
+    packed = save({key: value.detach().contiguous().cpu() for key, value in tensors.items()})
+    facts |= {"bytes": len(packed), "weights_sha256": hashlib.sha256(packed).hexdigest()}
+    write_atomically(folder / f"{name}.safetensors", lambda temporary: temporary.write_bytes(packed))
+    write_text(folder / f"{name}.json", json.dumps(facts | {"sha256": sealed(facts)}, indent=1) + "\n")

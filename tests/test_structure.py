@@ -15,13 +15,15 @@ MODULES = {
 LEVELS = [  # each may import from its own level and from those below it
     ["__main__", "cli"],
     ["course"],
-    ["generation", "evaluation", "pretrained", "plots", "widgets"],
+    ["generation", "evaluation", "fidelity", "pretrained", "plots", "widgets"],
+    ["adversarial", "masked_diffusion"],
     ["training", "optimizers"],
+    ["diffusion", "autoencoders"],
     ["objectives"],
     ["models"],
     ["tokenizers", "data", "pictures", "sounds", "ngram", "packages", "files"],
 ]
-MOST_LINES, MOST_IN_A_FUNCTION = 5500, 50
+MOST_LINES, MOST_IN_A_FUNCTION = 6500, 50
 
 
 def level(module: str) -> int:

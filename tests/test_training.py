@@ -18,7 +18,7 @@ from torch.testing import assert_close
 from fmcourse.models.transformer import Config, Transformer, gpt2, modern
 from fmcourse.objectives import Loss, next_token
 from fmcourse.optimizers import FAST, PLAIN, Muon, Recipe, cut, optimizers, orthogonalise
-from fmcourse.training import CheckpointMismatch, Diverged, Windows, fit, seed_of, short
+from fmcourse.training import Average, CheckpointMismatch, Diverged, Windows, fit, seed_of, short
 
 SMALL = modern(vocab_size=40, context=16, width=32, depth=2, heads=2)
 TEXT = torch.arange(4000) * 7 % 40
@@ -347,3 +347,44 @@ def test_how_a_matrix_lies_in_memory_changes_nothing_that_is_learnt():
         fit(model, next_token, data(), steps=5, seed=0, progress=False)
     assert_close(weights(rows), weights(columns), atol=1e-4, rtol=1e-4)
     assert not columns.embed.tokens.weight.is_contiguous()
+
+
+def test_an_average_follows_slowly_and_is_never_trained():
+    model = nn.Linear(2, 1)
+    average = Average(model, decay=0.9)
+    first = model.weight.detach().clone()
+    with torch.no_grad():
+        for _ in range(3):
+            model.weight += 1
+            average.update()
+    expected = first
+    for n in range(3):  # by hand: keeps 1/10, 2/11, 3/12 of itself, since there is little past
+        keep = (1 + n) / (10 + n)
+        expected = keep * expected + (1 - keep) * (first + n + 1)
+    torch.testing.assert_close(average.model.weight, expected)
+    assert not average.model.weight.requires_grad and not average.model.training and model.weight.requires_grad
+
+
+def test_an_average_of_many_equals_a_plain_exponential_one():
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    model, decay = nn.BatchNorm1d(3), 0.5
+    ours, theirs = (
+        Average(model, decay),
+        AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True),
+    )
+    ours.updates = 100  # past the beginning
+    theirs.update_parameters(model)  # its first update copies
+    for step in range(5):
+        model(torch.randn(8, 3, generator=torch.Generator().manual_seed(step)) * step)
+        with torch.no_grad():
+            model.weight += step
+        ours.update(), theirs.update_parameters(model)
+    torch.testing.assert_close(ours.model.weight, theirs.module.weight)
+    torch.testing.assert_close(ours.model.running_var, theirs.module.running_var)
+
+
+@pytest.mark.parametrize("decay", [1.0, -0.1])
+def test_an_average_that_never_moves_is_refused(decay):
+    with pytest.raises(ValueError, match=f"decay={decay}; it must be at least 0 and below 1"):
+        Average(nn.Linear(1, 1), decay)

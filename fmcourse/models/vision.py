@@ -109,6 +109,26 @@ def prepared(pictures: Tensor, size: int = SIZE) -> Tensor:
     return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
+class Judge(nn.Module):
+    """A small network for small grey pictures (N, 1, 28, 28): ten kinds of clothes, or the 64 numbers from which it tells them apart.
+
+    Made pictures are compared with real ones in these numbers (`fidelity`), for which it is small, quick and the same for all.
+    """
+
+    def __init__(self, features: int = 64, kinds: int = 10) -> None:
+        super().__init__()
+        conv = lambda i, o, stride: [nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU()]
+        layers = [*conv(4, 32, 1), *conv(32, 64, 2), *conv(64, 64, 1), *conv(64, 128, 2), nn.AdaptiveAvgPool2d(1)]
+        self.looks = nn.Sequential(nn.PixelUnshuffle(2), *layers, nn.Flatten(), nn.Linear(128, features))
+        self.tells = nn.Sequential(nn.ReLU(), nn.Linear(features, kinds))
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.looks(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.tells(self.looks(x))
+
+
 @torch.no_grad()
 def untrained(pictures: Tensor, size: int = SIZE) -> EfficientNet:
     """The same network with weights as chance drew them, for comparison.
