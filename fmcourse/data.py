@@ -382,8 +382,8 @@ def _load(where: Path, name: str) -> Any:
     if "pictures" in sizes:
         from fmcourse.pictures import Pictures, read_pictures  # late: pictures need torch, cards and texts do not
 
-        kinds, splits = read_pictures(contents)
-        return Pictures(name=name, kinds=kinds, **splits, card=_card(where, name))
+        called, splits = read_pictures(contents)
+        return Pictures(name=name, **called, **splits, card=_card(where, name))
     if "prompts" in sizes:
         from fmcourse.sounds import read_sounds
 

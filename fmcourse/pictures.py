@@ -14,11 +14,16 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Shown:
-    """The pictures of one split: pixels (N, S, S, 3) or, grey, (N, S, S) uint8, kinds (N,), names if they have any."""
+    """The pictures of one split: pixels (N, S, S, 3) or, grey, (N, S, S) uint8, kinds (N,), names if they have any.
+
+    Where one thing is drawn in several ways, `styles` (N,) says in which; `keywords` are other words for it, none for some.
+    """
 
     pixels: Tensor = field(repr=False)
     kinds: Tensor = field(repr=False)
     names: tuple[str, ...] = field(repr=False)
+    styles: Tensor | None = field(default=None, repr=False)
+    keywords: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -39,10 +44,11 @@ class Pictures:
     validation: Shown
     test: Shown
     card: str = field(repr=False)
+    styles: tuple[str, ...] = ()
 
 
-def read_pictures(contents: bytes) -> tuple[tuple[str, ...], dict[str, Shown]]:
-    """The kinds and the pictures of each split in an unpacked file: a line of JSON, then the bytes of all pictures."""
+def read_pictures(contents: bytes) -> tuple[dict[str, tuple[str, ...]], dict[str, Shown]]:
+    """What kinds and styles are called, and the pictures of each split: a line of JSON, then the bytes of all pictures."""
     head, _, body = contents.partition(b"\n")
     facts = json.loads(head)
     colours = [] if facts.get("channels") == 1 else [3]
@@ -50,9 +56,13 @@ def read_pictures(contents: bytes) -> tuple[tuple[str, ...], dict[str, Shown]]:
     found = {}
     for split in ("train", "validation", "test"):
         rows = [row for row, (where, *_) in enumerate(facts["pictures"]) if where == split]
-        kinds = torch.tensor([facts["pictures"][row][1] for row in rows])
-        found[split] = Shown(pixels[rows], kinds, tuple(name for row in rows for name in facts["pictures"][row][2:]))
-    return tuple(facts["kinds"]), found
+        said = [facts["pictures"][row][1:] for row in rows]  # kind, name, style, keywords: as many as there are
+        named = tuple(one[1] for one in said if len(one) > 1)
+        styled = [one for one in said if len(one) > 2]
+        words = tuple(tuple(word.replace("_", " ") for word in one[3].split()) for one in styled)
+        styles = torch.tensor([one[2] for one in styled]) if styled else None
+        found[split] = Shown(pixels[rows], torch.tensor([one[0] for one in said]), named, styles, words)
+    return {what: tuple(facts[what]) for what in ("kinds", "styles") if what in facts}, found
 
 
 # -- pictures as networks see them ------------------------------------------------------------------------------------------

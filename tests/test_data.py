@@ -26,7 +26,7 @@ FILE = ROOT / "data/austen.jsonl.gz"
 EACH = pytest.mark.parametrize("name", list(MANIFEST))
 TEXTS = pytest.mark.parametrize("name", [name for name, entry in MANIFEST.items() if "works" in entry["train"]])
 RECIPES = ["shakespeare", "austen", "bible", "cookbook", "pronunciation"]
-RECIPES += ["fashion", "names", "questions", "topics", "countries", "speech"]
+RECIPES += ["fashion", "names", "questions", "topics", "countries", "speech", "emoji"]
 
 
 @pytest.fixture
@@ -183,6 +183,22 @@ def test_clothes_are_grey_as_many_of_each_kind_and_none_is_in_two_splits():
     assert len(set(pixels)) == len(pixels)
     trousers = clothes.train.pixels[clothes.train.kinds == clothes.kinds.index("trousers")].float().mean(0)
     assert trousers[20:, 13:15].mean() < trousers[20:, 9:12].mean() / 2  # between the legs one sees through
+
+
+def test_emoji_are_drawn_in_styles_and_no_idea_is_in_two_splits(recipe):
+    emoji = load("emoji")
+    concept, shown = recipe("emoji").concept, [emoji.train, emoji.validation, emoji.test]
+    assert emoji.styles == ("noto", "twemoji", "fluent") and sum(len({*part.names}) for part in shown) == 1_636
+    ideas = [{concept(name) for name in part.names} for part in shown]
+    assert not (ideas[0] & ideas[1] or ideas[0] & ideas[2] or ideas[1] & ideas[2])
+    for part in shown:
+        assert part.pixels.shape == (len(part.names), 32, 32, 3) and len(part.keywords) == len(part) == len(part.styles)
+        assert len({*zip(part.names, part.styles.tolist(), strict=True)}) == len(part)  # each once in each style
+        assert (part.pixels.flatten(1).float().std(1) > 2).all() and sum(map(bool, part.keywords)) > 0.95 * len(part)
+    at = next(n for n, name in enumerate(emoji.train.names) if name == "grinning face with big eyes")
+    assert "happy" in emoji.train.keywords[at] and emoji.kinds[emoji.train.kinds[at]] == "smileys & emotion"
+    r, g, b = emoji.train.pixels[at, 14, 16].tolist()
+    assert r > g > b  # a yellow face
 
 
 def test_names_are_tagged_from_beginning_to_end():
