@@ -1,0 +1,202 @@
+"""The game of two networks: its losses and its steadying against torch's own, and that it can be repeated and gone on with."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
+from torch.testing import assert_close
+
+from fmcourse.adversarial import LOSSES, Rules, hinge_critic, hinge_generator, log_critic, log_generator, play, steadied
+from fmcourse.autoencoders import decoder, encoder
+from fmcourse.training import CheckpointMismatch, Diverged
+
+seeded = lambda seed=0: torch.Generator().manual_seed(seed)
+real, forged = (2 * torch.randn(50, generator=seeded(seed)) for seed in (0, 1))
+
+
+# -- what they are paid for -------------------------------------------------------------------------------------------------
+
+
+def test_the_loss_of_2014_is_two_cross_entropies():
+    ones, zeros = torch.ones(50), torch.zeros(50)
+    theirs = F.binary_cross_entropy_with_logits(real, ones) + F.binary_cross_entropy_with_logits(forged, zeros)
+    assert_close(log_critic(real, forged), theirs)
+    assert_close(log_generator(forged), F.binary_cross_entropy_with_logits(forged, ones))
+
+
+def test_the_hinge_is_torchs_own():
+    theirs = F.margin_ranking_loss(real, 0 * real, torch.ones(50), margin=1) + F.margin_ranking_loss(forged, 0 * forged, -torch.ones(50), margin=1)  # fmt: skip
+    assert_close(hinge_critic(real, forged), theirs)
+    assert_close(hinge_generator(forged), -forged.mean())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_two_want_opposite_things_of_a_forgery(name):
+    scores = forged.clone().requires_grad_()
+    of_critic, of_generator = LOSSES[name]
+    (up,) = torch.autograd.grad(of_generator(scores), scores)
+    (down,) = torch.autograd.grad(of_critic(real, scores), scores)
+    assert (up <= 0).all() and (down >= 0).all() and up.abs().sum() > 0 < down.abs().sum()
+
+
+# -- what steadies the critic -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", [lambda: nn.Linear(7, 5), lambda: nn.Conv2d(3, 6, 3), lambda: nn.Linear(2, 1)])
+def test_equals_torchs_spectral_norm(layer):
+    torch.manual_seed(0)
+    ours, theirs = layer(), layer()
+    theirs.load_state_dict(ours.state_dict())
+    steadied(ours)
+    parametrizations.spectral_norm(theirs)
+    for _ in range(200):  # both follow their own random start to the same place
+        assert ours.weight.shape == theirs.weight.shape
+    assert_close(ours.weight, theirs.weight, rtol=1e-3, atol=1e-3)
+    ours.weight.square().sum().backward(), theirs.weight.square().sum().backward()
+    assert_close(ours.parametrizations.weight.original.grad, theirs.parametrizations.weight.original.grad, rtol=1e-2, atol=1e-2)  # fmt: skip
+
+
+def test_a_steadied_network_never_stretches():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 20), nn.LeakyReLU(0.2), nn.Linear(20, 20), nn.LeakyReLU(0.2), nn.Linear(20, 1))
+    for weight in model.parameters():
+        nn.init.normal_(weight, std=3)
+    steadied(model)
+    for _ in range(100):
+        a, b = torch.randn(2, 64, 6, generator=seeded())
+        gap = (model(a) - model(b)).abs().flatten()
+    assert (gap <= (a - b).norm(dim=1) * 1.01).all()
+    for part in (0, 2, 4):
+        assert torch.linalg.matrix_norm(model[part].weight.detach(), 2).item() == pytest.approx(1, abs=0.02)
+
+
+def test_it_follows_while_learning_and_rests_otherwise():
+    critic = steadied(nn.Linear(4, 3)).eval()
+    before = critic.parametrizations.weight[0].u.clone()
+    with torch.no_grad():
+        critic.parametrizations.weight.original.copy_(torch.randn(3, 4))
+    assert critic(torch.ones(1, 4)).shape == (1, 3) and torch.equal(critic.parametrizations.weight[0].u, before)
+    critic.train()(torch.ones(1, 4))
+    assert not torch.equal(critic.parametrizations.weight[0].u, before)
+
+
+def test_nothing_is_steadied_twice():
+    model = nn.Sequential(encoder(1, 4), nn.Linear(1, 1))
+    names = lambda: [name for name, _ in steadied(model).named_parameters()]
+    assert names() == names()
+
+
+# -- the game ---------------------------------------------------------------------------------------------------------------
+
+RING = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat(32, 1)
+
+
+def players(seed=0, steady=True):
+    torch.manual_seed(seed)
+    net = lambda i, o: nn.Sequential(nn.Linear(i, 32), nn.LeakyReLU(0.2), nn.Linear(32, o))
+    return net(4, 2), steadied(net(2, 1)) if steady else net(2, 1)
+
+
+class Points:
+    def __getitem__(self, step):
+        g = seeded(step)
+        return RING + 0.1 * torch.randn(64, 2, generator=g)
+
+
+def weights(*models):
+    return [weight.detach().clone() for model in models for weight in [*model.parameters(), *model.buffers()]]
+
+
+def test_the_same_seed_plays_the_same_game_and_global_randomness_is_left_alone():
+    state, found = torch.get_rng_state(), []
+    for seed in (0, 0, 1):
+        generator, critic = players()
+        torch.set_rng_state(state)
+        averaged, history = play(generator, critic, Points(), code=4, steps=5, seed=seed, progress=False)
+        assert torch.equal(torch.get_rng_state(), state) and history.steps == 5
+        found.append(weights(generator, critic, averaged))
+    assert all(map(torch.equal, found[0], found[1])) and not all(map(torch.equal, found[0], found[2]))
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules.plain()], ids=["steady", "plain"])
+def test_a_game_that_was_killed_goes_on_bit_for_bit(tmp_path, rules):
+    generator, critic = players()
+    averaged, history = play(generator, critic, Points(), code=4, steps=9, rules=rules, progress=False)
+    whole = weights(generator, critic, averaged)
+
+    class Killed(Exception):
+        pass
+
+    def kill(step, loss, critic):
+        if step == 5:
+            raise Killed
+
+    options = {
+        "code": 4,
+        "steps": 9,
+        "rules": rules,
+        "checkpoint": tmp_path / "game",
+        "save_every": 3,
+        "progress": False,
+    }
+    with pytest.raises(Killed):
+        play(*players(), Points(), **options, on_step=kill)
+    generator, critic = players(seed=1)  # other weights: all must come from the file
+    averaged, resumed = play(generator, critic, Points(), **options)
+    assert all(map(torch.equal, whole, weights(generator, critic, averaged)))
+    assert resumed.losses == history.losses
+
+
+def test_a_checkpoint_of_another_game_is_refused(tmp_path):
+    options = {"code": 4, "checkpoint": tmp_path / "game", "progress": False}
+    play(*players(), Points(), steps=2, **options)
+    with pytest.raises(CheckpointMismatch, match="recipe"):
+        play(*players(), Points(), steps=2, rules=Rules.plain(), **options)
+    with pytest.raises(CheckpointMismatch, match="steps"):
+        play(*players(), Points(), steps=3, **options)
+
+
+def test_forgeries_move_to_where_the_real_ones_are():
+    generator, critic = players()
+    rules = Rules(lr_generator=3e-3, lr_critic=3e-3, average=0.9)
+
+    @torch.no_grad()
+    def off(network):
+        return torch.cdist(network(torch.randn(500, 4, generator=seeded(3))), RING[:2]).amin(1).median()
+
+    before = off(generator)
+    averaged, _ = play(generator, critic, Points(), code=4, steps=300, rules=rules, progress=False)
+    assert off(averaged) < 0.5 < before and not averaged.training
+
+
+def test_each_move_teaches_one_player_alone():
+    from fmcourse.adversarial import Game
+
+    generator, critic = players()
+    game = Game(generator, critic, Rules(lr_generator=1e-9), 4, 0, 10)
+    before = weights(generator)
+    game.turn(Points()[0])
+    assert_close(weights(generator), before, rtol=0, atol=1e-7)  # the critic's loss moved nothing of it
+    assert all(weight.requires_grad for weight in critic.parameters())
+
+
+def test_the_same_networks_as_an_autoencoder_can_play():
+    averaged, history = play(decoder(3, 4), encoder(1, 4), [torch.zeros(4, 1, 28, 28)], code=3, steps=2, progress=False)
+    assert averaged(torch.zeros(1, 3)).shape == (1, 1, 28, 28) and history.steps == 2
+
+
+def test_ill_numbers_stop_the_game_and_say_whose():
+    with pytest.raises(Diverged, match="critic became nan at step 0"):
+        play(*players(), [torch.full((4, 2), float("nan"))], code=4, steps=1, progress=False)
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    (lambda: Rules(loss="square"), "choose 'log' or 'hinge'"),
+    (lambda: Rules(lr_critic=0), "lr_critic=0"),
+    (lambda: play(*players(), Points(), code=0, steps=1), "code=0"),
+    (lambda: play(*players(), Points(), code=4, steps=0), "steps=0"),
+])  # fmt: skip
+def test_bad_arguments_say_what_was_given(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong()

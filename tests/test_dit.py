@@ -1,0 +1,137 @@
+"""The diffusion Transformer: ends that are the reference's, a waist that is the language models', and a U-Net's manners."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from diffusers.models.embeddings import PatchEmbed, get_2d_sincos_pos_embed
+from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
+from helpers import randomised
+from torch import nn
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from fmcourse.diffusion import Denoiser, Schedule, denoise, euler
+from fmcourse.models.dit import DiT, places
+from fmcourse.models.transformer import Stack, modern
+from fmcourse.training import fit
+
+seeded = lambda seed=0: torch.Generator().manual_seed(seed)
+CONFIG = replace(modern(width=24, depth=2, heads=3, context=200, causal=False), positions="none")
+x, time = torch.randn(3, 1, 12, 12, generator=seeded()), torch.tensor([0.1, 0.5, 1.0])
+
+
+def turned(waves):
+    """Ours begin with cosines, theirs with sines; across and down each have both."""
+    return torch.cat([half for pair in waves.chunk(2, 1) for half in pair.chunk(2, 1)[::-1]], 1)
+
+
+@pytest.mark.parametrize("side", [1, 3, 7])
+def test_places_equal_diffusers(side):
+    theirs = get_2d_sincos_pos_embed(24, side, base_size=side)
+    assert_close(turned(places(side, side, 24)), theirs.float(), rtol=0, atol=1e-5)
+
+
+def test_places_of_a_grid_that_is_no_square():
+    grid = places(2, 5, 16).view(2, 5, 16)
+    assert_close(grid[0, :, :8], grid[1, :, :8])  # across: the same in each row
+    assert_close(grid[:, 0, 8:], grid[:, 4, 8:])  # down: the same in each column
+    assert len(grid.flatten(0, 1).unique(dim=0)) == 10
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_both_ends_equal_diffusers_dit(channels):
+    ours = randomised(DiT(CONFIG, channels=channels))
+    theirs = PatchEmbed(12, 12, patch_size=4, in_channels=channels, embed_dim=24)
+    with torch.no_grad():
+        theirs.proj.weight.copy_(ours.embed.weight.view(24, channels, 4, 4)), theirs.proj.bias.copy_(ours.embed.bias)
+        theirs.pos_embed.copy_(places(3, 3, 24))  # theirs are proven above
+    pictures, seen = torch.randn(2, channels, 12, 12, generator=seeded()), []
+    ours.stack.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    made, told = ours(pictures, time[:2]), ours.told(time[:2], None)
+    assert_close(seen[0], theirs(pictures) + told[:, None], rtol=1e-4, atol=1e-5)
+    patches = ours.head(ours.stack(seen[0])).unflatten(2, (channels, 4, 4)).permute(0, 1, 3, 4, 2).flatten(2)
+    ending = DiTTransformer2DModel(num_attention_heads=1, attention_head_dim=16 * channels, in_channels=channels, out_channels=channels,
+                                   num_layers=1, sample_size=12, patch_size=4, num_embeds_ada_norm=2)  # fmt: skip
+    ending.transformer_blocks[0].forward = lambda hidden, **rest: hidden
+    ending.norm_out, ending.proj_out_2 = nn.Identity(), nn.Identity()
+    nn.init.zeros_(ending.proj_out_1.weight), nn.init.zeros_(ending.proj_out_1.bias)
+    ending.pos_embed.register_forward_hook(lambda *_: patches)  # their end alone, given our patches
+    found = ending(pictures, timestep=torch.zeros(2, dtype=torch.long), class_labels=torch.zeros(2, dtype=torch.long))
+    assert_close(made, found.sample, rtol=1e-4, atol=1e-5)
+
+
+def test_its_waist_is_the_language_models_own():
+    model = DiT(CONFIG)
+    assert type(model.stack) is Stack
+    alone = Stack(CONFIG)
+    alone.load_state_dict(model.stack.state_dict())
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 28, 28), (3, 1, 27, 29), (3, 1, 1, 1), (3, 1, 5, 64)])
+def test_any_side_comes_back(shape):
+    made = randomised(DiT(CONFIG))(torch.randn(shape, generator=seeded()), time)
+    assert made.shape == shape and made.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_type_of_numbers_comes_back(dtype):
+    assert randomised(DiT(CONFIG)).to(dtype)(x.to(dtype), time.to(dtype)).dtype == dtype
+
+
+def test_a_fresh_network_says_nothing_yet():
+    assert not DiT(CONFIG)(x, time).any()
+
+
+def test_each_picture_is_seen_alone():
+    model = randomised(DiT(CONFIG))
+    assert_close(model(x, time)[1:2], model(x[1:2], time[1:2]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_patch_knows_where_it_is_and_what_the_others_hold():
+    model = randomised(DiT(CONFIG))
+    alike = torch.zeros(1, 1, 8, 8)
+    made = F.pixel_unshuffle(model(alike, time[:1]), 4)
+    assert (made[0, :, 0, 0] - made[0, :, 1, 1]).abs().max() > 1e-3
+    changed = alike.clone()
+    changed[..., 7, 7] = 1
+    assert (model(changed, time[:1]) - model(alike, time[:1]))[..., :4, :4].abs().max() > 1e-4
+
+
+def test_the_time_and_the_condition_matter_and_every_weight_is_used():
+    model = randomised(DiT(CONFIG, conditioner=nn.Embedding(4, 24)))
+    kinds = torch.tensor([0, 1, 2])
+    made = model(x, time, kinds)
+    assert (model(x, time / 2, kinds) - made).abs().amax((1, 2, 3)).min() > 1e-4
+    assert (model(x, time, kinds + 1) - made).abs().amax((1, 2, 3)).min() > 1e-4
+    made.square().sum().backward()
+    assert all(weight.grad is not None and weight.grad.any() for weight in model.parameters())
+
+
+def test_one_picture_can_be_learnt_by_heart_and_is_then_sampled():
+    torch.manual_seed(0)
+    picture = torch.rand(1, 1, 8, 8, generator=seeded(4)).round() * 2 - 1
+    schedule = Schedule.flow(100)
+    model = DiT(replace(CONFIG, width=48))
+    fit(model, partial(denoise, schedule=schedule, predicts="velocity"), [picture.repeat(32, 1, 1, 1)], steps=200, seed=0, progress=False)  # fmt: skip
+    made = euler(Denoiser(model.eval(), schedule, "velocity"), torch.randn(4, 1, 8, 8, generator=seeded()), schedule, 20)  # fmt: skip
+    assert (made - picture).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize("wrong", [{"causal": True}, {"positions": "rope"}, {"width": 26, "heads": 13}])
+def test_a_stack_that_cannot_hold_a_grid_is_refused(wrong):
+    with pytest.raises(ValueError, match=r'give causal=False and positions="none", a width that 4 divides'):
+        DiT(replace(CONFIG, **wrong, kv_heads=None, hidden=None))
+
+
+def test_bad_input_is_named():
+    model = DiT(CONFIG)
+    with pytest.raises(ValueError, match=r"this network takes pictures \(B, 1, S, S\) and a time for each"):
+        model(torch.zeros(2, 3, 8, 8), time[:2])
+    with pytest.raises(ValueError, match="and a time for each"):
+        model(x, time[:2])
+    with pytest.raises(ValueError, match="a condition was given to a network made without a conditioner"):
+        model(x, time, torch.tensor([0, 1, 2]))
+    with pytest.raises(ValueError, match="256 positions are more than context=200"):
+        model(torch.zeros(1, 1, 64, 64), time[:1])
