@@ -1,0 +1,261 @@
+"""Make lesson_10.json: what lesson 10 compares its own run with.
+
+Source   the Fashion-MNIST pictures that ship, and the judge (data/checkpoints/judge)
+Run      python recipes/lesson_10.py data/tables       Takes     about half an hour on one thread
+
+The lesson trains one small U-Net for a minute with one seed. Here are three seeds, scored along the way; what the network is
+asked for, crossed with how the noise is dosed, at equal cost; and three seeds of the network that learns to gather ink. Each part is kept in OUT as soon as it is done, and a second run goes on from there.
+
+Seconds are those of one thread that has a core to itself. A step's are the quickest of many, because whoever shares the machine only
+makes them longer; from then on only steps count.
+"""
+
+import datetime
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fmcourse import fidelity
+from fmcourse.data import load, sealed
+from fmcourse.diffusion import Denoiser, Schedule, ddim, ddpm, denoise
+from fmcourse.files import write_text
+from fmcourse.models.unet import UNet, waves
+from fmcourse.optimizers import Recipe
+from fmcourse.pictures import signed
+from fmcourse.training import Average, fit, seed_of
+
+SEEDS, BATCH, WARMUP, MADE, FEW, STEPS_BACK = 3, 32, 40, 2000, 500, 20
+SHAPE = {"widths": (16, 32), "depth": 1, "told": 64}
+LR = 8e-3
+SCHEDULES = {"linear": Schedule.linear(), "cosine": Schedule.cosine(), "flow": Schedule.flow()}
+MAIN = ("picture", "flow")
+POINTS = (10, 20, 45, 90)  # seconds of training after which it is scored
+LIVE, SHORT = 60, 10  # the lesson's own run; those of the cross table
+CROSS = [
+    ("noise", "linear"),
+    ("noise", "cosine"),
+    ("velocity", "flow"),
+    ("picture", "cosine"),
+    ("velocity", "cosine"),
+    MAIN,
+    ("picture", "linear"),
+    ("velocity", "linear"),
+]  # fmt: skip; noise on the straight dose cannot begin: at T it does not tell the picture
+INK, INK_STEPS, INK_BATCH = 79, 1500, 384
+
+# -- pictures -------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def pictures() -> tuple[Tensor, Tensor, Any]:
+    """To learn from, to be compared with, and who compares."""
+    shown = load("fashion")
+    return signed(shown.train.pixels), signed(shown.test.pixels), fidelity.judge()
+
+
+class Some:
+    """Random pictures, endless."""
+
+    def __init__(self, x: Tensor, seed: int) -> None:
+        self.x, self.seed = x, seed
+
+    def __getitem__(self, step: int) -> Tensor:
+        return self.x[
+            torch.randint(len(self.x), (BATCH,), generator=torch.Generator().manual_seed(seed_of(self.seed, step)))
+        ]
+
+
+def adam(steps: int) -> Recipe:
+    """The same steps whatever the length: up in WARMUP of them, then level. So one run can be scored along the way; the average settles it."""
+    return Recipe(matrices="adamw", lr=LR, final=1.0, warmup=min(0.9, WARMUP / steps))
+
+
+def pace() -> dict[str, float]:
+    """Seconds that a step of training takes where nobody disturbs it: the quickest of many."""
+    torch.manual_seed(0)
+    model, clock = UNet(**SHAPE), [time.process_time()]
+    average = Average(model)
+
+    def watch(*_: object) -> None:
+        average.update()
+        clock.append(time.process_time())
+
+    fit(model, asked(*MAIN), Some(pictures()[0], 0), steps=120, recipe=adam(120), on_step=watch, progress=False)
+    each = torch.tensor(clock).double().diff().sort().values
+    return {"seconds_per_step": round(each[:12].mean().item(), 4), "median": round(each.median().item(), 4)}
+
+
+def asked(what: str, how: str) -> Callable:
+    return partial(denoise, schedule=SCHEDULES[how], predicts=what)
+
+
+def score(
+    network: nn.Module, what: str, how: str, seed: int, sampler: Callable = ddim, cut: bool = False
+) -> dict[str, Any]:
+    """Two thousand made pictures against the test pictures, and how many of each kind the judge sees; `cut` keeps each guess in -1 to 1."""
+    _, test, judge = pictures()
+    g, whole, begun = (
+        torch.Generator().manual_seed(1000 + seed),
+        Denoiser(network, SCHEDULES[how], what),
+        time.process_time(),
+    )
+    guess = (lambda x_t, t: whole(x_t, t).clamp(-1, 1)) if cut else whole
+    again = {"generator": g} if sampler is ddpm else {}
+    noise = torch.randn(MADE, 1, 28, 28, generator=g)
+    made = torch.cat([sampler(guess, part, SCHEDULES[how], STEPS_BACK, **again) for part in noise.split(100)]).clamp(
+        -1, 1
+    )
+    spent, found = time.process_time() - begun, fidelity.compare(judge, test, made)
+    few = fidelity.compare(judge, test, made[:FEW])
+    kinds = torch.cat([judge(part).argmax(1) for part in made.split(500)]).bincount(minlength=10).tolist()
+    return {"frechet": round(found.frechet, 3), "precision": round(found.precision, 4), "recall": round(found.recall, 4),
+            "of_few": {"frechet": round(few.frechet, 3), "precision": round(few.precision, 4), "recall": round(few.recall, 4)}, "kinds": kinds, "seconds_to_make": round(spent, 1)}  # fmt: skip
+
+
+def run(what: str, how: str, points: tuple[int, ...], per_step: float, seed: int, ancestral: int = 0) -> dict[str, Any]:
+    """One training, scored after so many seconds each; at one of them also by ancestral sampling."""
+    torch.manual_seed(seed)
+    model = UNet(**SHAPE)
+    average, at, rows = Average(model), {round(seconds / per_step): seconds for seconds in points}, []
+
+    def watch(step: int, _: float) -> None:
+        average.update()
+        if step in at:
+            rows.append({"seconds": at[step], "steps": step} | score(average.model, what, how, seed))
+            print(what, how, seed, rows[-1], flush=True)
+            if what == "noise":  # as Ho et al. do it
+                rows[-1]["cut"] = score(average.model, what, how, seed, cut=True)
+            if at[step] == ancestral:
+                rows[-1]["ddpm"] = score(average.model, what, how, seed, ddpm)
+
+    fit(
+        model,
+        asked(what, how),
+        Some(pictures()[0], seed),
+        steps=max(at),
+        seed=seed,
+        recipe=adam(max(at)),
+        on_step=watch,
+        progress=False,
+    )
+    return {"seed": seed, "rows": rows}
+
+
+# -- ink ------------------------------------------------------------------------------------------------------------------
+
+
+class Gatherer(nn.Module):
+    """Where a particle is, and when, in; which noise moved it, out. Also told sines of both: so it can draw fine edges."""
+
+    def __init__(self, width: int = 128) -> None:
+        super().__init__()
+        layer = lambda i: [nn.Linear(i, width), nn.SiLU()]
+        self.layers = nn.Sequential(*layer(42), *layer(width), *layer(width), nn.Linear(width, 2))
+
+    def forward(self, x_t: Tensor, time: Tensor) -> Tensor:
+        fine = [f(k * x_t) for k in (2, 5) for f in (torch.sin, torch.cos)]
+        return self.layers(torch.cat([x_t, *fine, waves(time, 32)], 1))
+
+
+def spilt(picture: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Particles (n, 2) strewn over what is bright in a picture, its middle at (0, 0)."""
+    at = torch.multinomial((picture.flatten() > 60).float(), n, replacement=True, generator=generator)
+    return (torch.stack([at % 28, 27 - at // 28], 1) + torch.rand(n, 2, generator=generator) - 14) / 7
+
+
+def on_the_ink(points: Tensor, picture: Tensor) -> float:
+    """Share of particles that lie where the picture is bright."""
+    across, up = (points * 7 + 14).floor().long().clamp(0, 27).T
+    return (picture[27 - up, across] > 60).float().mean().item()
+
+
+def gathered(seed: int) -> dict[str, Any]:
+    """A small network that learns in seconds where ink came from."""
+    g, schedule = torch.Generator().manual_seed(seed), SCHEDULES["linear"]
+    picture = load("fashion").train.pixels[INK]
+    ink = spilt(picture, 4000, torch.Generator().manual_seed(0))
+    torch.manual_seed(seed)
+    net = Gatherer()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, betas=(0.9, 0.98))
+    for step in range(INK_STEPS):
+        x_0, t = (
+            ink[torch.randint(len(ink), (INK_BATCH,), generator=g)],
+            torch.randint(1, 1001, (INK_BATCH,), generator=g),
+        )
+        noise = torch.randn(INK_BATCH, 2, generator=g)
+        loss = F.mse_loss(net(schedule.add(x_0, t, noise), t / 1000), noise)
+        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / INK_STEPS)
+        optimizer.zero_grad(), loss.backward(), optimizer.step()
+    z, guess = torch.randn(3000, 2, generator=g), Denoiser(net, schedule, "noise")
+    found = {"ddim": ddim(guess, z, schedule, 50), "ddpm": ddpm(guess, z, schedule, 200, generator=g), "noise": z}
+    return {"seed": seed} | {name: round(on_the_ink(points, picture), 4) for name, points in found.items()}
+
+
+# -- all of it ------------------------------------------------------------------------------------------------------------
+
+
+def floor() -> dict[str, float]:
+    """Real pictures against real ones: 200 of each kind to learn from, against those of the test."""
+    train, test, judge = pictures()
+    kinds = load("fashion").train.kinds
+    even = torch.cat([(kinds == kind).nonzero()[:200, 0] for kind in range(10)])
+    found = fidelity.compare(judge, test, train[even])
+    return {
+        "frechet": round(found.frechet, 3),
+        "precision": round(found.precision, 4),
+        "recall": round(found.recall, 4),
+    }
+
+
+def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured before, or is measured now and kept."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(make()))
+        print(path.stem, path.read_text(), flush=True)
+    return json.loads(path.read_text())
+
+
+def main(out: Path) -> None:
+    parts = out / "lesson_10.parts"
+    per_step = kept(parts / "pace.json", pace)["seconds_per_step"]
+    jobs = [("ink", gathered), ("-".join(MAIN), partial(run, *MAIN, POINTS, per_step, ancestral=POINTS[-1]))]
+    jobs += [("live", partial(run, *MAIN, (LIVE,), per_step, ancestral=LIVE))]  # the same runs, one stop more
+    jobs += [("-".join(pair), partial(run, *pair, (SHORT,), per_step)) for pair in CROSS if pair != MAIN]
+    found = {
+        name: [kept(parts / f"{name}-{seed}.json", partial(make, seed)) for seed in range(SEEDS)] for name, make in jobs
+    }
+    rows = lambda pair: [run["rows"] for run in found["-".join(pair)]]
+    at_short = lambda pair: [row for run in rows(pair) for row in run if row["seconds"] == SHORT]
+    made = {
+        "command": "python recipes/lesson_10.py data/tables",
+        "date": datetime.date.today().isoformat(),
+        "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
+        "pace": kept(parts / "pace.json", pace),
+        "floor": kept(parts / "floor.json", floor),
+        "live": {"seconds": LIVE, "steps": round(LIVE / per_step), "runs": [run["rows"][0] for run in found["live"]]},
+        "curves": {", ".join(MAIN): rows(MAIN)},
+        "cross": {what: {how: at_short((what, how)) for how in SCHEDULES if (what, how) in CROSS} for what in ("noise", "picture", "velocity")},
+        "cross_seconds": SHORT,
+        "ink": found["ink"],
+    }  # fmt: skip
+    write_text(out / "lesson_10.json", json.dumps(made | {"sha256": sealed(made)}, indent=1) + "\n")
+    for part in parts.iterdir():
+        part.unlink()
+    parts.rmdir()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
