@@ -207,7 +207,7 @@ def verify() -> list[Row]:
     for path in sorted(where.glob("checkpoints/*.json")):
         weights = path.with_suffix(".safetensors")
         size = weights.stat().st_size if weights.is_file() else 0
-        rows.append(Row(path.stem, f"checkpoints/{weights.name}", size, "MIT", _problem(checkpoint, path.stem)))
+        rows.append(Row(path.stem, f"checkpoints/{weights.name}", size, "MIT", _problem(_checked, path.stem)))
     return rows
 
 
@@ -270,6 +270,14 @@ def checkpoint(name: str) -> Checkpoint:
 
     Raises: ValueError for an unknown name; DataError if one of the two files is missing, truncated or altered.
     """
+    facts, packed = _checked(name)
+    from safetensors.torch import load as tensors  # late: what reads no weights needs neither it nor torch
+
+    return Checkpoint(name, tensors(packed), facts)
+
+
+def _checked(name: str) -> tuple[dict[str, Any], bytes]:
+    """The facts and the file of a checkpoint, if they are those that shipped."""
     path = folder() / "checkpoints" / f"{name}.json"
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none"
@@ -280,9 +288,7 @@ def checkpoint(name: str) -> Checkpoint:
         what = "missing" if not packed else "truncated" if len(packed) < facts["bytes"] else "altered"
         raise DataError(f"{weights} is {what}. Restore it with `git restore data/checkpoints/{weights.name}`, "
                         f"or train it anew with `{facts['command']}`.")  # fmt: skip
-    from safetensors.torch import load as tensors  # late: what reads no weights needs no torch
-
-    return Checkpoint(name, tensors(packed), facts)
+    return facts, packed
 
 
 def sealed(measured: Mapping[str, Any]) -> str:

@@ -84,3 +84,10 @@ def test_an_unknown_name_says_which_there_are(copy):
 def test_verify_lists_them():
     row = next(row for row in verify() if row.file == "checkpoints/judge.safetensors")
     assert not row.problem and row.n_bytes > 100_000
+
+
+def test_verifying_needs_nothing_but_python():
+    """The set-up verifies before anything is installed: -S leaves out every installed package."""
+    program = "import fmcourse.data as d; print(len([r for r in d.verify() if r.file.startswith('checkpoints/') and not r.problem]))"
+    done = subprocess.run([sys.executable, "-S", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == len(CHECKPOINTS)
