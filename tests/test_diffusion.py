@@ -168,6 +168,7 @@ def test_a_ddim_step_equals_diffusers(eta):
     assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of diffusers with NumPy 2
 def test_euler_on_a_curve_equals_diffusers():
     reference, schedule = EulerDiscreteScheduler(timestep_spacing="linspace"), SCHEDULES["linear"]
     reference.set_timesteps(1000)

@@ -72,6 +72,7 @@ def test_far_corners_are_within_sight():
     assert (model(corner, time.double()) - model(0 * corner, time.double()))[..., -1, -1].abs().min() > 0
 
 
+@pytest.mark.slow
 def test_one_picture_can_be_learnt_by_heart():
     schedule, picture = Schedule.flow(), torch.randn(1, 1, 8, 8, generator=seeded()).clamp(-1, 1)
     torch.manual_seed(0)
