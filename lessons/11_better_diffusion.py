@@ -1,0 +1,548 @@
+# %% [markdown]
+# # 11 · Better diffusion
+# **Tonight a Transformer learns to draw clothes in a minute. Then you make it better without training it again: fewer steps, stronger wishes, a
+# sleeve redrawn. At last the same idea writes letters, in any order.**
+#
+# 80 minutes to read and do · two minutes to compute · you need lessons 05, 07 and 10.
+
+# %% [markdown]
+# **Afterwards you can**
+# - choose a noise schedule, and what a network should predict;
+# - put a Transformer in a U-Net's place, and weigh cost against score;
+# - guide by a wish, draw in ten steps, mend and rework pictures;
+# - say what drawing in a code buys;
+# - sample a language model that does not go from left to right.
+
+# %%
+import math
+import re
+from dataclasses import replace
+from functools import partial
+
+import matplotlib.pyplot as plt
+import torch
+from torch import nn
+
+from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
+from fmcourse.data import checkpoint, load, table
+from fmcourse.diffusion import Denoiser, Guided, Schedule, ddim, denoise, euler
+from fmcourse.models.transformer import Transformer, modern, parameters
+from fmcourse.pictures import sheet, signed
+from fmcourse.plots import COLOURS, HATCHES, LiveCurve, band
+from fmcourse.training import Average, fit, short
+from fmcourse.widgets import interactive
+
+# fmt: off
+
+# %% [markdown]
+# ## 1 · How fast should a picture fade?
+# Lesson 10 mixed noise into pictures by a fixed rule. Three rules are in use: **linear** (2020), **cosine** (2021), and the straight line of **flow**
+# matching (2022). What counts is how strong the picture is beside the noise.
+
+# %%
+clothes, shipped = load("fashion"), table("lesson_11")
+x, kinds = signed(clothes.train.pixels), clothes.train.kinds
+schedules = {"linear": Schedule.linear(), "cosine": Schedule.cosine(), "flow": Schedule.flow()}
+noise, times = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(0, 1001, 125)
+faded = torch.cat([rule.add(x[11:12].expand(9, -1, -1, -1), times, noise.expand(9, -1, -1, -1)) for rule in schedules.values()])
+fig, axes = plt.subplots(1, 2, figsize=(9, 2.9), width_ratios=[1, 1.5])
+for style, (name, rule) in zip(("-", "--", ":"), schedules.items(), strict=True):
+    axes[0].plot(torch.arange(1, 1000) / 1000, rule.snr[:-1].log10(), style, label=name)
+axes[0].set(xlabel="time, t / T", ylabel="log₁₀ signal / noise", ylim=(-5, 5))
+axes[0].legend()
+axes[1].imshow(sheet(faded, 9), cmap="gray")
+axes[1].set(xlabel="time", xticks=[14 + 30 * n for n in (0, 4, 8)], xticklabels=["0", "½", "1"], yticks=[14, 44, 74], yticklabels=schedules)
+show(fig, alt="Signal against noise falls for all three; linear falls fastest, flow and cosine run near each other. Beside it a boot in nine stages: by linear it is gone at half time.")
+
+# %%
+lost = {name: (rule.snr < 0.01).double().mean().item() for name, rule in schedules.items()}
+claim("a third of linear's steps are spent where hardly anything is left; of the others' fewer than a tenth", lost["linear"] > 0.3 > 0.1 > max(lost["cosine"], lost["flow"]), share_below_a_hundredth=lost)
+left = {name: rule.signal[-1].item() for name, rule in schedules.items()}
+claim("and only flow ends in noise alone", left["flow"] == 0 < left["linear"], signal_at_the_end=left)
+print(f"tonight's tables: {shipped['date']}, `{shipped['command']}`")
+
+# %% [markdown]
+# Steps in the dark teach nothing. A remnant at the end misleads: a network reads the brightness from it, and when it draws there is none. (Lin et al. 2023
+# saw that in Stable Diffusion.)
+#
+# ## 2 · What should it predict?
+# The noise, the picture, or the **velocity**, a mixture. Who knows x_t and one knows all.
+
+# %% exercise="11.1"
+
+# %%
+cosine, flow, t = schedules["cosine"], schedules["flow"], torch.tensor([100, 300, 500, 700, 900])
+e = torch.randn(5, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+x_t, v = cosine.add(x[:5], t, e), cosine.velocity(x[:5], t, e)
+found = [from_velocity(a_x, a_v, cosine.signal[n].item(), cosine.noise[n].item()) for a_x, a_v, n in zip(x_t, v, t, strict=True)]
+gaps = [max((picture - x[n]).abs().max().item(), (chance - e[n]).abs().max().item()) for n, (picture, chance) in enumerate(found)]
+claim("out of a velocity you get picture and noise back, at any time", max(gaps) < 1e-4, largest_gap=max(gaps))
+
+# %% [markdown]
+# But networks err. An error of 1 becomes, in the picture, one of b/a if noise was asked for, 1 if the picture was, b if velocity was: below, left. Right: what
+# three Transformers get wrong on unseen pictures.
+
+# %%
+predict("11.ends", "Where will the one that predicts noise guess the picture worst?", ["near the picture", "in the middle", "near pure noise"])
+
+# %%
+of = lambda group, name, *keys: [run[keys[0]] if len(keys) == 1 else run[keys[0]][keys[1]] for run in (shipped[group] if name is None else shipped[group][name])]
+asks, b, at = {"noise": "-", "picture": "--", "velocity": ":"}, cosine.noise[1:-1], [n / 1000 for n in shipped["times"]]
+measured = {name: of("short", f"cosine, {name}", "errors") for name in asks}
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.1), sharex=True)
+for (name, style), factor in zip(asks.items(), (b / cosine.signal[1:-1], torch.ones(999), b), strict=True):
+    axes[0].semilogy(torch.arange(1, 1000) / 1000, factor, style, label=name)
+    band(axes[1], at, measured[name], name)
+axes[0].set(xlabel="time, t / T", ylabel="error of the picture", ylim=(0.01, 100), title="for an error of 1")
+axes[1].set(xlabel="time, t / T", ylabel="error of the picture (RMS)", yscale="log", title="measured, three seeds")
+axes[0].legend(title="predicts")
+show(fig, alt="Left, the factor: for noise it rises without end towards pure noise, for the picture it is one, for velocity it falls to nothing near the picture. Right, measured: the noise predictor errs most near pure noise.")
+late, early = ({name: [run[n] for run in runs] for name, runs in measured.items()} for n in (-1, 0))
+claim("near pure noise who predicts the noise guesses the picture worst, in each of three seeds", min(late["noise"]) > max(late["picture"] + late["velocity"]), **late)
+claim("near the picture who predicts the picture does", min(early["picture"]) > max(early["noise"] + early["velocity"]), **early)
+
+# %% [markdown]
+# The velocity is never the worst. But does that make good pictures? Six Transformers, equal steps, ten seconds each; scored as in lesson 09 (Frechet distance,
+# 500 pictures, ten steps).
+
+# %%
+ways = ["linear, noise", "cosine, noise", "cosine, velocity", "cosine, picture", "flow, velocity", "flow, picture"]
+scores = {way: of("short", way, "average", "frechet") for way in ways}
+fig, ax = plt.subplots(figsize=(7, 2.7))
+for n, way in enumerate(reversed(ways)):
+    ax.plot(scores[way], [n] * 3, "os^DvP"[n], color=list(COLOURS.values())[n], alpha=0.8)
+ax.set(xlabel="Frechet distance (lower is better), three seeds", xlim=(0, None), yticks=range(6), yticklabels=ways[::-1])
+show(fig, alt="Six rows of three points. Predicting noise is far to the right; flow lies left of cosine; predicting the picture lies left of predicting the velocity.")
+claim("noise, the choice of 2020, is by far the worst of these, in each of three seeds", min(scores["cosine, noise"] + scores["linear, noise"]) > max(scores["cosine, velocity"] + scores["flow, velocity"]), **{way.replace(", ", "_"): run for way, run in scores.items()})
+
+# %% [markdown]
+# Ten steps begin where the noise predictor is blind. And the straight line beats the circle at equal cost: its guesses point where the way really goes, so long
+# steps miss less. That is **flow matching**: not another model, another rule. We take it, and ask for the picture.
+
+# %% [markdown]
+# ## 3 · A Transformer in place of the U-Net
+# Cut a picture into 49 patches of 4 by 4 pixels: words of 16 numbers. They go through the *same* stack that read recipes, and come out better.
+
+# %%
+from fmcourse.models.dit import DiT
+
+config = replace(modern(width=64, depth=3, heads=2, causal=False), positions="none")  # lesson 06's, looking both ways
+torch.manual_seed(0)
+model = DiT(config, patch=4, conditioner=nn.Embedding(11, 64))  # ten kinds, and one more for "no wish"
+claim("the waist is the language models' own class", type(model.stack) is type(Transformer(modern()).stack))
+print(f"{parameters(model):,} numbers, {parameters(model.stack) / parameters(model):.0%} of them in the stack")
+print(f"a batch {tuple(x[:32].shape)} becomes 49 words of 16 numbers, {tuple(nn.functional.pixel_unshuffle(x[:32], 4).flatten(2).mT.shape)}")
+
+# %% [markdown]
+# Time and kind are vectors, added to every patch. (The published DiT scales and shifts inside each block.) And since training jumps about to the last: an
+# **average** of the weights over the past, EMA, does not.
+
+# %% exercise="11.2"
+
+# %%
+theirs, mine = Average(small := nn.Linear(3, 2), 0.99), [small.weight.detach().clone()]
+for n in range(50):
+    small.weight.data += 0.1
+    theirs.update()
+    mine = follow(mine, [small.weight.data], min(0.99, (1 + n) / (10 + n)))  # early on there is little past to keep
+claim("your average is the package's", torch.allclose(mine[0], theirs.model.weight, atol=1e-5))
+predict("11.minute", "After a minute, starting from nothing: what will the drawings be?", ["noise", "blurs of the right shape", "clothes one can name"])
+
+# %%
+from fmcourse.optimizers import Recipe
+
+
+class Some:  # random pictures with their kinds, a batch for each step
+    def __getitem__(self, step):
+        rows = torch.randint(len(x), (32,), generator=torch.Generator().manual_seed(step))
+        return x[rows], kinds[rows]
+
+
+steps, average = short(shipped["steps"]["dit"]["main"]), Average(model, 0.99)
+full = steps == shipped["steps"]["dit"]["main"]
+objective = partial(denoise, schedule=flow, predicts="picture", nothing=10)  # one wish in ten is hidden: that will be of use
+muon = Recipe(lr=4e-3, matrix_lr=0.03, decay="cosine", warmup=0.05, betas=(0.9, 0.99))
+with LiveCurve(alt="Loss against step: a steep fall from one, then a long glide.", ylabel="mean square per pixel") as curve:
+    history = fit(model, objective, Some(), steps=steps, seed=0, recipe=muon, progress=False, on_step=lambda *now: (curve(*now), average.update()))
+print("≈", history)
+
+
+# %%
+def draw(network, asked, steps=10, weight=1.0, seed=0, shape=(1, 28, 28), sampler=ddim):
+    x_T = torch.randn(len(asked), *shape, generator=torch.Generator().manual_seed(seed))
+    guess = Denoiser(network, flow, "picture", asked)
+    if weight != 1:
+        guess = Guided(guess, Denoiser(network, flow, "picture", torch.full_like(asked, 10)), weight)
+    return sampler(guess, x_T, flow, steps).clamp(-1, 1)
+
+
+def wall(pictures, columns=10, width=8.0):
+    image = sheet(pictures, columns)
+    fig, ax = plt.subplots(figsize=(width, width * image.shape[0] / image.shape[1] + 0.3))
+    ax.imshow(image, cmap="gray", vmin=0, vmax=255)
+    ax.axis("off")
+    return fig
+
+
+everything = torch.arange(500) % 10
+drawn = draw(average.model, everything)
+show(wall(drawn[:40]), alt="Forty drawn pieces of clothing, a column for each kind: shirts, trousers, shoes and bags can be told, their edges are ragged.")
+
+# %%
+from fmcourse import fidelity
+
+looks, real = fidelity.judge(), signed(clothes.test.pixels)
+score, told = fidelity.compare(looks, real, drawn), [run["frechet"] for run in of("main", None, "ddim", "10")]
+print("≈ yours:", score, "\nreal pictures, as many:", of("real", None, "500", "frechet"))
+if full:
+    claim("live it scores as three seeds did", abs(score.frechet - sum(told) / 3) < max(told) - min(told) + 3, three_seeds=told, live=score.frechet)
+
+# %% [markdown]
+# From nothing to clothes in a minute; but the distance to real ones is large, and seams show where patches meet. The **U-Net**, given the same time?
+
+# %%
+from fmcourse.models.unet import UNet
+
+pace, rivals = shipped["pace"], {"dit": of("main", None, "ddim", "10"), "unet": of("unet", None, "10")}
+for (name, runs), network in zip(rivals.items(), (model, UNet(widths=(32, 64), depth=1, conditioner=nn.Embedding(11, 128))), strict=True):
+    print(f"{name:5}{parameters(network):>8,} numbers, a step {pace[name]['step_ms']} ms, a picture once through {pace[name]['picture_ms']} ms, Frechet {[run['frechet'] for run in runs]}")
+claim("in equal time the Transformer draws nearer to real clothes than the U-Net, in each of three seeds", max(run["frechet"] for run in rivals["dit"]) < min(run["frechet"] for run in rivals["unet"]))
+claim("and a picture costs it less than half", pace["dit"]["picture_ms"] < pace["unet"]["picture_ms"] / 2)
+
+# %% [markdown]
+# Not the whole story: Muon (lesson 06) moved the Transformer's matrices; it cannot move convolutions. And what did the average do? The ten-second runs, one
+# thing changed each:
+
+# %%
+pick = lambda way, which="average": of("short", way, which, "frechet")
+rows = {"Muon, steps that shrink": pick("flow, picture"), "  the last weights": pick("flow, picture", "raw"),
+        "Muon, even steps": pick("even steps"), "  the last weights ": pick("even steps", "raw"), "AdamW, steps that shrink": pick("AdamW")}
+for name, runs in rows.items():
+    print(f"{name:26} Frechet {runs}")
+gain = [raw / mean for raw, mean in zip(pick("even steps", "raw"), pick("even steps"), strict=True)]
+claim("with even steps the average is far better than the last weights, in each of three seeds", min(gain) > 1.1, times=gain)
+same = [raw / mean for raw, mean in zip(pick("flow, picture", "raw"), pick("flow, picture"), strict=True)]
+claim("where steps shrink to nothing it changes little", max(abs(n - 1) for n in same) < 0.1, times=same)
+claim("and by AdamW the Transformer is worse, in each", min(pick("AdamW")) > max(pick("flow, picture")))
+
+# %% [markdown]
+# Two cures for one illness: average, or shrink the steps. Long runs, where nobody knows the end, average.
+#
+# ## 4 · More of what I asked for
+# We hid one wish in ten. So the network knows what a picture looks like, and what a *sandal* does. The difference is sandalness. Take more of it.
+
+# %% exercise="11.3"
+
+# %%
+t, some = torch.full((8,), 600), torch.randn(8, 1, 28, 28, generator=torch.Generator().manual_seed(3))
+sandal, any_kind = (Denoiser(average.model, flow, "picture", torch.full((8,), n)) for n in (5, 10))
+gap = (guide(sandal(some, t), any_kind(some, t), 2.5) - Guided(sandal, any_kind, 2.5)(some, t)).abs().max()
+claim("your guidance is the package's", gap < 1e-4, largest_gap=gap)
+
+# %%
+weights = sorted(shipped["main"][0]["guidance"], key=float)
+fig, axes = plt.subplots(1, 3, figsize=(10, 2.9))
+for ax, (key, name) in zip(axes, {"asked": "seen as what was asked", "frechet": "Frechet distance", "recall": "recall (variety)"}.items(), strict=True):
+    band(ax, [float(w) for w in weights], [[run["guidance"][w][key] for w in weights] for run in shipped["main"]], name)
+    ax.set(xlabel="weight of the wish", ylabel=name, ylim=(0, None))
+show(fig, alt="Three panels against the weight, three seeds. The share seen as asked climbs and levels off; Frechet distance falls, is lowest at two, and rises again; recall is highest at one and then falls.")
+at = lambda w, key: [run["guidance"][w][key] for run in shipped["main"]]
+claim("with twice the wish more drawings are what was asked for, in each of three seeds", min(at("2", "asked")) > max(at("1", "asked")), once=at("1", "asked"), twice=at("2", "asked"), real=of("real", None, "500", "asked"))
+claim("with five times fewer real pictures have one like them: variety is lost", max(at("5", "recall")) < min(at("2", "recall")), twice=at("2", "recall"), five=at("5", "recall"))
+claim("Frechet, which wants both, is best in between", max(at("2", "frechet")) < min(at("1", "frechet") + at("5", "frechet")), once=at("1", "frechet"), twice=at("2", "frechet"), five=at("5", "frechet"))
+print(f"by lesson 09's measure, 2,000 pictures at weight 2: {[run['full, guided']['frechet'] for run in shipped['main']]}")
+
+# %% [markdown]
+# Fidelity is paid for in variety, from the first step. Frechet weighs both, and says: 2 is worth it, 5 is not. Play: weight 0, 1, 8. What happens to variety?
+
+# %%
+def draw_guided(kind="sandal", weight=2.0, steps=10, seed=0):
+    asked = torch.full((24,), clothes.kinds.index(kind))
+    return wall(draw(average.model, asked, steps, weight, seed), 12, 7)
+
+
+interactive(draw_guided, kind=list(clothes.kinds), weight=(0.0, 8.0, 0.5), steps=(1, 20), seed=(0, 20), alt="Twenty-four drawings of one kind of clothes. A larger weight makes them plainer and more alike, fewer steps softer.")
+
+# %% [markdown]
+# ## 5 · Ten steps instead of a thousand
+# Lesson 10 went down in small steps, with fresh noise at each. **DDIM** trusts the guess: if *this* is the picture, *that* must be the noise; mix the two anew,
+# as an earlier time wants it.
+
+# %% exercise="11.4"
+
+
+# %%
+def long_steps(steps):  # your step, from noise to a picture
+    now = torch.randn(20, 1, 28, 28, generator=torch.Generator().manual_seed(7))
+    guess, way = Denoiser(average.model, flow, "picture", torch.arange(20) % 10), [round(1000 * (1 - n / steps)) for n in range(steps + 1)]
+    with torch.no_grad():
+        for t, s in zip(way, way[1:], strict=False):
+            numbers = [rule[n].item() for n in (t, s) for rule in (flow.signal, flow.noise)]
+            now = ddim_step(now, guess(now, torch.full((20,), t)), *numbers)
+    return now.clamp(-1, 1)
+
+
+mine = long_steps(5)
+gaps = {name: (mine - draw(average.model, torch.arange(20) % 10, 5, seed=7, sampler=sampler)).abs().max().item() for name, sampler in (("ddim", ddim), ("euler", euler))}
+claim("your step is the package's DDIM; and on a straight line it is Euler's method, the plainest there is", max(gaps.values()) < 1e-3, largest_gap=gaps)
+few = torch.cat([long_steps(n)[:10] for n in (2, 3, 5, 10, 20)])
+show(wall(few), alt="Five rows of the same ten pieces. With two steps they are soft and grey, with five the outline stands, from ten on little changes.")
+
+# %%
+lines = {"DDIM, weight 2": "ddim, guided", "DDPM, weight 2": "ddpm, guided", "DDIM, weight 1": "ddim"}
+fig, axes = plt.subplots(1, 2, figsize=(9, 3))
+for style, (name, way) in zip(("o", "s", "^"), lines.items(), strict=True):
+    counts = [int(n) for n in shipped["main"][0][way]]
+    for ax, key in zip(axes, ("frechet", "recall"), strict=True):
+        band(ax, counts, [[run[way][str(n)][key] for n in counts] for run in shipped["main"]], name)
+        ax.lines[-1].set_marker(style)
+        ax.set(xscale="log", xlabel="steps", ylabel={"frechet": "Frechet distance", "recall": "recall (variety)"}[key], ylim=(0, None))
+        ax.set_xticks([3, 5, 10, 20], [3, 5, 10, 20])
+        ax.minorticks_off()
+axes[1].legend()
+show(fig, alt="Against steps, three seeds: at weight 2 DDIM is near its best Frechet distance after five steps, DDPM not yet; at weight 1 it is far higher throughout. Recall climbs with steps for all.")
+
+# %%
+at_steps = lambda way, n, key="frechet": [run[way][n][key] for run in shipped["main"]]
+every = lambda test, *runs: all(test(*numbers) for numbers in zip(*runs, strict=True))
+claim("in five steps DDIM is ahead of DDPM, in each of three seeds; its ten beat DDPM's twenty", every(lambda a, b, c, d: a < b and c < d, at_steps("ddim, guided", "5"), at_steps("ddpm, guided", "5"), at_steps("ddim, guided", "10"), at_steps("ddpm, guided", "20")), ddim=at_steps("ddim, guided", "5"), ddpm=at_steps("ddpm, guided", "5"))
+claim("twenty steps gain no tenth over ten; at weight 1 they even lose a little", every(lambda a, b, c, d: b > 0.9 * a and d > c, at_steps("ddim, guided", "10"), at_steps("ddim, guided", "20"), at_steps("ddim", "10"), at_steps("ddim", "20")), ten=at_steps("ddim, guided", "10"), twenty=at_steps("ddim, guided", "20"))
+claim("but variety grows with every step more", every(lambda a, b, c: a < b < c, *(at_steps("ddim, guided", n, "recall") for n in ("3", "10", "20"))), three=at_steps("ddim, guided", "3", "recall"), ten=at_steps("ddim, guided", "10", "recall"), twenty=at_steps("ddim, guided", "20", "recall"))
+
+# %% [markdown]
+# A guess from far away is an *average* of all that might be there; who jumps on it lands on the typical. So few long steps are a guidance of their own. (Lesson 10
+# found fresh noise *better*, without guidance. With it the order turns.)
+
+# %% [markdown]
+# ## 6 · Drawing in a code
+# Lesson 09's VAE squeezes a picture into 4 numbers at 7 by 7 places. Why paint 784 pixels? **Latent diffusion** draws the code and lets the decoder paint. The
+# Transformer stays; its words are now the 49 places.
+
+# %%
+from fmcourse.autoencoders import VAE, decoder, encoder
+
+vae = VAE(encoder(8, 32, spatial=True), decoder(4, 32, spatial=True), 0.1).eval()
+vae.load_state_dict(checkpoint("vae").tensors)
+with torch.no_grad():
+    codes = torch.cat([vae.encode(part).mean for part in x[:2000].split(500)])
+    spread = codes.std((0, 2, 3), keepdim=True)  # diffusion wants numbers of size one
+    back = vae.decoder(codes[:10]).clamp(-1, 1)
+latent = DiT(config, 4, patch=1, conditioner=nn.Embedding(11, 64)).eval()
+latent.load_state_dict(checkpoint("clothes_latent").tensors)
+with torch.no_grad():
+    x_T = torch.randn(20, 4, 7, 7, generator=torch.Generator().manual_seed(0))
+    painted = vae.decoder(ddim(Denoiser(latent, flow, "picture", torch.arange(20) % 10), x_T, flow, 10) * spread).clamp(-1, 1)
+show(wall(torch.cat([x[:10], back, painted])), alt="First row real clothes, second the same through the code and back, nearly alike; then two rows drawn in the code: smooth, without seams.")
+
+# %%
+table_rows = {"pixels": of("main", None, "ddim", "10"), "codes": of("latent", None, "10"), "pixels, guided": of("main", None, "ddim, guided", "10"), "codes, guided": of("latent", None, "guided")}
+for name, runs in table_rows.items():
+    print(f"{name:15} Frechet {[run['frechet'] for run in runs]}, precision {[run['precision'] for run in runs]}, recall {[run['recall'] for run in runs]}")
+print(f"real pictures through the code and back: {shipped['there and back']}")
+print(f"a step of training: pixels {pace['dit']['step_ms']} ms, codes {pace['latent']['step_ms']} ms; {shipped['seconds']['main']} s of it for either; the VAE took {checkpoint('vae').facts['minutes']} minutes before")
+claim("in equal time the one that draws codes comes nearer to real clothes, in each of three seeds", max(run["frechet"] for run in table_rows["codes"]) < min(run["frechet"] for run in table_rows["pixels"]))
+
+# %% [markdown]
+# No cheaper a step: 49 words either way, and the VAE came on top. It is *better*, since the decoder knows cloth from near and the Transformer need only say
+# what goes where. Real ones save as well: 512 × 512 × 3 pixels become 64 × 64 × 4 numbers, a 48th.
+
+# %% [markdown]
+# ## 7 · Mending and reworking
+# Nobody trained for this. **In-painting**: a denoiser is any guess at the picture. Wherever you *know* the picture, paste the truth over the guess. The samplers
+# know no difference.
+
+# %%
+def mend(network, picture, known, asked, steps=20, weight=1.5, seed=0):  # known: (28, 28) bool
+    n = len(asked)
+    guess = Guided(Denoiser(network, flow, "picture", asked), Denoiser(network, flow, "picture", torch.full_like(asked, 10)), weight)
+    pasted = lambda x_t, t: torch.where(known, picture, guess(x_t, t))
+    return ddim(pasted, torch.randn(n, 1, 28, 28, generator=torch.Generator().manual_seed(seed)), flow, steps).clamp(-1, 1)
+
+
+unseen = signed(clothes.validation.pixels)
+first = {kind: int((clothes.validation.kinds == n).nonzero()[2]) for n, kind in enumerate(clothes.kinds)}
+known = torch.ones(28, 28, dtype=torch.bool)
+known[14:] = False
+pieces = unseen[list(first.values())]
+mended = mend(average.model, pieces, known, torch.arange(10))
+claim("what was known stays as it was", torch.equal(mended[..., :14, :], pieces[..., :14, :]))
+show(wall(torch.cat([pieces, torch.where(known, pieces, 0), mended])), alt="Three rows: ten pieces nobody trained on, the same with the lower half grey, and the halves drawn anew; they fit on to what is above.")
+
+# %%
+def draw_mended(piece="pullover", becomes="T-shirt", gone="sleeves", weight=2.0):
+    known = torch.ones(28, 28, dtype=torch.bool)
+    rows, columns = {"lower half": ([*range(14, 28)], [*range(28)]), "upper half": ([*range(14)], [*range(28)]), "middle": ([*range(8, 20)], [*range(8, 20)]),
+                     "sleeves": ([*range(28)], [*range(8), *range(20, 28)])}[gone]
+    known[torch.tensor(rows)[:, None], torch.tensor(columns)] = False
+    picture, asked = unseen[first[piece]], torch.full((8,), clothes.kinds.index(becomes))
+    return wall(torch.cat([picture[None], torch.where(known, picture, 0)[None], mend(average.model, picture, known, asked, weight=weight)]), 10, 8)
+
+
+interactive(draw_mended, piece=list(clothes.kinds), becomes=list(clothes.kinds), gone=["sleeves", "lower half", "upper half", "middle"], weight=(0.0, 5.0, 0.5),
+            alt="A piece of clothing, the same with a part greyed out, and eight drawings in which that part was filled in anew.")
+
+# %% [markdown]
+# **Picture to picture** (Meng et al. 2022): drown *your* picture in noise up to some time, and come back with another wish. How deep says how much may change.
+
+# %%
+def rework(network, picture, asked, strength, weight=2.0, steps=20, seed=0):
+    t = round(1000 * strength)
+    shorter = Schedule(flow.signal[: t + 1], flow.noise[: t + 1], straight=True)  # the same rule, cut off at t
+    noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(seed))
+    guess = Guided(Denoiser(network, flow, "picture", asked), Denoiser(network, flow, "picture", torch.full_like(asked, 10)), weight)
+    return ddim(guess, flow.add(picture, torch.full((len(picture),), t), noise), shorter, steps).clamp(-1, 1)
+
+
+coats, shirts = unseen[clothes.validation.kinds == clothes.kinds.index("coat")][:60], torch.zeros(60, dtype=torch.long)
+reworked = {strength: rework(average.model, coats, shirts, strength) for strength in (0.1, 0.3, 0.5, 0.7, 0.9)}
+show(wall(torch.cat([coats[:10], *(part[:10] for part in reworked.values())])), alt="Top row ten coats; below them five rows, drowned ever deeper and drawn back as T-shirts: first still coats, then sleeves shorten, at last T-shirts that share only the shade.")
+
+# %%
+away = [(part - coats).square().mean().sqrt().item() for part in reworked.values()]
+turned = [(looks(part).argmax(1) == 0).float().mean().item() for part in reworked.values()]
+for strength, far, share in zip(reworked, away, turned, strict=True):
+    print(f"drowned to {strength}: ≈ {far:.2f} away from the coat (RMS), {share:.2f} seen as T-shirts")
+if full:
+    claim("the deeper it is drowned, the less is left of the coat and the more becomes a T-shirt", away == sorted(away) and turned[-1] > turned[0] + 0.3)
+
+# %% [markdown]
+# ## 8 · The same for words
+# Letters cannot fade. But they can *vanish*, one by one: the noise of language is the blank. The way back fills blanks in, and you know that network: lesson 07's.
+
+# %%
+letters = lambda text: torch.tensor([0 if c == " " else ord(c) - 96 for c in re.sub("[^a-z]+", " ", text.lower())])  # a is 1, z 26, a blank 27
+MASK, book = 27, load("recipes")
+spelt = lambda ids: "".join(" abcdefghijklmnopqrstuvwxyz▢"[i] for i in ids.tolist())
+line = letters("preheat the oven and grease a small tin with the soft butter")
+order = torch.rand(len(line), generator=torch.Generator().manual_seed(0)).argsort()
+for gone in (0, 15, 30, 45, 60):
+    print(f"{gone / 60:4.0%}  {spelt(line.index_fill(0, order[:gone], MASK))}")
+
+# %% [markdown]
+# Two changes make BERT's game a diffusion model. *How much* is hidden is drawn anew for each text, from one letter to all; what is hidden is always blank. In
+# return the mean loss is a **bound**, as lesson 09's ELBO: at most so much does a text cost.
+
+# %%
+from fmcourse.masked_diffusion import bound, fill
+from fmcourse.training import Windows
+
+readers = {}
+for kind in ("causal", "any"):
+    readers[kind] = Transformer(modern(vocab_size=28, context=64, width=64, depth=3, heads=2, causal=kind == "causal")).eval()
+    readers[kind].load_state_dict(checkpoint(f"letters_{kind}").tensors)
+texts = Windows(letters(book.validation), 64, 400, seed=1)[0]
+cost = bound(readers["any"], texts, torch.Generator().manual_seed(0), mask=MASK, draws=8).mean().item() / math.log(2)
+bits = {kind: of("letters", kind, "bits") for kind in readers}
+spent = {kind: of("letters", kind, "seconds") for kind in readers}
+print(f"≈ in any order: at most {cost:.2f} bits a letter; three seeds: {bits['any']}, after {spent['any']} seconds each")
+print(f"from left to right: {bits['causal']} bits, after {spent['causal']} seconds each")
+claim("from left to right costs far less, for less training, in each of three seeds", max(bits["causal"]) < min(bits["any"]) - 0.3, **bits)
+claim("the live bound is where three seeds lie", min(bits["any"]) - 0.15 < cost < max(bits["any"]) + 0.15)
+
+# %% [markdown]
+# A blow, and a known one: Nie et al. 2024 gave theirs 16 times the training to draw level. One order is learnt sooner than all. In return it writes in *any*.
+#
+# Each step guesses all blanks and keeps a few: any, as the bound has it, or the surest.
+
+# %% exercise="11.5"
+
+# %%
+ids, g = torch.full((64,), MASK), torch.Generator().manual_seed(5)
+for step in range(1, 17):
+    with torch.no_grad():
+        p = readers["any"](ids[None])[0, :, :27].softmax(-1)
+    guess = torch.multinomial(p, 1, generator=g)[:, 0]
+    ids = uncover(ids, guess, p.gather(1, guess[:, None])[:, 0], MASK, 4)
+    if step in (1, 4, 8, 12, 16):
+        print(f"after {step:2} steps ≈ {spelt(ids)}")
+mine = letters("mix the flour with the sugar and beat").index_fill(0, torch.arange(8, 28), MASK)
+theirs = fill(readers["any"], mine[None], mask=MASK, order="surest", temperature=0, steps=10)[0]
+for _ in range(10):
+    with torch.no_grad():
+        sure, guess = readers["any"](mine[None])[0, :, :27].softmax(-1).max(-1)
+    mine = uncover(mine, guess, sure, MASK, 2)
+claim("your step, repeated, is the package's sampler", torch.equal(mine, theirs))
+
+# %%
+wrote = lambda kind, way, key="known": [run["wrote"][way][key] for run in shipped["letters"][kind]]
+shares = {"left to right, 64 passes": wrote("causal", "64")} | {f"any order, {n} passes": wrote("any", n) for n in ("64", "16", "4", "1")}
+shares["surest first, 64 passes"], many = wrote("any", "64, surest"), shares["any order, 64 passes"]
+fig, ax = plt.subplots(figsize=(7, 2.8))
+for n, (name, runs) in enumerate(shares.items()):
+    ax.barh(name, sum(runs) / 3, color=list(COLOURS.values())[n], hatch=HATCHES[n], edgecolor="white")
+    ax.plot(runs, [n] * 3, "k|")
+ax.axvline(shipped["letters"]["real"]["known"], color="black", linestyle=":")
+ax.set(xlabel="share of written words that the book knows (dotted: real text)", xlim=(0, 1.05))
+ax.invert_yaxis()
+show(fig, alt="Bars: left to right writes most words that exist; in any order fewer, and fewer still in fewer passes; surest first looks better.")
+variety = {"chance": wrote("any", "64", "different"), "surest": wrote("any", "64, surest", "different")}
+claim("left to right writes more words that exist, in each of three seeds", min(shares["left to right, 64 passes"]) > max(many), causal=shares["left to right, 64 passes"], any_order=many)
+claim("surest first writes more of them too, but the same again and again", min(shares["surest first, 64 passes"]) > max(many) and max(variety["surest"]) < min(variety["chance"]) / 1.5, different_words=variety)
+
+# %% [markdown]
+# "Surest first" is guidance for words: truer to the common, poorer in variety. Where does its cost come from, and what is it good for?
+# **Mending**: letters gone from the middle, with text on both sides.
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(9, 2.9))
+hidden = [int(k) for k in shipped["letters"]["any"][0]["by hidden"]]
+band(axes[0], hidden, [[run["by hidden"][str(k)] for k in hidden] for run in shipped["letters"]["any"]], "any order")
+axes[0].axhline(sum(bits["causal"]) / 3, color="#D55E00", linestyle="--", label="left to right")
+for kind, name in (("any", "any order"), ("causal", "left to right")):
+    band(axes[1], [1, 2, 4, 8, 16], [list(run["mended"].values()) for run in shipped["letters"][kind]], name)
+axes[0].set(xlabel="letters hidden, of 64", ylabel="bits a letter", ylim=(0, None))
+axes[1].set(xlabel="letters missing in the middle", ylabel="share mended rightly", ylim=(0, 1), xscale="log")
+axes[1].set_xticks([1, 2, 4, 8, 16], [1, 2, 4, 8, 16])
+axes[0].legend()
+show(fig, alt="Left, bits a letter against letters hidden: with few hidden it lies below the left-to-right line, with many far above. Right, letters mended against the length of the gap: any order is ahead for short gaps, and behind for the longest.")
+
+# %%
+mends = lambda kind, gap: [run["mended"][gap] for run in shipped["letters"][kind]]
+claim("gaps of one or two letters it mends better than who reads only from the left, in each of three seeds", all(min(mends("any", gap)) > max(mends("causal", gap)) for gap in ("1", "2")), **{f"{kind}_{gap}": mends(kind, gap) for kind in readers for gap in ("1", "2", "16")})
+
+
+def draw_filled(text="mix the flour ____ the sugar and two e___ in a large ____", seed=0, order="surest"):
+    ids = torch.tensor([[MASK if c == "_" else 0 if c == " " else ord(c) - 96 for c in text.lower() if c in "_ " or "a" <= c <= "z"][:64] or [0]])
+    lines = [spelt(fill(readers["any"], ids, torch.Generator().manual_seed(seed + n), mask=MASK, order=order)[0]) for n in range(4)]
+    return "".join(f"<pre>≈ {line}</pre>\n" for line in lines)
+
+
+interactive(draw_filled, text="mix the flour ____ the sugar and two e___ in a large ____", seed=(0, 20), order=["surest", "chance"], alt="Four ways to fill in the blanks of a line.")
+
+# %%
+quiz("11.q1", "Why does a network that predicts noise draw badly in ten steps?",
+     {"Its loss is wrong.": "In the long run, with many small steps, it draws very well: that was 2020.",
+      "Near pure noise a small error in the noise is a huge one in the picture.": "b/a grows without end there, and long steps believe the first guesses most.",
+      "It has never seen pure noise.": "It has seen a thousandth less than that."}, answer="Near pure noise a small error in the noise is a huge one in the picture.")
+quiz("11.q2", "Guidance at weight 5 makes drawings that the judge recognises more often. What did it cost?",
+     {"Nothing but time.": "Time too: two guesses a step. But look at the recall.",
+      "Variety: the drawings move to what is typical of the kind.": "Twice and five times the wish point away from everything that other kinds share.",
+      "Training: it needs another network.": "The same one, asked without a wish."}, answer="Variety: the drawings move to what is typical of the kind.")
+quiz("11.q3", "A masked diffusion model fills 64 blanks in one pass. Why is that gibberish?",
+     {"It is too small.": "A perfect one would write gibberish too: each letter is right by itself.",
+      "Letters filled together did not see each other.": "Each is drawn from what is likely at its place, given nothing. Only steps make them agree.",
+      "It should look left to right.": "No need. But some must be first, so that others can follow."}, answer="Letters filled together did not see each other.")
+
+# %% [markdown]
+# ## What the real systems do
+# | | yours | Stable Diffusion 1 (2022) | Stable Diffusion 3 medium (2024) | LLaDA (2025) |
+# |---|---|---|---|---|
+# | network | Transformer, 0.16 M | U-Net, 860 M | Transformer, 2 B | Transformer, 8 B |
+# | works on | 49 patches of pixels, or a code | a code, an 8th of the side, 4 channels | a code, 16 channels, patches of 2 × 2 | tokens |
+# | rule, asked for | straight line, picture | noise | straight line, velocity | blanks, tokens |
+# | wishes hidden | one in ten | one in ten | yes; default weight 7 | no |
+# | learnt from | 10,000 pictures | LAION, up to 2 B pictures | not told in numbers | 2.3 T tokens |
+
+# %% [markdown]
+# Sources: model cards and repositories of CompVis and Stability AI, the diffusers documentation, Esser et al. 2024, Nie et al. 2025. Asking a plain Transformer
+# for the picture is the advice of Li and He 2025 (JiT): on large patches the others can fail badly. DiT-XL/2 (Peebles and Xie 2022) reached FID 2.27 on ImageNet.
+
+# %% [markdown]
+# ## In one breath
+# A schedule says how fast a picture fades, what you ask for where errors hurt. Patches are words. Double the wish, and it listens; trust the guess, and ten
+# steps do; paste what you know, and it mends. Blanks are the noise of words.
+#
+# **Change it.** Hide half the wishes: what will guidance do then?
+
+# %%
+progress("11")

@@ -1,0 +1,484 @@
+"""Make lesson_11.json and three checkpoints: what lesson 11 compares its own run with, and the models that it does not train.
+
+Source   the Fashion-MNIST pictures and the Cookbook that ship, and the checkpoint `judge`
+Run      python recipes/lesson_11.py data       Takes     about 40 minutes on one thread
+
+The lesson trains one diffusion Transformer with one seed. Here are three seeds of it, by how many steps, by which sampler and with how
+much guidance they are sampled; what other predictions, noise schedules, step sizes and optimisers do in a shorter time; a U-Net and a
+latent diffusion of equal cost; and two language models, one that writes from left to right and one that writes in any order. Each part
+is kept in OUT/tables/lesson_11.parts as soon as it is done, and a second run goes on from there.
+"""
+
+import datetime
+import json
+import math
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import torch
+from common import write_checkpoint
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fmcourse.autoencoders import VAE, decoder, encoder
+from fmcourse.data import checkpoint, load, sealed
+from fmcourse.diffusion import Denoiser, Guided, Schedule, ddim, ddpm, denoise
+from fmcourse.fidelity import compare, judge
+from fmcourse.files import write_text
+from fmcourse.masked_diffusion import any_share, bound, fill, hidden_nats
+from fmcourse.models.dit import DiT
+from fmcourse.models.transformer import Transformer, modern
+from fmcourse.models.unet import UNet
+from fmcourse.objectives import masked_token, next_token
+from fmcourse.optimizers import SPRINT, Recipe
+from fmcourse.pictures import signed
+from fmcourse.training import Average, Windows, fit, seed_of
+
+SEEDS, BATCH, NOTHING, DECAY = 3, 32, 10, 0.99
+SECONDS, SHORTER = 50, 10  # of training, on one quiet thread: the main runs, and the ablations
+MADE = 500  # pictures that each setting is scored with; FULL of them for the main results
+FULL = 2000
+MUON = Recipe(lr=4e-3, matrix_lr=0.03, decay="cosine", warmup=0.05, betas=(0.9, 0.99))
+ADAM = replace(MUON, matrices="adamw", lr=3e-3)
+LINEAR, COSINE, FLOW = Schedule.linear(), Schedule.cosine(), Schedule.flow()
+
+# -- pictures -------------------------------------------------------------------------------------------------------------
+
+
+class Some:
+    """Random rows, a batch for each step."""
+
+    def __init__(self, *tensors: Tensor, seed: int, batch: int = BATCH) -> None:
+        self.tensors, self.seed, self.batch = tensors, seed, batch
+
+    def __getitem__(self, step: int) -> Any:
+        g = torch.Generator().manual_seed(seed_of(self.seed, step))
+        rows = torch.randint(len(self.tensors[0]), (self.batch,), generator=g)
+        found = tuple(tensor[rows] for tensor in self.tensors)
+        return found if len(found) > 1 else found[0]
+
+
+@cache
+def pictures(split: str) -> tuple[Tensor, Tensor]:
+    part = getattr(load("fashion"), split)
+    return signed(part.pixels), part.kinds
+
+
+looks = cache(judge)
+
+
+def transformer(channels: int = 1, patch: int = 4) -> DiT:
+    """The network of the lesson: 49 patches, three blocks."""
+    config = replace(modern(width=64, depth=3, heads=2, causal=False), positions="none")
+    return DiT(config, channels, patch, conditioner=nn.Embedding(11, 64))
+
+
+def unet(channels: int = 1, **shape: Any) -> UNet:
+    return UNet(channels, **({"widths": (32, 64), "depth": 1} | shape), conditioner=nn.Embedding(11, 128))
+
+
+Way = tuple[Callable[[], nn.Module], Schedule, str, Recipe]  # network, schedule, what is predicted, how weights move
+MAIN: Way = (transformer, FLOW, "picture", MUON)
+SHORT: dict[str, Way] = {
+    "flow, picture": MAIN,
+    "flow, velocity": (transformer, FLOW, "velocity", MUON),
+    "cosine, picture": (transformer, COSINE, "picture", MUON),
+    "cosine, velocity": (transformer, COSINE, "velocity", MUON),
+    "cosine, noise": (transformer, COSINE, "noise", MUON),
+    "linear, noise": (transformer, LINEAR, "noise", MUON),
+    "even steps": (transformer, FLOW, "picture", replace(MUON, final=1.0)),
+    "AdamW": (transformer, FLOW, "picture", ADAM),
+}
+UNET: Way = (unet, FLOW, "picture", ADAM)
+
+
+def pace(make: Callable[[], nn.Module], x: Tensor, recipe: Recipe) -> dict[str, float]:
+    """Milliseconds of one training step and of one picture passing once through the network: the best of several tries."""
+    torch.manual_seed(0)
+    model, kinds = make(), torch.arange(len(x)) % 10
+    objective = partial(denoise, schedule=FLOW, predicts="velocity", nothing=NOTHING)
+    steps, passes = [], []
+    for _ in range(6):
+        begun = time.process_time()
+        fit(model, objective, Some(x, kinds, seed=0), steps=6, recipe=recipe, progress=False)
+        steps.append((time.process_time() - begun) / 6)
+        with torch.inference_mode():
+            begun = time.process_time()
+            model(x[:200], torch.rand(200), kinds[:200])
+            passes.append((time.process_time() - begun) / 200)
+    return {"step_ms": round(1000 * min(steps), 1), "picture_ms": round(1000 * min(passes), 3),
+            "parameters": sum(weight.numel() for weight in model.parameters())}  # fmt: skip
+
+
+def trained(way: Way, steps: int, seed: int, x: Tensor, kinds: Tensor) -> tuple[nn.Module, nn.Module]:
+    """One network and its average."""
+    make, schedule, predicts, recipe = way
+    torch.manual_seed(seed)
+    model = make()
+    average = Average(model, DECAY)
+    objective = partial(denoise, schedule=schedule, predicts=predicts, nothing=NOTHING)
+    fit(model, objective, Some(x, kinds, seed=seed), steps=steps, seed=seed, recipe=recipe, progress=False, on_step=lambda *_: average.update())  # fmt: skip
+    return average.model, model.eval()
+
+
+def saved(
+    path: Path, make: Callable[[], tuple[nn.Module, nn.Module]], fresh: Callable[[], nn.Module]
+) -> list[nn.Module]:
+    """The two networks that were trained before, or are trained now and kept."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save([model.state_dict() for model in make()], path)
+    models = []
+    for weights in torch.load(path, weights_only=True):
+        models.append(fresh().eval())
+        models[-1].load_state_dict(weights)
+    return models
+
+
+def made(model: nn.Module, way: Way, seed: int, *, steps: int, n: int = MADE, weight: float = 1.0, sampler: str = "ddim",
+         shape: tuple[int, ...] = (1, 28, 28)) -> Tensor:  # fmt: skip
+    """`n` pictures, as many of each kind, in their order."""
+    _, schedule, predicts, _ = way
+    x_T = torch.randn(n, *shape, generator=torch.Generator().manual_seed(1000 + seed))
+    kinds, done, g = torch.arange(n) % 10, [], torch.Generator().manual_seed(seed)
+    for some, asked in zip(x_T.split(250), kinds.split(250), strict=True):
+        guess = Denoiser(model, schedule, predicts, asked)
+        if weight != 1:
+            guess = Guided(guess, Denoiser(model, schedule, predicts, torch.full_like(asked, NOTHING)), weight)
+        walk = partial(ddpm, generator=g) if sampler == "ddpm" else ddim
+        done.append(walk(guess, some, schedule, steps))
+    return torch.cat(done)
+
+
+def scored(x: Tensor) -> dict[str, float]:
+    """Frechet distance, precision, recall against the test pictures, and how many are seen as the kind that was asked for."""
+    x = x.clamp(-1, 1)
+    found = compare(looks(), pictures("test")[0], x)
+    with torch.inference_mode():
+        asked = (looks()(x).argmax(1) == torch.arange(len(x)) % 10).float().mean().item()
+    return {"frechet": round(found.frechet, 2), "precision": round(found.precision, 4), "recall": round(found.recall, 4), "asked": round(asked, 4)}  # fmt: skip
+
+
+@torch.inference_mode()
+def errors(model: nn.Module, way: Way) -> list[float]:
+    """Root of the mean squared error of the guessed picture at ten times, on unseen pictures."""
+    _, schedule, predicts, _ = way
+    x, kinds = (part[::5] for part in pictures("test"))
+    guess, found = Denoiser(model, schedule, predicts, kinds), []
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    for at in TIMES:
+        t = torch.full((len(x),), at)
+        x_0 = guess(schedule.add(x, t, noise), t)
+        found.append(round((x_0 - x).square().mean().sqrt().item(), 4))
+    return found
+
+
+TIMES = [10, 30, 100, 200, 300, 400, 500, 600, 700, 800, 900, 970, 990]
+
+
+def real(seed: int) -> dict[str, Any]:
+    """What real pictures get: as many of the training pictures as are made, each kind alike."""
+    x, kinds = pictures("train")
+    g, found = torch.Generator().manual_seed(seed), {"seed": seed}
+    for n in (MADE, FULL):
+        rows = [(kinds == k).nonzero()[:, 0] for k in range(10)]
+        rows = torch.stack([of[torch.randperm(len(of), generator=g)[: n // 10]] for of in rows], 1).flatten()
+        found[str(n)] = scored(x[rows])
+    return found
+
+
+def sampled(way: Way, path: Path, steps: int, seed: int) -> dict[str, Any]:
+    """The main run, sampled in every way."""
+    model, raw = run(way, path, steps, seed)
+    draw = lambda steps, weight=1.0, sampler="ddim": scored(made(model, way, seed, steps=steps, weight=weight, sampler=sampler))  # fmt: skip
+    many = made(model, way, seed, steps=10, weight=2, n=FULL)
+    found: dict[str, Any] = {"seed": seed, "full, guided": scored(many), "raw": scored(made(raw, way, seed, steps=10))}
+    found["ddim"] = {str(n): draw(n) for n in (3, 10, 20)}
+    found["ddim, guided"] = {str(n): scored(many[:MADE]) if n == 10 else draw(n, 2) for n in (3, 5, 10, 20)}
+    found["ddpm, guided"] = {str(n): draw(n, 2, "ddpm") for n in (5, 20)}
+    found["guidance"] = {str(w): draw(10, w) for w in (0, 3, 5)} | {
+        "1": found["ddim"]["10"],
+        "2": found["ddim, guided"]["10"],
+    }
+    return found
+
+
+def run(way: Way, path: Path, steps: int, seed: int, x: Tensor | None = None) -> list[nn.Module]:
+    """The averaged network and the raw one, trained now or read from the part that was kept."""
+    x = pictures("train")[0] if x is None else x
+    return saved(path, lambda: trained(way, steps, seed, x, pictures("train")[1]), way[0])
+
+
+def short_row(way: Way, path: Path, steps: int, seed: int) -> dict[str, Any]:
+    """An ablation: ten steps of the averaged network, and how far its guesses are off at each time; where steps are at issue, the last weights too."""
+    model, raw = run(way, path, steps, seed)
+    found: dict[str, Any] = {"seed": seed, "average": scored(made(model, way, seed, steps=10))}
+    if way[1] is COSINE:
+        found["errors"] = errors(model, way)
+    if way in (MAIN, SHORT["even steps"]):
+        found["raw"] = scored(made(raw, way, seed, steps=10))
+    return found
+
+
+def family_row(way: Way, path: Path, steps: int, seed: int) -> dict[str, Any]:
+    """Another network of equal cost."""
+    return {"seed": seed, "10": scored(made(run(way, path, steps, seed)[0], way, seed, steps=10))}
+
+
+# -- latent ---------------------------------------------------------------------------------------------------------------
+
+CODE = 4
+
+
+def vae() -> VAE:
+    """Lesson 09's, with a code of four numbers at each of 7 by 7 places."""
+    model = VAE(encoder(2 * CODE, 32, spatial=True), decoder(CODE, 32, spatial=True), 0.1)
+    model.load_state_dict(checkpoint("vae").tensors)
+    return model.eval()
+
+
+@torch.no_grad()
+def codes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The middles of the codes, each of the four numbers with spread 1 over all pictures, and that spread (1, 4, 1, 1)."""
+    z = torch.cat([vae().encode(part).mean for part in x.split(500)])
+    spread = z.std((0, 2, 3), keepdim=True)
+    return z / spread, spread
+
+
+@torch.no_grad()
+def decoded(z: Tensor) -> Tensor:
+    model, spread = vae(), codes(pictures("train")[0])[1]
+    return torch.cat([model.decoder(part * spread) for part in z.split(500)])
+
+
+LATENT: Way = (partial(transformer, CODE, 1), FLOW, "picture", MUON)
+
+
+def latent_row(path: Path, steps: int, seed: int) -> dict[str, Any]:
+    model, _ = run(LATENT, path, steps, seed, codes(pictures("train")[0])[0])
+    draw = partial(made, model, LATENT, seed, shape=(CODE, 7, 7))
+    many = decoded(draw(steps=10, n=FULL))
+    return {
+        "seed": seed,
+        "full": scored(many),
+        "10": scored(many[:MADE]),
+        "guided": scored(decoded(draw(steps=10, weight=2))),
+    }
+
+
+def there_and_back() -> dict[str, Any]:
+    """What the VAE alone makes of unseen pictures: no diffusion in its codes can look much better."""
+    x = pictures("validation")[0]
+    return scored(decoded(codes(x)[0] * codes(x)[1] / codes(pictures("train")[0])[1]))
+
+
+# -- letters --------------------------------------------------------------------------------------------------------------
+
+MASK, LENGTH, TEXT_BATCH = 27, 64, 12
+SHAPE = {"vocab_size": 28, "context": LENGTH, "width": 64, "depth": 3, "heads": 2}
+TEXT_STEPS = {
+    "causal": (700,),
+    "any": (1400, 900),
+}  # in any order: first with three letters in ten hidden, then with any number
+TEXTS, DRAWS, WRITTEN = 400, 4, 100
+
+
+@cache
+def book(split: str) -> Tensor:
+    """The Cookbook in small letters and single spaces: a space is 0, a to z are 1 to 26."""
+    text = re.sub("[^a-z]+", " ", getattr(load("recipes"), split).lower())
+    return torch.tensor([0 if c == " " else ord(c) - 96 for c in text])
+
+
+def reader(kind: str, seed: int) -> Transformer:
+    """Left to right; or in any order: first lesson 07's objective, a few blanks, then any number of them."""
+    torch.manual_seed(seed)
+    model, steps = Transformer(modern(**SHAPE, causal=kind == "causal")), TEXT_STEPS[kind]
+    data = Windows(book("train"), LENGTH + (kind == "causal"), TEXT_BATCH, seed=seed)
+    learn = lambda objective, steps, seed: fit(
+        model, objective, data, steps=steps, seed=seed, recipe=SPRINT, progress=False
+    )
+    if kind == "causal":
+        learn(next_token, steps[0], seed)
+    else:
+        learn(partial(masked_token, mask=MASK, rate=0.3), steps[0], seed)
+        learn(partial(any_share, mask=MASK), steps[1], 100 + seed)
+    return model.eval()
+
+
+def unseen() -> Tensor:
+    return Windows(book("validation"), LENGTH, TEXTS, seed=1)[0]
+
+
+@cache
+def known_words() -> set[str]:
+    return set(spelt(book("train")).split())
+
+
+def spelt(ids: Tensor) -> str:
+    return "".join(" abcdefghijklmnopqrstuvwxyz_"[i] for i in ids.tolist())
+
+
+def words_in(rows: Tensor) -> dict[str, float]:
+    """Of the whole words in what was written: share that the book knows, and how many different ones there are in a hundred."""
+    words = [word for row in rows for word in spelt(row).split()[1:-1]]
+    first = words[:500]
+    return {"known": round(sum(word in known_words() for word in words) / max(1, len(words)), 4),
+            "different": round(len(set(first)) / max(1, len(first)), 4)}  # fmt: skip
+
+
+@torch.inference_mode()
+def written(model: Transformer, n: int, g: torch.Generator) -> Tensor:
+    """From left to right, the first letter as often as it is in the book."""
+    share = torch.bincount(book("train"), minlength=27).float()
+    ids = torch.multinomial(share, n, replacement=True, generator=g)[:, None]
+    for _ in range(LENGTH - 1):
+        p = model(ids)[:, -1, :27].softmax(-1)
+        ids = torch.cat([ids, torch.multinomial(p, 1, generator=g)], 1)
+    return ids
+
+
+@torch.no_grad()
+def letters_row(kind: str, path: Path, seed: int) -> dict[str, Any]:
+    """What unseen texts cost, and what is written in how many passes."""
+    begun = time.process_time()
+    model = read(kind, path, seed)
+    seconds, texts, g = round(time.process_time() - begun), unseen(), torch.Generator().manual_seed(seed)
+    if kind == "causal":
+        share = torch.bincount(book("train"), minlength=27).double()
+        nats = F.cross_entropy(model(texts[:, :-1]).mT, texts[:, 1:], reduction="none").sum(1)
+        nats = (nats - (share / share.sum()).log()[texts[:, 0]]) / LENGTH
+        wrote = {"64": words_in(written(model, WRITTEN, g))}
+    else:
+        nats = bound(model, texts, g, mask=MASK, draws=DRAWS)
+        blank = torch.full((WRITTEN, LENGTH), MASK)
+        wrote = {str(n): words_in(fill(model, blank, g, mask=MASK, steps=n)) for n in (1, 4, 16, 64)}
+        wrote["64, surest"] = words_in(fill(model, blank, g, mask=MASK, order="surest"))
+    return {"seed": seed, "seconds": seconds, "bits": round(nats.mean().item() / math.log(2), 4), "wrote": wrote}
+
+
+def read(kind: str, path: Path, seed: int) -> Transformer:
+    fresh = lambda: Transformer(modern(**SHAPE, causal=kind == "causal"))
+    with torch.enable_grad():
+        return saved(path, lambda: (reader(kind, seed),), fresh)[0]
+
+
+@torch.no_grad()
+def mending(kind: str, path: Path, seed: int) -> dict[str, Any]:
+    """Letters cut out of the middle, guessed rightly, by how many; and, in any order, what a letter costs by how many are hidden."""
+    model, texts, mended = read(kind, path, seed), unseen()[:200], {}
+    for gap in GAPS:
+        cut = slice(LENGTH // 2, LENGTH // 2 + gap)
+        if kind == "causal":
+            ids = texts[:, : cut.start]
+            for _ in range(gap):
+                ids = torch.cat([ids, model(ids)[:, -1:, :27].argmax(-1)], 1)
+        else:
+            ids = texts.clone()
+            ids[:, cut] = MASK
+            ids = fill(model, ids, mask=MASK, order="surest", temperature=0)
+        mended[str(gap)] = round((ids[:, cut] == texts[:, cut]).float().mean().item(), 4)
+    if kind == "causal":
+        return {"mended": mended}
+    cost = lambda k: hidden_nats(model, unseen(), torch.full((TEXTS,), k), torch.Generator().manual_seed(seed), MASK).mean().item()  # fmt: skip
+    return {"mended": mended, "by hidden": {str(k): round(cost(k) / math.log(2), 4) for k in HIDDEN}}
+
+
+GAPS, HIDDEN = (1, 2, 4, 8, 16), (1, 4, 8, 16, 24, 32, 40, 48, 56, 64)
+
+
+# -- all of it ------------------------------------------------------------------------------------------------------------
+
+
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """What was measured before, or is measured now and kept."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        begun = time.process_time()
+        write_text(path, json.dumps(make()))
+        print(f"{path.stem} ({time.process_time() - begun:.0f} s)", path.read_text()[:300], flush=True)
+    return json.loads(path.read_text())
+
+
+def words_of_the_real() -> dict[str, float]:
+    return words_in(unseen()[:WRITTEN])
+
+
+def paces() -> dict[str, Any]:
+    x = pictures("train")[0][:400]
+    return {
+        "dit": pace(transformer, x, MUON),
+        "unet": pace(unet, x, ADAM),
+        "latent": pace(LATENT[0], torch.randn(400, CODE, 7, 7), MUON),
+    }
+
+
+def ship(out: Path, name: str, model: nn.Module, **facts: Any) -> None:
+    """Weights in half precision, which changes nothing that one could see."""
+    tensors = {key: value.half() for key, value in model.state_dict().items()}
+    write_checkpoint(
+        out / "checkpoints", name, tensors, command=COMMAND, date=datetime.date.today().isoformat(), **facts
+    )
+
+
+COMMAND = "python recipes/lesson_11.py data"
+TIMES_OF = {"main": SECONDS, "short": SHORTER}
+
+
+def main(out: Path) -> None:
+    parts = out / "tables" / "lesson_11.parts"
+    slug = lambda name: parts / name.replace(", ", "-").replace(" ", "-")
+    rows = lambda name, make: [kept(slug(f"{name}-{seed}.json"), partial(make, slug(f"{name}-{seed}.pt"), seed=seed)) for seed in range(SEEDS)]  # fmt: skip
+    ms = kept(parts / "pace.json", paces)
+    steps = {
+        name: {way: round(1000 * seconds / ms[name]["step_ms"]) for way, seconds in TIMES_OF.items()} for name in ms
+    }
+    found: dict[str, Any] = {"real": [kept(parts / f"real-{seed}.json", partial(real, seed)) for seed in range(SEEDS)]}
+    found["main"] = rows("main", lambda path, seed: sampled(MAIN, path, steps["dit"]["main"], seed))
+    found["letters"] = {kind: rows(kind, partial(letters_row, kind)) for kind in TEXT_STEPS}
+    for kind, runs in found["letters"].items():
+        for seed, row in enumerate(runs):
+            row |= kept(
+                parts / f"mending-{kind}-{seed}.json", partial(mending, kind, parts / f"{kind}-{seed}.pt", seed)
+            )
+    found["letters"]["real"] = words_of_the_real()
+    found["latent"] = rows("latent", lambda path, seed: latent_row(path, steps["latent"]["main"], seed))
+    found["there and back"] = kept(parts / "back.json", there_and_back)
+    found["short"] = {
+        name: rows(name, lambda path, seed, way=way: short_row(way, path, steps["dit"]["short"], seed))
+        for name, way in SHORT.items()
+    }
+    found["unet"] = rows("unet", lambda path, seed: family_row(UNET, path, steps["unet"]["main"], seed))
+    model = run(LATENT, parts / "latent-0.pt", 0, 0)[0]
+    ship(out, "clothes_latent", model, title="a diffusion Transformer that draws clothes in the codes of the checkpoint `vae`", data="fashion, train", minutes=round(SECONDS / 60, 1), score=found["latent"])  # fmt: skip
+    for kind, title in (("causal", "writes letters from left to right"), ("any", "writes letters in any order")):
+        model = read(kind, parts / f"{kind}-0.pt", 0)
+        ship(out, f"letters_{kind}", model, title=title, data="recipes, train", minutes=round(found["letters"][kind][0]["seconds"] / 60, 1), score=found["letters"][kind])  # fmt: skip
+    made = {
+        "command": COMMAND,
+        "date": datetime.date.today().isoformat(),
+        "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
+        "pace": ms | {"measured": "quickest of six stretches of six steps"},
+        "seconds": TIMES_OF,
+        "steps": steps | {"letters": TEXT_STEPS},
+        "made": MADE,
+        "times": TIMES,
+    } | found
+    write_text(out / "tables" / "lesson_11.json", json.dumps(made | {"sha256": sealed(made)}, indent=1) + "\n")
+    for part in parts.iterdir():
+        part.unlink()
+    parts.rmdir()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
