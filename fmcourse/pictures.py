@@ -86,6 +86,30 @@ def as_bytes(x: Tensor) -> Tensor:
     return pixels[:, 0] if x.shape[1] == 1 else pixels.movedim(1, -1)
 
 
+PAINTS = {  # what one may ask for, in red, green and blue
+    "red": (225, 30, 40), "orange": (245, 130, 25), "yellow": (250, 205, 30), "green": (40, 160, 60),
+    "blue": (40, 95, 225), "purple": (135, 55, 190), "pink": (245, 120, 180), "grey": (128, 128, 128),
+}  # fmt: skip
+
+
+def painted(pixels: Tensor, colour: str) -> Tensor:
+    """Coloured pictures (N, S, S, 3) bytes, repainted: light and shade stay, white stays white, the middle tone takes the colour.
+
+    Raises: ValueError for a colour that is not one of `PAINTS`, or other pictures.
+    """
+    if colour not in PAINTS:
+        raise ValueError(f"colour {colour!r} is not known; choose one of {', '.join(PAINTS)}.")
+    x = (signed(pixels) + 1) / 2
+    light, drawn = (x * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1), x.amin(1) < 0.9
+    middle = torch.stack(
+        [one[on].median() if on.any() else one.new_tensor(0.5) for one, on in zip(light, drawn, strict=True)]
+    )
+    bend = (math.log(0.5) / middle.clamp(0.05, 0.97).log()).clamp(0.4, 8)  # so that the middle tone becomes one half
+    light = light.clamp(1e-4, 1)[:, None] ** bend.view(-1, 1, 1, 1)
+    tone = torch.tensor(PAINTS[colour]).view(3, 1, 1) / 255
+    return as_bytes(2 * torch.where(light < 0.5, 2 * light * tone, tone + (1 - tone) * (2 * light - 1)) - 1)
+
+
 def checked(x: Tensor, channels: int = 1) -> Tensor:
     """Pictures (N, C, S, S) as they came, if they can be pictures.
 

@@ -16,7 +16,7 @@ LEVELS = [  # each may import from its own level and from those below it
     ["__main__", "cli"],
     ["course"],
     ["generation", "evaluation", "fidelity", "pretrained", "plots", "widgets"],
-    ["adversarial", "masked_diffusion"],
+    ["adversarial", "masked_diffusion", "multimodal"],
     ["training", "optimizers"],
     ["diffusion", "autoencoders"],
     ["objectives"],

@@ -1,0 +1,240 @@
+"""Words and pictures in one space: two towers, one question.
+
+    B batch   S side   D width of the shared space
+
+    picture (B, 3, S, S) ── PictureTower ──▶ (B, D) ┐
+                                                    ├─ which belong together?   `matched`
+    phrase, read ───────── a text tower ───▶ (B, D) ┘
+
+Radford et al. 2021 (CLIP). The text tower may be a frozen model that has read far more than these phrases: Zhai et al. 2022 (LiT)
+froze the picture's side instead, for the same reason.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fmcourse.models.transformer import Config, Transformer
+from fmcourse.models.unet import Told
+from fmcourse.objectives import Loss, info_nce
+
+
+class Step(nn.Module):
+    """Two convolutions beside a shortcut, half as many places when the width changes. Source: He et al. 2015, figure 2."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        stride = 1 if channels == out else 2
+        conv = lambda i, o, s: [nn.Conv2d(i, o, 3, s, 1, bias=False), nn.BatchNorm2d(o)]
+        self.path = nn.Sequential(*conv(channels, out, stride), nn.ReLU(), *conv(out, out, 1))
+        self.skip = nn.Identity() if stride == 1 else nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.path(x) + self.skip(x))
+
+
+class PictureTower(nn.Module):
+    """Coloured pictures (B, 3, S, S) from -1 to 1 as vectors (B, D): a small residual network and the mean over its last places.
+
+    Args:
+        width: of the shared space, D.
+        channels: of each level; each level sees half the side of the one before.
+    Raises: ValueError for other pictures.
+    """
+
+    def __init__(self, width: int = 384, channels: tuple[int, ...] = (64, 128, 256)) -> None:
+        super().__init__()
+        stem = [
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(12, channels[0], 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels[0]),
+            nn.ReLU(),
+        ]
+        before = (channels[0], *channels)
+        steps = [part for i, o in zip(before, channels, strict=False) for part in (Step(i, o), Step(o, o))]
+        self.look = nn.Sequential(*stem, *steps)
+        self.leave = nn.Linear(channels[-1], width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.leave(self.places(x).mean(1))
+
+    def places(self, x: Tensor) -> Tensor:
+        """What the last level sees, place by place in reading order: (B, P, C), 16 places of a picture with a side of 32."""
+        if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % 2 or x.shape[3] % 2 or not x.is_floating_point():
+            raise ValueError(f"pictures are {tuple(x.shape)} {x.dtype}; coloured ones (B, 3, S, S) from -1 to 1, S even, are needed: "
+                             "`signed(pixels)` makes them of bytes.")  # fmt: skip
+        return self.look(x).flatten(2).mT
+
+
+class PhraseTower(nn.Module):
+    """Token ids (B, T), 0 where nothing stands, as vectors (B, D): a Transformer that looks both ways, and the mean of its states.
+
+    Args:
+        config: of the Transformer; its head is left out.
+        width: of the shared space, D.
+    Raises: ValueError for a phrase without a token, or one longer than the context (nothing is cut off).
+    """
+
+    def __init__(self, config: Config, width: int = 384) -> None:
+        super().__init__()
+        if config.causal:
+            raise ValueError("causal=True: a phrase is read as a whole, so give causal=False.")
+        self.body = Transformer(replace(config, head="none"))
+        self.leave = nn.Linear(config.width, width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        real = ids != 0
+        if ids.ndim == 2 and not real.any(1).all():
+            raise ValueError(
+                f"row {int((~real.any(1)).nonzero()[0])} of the phrases has no token; every phrase needs at least one."
+            )
+        states = self.body.states(ids, real[:, None])
+        return self.leave((states * real[..., None]).sum(1) / real.sum(1, keepdim=True))
+
+
+class Towers(nn.Module):
+    """A tower for pictures and one for phrases, and how sharply they are compared: (pictures, phrases) -> two sets of unit vectors.
+
+    Args:
+        see: pictures -> (B, D).
+        read: phrases, in whatever form it takes them -> (B, D); `nn.Identity()` where they are vectors already.
+    """
+
+    def __init__(self, see: nn.Module, read: nn.Module) -> None:
+        super().__init__()
+        self.see, self.read = see, read
+        self.sharpness = nn.Parameter(torch.tensor(2.66))  # log(1 / 0.07), as CLIP begins
+
+    def forward(self, pictures: Tensor, phrases: Tensor) -> tuple[Tensor, Tensor]:
+        return F.normalize(self.see(pictures), dim=-1), F.normalize(self.read(phrases), dim=-1)
+
+
+def matched(model: Towers, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None) -> Loss:
+    """Row i of the pictures belongs to row i of the phrases: which phrase is whose, and which picture? In nats; a guess costs log B.
+
+    Source: Radford et al. 2021, figure 3; at most a hundredfold sharpness, as in section 2.5.
+    """
+    pictures, phrases = batch
+    value = info_nce(*model(pictures, phrases), temperature=(-model.sharpness.clamp(max=4.605)).exp())
+    return Loss(value, {"nats per pair": value.item()}, len(pictures))
+
+
+def ranks(scores: Tensor, right: Tensor) -> Tensor:
+    """At which place, from 1, the best of the right answers stands in each row of scores (N, M); `right` (N, M) bool. Ties count against.
+
+    Raises: ValueError if shapes differ or a row has no right answer.
+    >>> ranks(torch.tensor([[0.1, 0.7, 0.2]]), torch.tensor([[True, False, True]]))
+    tensor([2])
+    """
+    if scores.ndim != 2 or scores.shape != right.shape or right.dtype != torch.bool or not right.any(1).all():
+        raise ValueError(f"scores {tuple(scores.shape)} and right {tuple(right.shape)} {right.dtype}: give two of (N, M), the second bool "
+                         "with a right answer in every row.")  # fmt: skip
+    best = scores.masked_fill(~right, -torch.inf).max(1, keepdim=True).values
+    return 1 + ((scores >= best) & ~right).sum(1)
+
+
+# -- captions ---------------------------------------------------------------------------------------------------------------
+
+
+class Captioner(nn.Module):
+    """A picture stands before the words: what `see` makes of it becomes the first positions of a causal language model.
+
+        pictures (B, 3, S, S) ── see ──▶ (B, P, C) ── enter ──▶ (B, P, W) ┐
+                                                                          ├─ stack, head ──▶ logits (B, T + 1, V)
+        words so far (B, T) ──────────────────── embed ──────▶ (B, T, W) ┘
+
+    Mokady et al. 2021 (ClipCap). Token 0 ends a caption.
+
+    Args:
+        see: pictures -> (B, P, C), or (B, C), which is one place.
+        config: of the language model, causal; its context must hold the places and the words.
+        channels: C.
+    """
+
+    def __init__(self, see: nn.Module, config: Config, channels: int) -> None:
+        super().__init__()
+        if not config.causal:
+            raise ValueError("causal=False: a caption is written from left to right, so give causal=True.")
+        self.see, self.enter, self.write = see, nn.Linear(channels, config.width), Transformer(config)
+
+    def forward(self, pictures: Tensor, ids: Tensor) -> Tensor:
+        """Logits (B, T + 1, V) of each word and of the one after them, told by the picture and the words before."""
+        return self.after(self.prefix(pictures), ids)
+
+    def prefix(self, pictures: Tensor) -> Tensor:
+        seen = self.enter(self.see(pictures))
+        return seen if seen.ndim == 3 else seen[:, None]
+
+    def after(self, prefix: Tensor, ids: Tensor) -> Tensor:
+        P = prefix.shape[1]
+        words = self.write.embed(ids, P + torch.arange(ids.shape[1], device=ids.device))
+        return self.write.head(self.write.stack(torch.cat([prefix, words], 1))[:, P - 1 :])
+
+
+def captioned(model: Captioner, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None) -> Loss:
+    """Pictures and what was said of them, ids (B, T) filled up with 0: which word comes next? In nats per word; the first 0 is asked for too."""
+    pictures, ids = batch
+    labels = F.pad(ids, (0, 1))
+    asked = (labels == 0).cumsum(1) <= (labels == 0)  # words, and the first 0 of a row
+    value = F.cross_entropy(model(pictures, ids)[asked], labels[asked])
+    return Loss(value, {"nats per word": value.item()}, int(asked.sum()))
+
+
+@torch.inference_mode()
+def caption(model: Captioner, pictures: Tensor, words: Sequence[str], most: int = 8) -> list[str]:
+    """The likeliest word, and the next, and the next, until token 0 or `most` words; `words[i]` is token i."""
+    prefix = model.prefix(pictures)
+    ids = torch.zeros(len(prefix), 0, dtype=torch.long, device=prefix.device)
+    for _ in range(most):
+        ids = torch.cat([ids, model.after(prefix, ids)[:, -1].argmax(-1, keepdim=True)], 1)
+    rows = ids.masked_fill((ids == 0).cumsum(1) > 0, 0).tolist()
+    return [" ".join(words[i] for i in row if i) for row in rows]
+
+
+# -- pictures out of words ------------------------------------------------------------------------------------------------
+
+
+def told(words: Tensor | None = None, look: Tensor | None = None) -> Tensor:
+    """What a network that draws is told: what to draw as words, or how it is to look as a picture's vector, or both, (B, 2 D).
+
+    Args:
+        words, look: unit vectors (B, D) of a text tower and of a picture tower; the half that is not given is 0. Numbers have spread 1.
+    Raises: ValueError if neither is given, or shapes differ.
+
+    >>> told(words=torch.ones(1, 4) / 2)
+    tensor([[1., 1., 1., 1., 0., 0., 0., 0.]])
+    """
+    given = [half for half in (words, look) if half is not None]
+    if not given or any(half.ndim != 2 or half.shape != given[0].shape for half in given):
+        raise ValueError(
+            f"words and look are {[tuple(half.shape) for half in given]}; give one of them, or two alike, (B, D)."
+        )
+    halves = [torch.zeros_like(given[0]) if half is None else half for half in (words, look)]
+    return torch.cat(halves, 1) * given[0].shape[1] ** 0.5
+
+
+class Prior(nn.Module):
+    """From the vector of a phrase to that of a picture it could belong to, by diffusion: changes noisy vectors (B, D), told a time and a phrase.
+
+    Many pictures belong to one phrase, so this draws one of them, where a plain map could only give their mean. Source: Ramesh et al.
+    2022 (DALL-E 2), section 2.2; here a perceptron in place of their Transformer.
+    """
+
+    def __init__(self, width: int = 384, inner: int = 512, depth: int = 3) -> None:
+        super().__init__()
+        self.told = Told(inner, nn.Linear(width, inner))
+        self.enter, self.leave = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(inner), nn.Linear(inner, 2 * inner), nn.SiLU(), nn.Linear(2 * inner, inner))
+            for _ in range(depth)
+        )
+        nn.init.zeros_(self.leave.weight), nn.init.zeros_(self.leave.bias)
+
+    def forward(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+        known, x = self.told(time, condition), self.enter(x)
+        for block in self.blocks:
+            x = x + block(x + known)
+        return self.leave(x)

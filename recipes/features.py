@@ -1,0 +1,150 @@
+"""Make features.json and the checkpoint `clothes`: does a network that learnt to take noise away know what is in a picture?
+
+Source   the Fashion-MNIST pictures that ship; no label is used in training
+Run      python recipes/features.py data       Takes     about forty minutes on one thread, three on a GPU
+
+A U-Net is trained on all training pictures, as in lesson 10 but larger and longer. Then a little noise is mixed into a picture, the network
+looks at it, and the mean over all places of what its blocks say is the picture's vector. Three questions, asked beside raw pixels and the
+same network untrained: how often is a linear probe with few labels right, how many of the ten nearest pictures show the same kind, and
+at which strength of noise are the vectors best? Each part is kept in OUT/tables/features.parts as soon as it is done.
+"""
+
+import datetime
+import json
+import os
+import statistics
+import sys
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import torch
+from common import write_checkpoint
+from lesson_03 import drawn, probe, spread
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fmcourse.data import load, sealed
+from fmcourse.diffusion import Schedule, denoise
+from fmcourse.files import write_text
+from fmcourse.models.unet import UNet
+from fmcourse.optimizers import Recipe
+from fmcourse.pictures import signed
+from fmcourse.training import fit, seed_of
+
+SEEDS, BATCH, STEPS, DRAWS = 3, 64, 4000, 5
+LABELS, TIMES, NEAREST = (10, 30, 100, 1000), (1, 20, 50, 100, 200, 400, 700), 10
+FLOW = Schedule.flow()
+ADAM = Recipe(matrices="adamw", lr=3e-3, decay="cosine", warmup=0.05, betas=(0.9, 0.99))
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def network() -> UNet:
+    return UNet(1, (32, 64), 1, told=128)
+
+
+@cache
+def pictures(split: str) -> tuple[Tensor, Tensor]:
+    part = getattr(load("fashion"), split)
+    return signed(part.pixels), part.kinds
+
+
+class Some:
+    """Random pictures, a batch for each step."""
+
+    def __init__(self, x: Tensor, seed: int) -> None:
+        self.x, self.seed = x, seed
+
+    def __getitem__(self, step: int) -> Tensor:
+        g = torch.Generator().manual_seed(seed_of(self.seed, step))
+        return self.x[torch.randint(len(self.x), (BATCH,), generator=g)]
+
+
+def trained(seed: int, path: Path) -> nn.Module:
+    """The network of one seed, read from the part that was kept, or trained now; a run that was killed goes on where it was."""
+    torch.manual_seed(seed)
+    model = network().to(DEVICE)
+    if path.exists():
+        model.load_state_dict(torch.load(path, weights_only=True, map_location=DEVICE))
+        return model.eval()
+    going = path.with_suffix(".safetensors")
+    history = fit(model, partial(denoise, schedule=FLOW, predicts="picture"), Some(pictures("train")[0], seed), steps=STEPS, seed=seed,
+                  recipe=ADAM, progress=False, checkpoint=going, save_every=60)  # fmt: skip
+    write_text(
+        path.with_suffix(".json"), json.dumps({"minutes": round(history.seconds[-1] / 60, 1), "on": DEVICE.type})
+    )
+    torch.save(model.state_dict(), path)
+    going.unlink()
+    return model.eval()
+
+
+@torch.no_grad()
+def inside(model: UNet, x: Tensor, t: int) -> Tensor:
+    """What the blocks on the way down, in the middle and on the way up say of slightly noisy pictures, each the mean over its places: (B, all their channels)."""
+    heard: list[Tensor] = []
+    blocks = [model.middle, *(part for part in [*model.down, *model.up] if hasattr(part, "conv_1"))]
+    hooks = [block.register_forward_hook(lambda *given: heard.append(given[-1].mean((2, 3)))) for block in blocks]
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
+    model(FLOW.add(x, torch.full((len(x),), t), noise), torch.full((len(x),), t / FLOW.T).to(x))
+    for hook in hooks:
+        hook.remove()
+    return torch.cat(heard, 1)
+
+
+def judged(known: Tensor, asked: Tensor, seed: int) -> dict[str, Any]:
+    """How often a probe is right, by number of labels, mean over draws; and how many of the nearest training pictures are of the same kind."""
+    labels, wanted = pictures("train")[1], pictures("test")[1]
+    known, asked = spread(known.cpu(), asked.cpu())
+    rows = {n: [drawn(labels, n, DRAWS * seed + draw) for draw in range(DRAWS)] for n in LABELS}
+    right = {str(n): round(statistics.mean((probe(known[r], labels[r], asked, 10) == wanted).float().mean().item() for r in some), 4) for n, some in rows.items()}  # fmt: skip
+    near = (F.normalize(asked, dim=1) @ F.normalize(known, dim=1).T).topk(NEAREST).indices
+    return right | {"nearest": round((labels[near] == wanted[:, None]).float().mean().item(), 4)}
+
+
+def row(parts: Path, seed: int) -> dict[str, Any]:
+    torch.manual_seed(1000 + seed)
+    fresh, model = network().to(DEVICE), trained(seed, parts / f"clothes-{seed}.pt")
+    for weight in fresh.parameters():  # what begins at zero says nothing at all: give it the spread of the others
+        if not weight.any():
+            nn.init.normal_(weight, std=0.05)
+    vectors = lambda of, t: [
+        torch.cat([inside(of, part.to(DEVICE), t) for part in pictures(split)[0].split(500)])
+        for split in ("train", "test")
+    ]
+    found = {"seed": seed, "pixels": judged(*(pictures(split)[0].flatten(1) for split in ("train", "test")), seed)}
+    return found | {
+        "untrained": judged(*vectors(fresh, 50), seed),
+        "diffusion": {str(t): judged(*vectors(model, t), seed) for t in TIMES},
+    }
+
+
+def kept(path: Path, make: Any) -> Any:
+    """What was measured before, or is measured now and kept."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(make()))
+        print(path.stem, path.read_text()[:400], flush=True)
+    return json.loads(path.read_text())
+
+
+COMMAND = "python recipes/features.py data"
+
+
+def main(out: Path) -> None:
+    parts = out / "tables" / "features.parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    rows = [kept(parts / f"row-{seed}.json", partial(row, parts, seed)) for seed in range(SEEDS)]
+    training, today = json.loads((parts / "clothes-0.json").read_text()), datetime.date.today().isoformat()
+    tensors = {key: value.half() for key, value in trained(0, parts / "clothes-0.pt").state_dict().items()}
+    write_checkpoint(out / "checkpoints", "clothes", tensors, title="takes noise from pictures of clothes; learnt without labels", command=COMMAND, date=today,
+                     minutes=training["minutes"], on=training["on"], data="fashion, train", score=rows[0])  # fmt: skip
+    measured = {"command": COMMAND, "date": today, "with": f"torch {torch.__version__.partition('+')[0]}, trained on {training['on']}", "steps": STEPS, "batch": BATCH, "labels": LABELS,
+                "times": TIMES, "runs": rows}  # fmt: skip
+    write_text(out / "tables" / "features.json", json.dumps(measured | {"sha256": sealed(measured)}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,378 @@
+"""Make painter.json and two checkpoints: a network that draws what a phrase says, and the prior that DALL-E 2 puts before such a network.
+
+Source   the emoji that ship, the checkpoint `towers`, and the published MiniLM for the phrases' vectors
+Run      python recipes/painter.py data       Takes     {hours} on one thread for each of three seeds; minutes on a GPU
+
+It draws animals, plants and food whose name is one word, as three makers drew them, in the colours they have or repainted in one of
+eight (`pictures.painted`). One in ten pairs of a thing and a colour is never shown, nor is any thing of the other splits: what is drawn for
+those was put together, not remembered. The same network takes a phrase's vector or a picture's vector, or neither. Each part is kept in
+OUT/tables/painter.parts as soon as it is done, training saves its state every minute, and a second run goes on from there.
+"""
+
+import datetime
+import hashlib
+import json
+import os
+import random
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import torch
+from common import write_checkpoint
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fmcourse.data import checkpoint, load, sealed
+from fmcourse.diffusion import Denoiser, Guided, Schedule, ddpm, denoise
+from fmcourse.files import write_text
+from fmcourse.models.unet import UNet
+from fmcourse.multimodal import PictureTower, Prior, Towers, ranks, told
+from fmcourse.optimizers import Recipe
+from fmcourse.pictures import PAINTS, painted, signed
+from fmcourse.training import fit, seed_of
+
+SEEDS, BATCH, STEPS = 3, 64, 7000
+PRIOR_BATCH, PRIOR_STEPS = 256, 4000
+FLOW, PREDICTS, SAMPLING = Schedule.flow(), "picture", 20
+ADAM = Recipe(matrices="adamw", lr=1.5e-3, decay="cosine", warmup=0.05, betas=(0.9, 0.99))
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+COLOURS = ("", *PAINTS)  # as it is, or painted
+STYLES = ("shaded", "flat", "3D")  # Noto, Twemoji, Fluent: how the three makers draw
+KINDS = ("animals & nature", "food & drink")
+WEIGHTS = (0, 1, 2, 3, 5, 8)  # of guidance
+
+# -- what is drawn ----------------------------------------------------------------------------------------------------------
+
+
+def things(*splits: str) -> dict[str, tuple[str, ...]]:
+    """Animals, plants and food with a name of one word, drawn by all three makers, with their keywords."""
+    emoji, found = load("emoji"), {}
+    for split in splits:
+        part = getattr(emoji, split)
+        for name, kind, words in zip(part.names, part.kinds.tolist(), part.keywords, strict=True):
+            if emoji.kinds[kind] in KINDS and " " not in name and part.names.count(name) == len(STYLES):
+                found[name] = words
+    return found
+
+
+def never_shown(name: str, colour: str) -> bool:
+    """One in ten pairs of a thing and a colour."""
+    return bool(colour) and int(hashlib.sha256(f"{name}/{colour}".encode()).hexdigest(), 16) % 10 == 0
+
+
+def phrases(name: str, colour: str, known: dict[str, tuple[str, ...]]) -> tuple[list[str], list[str]]:
+    """What is said of a thing in a colour in any style, and what in each of the three; up to two keywords that few things share."""
+    few = [word for word in known[name] if sum(word in words for words in known.values()) <= 2 and word not in known]
+    plain = [f"{colour} {word}".strip() for word in (name, *few[:2])]
+    return [*plain, f"a {plain[0]}"], [f"{style} {plain[0]}" for style in STYLES]
+
+
+def all_phrases() -> list[str]:
+    """Every phrase that this recipe needs a vector for."""
+    known, new = things("train"), things("validation", "test")
+    every = [part for name in known for colour in COLOURS for part in sum(phrases(name, colour, known), [])]
+    asked = [f"{colour} {name}".strip() for name in new for colour in COLOURS] + [word for word, _ in synonyms()]
+    return list(dict.fromkeys(every + asked))
+
+
+def synonyms() -> list[tuple[str, str]]:
+    """Words that stand in no name and no keyword, and the thing each means: the list that ships, as far as it speaks of these things."""
+    known, items = things("train"), load("synonyms")
+    return [
+        (one.word, one.name)
+        for part in (items.train, items.validation, items.test)
+        for one in part
+        if one.name in known
+    ]
+
+
+def said_in(parts: Path) -> dict[str, Tensor]:
+    """The vector of each phrase, (384,), from the published model; kept, since training then needs no other model."""
+    if not (parts / "phrases.pt").exists():
+        torch.save(vectors(), parts / "phrases.pt")
+    return dict(zip(*torch.load(parts / "phrases.pt", weights_only=True), strict=True))
+
+
+def vectors() -> tuple[list[str], Tensor]:
+    """Every phrase, and the vectors of all of them."""
+    from fmcourse.pretrained import embed_sentences
+    from fmcourse.pretrained import load as pretrained
+
+    every = all_phrases()
+    return every, embed_sentences(*pretrained("minilm-l6"), every).half()
+
+
+@cache
+def drawings() -> tuple[list[str], Tensor, Tensor]:
+    """The things, their pictures as (thing, style, colour, S, S, 3) bytes, on the device; and their vectors (thing, style, colour, D)."""
+    part = load("emoji").train
+    names = sorted(things("train"))
+    rows = torch.tensor([[row_of(part, name, style) for style in range(3)] for name in names])
+    plain = part.pixels[rows.flatten()]
+    pixels = torch.stack([plain, *(painted(plain, colour) for colour in PAINTS)], 1).unflatten(0, rows.shape)
+    looks = [seen(some) for some in signed(pixels.flatten(0, 2)).split(500)]
+    return names, pixels.to(DEVICE), torch.cat(looks).unflatten(0, pixels.shape[:3])
+
+
+def row_of(part: Any, name: str, style: int) -> int:
+    return next(
+        i
+        for i, (one, how) in enumerate(zip(part.names, part.styles.tolist(), strict=True))
+        if (one, how) == (name, style)
+    )
+
+
+@cache
+def towers() -> Towers:
+    """Lesson 12's: a picture's vector lies where MiniLM puts its name."""
+    model = Towers(PictureTower(), nn.Identity())
+    model.load_state_dict({key: value.float() for key, value in checkpoint("towers").tensors.items()})
+    return model.eval().to(DEVICE)
+
+
+@torch.no_grad()
+def seen(x: Tensor) -> Tensor:
+    return F.normalize(towers().see(x.to(DEVICE)), dim=-1)
+
+
+# -- training ---------------------------------------------------------------------------------------------------------------
+
+
+def painter() -> UNet:
+    return UNet(3, (64, 112, 144), 1, told=256, conditioner=nn.Linear(768, 256))
+
+
+class Drawn:
+    """Batches: pictures, and for each its phrase's vector or its own, in turn."""
+
+    def __init__(self, said: dict[str, Tensor], seed: int, batch: int = BATCH, looks: bool = True) -> None:
+        self.known, self.seed, self.batch, self.looks = things("train"), seed, batch, looks
+        self.names, self.pixels, self.vectors = drawings()
+        self.row = {phrase: row for row, phrase in enumerate(said)}
+        self.said = F.normalize(torch.stack(list(said.values())).float(), dim=-1).to(DEVICE)
+        self.phrases = {(name, c): phrases(name, c, self.known) for name in self.names for c in COLOURS}
+
+    def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Bytes (B, S, S, 3), phrases' vectors and pictures' vectors (B, D)."""
+        lot, picks, said = random.Random(seed_of(self.seed, step)), [], []
+        while len(picks) < self.batch:
+            name, style, c = lot.randrange(len(self.names)), lot.randrange(3), max(0, lot.randrange(11) - 2)
+            if never_shown(self.names[name], COLOURS[c]):
+                continue
+            plain, styled = self.phrases[self.names[name], COLOURS[c]]
+            picks.append((name, style, c))
+            said.append(self.row[lot.choice(plain) if lot.random() < 0.6 else styled[style]])
+        at = tuple(torch.tensor(picks).T)
+        return self.pixels[at], self.said[said], self.vectors[at]
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        pixels, words, look = self.draw(step)
+        half = (torch.arange(len(words), device=DEVICE) % 2 == 0)[:, None]
+        condition = torch.where(half, told(words=words), told(look=look))
+        return pixels.movedim(-1, 1).float() / 127.5 - 1, condition
+
+
+class Spoken(Drawn):
+    """Batches for the prior: the vectors of pictures, to be guessed from those of their phrases; numbers of spread 1."""
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        _, words, look = self.draw(step)
+        return look * look.shape[1] ** 0.5, words * words.shape[1] ** 0.5
+
+
+def trained(make: Callable[[], nn.Module], data: Any, seed: int, steps: int, path: Path, **options: Any) -> nn.Module:
+    """A network read from the part that was kept, or trained now; a run that was killed goes on where it was."""
+    torch.manual_seed(seed)
+    model = make().to(DEVICE)
+    if path.exists():
+        model.load_state_dict(torch.load(path, weights_only=True, map_location=DEVICE))
+        return model.eval()
+    objective, going = partial(denoise, schedule=FLOW, predicts=PREDICTS, **options), path.with_suffix(".safetensors")
+    history = fit(
+        model, objective, data, steps=steps, seed=seed, recipe=ADAM, progress=False, checkpoint=going, save_every=60
+    )
+    losses = [
+        round(sum(part) / len(part), 4) for part in zip(*[iter(history.losses)] * max(1, steps // 10), strict=False)
+    ]
+    write_text(
+        path.with_suffix(".json"),
+        json.dumps({"minutes": round(history.seconds[-1] / 60, 1), "on": DEVICE.type, "losses": losses}),
+    )
+    torch.save(model.state_dict(), path)
+    going.unlink()
+    print(path.stem, path.with_suffix(".json").read_text(), flush=True)
+    return model.eval()
+
+
+def models(parts: Path, seed: int) -> tuple[nn.Module, nn.Module]:
+    """The painter and the prior of one seed."""
+    said = said_in(parts)
+    prior = trained(
+        lambda: Prior(384, 384, 2), Spoken(said, 500 + seed, PRIOR_BATCH), seed, PRIOR_STEPS, parts / f"prior-{seed}.pt"
+    )
+    return trained(painter, Drawn(said, seed), seed, STEPS, parts / f"painter-{seed}.pt", nothing=0.0), prior
+
+
+# -- drawing ----------------------------------------------------------------------------------------------------------------
+
+
+def noise(n: int, *shape: int, seed: int) -> tuple[Tensor, torch.Generator]:
+    """The same numbers on every device."""
+    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE), torch.Generator(
+        DEVICE
+    ).manual_seed(seed)
+
+
+def drawn(model: nn.Module, condition: Tensor, weight: float = 2.0, seed: int = 0) -> Tensor:
+    """Pictures (B, 3, 32, 32) of what the network is told, (B, 768)."""
+    x, g = noise(len(condition), 3, 32, 32, seed=seed)
+    done = []
+    for some, asked in zip(x.split(100), condition.split(100), strict=True):
+        guess = lambda told_: Denoiser(model, FLOW, PREDICTS, told_)
+        done.append(ddpm(Guided(guess(asked), guess(torch.zeros_like(asked)), weight), some, FLOW, SAMPLING, g))
+    return torch.cat(done).clamp(-1, 1)
+
+
+def imagined(prior: nn.Module, words: Tensor, seed: int = 0) -> Tensor:
+    """For each phrase's vector (B, 384) the vector of a picture that could be meant."""
+    x, g = noise(*words.shape, seed=seed)
+    return F.normalize(
+        ddpm(Denoiser(prior, FLOW, PREDICTS, words * words.shape[1] ** 0.5), x, FLOW, SAMPLING, g), dim=-1
+    )
+
+
+def main_colour(x: Tensor) -> list[str]:
+    """Of the eight paints the one nearest to the mean of all that is not white, for each picture (B, 3, S, S)."""
+    rgb, paints = (x + 1) * 127.5, torch.tensor(list(PAINTS.values())).to(x)
+    on = (x.amin(1, keepdim=True) < 0.8).float()
+    mean = (rgb * on).sum((2, 3)) / on.sum((2, 3)).clamp(min=1)
+    bare = lambda c: (
+        (c - c.mean(1, keepdim=True)) / c.std(1, keepdim=True).clamp(min=12)
+    )  # hue alone: light and shade do not count
+    return [list(PAINTS)[i] for i in torch.cdist(bare(mean), bare(paints)).argmin(1).tolist()]
+
+
+def scored(
+    x: Tensor, asked: list[tuple[str, str]], said: dict[str, Tensor], candidates: Sequence[str]
+) -> dict[str, float]:
+    """Does each picture look like its phrase? Where the right thing stands among all candidates by the towers' cosine, where that of
+    another prompt of the same list stands, and how often the main colour is the one asked for."""
+    every = [
+        [said[f"{colour} {name}".strip()] for name in candidates] for colour in COLOURS
+    ]  # each candidate in each colour
+    every = F.normalize(torch.stack([torch.stack(row) for row in every]).float(), dim=-1).to(DEVICE)
+    scores = torch.einsum("bd,bnd->bn", seen(x), every[[COLOURS.index(colour) for _, colour in asked]])
+    at = torch.tensor([candidates.index(name) for name, _ in asked])
+    place = lambda right: ranks(scores.cpu(), F.one_hot(right, len(candidates)).bool())
+    rank, other = place(at), place(at.roll(len(at) // 2 + 1))
+    share = lambda ok: round(ok.float().mean().item(), 4)
+    found = {"n": len(asked), "candidates": len(candidates), "first": share(rank == 1), "first five": share(rank <= 5),
+             "median place": rank.median().item(), "shuffled, first five": share(other <= 5), "shuffled, median place": other.median().item()}  # fmt: skip
+    if coloured := [i for i, (_, colour) in enumerate(asked) if colour]:
+        right = [asked[i][1] == one for i, one in zip(coloured, main_colour(x[coloured]), strict=True)]
+        found["colour"] = round(sum(right) / len(right), 4)
+    return found
+
+
+def prompts(seed: int) -> dict[str, list[tuple[str, str]]]:
+    """Things and colours that were shown together, that never were, things never seen, and words never read."""
+    lot, known = random.Random(seed), sorted(things("train"))
+    pairs = [(name, colour) for name in known for colour in PAINTS]
+    shown, held = ([pair for pair in pairs if never_shown(*pair) is not_shown] for not_shown in (False, True))
+    return {"as they are": [(name, "") for name in known], "shown": lot.sample(shown, 100), "never shown": lot.sample(held, 100),
+            "things never seen": [(name, "") for name in sorted(things("validation", "test"))], "words never read": synonyms()}  # fmt: skip
+
+
+def row(parts: Path, seed: int) -> dict[str, Any]:
+    """All that is measured with one seed."""
+    said = said_in(parts)
+    model, prior = models(parts, seed)
+    known, new = sorted(things("train")), sorted(things("validation", "test"))
+    vector = lambda texts: F.normalize(torch.stack([said[text] for text in texts]).float(), dim=-1).to(DEVICE)
+    found: dict[str, Any] = {"seed": seed}
+    for name, asked in prompts(seed).items():
+        texts = [thing if name == "words never read" else f"{colour} {thing}".strip() for thing, colour in asked]
+        right = [
+            (colour, "") if name == "words never read" else (thing, colour) for thing, colour in asked
+        ]  # there: (word, thing)
+        among = known + new if name == "things never seen" else known
+        words = vector(texts)
+        found[name] = {"direct": scored(drawn(model, told(words=words), seed=seed), right, said, among),
+                       "prior": scored(drawn(model, told(look=imagined(prior, words, seed)), seed=seed), right, said, among)}  # fmt: skip
+    found |= real(seed, said, model) | {"guidance": guidance(model, seed, said)}
+    return found
+
+
+def real(seed: int, said: dict[str, Tensor], model: nn.Module) -> dict[str, Any]:
+    """What the drawings themselves get, and pictures drawn of their own vectors."""
+    names, pixels, looks = drawings()
+    asked = prompts(seed)["never shown"]
+    at = tuple(torch.tensor([(names.index(name), 1, COLOURS.index(colour)) for name, colour in asked]).T)
+    x = pixels[at].movedim(-1, 1).float() / 127.5 - 1
+    return {
+        "the drawings": scored(x, asked, said, names),
+        "of a drawing's vector": scored(drawn(model, told(look=looks[at]), seed=seed), asked, said, names),
+    }
+
+
+def guidance(model: nn.Module, seed: int, said: dict[str, Tensor], n: int = 25, each: int = 4) -> dict[str, Any]:
+    """By weight: is it what was asked for, and how far apart are four pictures of one phrase (mean distance between their vectors)?"""
+    names = sorted(things("train"))
+    asked = random.Random(seed).sample(names, n)
+    words = F.normalize(torch.stack([said[name] for name in asked for _ in range(each)]).float(), dim=-1).to(DEVICE)
+    found = {}
+    for weight in WEIGHTS:
+        x = drawn(model, told(words=words), weight, seed)
+        apart = (
+            torch.pdist(seen(x)[:each])
+            if n == 1
+            else torch.stack([torch.pdist(four).mean() for four in seen(x).split(each)])
+        )
+        found[str(weight)] = scored(x, [(name, "") for name in asked for _ in range(each)], said, names) | {
+            "apart": round(apart.mean().item(), 4)
+        }
+    return found
+
+
+# -- all of it --------------------------------------------------------------------------------------------------------------
+
+
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """What was measured before, or is measured now and kept."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(make()))
+        print(path.stem, path.read_text()[:400], flush=True)
+    return json.loads(path.read_text())
+
+
+COMMAND = "python recipes/painter.py data"
+
+
+def main(out: Path) -> None:
+    parts = out / "tables" / "painter.parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    rows = [kept(parts / f"row-{seed}.json", partial(row, parts, seed)) for seed in range(SEEDS)]
+    training = {
+        name: [json.loads((parts / f"{name}-{seed}.json").read_text()) for seed in range(SEEDS)]
+        for name in ("painter", "prior")
+    }
+    today, on = datetime.date.today().isoformat(), training["painter"][0]["on"]
+    measured = {"command": COMMAND, "date": today, "with": f"torch {torch.__version__.partition('+')[0]}, trained on {on}", "steps": {"painter": STEPS, "prior": PRIOR_STEPS},
+                "batch": {"painter": BATCH, "prior": PRIOR_BATCH}, "sampling": {"steps": SAMPLING, "weight": 2}, "training": training, "runs": rows}  # fmt: skip
+    for name, make, title in (("painter", painter, "draws animals, plants and food of a phrase's vector or of a picture's"),
+                              ("prior", lambda: Prior(384, 384, 2), "from a phrase's vector to that of a picture")):  # fmt: skip
+        model = trained(make, None, 0, 0, parts / f"{name}-0.pt")
+        write_checkpoint(out / "checkpoints", name, {key: value.half() for key, value in model.state_dict().items()}, title=title, command=COMMAND, date=today,
+                         minutes=training[name][0]["minutes"], data="emoji, train", score=rows[0], on=on)  # fmt: skip
+    write_text(out / "tables" / "painter.json", json.dumps(measured | {"sha256": sealed(measured)}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
