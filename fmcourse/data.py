@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 SPLITS = ("train", "validation", "test")
 COUNTED = (
-    *("works", "pairs", "sentences", "questions", "definitions", "countries", "prompts", "pictures"),
+    *("works", "pairs", "sentences", "questions", "definitions", "countries", "prompts", "pictures", "synonyms"),
     *("passages", "names", "topics", "fields", "seconds", "characters", "letters", "sounds", "bytes", "words"),
 )  # what a card may say of a split
 BETWEEN_WORKS = "\n\n\n"  # inside a work there is never more than one empty line
@@ -114,7 +114,16 @@ class Country(NamedTuple):
     fields: dict[str, str]
 
 
-RECORDS = {"pairs": Pair, "sentences": Named, "questions": Asked, "definitions": Defined, "countries": Country}
+class Synonym(NamedTuple):
+    """A word that stands in no name and no keyword of any emoji, and a name of one that shows what it means."""
+
+    word: str
+    name: str
+
+
+RECORDS = {
+    "pairs": Pair, "sentences": Named, "questions": Asked, "definitions": Defined, "countries": Country, "synonyms": Synonym,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

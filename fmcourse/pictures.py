@@ -110,6 +110,16 @@ def painted(pixels: Tensor, colour: str) -> Tensor:
     return as_bytes(2 * torch.where(light < 0.5, 2 * light * tone, tone + (1 - tone) * (2 * light - 1)) - 1)
 
 
+def main_paint(x: Tensor) -> list[str]:
+    """Of `PAINTS` the one whose hue is nearest to the mean of all that is not white, for each picture (N, 3, S, S) from -1 to 1."""
+    checked(x, 3)
+    on = (x.amin(1, keepdim=True) < 0.8).float()
+    mean = 127.5 * ((x + 1) * on).sum((2, 3)) / on.sum((2, 3)).clamp(min=1)
+    hue = lambda c: (c - c.mean(1, keepdim=True)) / c.std(1, keepdim=True).clamp(min=12)  # light and shade do not count
+    nearest = torch.cdist(hue(mean), hue(torch.tensor(list(PAINTS.values())).to(x))).argmin(1)
+    return [list(PAINTS)[i] for i in nearest.tolist()]
+
+
 def checked(x: Tensor, channels: int = 1) -> Tensor:
     """Pictures (N, C, S, S) as they came, if they can be pictures.
 

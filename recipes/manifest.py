@@ -40,6 +40,7 @@ MORE = {  # what is counted besides the records themselves
         "topics": lambda defined: len({item.topic for item in defined}),
         "words": lambda defined: sum(len(item.text.split()) for item in defined),
     },
+    "synonyms": {"words": lambda synonyms: len({item.word for item in synonyms})},
     "countries": {
         "fields": lambda countries: sum(len(country.fields) for country in countries),
         "words": lambda countries: sum(len(country.text.split()) for country in countries),

@@ -1,7 +1,7 @@
 """Make painter.json and two checkpoints: a network that draws what a phrase says, and the prior that DALL-E 2 puts before such a network.
 
 Source   the emoji that ship, the checkpoint `towers`, and the published MiniLM for the phrases' vectors
-Run      python recipes/painter.py data       Takes     {hours} on one thread for each of three seeds; minutes on a GPU
+Run      python recipes/painter.py data       Takes     about two hours on one thread for each of three seeds; four minutes on a GPU
 
 It draws animals, plants and food whose name is one word, as three makers drew them, in the colours they have or repainted in one of
 eight (`pictures.painted`). One in ten pairs of a thing and a colour is never shown, nor is any thing of the other splits: what is drawn for
@@ -34,7 +34,7 @@ from fmcourse.files import write_text
 from fmcourse.models.unet import UNet
 from fmcourse.multimodal import PictureTower, Prior, Towers, ranks, told
 from fmcourse.optimizers import Recipe
-from fmcourse.pictures import PAINTS, painted, signed
+from fmcourse.pictures import PAINTS, main_paint, painted, signed
 from fmcourse.training import fit, seed_of
 
 SEEDS, BATCH, STEPS = 3, 64, 7000
@@ -247,17 +247,6 @@ def imagined(prior: nn.Module, words: Tensor, seed: int = 0) -> Tensor:
     )
 
 
-def main_colour(x: Tensor) -> list[str]:
-    """Of the eight paints the one nearest to the mean of all that is not white, for each picture (B, 3, S, S)."""
-    rgb, paints = (x + 1) * 127.5, torch.tensor(list(PAINTS.values())).to(x)
-    on = (x.amin(1, keepdim=True) < 0.8).float()
-    mean = (rgb * on).sum((2, 3)) / on.sum((2, 3)).clamp(min=1)
-    bare = lambda c: (
-        (c - c.mean(1, keepdim=True)) / c.std(1, keepdim=True).clamp(min=12)
-    )  # hue alone: light and shade do not count
-    return [list(PAINTS)[i] for i in torch.cdist(bare(mean), bare(paints)).argmin(1).tolist()]
-
-
 def scored(
     x: Tensor, asked: list[tuple[str, str]], said: dict[str, Tensor], candidates: Sequence[str]
 ) -> dict[str, float]:
@@ -275,7 +264,7 @@ def scored(
     found = {"n": len(asked), "candidates": len(candidates), "first": share(rank == 1), "first five": share(rank <= 5),
              "median place": rank.median().item(), "shuffled, first five": share(other <= 5), "shuffled, median place": other.median().item()}  # fmt: skip
     if coloured := [i for i, (_, colour) in enumerate(asked) if colour]:
-        right = [asked[i][1] == one for i, one in zip(coloured, main_colour(x[coloured]), strict=True)]
+        right = [asked[i][1] == one for i, one in zip(coloured, main_paint(x[coloured]), strict=True)]
         found["colour"] = round(sum(right) / len(right), 4)
     return found
 
@@ -340,6 +329,65 @@ def guidance(model: nn.Module, seed: int, said: dict[str, Tensor], n: int = 25, 
     return found
 
 
+# -- the lesson's own run -----------------------------------------------------------------------------------------------------
+
+LIVE, LIVE_STEPS = ("cat", "fish", "duck", "butterfly", "T-Rex", "rose", "mushroom", "cupcake"), 320
+QUICK = Recipe(matrices="adamw", lr=3e-3, decay="cosine", warmup=0.05, betas=(0.9, 0.99))
+
+
+class Palette:
+    """Batches of eight things by one maker in nine colours, but for one colour of each thing."""
+
+    def __init__(self, pictures: Tensor, words: Tensor, seed: int) -> None:
+        self.pictures, self.words, self.seed = pictures, words, seed  # (colour, thing, ...)
+        self.pairs = torch.tensor([(c, n) for c in range(9) for n in range(8) if not left_out(c, n)])
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        g = torch.Generator().manual_seed(seed_of(self.seed, step))
+        pick = tuple(self.pairs[torch.randint(len(self.pairs), (32,), generator=g)].T)
+        return self.pictures[pick], self.words[pick]
+
+
+def left_out(colour: int, thing: int) -> bool:
+    """Each thing lacks one colour, and each colour one thing."""
+    return colour > 0 and (colour + 3 * thing) % 8 == 0
+
+
+def live(parts: Path, seed: int) -> dict[str, Any]:
+    """What the lesson trains, with another seed: the eight pairs that were left out, drawn; is the colour right, is the thing?"""
+    said, part = said_in(parts), load("emoji").train
+    plain = part.pixels[[row_of(part, name, 1) for name in LIVE]]
+    pictures = signed(torch.cat([plain, *(painted(plain, colour) for colour in PAINTS)])).unflatten(0, (9, 8))
+    texts = [[f"{colour} {name}".strip() for name in LIVE] for colour in COLOURS]
+    words = (
+        torch.stack([F.normalize(torch.stack([said[text] for text in row]).float(), dim=-1) for row in texts])
+        * 384**0.5
+    )
+    torch.manual_seed(seed)
+    model = UNet(3, (64, 128), 1, told=128, fold=4, conditioner=nn.Linear(384, 128))
+    history = fit(
+        model,
+        partial(denoise, schedule=FLOW, predicts=PREDICTS, nothing=0.0),
+        Palette(pictures, words, seed),
+        steps=LIVE_STEPS,
+        seed=seed,
+        recipe=QUICK,
+        progress=False,
+    )
+    pairs = [(c, n) for c in range(9) for n in range(8) if left_out(c, n)]
+    at = tuple(torch.tensor(pairs).T)
+    x = drawn(model.eval().to(DEVICE), words[at].to(DEVICE), seed=seed)
+    nearest = torch.cdist(x.cpu().flatten(1), pictures.flatten(2).flatten(0, 1)).argmin(1)  # of all 72 drawings
+    colour = [list(PAINTS)[c - 1] == one for (c, _), one in zip(pairs, main_paint(x), strict=True)]
+    thing = [int(row) % 8 == n for (_, n), row in zip(pairs, nearest.tolist(), strict=True)]
+    return {
+        "seed": seed,
+        "loss": round(sum(history.losses[-20:]) / 20, 4),
+        "colour": sum(colour) / 8,
+        "thing": sum(thing) / 8,
+    }
+
+
 # -- all of it --------------------------------------------------------------------------------------------------------------
 
 
@@ -359,13 +407,14 @@ def main(out: Path) -> None:
     parts = out / "tables" / "painter.parts"
     parts.mkdir(parents=True, exist_ok=True)
     rows = [kept(parts / f"row-{seed}.json", partial(row, parts, seed)) for seed in range(SEEDS)]
+    lives = [kept(parts / f"live-{seed}.json", partial(live, parts, seed)) for seed in range(SEEDS)]
     training = {
         name: [json.loads((parts / f"{name}-{seed}.json").read_text()) for seed in range(SEEDS)]
         for name in ("painter", "prior")
     }
     today, on = datetime.date.today().isoformat(), training["painter"][0]["on"]
     measured = {"command": COMMAND, "date": today, "with": f"torch {torch.__version__.partition('+')[0]}, trained on {on}", "steps": {"painter": STEPS, "prior": PRIOR_STEPS},
-                "batch": {"painter": BATCH, "prior": PRIOR_BATCH}, "sampling": {"steps": SAMPLING, "weight": 2}, "training": training, "runs": rows}  # fmt: skip
+                "batch": {"painter": BATCH, "prior": PRIOR_BATCH}, "sampling": {"steps": SAMPLING, "weight": 2}, "training": training, "runs": rows, "live": {"steps": LIVE_STEPS, "runs": lives}}  # fmt: skip
     for name, make, title in (("painter", painter, "draws animals, plants and food of a phrase's vector or of a picture's"),
                               ("prior", lambda: Prior(384, 384, 2), "from a phrase's vector to that of a picture")):  # fmt: skip
         model = trained(make, None, 0, 0, parts / f"{name}-0.pt")

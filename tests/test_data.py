@@ -26,7 +26,7 @@ FILE = ROOT / "data/austen.jsonl.gz"
 EACH = pytest.mark.parametrize("name", list(MANIFEST))
 TEXTS = pytest.mark.parametrize("name", [name for name, entry in MANIFEST.items() if "works" in entry["train"]])
 RECIPES = ["shakespeare", "austen", "bible", "cookbook", "pronunciation"]
-RECIPES += ["fashion", "names", "questions", "topics", "countries", "speech", "emoji"]
+RECIPES += ["fashion", "names", "questions", "topics", "countries", "speech", "emoji", "synonyms"]
 
 
 @pytest.fixture
@@ -241,6 +241,27 @@ def test_definitions_have_ten_topics_and_no_twin_in_another_split():
     topic = {item.word: item.topic for item in found}
     assert (topic["sukiyaki"], topic["sperm whale"]) == ("food", "animal")
     assert not [item for item in found if re.search("offensive|ethnic slur|vulgar", item.text)]
+
+
+def test_synonyms_are_many_and_stand_in_no_name_and_no_keyword_of_any_emoji():
+    shown, written, names = load("emoji"), set(), {}
+    for split in SPLITS:
+        part = getattr(shown, split)
+        names |= dict.fromkeys(part.names, split)
+        written |= {
+            word
+            for texts in ([*part.names], *part.keywords)
+            for text in texts
+            for word in re.split(r"\W+", text.lower())
+        }
+    words = {item.word for _, item in everything("synonyms")}
+    assert (
+        len(words) >= 200
+        and not {form for word in words for form in (word, word + "s", word.removesuffix("s"))} & written
+    )
+    assert all(names[item.name] == split for split, item in everything("synonyms"))
+    pairs = [tuple(item) for _, item in everything("synonyms")]
+    assert ("chopper", "helicopter") in pairs and ("omnibus", "oncoming bus") in pairs and len(set(pairs)) == len(pairs)
 
 
 def test_facts_of_a_country_stand_in_its_report():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fmcourse.pictures import as_bytes, checked, sheet, signed
+from fmcourse.pictures import PAINTS, as_bytes, checked, painted, sheet, signed
 
 every_byte = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
 coloured = torch.randint(256, (3, 5, 5, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -49,3 +49,39 @@ def test_a_sheet_holds_every_picture_where_it_belongs(depth):
     found = [at(n // 3, n % 3) for n in range(6)]
     assert found == [[value] for value in as_bytes(x).flatten(1)[:, 0].tolist()] + [[255]]  # what is missing is white
     assert (page[4] == 255).all() and (page[:, 6] == 255).all()
+
+
+# -- painted ----------------------------------------------------------------------------------------------------------------
+
+drawing = torch.full((2, 8, 8, 3), 255, dtype=torch.uint8)
+drawing[:, 2:6, 2:6] = torch.tensor([200, 120, 40], dtype=torch.uint8)  # something orange
+drawing[:, 3, 3] = torch.tensor([30, 20, 10], dtype=torch.uint8)  # with a dark dot
+drawing[1, 4, 4] = torch.tensor([250, 240, 220], dtype=torch.uint8)  # and a light one
+
+
+@pytest.mark.parametrize("colour", list(PAINTS))
+def test_paint_takes_the_middle_tone_and_leaves_white_dark_and_light(colour):
+    made, before = painted(drawing, colour), drawing.clone()
+    assert made.shape == drawing.shape and made.dtype == torch.uint8 and torch.equal(drawing, before)
+    assert (made[:, 0] == 255).all()  # white stays white
+    assert (made[0, 2, 2].int() - torch.tensor(PAINTS[colour])).abs().max() <= 2  # the middle tone is the colour itself
+    assert made[0, 3, 3].int().sum() < made[0, 2, 2].int().sum() < made[1, 4, 4].int().sum()
+
+
+def test_each_picture_is_painted_as_if_it_were_alone():
+    assert torch.equal(painted(drawing, "blue")[1:], painted(drawing[1:], "blue"))
+
+
+@pytest.mark.parametrize(
+    "pixels", [torch.full((1, 4, 4, 3), 255, dtype=torch.uint8), torch.zeros(1, 4, 4, 3, dtype=torch.uint8)]
+)
+def test_an_empty_or_black_picture_can_be_painted(pixels):
+    made = painted(pixels, "red")
+    assert made.shape == pixels.shape and (made == 255).all() == (pixels == 255).all()
+
+
+def test_paint_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="colour 'beige' is not known; choose one of red, orange"):
+        painted(drawing, "beige")
+    with pytest.raises(ValueError, match="bytes"):
+        painted(drawing.float(), "red")

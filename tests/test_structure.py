@@ -23,7 +23,7 @@ LEVELS = [  # each may import from its own level and from those below it
     ["models"],
     ["tokenizers", "data", "pictures", "sounds", "ngram", "packages", "files"],
 ]
-MOST_LINES, MOST_IN_A_FUNCTION = 6500, 50
+MOST_LINES, MOST_IN_A_FUNCTION = 6900, 50
 
 
 def level(module: str) -> int:

@@ -1,4 +1,4 @@
-"""Lesson 11: what a velocity says, an average of weights, guidance, one long step, and which blanks are filled now."""
+"""Lesson 11: what a velocity says, an average of weights, guidance, fresh noise in a step, and which blanks are filled now."""
 
 import math
 
@@ -80,6 +80,16 @@ velocity = Exercise(
         Mistake("a and b swapped", lambda x_t, v, a, b: (b * x_t - a * v, a * x_t + b * v),
                 "At b = 0 there is no noise, and x_t is the picture. What do you get there?"),
         Mistake("the picture alone", lambda x_t, v, a, b: a * x_t - b * v, "One tensor comes back. Where is the noise?"),
+        Mistake("the noise's sign", lambda x_t, v, a, b: (a * x_t - b * v, a * v - b * x_t),
+                "The picture is right, the noise is not. Put both equations into b x_t + a v: what drops out, and what into a v - b x_t?"),
+        Mistake("the picture's sign", lambda x_t, v, a, b: (a * x_t + b * v, b * x_t + a * v),
+                "The noise is right, the picture is not. In a x_t + b v the noise does not drop out. What makes it?"),
+        Mistake("the shares left out", lambda x_t, v, a, b: (x_t - v, x_t + v),
+                "Picture and noise are in x_t and in v with shares a and b. Where do these come in?"),
+        Mistake("squared shares", lambda x_t, v, a, b: (a * a * x_t - b * b * v, b * b * x_t + a * a * v),
+                "a² + b² = 1 is a fact about the shares; it does not say to square them here. What is a x_t - b v?"),
+        Mistake("v is the picture", lambda x_t, v, a, b: (v, (x_t - a * v) / b),
+                "It takes v for the picture. At b = 0, where there is no noise in x_t, what is v?"),
     ],
 )  # fmt: skip
 
@@ -143,6 +153,9 @@ average = Exercise(
         Mistake("added up", blend(lambda d: d, lambda d: 1.0), "The shares add up to more than 1, so the mean grows for ever. How much of the new may come in?"),
         Mistake("half and half", blend(lambda d: 0.5, lambda d: 0.5), "Old and new count alike, whatever the decay. Where does `decay` come in?"),
         Mistake("no past", lambda mean, new, decay: [b.clone() for b in new], "It is the new weights themselves: nothing is averaged. How much of the past should stay?"),
+        Mistake("never moves", lambda mean, new, decay: [a.clone() for a in mean], "The mean stays where it was, whatever the weights do. What part of them should come in?"),
+        Mistake("the first alone", lambda mean, new, decay: [decay * mean[0] + (1 - decay) * new[0]], "One tensor comes back, though a network has many. What about the rest of the lists?"),
+        Mistake("taken away", blend(lambda d: d, lambda d: d - 1), "The new weights are subtracted. Between which two numbers must a mean lie?"),
         Mistake("the old leaks away", blend(lambda d: d, lambda d: 0.0), "The new weights never come in, and the mean shrinks to nothing. What fills up the rest?"),
         Mistake("the old is kept whole", blend(lambda d: 1.0, lambda d: 1 - d), "All of the old mean stays and some of the new is added. What should the two shares add up to?"),
         Mistake("changed in place", lambda mean, new, decay: [a.mul_(decay).add_(b, alpha=1 - decay) for a, b in zip(mean, new, strict=True)],
@@ -216,81 +229,129 @@ guidance = Exercise(
                 "The shares add up to 1 + weight, so it gets brighter and brighter. What should they add up to?"),
         Mistake("the weight forgotten", guided(lambda w, o, k: w + 0 * k), "That is weight 1, whatever was asked for. Where does `weight` come in?"),
         Mistake("the mean of both", guided(lambda w, o, k: (w + o) / 2 + 0 * k), "The weight makes no difference. Where does it come in?"),
+        Mistake("counted from one", guided(lambda w, o, k: o + (k - 1) * (w - o)), "Weight 1 gives the guess without the wish here. Which weight should do that?"),
+        Mistake("the wish unheard", guided(lambda w, o, k: o + 0 * k), "It is the guess that knows no wish, whatever the weight. Which way leads to the other one?"),
+        Mistake("one whole taken off", guided(lambda w, o, k: k * w - o), "`without` is taken off once, whatever the weight. By how much does `weight` exceed 1, and how much of `without` should go?"),
+        Mistake("never beyond", guided(lambda w, o, k: (k * w + o) / (k + 1)), "However large the weight, it stays between the two guesses. What takes it past `with_`?"),
+        Mistake("squared", guided(lambda w, o, k: o + k * k * (w - o)), "The weight counts twice over: with 3 it goes nine times as far. How far should it?"),
     ],
 )  # fmt: skip
 
-# -- 11.4 one long step -----------------------------------------------------------------------------------------------------
+# -- 11.4 fresh noise, no louder --------------------------------------------------------------------------------------------
 
 
 def stays(out: Tensor, case: tuple) -> bool | str:
-    """Going nowhere changes nothing."""
-    x_t, _, a, b, c, d = case
-    if (a, b) != (c, d):
+    """Going nowhere, with no fresh noise, changes nothing."""
+    x_t, _, a, b, c, d, spread, _ = case
+    if (a, b) != (c, d) or spread:
         return True
     worst = (out - x_t).abs().max().item()
-    return worst < 1e-4 or f"From a time to the same time nothing should move, but x moves by {worst:.2g}."
+    return (
+        worst < 1e-4
+        or f"From a time to the same time, with no fresh noise, nothing should move; but x moves by {worst:.2g}."
+    )
+
+
+def as_loud(out: Tensor, case: tuple) -> bool | str:
+    """Without a picture, and where old and fresh noise lie at right angles, what comes out has length d."""
+    x_t, x_0, _, _, _, d, _, fresh = case
+    if x_0.abs().max() > 0 or len(x_t) != 2 or (x_t * fresh).sum() != 0:
+        return True
+    loud = out.norm().item()
+    return abs(loud - d) < 1e-4 or f"The noise should have strength {d:.3g} now; it has {loud:.3g}."
 
 
 def step_like(rule):
-    return lambda x_t, x_0, a, b, c, d: rule(x_t, x_0, (x_t - a * x_0) / b, a, b, c, d)
+    return lambda x_t, x_0, a, b, c, d, spread, fresh: rule(x_t, x_0, (x_t - a * x_0) / b, a, b, c, d, spread, fresh)
 
 
-long_step = Exercise(
+rest = lambda d, spread: math.sqrt(max(0.0, d * d - spread * spread))
+fresh_step = Exercise(
     "11.4",
-    goal="one long step",
+    goal="fresh noise, and no louder for it",
     minutes=12,
-    difficulty=2,
+    difficulty=3,
     cases=[
-        (torch.tensor([2.0]), torch.tensor([1.0]), 0.6, 0.8, 0.8, 0.6),
-        (torch.tensor([1.0, -1.0]), torch.tensor([0.5, 0.5]), 0.0, 1.0, 0.5, 0.5),
-        (noise(2, 3), noise(2, 3, seed=1), 0.3, 0.7, 1.0, 0.0),
-        (noise(2, 3, seed=2), noise(2, 3, seed=3), 0.6, 0.8, 0.6, 0.8),
-        (noise(2, 1, 4, 4, seed=4), noise(2, 1, 4, 4, seed=5), 0.1, 0.9, 0.25, 0.75),
+        (torch.tensor([0.9, 0.0]), torch.tensor([0.0, 0.0]), 0.1, 0.9, 0.5, 0.5, 0.3, torch.tensor([0.0, 1.0])),
+        (torch.tensor([2.0]), torch.tensor([1.0]), 0.6, 0.8, 0.8, 0.6, 0.0, torch.tensor([5.0])),
+        (torch.tensor([1.0, -1.0]), torch.tensor([0.5, 0.5]), 0.0, 1.0, 0.5, 0.5, 0.5, torch.tensor([1.0, 2.0])),
+        (noise(2, 3, seed=2), noise(2, 3, seed=3), 0.6, 0.8, 0.6, 0.8, 0.0, noise(2, 3, seed=6)),
+        (noise(2, 3), noise(2, 3, seed=1), 0.3, 0.7, 1.0, 0.0, 0.0, noise(2, 3, seed=7)),
+        (noise(2, 1, 4, 4, seed=4), noise(2, 1, 4, 4, seed=5), 0.1, 0.9, 0.25, 0.75, 0.45, noise(2, 1, 4, 4, seed=8)),
     ],
-    starter='''def ddim_step(x_t, x_0, a, b, c, d):
-    """From x_t = a picture + b noise to less noise, c picture + d noise, believing the guess x_0 and drawing no new noise.
+    starter='''def step(x_t, x_0, a, b, c, d, spread, fresh):
+    """From x_t = a picture + b noise to c picture + d noise, when the picture is guessed to be x_0. Of the noise, `spread` is fresh.
 
-    x_t, x_0: tensors of one shape   a, b, c, d: numbers, b above 0   ->   a tensor of that shape
+    x_t, x_0, fresh: tensors of one shape   a, b, c, d, spread: numbers, b above 0, spread at most d   ->   a tensor of that shape
     """
     ...
 ''',
-    solution='''def ddim_step(x_t, x_0, a, b, c, d):
-    """From x_t = a picture + b noise to less noise, c picture + d noise, believing the guess x_0 and drawing no new noise.
+    solution='''def step(x_t, x_0, a, b, c, d, spread, fresh):
+    """From x_t = a picture + b noise to c picture + d noise, when the picture is guessed to be x_0. Of the noise, `spread` is fresh.
 
-    x_t, x_0: tensors of one shape   a, b, c, d: numbers, b above 0   ->   a tensor of that shape
+    x_t, x_0, fresh: tensors of one shape   a, b, c, d, spread: numbers, b above 0, spread at most d   ->   a tensor of that shape
     """
     noise = (x_t - a * x_0) / b  # if this is the picture, that must be the noise
-    return c * x_0 + d * noise   # the same two, mixed anew
+    return c * x_0 + math.sqrt(d**2 - spread**2) * noise + spread * fresh
 ''',
     other_solutions=[
-        lambda x_t, x_0, a, b, c, d: d / b * x_t + (c - a * d / b) * x_0,
-        "def ddim_step(x_t, x_0, a, b, c, d):\n    left = d / b\n    return left * x_t + (c - left * a) * x_0\n",
+        step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + rest(d, s) * e + s * f),
+        "def step(x_t, x_0, a, b, c, d, spread, fresh):\n    old = math.sqrt((d - spread) * (d + spread)) / b\n    return old * x_t + (c - old * a) * x_0 + spread * fresh\n",
     ],
     hints=[
-        "You know x_t, and somebody tells you the picture in it. What else was mixed in?",
-        "Solve x_t = a x_0 + b noise for the noise. Then mix the same picture and the same noise in other shares.",
-        "`noise = (x_t - a * x_0) / b`, then `c * x_0 + d * noise`.",
+        "You know x_t, and somebody tells you the picture in it. Which noise was mixed in? Lesson 10's step put it back at strength d.",
+        "Two noises of strength p and q, independent of each other, make one of √(p² + q²). It should be d, and q is `spread`.",
+        "`noise = (x_t - a * x_0) / b`, and it comes back with strength `math.sqrt(d**2 - spread**2)`.",
     ],
-    explanation="A guess at the picture is a guess at the noise too, for the two make up x_t. DDIM mixes them again as the earlier time wants it. "
-    "No fresh noise: the way is fixed by where it begins, and steps may be long.",
-    properties=[Property("moves while time stands", stays, "If (c, d) is (a, b), what should come out?")],
+    explanation="Variances add up, strengths do not. With spread 0 this is DDIM: the way is fixed by where it begins. With as much as the rule "
+    "leaves open it is DDPM. One dial, two papers.",
+    properties=[
+        Property("moves while time stands", stays, "If (c, d) is (a, b) and nothing is fresh, what should come out?"),
+        Property("not as loud as it should be", as_loud, "How strong are two independent noises together?"),
+    ],
     mistakes=[
-        Mistake("the picture taken for certain", lambda x_t, x_0, a, b, c, d: c * x_0 + 0 * x_t,
-                "The noise is thrown away at once. How much of it should still be there at the next time?"),
-        Mistake("x_t for noise", lambda x_t, x_0, a, b, c, d: c * x_0 + d * x_t,
+        Mistake("fresh noise on top", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + d * e + s * f),
+                "The guessed noise comes back whole, and fresh noise on top: it gets louder than the rule says. What must make room?"),
+        Mistake("strengths subtracted", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + (d - s) * e + s * f),
+                "d - spread and spread add up to d. But the two noises are independent: what of them adds up?"),
+        Mistake("the two noises swapped", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + s * e + rest(d, s) * f),
+                "The guessed noise has the strength that the fresh one should have. Which of the two is `spread` about?"),
+        Mistake("spread as a share", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + d * math.sqrt(1 - s * s) * e + d * s * f),
+                "It takes spread for a share of d. It is the strength of the fresh noise itself: what is left for the other?"),
+        Mistake("added, not taken off", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + math.sqrt(d * d + s * s) * e + s * f),
+                "The guessed noise gets stronger where the fresh one comes in. What should it do to make room?"),
+        Mistake("the picture left out", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: rest(d, s) * e + s * f),
+                "The noise is right, but there is no picture in it. How much of x_0 is wanted?"),
+        Mistake("a and c swapped", lambda x_t, x_0, a, b, c, d, s, f: a * x_0 + rest(d, s) * (x_t - c * x_0) / b + s * f,
+                "It takes c of the picture out of x_t and puts a back. Which share of it is in x_t now?"),
+        Mistake("fresh noise taken away", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + rest(d, s) * e - s * f),
+                "The fresh noise comes in with a minus. Chance would not mind, but it cannot be compared then: which sign is plain?"),
+        Mistake("no dice", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + d * e + 0 * f),
+                "That is DDIM, whatever `spread` says. Where does `fresh` come in?"),
+        Mistake("nothing but dice", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + d * f),
+                "All of the noise is fresh, and what x_t knew besides the guess is lost. How much of it should be?"),
+        Mistake("old noise dropped", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + s * f),
+                "The fresh noise is there, the guessed noise is not. With spread 0, where would all the noise have gone?"),
+        Mistake("no root", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + (d * d - s * s) * e + s * f),
+                "d² - spread² is a variance. What is its strength?"),
+        Mistake("fresh noise squared", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + rest(d, s) * e + s * s * f),
+                "The fresh noise comes in with spread². Its strength was to be spread: what is squared, and what not?"),
+        Mistake("fresh noise at full strength", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + rest(d, s) * e + f),
+                "The fresh noise comes in whole. How strong should it be?"),
+        Mistake("a circle", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + math.sqrt(max(0.0, 1 - c * c - s * s)) * e + s * f),
+                "It takes √(1 - c²) for the noise's share. That holds on the circle. Which number says how much noise is wanted?"),
+        Mistake("x_t for noise", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + rest(d, s) * x_t + s * f),
                 "It mixes x_t in as if it were pure noise, but there is a picture in it. What is left when a x_0 is taken out?"),
-        Mistake("not divided", step_like(lambda x_t, x_0, e, a, b, c, d: c * x_0 + d * (x_t - a * x_0)),
+        Mistake("not divided", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + rest(d, s) * (x_t - a * x_0) + s * f),
                 "x_t - a x_0 is b times the noise. What brings it to full strength?"),
-        Mistake("the picture not weighed", step_like(lambda x_t, x_0, e, a, b, c, d: c * x_0 + d * (x_t - x_0) / b),
+        Mistake("the picture not weighed", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + rest(d, s) * (x_t - x_0) / b + s * f),
                 "The whole picture is taken out of x_t, but only a of it is in there. What is x_t made of?"),
-        Mistake("c and d swapped", step_like(lambda x_t, x_0, e, a, b, c, d: d * x_0 + c * e),
-                "At the end c is 1 and d is 0, and the picture should come out. What comes out here?"),
-        Mistake("the old shares", step_like(lambda x_t, x_0, e, a, b, c, d: a * x_0 + b * e),
-                "It mixes them as they were, and nothing moves. Which shares does the next time have?"),
-        Mistake("a straight line", step_like(lambda x_t, x_0, e, a, b, c, d: x_t + (d - b) * (x_t - x_0) / b),
-                "That is right where a = 1 - b, on the straight line of flow. Here the shares may be any: what is the noise in x_t?"),
-        Mistake("back to noise", step_like(lambda x_t, x_0, e, a, b, c, d: c * x_t + d * e),
-                "It adds noise to x_t: that is the way forward. What should the noise be mixed with?"),
+        Mistake("the picture at full strength", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: x_0 + rest(d, s) * e + s * f),
+                "The noise has its share, the picture has not. How much of the picture is there at the next time?"),
+        Mistake("noise taken away", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 - rest(d, s) * e + s * f),
+                "The guessed noise comes in with the wrong sign: from a time to the same time it should give x_t. Does it?"),
+        Mistake("the old shares", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: a * x_0 + rest(b, s) * e + s * f),
+                "It mixes them as they were. Which shares does the next time have?"),
     ],
 )  # fmt: skip
 
@@ -322,7 +383,7 @@ def givens_stay(out: Tensor, case: tuple) -> bool | str:
         return f"Place {where} held {int(ids[where])} already; now it holds {int(out[where])}."
     filled = int((ids == mask).sum() - (out == mask).sum())
     wanted = min(n, int((ids == mask).sum()))
-    return filled == wanted or f"{wanted} blanks should be filled in this step; {filled} were."
+    return filled == wanted or f"{wanted} of the blanks should be filled in this step; {filled} were."
 
 
 row = torch.tensor
@@ -379,6 +440,12 @@ uncover = Exercise(
         Mistake("from left to right", uncover_like(first=True), "It fills the first blanks, however sure the model is: that is a causal model's order. What does `sure` say?"),
         Mistake("one too many", uncover_like(extra=1), "One blank more than asked is filled. How many is n?"),
         Mistake("forgets what was there", uncover_like(keep_rest=False), "What stood there before is blank again. From what should the answer start?"),
+        Mistake("one a step", lambda ids, guess, sure, mask, n: uncover_like()(ids, guess, sure, mask, 1), "One blank is filled, whatever n is. How many should be?"),
+        Mistake("the guess everywhere", lambda ids, guess, sure, mask, n: guess.clone(), "Everything is the model's guess now, also what was given. What may it change?"),
+        Mistake("the place for the letter", "def uncover(ids, guess, sure, mask, n):\n    chosen = sure.masked_fill(ids != mask, -math.inf).topk(min(n, int((ids == mask).sum()))).indices\n    out = ids.clone()\n    out[chosen] = chosen\n    return out\n",
+                "The right blanks are filled, with the number of their place. What should stand there?"),
+        Mistake("from right to left", lambda ids, guess, sure, mask, n: uncover_like()(ids, guess, torch.arange(len(ids)).float(), mask, n), "It fills the last blanks, however sure the model is. What does `sure` say?"),
+        Mistake("a bar to clear", lambda ids, guess, sure, mask, n: torch.where((ids == mask) & (sure > 0.5), guess, ids), "It fills every blank of which the model is surer than a half, many or none. How many does n ask for?"),
         Mistake("changed in place", "def uncover(ids, guess, sure, mask, n):\n    blank = ids == mask\n    chosen = sure.masked_fill(~blank, -math.inf).topk(min(n, int(blank.sum()))).indices\n    ids[chosen] = guess[chosen]\n    return ids\n",
                 "The text that was handed in is changed. What should be changed instead?"),
     ],

@@ -1,0 +1,299 @@
+"""Lesson 12: text and images: which belong together, who is among the first k, a picture that stands before the words."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fmcourse.course.exercises import Exercise, Mistake, Property
+
+noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+unit = lambda x: F.normalize(x, dim=-1)
+
+# -- 12.1 which belong together? ------------------------------------------------------------------------------------------
+
+
+def one_number(out: Tensor, case: tuple) -> bool | str:
+    return out.numel() == 1 or f"One number is to be made smaller; it returns {tuple(out.shape)}."
+
+
+def of_scores(cost, scores=lambda a, b, s: s * unit(a) @ unit(b).T):
+    """A near miss: `cost` of scores and the right answers, in scores made as they should be or not."""
+    return lambda pictures, phrases, sharpness: cost(
+        scores(pictures, phrases, sharpness), torch.arange(len(pictures), device=pictures.device)
+    )
+
+
+both_ways = lambda s, right: (F.cross_entropy(s, right) + F.cross_entropy(s.T, right)) / 2
+match = Exercise(
+    "12.1",
+    goal="which belong together?",
+    minutes=12,
+    difficulty=2,
+    cases=[
+        (torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.6, 0.8]]), 2.0),
+        (torch.tensor([[2.0, 0.0], [0.0, 5.0], [3.0, 3.0]]), torch.tensor([[1.0, 0.5], [0.0, 0.1], [1.0, 0.9]]), 1.0),
+        (noise(4, 3), noise(4, 3, seed=1), 10.0),
+        (noise(7, 5, seed=2).requires_grad_(), noise(7, 5, seed=3).requires_grad_(), 4.0),
+        (noise(3, 8, seed=4), noise(3, 8, seed=5), 0.5),
+    ],
+    starter='''def match_loss(pictures, phrases, sharpness):
+    """Row i of the pictures belongs to row i of the phrases. Which phrase is each picture's, by cosine, and which picture is each phrase's?
+
+    pictures, phrases: (B, D), of any length   sharpness: cosines are multiplied by it   ->   scalar, in nats, the mean of both questions
+    """
+    ...
+''',
+    solution='''def match_loss(pictures, phrases, sharpness):
+    """Row i of the pictures belongs to row i of the phrases. Which phrase is each picture's, by cosine, and which picture is each phrase's?
+
+    pictures, phrases: (B, D), of any length   sharpness: cosines are multiplied by it   ->   scalar, in nats, the mean of both questions
+    """
+    scores = sharpness * F.normalize(pictures, dim=-1) @ F.normalize(phrases, dim=-1).T    # (B, B)
+    right = torch.arange(len(scores))                                                      # in row i it is column i
+    return (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+''',
+    other_solutions=[
+        "def match_loss(pictures, phrases, sharpness):\n    a = pictures / pictures.norm(dim=1, keepdim=True)\n    b = phrases / phrases.norm(dim=1, keepdim=True)\n"
+        "    s = torch.einsum('id,jd->ij', a, b) * sharpness\n    rows, columns = s.log_softmax(1).diag(), s.log_softmax(0).diag()\n"
+        "    return -(rows + columns).mean() / 2\n",
+        lambda pictures, phrases, sharpness: (
+            (
+                (s := sharpness * F.cosine_similarity(pictures[:, None], phrases[None], dim=-1)).logsumexp(0)
+                + s.logsumexp(1)
+            ).mean()
+            / 2
+            - s.diagonal().mean()
+        ),
+    ],
+    hints=[
+        "Picture 3 is asked: which of these B phrases is yours? That is a choice among B, like the next word among V. What are the scores, what is the answer?",
+        "All cosines at once are one product of matrices, (B, B), once both have length 1. Rows ask for phrases. What do columns ask for?",
+        "`scores = sharpness * F.normalize(pictures, dim=-1) @ F.normalize(phrases, dim=-1).T`, then `F.cross_entropy` of scores and of `scores.T`, each with `torch.arange(B)`.",
+    ],
+    explanation="Nobody wrote B - 1 wrong answers for each picture: the other pairs of the batch are the wrong answers. Cosine, so that no tower wins by being loud; "
+    "a sharpness, since cosines alone lie between -1 and 1, far too flat for a choice among many; both ways, so that search works from either side.",
+    properties=[Property("no single number", one_number, "What does a loss look like?")],
+    mistakes=[
+        Mistake("pictures alone are asked", of_scores(lambda s, right: F.cross_entropy(s, right)),
+                "Each picture looks for its phrase, but no phrase for its picture. Which axis is never asked?"),
+        Mistake("phrases alone are asked", of_scores(lambda s, right: F.cross_entropy(s.T, right)),
+                "Each phrase looks for its picture, but no picture for its phrase. Which axis is never asked?"),
+        Mistake("a sum of both questions", of_scores(lambda s, right: 2 * both_ways(s, right)),
+                "With nothing learnt it costs 2 log B. What does one guess among B cost, on average over both questions?"),
+        Mistake("lengths count", of_scores(both_ways, lambda a, b, s: s * a @ b.T),
+                "Make one picture's vector twice as long, and the loss changes. Is that a cosine?"),
+        Mistake("divided by sharpness", of_scores(both_ways, lambda a, b, s: unit(a) @ unit(b).T / s),
+                "The sharper, the flatter: it divides where it should multiply. Is this number a temperature?"),
+        Mistake("no sharpness", of_scores(both_ways, lambda a, b, s: unit(a) @ unit(b).T),
+                "It costs the same whatever `sharpness` is. Where does it come in?"),
+        Mistake("softmax before the loss", of_scores(lambda s, right: (F.cross_entropy(s.softmax(1), right) + F.cross_entropy(s.T.softmax(1), right)) / 2),
+                "Even a perfect match costs something. `cross_entropy` makes probabilities itself: what was handed to it?"),
+        Mistake("only the right ones pull", of_scores(lambda s, right: -s.diagonal().mean()),
+                "Pairs are drawn together and nothing pushes the others apart. What would keep all vectors from becoming one?"),
+        Mistake("squared distance of the pairs", lambda a, b, s: (unit(a) - unit(b)).square().sum(1).mean(),
+                "It compares each picture with its own phrase alone. Against what should the phrase win?"),
+        Mistake("the whole table at once", of_scores(lambda s, right: (s.logsumexp((0, 1)) - s.diagonal()).mean()),
+                "It is one choice among all B² pairs. Among how many does one picture choose?"),
+        Mistake("the numbers of a batch have length 1", of_scores(both_ways, lambda a, b, s: s * F.normalize(a, dim=0) @ F.normalize(b, dim=0).T),
+                "One picture's vector changes when another joins the batch. Along which axis does one vector lie?"),
+        Mistake("yes or no for each pair", of_scores(lambda s, right: F.binary_cross_entropy_with_logits(s, torch.eye(len(s)))),
+                "Each of the B² pairs is judged by itself (real systems do that too: SigLIP, 2023). Here one of B is chosen: what must the scores of a row compete for?"),
+        Mistake("each is compared with its own kind", lambda a, b, s: (of_scores(lambda x, r: F.cross_entropy(x, r))(a, a, s) + of_scores(lambda x, r: F.cross_entropy(x, r))(b, b, s)) / 2,
+                "Pictures are compared with pictures, phrases with phrases. Whom should a picture look for?"),
+        Mistake("sharpness as a logarithm", lambda a, b, s: of_scores(both_ways)(a, b, math.exp(s)),
+                "It multiplies by e to the sharpness. Is the number given a logarithm?"),
+        Mistake("a sum over the batch", of_scores(lambda s, right: len(s) * both_ways(s, right)),
+                "A larger batch costs more because it has more rows. Sum or mean?"),
+    ],
+)  # fmt: skip
+
+# -- 12.2 among the first k -----------------------------------------------------------------------------------------------
+
+
+def a_share(out, case: tuple) -> bool | str:
+    return 0 <= float(out) <= 1 or f"It is {float(out):.3g}, and a share lies between 0 and 1."
+
+
+def hits(scores: Tensor, right: Tensor, k: int) -> Tensor:
+    """(N, k) bool: which of the first k are right?"""
+    return right.gather(1, scores.topk(min(k, scores.shape[1]), dim=1).indices)
+
+
+def case(seed: int, n: int, m: int, k: int, share: float = 0.2) -> tuple[Tensor, Tensor, int]:
+    right = torch.rand(n, m, generator=torch.Generator().manual_seed(seed)) < share
+    right[:, seed % m] |= ~right.any(1)
+    return noise(n, m, seed=seed + 10), right, k
+
+
+recall = Exercise(
+    "12.2",
+    goal="among the first k",
+    minutes=8,
+    difficulty=1,
+    cases=[
+        (torch.tensor([[0.9, 0.5, 0.1], [0.2, 0.1, 0.8]]), torch.tensor([[False, True, False], [False, False, True]]), 1),
+        (torch.tensor([[0.9, 0.5, 0.1], [0.2, 0.1, 0.8]]), torch.tensor([[False, True, False], [False, True, False]]), 2),
+        (torch.tensor([[0.4, 0.3, 0.2, 0.1]]), torch.tensor([[True, False, False, True]]), 2),
+        case(1, 8, 8, 3), case(2, 12, 9, 1), case(3, 30, 10, 4, 0.4), case(5, 6, 20, 5),
+    ],
+    starter='''def recall_at(scores, right, k):
+    """Share of the rows in which at least one of the k highest scores belongs to a right answer.
+
+    scores: (N, M), a row for each question   right: (N, M) bool   k: whole, at most M   ->   a number from 0 to 1
+    """
+    ...
+''',
+    solution='''def recall_at(scores, right, k):
+    """Share of the rows in which at least one of the k highest scores belongs to a right answer.
+
+    scores: (N, M), a row for each question   right: (N, M) bool   k: whole, at most M   ->   a number from 0 to 1
+    """
+    first = scores.topk(k, dim=1).indices                       # (N, k): where they stand
+    return right.gather(1, first).any(1).float().mean().item()
+''',
+    other_solutions=[
+        "def recall_at(scores, right, k):\n    found = 0\n    for row, on in zip(scores.tolist(), right.tolist()):\n"
+        "        order = sorted(range(len(row)), key=lambda i: -row[i])[:k]\n        found += any(on[i] for i in order)\n    return found / len(scores)\n",
+        lambda scores, right, k: ((scores.masked_fill(~right, -torch.inf).amax(1, keepdim=True) < scores).sum(1) < k).double().mean().item(),
+        lambda scores, right, k: torch.take_along_dim(right, scores.argsort(1, descending=True), 1)[:, :k].any(1).float().mean().item(),
+    ],
+    hints=[
+        "Somebody types a phrase and looks at k pictures. When is that person content?",
+        "Where in each row are the k highest scores? Is `right` true at one of these places? In which share of the rows?",
+        "`scores.topk(k, dim=1).indices`, `right.gather(1, ...)`, `.any(1)`, mean.",
+    ],
+    explanation="One looks at k answers and is content with one that fits. Several may fit (a bus, an oncoming bus), so it asks whether *any* of the first k does. "
+    "By chance it is about k times the share of right answers, so a number without its chance level says nothing.",
+    properties=[Property("no share", a_share, "Share of what is asked for?")],
+    mistakes=[
+        Mistake("the first alone", lambda scores, right, k: hits(scores, right, 1).any(1).float().mean().item(),
+                "It looks at the best answer, whatever k is. What is k for?"),
+        Mistake("precision", lambda scores, right, k: hits(scores, right, k).float().mean().item(),
+                "It is the share of right ones among the k, so one hit among ten counts a tenth. When is one who searches content?"),
+        Mistake("share of the right ones", lambda scores, right, k: (hits(scores, right, k).sum(1) / right.sum(1)).mean().item(),
+                "Where two answers are right and one is found, it counts a half. Must all be found?"),
+        Mistake("all of them must be right", lambda scores, right, k: hits(scores, right, k).all(1).float().mean().item(),
+                "It wants every one of the k to be right. Is one enough?"),
+        Mistake("the lowest", lambda scores, right, k: hits(-scores, right, k).any(1).float().mean().item(),
+                "It takes the k *lowest* scores. Which way does the order go?"),
+        Mistake("columns for rows", lambda scores, right, k: right.T.gather(1, scores.T.topk(min(k, len(scores)), dim=1).indices).any(1).float().mean().item(),
+                "It ranks the questions for each answer. Along which axis do the answers lie?"),
+        Mistake("one too many", lambda scores, right, k: hits(scores, right, k + 1).any(1).float().mean().item(),
+                "It looks at k + 1 answers. How many places are there before place k + 1?"),
+        Mistake("one too few", lambda scores, right, k: hits(scores, right, k - 1).any(1).float().mean().item() if k > 1 else 0.0,
+                "A right answer at place k is missed. Does the slice reach it?"),
+        Mistake("no order at all", lambda scores, right, k: right[:, :k].any(1).float().mean().item(),
+                "It takes the first k as they stand, whatever their scores. What decides who is first?"),
+        Mistake("all questions at once", lambda scores, right, k: hits(scores, right, k).any().float().item(),
+                "It is 1 as soon as one question is answered. Along which axis is *any* asked?"),
+        Mistake("how many, not which share", lambda scores, right, k: hits(scores, right, k).any(1).float().sum().item(),
+                "It grows with the number of questions. Sum or mean?"),
+    ],
+)  # fmt: skip
+
+# -- 12.3 a picture before the words --------------------------------------------------------------------------------------
+
+
+def trail(x: Tensor) -> Tensor:
+    """A causal stack that anyone can follow: half of what was, and what is new. (B, L, W) -> (B, L, W)."""
+    rows, state = [], torch.zeros_like(x[:, 0])
+    for t in range(x.shape[1]):
+        state = 0.5 * state + x[:, t]
+        rows.append(state)
+    return torch.stack(rows, 1)
+
+
+def scores_of(x: Tensor) -> Tensor:
+    """A head: three words, (B, L, 2) -> (B, L, 3)."""
+    return x @ torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, -1.0]])
+
+
+def one_more_than_words(out: Tensor, case: tuple) -> bool | str:
+    T = case[1].shape[1]
+    return out.shape[1] == T + 1 or (
+        f"{T} words are there, so {T + 1} can be asked for: each of them, and the one after; it gives {out.shape[1]}."
+    )
+
+
+def first_word_is_asked(out: Tensor, case: tuple) -> bool | str:
+    prefix, words, stack, head = case
+    if out.shape[1] != words.shape[1] + 1:
+        return True
+    alone = head(stack(prefix))[:, -1]
+    return torch.allclose(out[:, 0], alone, atol=1e-4) or (
+        "The first word must be told by the picture alone; its scores depend on something else."
+    )
+
+
+def built(order, cut):
+    """A near miss: `order` of picture and words, `cut` of what comes out."""
+    return lambda prefix, words, stack, head: cut(head(stack(order(prefix, words))), prefix.shape[1])
+
+
+before = lambda prefix, words: torch.cat([prefix, words], 1)
+prefixed = Exercise(
+    "12.3",
+    goal="a picture before the words",
+    minutes=10,
+    difficulty=2,
+    cases=[
+        (torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 1.0], [0.0, 2.0]]]), trail, scores_of),
+        (torch.tensor([[[1.0, 0.0], [0.0, 4.0]]]), torch.tensor([[[2.0, 1.0]]]), trail, scores_of),
+        (noise(2, 3, 2), noise(2, 4, 2, seed=1), trail, scores_of),
+        (noise(1, 4, 2, seed=2).requires_grad_(), noise(1, 2, 2, seed=3), trail, scores_of),
+        (noise(3, 2, 2, seed=4), torch.zeros(3, 0, 2), trail, scores_of),
+    ],
+    starter='''def after_picture(prefix, words, stack, head):
+    """Scores of each word of a caption, and of the one that would come after it, told by the picture and by the words before.
+
+    prefix: (B, P, W), the picture as P places   words: (B, T, W), embedded   stack: causal, (B, L, W) -> (B, L, W)
+    head: (B, L, W) -> scores (B, L, V)   ->   (B, T + 1, V)
+    """
+    ...
+''',
+    solution='''def after_picture(prefix, words, stack, head):
+    """Scores of each word of a caption, and of the one that would come after it, told by the picture and by the words before.
+
+    prefix: (B, P, W), the picture as P places   words: (B, T, W), embedded   stack: causal, (B, L, W) -> (B, L, W)
+    head: (B, L, W) -> scores (B, L, V)   ->   (B, T + 1, V)
+    """
+    states = stack(torch.cat([prefix, words], dim=1))     # (B, P + T, W)
+    return head(states[:, prefix.shape[1] - 1:])          # the picture's last place asks for the first word
+''',
+    other_solutions=[
+        lambda prefix, words, stack, head: head(stack(torch.cat([prefix, words], 1)))[:, -(words.shape[1] + 1) :],
+        "def after_picture(prefix, words, stack, head):\n    P, T = prefix.shape[1], words.shape[1]\n    out = head(stack(torch.hstack([prefix, words])))\n"
+        "    return torch.stack([out[:, i] for i in range(P - 1, P + T)], 1)\n",
+    ],
+    hints=[
+        "A causal model says at each position what comes next. At which position is the first word next?",
+        "Put the picture's places before the words, run stack and head. P + T positions come out. Which of them ask for a word?",
+        "`torch.cat([prefix, words], dim=1)`, and of what comes out `[:, prefix.shape[1] - 1:]`.",
+    ],
+    explanation="A language model goes on with what stands before. So the picture is made to stand before, in vectors of the words' width; nothing else in the model "
+    "changes. Position P - 1, the picture's last, asks for the first word, so no start token is needed; the last word asks for the end.",
+    properties=[Property("not one score more than words", one_more_than_words, "Which position asks for the first word, and which for the end?"),
+                Property("the first word knows too much", first_word_is_asked, "At which position has the model seen the whole picture, and no word yet?")],
+    mistakes=[
+        Mistake("the picture after the words", built(lambda p, w: torch.cat([w, p], 1), lambda out, P: out[:, P - 1 :]),
+                "The words stand first, so none of them can be told by the picture. What does a causal model look at?"),
+        Mistake("one position late", built(before, lambda out, P: out[:, P:]),
+                "Nobody asks for the first word: it begins where that word is already read. At which position is it next?"),
+        Mistake("the picture is asked too", built(before, lambda out, P: out),
+                "Scores come for every place of the picture. Which of its places is followed by a word?"),
+        Mistake("without an end", built(before, lambda out, P: out[:, P - 1 : -1]),
+                "After the last word nothing is asked. How would a caption know that it is over?"),
+        Mistake("the last alone", built(before, lambda out, P: out[:, -1:]),
+                "Only the word after all others is asked for. From what would the others be learnt?"),
+        Mistake("the picture in one place", built(lambda p, w: torch.cat([p.mean(1, keepdim=True), w], 1), lambda out, P: out),
+                "The picture's places are averaged into one. Who decided that where something is does not matter?"),
+        Mistake("the picture added to every word", lambda prefix, words, stack, head: head(stack(torch.cat([prefix[:, -1:], words + prefix.mean(1, keepdim=True)], 1))),
+                "The picture is mixed into the words. Where do its places stand, if it is a prefix?"),
+        Mistake("the words do not follow", lambda prefix, words, stack, head: head(torch.cat([stack(prefix)[:, -1:], stack(words)], 1)),
+                "Picture and words go through the stack apart, so a later word never sees the picture. In which sequence do both stand?"),
+        Mistake("the picture back to front", built(lambda p, w: torch.cat([p.flip(1), w], 1), lambda out, P: out[:, P - 1 :]),
+                "The picture's places are turned round. In which order were they given?"),
+    ],
+)  # fmt: skip
