@@ -17,7 +17,7 @@
 import math
 import re
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -84,9 +84,9 @@ predict("11.ends", "Where will the one that predicts noise guess the picture wor
 # three Transformers get wrong on unseen pictures.
 
 # %%
-of = lambda group, name, *keys: [run[keys[0]] if len(keys) == 1 else run[keys[0]][keys[1]] for run in (shipped[group] if name is None else shipped[group][name])]
+each = lambda runs, *keys: [reduce(lambda found, key: found[key], keys, run) for run in runs]  # a value for each seed
 asks, b, at = {"noise": "-", "picture": "--", "velocity": ":"}, cosine.noise[1:-1], [n / 1000 for n in shipped["times"]]
-measured = {name: of("short", f"cosine, {name}", "errors") for name in asks}
+measured = {name: each(shipped["short"][f"cosine, {name}"], "errors") for name in asks}
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.1), sharex=True)
 for (name, style), factor in zip(asks.items(), (b / cosine.signal[1:-1], torch.ones(999), b), strict=True):
     axes[0].semilogy(torch.arange(1, 1000) / 1000, factor, style, label=name)
@@ -101,7 +101,7 @@ claim("near the picture who predicts the picture does", min(early["picture"]) > 
 
 # %%
 ways = ["linear, noise", "cosine, noise", "cosine, velocity", "cosine, picture", "flow, velocity", "flow, picture"]
-scores = {way: of("short", way, "average", "frechet") for way in ways}
+scores = {way: each(shipped["short"][way], "average", "frechet") for way in ways}
 fig, ax = plt.subplots(figsize=(7, 2.7))
 for n, way in enumerate(reversed(ways)):
     ax.plot(scores[way], [n] * 3, "os^DvP"[n], color=list(COLOURS.values())[n], alpha=0.8)
@@ -190,19 +190,19 @@ show(wall(drawn[:40]), alt="Forty drawn pieces of clothing, a column for each ki
 from fmcourse import fidelity
 
 looks, real = fidelity.judge(), signed(clothes.test.pixels)
-score, told = fidelity.compare(looks, real, drawn), [run["frechet"] for run in of("main", None, "ddim", "10")]
-print("≈ yours:", score, "\nreal pictures, as many:", of("real", None, "500", "frechet"))
+score, told = fidelity.compare(looks, real, drawn), each(shipped["main"], "ddim", "10", "frechet")
+print("≈ yours:", score, "\nreal pictures, as many:", each(shipped["real"], "500", "frechet"))
 if full:
     claim("live it scores as three seeds did", abs(score.frechet - sum(told) / 3) < max(told) - min(told) + 3, three_seeds=told, live=score.frechet)
 
 # %%
 from fmcourse.models.unet import UNet  # lesson 10's kind, given the same time
 
-pace, rivals = shipped["pace"], {"dit": {"1": of("main", None, "ddim", "10"), "2": of("main", None, "ddim, guided", "10")}, "unet": {"1": of("unet", None, "10"), "2": of("unet", None, "guided")}}
-for (name, runs), network in zip(rivals.items(), (model, UNet(widths=(32, 64), depth=1, conditioner=nn.Embedding(11, 128))), strict=True):
-    print(f"{name:5}{parameters(network):>8,} numbers, a step {pace[name]['step_ms']} ms, a picture once through {pace[name]['picture_ms']} ms, Frechet {[run['frechet'] for run in runs['1']]}, guided {[run['frechet'] for run in runs['2']]}")
-frechet = {name: [run["frechet"] for run in runs["1"]] for name, runs in rivals.items()}
-claim("in equal time the Transformer draws nearer to real clothes than the U-Net, in each of three seeds", max(frechet["dit"]) < min(frechet["unet"]), **frechet)
+pace, main = shipped["pace"], shipped["main"]
+rivals = {"dit": [each(main, way, "10", "frechet") for way in ("ddim", "ddim, guided")], "unet": [each(shipped["unet"], way, "frechet") for way in ("10", "guided")]}
+for (name, (plain, guided)), network in zip(rivals.items(), (model, UNet(widths=(32, 64), depth=1, conditioner=nn.Embedding(11, 128))), strict=True):
+    print(f"{name:5}{parameters(network):>8,} numbers, a step {pace[name]['step_ms']} ms, a picture once through {pace[name]['picture_ms']} ms, Frechet {plain}, guided (section 4) {guided}")
+claim("in equal time the Transformer draws nearer to real clothes than the U-Net, guided or not, in each of three seeds", all(max(a) < min(b) for a, b in zip(*rivals.values(), strict=True)), **rivals)
 claim("and a picture costs it less than half", pace["dit"]["picture_ms"] < pace["unet"]["picture_ms"] / 2)
 
 # %% [markdown]
@@ -210,11 +210,11 @@ claim("and a picture costs it less than half", pace["dit"]["picture_ms"] < pace[
 # thing changed each:
 
 # %%
-pick = lambda way, which="average": of("short", way, which, "frechet")
+pick = lambda way, which="average": each(shipped["short"][way], which, "frechet")
 rows = {"Muon, steps that shrink": pick("flow, picture"), "  the last weights": pick("flow, picture", "raw"),
-        "Muon, even steps": pick("even steps"), "  the last weights ": pick("even steps", "raw"), "AdamW, steps that shrink": pick("AdamW")}
+        "Muon, even steps": pick("even steps"), "  the last weights ": pick("even steps", "raw"), "AdamW (0.003), steps that shrink": pick("AdamW")}
 for name, runs in rows.items():
-    print(f"{name:26} Frechet {runs}")
+    print(f"{name:33} Frechet {runs}")
 gain = [raw / mean for raw, mean in zip(pick("even steps", "raw"), pick("even steps"), strict=True)]
 claim("with even steps the average is far better than the last weights, in each of three seeds", min(gain) > 1.1, times=gain)
 same = [raw / mean for raw, mean in zip(pick("flow, picture", "raw"), pick("flow, picture"), strict=True)]
@@ -237,11 +237,11 @@ claim("your guidance is the package's", gap < 1e-4, largest_gap=gap)
 predict("11.guide", "Turn the weight from 1 up to 5. The Frechet distance, which wants fine pictures and all kinds of them, will", ["fall all the way", "rise all the way", "fall, then rise"])
 
 # %%
-at = lambda w, key: [run["guidance"][w][key] for run in shipped["main"]]
+at = lambda w, key: each(shipped["main"], "guidance", w, key)
 fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.4))
 for n, style in enumerate(("o-", "s--", "^:")):
     axes[0].plot(*[[at(w, key)[n] for w in "1235"] for key in ("recall", "asked")], style, label=f"seed {n}")
-axes[0].plot(*[sum(of("real", None, "500", key)) / 3 for key in ("recall", "asked")], "k*", markersize=12, label="real clothes")
+axes[0].plot(*[sum(each(shipped["real"], "500", key)) / 3 for key in ("recall", "asked")], "k*", markersize=12, label="real clothes")
 for w in "1235":
     axes[0].annotate(f"weight {w}", (at(w, "recall")[0], at(w, "asked")[0]), (7, 2), textcoords="offset points", fontsize=9)
 axes[0].set(xlabel="variety (recall)", ylabel="fidelity (seen as what was asked)", xlim=(0.1, 1), ylim=(0.7, 1))
@@ -254,11 +254,11 @@ show(fig, alt="Left, fidelity against variety: as the weight grows from 1 to 5 e
 # %%
 turned = [draw(average.model, torch.arange(10), weight=weight, seed=2) for weight in (1, 2, 5)]
 show(wall(torch.cat(turned)), alt="The same ten handfuls of noise, three times. At weight 1 most pieces have ragged edges; at 2 their outlines are plain; at 5 they are brighter still, hems and necks drawn with a ruler.")
-claim("with twice the wish more drawings are what was asked for, in each of three seeds", min(at("2", "asked")) > max(at("1", "asked")), once=at("1", "asked"), twice=at("2", "asked"), real=of("real", None, "500", "asked"))
-claim("with three times the judge tells them more surely than real clothes: caricatures", min(at("3", "asked")) > max(of("real", None, "500", "asked")), three_times=at("3", "asked"))
+claim("with twice the wish more drawings are what was asked for, in each of three seeds", min(at("2", "asked")) > max(at("1", "asked")), once=at("1", "asked"), twice=at("2", "asked"), real=each(shipped["real"], "500", "asked"))
+claim("with three times the judge tells them more surely than real clothes: caricatures", min(at("3", "asked")) > max(each(shipped["real"], "500", "asked")), three_times=at("3", "asked"))
 claim("variety falls with each turn of the knob, seed by seed", all(a > b > c > d for a, b, c, d in zip(*[at(w, "recall") for w in "1235"], strict=True)), once=at("1", "recall"), five=at("5", "recall"))
 claim("Frechet, which wants both, is best in between", max(at("2", "frechet")) < min(at("1", "frechet") + at("5", "frechet")), once=at("1", "frechet"), twice=at("2", "frechet"), five=at("5", "frechet"))
-print(f"by lesson 09's measure, 2,000 pictures at weight 2: {[run['full, guided']['frechet'] for run in shipped['main']]}; real ones: {of('real', None, '2000', 'frechet')}")
+print(f"by lesson 09's measure, 2,000 pictures at weight 2: {each(shipped['main'], 'full, guided', 'frechet')}; real ones: {each(shipped['real'], '2000', 'frechet')}")
 
 # %% [markdown]
 # Fidelity is paid for in variety, from the first turn. Frechet weighs both, and says: 2 is worth it, 5 is not. (Stable Diffusion's script of 2022 stands at 7.5: who types
@@ -276,7 +276,7 @@ def draw_guided(kind="ankle boot", weight=2.0, steps=10, seed=0):
 interactive(draw_guided, kind=list(clothes.kinds), weight=(0.0, 8.0, 0.5), steps=(1, 20), seed=(0, 20), alt="Twenty-four drawings of one kind of clothes. A larger weight makes them plainer and more alike, fewer steps softer.")
 
 # %% [markdown]
-# ## 5 · Ten steps instead of a thousand
+# ## 5 · Ten steps instead of a hundred
 # Lesson 10 knew two ways down: DDIM mixes the guessed noise back in, DDPM partly fresh noise. One dial joins them. Mind that two noises of strength p and q
 # together have √(p² + q²).
 
@@ -299,7 +299,7 @@ ways = {"ddim": (0, ddim), "euler": (0, euler), "ddpm": (1, partial(ddpm, genera
 gaps = {name: (down(5, dial) - draw(average.model, torch.arange(20) % 10, 5, 2, seed=7, sampler=sampler)).abs().max().item() for name, (dial, sampler) in ways.items()}
 claim("your step is the package's DDIM and its DDPM; and on a straight line DDIM is Euler's method, the plainest there is", max(gaps.values()) < 1e-3, **gaps)
 few = torch.cat([down(n, 0)[:10] for n in (2, 3, 5, 10, 20)])
-show(wall(few), alt="Five rows of the same ten pieces. With two steps they are soft and grey, with five the outline stands, from ten on little changes.")
+show(wall(few), alt="Five rows of the same ten pieces. With two steps their edges are soft, with five the outline stands, from ten on little changes.")
 predict("11.dice", "Lesson 10 found fresh noise at each step (DDPM) better than none (DDIM). With the wish doubled?", ["still better", "no difference", "worse"])
 
 # %%
@@ -317,12 +317,11 @@ axes[1].legend(fontsize=9)
 show(fig, alt="Against steps, three seeds. Left: the two lines of weight 2 lie far below those of weight 1; DDIM is near its best after five steps, DDPM needs more. Right: variety climbs with steps for all, and is highest for DDIM at weight 1.")
 
 # %%
-at_steps = lambda way, n, key="frechet": [run[way][n][key] for run in shipped["main"]]
+at_steps = lambda way, n, key="frechet": each(shipped["main"], way, n, key)
 less = lambda *runs: all(a < b for numbers in zip(*runs, strict=True) for a, b in pairwise(numbers))  # seed by seed
-plain, guided, dice, guided_dice = (at_steps(way, "20") for way in ("ddim", "ddim, guided", "ddpm", "ddpm, guided"))
-claim("without guidance fresh noise is the better way, as lesson 10 found: twenty steps, in each of three seeds", less(dice, plain), DDPM=dice, DDIM=plain)
-claim("with it the order turns: five, ten or twenty steps of DDIM beat as many of DDPM, and ten its twenty", less(guided, guided_dice) and less(at_steps("ddim, guided", "5"), at_steps("ddpm, guided", "5")) and less(at_steps("ddim, guided", "10"), guided_dice), DDIM=guided, DDPM=guided_dice)
-claim("DDIM's ten steps are within a tenth of its twenty", all(abs(a / b - 1) < 0.1 for a, b in zip(at_steps("ddim, guided", "10"), guided, strict=True)), ten=at_steps("ddim, guided", "10"), twenty=guided)
+claim("without guidance fresh noise is the better way, as lesson 10 found: twenty steps, in each of three seeds", less(at_steps("ddpm", "20"), at_steps("ddim", "20")), DDPM=at_steps("ddpm", "20"), DDIM=at_steps("ddim", "20"))
+claim("with it the order turns: five or twenty steps of DDIM beat as many of DDPM, and ten beat a hundred", all(less(at_steps("ddim, guided", n), at_steps("ddpm, guided", m)) for n, m in (("5", "5"), ("20", "20"), ("10", "100"))), DDIM_10=at_steps("ddim, guided", "10"), DDPM_100=at_steps("ddpm, guided", "100"))
+claim("DDIM's ten steps are within a tenth of its twenty", all(abs(a / b - 1) < 0.1 for a, b in zip(at_steps("ddim, guided", "10"), at_steps("ddim, guided", "20"), strict=True)), twenty=at_steps("ddim, guided", "20"))
 claim("variety grows with every step more, and fresh noise costs some of it, guided or not", less(*(at_steps("ddim, guided", n, "recall") for n in ("3", "5", "10", "20"))) and all(less(at_steps("ddpm" + more, "20", "recall"), at_steps("ddim" + more, "20", "recall")) for more in ("", ", guided")),
       **{f"steps_{n}": at_steps("ddim, guided", n, "recall") for n in ("3", "10", "20")}, fresh_20=at_steps("ddpm, guided", "20", "recall"))
 
@@ -352,7 +351,7 @@ with torch.no_grad():
 show(wall(torch.cat([x[:10], back, painted])), alt="First row real clothes, second the same through the code and back, nearly alike; then two rows drawn in the code: soft, without seams.")
 
 # %%
-table_rows = {"pixels": of("main", None, "ddim", "10"), "codes": of("latent", None, "10"), "pixels, guided": of("main", None, "ddim, guided", "10"), "codes, guided": of("latent", None, "guided")}
+table_rows = {"pixels": each(shipped["main"], "ddim", "10"), "codes": each(shipped["latent"], "10"), "pixels, guided": each(shipped["main"], "ddim, guided", "10"), "codes, guided": each(shipped["latent"], "guided")}
 for name, runs in table_rows.items():
     print(f"{name:15} Frechet {[run['frechet'] for run in runs]}, precision {[run['precision'] for run in runs]}, recall {[run['recall'] for run in runs]}")
 print(f"real pictures through the code and back: Frechet {shipped['there and back']['frechet']}\na step of training: pixels {pace['dit']['step_ms']} ms, codes {pace['latent']['step_ms']} ms; {shipped['seconds']['main']} s of it for either; the VAE took {checkpoint('vae').facts['minutes']} minutes before")
@@ -387,7 +386,7 @@ show(wall(torch.cat([pieces, torch.where(known, pieces, 0), mended])), alt="Thre
 claim("what was known stays as it was", torch.equal(mended[..., :14, :], pieces[..., :14, :]))
 
 # %%
-off, seen = ({key: [run["edited"][which][key] for run in shipped["main"]] for key in shipped["main"][0]["edited"][which]} for which in ("off", "known"))
+off, seen = ({key: each(shipped["main"], "edited", which, key) for key in shipped["main"][0]["edited"][which]} for which in ("off", "known"))
 for name in ("no wish", "wish", "another's"):
     print(f"lower half: {name:10} off by {off[name]} (RMS), seen as what it is {seen[name]}")
 claim("told what it mends, it comes nearer to the lost half than another piece of the same kind does, in each of three seeds", max(off["wish"]) < min(off["another's"]), drawn=off["wish"], anothers=off["another's"])
@@ -465,7 +464,7 @@ for kind in ("causal", "any"):
 texts = Windows(torch.tensor(pieces.encode(small(book.validation))), 32, 400, seed=1)[0]
 nats = bound(readers["any"], texts, torch.Generator().manual_seed(0), mask=MASK, draws=4).mean().item()
 cost = nats / math.log(2) * texts.numel() / len(pieces.decode(texts.flatten().tolist()))
-bits, spent = ({kind: [run[key] for run in shipped["words"][kind]] for kind in readers} for key in ("bits", "seconds"))
+bits, spent = ({kind: each(shipped["words"][kind], key) for kind in readers} for key in ("bits", "seconds"))
 print(f"≈ in any order: at most {cost:.2f} bits a letter; three seeds {bits['any']}, after {spent['any']} seconds each")
 print(f"from left to right: {bits['causal']} bits, after {spent['causal']} seconds each")
 claim("from left to right costs fewer bits, for less than half the training, in each of three seeds", max(bits["causal"]) < min(bits["any"]) and 2 * max(spent["causal"]) < min(spent["any"]), **bits)
@@ -506,7 +505,7 @@ for name, rows in {"left to right": ids, "any order": fill(readers["any"], blank
     print(name + "".join(f"\n    ≈ {spelt(row)}" for row in rows))
 
 # %%
-wrote = lambda kind, way, key="pairs": [run["wrote"][way][key] for run in shipped["words"][kind]]
+wrote = lambda kind, way, key="pairs": each(shipped["words"][kind], "wrote", way, key)
 shares = {"left to right, 32 passes": wrote("causal", "32")} | {f"any order, {n} pass{'es' * (n > '1')}": wrote("any", n) for n in ("32", "8", "4", "1")}
 shares["surest first, 32 passes"], many = wrote("any", "surest"), shares["any order, 32 passes"]
 fig, ax = plt.subplots(figsize=(7, 2.8))
@@ -541,8 +540,8 @@ axes[0].legend()
 show(fig, alt="Left, bits a letter against pieces hidden: with few hidden it lies below the left-to-right line, with many above. Right, pieces mended against the length of the gap: any order is ahead for one piece, level for two to four, behind for eight.")
 
 # %%
-mends = lambda kind, gap: [run["mended"][gap] for run in shipped["words"][kind]]
-few = [run["by hidden"]["4"] for run in shipped["words"]["any"]]
+mends = lambda kind, gap: each(shipped["words"][kind], "mended", gap)
+few = each(shipped["words"]["any"], "by hidden", "4")
 claim("up to four pieces hidden, it knows them better than left to right does", max(few) < min(bits["causal"]), four_hidden=few, causal=bits["causal"])
 claim("a gap of one piece it mends more often than who reads only from the left, in each of three seeds; of eight, less often", min(mends("any", "1")) > max(mends("causal", "1")) and max(mends("any", "8")) < min(mends("causal", "8")), **{f"{kind}_{gap}": mends(kind, gap) for kind in readers for gap in ("1", "2", "8")})
 

@@ -1,10 +1,10 @@
 """Make lesson_11.json and three checkpoints: what lesson 11 compares its own run with, and the models that it does not train.
 
 Source   the Fashion-MNIST pictures and the Cookbook that ship, and the checkpoint `judge`
-Run      python recipes/lesson_11.py data       Takes     about 40 minutes on one thread
+Run      python recipes/lesson_11.py data       Takes     about 35 minutes on one thread
 
 The lesson trains one diffusion Transformer with one seed. Here are three seeds of it, by how many steps, by which sampler and with how
-much guidance they are sampled; what other predictions, noise schedules, step sizes and optimisers do in a shorter time; a U-Net and a
+much guidance they are sampled, and mending pictures; what other predictions, noise schedules, step sizes and optimisers do in a shorter time; a U-Net and a
 latent diffusion of equal cost; and two language models, one that writes from left to right and one that writes in any order. Each part
 is kept in OUT/tables/lesson_11.parts as soon as it is done, and a second run goes on from there.
 """
