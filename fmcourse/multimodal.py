@@ -178,7 +178,7 @@ def captioned(model: Captioner, batch: tuple[Tensor, Tensor], generator: torch.G
     """Pictures and what was said of them, ids (B, T) filled up with 0: which word comes next? In nats per word; the first 0 is asked for too."""
     pictures, ids = batch
     labels = F.pad(ids, (0, 1))
-    asked = (labels == 0).cumsum(1) <= (labels == 0)  # words, and the first 0 of a row
+    asked = (labels == 0).cumsum(1) < 2  # words, and the first 0 of a row
     value = F.cross_entropy(model(pictures, ids)[asked], labels[asked])
     return Loss(value, {"nats per word": value.item()}, int(asked.sum()))
 

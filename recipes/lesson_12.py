@@ -1,8 +1,8 @@
 """Make lesson_12.json and the checkpoints towers, towers_own and captioner: pictures and words in one space, measured over three seeds.
 
 Source   emoji and synonyms, which ship; MiniLM-L6 for the vectors of phrases
-Run      python recipes/lesson_12.py data                  Takes     about three quarters of an hour on one thread
-         python recipes/lesson_12.py data --train-only     the trainings alone, on a GPU where there is one: two minutes
+Run      python recipes/lesson_12.py data                  Takes     three to four hours on one thread
+         python recipes/lesson_12.py data --train-only     the trainings alone; on a GPU, where there is one, seven minutes
 
 Learnt from: the emoji of the split `train` in two styles of drawing, with phrases made of their names and keywords, some of them painted in
 a colour that the phrase names. Asked: the third style, names and words never seen. Each part is kept in OUT/tables/lesson_12.parts as soon
@@ -385,6 +385,19 @@ def colour_told(model: Towers, name: str) -> float:
     return round(torch.stack(right).float().mean().item(), 4)
 
 
+JOBS = ("nurse", "secretary", "dancer", "hairdresser", "boss", "thief", "engineer", "soldier", "cleaner", "doctor")
+
+
+def habits(parts: Path, seed: int) -> dict[str, float]:
+    """Of the roles that a known hand drew both as woman and as man: for which share is a job's word nearer to the woman?"""
+    model, (pixels, names, _) = trained(parts, "towers", seed), drawn(0, "train")
+    roles = [name.removeprefix("woman ") for name in names if name.startswith("woman ")]
+    both = [(names.index(f"woman {role}"), names.index(f"man {role}")) for role in roles if f"man {role}" in names]
+    women, men = (see(model.see, pixels[list(rows)]) for rows in zip(*both, strict=True))
+    nearer = (known(list(JOBS)) @ (women - men).T > 0).float().mean(1)
+    return {"roles": len(both)} | dict(zip(JOBS, [round(share, 4) for share in nearer.tolist()], strict=True))
+
+
 # -- captions -------------------------------------------------------------------------------------------------------------
 
 
@@ -468,10 +481,10 @@ def kept(path: Path, make: Callable[[], Any]) -> Any:
 def ship(out: Path, name: str, part: str, **facts: Any) -> None:
     """Weights of the first seed in half precision, which changes nothing that one could see."""
     parts = out / "tables" / "lesson_12.parts"
-    seconds = torch.load(parts / f"{part}-0.pt", weights_only=True)["seconds"]
+    run = torch.load(parts / f"{part}-0.pt", weights_only=True)
     state = trained(parts, part, 0).state_dict()
     tensors = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-    facts |= {"minutes": round(seconds / 60, 2), "data": "emoji, train, noto and twemoji", "config": {"width": WIDTH, "channels": CHANNELS}}  # fmt: skip
+    facts |= {"minutes": round(run["seconds"] / 60, 2), "on": run["device"], "data": "emoji, train, noto and twemoji", "config": {"width": WIDTH, "channels": CHANNELS}}  # fmt: skip
     write_checkpoint(
         out / "checkpoints", name, tensors, command=COMMAND, date=datetime.date.today().isoformat(), **facts
     )
@@ -484,7 +497,7 @@ def main(out: Path, train_only: bool = False) -> None:
         return
     rows = lambda name, make: [kept(parts / f"{name}-{seed}.json", partial(make, parts, seed)) for seed in range(SEEDS)]
     found = {name: rows(f"{name}-scores", partial(towers_row, name)) for name in ("towers", "own")}
-    found["captions"] = rows("captions-scores", captions_row)
+    found["captions"], found["habits"] = rows("captions-scores", captions_row), rows("habits", habits)
     trainings = {name: [torch.load(parts / f"{name}-{seed}.pt", weights_only=True) for seed in range(SEEDS)] for name in MAKE}  # fmt: skip
     made = {
         "command": COMMAND,

@@ -1,7 +1,7 @@
 """Make painter.json and two checkpoints: a network that draws what a phrase says, and the prior that DALL-E 2 puts before such a network.
 
 Source   the emoji that ship, the checkpoint `towers`, and the published MiniLM for the phrases' vectors
-Run      python recipes/painter.py data       Takes     about two hours on one thread for each of three seeds; four minutes on a GPU
+Run      python recipes/painter.py data       Takes     two hours and a half on one thread for each of three seeds; four minutes on a GPU
 
 It draws animals, plants and food whose name is one word, as three makers drew them, in the colours they have or repainted in one of
 eight (`pictures.painted`). One in ten pairs of a thing and a colour is never shown, nor is any thing of the other splits: what is drawn for

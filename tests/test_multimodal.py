@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 from transformers.models.resnet.modeling_resnet import ResNetBasicLayer
 
-from fmcourse.models.transformer import modern
+from fmcourse.models.transformer import gpt2, modern
 from fmcourse.multimodal import (
     Captioner,
     PhraseTower,
@@ -238,6 +238,13 @@ def test_a_picture_may_fill_several_places():
     see.forward = tower.places
     model = randomised(Captioner(see, WRITES, 6))
     assert model.prefix(pictures).shape == (3, 4, 16) and model(pictures, said).shape == (3, 4, 9)
+
+
+def test_words_stand_at_the_places_after_the_picture():
+    model = randomised(Captioner(small(7), gpt2(vocab_size=9, context=10, width=16, depth=2, heads=2), 7))
+    embed, prefix = model.write.embed, model.prefix(pictures)
+    x = torch.cat([prefix, embed.tokens(said) + embed.positions.weight[1:4]], 1)
+    assert_close(model(pictures, said), model.write.head(model.write.stack(x)))
 
 
 def test_a_caption_costs_its_words_and_one_end():

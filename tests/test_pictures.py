@@ -85,3 +85,10 @@ def test_paint_that_there_is_not_is_refused():
         painted(drawing, "beige")
     with pytest.raises(ValueError, match="bytes"):
         painted(drawing.float(), "red")
+
+
+def test_light_is_what_the_eye_calls_light():
+    pixels = torch.zeros(1, 4, 4, 3, dtype=torch.uint8)
+    pixels[:, :, :2, 1], pixels[:, :, 2:, 2] = 255, 255  # green is lighter than blue
+    made = painted(pixels, "red").int().sum(-1)[0]
+    assert (made[:, :2] > made[:, 2:] + 50).all()
