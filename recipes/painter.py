@@ -331,7 +331,7 @@ def guidance(model: nn.Module, seed: int, said: dict[str, Tensor], n: int = 25, 
 
 # -- the lesson's own run -----------------------------------------------------------------------------------------------------
 
-LIVE, LIVE_STEPS = ("cat", "fish", "duck", "butterfly", "T-Rex", "rose", "mushroom", "cupcake"), 320
+LIVE, LIVE_STEPS = ("cat", "fish", "duck", "butterfly", "T-Rex", "rose", "mushroom", "cupcake"), 280
 QUICK = Recipe(matrices="adamw", lr=3e-3, decay="cosine", warmup=0.05, betas=(0.9, 0.99))
 
 

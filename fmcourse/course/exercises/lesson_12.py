@@ -1,4 +1,4 @@
-"""Lesson 12: text and images: which belong together, who is among the first k, a picture that stands before the words."""
+"""Lesson 12: text and images: which belong together, who is among the first k, a picture that stands before the words, a way between two pictures."""
 
 import math
 
@@ -295,5 +295,106 @@ prefixed = Exercise(
                 "Picture and words go through the stack apart, so a later word never sees the picture. In which sequence do both stand?"),
         Mistake("the picture back to front", built(lambda p, w: torch.cat([p.flip(1), w], 1), lambda out, P: out[:, P - 1 :]),
                 "The picture's places are turned round. In which order were they given?"),
+    ],
+)  # fmt: skip
+
+
+# -- 12.4 half way between two pictures -----------------------------------------------------------------------------------
+
+
+def of_length_one(out: Tensor, case: tuple) -> bool | str:
+    lengths = out.norm(dim=-1)
+    worst = lengths[(lengths - 1).abs().argmax()].item()
+    return abs(worst - 1) < 1e-3 or f"One of the vectors it returns has length {worst:.3g}."
+
+
+def a_row_for_each(out: Tensor, case: tuple) -> bool | str:
+    wanted = (len(case[2]), len(case[0]))
+    return (
+        tuple(out.shape) == wanted
+        or f"For {wanted[0]} shares and vectors of {wanted[1]} numbers it returns {tuple(out.shape)}."
+    )
+
+
+def arc(share=lambda s: s, angle=lambda a, b: torch.acos((a @ b).clamp(-1, 1)), last=lambda rows: rows):
+    """The right answer, or a near miss: `share` of the way, the `angle` of the whole way, and what is done at the end."""
+
+    def way(a, b, shares):
+        whole, s = angle(a, b), share(shares)[:, None]
+        return last((torch.sin((1 - s) * whole) * a + torch.sin(s * whole) * b) / torch.sin(whole))
+
+    return way
+
+
+straight = lambda a, b, shares: (1 - shares[:, None]) * a + shares[:, None] * b
+ends = lambda *rows: tuple(F.normalize(torch.tensor(row, dtype=torch.float), dim=-1) for row in rows)
+
+between = Exercise(
+    "12.4",
+    goal="from one picture to another, along the sphere",
+    minutes=12,
+    difficulty=2,
+    cases=[
+        (*ends((1, 0), (0, 1)), torch.tensor([0.0, 0.5, 1.0])),
+        (*ends((1, 0), (0, 1)), torch.tensor([1 / 3])),
+        (*ends((1, 0), (-1, 1)), torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])),
+        (*ends((1, 2, 2), (2, 1, -2)), torch.tensor([0.1, 0.9])),
+        (*ends((1, 0, 0, 0), (1, 1, 1, 1)), torch.tensor([0.2, 0.4])),
+    ],
+    starter='''def between(a, b, shares):
+    """Unit vectors on the way from a to b along the sphere: share 0 is a, 1 is b, and equal shares are equal turns.
+
+    With θ the angle between a and b:  sin((1 - s) θ) / sin θ · a  +  sin(s θ) / sin θ · b.
+    a, b: (D,), length 1   shares: (N,), from 0 to 1   ->   (N, D)
+    """
+    ...
+''',
+    solution='''def between(a, b, shares):
+    """Unit vectors on the way from a to b along the sphere: share 0 is a, 1 is b, and equal shares are equal turns.
+
+    With θ the angle between a and b:  sin((1 - s) θ) / sin θ · a  +  sin(s θ) / sin θ · b.
+    a, b: (D,), length 1   shares: (N,), from 0 to 1   ->   (N, D)
+    """
+    angle, s = torch.acos(a @ b), shares[:, None]           # s (N, 1), so that it multiplies rows
+    return (torch.sin((1 - s) * angle) * a + torch.sin(s * angle) * b) / torch.sin(angle)
+''',
+    other_solutions=[
+        "def between(a, b, shares):\n    c = b - (a @ b) * a\n    c = c / c.norm()\n    angle = torch.atan2(b @ c, a @ b)\n"
+        "    return torch.stack([torch.cos(s * angle) * a + torch.sin(s * angle) * c for s in shares])\n",
+        lambda a, b, shares: torch.stack(
+            [arc()(a, b, share[None])[0] for share in shares]
+        ),
+        "def between(a, b, shares):\n    angle = math.acos(float((a * b).sum()))\n    rows = []\n    for s in shares.tolist():\n"
+        "        rows.append((math.sin((1 - s) * angle) * a + math.sin(s * angle) * b) / math.sin(angle))\n    return torch.stack(rows)\n",
+    ],
+    hints=[
+        "Draw two arrows of length 1 from one point. Which curve do the tips of all arrows of length 1 between them lie on? What is a quarter of the way there?",
+        "The cosine of the angle is the product a @ b. Then only the two factors are missing, one for each of the shares.",
+        "`angle = torch.acos(a @ b)`, `s = shares[:, None]`, and `(torch.sin((1 - s) * angle) * a + torch.sin(s * angle) * b) / torch.sin(angle)`.",
+    ],
+    explanation="The vectors of pictures lie on a sphere. The straight line between two of them cuts through its inside, where no picture's vector ever lay, "
+    "and the network that draws was never told anything there. Along the sphere each step turns by the same angle. Shoemake 1985 gave the formula; DALL-E 2 "
+    "walks between pictures like this.",
+    properties=[
+        Property("another shape", a_row_for_each, "Is there a row for each share, as long as a?"),
+        Property("not of length 1", of_length_one, "The network that draws knows unit vectors only. How long is the middle of a straight line between two of them?"),
+    ],
+    mistakes=[
+        Mistake("straight through the inside", straight,
+                "It walks in a straight line. How long is the vector in the middle, and was the painter ever told one like that?"),
+        Mistake("straight, then stretched", lambda a, b, shares: F.normalize(straight(a, b, shares), dim=-1),
+                "Each vector has length 1, but the steps are not equal: it turns slowly near the ends and fast in the middle. By how much should each share turn?"),
+        Mistake("from b to a", arc(share=lambda s: 1 - s),
+                "At share 0 it stands at b. Where should it begin?"),
+        Mistake("the cosine as the angle", arc(angle=lambda a, b: a @ b + 1e-7),
+                "The product of two unit vectors is the *cosine* of their angle. How do you get from a cosine to its angle?"),
+        Mistake("an angle in degrees", arc(angle=lambda a, b: torch.rad2deg(torch.acos(a @ b))),
+                "Sine and cosine in torch count in radians. In which unit is your angle?"),
+        Mistake("not divided by the sine", lambda a, b, shares: arc()(a, b, shares) * torch.sin(torch.acos(a @ b)),
+                "At share 0 it should be a itself. By what is a multiplied there?"),
+        Mistake("both factors with s", lambda a, b, shares: torch.sin(shares[:, None] * torch.acos(a @ b)) * (a + b) / torch.sin(torch.acos(a @ b)),
+                "Both ends grow with s. What should become of a's share while b's grows?"),
+        Mistake("cosines in place of sines", lambda a, b, shares: torch.cos(shares[:, None] * torch.acos(a @ b)) * a + torch.sin(shares[:, None] * torch.acos(a @ b)) * b,
+                "That would be right if a and b were at a right angle. What if they are not?"),
     ],
 )  # fmt: skip
