@@ -15,6 +15,7 @@ MODULES = {
 LEVELS = [  # each may import from its own level and from those below it
     ["__main__", "cli"],
     ["course"],
+    ["adaptation"],
     ["generation", "evaluation", "fidelity", "pretrained", "plots", "widgets"],
     ["adversarial", "masked_diffusion", "multimodal"],
     ["training", "optimizers"],
@@ -23,7 +24,7 @@ LEVELS = [  # each may import from its own level and from those below it
     ["models"],
     ["tokenizers", "data", "pictures", "sounds", "ngram", "packages", "files"],
 ]
-MOST_LINES, MOST_IN_A_FUNCTION = 6900, 50
+MOST_LINES, MOST_IN_A_FUNCTION = 7000, 50
 
 
 def level(module: str) -> int:

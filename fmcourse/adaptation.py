@@ -1,0 +1,245 @@
+"""Changing a trained model a little: LoRA, low-rank steps beside matrices that stay as they are.
+
+    B batch   T time   I numbers in   O numbers out   R rank
+
+    x (B, T, I) ──┬── W (O, I), frozen ────────────────┬──▶ (B, T, O)
+                  └── A (R, I) ── B (O, R) ── scale ───┘
+
+Hu et al. 2021. A is drawn, B is zero: the model begins as what it was. Trained are R (I + O) numbers in place of I O. Afterwards
+W + scale B A is one matrix again (`merged`), or A and B are saved alone, in a folder that the library peft opens.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fmcourse.files import write_atomically, write_text
+from fmcourse.models.transformer import Transformer
+from fmcourse.pretrained import FAMILIES, family_of
+
+PLACES = {  # in a block of our stack: where it lies, and which of the matrices that share one product
+    "q": ("attention.to_qkv", 0), "k": ("attention.to_qkv", 1), "v": ("attention.to_qkv", 2), "out": ("attention.to_out", 0),
+    "gate": ("mlp.up", 0), "up": ("mlp.up", -1), "down": ("mlp.down", 0),
+}  # fmt: skip
+
+
+class LowRank(nn.Module):
+    """A linear layer that stays as it is, and a step of low rank beside some of its parts.
+
+    Args:
+        base: frozen here.
+        sizes: numbers out of each part, where several matrices share one product; they add up to O.
+        parts: which of them get a step.
+        rank, alpha: R, and the step's weight: scale = alpha / R, so that another R needs no other learning rate (section 4.1).
+    """
+
+    def __init__(self, base: nn.Linear, sizes: Sequence[int], parts: Sequence[int], rank: int, alpha: float) -> None:
+        super().__init__()
+        self.base, self.sizes, self.parts, self.scale = (
+            base.requires_grad_(False),
+            list(sizes),
+            list(parts),
+            alpha / rank,
+        )
+        like = {"device": base.weight.device, "dtype": base.weight.dtype}
+        self.A = nn.ParameterList(torch.empty(rank, base.in_features, **like) for _ in self.parts)
+        self.B = nn.ParameterList(torch.zeros(sizes[part], rank, **like) for part in self.parts)
+        for drawn in self.A:
+            nn.init.kaiming_uniform_(drawn, a=math.sqrt(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = dict(zip(self.parts, zip(self.A, self.B, strict=True), strict=True))
+        y = list(self.base(x).split(self.sizes, -1))
+        for part, (A, B) in steps.items():
+            y[part] = y[part] + self.scale * F.linear(F.linear(x, A), B)
+        return torch.cat(y, -1) if len(y) > 1 else y[0]
+
+    @torch.no_grad()
+    def merged(self) -> nn.Linear:
+        """One matrix again: W + scale B A."""
+        weight = list(self.base.weight.split(self.sizes))
+        for part, A, B in zip(self.parts, self.A, self.B, strict=True):
+            weight[part] = weight[part] + self.scale * B @ A
+        self.base.weight = nn.Parameter(torch.cat(weight))
+        return self.base.requires_grad_(True)
+
+
+def add_low_rank(model: nn.Module, rank: int = 8, alpha: float = 16.0, where: Sequence[str] = ("q", "v")) -> nn.Module:
+    """Freeze a model and put steps of low rank beside the matrices named, in every block; changes the model and returns it.
+
+    Args:
+        model: a `Transformer`, or one with a new head around it: what lies outside the transformer is frozen too; unfreeze it by hand.
+        where: some of q, k, v, out, gate (only where the MLP is gated), up, down.
+    Weights are drawn from torch's global stream: call `torch.manual_seed` first to repeat them.
+    Raises: ValueError for a rank below 1, a place that is not there, or a model that has steps already.
+    Source: Hu et al. 2021, section 4; q and v as in section 7.1.
+    """
+    if rank < 1 or not where:
+        raise ValueError(
+            f"rank={rank}, where={tuple(where)}: give a rank of at least 1 and at least one place, such as ('q', 'v')."
+        )
+    if any(isinstance(module, LowRank) for module in model.modules()):
+        raise ValueError("this model has steps of low rank already; merge them first, or train those.")
+    stacks = [module for module in model.modules() if isinstance(module, Transformer)]
+    if not stacks:
+        raise ValueError(
+            f"{type(model).__name__} holds no Transformer, so there are no places {', '.join(where)} in it."
+        )
+    model.requires_grad_(False)
+    for transformer in stacks:
+        known = places(transformer)
+        if missing := [name for name in where if name not in known]:
+            raise ValueError(f"there is no {missing[0]!r} in this model; it has {', '.join(known)}.")
+        for block in transformer.stack.blocks:
+            for path in dict.fromkeys(known[name][0] for name in where):
+                parts = sorted(known[name][1] for name in where if known[name][0] == path)
+                owner, _, last = path.partition(".")
+                base = getattr(getattr(block, owner), last)
+                setattr(getattr(block, owner), last, LowRank(base, sizes_of(transformer, path), parts, rank, alpha))
+    return model
+
+
+def places(model: Transformer) -> dict[str, tuple[str, int]]:
+    """What can be named in this model, and where it lies in each block."""
+    gated = len(sizes_of(model, "mlp.up")) == 2
+    return {
+        name: (path, part % len(sizes_of(model, path)))
+        for name, (path, part) in PLACES.items()
+        if gated or name != "gate"
+    }
+
+
+def sizes_of(model: Transformer, path: str) -> list[int]:
+    """Numbers out of each matrix that shares this product."""
+    c, block = model.config, model.stack.blocks[0]
+    if path == "attention.to_qkv":
+        return list(block.attention.shares)
+    if path == "mlp.up":
+        out = block.mlp.up.base.out_features if isinstance(block.mlp.up, LowRank) else block.mlp.up.out_features
+        return [c.hidden] * (out // c.hidden)
+    return [c.width]
+
+
+def steps_in(model: nn.Module) -> Iterator[tuple[nn.Module, str, LowRank]]:
+    """Each step of low rank, with what holds it and under which name."""
+    for owner in list(model.modules()):
+        for name, child in list(owner.named_children()):
+            if isinstance(child, LowRank):
+                yield owner, name, child
+
+
+def merged(model: nn.Module) -> nn.Module:
+    """The same function without the steps, all weights trainable again; changes the model and returns it. To rounding exact."""
+    for owner, name, step in steps_in(model):
+        setattr(owner, name, step.merged())
+    return model.requires_grad_(True)
+
+
+# -- folders as peft writes them ------------------------------------------------------------------------------------------
+
+
+def save_adapter(model: Transformer, folder: str | Path, base_model: str = "") -> None:
+    """Write adapter_config.json and adapter_model.safetensors: the steps alone, as peft's LoraConfig and LoraModel read them.
+
+    Raises: ValueError for a model without steps, or one whose matrices the published family keeps in another shape (GPT-2).
+    """
+    table, tensors, targets = published(model), {}, set()
+    first = next((step for _, step in named_steps(model)), None)
+    if first is None:
+        raise ValueError("this model has no steps of low rank; `add_low_rank(model)` puts them in.")
+    short = lambda name: name.rsplit(".", 1)[-1]
+    alike = Counter(short(name) for named in table.values() for name in named)
+    for path, step in named_steps(model):
+        for part, A, B in zip(step.parts, step.A, step.B, strict=True):
+            name = table[path][part]
+            targets.add(
+                short(name) if alike[short(name)] == model.config.depth else name
+            )  # BERT calls three of them "dense"
+            for letter, matrix in (("A", A), ("B", B)):
+                tensors[f"base_model.model.{name}.lora_{letter}.weight"] = matrix.detach().contiguous()
+    rank = len(first.A[0])
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM" if model.config.causal else "FEATURE_EXTRACTION", "base_model_name_or_path": base_model or None,
+              "r": rank, "lora_alpha": first.scale * rank, "lora_dropout": 0.0, "bias": "none", "target_modules": sorted(targets), "inference_mode": True}  # fmt: skip
+    folder = Path(folder)
+    write_atomically(
+        folder / "adapter_model.safetensors", lambda temporary: save_file(tensors, temporary, {"format": "pt"})
+    )
+    write_text(folder / "adapter_config.json", json.dumps(config, indent=2))
+
+
+def load_adapter(model: Transformer, folder: str | Path) -> Transformer:
+    """Put the steps of a folder, ours or peft's, beside the matrices of the model they were made for; changes it and returns it.
+
+    Raises: FileNotFoundError naming the file, ValueError for a kind of adapter that our class does not compute, or another model's shapes.
+    """
+    folder = Path(folder)
+    for needed in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (folder / needed).is_file():
+            raise FileNotFoundError(
+                f"{folder} has no {needed}; give a folder made by save_adapter or by peft's save_pretrained."
+            )
+    config, tensors = (
+        json.loads((folder / "adapter_config.json").read_text("utf-8")),
+        load_file(folder / "adapter_model.safetensors"),
+    )
+    demand(config)
+    table, own = published(model), {spot: name for name, spot in places(model).items()}
+    lies = {name: (path.split(".", 3)[-1], part) for path, named in table.items() for part, name in enumerate(named)}
+    changed = sorted({key.removeprefix("base_model.model.").rsplit(".lora_", 1)[0] for key in tensors})
+    if unknown := [name for name in changed if name not in lies]:
+        raise ValueError(
+            f"the adapter changes {unknown[0]}, which this model does not have; is it the adapter of another model?"
+        )
+    add_low_rank(model, config["r"], config["lora_alpha"], list(dict.fromkeys(own[lies[name]] for name in changed)))
+    with torch.no_grad():
+        for path, step in named_steps(model):
+            for part, A, B in zip(step.parts, step.A, step.B, strict=True):
+                for letter, matrix in (("A", A), ("B", B)):
+                    key = f"base_model.model.{table[path][part]}.lora_{letter}.weight"
+                    if key not in tensors or tensors[key].shape != matrix.shape:
+                        found = tuple(tensors[key].shape) if key in tensors else "nothing"
+                        raise ValueError(
+                            f"{key} should be {tuple(matrix.shape)}; the file holds {found}. Is it the adapter of another model?"
+                        )
+                    matrix.copy_(tensors[key])
+    return model
+
+
+def demand(config: dict[str, Any]) -> None:
+    """Refuse an adapter that computes something else than ours."""
+    plain = {"peft_type": ("LORA",), "bias": ("none", None), "use_dora": (False, None), "use_rslora": (False, None), "rank_pattern": ({}, None),
+             "alpha_pattern": ({}, None), "fan_in_fan_out": (False, None), "modules_to_save": (None, []), "layers_to_transform": (None,)}  # fmt: skip
+    for name, fine in plain.items():
+        if name in config and config[name] not in fine:
+            raise ValueError(f"this adapter has {name}={config[name]!r}; ours has {fine[0]!r}, so it is not loaded.")
+
+
+def named_steps(model: Transformer) -> Iterator[tuple[str, LowRank]]:
+    """Steps by the place of what they stand beside: stack.blocks.0.attention.to_qkv."""
+    return ((path, module) for path, module in model.named_modules() if isinstance(module, LowRank))
+
+
+def published(model: Transformer) -> dict[str, list[str]]:
+    """Our matrix -> the published modules that it joins, for every place that a step can stand beside."""
+    kind = family_of(model.config)
+    family = FAMILIES[kind]
+    if family.transposed:
+        raise ValueError(f"{kind} keeps q, k and v in one published matrix, lying on its side; adapters of its kind are not exchanged. Save "
+                         "the merged model with to_hf.")  # fmt: skip
+    prefix = "" if model.config.head == "none" else family.prefix
+    paths = {path for path, _ in PLACES.values()}
+    return {
+        f"stack.blocks.{i}.{path}": [
+            prefix + one.format(i=i).removesuffix(".weight") for one in family.block[f"{path}.weight"]
+        ]
+        for i in range(model.config.depth)
+        for path in paths
+    }

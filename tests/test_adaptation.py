@@ -1,0 +1,227 @@
+"""Low-rank steps: nothing at first, a matrix afterwards, and the same numbers and files as peft's."""
+
+import copy
+import json
+
+import pytest
+import torch
+from helpers import randomised
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
+from torch.nn import functional as F
+from torch.testing import assert_close
+from transformers import BertModel, LlamaForCausalLM
+
+from fmcourse.adaptation import LowRank, add_low_rank, load_adapter, merged, places, save_adapter
+from fmcourse.models.config import bert, gpt2, llama, modern
+from fmcourse.models.heads import PerText
+from fmcourse.models.transformer import Transformer
+from fmcourse.objectives import next_token
+from fmcourse.optimizers import Recipe
+from fmcourse.pretrained import from_hf, to_hf
+from fmcourse.training import fit
+
+SMALL = {"vocab_size": 50, "context": 16, "width": 16, "depth": 2, "heads": 4}
+ids = torch.randint(50, (3, 10), generator=torch.Generator().manual_seed(0))
+ALL = ("q", "k", "v", "out", "gate", "up", "down")
+
+
+def small_llama() -> Transformer:
+    torch.manual_seed(0)
+    return randomised(Transformer(llama(**SMALL, kv_heads=2, hidden=24))).eval()
+
+
+def small_bert() -> Transformer:
+    torch.manual_seed(0)
+    return randomised(Transformer(bert(**SMALL, hidden=32, head="none"))).eval()
+
+
+def with_steps(model: Transformer, where=ALL, rank: int = 3, alpha: float = 5.0) -> Transformer:
+    """Steps that do something: B drawn too."""
+    add_low_rank(model, rank, alpha, where)
+    for step in (module for module in model.modules() if isinstance(module, LowRank)):
+        for B in step.B:
+            nn.init.normal_(B, std=0.3)
+    return model
+
+
+# -- what a step is -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", [("q", "v"), ("k",), ALL])
+def test_it_begins_as_the_model_it_was_and_trains_the_steps_alone(where):
+    model = small_llama()
+    before = model(ids)
+    frozen = {name: weight.clone() for name, weight in model.named_parameters()}
+    add_low_rank(model, 2, 4.0, where)
+    assert torch.equal(model(ids), before)
+    F.cross_entropy(model(ids).flatten(0, 1), ids.flatten()).backward()
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert trained and all(".A." in name or ".B." in name for name in trained)
+    assert {name for name, weight in model.named_parameters() if weight.grad is not None} == trained
+    for name, weight in model.named_parameters():
+        if name not in trained:
+            assert torch.equal(weight, frozen[name.replace(".base.", ".")])
+
+
+def test_the_numbers_trained_are_rank_times_what_goes_in_and_out():
+    model = add_low_rank(small_llama(), 3, 1.0, ("q", "v"))
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    assert trained == 2 * 3 * ((16 + 16) + (16 + 8))  # two blocks; v has two heads of four
+
+
+def test_a_step_is_spelt_out():
+    torch.manual_seed(0)
+    base = nn.Linear(6, 10)
+    step, x = LowRank(base, (4, 6), (1,), rank=2, alpha=3.0), torch.randn(5, 6)
+    nn.init.normal_(step.B[0])
+    wanted = base(x)
+    wanted[:, 4:] += 1.5 * x @ step.A[0].T @ step.B[0].T
+    assert_close(step(x), wanted)
+
+
+def test_the_step_has_the_rank_it_was_given():
+    model, before = small_llama(), small_llama()
+    with_steps(model, ("down",), rank=2)
+    merged(model)
+    change = model.stack.blocks[0].mlp.down.weight - before.stack.blocks[0].mlp.down.weight
+    assert torch.linalg.matrix_rank(change, tol=1e-5) == 2
+
+
+@pytest.mark.parametrize("make", [small_llama, small_bert])
+def test_merged_it_is_the_same_function_in_the_old_class(make):
+    where = ALL if make is small_llama else ("q", "k", "v", "out", "up", "down")
+    model = with_steps(make(), where)
+    changed, plain = model(ids), make()
+    merged(model)
+    assert_close(model(ids), changed, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(plain(ids), changed, atol=1e-2)
+    assert [(name, weight.shape) for name, weight in model.named_parameters()] == [
+        (name, weight.shape) for name, weight in plain.named_parameters()
+    ]
+    assert all(weight.requires_grad for weight in model.parameters())
+    model.load_state_dict(plain.state_dict())
+
+
+def test_decoding_with_a_cache_goes_through_the_steps():
+    model = with_steps(small_llama())
+    logits, cache = model.extend(ids[:, :6], model.cache(3))
+    more, _ = model.extend(ids[:, 6:], cache)
+    assert_close(torch.cat([logits, more], 1), model(ids), rtol=1e-4, atol=1e-5)
+
+
+def test_training_steps_learns_and_leaves_the_rest():
+    model = add_low_rank(small_llama(), 4, 8.0, ALL)
+    before = {name: weight.clone() for name, weight in model.named_parameters() if not weight.requires_grad}
+    recipe = Recipe(matrices="adamw", lr=2e-2)
+    history = fit(model, next_token, [ids], steps=150, recipe=recipe, progress=False)
+    assert history.losses[-1] < history.losses[0] - 0.3
+    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters() if name in before)
+
+
+def test_a_head_around_an_encoder_stays_outside():
+    model = add_low_rank(PerText(small_bert(), 3), 2)
+    assert not model.score.weight.requires_grad
+    assert model(ids).shape == (3, 3)
+
+
+def test_places_are_those_that_the_model_has():
+    assert set(places(small_llama())) == set(ALL)
+    assert set(places(small_bert())) == set(ALL) - {"gate"}
+    assert set(places(Transformer(modern(**SMALL)))) == set(ALL) - {"gate"}
+
+
+# -- beside peft ----------------------------------------------------------------------------------------------------------
+
+
+def theirs_of(ours: Transformer, folder, kind):
+    to_hf(ours, folder)
+    return kind.from_pretrained(folder).eval()
+
+
+CASES = [
+    (small_llama, LlamaForCausalLM, ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]),
+    (small_llama, LlamaForCausalLM, ["q_proj", "v_proj"]),
+    (small_llama, LlamaForCausalLM, ["up_proj"]),
+    (small_bert, BertModel, ["query", "value"]),
+]
+
+
+def numbers(model, ids):
+    out = model(input_ids=ids)
+    return out.logits if hasattr(out, "logits") else out.last_hidden_state
+
+
+@pytest.mark.parametrize(("make", "kind", "targets"), CASES)
+def test_what_peft_saved_computes_the_same_here(make, kind, targets, tmp_path):
+    ours = make()
+    theirs = get_peft_model(
+        theirs_of(ours, tmp_path / "base", kind), LoraConfig(r=3, lora_alpha=7, target_modules=targets)
+    ).eval()
+    randomised(theirs)  # every matrix, the frozen ones too
+    theirs.save_pretrained(tmp_path / "adapter")
+    theirs_base = copy.deepcopy(theirs).unload()
+    theirs_base.save_pretrained(tmp_path / "drawn")
+    ours, _ = from_hf(tmp_path / "drawn")
+    load_adapter(ours, tmp_path / "adapter")
+    with torch.no_grad():
+        assert_close(ours(ids), numbers(theirs, ids), rtol=1e-4, atol=1e-4)
+        assert_close(merged(ours)(ids), numbers(theirs.merge_and_unload(), ids), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "where"),
+    [
+        (small_llama, LlamaForCausalLM, ALL),
+        (small_llama, LlamaForCausalLM, ("k", "down")),
+        (small_bert, BertModel, ("q", "out", "up")),
+    ],
+)
+def test_peft_opens_what_is_saved_here(make, kind, where, tmp_path):
+    base = theirs_of(make(), tmp_path / "base", kind)
+    ours = with_steps(make(), where)
+    save_adapter(ours, tmp_path / "adapter")
+    theirs = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    with torch.no_grad():
+        assert_close(ours(ids), numbers(theirs, ids), rtol=1e-4, atol=1e-4)
+    again = load_adapter(make(), tmp_path / "adapter")
+    assert torch.equal(again(ids), ours(ids))
+
+
+# -- what is refused ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("act", "message"), [
+    (lambda m: add_low_rank(m, 0), "rank=0"),
+    (lambda m: add_low_rank(m, where=()), "at least one place"),
+    (lambda m: add_low_rank(m, where=("query",)), "there is no 'query' in this model; it has q, k, v"),
+    (lambda m: add_low_rank(add_low_rank(m)), "steps of low rank already"),
+    (lambda m: add_low_rank(nn.Linear(2, 2)), "Linear holds no Transformer"),
+    (lambda m: save_adapter(m, "nowhere"), "has no steps"),
+])  # fmt: skip
+def test_what_makes_no_sense_is_refused_in_words(act, message):
+    with pytest.raises(ValueError, match=message):
+        act(small_llama())
+
+
+def test_a_folder_without_an_adapter_and_adapters_of_other_kinds(tmp_path):
+    with pytest.raises(FileNotFoundError, match="adapter_config.json"):
+        load_adapter(small_llama(), tmp_path)
+    save_adapter(with_steps(small_llama()), tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    with pytest.raises(ValueError, match="changes model.layers.0.mlp.down_proj, which this model does not have"):
+        load_adapter(small_bert(), tmp_path)
+    for change, message in (
+        ({"use_dora": True}, "use_dora=True"),
+        ({"bias": "all"}, "bias='all'"),
+        ({"r": 2}, "adapter of another model"),
+    ):
+        (tmp_path / "adapter_config.json").write_text(json.dumps(config | change))
+        with pytest.raises(ValueError, match=message):
+            load_adapter(small_llama(), tmp_path)
+
+
+def test_gpt2_is_said_to_be_merged_and_exported_instead(tmp_path):
+    model = add_low_rank(Transformer(gpt2(**SMALL)))
+    with pytest.raises(ValueError, match="to_hf"):
+        save_adapter(model, tmp_path)
