@@ -296,6 +296,12 @@ def test_a_sentences_vector_does_not_depend_on_its_neighbours(minilm):
         pretrained.embed_sentences(*minilm, [])
 
 
+def test_an_empty_text_has_a_vector_and_a_long_one_is_cut(minilm):
+    empty, long, cut = pretrained.embed_sentences(*minilm, ["", "word " * 400, "word " * 254])
+    assert_close(empty.norm(), torch.tensor(1.0))
+    assert_close(long, cut, atol=1e-5, rtol=1e-4)
+
+
 def test_like_meanings_lie_close(minilm):
     cat, kitten, money = pretrained.embed_sentences(
         *minilm, ["The cat sleeps.", "A kitten is napping.", "Banks lend money."]
