@@ -252,9 +252,7 @@ def scored(
 ) -> dict[str, float]:
     """Does each picture look like its phrase? Where the right thing stands among all candidates by the towers' cosine, where that of
     another prompt of the same list stands, and how often the main colour is the one asked for."""
-    every = [
-        [said[f"{colour} {name}".strip()] for name in candidates] for colour in COLOURS
-    ]  # each candidate in each colour
+    every = [[said[f"{colour} {name}".strip()] for name in candidates] for colour in COLOURS]  # each in each colour
     every = F.normalize(torch.stack([torch.stack(row) for row in every]).float(), dim=-1).to(DEVICE)
     scores = torch.einsum("bd,bnd->bn", seen(x), every[[COLOURS.index(colour) for _, colour in asked]])
     at = torch.tensor([candidates.index(name) for name, _ in asked])
@@ -289,7 +287,7 @@ def row(parts: Path, seed: int) -> dict[str, Any]:
         texts = [thing if name == "words never read" else f"{colour} {thing}".strip() for thing, colour in asked]
         right = [
             (colour, "") if name == "words never read" else (thing, colour) for thing, colour in asked
-        ]  # there: (word, thing)
+        ]  # (word, thing)
         among = known + new if name == "things never seen" else known
         words = vector(texts)
         found[name] = {"direct": scored(drawn(model, told(words=words), seed=seed), right, said, among),
@@ -318,11 +316,7 @@ def guidance(model: nn.Module, seed: int, said: dict[str, Tensor], n: int = 25, 
     found = {}
     for weight in WEIGHTS:
         x = drawn(model, told(words=words), weight, seed)
-        apart = (
-            torch.pdist(seen(x)[:each])
-            if n == 1
-            else torch.stack([torch.pdist(four).mean() for four in seen(x).split(each)])
-        )
+        apart = torch.stack([torch.pdist(four).mean() for four in seen(x).split(each)])
         found[str(weight)] = scored(x, [(name, "") for name in asked for _ in range(each)], said, names) | {
             "apart": round(apart.mean().item(), 4)
         }
