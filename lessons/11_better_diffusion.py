@@ -106,7 +106,7 @@ fig, ax = plt.subplots(figsize=(7, 2.7))
 for n, way in enumerate(reversed(ways)):
     ax.plot(scores[way], [n] * 3, "os^DvP"[n], color=list(COLOURS.values())[n], alpha=0.8)
 ax.set(xlabel="Frechet distance of 500 pictures, made in ten steps", xlim=(0, None), yticks=range(6), yticklabels=ways[::-1], title="six Transformers, ten seconds of training each, three seeds")
-show(fig, alt="Six rows of three points. Predicting noise is far to the right; flow lies left of cosine; predicting the picture lies left of predicting the velocity.")
+show(fig, alt="Six rows of three points. Predicting noise is far to the right; flow lies left of cosine for velocity and overlaps it for the picture; predicting the picture lies left of predicting the velocity.")
 asked = {what: [runs for way, runs in scores.items() if what in way] for what in asks}
 claim("noise, the choice of 2020, is by far the worst of these, in each of three seeds", min(sum(asked["noise"], [])) > max(sum(asked["velocity"] + asked["picture"], [])), **{way.replace(", ", "_"): runs for way, runs in scores.items()})
 claim("asked for the picture it draws better than asked for the velocity, by either rule", max(sum(asked["picture"], [])) < min(sum(asked["velocity"], [])))
@@ -174,17 +174,17 @@ def draw(network, asked, steps=10, weight=1.0, seed=0, sampler=ddim):
     return sampler(guess, x_T, flow, steps).clamp(-1, 1)
 
 
-def wall(pictures, columns=10, width=8.0):
+def wall(pictures, columns=10, width=8.0, rows=()):
     image = sheet(pictures, columns)
     fig, ax = plt.subplots(figsize=(width, width * image.shape[0] / image.shape[1] + 0.3))
     ax.imshow(image, cmap="gray", vmin=0, vmax=255)
-    ax.axis("off")
+    ax.set(xticks=[], yticks=[14 + 30 * n for n in range(len(rows))], yticklabels=rows, frame_on=False)
     return fig
 
 
 everything = torch.arange(500) % 10
 drawn = draw(average.model, everything)
-show(wall(drawn[:40]), alt="Forty drawn pieces of clothing, a column for each kind: shirts, trousers, shoes and bags can be told, their edges are ragged.")
+show(wall(drawn[:40]), alt="Forty drawn pieces of clothing, a column for each kind: shirts, trousers, shoes and bags can be told, sandals cannot; edges are ragged.")
 
 # %%
 from fmcourse import fidelity
@@ -249,11 +249,11 @@ axes[0].legend(fontsize=9)
 band(axes[1], [0, 1, 2, 3, 5], [[run["guidance"][w]["frechet"] for w in "01235"] for run in shipped["main"]], "three seeds")
 axes[1].set(xlabel="weight of the wish", ylabel="Frechet distance", yscale="log", yticks=[4, 10, 20, 50], yticklabels=[4, 10, 20, 50])
 axes[1].minorticks_off()
-show(fig, alt="Left, fidelity against variety: as the weight grows from 1 to 5 each seed climbs to the left, up to what real clothes reach and past it, ever further from their variety. Right, Frechet distance falls from weight 0 to 2 and rises after.")
+show(fig, alt="Left, fidelity against variety: as the weight grows from 1 to 5 all three seeds move left, away from the variety of real clothes, and rise steeply up to weight 2, then little or not. Right, Frechet distance falls from weight 0 to 2 and rises after.")
 
 # %%
 turned = [draw(average.model, torch.arange(10), weight=weight, seed=2) for weight in (1, 2, 5)]
-show(wall(torch.cat(turned)), alt="The same ten handfuls of noise, three times. At weight 1 most pieces have ragged edges; at 2 their outlines are plain; at 5 they are brighter still, hems and necks drawn with a ruler.")
+show(wall(torch.cat(turned), rows=["weight 1", "2", "5"]), alt="The same ten handfuls of noise, three times. At weight 1 most pieces have ragged edges; at 2 their outlines are plain; at 5 they are brighter still, hems and necks drawn with a ruler.")
 claim("with twice the wish more drawings are what was asked for, in each of three seeds", min(at("2", "asked")) > max(at("1", "asked")), once=at("1", "asked"), twice=at("2", "asked"), real=each(shipped["real"], "500", "asked"))
 claim("with three times the judge knows them at least as often as real clothes", min(at("3", "asked")) > max(each(shipped["real"], "500", "asked")), three_times=at("3", "asked"))
 claim("variety falls with each turn of the knob, seed by seed", all(a > b > c > d for a, b, c, d in zip(*[at(w, "recall") for w in "1235"], strict=True)), once=at("1", "recall"), five=at("5", "recall"))
@@ -299,7 +299,7 @@ ways = {"ddim": (0, ddim), "euler": (0, euler), "ddpm": (1, partial(ddpm, genera
 gaps = {name: (down(5, dial) - draw(average.model, torch.arange(20) % 10, 5, 2, seed=7, sampler=sampler)).abs().max().item() for name, (dial, sampler) in ways.items()}
 claim("your step is the package's DDIM and its DDPM; and on a straight line DDIM is Euler's method, the plainest there is", max(gaps.values()) < 1e-3, **gaps)
 few = torch.cat([down(n, 0)[:10] for n in (2, 3, 5, 10, 20)])
-show(wall(few), alt="Five rows of the same ten pieces. With two steps their edges are soft, with five the outline stands, from ten on little changes.")
+show(wall(few, rows=["2 steps", "3", "5", "10", "20"]), alt="Five rows of the same ten pieces. Outlines stand after two steps, softly; later steps add grain.")
 predict("11.dice", "Lesson 10 found fresh noise at each step (DDPM) better than none (DDIM). With the wish doubled?", ["still better", "no difference", "worse"])
 
 # %%
@@ -314,7 +314,7 @@ for style, (name, way) in zip("^so*", lines.items(), strict=True):
         ax.set_xticks([3, 5, 10, 20, 100], [3, 5, 10, 20, 100])
         ax.minorticks_off()
 axes[1].legend(fontsize=9)
-show(fig, alt="Against steps, three seeds. Left: the two lines of weight 2 lie far below those of weight 1; DDIM is near its best after five steps, DDPM needs more. Right: variety climbs with steps for all, and is highest for DDIM at weight 1.")
+show(fig, alt="Against steps, three seeds. Left: the two lines of weight 2 lie far below those of weight 1; of weight 2, DDIM's falls until ten steps; of weight 1, both rise with steps. Right: variety climbs with steps for all, and is highest for DDIM at weight 1.")
 
 # %%
 at_steps = lambda way, n, key="frechet": each(shipped["main"], way, n, key)
@@ -348,7 +348,7 @@ latent.load_state_dict(checkpoint("clothes_latent").tensors)
 with torch.no_grad():
     guess = Guided(*[Denoiser(latent, flow, "picture", asked) for asked in (torch.arange(20) % 10, torch.full((20,), 10))], 2)
     painted = vae.decoder(ddim(guess, torch.randn(20, 4, 7, 7, generator=torch.Generator().manual_seed(0)), flow, 10) * spread).clamp(-1, 1)
-show(wall(torch.cat([x[:10], back, painted])), alt="First row real clothes, second the same through the code and back, nearly alike; then two rows drawn in the code: soft, without seams.")
+show(wall(torch.cat([x[:10], back, painted]), rows=["real", "and back", "drawn", "drawn"]), alt="First row real clothes, second the same through the code and back, nearly alike; then two rows drawn in the code: soft, without seams.")
 
 # %%
 table_rows = {"pixels": each(shipped["main"], "ddim", "10"), "codes": each(shipped["latent"], "10"), "pixels, guided": each(shipped["main"], "ddim, guided", "10"), "codes, guided": each(shipped["latent"], "guided")}
@@ -382,7 +382,7 @@ known = torch.ones(28, 28, dtype=torch.bool)
 known[14:] = False
 pieces = unseen[list(first.values())]
 mended = mend(average.model, pieces, known, torch.arange(10))
-show(wall(torch.cat([pieces, torch.where(known, pieces, 0), mended])), alt="Three rows: ten pieces nobody trained on, the same with the lower half grey, and the halves drawn anew; they fit on to what is above.")
+show(wall(torch.cat([pieces, torch.where(known, pieces, 0), mended]), rows=["whole", "cut", "mended"]), alt="Three rows: ten pieces nobody trained on, the same with the lower half grey, and the halves drawn anew; they fit on to what is above.")
 claim("what was known stays as it was", torch.equal(mended[..., :14, :], pieces[..., :14, :]))
 
 # %%
@@ -421,7 +421,7 @@ def rework(network, picture, asked, strength, weight=2.0, steps=20, seed=0):
 
 coats, shirts = unseen[clothes.validation.kinds == clothes.kinds.index("coat")][:60], torch.zeros(60, dtype=torch.long)
 reworked = {strength: rework(average.model, coats, shirts, strength) for strength in (0.1, 0.3, 0.5, 0.7, 0.9)}
-show(wall(torch.cat([coats[:10], *(part[:10] for part in reworked.values())])), alt="Top row ten coats; below them five rows, drowned ever deeper and drawn back as T-shirts: first still coats, then sleeves shorten, at last T-shirts that share only the shade.")
+show(wall(torch.cat([coats[:10], *(part[:10] for part in reworked.values())]), rows=["coats", *reworked]), alt="Top row ten coats; below them five rows, drowned ever deeper and drawn back as T-shirts: first still coats, then sleeves shorten, at last T-shirts, some not even of the coat's shade.")
 
 # %%
 away, turned = zip(*[((part - coats).square().mean().sqrt().item(), (looks(part).argmax(1) == 0).float().mean().item()) for part in reworked.values()], strict=True)
