@@ -12,7 +12,7 @@ W + scale B A is one matrix again (`merged`), or A and B are saved alone, in a f
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse.files import write_atomically, write_text
+from fmcourse.models.attention import GatedMLP
 from fmcourse.models.transformer import Transformer
 from fmcourse.pretrained import FAMILIES, family_of
 
@@ -86,7 +87,7 @@ def add_low_rank(model: nn.Module, rank: int = 8, alpha: float = 16.0, where: Se
         raise ValueError(
             f"rank={rank}, where={tuple(where)}: give a rank of at least 1 and at least one place, such as ('q', 'v')."
         )
-    if any(isinstance(module, LowRank) for module in model.modules()):
+    if named_steps(model):
         raise ValueError("this model has steps of low rank already; merge them first, or train those.")
     stacks = [module for module in model.modules() if isinstance(module, Transformer)]
     if not stacks:
@@ -101,9 +102,8 @@ def add_low_rank(model: nn.Module, rank: int = 8, alpha: float = 16.0, where: Se
         for block in transformer.stack.blocks:
             for path in dict.fromkeys(known[name][0] for name in where):
                 parts = sorted(known[name][1] for name in where if known[name][0] == path)
-                owner, _, last = path.partition(".")
-                base = getattr(getattr(block, owner), last)
-                setattr(getattr(block, owner), last, LowRank(base, sizes_of(transformer, path), parts, rank, alpha))
+                step = LowRank(block.get_submodule(path), sizes_of(transformer, path), parts, rank, alpha)
+                block.set_submodule(path, step)
     return model
 
 
@@ -119,27 +119,23 @@ def places(model: Transformer) -> dict[str, tuple[str, int]]:
 
 def sizes_of(model: Transformer, path: str) -> list[int]:
     """Numbers out of each matrix that shares this product."""
-    c, block = model.config, model.stack.blocks[0]
+    block = model.stack.blocks[0]
     if path == "attention.to_qkv":
         return list(block.attention.shares)
     if path == "mlp.up":
-        out = block.mlp.up.base.out_features if isinstance(block.mlp.up, LowRank) else block.mlp.up.out_features
-        return [c.hidden] * (out // c.hidden)
-    return [c.width]
+        return [model.config.hidden] * (1 + isinstance(block.mlp, GatedMLP))
+    return [model.config.width]
 
 
-def steps_in(model: nn.Module) -> Iterator[tuple[nn.Module, str, LowRank]]:
-    """Each step of low rank, with what holds it and under which name."""
-    for owner in list(model.modules()):
-        for name, child in list(owner.named_children()):
-            if isinstance(child, LowRank):
-                yield owner, name, child
+def named_steps(model: nn.Module) -> list[tuple[str, LowRank]]:
+    """Steps by the place of what they stand beside: stack.blocks.0.attention.to_qkv."""
+    return [(path, module) for path, module in model.named_modules() if isinstance(module, LowRank)]
 
 
 def merged(model: nn.Module) -> nn.Module:
     """The same function without the steps, all weights trainable again; changes the model and returns it. To rounding exact."""
-    for owner, name, step in steps_in(model):
-        setattr(owner, name, step.merged())
+    for path, step in named_steps(model):
+        model.set_submodule(path, step.merged())
     return model.requires_grad_(True)
 
 
@@ -152,12 +148,11 @@ def save_adapter(model: Transformer, folder: str | Path, base_model: str = "") -
     Raises: ValueError for a model without steps, or one whose matrices the published family keeps in another shape (GPT-2).
     """
     table, tensors, targets = published(model), {}, set()
-    first = next((step for _, step in named_steps(model)), None)
-    if first is None:
+    if not (steps := named_steps(model)):
         raise ValueError("this model has no steps of low rank; `add_low_rank(model)` puts them in.")
     short = lambda name: name.rsplit(".", 1)[-1]
     alike = Counter(short(name) for named in table.values() for name in named)
-    for path, step in named_steps(model):
+    for path, step in steps:
         for part, A, B in zip(step.parts, step.A, step.B, strict=True):
             name = table[path][part]
             targets.add(
@@ -165,9 +160,9 @@ def save_adapter(model: Transformer, folder: str | Path, base_model: str = "") -
             )  # BERT calls three of them "dense"
             for letter, matrix in (("A", A), ("B", B)):
                 tensors[f"base_model.model.{name}.lora_{letter}.weight"] = matrix.detach().contiguous()
-    rank = len(first.A[0])
+    rank = len(steps[0][1].A[0])
     config = {"peft_type": "LORA", "task_type": "CAUSAL_LM" if model.config.causal else "FEATURE_EXTRACTION", "base_model_name_or_path": base_model or None,
-              "r": rank, "lora_alpha": first.scale * rank, "lora_dropout": 0.0, "bias": "none", "target_modules": sorted(targets), "inference_mode": True}  # fmt: skip
+              "r": rank, "lora_alpha": steps[0][1].scale * rank, "lora_dropout": 0.0, "bias": "none", "target_modules": sorted(targets), "inference_mode": True}  # fmt: skip
     folder = Path(folder)
     write_atomically(
         folder / "adapter_model.safetensors", lambda temporary: save_file(tensors, temporary, {"format": "pt"})
@@ -220,11 +215,6 @@ def demand(config: dict[str, Any]) -> None:
     for name, fine in plain.items():
         if name in config and config[name] not in fine:
             raise ValueError(f"this adapter has {name}={config[name]!r}; ours has {fine[0]!r}, so it is not loaded.")
-
-
-def named_steps(model: Transformer) -> Iterator[tuple[str, LowRank]]:
-    """Steps by the place of what they stand beside: stack.blocks.0.attention.to_qkv."""
-    return ((path, module) for path, module in model.named_modules() if isinstance(module, LowRank))
 
 
 def published(model: Transformer) -> dict[str, list[str]]:

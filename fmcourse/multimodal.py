@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fmcourse.models.heads import mean_state
 from fmcourse.models.transformer import Config, Transformer
 from fmcourse.models.unet import Told
 from fmcourse.objectives import Loss, info_nce
@@ -91,8 +92,7 @@ class PhraseTower(nn.Module):
             raise ValueError(
                 f"row {int((~real.any(1)).nonzero()[0])} of the phrases has no token; every phrase needs at least one."
             )
-        states = self.body.states(ids, real[:, None])
-        return self.leave((states * real[..., None]).sum(1) / real.sum(1, keepdim=True))
+        return self.leave(mean_state(self.body.states(ids, real[:, None]), real))
 
 
 class Towers(nn.Module):

@@ -521,10 +521,9 @@ def packed_rows(tensors: Mapping[str, Any], config: Config, name: str) -> tuple[
 
 @torch.inference_mode()
 def embed_sentences(model: Transformer, tokenizer: WordPieceTokenizer, texts: Sequence[str], batch: int = 32) -> Tensor:
-    """One vector of length 1 for each text, (N, D): the mean of its tokens' states. Texts longer than 256 tokens are cut;
-    an empty one has the vector of its two marks.
+    """One vector of length 1 for each text, (N, D): the mean of its tokens' states.
 
-    Source: Reimers & Gurevych 2019, mean pooling; the cut is the published model's own.
+    Texts longer than 256 tokens are cut; an empty one has the vector of its two marks. Source: Reimers & Gurevych 2019, mean pooling; the cut is the published model's own.
     """
     vectors = []
     for start in range(0, len(texts), batch):

@@ -25,7 +25,7 @@ def interactive(draw: Callable[..., Any], *, alt: Alt, **controls: Any) -> None:
         draw: values by name -> a matplotlib figure, or a string of HTML. It need not print or show anything.
         alt: what there is to see; where that depends on the values, a function of them.
         controls: for each parameter of `draw` (low, high) or (low, high, step) for a slider, a list for a menu, a bool,
-            a string, or any ipywidget. A parameter's default is its first value.
+            a string (Enter draws it, so that a picture which takes a second is not drawn letter by letter), or any ipywidget. A parameter's default is its first value.
     Raises: ValueError if `draw` lacks a parameter of that name, or the alt text says nothing.
     """
     boxes = {name: control(draw, name, given) for name, given in controls.items()}
@@ -62,6 +62,8 @@ def control(draw: Callable[..., Any], name: str, given: Any) -> ipywidgets.Widge
     box = ipywidgets.interactive.widget_from_abbrev(given, parameters[name].default)
     if box is None:
         raise ValueError(f"{name}={given!r} is no control; give (low, high[, step]), a list, a bool or a string.")
+    if isinstance(given, str):
+        box.continuous_update = False
     box.description = box.description or name
     box.style.description_width = "initial"
     return box

@@ -14,7 +14,7 @@
 # - draw what a phrase says, and say what each of the four knobs does.
 
 # %%
-from functools import partial
+from functools import cache, partial
 from statistics import mean
 
 import matplotlib.pyplot as plt
@@ -30,7 +30,7 @@ from fmcourse.models.transformer import modern
 from fmcourse.multimodal import Captioner, PictureTower, Prior, Towers, caption, matched, ranks, told
 from fmcourse.pictures import PAINTS, main_paint, painted, sheet, signed
 from fmcourse.training import fit, seed_of, short
-from fmcourse.widgets import interactive, text_interactive
+from fmcourse.widgets import interactive
 
 # fmt: off
 
@@ -264,11 +264,10 @@ claim("your prefix is the package's", gap < 1e-3, gap=gap)
 shown = list(range(40, 1303, 130))
 said = caption(writer, signed(third["known"][0][shown]), vocabulary)
 found = (pictures["known"][shown] @ phrases["known"].T).argmax(1).tolist()
-fig, axes = plt.subplots(2, 5, figsize=(9.4, 5))
-for ax, i, text, j in zip(axes.flat, shown, said, found, strict=True):
+for ax, i, text, j in zip(plt.subplots(2, 5, figsize=(9.4, 5))[1].flat, shown, said, found, strict=True):
     ax.imshow(third["known"][0][i]), ax.set(xticks=[], yticks=[])
     ax.set_xlabel("\n".join((third["known"][2][i][:24], f"says: {text[:20]}", f"finds: {third['known'][2][j][:18]}")), fontsize=8.5)
-show(fig, alt="Ten pictures by the third hand at even distances in the list, and below each its name, what the captioner writes, and the nearest of the learnt names. Some are told exactly, others taken for something else.")
+show(ax.figure, alt="Ten pictures by the third hand at even distances in the list, and below each its name, what the captioner writes, and the nearest of the learnt names. Some are told exactly, others taken for something else.")
 
 # %%
 share = lambda way, what, group: [round(row[group][way][what]["share"], 2) for row in shipped["captions"]]
@@ -322,7 +321,7 @@ with plots.LiveCurve(alt="Loss against step: it falls steeply for a hundred step
 print("≈", history)
 
 # %%
-predict("12.never", "It saw cats in eight colours and grey things of seven kinds, never a grey cat. Asked for a *grey cat* it draws:", ["a cat in a colour it knows", "something grey, no cat", "a grey cat"])
+predict("12.never", "It saw cats in eight colours and grey things of seven kinds, never a grey cat. Asked for a grey cat it draws:", ["a cat in a colour it knows", "something grey, no cat", "a grey cat"])
 
 # %%
 def draw(network, asked, weight=2.0, seed=0, avoid=None, on_step=None):  # one seed and weight for all, or one for each
@@ -343,27 +342,31 @@ if full:
 # %% [markdown]
 # ## 7 · The painter
 # Eight things are soon drawn. A recipe gave a larger net 160 animals, plants and dishes by three makers in nine colours, with several phrases each (*shaded*,
-# *flat*, *3D* say whose hand), and left out one pair of thing and colour in ten, a green fox among them. **Type what it is to draw.**
+# *flat*, *3D* say whose hand), and left out one pair of thing and colour in ten, such as a green fox. **Type a phrase, press Enter, move the step.**
 
 # %%
 painter = UNet(3, (64, 112, 144), 1, told=256, conditioner=nn.Linear(768, 256)).eval()
 painter.load_state_dict({name: weight.float() for name, weight in checkpoint("painter").tensors.items()})
 
-def draw_phrase(phrase="a green fox"):
-    fig, ax = plt.subplots(figsize=(5.4, 1.5))
-    ax.imshow(sheet(draw(painter, told(words=vectors([phrase or " "]).expand(4, -1)), seed=1), 4)), ax.set(xticks=[], yticks=[], title=phrase)
+@cache
+def forming(phrase):  # four pictures and the guesses at them, at each of twenty steps
+    path = []
+    draw(painter, told(words=vectors([phrase or " "]).expand(4, -1)), seed=1, on_step=lambda t, x_t, x_0: path.append(torch.cat([x_t, x_0])))
+    return path
+
+def draw_phrase(phrase="a green fox", step=20):
+    fig, ax = plt.subplots(figsize=(5.4, 2.9))
+    ax.imshow(sheet(forming(phrase)[step - 1], 4)), ax.set(xticks=[], yticks=[16, 50], yticklabels=["picture", "its guess"], title=f"{phrase}, step {step} of 20")
     return fig
 
-text_interactive(draw_phrase, value="a green fox", label="draw", alt=lambda phrase: f"Four pictures drawn for the phrase: {phrase}.")
+interactive(draw_phrase, phrase="a green fox", step=(1, 20), alt=lambda phrase, step: f"Four pictures of the phrase, {phrase}, after step {step} of 20, and below them what the network takes them for.")
 
 # %%
-path = []
-draw(painter, told(words=vectors(["an orange T-Rex", "a pink sunflower"])), seed=3, on_step=lambda t, x_t, x_0: path.append((x_t, x_0)))
 fig, ax = plt.subplots(figsize=(9, 3.4))
-ax.imshow(sheet(torch.cat([torch.stack([path[n][part][row] for n in (0, 1, 2, 4, 6, 8, 11, 14, 17, 19)]) for row in (0, 1) for part in (0, 1)]), 10))
+ax.imshow(sheet(torch.stack([forming(phrase)[n][row] for phrase in ("an orange T-Rex", "a pink sunflower") for row in (0, 4) for n in (0, 1, 2, 4, 6, 8, 11, 14, 17, 19)]), 10))
 ax.set_yticks([34 * n + 16 for n in range(4)], ["T-Rex", "its guess", "sunflower", "its guess"]), ax.set_xticks([34 * n + 16 for n in range(10)], [1, 2, 3, 5, 7, 9, 12, 15, 18, 20])
 ax.set_xlabel("step")
-show(fig, alt="Two pictures form in twenty steps. The guess below each has the right colour at once; the flower is a flower from the first step, the T-Rex a blur until the fifth.")
+show(fig, alt="Two pictures form in twenty steps. The guess below each has the right colour from the start, and its outline sharpens step by step while the noise clears.")
 
 # %% [markdown]
 # **Four knobs**, as in Stable Diffusion or Midjourney: *prompt*; *seed*, the noise it begins with; *weight* of guidance; *negative prompt*, from whose drawing the walk leads away. Then, over three

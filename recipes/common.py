@@ -1,4 +1,4 @@
-"""What every recipe needs: fetch a public package, and write works so that the same works give the same file."""
+"""What every recipe needs: fetch a public package, write works so that the same works give the same file, keep what was measured."""
 
 import gzip
 import hashlib
@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,42 @@ def write_checkpoint(folder: Path, name: str, tensors: dict[str, Any], **facts: 
     facts |= {"bytes": len(packed), "weights_sha256": hashlib.sha256(packed).hexdigest()}
     write_atomically(folder / f"{name}.safetensors", lambda temporary: temporary.write_bytes(packed))
     write_text(folder / f"{name}.json", json.dumps(facts | {"sha256": sealed(facts)}, indent=1) + "\n")
+
+
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """What was measured before, or is measured now and kept."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        begun = time.process_time()
+        write_text(path, json.dumps(make()))
+        print(f"{path.stem} ({time.process_time() - begun:.0f} s)", path.read_text()[:400], flush=True)
+    return json.loads(path.read_text())
+
+
+def fitted(path: Path, model: Any, objective: Callable[..., Any], data: Any, **how: Any) -> Any:
+    """A network as it was trained before, or trained now and kept; a run that was killed goes on where it was. Beside it NAME.json: minutes, on what, losses."""
+    import torch
+
+    from fmcourse.training import fit
+
+    if not path.exists():
+        going, device = path.with_suffix(".safetensors"), next(model.parameters()).device
+        history = fit(model, objective, data, progress=False, checkpoint=going, save_every=60, **how)
+        tenth = max(1, len(history.losses) // 10)
+        parts = [history.losses[i : i + tenth] for i in range(0, len(history.losses), tenth)][:10]
+        losses = [round(sum(part) / len(part), 4) for part in parts]
+        facts = {"minutes": round(history.seconds[-1] / 60, 1), "on": device.type, "losses": losses}
+        write_text(path.with_suffix(".json"), json.dumps(facts))
+        write_atomically(path, lambda temporary: torch.save(model.state_dict(), temporary))
+        going.unlink()
+    model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+    return model.eval()
+
+
+def write_table(path: Path, measured: dict[str, Any], parts: Path | None = None, indent: int | None = 1) -> None:
+    """A table with its seal; then the parts of which it was made are no longer needed."""
+    write_text(path, json.dumps(measured | {"sha256": sealed(measured)}, indent=indent) + "\n")
+    for part in parts.iterdir() if parts else ():
+        part.unlink()
+    if parts:
+        parts.rmdir()

@@ -22,18 +22,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import write_checkpoint
+from common import fitted, kept, write_checkpoint, write_table
 from lesson_03 import drawn, probe, spread
+from lesson_11 import Some
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fmcourse.data import load, sealed
+from fmcourse.data import load
 from fmcourse.diffusion import Schedule, denoise
-from fmcourse.files import write_text
 from fmcourse.models.unet import UNet
 from fmcourse.optimizers import Recipe
 from fmcourse.pictures import signed
-from fmcourse.training import fit, seed_of
 
 SEEDS, BATCH, STEPS, DRAWS = 3, 64, 4000, 3
 LABELS, TIMES, NEAREST = (10, 30, 100, 1000), (50, 150, 300, 500), 10
@@ -52,33 +51,14 @@ def pictures(split: str) -> tuple[Tensor, Tensor]:
     return signed(part.pixels), part.kinds
 
 
-class Some:
-    """Random pictures, a batch for each step."""
-
-    def __init__(self, x: Tensor, seed: int) -> None:
-        self.x, self.seed = x, seed
-
-    def __getitem__(self, step: int) -> Tensor:
-        g = torch.Generator().manual_seed(seed_of(self.seed, step))
-        return self.x[torch.randint(len(self.x), (BATCH,), generator=g)]
-
-
 def trained(seed: int, path: Path) -> nn.Module:
-    """The network of one seed, read from the part that was kept, or trained now; a run that was killed goes on where it was."""
+    """The network of one seed; no label is used."""
     torch.manual_seed(seed)
-    model = network().to(DEVICE)
-    if path.exists():
-        model.load_state_dict(torch.load(path, weights_only=True, map_location=DEVICE))
-        return model.eval()
-    going = path.with_suffix(".safetensors")
-    history = fit(model, partial(denoise, schedule=FLOW, predicts="picture"), Some(pictures("train")[0], seed), steps=STEPS, seed=seed,
-                  recipe=ADAM, progress=False, checkpoint=going, save_every=60)  # fmt: skip
-    write_text(
-        path.with_suffix(".json"), json.dumps({"minutes": round(history.seconds[-1] / 60, 1), "on": DEVICE.type})
+    objective, data = (
+        partial(denoise, schedule=FLOW, predicts="picture"),
+        Some(pictures("train")[0], seed=seed, batch=BATCH),
     )
-    torch.save(model.state_dict(), path)
-    going.unlink()
-    return model.eval()
+    return fitted(path, network().to(DEVICE), objective, data, steps=STEPS, seed=seed, recipe=ADAM)
 
 
 @torch.no_grad()
@@ -125,15 +105,6 @@ def row(parts: Path, seed: int) -> dict[str, Any]:
     }
 
 
-def kept(path: Path, make: Any) -> Any:
-    """What was measured before, or is measured now and kept."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(make()))
-        print(path.stem, path.read_text()[:400], flush=True)
-    return json.loads(path.read_text())
-
-
 COMMAND = "python recipes/features.py data"
 
 
@@ -147,7 +118,7 @@ def main(out: Path) -> None:
                      minutes=training["minutes"], on=training["on"], data="fashion, train", score=rows[0])  # fmt: skip
     measured = {"command": COMMAND, "date": today, "with": f"torch {torch.__version__.partition('+')[0]}, trained on {training['on']}", "steps": STEPS, "batch": BATCH, "labels": LABELS,
                 "times": TIMES, "runs": rows}  # fmt: skip
-    write_text(out / "tables" / "features.json", json.dumps(measured | {"sha256": sealed(measured)}, indent=1) + "\n")
+    write_table(out / "tables" / "features.json", measured, parts)
 
 
 if __name__ == "__main__":

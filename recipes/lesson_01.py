@@ -11,13 +11,11 @@ second run goes on from there.
 """
 
 import datetime
-import json
 import math
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,12 +24,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from common import kept, write_table
 from torch import Tensor
 
 from fmcourse import pretrained
-from fmcourse.data import load, sealed
+from fmcourse.data import load
 from fmcourse.evaluation import token_nats
-from fmcourse.files import write_text
 from fmcourse.models.recurrent import LSTMLM, Shape, WindowLM
 from fmcourse.models.transformer import Transformer, modern, parameters
 from fmcourse.models.vision import looked_at, untrained
@@ -137,15 +135,6 @@ def percent(known: Tensor, kinds: Tensor, asked: Tensor, answers: Tensor, per_ki
     return 100 * (guesses == answers).float().mean().item()
 
 
-def kept(path: Path, make: Callable[[], Any]) -> Any:
-    """What was measured before, or is measured now and kept."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(make()))
-        print(path.stem, path.read_text()[:200], flush=True)
-    return json.loads(path.read_text())
-
-
 def main(out: Path) -> None:
     text, parts = Text(), out / "lesson_01.parts"
     pace = kept(parts / "pace.json", partial(paces, text))
@@ -161,10 +150,7 @@ def main(out: Path) -> None:
         "ngrams": kept(parts / "ngrams.json", partial(ngram_rows, text)),
         "networks": [kept(parts / f"{'-'.join(map(str, run))}.json", partial(network_row, text, pace, *run)) for run in runs],
     }  # fmt: skip
-    write_text(out / "lesson_01.json", json.dumps(made | {"sha256": sealed(made)}, indent=1) + "\n")
-    for part in parts.iterdir():
-        part.unlink()
-    parts.rmdir()
+    write_table(out / "lesson_01.json", made, parts)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ done, and a second run goes on from there.
 
 import copy
 import datetime
-import json
 import math
 import os
 import re
@@ -28,11 +27,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from common import kept, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fmcourse.data import load, sealed
-from fmcourse.files import write_text
+from fmcourse.data import load
 from fmcourse.models.patches import MaskedAutoencoder, PatchEncoder, cut
 from fmcourse.models.transformer import Config, Transformer, modern
 from fmcourse.objectives import Loss, contrastive, masked_patches, masked_token, next_token, which_change
@@ -383,15 +382,6 @@ def text_live(kind: str, seed: int) -> dict[str, Any]:
 # -- all of it ------------------------------------------------------------------------------------------------------------
 
 
-def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What was measured before, or is measured now and kept."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(make()))
-        print(path.stem, path.read_text(), flush=True)
-    return json.loads(path.read_text())
-
-
 def main(out: Path) -> None:
     parts, found = out / "lesson_03.parts", {"texts": {}, "moved": {}, "as they ship": {}, "live": {}}
     jobs: list[tuple[str, str, Callable[..., dict[str, Any]]]] = []
@@ -425,10 +415,7 @@ def main(out: Path) -> None:
         "labels": LABELS,
         "text_labels": TEXT_LABELS,
     } | found
-    write_text(out / "lesson_03.json", json.dumps(made | {"sha256": sealed(made)}, indent=1) + "\n")
-    for part in parts.iterdir():
-        part.unlink()
-    parts.rmdir()
+    write_table(out / "lesson_03.json", made, parts)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ and a second run goes on from there.
 """
 
 import datetime
-import json
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,12 +20,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from common import kept, write_table
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from fmcourse.data import Pair, load, sealed
-from fmcourse.files import write_text
+from fmcourse.data import Pair, load
 from fmcourse.generation import translate
 from fmcourse.models.seq2seq import EncoderDecoder, SinusoidEmbedding, original
 from fmcourse.models.transformer import Transformer, modern
@@ -129,15 +127,6 @@ def told(kind: str, seed: int) -> dict[str, Any]:
     return {"seed": seed, "inside": round(inside, 4), "beyond": round(beyond, 4)}
 
 
-def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What was measured before, or is measured now and kept."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(make()))
-        print(path.stem, path.read_text(), flush=True)
-    return json.loads(path.read_text())
-
-
 def main(out: Path) -> None:
     parts = out / "lesson_05.parts"
     runs = {way: [] for way in WAYS}
@@ -159,10 +148,7 @@ def main(out: Path) -> None:
         "positions_learnt": LEARNT,
         "positions_asked": ASKED,
     }
-    write_text(out / "lesson_05.json", json.dumps(made | {"sha256": sealed(made)}, indent=1) + "\n")
-    for part in parts.iterdir():
-        part.unlink()
-    parts.rmdir()
+    write_table(out / "lesson_05.json", made, parts)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ library computes for one prompt from the same weights.
 """
 
 import datetime
-import json
 import os
 import sys
 from pathlib import Path
@@ -19,14 +18,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from common import write_table
 from gguf import GGUFReader
 from gguf.quants import dequantize
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from fmcourse import pretrained
-from fmcourse.data import load, sealed
+from fmcourse.data import load
 from fmcourse.evaluation import bits_per_byte, token_nats
-from fmcourse.files import write_text
 from fmcourse.models.transformer import Transformer, modern
 from fmcourse.objectives import next_token
 from fmcourse.tokenizers import CharTokenizer
@@ -100,7 +99,7 @@ def main(out: Path) -> None:
         "longer": trained(STEPS * LONGER, 0),
         "smollm2_by_transformers": scores(),
     }
-    write_text(out / "lesson_06.json", json.dumps(made | {"sha256": sealed(made)}, indent=1) + "\n")
+    write_table(out / "lesson_06.json", made)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ and a second run goes on from there.
 """
 
 import datetime
-import json
 import math
 import os
 import re
@@ -29,14 +28,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from common import kept, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from fmcourse import pretrained
-from fmcourse.data import Asked, load, sealed
+from fmcourse.data import Asked, load
 from fmcourse.evaluation import answer_scores, entity_scores
-from fmcourse.files import write_text
 from fmcourse.models.heads import PerText, PerToken, mean_state
 from fmcourse.models.transformer import Transformer, modern
 from fmcourse.objectives import Loss, answer_span, hide, labelled, masked_token, next_token
@@ -799,15 +798,6 @@ def few_labels(task: Task, learnt: list[Tensor], unseen: list[Tensor], seed: int
 # -- all of it --------------------------------------------------------------------------------------------------------------
 
 
-def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What was measured before, or is measured now and kept."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(make()))
-        print(path.stem, path.read_text(), flush=True)
-    return json.loads(path.read_text())
-
-
 def main(out: Path) -> None:
     parts = out / "lesson_07.parts"
     many = lambda name, make, seeds=SEEDS: [
@@ -838,10 +828,7 @@ def main(out: Path) -> None:
         "tasks": tasks,
         "all_questions": all_of_them,
     }
-    write_text(out / "lesson_07.json", json.dumps(made | {"sha256": sealed(made)}, indent=1) + "\n")
-    for part in parts.iterdir():
-        part.unlink()
-    parts.rmdir()
+    write_table(out / "lesson_07.json", made, parts)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ is done, and a second run goes on from there.
 """
 
 import datetime
-import json
 import math
 import os
 import sys
@@ -24,15 +23,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import write_checkpoint
+from common import kept, write_checkpoint, write_table
 from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from fmcourse.adversarial import Game, Rules, play, steadied
 from fmcourse.autoencoders import VAE, Autoencoder, decoder, elbo, encoder, evidence, reconstruction
-from fmcourse.data import load, sealed
+from fmcourse.data import load
 from fmcourse.fidelity import Fidelity, features, frechet, judge, precision_recall
-from fmcourse.files import write_text
 from fmcourse.objectives import Loss
 from fmcourse.optimizers import Recipe, optimizers
 from fmcourse.pictures import signed
@@ -187,15 +185,6 @@ def looked_at(family: str, run: Run, closely: bool) -> dict[str, dict[str, Any]]
 
 
 # -- parts ----------------------------------------------------------------------------------------------------------------
-
-
-def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What was measured before, or is measured now and kept."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(made := make()))
-        print(path.stem, json.dumps(made)[:1500], flush=True)
-    return json.loads(path.read_text())
 
 
 def pace() -> dict[str, Any]:
@@ -384,10 +373,7 @@ def main(out: Path) -> None:
         "ring": rings,
         "spatial": vae,
     }
-    write_text(out / "tables" / "lesson_09.json", json.dumps(made | {"sha256": sealed(made)}) + "\n")
-    for part in parts.iterdir():
-        part.unlink()
-    parts.rmdir()
+    write_table(out / "tables" / "lesson_09.json", made, parts, indent=None)
 
 
 def floor() -> dict[str, Any]:

@@ -11,7 +11,6 @@ makes them longer; from then on only steps count.
 """
 
 import datetime
-import json
 import os
 import sys
 import time
@@ -24,13 +23,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from common import kept, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse import fidelity
-from fmcourse.data import load, sealed
+from fmcourse.data import load
 from fmcourse.diffusion import Denoiser, Schedule, ddim, ddpm, denoise
-from fmcourse.files import write_text
 from fmcourse.models.unet import UNet, waves
 from fmcourse.optimizers import Recipe
 from fmcourse.pictures import signed
@@ -219,15 +218,6 @@ def floor() -> dict[str, float]:
     }
 
 
-def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What was measured before, or is measured now and kept."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(make()))
-        print(path.stem, path.read_text(), flush=True)
-    return json.loads(path.read_text())
-
-
 def main(out: Path) -> None:
     parts = out / "lesson_10.parts"
     per_step = kept(parts / "pace.json", pace)["seconds_per_step"]
@@ -251,10 +241,7 @@ def main(out: Path) -> None:
         "cross_seconds": SHORT,
         "ink": found["ink"],
     }  # fmt: skip
-    write_text(out / "lesson_10.json", json.dumps(made | {"sha256": sealed(made)}, indent=1) + "\n")
-    for part in parts.iterdir():
-        part.unlink()
-    parts.rmdir()
+    write_table(out / "lesson_10.json", made, parts)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ is kept in OUT/tables/lesson_11.parts as soon as it is done, and a second run go
 """
 
 import datetime
-import json
 import math
 import os
 import re
@@ -27,15 +26,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import write_checkpoint
+from common import kept, write_checkpoint, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse.autoencoders import VAE, decoder, encoder
-from fmcourse.data import checkpoint, load, sealed
+from fmcourse.data import checkpoint, load
 from fmcourse.diffusion import Denoiser, Guided, Schedule, ddim, ddpm, denoise
 from fmcourse.fidelity import compare, judge
-from fmcourse.files import write_text
 from fmcourse.masked_diffusion import any_share, bound, fill, hidden_nats
 from fmcourse.models.dit import DiT
 from fmcourse.models.transformer import Transformer, modern
@@ -469,16 +467,6 @@ def mended(kind: str, model: Transformer) -> dict[str, float]:
 # -- all of it ------------------------------------------------------------------------------------------------------------
 
 
-def kept(path: Path, make: Callable[[], Any]) -> Any:
-    """What was measured before, or is measured now and kept."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        begun = time.process_time()
-        write_text(path, json.dumps(make()))
-        print(f"{path.stem} ({time.process_time() - begun:.0f} s)", path.read_text()[:300], flush=True)
-    return json.loads(path.read_text())
-
-
 def paces() -> dict[str, Any]:
     x = pictures("train")[0][:400]
     return {
@@ -540,10 +528,7 @@ def main(out: Path) -> None:
         "made": MADE,
         "times": TIMES,
     } | found
-    write_text(out / "tables" / "lesson_11.json", json.dumps(made | {"sha256": sealed(made)}, indent=1) + "\n")
-    for part in parts.iterdir():
-        part.unlink()
-    parts.rmdir()
+    write_table(out / "tables" / "lesson_11.json", made, parts)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ as it is done, and a second run goes on from there; `phrases.pt`, the vectors of
 """
 
 import datetime
-import json
 import math
 import os
 import random
@@ -28,12 +27,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import write_checkpoint
+from common import kept, write_checkpoint, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fmcourse.data import SPLITS, load, sealed
-from fmcourse.files import write_atomically, write_text
+from fmcourse.data import SPLITS, load
+from fmcourse.files import write_atomically
 from fmcourse.models.transformer import modern
 from fmcourse.multimodal import Captioner, PhraseTower, PictureTower, Towers, caption, captioned, matched, ranks
 from fmcourse.optimizers import Recipe
@@ -470,14 +469,6 @@ def train_all(parts: Path) -> None:
             trained(parts, name, seed)
 
 
-def kept(path: Path, make: Callable[[], Any]) -> Any:
-    """What was measured before, or is measured now and kept."""
-    if not path.exists():
-        write_text(path, json.dumps(make()))
-        print(path.stem, path.read_text()[:400], flush=True)
-    return json.loads(path.read_text())
-
-
 def ship(out: Path, name: str, part: str, **facts: Any) -> None:
     """Weights of the first seed in half precision, which changes nothing that one could see."""
     parts = out / "tables" / "lesson_12.parts"
@@ -526,10 +517,7 @@ def main(out: Path, train_only: bool = False) -> None:
         merges=pieces().merges,
     )
     ship(out, "captioner", "captioner", title="a picture becomes the first places of a small language model", score=found["captions"][0], words=vocabulary())  # fmt: skip
-    write_text(out / "tables" / "lesson_12.json", json.dumps(made | {"sha256": sealed(made)}, indent=1) + "\n")
-    for part in parts.iterdir():
-        part.unlink()
-    parts.rmdir()
+    write_table(out / "tables" / "lesson_12.json", made, parts)
 
 
 if __name__ == "__main__":

@@ -23,16 +23,16 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import lesson_12
 import torch
-from common import write_checkpoint
+from common import fitted, kept, write_checkpoint, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fmcourse.data import checkpoint, load, sealed
+from fmcourse.data import checkpoint, load
 from fmcourse.diffusion import Denoiser, Guided, Schedule, ddpm, denoise
-from fmcourse.files import write_text
 from fmcourse.models.unet import UNet
-from fmcourse.multimodal import PictureTower, Prior, Towers, ranks, told
+from fmcourse.multimodal import Prior, Towers, ranks, told
 from fmcourse.optimizers import Recipe
 from fmcourse.pictures import PAINTS, main_paint, painted, signed
 from fmcourse.training import fit, seed_of
@@ -131,7 +131,7 @@ def row_of(part: Any, name: str, style: int) -> int:
 @cache
 def towers() -> Towers:
     """Lesson 12's: a picture's vector lies where MiniLM puts its name."""
-    model = Towers(PictureTower(), nn.Identity())
+    model = lesson_12.towers()
     model.load_state_dict({key: value.float() for key, value in checkpoint("towers").tensors.items()})
     return model.eval().to(DEVICE)
 
@@ -187,27 +187,10 @@ class Spoken(Drawn):
 
 
 def trained(make: Callable[[], nn.Module], data: Any, seed: int, steps: int, path: Path, **options: Any) -> nn.Module:
-    """A network read from the part that was kept, or trained now; a run that was killed goes on where it was."""
+    """The network of one seed."""
     torch.manual_seed(seed)
-    model = make().to(DEVICE)
-    if path.exists():
-        model.load_state_dict(torch.load(path, weights_only=True, map_location=DEVICE))
-        return model.eval()
-    objective, going = partial(denoise, schedule=FLOW, predicts=PREDICTS, **options), path.with_suffix(".safetensors")
-    history = fit(
-        model, objective, data, steps=steps, seed=seed, recipe=ADAM, progress=False, checkpoint=going, save_every=60
-    )
-    losses = [
-        round(sum(part) / len(part), 4) for part in zip(*[iter(history.losses)] * max(1, steps // 10), strict=False)
-    ]
-    write_text(
-        path.with_suffix(".json"),
-        json.dumps({"minutes": round(history.seconds[-1] / 60, 1), "on": DEVICE.type, "losses": losses}),
-    )
-    torch.save(model.state_dict(), path)
-    going.unlink()
-    print(path.stem, path.with_suffix(".json").read_text(), flush=True)
-    return model.eval()
+    objective = partial(denoise, schedule=FLOW, predicts=PREDICTS, **options)
+    return fitted(path, make().to(DEVICE), objective, data, steps=steps, seed=seed, recipe=ADAM)
 
 
 def models(parts: Path, seed: int) -> tuple[nn.Module, nn.Module]:
@@ -385,15 +368,6 @@ def live(parts: Path, seed: int) -> dict[str, Any]:
 # -- all of it --------------------------------------------------------------------------------------------------------------
 
 
-def kept(path: Path, make: Callable[[], Any]) -> Any:
-    """What was measured before, or is measured now and kept."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(make()))
-        print(path.stem, path.read_text()[:400], flush=True)
-    return json.loads(path.read_text())
-
-
 COMMAND = "python recipes/painter.py data"
 
 
@@ -414,7 +388,7 @@ def main(out: Path) -> None:
         model = trained(make, None, 0, 0, parts / f"{name}-0.pt")
         write_checkpoint(out / "checkpoints", name, {key: value.half() for key, value in model.state_dict().items()}, title=title, command=COMMAND, date=today,
                          minutes=training[name][0]["minutes"], data="emoji, train", score=rows[0], on=on)  # fmt: skip
-    write_text(out / "tables" / "painter.json", json.dumps(measured | {"sha256": sealed(measured)}, indent=1) + "\n")
+    write_table(out / "tables" / "painter.json", measured, parts)
 
 
 if __name__ == "__main__":

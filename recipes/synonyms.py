@@ -24,18 +24,7 @@ from fmcourse.data import SPLITS, load
 
 FOLDER = "usr/share/wordnet"
 DRAWN = {
-    "05",
-    "06",
-    "08",
-    "10",
-    "13",
-    "14",
-    "17",
-    "18",
-    "19",
-    "20",
-    "25",
-    "27",
+    *["05", "06", "08", "10", "13", "14", "17", "18", "19", "20", "25", "27"]
 }  # topics.py names most; besides: group, object, phenomenon, shape
 
 

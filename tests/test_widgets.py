@@ -96,3 +96,8 @@ def test_tokens_show_their_spaces_and_are_told_apart_without_colour():
     assert ">·the</span>" in page and "&lt;b&gt;</span>" in page and ">⏎</span><br>" in page and ">→</span>" in page
     assert page.count("border: 1px solid") == 4 and "token 1: &#x27; the&#x27;, id 284" in page
     assert len({tint for tint in widgets.TINTS if tint in page}) == 4
+
+
+def test_a_typed_string_is_drawn_when_it_is_entered():
+    box = widgets.control(lambda phrase="a": phrase, "phrase", "a")
+    assert box.value == "a" and box.continuous_update is False

@@ -1,0 +1,79 @@
+"""What all recipes share: parts that are kept, trainings that go on, tables with a seal; and that every recipe can be opened."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from fmcourse.data import sealed
+from fmcourse.objectives import Loss
+
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+sys.path.insert(0, str(RECIPES))
+import common  # noqa: E402 (only now can it be found)
+
+MEASURING = sorted(path.stem for path in RECIPES.glob("*.py") if "torch" in path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_a_recipe_that_measures_can_be_opened(name):
+    assert importlib.import_module(name).__doc__
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path):
+    calls = []
+    make = lambda: calls.append(1) or {"n": len(calls)}
+    assert [common.kept(tmp_path / "parts" / "one.json", make) for _ in range(2)] == [{"n": 1}] * 2
+    assert calls == [1]
+
+
+def line() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Linear(3, 1)
+
+
+def squared(model, batch, generator):
+    return Loss((model(batch) - batch.sum(1, keepdim=True)).square().mean(), {}, len(batch))
+
+
+BATCHES = [torch.randn(8, 3, generator=torch.Generator().manual_seed(n)) for n in range(7)]
+
+
+def test_a_training_that_was_killed_ends_as_one_that_was_not(tmp_path):
+    class Killed:
+        def __getitem__(self, step):
+            if step == 12:
+                raise KeyboardInterrupt
+            return BATCHES[step % 7]
+
+    whole = common.fitted(tmp_path / "whole.pt", line(), squared, BATCHES, steps=20, seed=1)
+    going = tmp_path / "cut.safetensors"
+    from fmcourse.training import fit
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(line(), squared, Killed(), steps=20, seed=1, progress=False, checkpoint=going, save_every=0)
+    assert going.exists()
+    cut = common.fitted(tmp_path / "cut.pt", line(), squared, BATCHES, steps=20, seed=1)
+    assert torch.equal(cut.weight, whole.weight) and not going.exists()
+    facts = json.loads((tmp_path / "cut.json").read_text())
+    assert facts["on"] == "cpu" and len(facts["losses"]) == 10 and facts["losses"][-1] < facts["losses"][0]
+    read = common.fitted(tmp_path / "cut.pt", line(), squared, None, steps=20, seed=1)
+    assert torch.equal(read.weight, whole.weight) and not read.training
+
+
+def test_a_table_has_a_seal_and_its_parts_are_gone(tmp_path):
+    common.kept(tmp_path / "parts" / "one.json", lambda: 1)
+    common.write_table(tmp_path / "table.json", {"a": [1, 2]}, tmp_path / "parts")
+    found = json.loads((tmp_path / "table.json").read_text())
+    assert found == {"a": [1, 2], "sha256": sealed({"a": [1, 2]})}
+    assert not (tmp_path / "parts").exists()
+
+
+def test_the_painters_recipe_opens_the_towers_that_ship():
+    painter = importlib.import_module("painter")
+    vectors = painter.seen(torch.zeros(2, 3, 32, 32))
+    assert vectors.shape == (2, 384) and torch.allclose(vectors.norm(dim=1), torch.ones(2))
