@@ -1,4 +1,4 @@
-"""Changing a trained model a little: LoRA, low-rank steps beside matrices that stay as they are.
+"""Changing a trained model: parts of it (`train_only`), or LoRA, low-rank steps beside matrices that stay as they are.
 
     B batch   T time   I numbers in   O numbers out   R rank
 
@@ -13,6 +13,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,59 @@ PLACES = {  # in a block of our stack: where it lies, and which of the matrices 
     "q": ("attention.to_qkv", 0), "k": ("attention.to_qkv", 1), "v": ("attention.to_qkv", 2), "out": ("attention.to_out", 0),
     "gate": ("mlp.up", 0), "up": ("mlp.up", -1), "down": ("mlp.down", 0),
 }  # fmt: skip
+
+
+def train_only(model: nn.Module, *parts: str) -> nn.Module:
+    """Freeze all weights but those of the parts named ("score", "encoder.stack.blocks.5"); "" is the whole; changes the model and returns it.
+
+    Raises: ValueError for a part that is not there, with the nearest names.
+    """
+    known = [name for name, _ in model.named_modules()]
+    if unknown := [part for part in parts if part not in known]:
+        near = get_close_matches(unknown[0], known, 3, 0.4) or known[1:6]
+        raise ValueError(f"this model has no part {unknown[0]!r}; did you mean {', '.join(near)}?")
+    model.requires_grad_(False)
+    for part in parts:
+        model.get_submodule(part).requires_grad_(True)
+    return model
+
+
+def trained(model: nn.Module) -> int:
+    """How many numbers will change in training."""
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+
+
+def fit_head(features: Tensor, labels: Tensor, kinds: int, pull: float = 1e-4) -> nn.Linear:
+    """The best linear layer on features that stay as they are, (N, D) -> (N, kinds): logistic regression, to the end and without chance.
+
+    Args:
+        pull: of the weights towards zero, once every feature has mean 0 and together they have length 1. The layer takes features as they come.
+    Raises: ValueError for labels that are too many, too few, or outside the kinds.
+    Source: Bishop 2006, section 4.3.4; as scikit-learn's LogisticRegression with C = 1 / (2 N pull).
+    """
+    if len(features) != len(labels) or not len(labels) or labels.min() < 0 or labels.max() >= kinds:
+        raise ValueError(f"{len(features)} rows of features and {len(labels)} labels for {kinds} kinds: there must be a label a row, from 0 to {kinds - 1}.")  # fmt: skip
+    middle, size = features.mean(0), features.std(0, correction=0).clamp(min=1e-4) * features.shape[1] ** 0.5
+    known, head = (features - middle) / size, nn.Linear(features.shape[1], kinds, device=features.device)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    search = torch.optim.LBFGS(head.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        search.zero_grad()
+        value = F.cross_entropy(head(known), labels) + pull * head.weight.square().sum()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        search.step(loss)
+    with torch.no_grad():  # (x - middle) / size, taken into the layer
+        head.weight /= size
+        head.bias -= head.weight @ middle
+    return head.requires_grad_(False)
+
+
+# -- LoRA -----------------------------------------------------------------------------------------------------------------
 
 
 class LowRank(nn.Module):
@@ -98,7 +152,8 @@ def add_low_rank(model: nn.Module, rank: int = 8, alpha: float = 16.0, where: Se
     for transformer in stacks:
         known = places(transformer)
         if missing := [name for name in where if name not in known]:
-            raise ValueError(f"there is no {missing[0]!r} in this model; it has {', '.join(known)}.")
+            near = [name for name in known if name[0] == missing[0][:1]]  # q_proj, query: q
+            raise ValueError(f"there is no {missing[0]!r} in this model; it has {', '.join(known)}.{f' Did you mean {near[0]!r}?' if near else ''}")  # fmt: skip
         for block in transformer.stack.blocks:
             for path in dict.fromkeys(known[name][0] for name in where):
                 parts = sorted(known[name][1] for name in where if known[name][0] == path)

@@ -223,15 +223,15 @@ def which_change(
 
 
 def labelled(model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None) -> Loss:
-    """Labels that somebody wrote, one a text or one a token. In nats per label.
+    """Labels that somebody wrote, one a text, a token or a picture. In nats per label.
 
     Args:
-        model: (ids, real) -> scores (B, kinds) or (B, T, kinds), as `models.heads` makes them.
-        batch: ids (B, T), real (B, T) bool, labels (B,) or (B, T); -100 where none is asked for.
+        model: (*inputs) -> scores (B, kinds) or (B, T, kinds); `models.heads` take (ids, real), a network of pictures (pictures).
+        batch: what the model takes, ids (B, T) and real (B, T) bool say, and last the labels (B,) or (B, T); -100 where none is asked for.
     Raises: ValueError if no label is asked for, or one is outside the kinds.
     """
-    ids, real, labels = batch
-    scores, asked = model(ids, real), labels != -100
+    *inputs, labels = batch
+    scores, asked = model(*inputs), labels != -100
     if not asked.any() or labels[asked].min() < 0 or labels[asked].max() >= scores.shape[-1]:
         raise ValueError(f"{int(asked.sum())} labels are asked for, from {labels.min()} to {labels.max()}; give at least one, "
                          f"in 0 to {scores.shape[-1] - 1}, and -100 where none is asked for.")  # fmt: skip

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fmcourse.files import write_atomically, write_text
+from fmcourse.models.heads import mean_state, padded
 from fmcourse.models.transformer import Config, Transformer, bert, gpt2, llama
 from fmcourse.models.vision import EfficientNet
 from fmcourse.packages import PACKAGES
@@ -525,15 +526,12 @@ def embed_sentences(model: Transformer, tokenizer: WordPieceTokenizer, texts: Se
 
     Texts longer than 256 tokens are cut; an empty one has the vector of its two marks. Source: Reimers & Gurevych 2019, mean pooling; the cut is the published model's own.
     """
+    if not texts:
+        raise ValueError("texts is empty; pass at least one sentence.")
     vectors = []
     for start in range(0, len(texts), batch):
-        ids = [cut_to(tokenizer.encode(text), 256) for text in texts[start : start + batch]]
-        padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(one) for one in ids], batch_first=True)
-        real = torch.arange(padded.shape[1]) < torch.tensor([len(one) for one in ids])[:, None]
-        states = model.states(padded, real[:, None])
-        vectors.append((states * real[..., None]).sum(1) / real.sum(1, keepdim=True))
-    if not vectors:
-        raise ValueError("texts is empty; pass at least one sentence.")
+        ids, real = padded([cut_to(tokenizer.encode(text), 256) for text in texts[start : start + batch]])
+        vectors.append(mean_state(model.states(ids, real[:, None]), real))
     return F.normalize(torch.cat(vectors), dim=-1)
 
 

@@ -29,7 +29,7 @@ from fmcourse.files import write_atomically
 from fmcourse.objectives import Loss
 from fmcourse.optimizers import FAST, Recipe, optimizers
 
-__all__ = ["Average", "CheckpointMismatch", "Diverged", "History", "Windows", "fit", "short"]
+__all__ = ["Average", "CheckpointMismatch", "Diverged", "History", "Rounds", "Windows", "fit", "short"]
 
 Objective = Callable[[nn.Module, Any, torch.Generator | None], Loss]
 
@@ -116,6 +116,43 @@ class Windows:
         generator = torch.Generator().manual_seed(seed_of(self.seed, step))
         starts = torch.randint(len(self.ids) - self.length + 1, (self.batch, 1), generator=generator)
         return self.ids[starts + torch.arange(self.length)]
+
+
+class Rounds:
+    """Items in batches, each once a round, in an order drawn anew for each: `rounds[step]` is a pure function of (seed, step).
+
+    Args:
+        items: anything with rows: labelled texts, pictures.
+        collate: a list of items -> a batch.
+        batch: items in one; fewer, if there are fewer.
+        length: of an item; then those of like length come together, since filling up costs as much as reading. None: as drawn.
+    Raises: ValueError if there are no items.
+
+    >>> rounds = Rounds("abcdef", sorted, batch=4)
+    >>> sorted(rounds[0] + rounds[1]), len(rounds[0]), len(rounds[1])
+    (['a', 'b', 'c', 'd', 'e', 'f'], 4, 2)
+    """
+
+    def __init__(self, items: Any, collate: Callable[[list], Any], batch: int = 16, seed: int = 0,
+                 length: Callable[[Any], int] | None = None) -> None:  # fmt: skip
+        if not len(items) or batch < 1:
+            raise ValueError(
+                f"{len(items)} items in batches of {batch}: give at least one item and a batch of at least 1."
+            )
+        self.items, self.collate, self.batch, self.seed, self.length = items, collate, batch, seed, length
+
+    def __getitem__(self, step: int) -> Any:
+        batch, generator = self.batch, torch.Generator()
+        turn, at = divmod(step, -(-len(self.items) // batch))
+        order = torch.randperm(len(self.items), generator=generator.manual_seed(seed_of(self.seed, turn))).tolist()
+        if (
+            self.length is not None
+        ):  # sorted among four batches, so that a batch is still drawn from many; which comes first is chance
+            near = at // 4 * 4
+            some = sorted(order[near * batch : (near + 4) * batch], key=lambda row: self.length(self.items[row]))
+            parts = [some[start : start + batch] for start in range(0, len(some), batch)]
+            return self.collate([self.items[row] for row in parts[(at + order[near * batch]) % len(parts)]])
+        return self.collate([self.items[row] for row in order[at * batch : (at + 1) * batch]])
 
 
 def seed_of(seed: int, step: int) -> int:

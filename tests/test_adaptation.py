@@ -12,7 +12,17 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 from transformers import BertModel, LlamaForCausalLM
 
-from fmcourse.adaptation import LowRank, add_low_rank, load_adapter, merged, places, save_adapter
+from fmcourse.adaptation import (
+    LowRank,
+    add_low_rank,
+    fit_head,
+    load_adapter,
+    merged,
+    places,
+    save_adapter,
+    train_only,
+    trained,
+)
 from fmcourse.models.config import bert, gpt2, llama, modern
 from fmcourse.models.heads import PerText
 from fmcourse.models.transformer import Transformer
@@ -225,3 +235,57 @@ def test_gpt2_is_said_to_be_merged_and_exported_instead(tmp_path):
     model = add_low_rank(Transformer(gpt2(**SMALL)))
     with pytest.raises(ValueError, match="to_hf"):
         save_adapter(model, tmp_path)
+
+
+# -- parts, and heads -----------------------------------------------------------------------------------------------------
+
+
+def test_only_the_parts_named_are_trained():
+    model = PerText(small_bert(), 3)
+    train_only(model, "score", "encoder.stack.blocks.1")
+    names = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert names == {
+        name for name, _ in model.named_parameters() if name.startswith(("score.", "encoder.stack.blocks.1."))
+    }
+    assert trained(model) == sum(weight.numel() for name, weight in model.named_parameters() if name in names)
+    assert trained(train_only(model)) == 0 and trained(train_only(model, "")) == sum(
+        w.numel() for w in model.parameters()
+    )
+
+
+def test_a_part_that_is_not_there_names_those_nearest():
+    with pytest.raises(ValueError, match=r"no part 'encoder.stack.block.1'; did you mean encoder.stack.blocks.1"):
+        train_only(PerText(small_bert(), 3), "encoder.stack.block.1")
+    with pytest.raises(ValueError, match="there is no 'o_proj' in this model; it has .* Did you mean 'out'"):
+        add_low_rank(small_llama(), 2, 4.0, ("o_proj",))
+
+
+FEATURES = torch.randn(60, 7, generator=torch.Generator().manual_seed(1)) * torch.tensor([1, 5, 0.1, 2, 30, 1, 1]) + 3
+LABELS = (FEATURES[:, 1] > 3).long() + (FEATURES[:, 4] > 10).long()
+
+
+@pytest.mark.parametrize("pull", [1e-4, 1e-3, 1e-1])
+def test_a_head_is_scikit_learns_logistic_regression(pull):
+    from sklearn.linear_model import LogisticRegression
+
+    spread = (FEATURES - FEATURES.mean(0)) / FEATURES.std(0, correction=0) / 7**0.5
+    theirs = LogisticRegression(C=1 / (2 * 60 * pull), tol=1e-8, max_iter=5000).fit(spread, LABELS)
+    ours = fit_head(FEATURES, LABELS, 3, pull)(FEATURES).softmax(-1)
+    assert_close(
+        ours.double(), torch.tensor(theirs.predict_proba(spread)), atol=2e-3, rtol=0
+    )  # both stop short of the end
+
+
+def test_a_head_does_not_depend_on_units_or_on_what_never_changes_and_leaves_the_features_alone():
+    before = FEATURES.clone()
+    plain = fit_head(FEATURES, LABELS, 3)
+    assert_close(fit_head(FEATURES * 100 + 5, LABELS, 3)(FEATURES * 100 + 5), plain(FEATURES), atol=1e-2, rtol=1e-2)
+    dead = fit_head(torch.cat([FEATURES, torch.ones(60, 1)], 1), LABELS, 3)(torch.cat([FEATURES, torch.ones(60, 1)], 1))
+    assert (dead.argmax(1) == plain(FEATURES).argmax(1)).float().mean() > 0.95 and torch.equal(FEATURES, before)
+    assert not any(weight.requires_grad for weight in plain.parameters())
+
+
+@pytest.mark.parametrize(("labels", "kinds"), [(LABELS[:5], 3), (LABELS, 2), (LABELS - 1, 3), (LABELS[:0], 3)])
+def test_labels_that_do_not_fit_the_features_are_refused(labels, kinds):
+    with pytest.raises(ValueError, match=f"60 rows of features and {len(labels)} labels for {kinds} kinds"):
+        fit_head(FEATURES, labels, kinds)

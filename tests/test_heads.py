@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from transformers import BertForQuestionAnswering, BertForTokenClassification
 
 from fmcourse import pretrained
-from fmcourse.models.heads import PerText, PerToken, mean_state
+from fmcourse.models.heads import PerText, PerToken, mean_state, padded
 from fmcourse.models.transformer import Transformer, bert
 from fmcourse.objectives import answer_span, labelled
 from fmcourse.training import fit
@@ -107,3 +107,10 @@ def test_the_mean_is_the_one_that_sentence_embeddings_are_made_of():
     states = model.states(ids, REAL[:, None])
     by_hand = torch.stack([states[row, : REAL[row].sum()].mean(0) for row in range(3)])
     assert_close(F.normalize(mean_state(states, REAL), dim=-1), F.normalize(by_hand, dim=-1))
+
+
+def test_padded_texts_are_there_and_filling_is_not():
+    ids, real = padded([[4, 5, 6], [7], [8, 9]])
+    assert ids.tolist() == [[4, 5, 6], [7, 0, 0], [8, 9, 0]] and real.sum(1).tolist() == [3, 1, 2]
+    with pytest.raises(ValueError, match="texts is empty"):
+        padded([])

@@ -18,7 +18,7 @@ from torch.testing import assert_close
 from fmcourse.models.transformer import Config, Transformer, gpt2, modern
 from fmcourse.objectives import Loss, next_token
 from fmcourse.optimizers import FAST, PLAIN, Muon, Recipe, cut, optimizers, orthogonalise
-from fmcourse.training import Average, CheckpointMismatch, Diverged, Windows, fit, seed_of, short
+from fmcourse.training import Average, CheckpointMismatch, Diverged, Rounds, Windows, fit, seed_of, short
 
 SMALL = modern(vocab_size=40, context=16, width=32, depth=2, heads=2)
 TEXT = torch.arange(4000) * 7 % 40
@@ -388,3 +388,30 @@ def test_an_average_of_many_equals_a_plain_exponential_one():
 def test_an_average_that_never_moves_is_refused(decay):
     with pytest.raises(ValueError, match=f"decay={decay}; it must be at least 0 and below 1"):
         Average(nn.Linear(1, 1), decay)
+
+
+# -- rounds ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "batch"), [(1, 4), (10, 4), (16, 4), (70, 4)])
+@pytest.mark.parametrize("length", [None, lambda item: item % 7])
+def test_every_item_comes_once_a_round_in_an_order_of_its_own(n, batch, length):
+    per, rounds = -(-n // batch), Rounds(range(n), list, batch, seed=3, length=length)
+    turns = [sum((rounds[turn * per + at] for at in range(per)), []) for turn in range(3)]
+    assert all(sorted(turn) == list(range(n)) for turn in turns)
+    assert n < 70 or turns[0] != turns[1] != turns[2]
+    assert [rounds[step] for step in (5, 0, 5)] == [
+        Rounds(range(n), list, batch, seed=3, length=length)[step] for step in (5, 0, 5)
+    ]
+    assert n < 70 or rounds[0] != Rounds(range(n), list, batch, seed=4, length=length)[0]
+
+
+def test_items_of_like_length_come_together():
+    items = torch.randint(1, 60, (256,), generator=torch.Generator().manual_seed(0)).tolist()
+    filling = lambda length: sum(max(batch) * len(batch) - sum(batch) for batch in (Rounds(items, list, 16, length=length)[step] for step in range(16)))  # fmt: skip
+    assert filling(lambda item: item) < filling(None) / 2
+
+
+def test_no_items_are_refused():
+    with pytest.raises(ValueError, match="0 items in batches of 4"):
+        Rounds([], list, 4)

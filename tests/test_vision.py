@@ -10,7 +10,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from fmcourse import data, packages, pretrained
-from fmcourse.models.vision import Block, EfficientNet, SameConv, looked_at, prepared, untrained
+from fmcourse.models.vision import Block, EfficientNet, SameConv, looked_at, prepared, steady, untrained
 from fmcourse.pictures import read_pictures
 
 UNIFORM = 652  # military uniform, among ImageNet's 1,000 classes
@@ -111,3 +111,15 @@ def test_the_file_is_read_in_the_order_of_its_list():
 
 def test_the_shipped_file_unpacks_to_its_manifest():
     assert gzip.decompress((data.folder() / "clipart.gz").read_bytes()).startswith(b'{"kinds"')
+
+
+def test_a_steady_network_keeps_its_statistics_in_training_and_sees_the_same():
+    torch.manual_seed(0)
+    network = untrained(torch.randint(256, (4, 40, 40, 3), dtype=torch.uint8), size=32)
+    pictures = torch.randn(4, 3, 32, 32)
+    before, kept = network(pictures), {name: value.clone() for name, value in network.named_buffers()}
+    still = steady(network).train()
+    assert_close(still(pictures), before)  # training or not: the same
+    assert all(torch.equal(value, kept[name]) for name, value in still.named_buffers())
+    still(pictures).sum().backward()
+    assert all(weight.grad is not None for weight in still.parameters())

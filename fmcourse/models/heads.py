@@ -6,7 +6,11 @@
 Devlin et al. 2018, section 4: a task costs one new matrix; everything below it is the pretrained model.
 """
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from fmcourse.models.transformer import Transformer
 
@@ -48,3 +52,17 @@ def mean_state(states: Tensor, real: Tensor | None = None) -> Tensor:
     if real is None:
         return states.mean(1)
     return (states * real[..., None]).sum(1) / real.sum(1, keepdim=True).clamp(min=1)
+
+
+def padded(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Texts of different lengths as one batch: ids (B, T), filled up with 0, and which of them are real (B, T).
+
+    Raises: ValueError if there is no text.
+
+    >>> padded([[5, 6, 7], [8]])[1].tolist()
+    [[True, True, True], [True, False, False]]
+    """
+    if not len(texts):
+        raise ValueError("texts is empty; pass at least one.")
+    ids = pad_sequence([torch.as_tensor(text) for text in texts], batch_first=True)
+    return ids, torch.arange(ids.shape[1]) < torch.tensor([len(text) for text in texts])[:, None]

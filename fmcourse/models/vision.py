@@ -129,6 +129,23 @@ class Judge(nn.Module):
         return self.tells(self.looks(x))
 
 
+class Steady(nn.BatchNorm2d):
+    """A normalisation that keeps the mean and spread it has learnt, also while the rest is trained."""
+
+    def train(self, mode: bool = True) -> "Steady":
+        return super().train(False)
+
+
+def steady(network: nn.Module) -> nn.Module:
+    """Make all its normalisations `Steady`: a few pictures would spoil what a million taught them. Changes it and returns it."""
+    for path, norm in list(network.named_modules()):
+        if isinstance(norm, nn.BatchNorm2d):
+            still = Steady(norm.num_features, norm.eps)
+            still.load_state_dict(norm.state_dict())
+            network.set_submodule(path, still.eval())
+    return network
+
+
 @torch.no_grad()
 def untrained(pictures: Tensor, size: int = SIZE) -> EfficientNet:
     """The same network with weights as chance drew them, for comparison.
