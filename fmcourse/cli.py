@@ -1,4 +1,4 @@
-"""The command line, `python -m fmcourse VERB`: look after the course, train a small model, talk to a real one.
+"""The command line, `python -m fmcourse VERB`: look after the course, train a small model, talk to a real one, teach one your labels.
 
 Exit codes: 0 it worked, 1 it did not and a line on stderr says why, 2 the words were not understood, 130 Ctrl-C. torch is
 imported by the verbs that compute, so that `--help` is there at once.
@@ -314,12 +314,40 @@ def say(pieces: Iterator[str]) -> str:
     return "".join(said)
 
 
+# -- your own data ------------------------------------------------------------------------------------------------------
+
+
+def finetune_verb(options: argparse.Namespace) -> int:
+    """Check the data, train, judge, save, and say what to do next."""
+    from fmcourse import own
+
+    folder = own.free(options.out)  # before anyone waits
+    found = own.read(options.data, options.text, options.label, seed=options.seed)
+    print(found, flush=True)
+    classifier = own.train(found, options.way, options.steps, seed=options.seed)
+    print(classifier.evaluate(found))
+    classifier.save(folder)
+    print(f'Use it: python -m fmcourse classify {folder} "..."')
+    return 130 if classifier.history is not None and classifier.history.interrupted else 0
+
+
+def classify_verb(options: argparse.Namespace) -> int:
+    """A label, its probability and the item, separated by tabs, for each."""
+    from fmcourse import own, tables
+
+    items = [line for line in tables.decoded(Path(options.file)).splitlines() if line.strip()] if options.file else options.items  # fmt: skip
+    classifier = own.load(options.folder)
+    for item, row in zip(items, classifier.predict(items), strict=True):
+        print(f"{classifier.labels[row.argmax()]}\t{row.max():.3f}\t{' '.join(item.splitlines())}")
+    return 0
+
+
 # -- the words ----------------------------------------------------------------------------------------------------------
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        prog="python -m fmcourse", description="Look after the course, train a small model, talk to a real one.",
+        prog="python -m fmcourse", description="Look after the course, train a small model, talk to a real one, teach one your labels.",
         epilog="Exit codes: 0 it worked, 1 it did not, 2 the words were not understood, 130 Ctrl-C. "
         "`python -m fmcourse VERB --help` says more of each verb.", allow_abbrev=False,
     )  # fmt: skip
@@ -328,6 +356,8 @@ def parser() -> argparse.ArgumentParser:
     train_words(verb(verbs, "train", train_verb, "train a small GPT on a text"))
     generate_words(verb(verbs, "generate", generate_verb, "let a model write on from a prompt"))
     chat_words(verb(verbs, "chat", chat_verb, "talk to SmolLM2-135M-Instruct, in this terminal"))
+    finetune_words(verb(verbs, "finetune", finetune_verb, "teach a real network the labels of your own texts or pictures"))  # fmt: skip
+    classify_words(verb(verbs, "classify", classify_verb, "let such a network label texts or pictures"))
     return top
 
 
@@ -404,6 +434,27 @@ def chat_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("--message", metavar="TEXT", help="ask this one thing and end")
     words.add_argument("--system", metavar="TEXT", help="what the model is told about its part")
     sampling_words(words, temperature=0.0, most=200)
+
+
+def finetune_words(words: argparse.ArgumentParser) -> None:
+    words.epilog = ("DATA is a CSV or TSV file in UTF-8 whose first line names the columns; or a folder with a folder of pictures for each label; or a folder "
+                    "with train.csv and test.csv, or with such folders in train and test. A fifth is held out for the test where DATA does not say.")  # fmt: skip
+    words.add_argument("data", metavar="DATA", help="a table of texts, or a folder")
+    words.add_argument("--out", metavar="FOLDER", required=True, help="where the classifier goes")
+    ways = ["head", "last", "lora", "full"]
+    words.add_argument("--way", choices=ways, default="head", help="what is trained: a new head alone (default), the last blocks too, steps of low rank (texts only), all blocks")  # fmt: skip
+    for column in ("text", "label"):
+        words.add_argument(f"--{column}", default=column, metavar="COLUMN", help=f"the table's column of {column}s ({column})")  # fmt: skip
+    words.add_argument("--steps", type=whole, metavar="N", help="train for N steps (not for a head)")
+    words.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another split and another model (0)")  # fmt: skip
+
+
+def classify_words(words: argparse.ArgumentParser) -> None:
+    words.epilog = "One line for each item: the likeliest label, its probability, the item, separated by tabs."
+    words.add_argument("folder", metavar="FOLDER", help="a folder made by finetune")
+    what = words.add_mutually_exclusive_group(required=True)
+    what.add_argument("items", nargs="*", default=[], metavar="TEXT", help="texts; or, if it learnt pictures, files")
+    what.add_argument("--file", metavar="FILE", help="a text file with one of them in each line")
 
 
 def whole(text: str) -> int:

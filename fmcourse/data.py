@@ -21,8 +21,20 @@ from typing import Any, NamedTuple
 
 SPLITS = ("train", "validation", "test")
 COUNTED = (
-    *("works", "pairs", "sentences", "questions", "definitions", "countries", "prompts", "pictures", "synonyms"),
-    *("passages", "names", "topics", "fields", "seconds", "characters", "letters", "sounds", "bytes", "words"),
+    *(
+        "works",
+        "pairs",
+        "sentences",
+        "questions",
+        "definitions",
+        "countries",
+        "prompts",
+        "pictures",
+        "synonyms",
+        "opinions",
+        "solved",
+    ),
+    *("passages", "names", "topics", "tasks", "fields", "seconds", "characters", "letters", "sounds", "bytes", "words"),
 )  # what a card may say of a split
 BETWEEN_WORKS = "\n\n\n"  # inside a work there is never more than one empty line
 
@@ -121,8 +133,24 @@ class Synonym(NamedTuple):
     name: str
 
 
+class Opinion(NamedTuple):
+    """A word, and whether people call it "positive" or "negative"."""
+
+    text: str
+    label: str
+
+
+class Solved(NamedTuple):
+    """A small task, what is given in it, and the answer: "capital", "France", "Paris"."""
+
+    task: str
+    given: str
+    answer: str
+
+
 RECORDS = {
     "pairs": Pair, "sentences": Named, "questions": Asked, "definitions": Defined, "countries": Country, "synonyms": Synonym,
+    "opinions": Opinion, "solved": Solved,
 }  # fmt: skip
 
 

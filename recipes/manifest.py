@@ -41,6 +41,8 @@ MORE = {  # what is counted besides the records themselves
         "words": lambda defined: sum(len(item.text.split()) for item in defined),
     },
     "synonyms": {"words": lambda synonyms: len({item.word for item in synonyms})},
+    "opinions": {"letters": lambda opinions: sum(len(opinion.text) for opinion in opinions)},
+    "solved": {"tasks": lambda solved: len({item.task for item in solved})},
     "countries": {
         "fields": lambda countries: sum(len(country.fields) for country in countries),
         "words": lambda countries: sum(len(country.text.split()) for country in countries),

@@ -26,7 +26,7 @@ FILE = ROOT / "data/austen.jsonl.gz"
 EACH = pytest.mark.parametrize("name", list(MANIFEST))
 TEXTS = pytest.mark.parametrize("name", [name for name, entry in MANIFEST.items() if "works" in entry["train"]])
 RECIPES = ["shakespeare", "austen", "bible", "cookbook", "pronunciation"]
-RECIPES += ["fashion", "names", "questions", "topics", "countries", "speech", "emoji", "synonyms"]
+RECIPES += ["fashion", "names", "questions", "topics", "countries", "speech", "emoji", "synonyms", "opinions", "tasks"]
 
 
 @pytest.fixture
@@ -262,6 +262,34 @@ def test_synonyms_are_many_and_stand_in_no_name_and_no_keyword_of_any_emoji():
     assert all(names[item.name] == split for split, item in everything("synonyms"))
     pairs = [tuple(item) for _, item in everything("synonyms")]
     assert ("chopper", "helicopter") in pairs and ("omnibus", "oncoming bus") in pairs and len(set(pairs)) == len(pairs)
+
+
+def test_opinions_are_balanced_and_words_that_begin_alike_are_in_one_split():
+    for split in SPLITS:
+        labels = [item.label for item in getattr(load("opinions"), split)]
+        assert set(labels) == {"positive", "negative"} and labels.count("positive") * 2 == len(labels) > 250
+    words = {item.text: split for split, item in everything("opinions")}
+    assert len(words) == len(everything("opinions")) and all(re.fullmatch("[a-z]{3,}", word) for word in words)
+    for word, split in words.items():
+        assert all(words[other] == split for other in words if other[:4] == word[:4]), word
+    said = dict(item for _, item in everything("opinions"))
+    assert (said["wonderful"], said["jealous"]) == ("positive", "negative")
+
+
+def test_tasks_have_one_answer_each_and_no_answer_of_an_opposite_is_asked_in_another_split():
+    rows = everything("tasks")
+    asked = {(item.task, item.given) for _, item in rows}
+    assert len(asked) == len(rows) and all(item.given != item.answer for _, item in rows)
+    for split in SPLITS:
+        of_task = [item.task for item in getattr(load("tasks"), split)]
+        assert len({*of_task}) == 6 and min(of_task.count(task) for task in of_task) >= 35
+    opposite = {item.given: (item.answer, split) for split, item in rows if item.task == "antonym"}
+    assert all(opposite[answer] == (given, split) for given, (answer, split) in opposite.items())
+    answers = {(item.task, item.given): item.answer for _, item in rows}
+    known = {("capital", "Japan"): "Tokyo", ("antonym", "hot"): "cold", ("past tense", "sing"): "sang"}
+    known |= {("plural", "city"): "cities", ("French", "castle"): "château", ("first letter", "good"): "g"}
+    assert known.items() <= answers.items()
+    assert all(answer == given[0] for (task, given), answer in answers.items() if task == "first letter")
 
 
 def test_facts_of_a_country_stand_in_its_report():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from helpers import ids_for, model_of
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 from seqeval.metrics import f1_score as seqeval_f1
 from seqeval.metrics import precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
@@ -15,13 +15,16 @@ from torch.testing import assert_close
 from fmcourse.evaluation import (
     accuracy,
     answer_scores,
+    band,
     bits_per_byte,
     bits_per_byte_interval,
     entity_scores,
     macro_f1,
     mean_interval,
+    paired,
     perplexity,
     spans,
+    student,
     token_nats,
 )
 
@@ -154,3 +157,48 @@ def test_macro_f1_is_scikit_learns(seed):
 def test_answers_are_compared_as_squad_does(given, wanted, exact, f1):
     found = answer_scores(given, wanted)
     assert found[0] is exact and abs(found[1] - f1) < 1e-9
+
+
+@pytest.mark.parametrize("freedom", [2, 3, 4, 9, 30, 200])
+def test_students_interval_is_scipys(freedom):
+    assert student(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=1e-4)
+
+
+@pytest.mark.parametrize("values", [[0.5, 0.7, 0.9], [3.0, 1.0, 2.0, 2.0, 9.0], [0.1] * 4])
+def test_a_band_holds_its_values_and_scipys_interval(values):
+    found, n = band(values), len(values)
+    assert (found.low, found.high, found.runs) == (min(values), max(values), n)
+    error = torch.tensor(values).double().std().item() / n**0.5
+    assert found.spread == pytest.approx(t.ppf(0.975, n - 1) * error, rel=1e-4, abs=1e-12)
+    assert found.mean == pytest.approx(sum(values) / n) and f"in {n} runs; mean ±" in str(found)
+
+
+def test_two_runs_are_too_few_for_an_interval_and_a_band_says_so():
+    assert (
+        band([1.0, 2.0]).spread is None
+        and str(band([1.0])) == "1.000 (1.000 to 1.000 in 1 runs; too few for an interval)"
+    )
+    for bad in ([], [1.0, math.nan], [math.inf]):
+        with pytest.raises(ValueError, match="at least one run, each a finite number"):
+            band(bad)
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "same"), [(6, 0, 4), (0, 3, 0), (5, 5, 1), (30, 12, 200), (0, 0, 7), (1, 0, 0)]
+)
+def test_a_paired_comparison_is_scipys_sign_test(wins, losses, same):
+    ours = [True] * wins + [False] * losses + [True] * same
+    theirs = [False] * wins + [True] * losses + [True] * same
+    found = paired(ours, theirs)
+    assert (found.wins, found.losses) == (wins, losses)
+    assert found.p == pytest.approx(binomtest(wins, wins + losses).pvalue if wins + losses else 1.0)
+    assert found.difference == pytest.approx((wins - losses) / (wins + losses + same))
+    back = paired(theirs, ours)
+    assert back.p == found.p and back.difference == pytest.approx(-found.difference)
+
+
+def test_scores_are_compared_by_who_has_more_and_lists_must_match():
+    found = paired([1.5, 2.0, 0.0], [1.0, 2.0, 5.0])
+    assert (found.wins, found.losses, found.p) == (1, 1, 1.0) and found.difference == pytest.approx(-1.5)
+    with pytest.raises(ValueError, match="2 given and 1 wanted"):
+        paired([1, 0], [1])

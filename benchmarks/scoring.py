@@ -1,0 +1,107 @@
+"""Many prompts: labels scored behind one shared text beside transformers, which reads it anew; answers in a batch and one by one.
+
+Run   python -m benchmarks scoring     Takes   about four minutes on one core
+
+Definitions of ten words at most from WordNet, each to be put under one of several topics, behind sixteen that are solved; every topic is one token. Both have
+SmolLM2's published weights in 32 bits. The peer reads whole texts, eight at a time, filled up on the right, where causal attention needs no
+mask, and computes its head for the last token alone; it is the second row that compares how the two read, and the first what sharing saves.
+Both must give the same scores. In the last rows the peer is our own `generate`, prompt after prompt, greedy, and the texts must be the same.
+"""
+
+import random
+from collections.abc import Sequence
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from torch.testing import assert_close
+from transformers import LlamaForCausalLM
+
+from benchmarks.decoding import NAME, reference
+from benchmarks.rows import Row, Work, row, timed
+from fmcourse import pretrained
+from fmcourse.data import load
+from fmcourse.generation import generate, generate_batch
+from fmcourse.models.transformer import Transformer, llama
+from fmcourse.prompting import answers, few_shot, label_scores, query
+from fmcourse.tokenizers import BPETokenizer
+
+PROMPTS, EXAMPLES, WORDS, TOGETHER = 200, 16, 10, 8
+WRITERS, NEW = 16, 12
+STYLE = {"given": "Definition: ", "answer": "Topic:"}
+
+
+def texts(tokenizer: BPETokenizer, prompts: int, examples: int) -> tuple[str, list[str], list[str]]:
+    """The solved ones as one text, the questions, the labels."""
+    data, draw = load("topics"), random.Random(0)
+    labels = sorted({one.topic for one in data.train if len(tokenizer.encode(f" {one.topic}")) == 1})
+    known = lambda items: [one for one in items if one.topic in labels and len(one.text.split()) <= WORDS]
+    solved, asked = draw.sample(known(data.train), examples), draw.sample(known(data.test), prompts)
+    shared = few_shot([(one.text, one.topic) for one in solved], **STYLE)
+    return shared, [query(one.text, **STYLE) for one in asked], [f" {label}" for label in labels]
+
+
+def theirs(
+    model: LlamaForCausalLM, tokenizer: BPETokenizer, shared: str, prompts: Sequence[str], labels: Sequence[str]
+) -> Work:
+    whole = [torch.tensor(tokenizer.encode(shared) + tokenizer.encode(prompt)) for prompt in prompts]
+    targets = torch.tensor([tokenizer.encode(label)[0] for label in labels])
+
+    def work() -> torch.Tensor:
+        scores = []
+        with torch.inference_mode():
+            for start in range(0, len(whole), TOGETHER):
+                rows = whole[start : start + TOGETHER]
+                states = model.model(pad_sequence(rows, batch_first=True), use_cache=False).last_hidden_state
+                last = states[range(len(rows)), [len(one) - 1 for one in rows]]
+                scores.append(model.lm_head(last).log_softmax(-1)[:, targets])
+        return torch.cat(scores)
+
+    return work
+
+
+def scored(model: Transformer, tokenizer: BPETokenizer, prompts: int, examples: int) -> list[Row]:
+    """Prompts a second, with the shared text and without it."""
+    peer, rows = reference(model), []
+    shared, asked, labels = texts(tokenizer, prompts, examples)
+    n, each = len(tokenizer.encode(shared)), sum(len(tokenizer.encode(one)) for one in asked) / prompts
+    for before, what, target in ((shared, f"behind a shared text of {n} tokens", ">= 3"), ("", "without a shared text", None)):  # fmt: skip
+        label_scores(model, tokenizer, asked[:8], labels, shared=before)  # both are warm
+        theirs(peer, tokenizer, before, asked[:8], labels)()
+        ours, scores = timed(lambda before=before: label_scores(model, tokenizer, asked, labels, shared=before))
+        other, expected = timed(theirs(peer, tokenizer, before, asked, labels))
+        assert_close(scores, expected, rtol=1e-3, atol=1e-2)
+        what = f"score {len(labels)} labels, {prompts} prompts of {each:.0f} tokens, {what}; peer is transformers"
+        rows.append(row(what, prompts / ours, prompts / other, other / ours, "prompts/s", target))
+    return rows
+
+
+def written(model: Transformer, tokenizer: BPETokenizer, prompts: int, examples: int, new: int) -> list[Row]:
+    """Prompts answered a second, all at once and one by one."""
+    shared, asked, _ = texts(tokenizer, prompts, examples)
+    fixed = {"max_new_tokens": new, "temperature": 0}
+    whole = lambda before: [tokenizer.encode(before) + tokenizer.encode(one) for one in asked]
+    one_by_one = lambda before: [generate(model, tokenizer, ids, **fixed) for ids in whole(before)]
+    alone = {before: timed(lambda before=before: one_by_one(before)) for before in ("", shared)}
+    at_once = {"`generate_batch`": ("", lambda: generate_batch(model, tokenizer, asked, **fixed))}
+    for before, how in (("", ""), (shared, f" behind {len(tokenizer.encode(shared))} shared tokens")):
+        ours = lambda before=before: answers(model, tokenizer, asked, shared=before, max_new_tokens=new, stop=())
+        at_once[f"`answers`{how}"] = before, ours
+    rows = []
+    for name, (before, work) in at_once.items():
+        seconds, said = timed(work)
+        peer, expected = alone[before]
+        if said != expected:
+            raise AssertionError(f"{name} writes other texts than `generate` does, so their times cannot be compared.")
+        what = f"write {new} tokens after each of {prompts} prompts, {name}; peer is `generate` one by one"
+        rows.append(row(what, prompts / seconds, prompts / peer, peer / seconds, "prompts/s"))
+    return rows
+
+
+def main(small: bool = False) -> list[Row]:
+    """Prompts a second with their ratios."""
+    tokenizer = pretrained.tokenizer(NAME)
+    if small:
+        model = Transformer(llama(width=32, depth=1, heads=2, kv_heads=1, hidden=64)).eval()
+        return scored(model, tokenizer, 3, 2) + written(model, tokenizer, 2, 2, 2)
+    model = pretrained.load(NAME)[0]
+    return scored(model, tokenizer, PROMPTS, EXAMPLES) + written(model, tokenizer, WRITERS, EXAMPLES, NEW)
