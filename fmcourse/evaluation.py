@@ -135,7 +135,7 @@ def accuracy(right: int, n: int) -> Estimate:
 
 @dataclass(frozen=True)
 class Band:
-    """What several runs gave; `spread`, from three runs on: the true mean lies within mean ± spread 19 times out of 20 (Student's t)."""
+    """What several runs gave; `spread`: the true mean lies within mean ± spread 19 times out of 20 (Student's t; three runs at least)."""
 
     mean: float
     low: float
@@ -172,8 +172,7 @@ def student(freedom: int, share: float = 0.95) -> float:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two methods on the same items: how much better the first is on average, on how many items it wins and loses, and how often
-    chance alone would part them so far or farther if each differing item were a fair coin."""
+    """The first of two methods: how much better on average, items won and lost, and how often fair coins would part them so far."""
 
     difference: float
     wins: int
@@ -185,9 +184,9 @@ class Paired:
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
-    """Compare two methods item by item; right or wrong, or scores. Items on which they agree say nothing about who is better.
+    """Compare two methods item by item, right or wrong, or scores: the exact sign test, for right and wrong also McNemar's.
 
-    The exact sign test, which for right and wrong is McNemar's. Raises: ValueError for lists that differ in length, or are empty.
+    Items on which they agree say nothing about who is better. Raises: ValueError for lists that differ in length, or are empty.
     Source: McNemar 1947; Dietterich 1998.
 
     >>> print(paired([True] * 9 + [False], [True] * 3 + [False] * 7))
@@ -195,9 +194,8 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     """
     gaps = [float(a) - float(b) for a, b in same_length(ours, theirs)]
     wins, losses = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
-    n = wins + losses
-    rare = sum(math.comb(n, k) for k in range(min(wins, losses) + 1))
-    return Paired(math.fsum(gaps) / len(gaps), wins, losses, min(1.0, 2 * rare / 2**n))
+    rare = sum(math.comb(wins + losses, k) for k in range(min(wins, losses) + 1))
+    return Paired(math.fsum(gaps) / len(gaps), wins, losses, min(1.0, 2 * rare / 2 ** (wins + losses)))
 
 
 # -- labels, names and answers ------------------------------------------------------------------------------------------

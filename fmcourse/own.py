@@ -34,7 +34,8 @@ PIECES, SIDE = 128, 96  # of a text the network reads its first pieces; a pictur
 ENDINGS = {".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
 FEW = 10  # items; the scores of a label with fewer say little
 BASES, HEADS = {"text": "minilm-l6", "pictures": "efficientnet-lite0"}, {"text": "score", "pictures": "classes"}
-WAYS = {  # what is trained besides the new head, and the largest step of AdamW: see recipes/lesson_13.py
+WAYS = {  # what is trained besides the new head, and the largest step of AdamW, chosen with 64 labels by recipes/lesson_13.py; for
+    # pictures one third of what was best there (one to three points less), because the larger ones lose with 1,024 labels
     "text": {
         "head": ((), 0.0),
         "last": (("encoder.stack.blocks.4", "encoder.stack.blocks.5"), 1e-3),

@@ -1,0 +1,317 @@
+"""Make lesson_13.json: what lesson 13 compares its own run with.
+
+Source   the definitions, emoji, recipes and novels that ship, and the three installed models
+Run      python recipes/lesson_13.py data/tables       Takes     about 50 minutes on one thread
+Needs    scikit-learn, for the tf-idf classifier
+
+Four ways to change MiniLM (ten topics of definitions) and EfficientNet-lite0 (eight groups of emoji), and the same networks from scratch,
+with 16, 64, 256 and 1,024 labels, three seeds each. The step size of each way was chosen on validation items with 64 labels; the steps are
+the same for all. Every number is of the same test items. Each part is kept in OUT as soon as it is done, and a second run goes on from there.
+"""
+
+import copy
+import datetime
+import os
+import sys
+import time
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import torch
+from common import kept, write_table
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fmcourse import pretrained
+from fmcourse.adaptation import add_low_rank, fit_head, train_only, trained
+from fmcourse.data import load
+from fmcourse.evaluation import token_nats
+from fmcourse.models.heads import PerText, mean_state, padded
+from fmcourse.models.transformer import Transformer
+from fmcourse.models.vision import FEATURES, EfficientNet, looked_at, prepared, steady
+from fmcourse.objectives import Loss, labelled
+from fmcourse.optimizers import Recipe
+from fmcourse.training import Rounds, fit
+
+SEEDS, SIZES, BATCH = 3, (16, 64, 256, 1024), 16
+STEPS = {16: 30, 64: 40, 256: 60, 1024: 120}
+RATES = {"last": (3e-5, 1e-4, 3e-4, 1e-3, 3e-3), "LoRA": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "full": (3e-5, 1e-4, 3e-4, 1e-3, 3e-3), "scratch": (3e-4, 1e-3)}  # fmt: skip
+PICTURE_RATES = {"last": (3e-4, 1e-3, 3e-3), "full": (1e-4, 3e-4, 1e-3), "scratch": (1e-3, 3e-3)}
+WHERE = ("q", "k", "v", "out", "up", "down")
+VALIDATED = 300  # texts by which a step size is chosen
+SIDE = 64  # to which emoji are enlarged
+
+move = lambda lr: Recipe(matrices="adamw", lr=lr, weight_decay=0.01, warmup=0.1)
+share = lambda right: round(right.float().mean().item(), 4)
+
+
+def drawn(items: Any, n: int, seed: int) -> list[int]:
+    """Rows that get a label; those of 16 are among those of 64, and so on."""
+    return torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))[:n].tolist()
+
+
+# -- texts ----------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache
+def minilm() -> tuple[Transformer, Any]:
+    return pretrained.load("minilm-l6")
+
+
+@lru_cache
+def topics() -> tuple[str, ...]:
+    return tuple(sorted({item.topic for item in load("topics").train}))
+
+
+@lru_cache
+def rows(split: str) -> list[tuple[list[int], int]]:
+    return [(minilm()[1].encode(item.text)[:64], topics().index(item.topic)) for item in getattr(load("topics"), split)]
+
+
+def texts(items: list[tuple[list[int], int]]) -> tuple[Tensor, ...]:
+    return *padded([ids for ids, _ in items]), torch.tensor([label for _, label in items])
+
+
+@torch.inference_mode()
+def scores(model: nn.Module, ids: list[list[int]]) -> Tensor:
+    """What a model says of each text, those of like length together."""
+    order, found = sorted(range(len(ids)), key=lambda n: len(ids[n])), []
+    for at in range(0, len(ids), 64):
+        found.append(model(*padded([ids[n] for n in order[at : at + 64]])))
+    return torch.cat(found)[torch.tensor(order).argsort()]
+
+
+def right(model: nn.Module, split: str, n: int | None = None) -> float:
+    some = rows(split) if n is None else [rows(split)[row] for row in drawn(rows(split), n, 0)]
+    ids, labels = zip(*some, strict=True)
+    return share(scores(model, ids).argmax(-1) == torch.tensor(labels))
+
+
+def changed(way: str, seed: int) -> PerText:
+    """MiniLM with a head that knows nothing yet; trainable is what this way trains."""
+    torch.manual_seed(seed)
+    encoder = Transformer(minilm()[0].config) if way == "scratch" else copy.deepcopy(minilm()[0])
+    model = PerText(encoder, len(topics()))
+    nn.init.zeros_(model.score.weight)
+    if way == "LoRA":
+        add_low_rank(model, 8, 16.0, WHERE).score.requires_grad_(True)
+        return model
+    last = ("encoder.stack.blocks.4", "encoder.stack.blocks.5")
+    return train_only(
+        model, "score", *{"last": last, "full": ("encoder.stack",), "scratch": ("encoder",), "head": ()}[way]
+    )
+
+
+def tune(model: nn.Module, n: int, lr: float, seed: int, steps: int | None = None) -> float:
+    """CPU seconds that it took."""
+    learnt, begun = [rows("train")[row] for row in drawn(rows("train"), n, seed)], time.process_time()
+    data = Rounds(learnt, texts, BATCH, seed, length=lambda row: len(row[0]))
+    fit(model, labelled, data, steps=steps or STEPS[n], seed=seed, recipe=move(lr), progress=False)
+    model.eval()
+    return time.process_time() - begun
+
+
+def states(encoder: Transformer, ids: list[list[int]]) -> Tensor:
+    return scores(lambda ids, real: mean_state(encoder.states(ids, real[:, None]), real), ids)
+
+
+@lru_cache
+def seen(split: str) -> Tensor:
+    """States of all texts of a split, by the frozen network."""
+    return states(minilm()[0], [ids for ids, _ in rows(split)])
+
+
+def rate_rows() -> dict[str, dict[str, list[float]]]:
+    """Accuracy on validation items, with 64 labels, for each way and step size; one number a seed."""
+    return {
+        way: {str(lr): [tried(way, lr, seed) for seed in range(1 if way == "scratch" else SEEDS)] for lr in rates}
+        for way, rates in RATES.items()
+    }
+
+
+def tried(way: str, lr: float, seed: int) -> float:
+    model = changed(way, seed)
+    tune(model, 64, lr, seed)
+    return right(model, "validation", VALIDATED)
+
+
+def best(found: dict[str, list[float]]) -> float:
+    return float(max(found, key=lambda lr: sum(found[lr]) / len(found[lr])))
+
+
+def text_row(way: str, lr: float, n: int, seed: int) -> dict[str, Any]:
+    """One run: accuracy on all test items, CPU seconds, and what became of MiniLM's old job."""
+    if way == "head":
+        begun = time.process_time()
+        learnt = drawn(rows("train"), n, seed)
+        known = states(minilm()[0], [rows("train")[row][0] for row in learnt])
+        head = fit_head(known, torch.tensor([rows("train")[row][1] for row in learnt]), len(topics()))
+        seconds = time.process_time() - begun
+        return {"right": share(head(seen("test")).argmax(-1) == torch.tensor([label for _, label in rows("test")])), "seconds": round(seconds, 2)}  # fmt: skip
+    model = changed(way, seed)
+    row = {"trained": trained(model), "seconds": round(tune(model, n, lr, seed), 2), "right": right(model, "test")}
+    if n == 256 and way != "scratch":
+        row["old job"] = found_dishes(model.encoder)
+        row["spectrum"] = spectrum(model.encoder) if way == "full" else None
+    return row
+
+
+def spectrum(encoder: Transformer) -> list[float]:
+    """How much of what training changed lies in the first 1, 2, 4, ... directions, the mean over the matrices of all blocks."""
+    found = []
+    for after, before in zip(encoder.stack.parameters(), minilm()[0].stack.parameters(), strict=True):
+        if after.ndim == 2:
+            squares = torch.linalg.svdvals(after - before).square()
+            found.append(
+                torch.stack([squares[:k].sum() / squares.sum() for k in (1, 2, 4, 8, 16, 32, 64, 128, 256, 384)])
+            )
+    return [round(value, 4) for value in torch.stack(found).mean(0).tolist()]
+
+
+def found_dishes(encoder: Transformer) -> float:
+    """MiniLM's old job: from the title of a dish to its ingredients, own list among the ten nearest."""
+    dishes = [work for work in load("recipes").of("test") if work.ingredients][:300]
+    vector = lambda said: F.normalize(states(encoder, [minilm()[1].encode(text)[:64] for text in said]), dim=-1)
+    alike = vector([work.title for work in dishes]) @ vector([", ".join(work.ingredients) for work in dishes]).T
+    return share((alike > alike.diag()[:, None]).sum(1) < 10)
+
+
+def bag_of_words(n: int, seed: int) -> float:
+    """Which words are in it, rare ones weighing more, and a linear classifier."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    data, counted = load("topics"), TfidfVectorizer(sublinear_tf=True)
+    learnt = [data.train[row] for row in drawn(data.train, n, seed)]
+    model = LogisticRegression(C=10, max_iter=300)
+    model.fit(counted.fit_transform([item.text for item in learnt]), [item.topic for item in learnt])
+    return round(float(model.score(counted.transform([item.text for item in data.test]), [item.topic for item in data.test])), 4)  # fmt: skip
+
+
+# -- pictures -------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache
+def shown(split: str) -> tuple[Tensor, Tensor]:
+    part = getattr(load("emoji"), split)
+    return prepared(part.pixels, SIDE), part.kinds
+
+
+def network(way: str, seed: int) -> EfficientNet:
+    torch.manual_seed(seed)
+    net = EfficientNet() if way == "scratch" else steady(pretrained.vision())
+    net.classes = nn.Linear(FEATURES, len(load("emoji").kinds))
+    nn.init.zeros_(net.classes.weight)
+    parts = {"last": ("classes", "top", "blocks.14", "blocks.15"), "full": ("",), "scratch": ("",)}[way]
+    return train_only(net, *parts)
+
+
+@torch.inference_mode()
+def recognised(net: EfficientNet, split: str) -> float:
+    pictures, kinds = shown(split)
+    return share(torch.cat([net(part) for part in pictures.split(64)]).argmax(-1) == kinds)
+
+
+def picture_row(way: str, lr: float, n: int, seed: int, split: str = "test") -> dict[str, Any]:
+    pictures, kinds = shown("train")
+    learnt = drawn(kinds, n, seed)
+    begun = time.process_time()
+    if way == "head":
+        head = fit_head(looked_at(pretrained.vision(), load("emoji").train.pixels[learnt], SIDE), kinds[learnt], len(load("emoji").kinds))  # fmt: skip
+        seconds = time.process_time() - begun
+        known = looked_at(pretrained.vision(), getattr(load("emoji"), split).pixels, SIDE)
+        return {"right": share(head(known).argmax(-1) == shown(split)[1]), "seconds": round(seconds, 2)}
+    net = network(way, seed)
+    data = Rounds(learnt, lambda some: (pictures[some], kinds[some]), BATCH, seed)
+    fit(net, labelled, data, steps=STEPS[n], seed=seed, recipe=move(lr), progress=False)
+    seconds = time.process_time() - begun
+    return {"trained": trained(net), "seconds": round(seconds, 2), "right": recognised(net.eval(), split)}
+
+
+def picture_rates() -> dict[str, dict[str, list[float]]]:
+    return {
+        way: {str(lr): [picture_row(way, lr, 64, seed, "validation")["right"] for seed in range(SEEDS)] for lr in rates}
+        for way, rates in PICTURE_RATES.items()
+    }
+
+
+# -- what a language model forgets ------------------------------------------------------------------------------------------
+
+TALK = {"full": 1e-4, "LoRA": 1e-3}
+TALK_STEPS, TALK_BATCH, TALK_LABELS, TALK_ASKED = 16, 8, 64, 150
+
+
+def answer(model: Transformer, batch: tuple[Tensor, Tensor, Tensor], generator: torch.Generator | None = None) -> Loss:
+    """Nats of the answer's tokens alone."""
+    ids, real, asked = batch
+    nats = F.cross_entropy(model(ids[:, :-1]).mT, ids[:, 1:], reduction="none")
+    counted = (asked & real)[:, 1:]
+    return Loss((nats * counted).sum() / counted.sum(), {}, int(counted.sum()))
+
+
+def asked_rows(tokenizer: Any, items: Any) -> list[tuple[list[int], int]]:
+    """A question with its answer, and where the answer begins."""
+    asked = [tokenizer.encode(f"Definition: {item.text}\nTopic:") for item in items]
+    return [(ids + tokenizer.encode(f" {item.topic}\n"), len(ids)) for ids, item in zip(asked, items, strict=True)]
+
+
+def talk(items: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor, Tensor]:
+    ids, real = padded([row[0] for row in items])
+    return ids, real, torch.arange(ids.shape[1]) >= torch.tensor([row[1] for row in items])[:, None]
+
+
+def talk_row(way: str, seed: int) -> dict[str, float]:
+    """SmolLM2 before and after it learnt to name topics: how many it names, and what Austen's next word costs it."""
+    from fmcourse.prompting import label_scores
+
+    torch.manual_seed(seed)
+    model, tokenizer = pretrained.load("smollm2-135m-instruct")
+    data = load("topics")
+    learnt = asked_rows(tokenizer, [data.train[row] for row in drawn(data.train, TALK_LABELS, seed)])
+    if way == "LoRA":
+        add_low_rank(model, 8, 16.0, ("q", "v"))
+    if way != "before":
+        model.requires_grad_(way == "full") if way == "full" else None
+        fit(model, answer, Rounds(learnt, talk, TALK_BATCH, seed, length=lambda row: len(row[0])), steps=TALK_STEPS, seed=seed, recipe=move(TALK[way]), progress=False)  # fmt: skip
+    model.eval()
+    some = [data.test[row] for row in drawn(data.test, TALK_ASKED, 0)]
+    said = label_scores(model, tokenizer, [f"Definition: {item.text}\nTopic:" for item in some], [f" {name}" for name in topics()])  # fmt: skip
+    novel = tokenizer.encode(load("austen").validation[:12_000])[:2_500]
+    named = said.argmax(1) == torch.tensor([topics().index(item.topic) for item in some])
+    return {"right": share(named), "nats": round(token_nats(model, novel, context=512, batch=4)[1:].mean().item(), 4), "trained": trained(model)}  # fmt: skip
+
+
+# -- all of it --------------------------------------------------------------------------------------------------------------
+
+
+def main(out: Path) -> None:
+    parts = out / "lesson_13.parts"
+    get = lambda name, make, *given: kept(parts / f"{name}.json", partial(make, *given))
+    rates, picture = get("rates", rate_rows), get("picture_rates", picture_rates)
+    chosen = {way: best(found) for way, found in rates.items()} | {"head": 0.0}
+    chosen_pictures = {way: best(found) for way, found in picture.items()} | {"head": 0.0}
+    runs = lambda name, make, ways, rate: {
+        way: {str(n): [get(f"{name}-{way}-{n}-{seed}", make, way, rate[way], n, seed) for seed in range(SEEDS)] for n in SIZES}
+        for way in ways
+    }  # fmt: skip
+    measured = {
+        "command": "python recipes/lesson_13.py data/tables",
+        "date": datetime.date.today().isoformat(),
+        "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
+        "steps": {str(n): steps for n, steps in STEPS.items()}, "batch": BATCH, "chosen": chosen, "chosen_pictures": chosen_pictures,
+        "rates": rates, "picture_rates": picture,
+        "pictures": runs("pictures", picture_row, ("head", "last", "full", "scratch"), chosen_pictures),
+        "texts": runs("texts", text_row, ("head", "last", "LoRA", "full", "scratch"), chosen),
+        "words": {str(n): [bag_of_words(n, seed) for seed in range(SEEDS)] for n in SIZES},
+        "old job": found_dishes(minilm()[0]),
+        "talk": {"before": get("talk-before", talk_row, "before", 0)} | {way: [get(f"talk-{way}-{seed}", talk_row, way, seed) for seed in range(SEEDS)] for way in TALK},
+    }  # fmt: skip
+    write_table(out / "lesson_13.json", measured, parts)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
