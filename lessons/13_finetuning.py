@@ -110,7 +110,7 @@ sizes = {way: [(weight.numel(), weight.requires_grad) for weight in model.parame
 rows = {"weights": [sum(4 * n for n, _ in sizes[way]) for way in ways], "gradients and averages": [sum(12 * n for n, t in sizes[way] if t) for way in ways], "kept for the way back": [int(kept(models[way])) for way in ways]}
 fig, ax = plt.subplots(figsize=(7, 2.8))
 left = torch.zeros(4)
-for (name, values), colour, hatch in zip(rows.items(), COLOURS.values(), HATCHES):
+for (name, values), colour, hatch in zip(rows.items(), COLOURS.values(), HATCHES, strict=False):
     ax.barh(ways, values := torch.tensor(values) / 1e6, left=left, label=name, color=colour, hatch=hatch, edgecolor="white")
     left += values
 ax.set(xlabel="memory while training on 16 definitions (MB)")
@@ -185,7 +185,7 @@ steps, results, tuned = short(shipped["steps"]["64"]), {"head": right(head(seen)
 full_length = steps == shipped["steps"]["64"]
 for way in ("last", "LoRA", "full"):
     model, begun = changed(way), time.process_time()
-    data = Rounds(list(zip(learnt, kinds.tolist())), lambda some: (*padded([ids for ids, _ in some]), torch.tensor([kind for _, kind in some])), length=lambda row: len(row[0]))
+    data = Rounds(list(zip(learnt, kinds.tolist(), strict=True)), lambda some: (*padded([ids for ids, _ in some]), torch.tensor([kind for _, kind in some])), length=lambda row: len(row[0]))
     fit(model, labelled, data, steps=steps, seed=0, recipe=move(shipped["chosen"][way]))
     tuned[way] = model.eval()
     results[way] = right(read(model, asked[::2]), truth[::2])
@@ -230,8 +230,8 @@ predict("13.few", "Pretrained with 64 labels, against the same network from scra
 counts = [16, 64, 256, 1024]
 curves = {"texts": ["full", "head", "scratch", "LoRA"], "pictures": ["full", "head", "scratch"]}
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
-for ax, (part, names) in zip(axes, curves.items()):
-    for way, sign in zip(names, "o^vs"):
+for ax, (part, names) in zip(axes, curves.items(), strict=True):
+    for way, sign in zip(names, "o^vs", strict=False):
         band(ax, counts, [[shipped[part][way][str(n)][seed]["right"] for n in counts] for seed in range(3)], way)
         ax.lines[-1].set(marker=sign, linestyle=":" if way == "scratch" else "-")
     ax.set(xscale="log", xticks=counts, xticklabels=counts, xlabel="labels", title={"texts": "topics of definitions, MiniLM", "pictures": "groups of emoji, EfficientNet"}[part], ylim=(0, 1))
@@ -244,7 +244,7 @@ show(fig, alt="Two panels, accuracy against labels. All pretrained curves rise e
 for part in curves:
     claim(f"{part}: pretrained with 64 labels beats from scratch with 1,024, in each of three seeds: a sixteenth of the labels", min(of(part, "full", 64)) > max(of(part, "scratch", 1024)), pretrained_64=of(part, "full", 64), scratch_1024=of(part, "scratch", 1024))
 counted, lora = shipped["words"]["1024"], of("texts", "LoRA", 64)
-claim("texts: LoRA with 64 labels beats counting words with 1,024, in each of three draws", all(a > b for a, b in zip(lora, counted)), LoRA_64=lora, words_1024=counted)
+claim("texts: LoRA with 64 labels beats counting words with 1,024, in each of three draws", all(a > b for a, b in zip(lora, counted, strict=True)), LoRA_64=lora, words_1024=counted)
 if full_length:
     for way in ("LoRA", "full"):
         claim(f"and so it went here with {way}", wide(of("texts", way, 64))[0] - 0.03 < results[way] < wide(of("texts", way, 64))[1] + 0.03, here=results[way], seeds=of("texts", way, 64))
@@ -258,7 +258,7 @@ for n in (16, 64, 256, 1024):
     print(f"{n:5} labels", *(f"{way} {mean(of('texts', way, n)):.3f}" for way in ways), sep="   ")
 claim("texts: with 64 labels or more LoRA is ahead of full, in each of three seeds", all(min(of("texts", "LoRA", n)) > max(of("texts", "full", n)) for n in (64, 256, 1024)))
 at_16 = [[shipped["texts"][way]["16"][seed]["right"] for way in ("last", "LoRA", "full")] for seed in range(3)]
-claim("with 16 the way matters less than the draw", max(max(row) - min(row) for row in at_16) < min(max(column) - min(column) for column in zip(*at_16)), seeds=at_16)
+claim("with 16 the way matters less than the draw", max(max(row) - min(row) for row in at_16) < min(max(column) - min(column) for column in zip(*at_16, strict=True)), seeds=at_16)
 
 # %% [markdown]
 # ## 5 · What goes wrong
@@ -292,7 +292,7 @@ claim("full has learnt more in these 16 steps, and forgotten hardly more than Lo
 
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 3))
-for way, sign in zip(("last", "LoRA", "full"), "os^"):
+for way, sign in zip(("last", "LoRA", "full"), "os^", strict=True):
     rates = {float(lr): values for lr, values in shipped["rates"][way].items()}
     band(ax, list(rates), [[values[seed] for values in rates.values()] for seed in range(3)], way)
     ax.lines[-1].set(marker=sign)
@@ -437,9 +437,10 @@ print("≈", subprocess.run(command, capture_output=True, text=True, check=True)
 # %%
 from fmcourse.widgets import interactive
 
+
 def who(line="It is a truth that nobody acknowledges."):
     fig, ax = plt.subplots(figsize=(6, 2))
-    bars(ax, dict(zip(judge.labels, judge.predict([line.strip() or "."])[0].tolist())), unit="probability")
+    bars(ax, dict(zip(judge.labels, judge.predict([line.strip() or "."])[0].tolist(), strict=True)), unit="probability")
     ax.set_xlim(0, 1.15)
     return fig
 
