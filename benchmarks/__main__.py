@@ -11,7 +11,19 @@ from benchmarks.machine import described
 from benchmarks.rows import Row, met
 from fmcourse.files import write_text
 
-NAMES = ("train_step", "encoder", "unet", "recipe", "pictures", "decoding", "scoring", "lora", "bpe", "wordpiece", "start")
+NAMES = (
+    "train_step",
+    "encoder",
+    "unet",
+    "recipe",
+    "pictures",
+    "decoding",
+    "scoring",
+    "lora",
+    "bpe",
+    "wordpiece",
+    "start",
+)
 README = Path(__file__).with_name("README.md")
 HEAD = """# Benchmarks
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from fmcourse.generation import Constraint
 from fmcourse.tokenizers.base import Remembered
@@ -269,9 +268,7 @@ class Follows:
         """Tokens of one byte are asked first. Then the whole vocabulary, where these are stuck, and where one byte alone may come:
         a single token may do for a long piece of fixed text."""
         single = sorted({token[0] for i, token in enumerate(self.tree.tokens) if len(token) == 1 and i != self.end})
-        alike = F.pad(self.table[:, single], (0, 1)).unique(
-            dim=1
-        )  # bytes that lead to the same sets everywhere are asked once
+        alike = self.table[:, single].unique(dim=1)  # bytes that lead to the same sets everywhere are asked once
         ways = self.relaxed(alike, {})
         again = (ways == NEVER) | ((self.table > 0).sum(1) == 1)
         return self.relaxed(alike, {one: self.leads(one).unique() for one in again.nonzero().flatten().tolist()[1:]})

@@ -79,9 +79,7 @@ def some_grammar(rng, depth):
         return optional(made[0]), languages[0] | {""}
     least = rng.randrange(3)
     most = least + rng.randrange(3)
-    return repeated(made[0], least, most), set().union(
-        *(joined([languages[0]] * n) for n in range(least, most + 1))
-    )
+    return repeated(made[0], least, most), set().union(*(joined([languages[0]] * n) for n in range(least, most + 1)))
 
 
 def random_grammars(number, largest=300):
@@ -273,6 +271,7 @@ def test_after_the_end_there_is_only_the_end():
     (lambda: constraint(BPE, sequence(repeated("a"), "b"), BPE.encode("b")[0]), None),
     (lambda: constraint(WordPieceTokenizer.from_vocab(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"]), text("a"), 0), "the tokens of WordPieceTokenizer are no plain bytes"),
     (lambda: constraint(BPE, text("ab"), 0)(BPE.encode("b")), "at position 0 is not what the grammar allows there"),
+    (lambda: constraint(BPE, text("ab"), BPE.special_tokens[END])([BPE.special_tokens[END]]), "is not what the grammar allows there"),
     (lambda: constraint(BPE, text("ab"), 0)([BPE.special_tokens[END]]), "at position 0 is not what the grammar allows there"),
 ])  # fmt: skip
 def test_bad_input_is_explained(make, message):
@@ -290,6 +289,19 @@ def test_a_grammar_that_explodes_is_refused(monkeypatch):
         ValueError, match="this grammar needs more than 200 sets of states; repeat its parts less often"
     ):
         constraint(BPE, sequence(repeated(letter), "a", repeated(letter, 20, 20)), 0)
+
+
+def test_an_object_is_spelt_as_json_dumps_does():
+    end, made = BPE.special_tokens[END], {"née": 7, 'the "b"': {}, "c": {"d": "é"}}
+    grammar = json_object({"née": "7", 'the "b"': json_object({}), "c": json_object({"d": '"é"'})})
+    ids, _ = drawn(constraint(BPE, grammar, end), end, 0)
+    assert spelt(BPE, ids).decode() == json.dumps(made, ensure_ascii=False)
+
+
+def test_where_it_fails_is_as_far_as_any_text_comes():
+    tokenizer = CharTokenizer('ab"\n')
+    with pytest.raises(ValueError, match="""after '""' comes one of the bytes b'z'"""):
+        constraint(tokenizer, sequence(string(3), "z"), 3)
 
 
 @pytest.mark.parametrize("letters", ["é", "éü", "猫犬"])
