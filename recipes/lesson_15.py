@@ -1,0 +1,456 @@
+"""Make lesson_15.json: fine-tuning and prompting on the same labels, asked the same questions.
+
+Source   the opinions, definitions, tasks and novels that ship, and the installed SmolLM2-135M-Instruct and MiniLM-L6
+Run      python recipes/lesson_15.py data/tables       Takes     about 70 minutes on one thread
+
+Two tasks, 200 test items each, the same for every method. Labelled examples are drawn once a seed: those of 16 are among those of 64, and
+those among 256. Wordings were chosen on validation items without any label, step sizes on validation items with labels of seed 0, 16
+for SmolLM2, 64 for MiniLM. Each part is kept in OUT as soon as it is done, and a second run goes on from there.
+"""
+
+import copy
+import datetime
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import torch
+from common import kept, write_table
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fmcourse import pretrained
+from fmcourse.adaptation import add_low_rank, fit_head, train_only, trained
+from fmcourse.data import load
+from fmcourse.evaluation import token_nats
+from fmcourse.models.heads import PerText, mean_state, padded
+from fmcourse.models.transformer import Transformer
+from fmcourse.objectives import Loss, labelled
+from fmcourse.optimizers import Recipe
+from fmcourse.prompting import answers, calibrated, few_shot, label_scores, query
+from fmcourse.soft_prompts import SoftPrompt
+from fmcourse.training import Rounds, fit
+
+SEEDS, ASKED, VALIDATED, BATCH = 3, 200, 120, 8
+SIZES = {"opinions": (4, 16, 64, 256), "topics": (16, 64, 256)}  # labelled examples
+LONGEST = 10  # words of a definition: longer ones cost more and show nothing else
+STEPS = {4: 12, 16: 16, 64: 28, 256: 48}
+SMALL_STEPS = {16: 30, 64: 40, 256: 80}  # of MiniLM, in batches of 16, as in lesson 13
+BLANKS = ("N/A", "", "[MASK]")  # inputs without content: Zhao et al. 2021, section 5
+RATES = {"LoRA": (5e-4, 2e-3), "full": (2e-5, 1e-4), "soft": (0.03, 0.1)}
+SMALL_RATES = {"MiniLM full": (1e-4, 3e-4, 1e-3), "from scratch": (1e-4, 3e-4)}
+VECTORS, MOST_SHOTS = 20, 64  # of a soft prompt; examples in a prompt: of 256 definitions not all fit the context
+
+move = lambda lr: Recipe(matrices="adamw", lr=lr, weight_decay=0.01, warmup=0.1)
+Example = tuple[str, int]  # a text, and which label
+
+
+# -- tasks ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Task:
+    """A question, the words that may answer it, and items: text and number of the word."""
+
+    ask: str
+    words: tuple[str, ...]
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    test: tuple[Example, ...]
+
+    def query(self, text: str) -> str:
+        return self.ask.format(text)
+
+    def shown(self, examples: Sequence[Example]) -> str:
+        """Solved examples, one after another, as the text before a question."""
+        return "".join(f"{self.query(text)} {self.words[label]}\n\n" for text, label in examples)
+
+
+TOPICS = {
+    "act": "action", "animal": "animal", "artifact": "object", "body": "body", "communication": "language", "food": "food",
+    "location": "place", "person": "person", "plant": "plant", "substance": "substance",
+}  # fmt: skip
+WORDINGS = {
+    "opinions": ("Word: {}\nSentiment:", "Word: {}\nOpinion:", "Review: {}\nSentiment:"),
+    "topics": ("Definition: {}\nTopic:", "Definition: {}\nCategory:", "{}\nThis is a kind of"),
+}
+
+
+def drawn(items: Sequence[Any], n: int | None, seed: int) -> list[Any]:
+    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(seed)).tolist()
+    return [items[at] for at in order[:n]]
+
+
+@lru_cache
+def task(name: str, wording: int = 0) -> Task:
+    data = load(name)
+    words = ("negative", "positive") if name == "opinions" else tuple(TOPICS.values())
+    label = (lambda item: words.index(item.label)) if name == "opinions" else (lambda item: words.index(TOPICS[item.topic]))  # fmt: skip
+    split = lambda part: tuple(
+        (item.text, label(item)) for item in getattr(data, part) if len(item.text.split()) <= LONGEST
+    )
+    test, validation = drawn(split("test"), ASKED, 0), drawn(split("validation"), VALIDATED, 0)
+    return Task(WORDINGS[name][wording], words, split("train"), tuple(validation), tuple(test))
+
+
+def examples(name: str, n: int, seed: int, labels: Sequence[int] | None = None) -> list[Example]:
+    """The n labelled examples of a seed: label by label in turn, so that even a few show them all; fewer are the first of more."""
+    kinds = drawn(labels or range(len(task(name).words)), None, seed)
+    pools = {kind: iter([item for item in drawn(task(name).train, None, seed) if item[1] == kind]) for kind in kinds}
+    return [next(pools[kinds[at % len(kinds)]]) for at in range(n)]
+
+
+def mixed(items: list[Example], seed: int) -> list[Example]:
+    """In another order, so that labels do not come in turn."""
+    return random.Random(seed).sample(items, len(items))
+
+
+share = lambda said, items: round(sum(a == label for a, (_, label) in zip(said, items, strict=True)) / len(items), 4)
+
+
+# -- prompting ------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache
+def smollm2() -> tuple[Transformer, Any]:
+    return pretrained.load("smollm2-135m-instruct")
+
+
+def fresh() -> Transformer:
+    return copy.deepcopy(smollm2()[0])
+
+
+def asked(model: Transformer, of: Task, items: Sequence[Example], shared: Any = "") -> dict[str, Any]:
+    """What the model says of each item by the words' scores: as they are, and calibrated; tokens and CPU seconds an answer."""
+    tokenizer, words = smollm2()[1], [f" {word}" for word in of.words]
+    begun = time.process_time()
+    scores = label_scores(model, tokenizer, [of.query(text) for text, _ in items], words, shared=shared)
+    seconds = (time.process_time() - begun) / len(items)
+    blank = label_scores(model, tokenizer, [of.query(text) for text in BLANKS], words, shared=shared)
+    raw, fair = scores.argmax(1).tolist(), calibrated(scores, blank).argmax(1).tolist()
+    own = sum(len(tokenizer.encode(of.query(text))) for text, _ in items) / len(items)
+    before = len(tokenizer.encode(shared)) if isinstance(shared, str) else shared.length
+    return {"right": share(raw, items), "calibrated": share(fair, items), "said": "".join(map(str, raw)), "said calibrated": "".join(map(str, fair)),
+            "tokens": round(own + before, 1), "shared": before, "seconds an answer": round(seconds, 4)}  # fmt: skip
+
+
+def fitting(of: Task, some: Sequence[Example]) -> str:
+    """As many of the examples as leave room for a question."""
+    tokenizer, room = smollm2()[1], smollm2()[0].config.context - 64
+    n = len(some)
+    while len(tokenizer.encode(of.shown(some[:n]))) > room:
+        n -= 1
+    return of.shown(some[:n])
+
+
+def prompted(name: str, n: int, seed: int) -> dict[str, Any]:
+    of = task(name)
+    shared = fitting(of, mixed(examples(name, n, seed), seed)) if n else ""
+    return asked(smollm2()[0], of, of.test, shared) | {"examples": shared.count("\n\n"), "bytes": len((shared + of.ask).encode())}  # fmt: skip
+
+
+def wordings(name: str) -> list[dict[str, float]]:
+    """Each wording on validation items, without examples."""
+    found = [asked(smollm2()[0], task(name, n), task(name, n).validation) for n in range(len(WORDINGS[name]))]
+    return [{key: row[key] for key in ("right", "calibrated")} for row in found]
+
+
+# -- fine-tuning the language model -----------------------------------------------------------------------------------------
+
+
+def lines(of: Task, some: Sequence[Example]) -> list[tuple[list[int], int]]:
+    """Question with answer, as ids, and how many of them are the question's."""
+    encode = smollm2()[1].encode
+    return [
+        (encode(of.query(text)) + encode(f" {of.words[label]}"), len(encode(of.query(text)))) for text, label in some
+    ]
+
+
+def together(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor]:
+    """Ids (B, T), and which of them are an answer's."""
+    ids, real = padded([ids for ids, _ in rows])
+    return ids, real & (torch.arange(ids.shape[1]) >= torch.tensor([first for _, first in rows])[:, None])
+
+
+def answer(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None) -> Loss:
+    """Next-token loss, where the next token is the answer's. The head, the dear part, is asked only there."""
+    ids, wanted = batch
+    states = model.states(ids[:, :-1])[wanted[:, 1:]]
+    head = model.model.head if isinstance(model, SoftPrompt) else model.head
+    return Loss(F.cross_entropy(head(states), ids[wanted]), {}, int(wanted.sum()))
+
+
+def changed(way: str, seed: int) -> nn.Module:
+    """SmolLM2 as it is changed this way; trainable is what will be trained."""
+    torch.manual_seed(seed)
+    if way == "soft":
+        return SoftPrompt(fresh(), VECTORS)
+    return add_low_rank(fresh(), 8, 16.0, ("q", "v")) if way == "LoRA" else fresh().requires_grad_(True)
+
+
+def tune(model: nn.Module, rows: list[tuple[list[int], int]], steps: int, lr: float, seed: int) -> float:
+    """CPU seconds that it took."""
+    begun = time.process_time()
+    data = Rounds(rows, together, BATCH, seed, length=lambda row: len(row[0]))
+    fit(model, answer, data, steps=steps, seed=seed, recipe=move(lr), progress=False)
+    model.eval()
+    return round(time.process_time() - begun, 1)
+
+
+def by_training(way: str, lr: float, name: str, n: int, seed: int, split: str = "test") -> dict[str, Any]:
+    """One training of SmolLM2, and its answers; with 64 labels also what became of its other jobs."""
+    of, model = task(name), changed(way, seed)
+    row = {"seconds": tune(model, lines(of, examples(name, n, seed)), STEPS[n], lr, seed), "trained": trained(model)}
+    inner, shared = (model.model, model.cache()) if way == "soft" else (model, "")
+    row |= asked(inner, of, getattr(of, split), shared)
+    return (
+        row | {"bytes": 4 * row["trained"]} | (other_jobs(name, inner, shared) if n == 64 and split == "test" else {})
+    )
+
+
+def other_jobs(name: str, model: Transformer, shared: Any = "") -> dict[str, float]:
+    """What the model, so changed, makes of the other task, which it was not trained on, and of a novel."""
+    other = task("topics" if name == "opinions" else "opinions")
+    return {"other task": asked(model, other, other.test, shared)["calibrated"], "novel": novel(model)}
+
+
+def novel(model: Transformer) -> float:
+    """Nats a token of unseen Austen."""
+    ids = smollm2()[1].encode(load("austen").validation[:8000])[:1025]
+    return round(token_nats(model, ids, context=512, batch=2)[1:].mean().item(), 4)
+
+
+def rates(way: str) -> dict[str, list[float]]:
+    """Accuracy on validation items with the 16 labels of seed 0, for each step size, task by task."""
+    return {
+        str(lr): [by_training(way, lr, name, 16, 0, "validation")["right"] for name in WORDINGS] for lr in RATES[way]
+    }
+
+
+# -- heads and the small encoder --------------------------------------------------------------------------------------------
+
+
+@lru_cache
+def minilm() -> tuple[Transformer, Any]:
+    return pretrained.load("minilm-l6")
+
+
+@torch.inference_mode()
+def in_turn(model: Callable[..., Tensor], rows: Sequence[list[int]]) -> Tensor:
+    """Those of like length together."""
+    order = sorted(range(len(rows)), key=lambda n: len(rows[n]))
+    found = [model(*padded([rows[n] for n in order[at : at + 32]])) for at in range(0, len(rows), 32)]
+    return torch.cat(found)[torch.tensor(order).argsort()]
+
+
+def states(who: str, of: Task, items: Sequence[Example]) -> Tensor:
+    """What a frozen model makes of each text: the mean state of MiniLM, the state of SmolLM2 from which the answer would come."""
+    if who == "MiniLM":
+        encoder, pieces = minilm()
+        read = lambda ids, real: mean_state(encoder.states(ids, real[:, None]), real)
+        return in_turn(read, [pieces.encode(text)[:64] for text, _ in items])
+    model, tokenizer = smollm2()
+    last = lambda ids, real: model.states(ids)[torch.arange(len(ids)), real.sum(1) - 1]
+    return in_turn(last, [tokenizer.encode(of.query(text)) for text, _ in items])
+
+
+@lru_cache
+def tested(who: str, name: str) -> tuple[Tensor, float]:
+    begun = time.process_time()
+    found = states(who, task(name), task(name).test)
+    return found, (time.process_time() - begun) / ASKED
+
+
+def by_head(who: str, name: str, n: int, seed: int) -> dict[str, Any]:
+    of, some = task(name), examples(name, n, seed)
+    known, seconds = tested(who, name)
+    begun = time.process_time()
+    head = fit_head(states(who, of, some), torch.tensor([label for _, label in some]), len(of.words))
+    spent = time.process_time() - begun
+    said = head(known).argmax(1).tolist()
+    size = sum(weight.numel() for weight in head.parameters())
+    encode = smollm2()[1].encode if who == "SmolLM2" else minilm()[1].encode
+    tokens = sum(len(encode(of.query(text) if who == "SmolLM2" else text)) for text, _ in of.test) / ASKED
+    return {"right": share(said, of.test), "said": "".join(map(str, said)), "seconds": round(spent, 2), "trained": size, "bytes": 4 * size,
+            "tokens": round(tokens, 1), "seconds an answer": round(seconds, 4)}  # fmt: skip
+
+
+def by_encoder(way: str, lr: float, name: str, n: int, seed: int, split: str = "test") -> dict[str, Any]:
+    """All of MiniLM trained (but for its word vectors), or a network of its shape that has read nothing."""
+    of, pieces = task(name), minilm()[1]
+    torch.manual_seed(seed)
+    encoder = Transformer(minilm()[0].config) if way == "from scratch" else copy.deepcopy(minilm()[0])
+    model = PerText(encoder, len(of.words))
+    nn.init.zeros_(model.score.weight)
+    train_only(model, "score", "encoder" if way == "from scratch" else "encoder.stack")
+    rows = [(pieces.encode(text)[:64], label) for text, label in examples(name, n, seed)]
+    texts = lambda some: (*padded([ids for ids, _ in some]), torch.tensor([label for _, label in some]))
+    begun = time.process_time()
+    data = Rounds(rows, texts, 16, seed, length=lambda row: len(row[0]))
+    fit(model, labelled, data, steps=SMALL_STEPS[n], seed=seed, recipe=move(lr), progress=False)
+    model.eval()
+    spent, items = time.process_time() - begun, getattr(of, split)
+    begun = time.process_time()
+    said = in_turn(model, [pieces.encode(text)[:64] for text, _ in items]).argmax(1).tolist()
+    each = (time.process_time() - begun) / len(items)
+    return {"right": share(said, items), "said": "".join(map(str, said)), "seconds": round(spent, 2), "trained": trained(model), "bytes": 4 * trained(model),
+            "seconds an answer": round(each, 4)}  # fmt: skip
+
+
+def small_rates(way: str) -> dict[str, list[float]]:
+    return {
+        str(lr): [by_encoder(way, lr, name, 64, 0, "validation")["right"] for name in WORDINGS]
+        for lr in SMALL_RATES[way]
+    }
+
+
+# -- a new topic ----------------------------------------------------------------------------------------------------------
+
+
+@lru_cache
+def untouched() -> dict[str, Any]:
+    return asked(smollm2()[0], task("topics"), task("topics").test)
+
+
+def narrow(way: str, n: int, seed: int, lr: float) -> dict[str, float]:
+    """Labels for five topics only, all ten may be the answer: how many of the other five are told, and how many of these?"""
+    of, known = task("topics"), sorted(drawn(range(10), 5, seed))
+    some = examples("topics", n, seed, known) if n else []
+    if way == "head":
+        head = fit_head(states("MiniLM", of, some), torch.tensor([label for _, label in some]), 10)
+        said = {"": head(tested("MiniLM", "topics")[0]).argmax(1).tolist()}
+    else:
+        model = smollm2()[0] if way == "prompt" else changed(way, seed)
+        if way != "prompt":
+            tune(model, lines(of, some), STEPS[n], lr, seed)
+        row = (
+            asked(model, of, of.test, of.shown(mixed(some, seed)))
+            if way == "prompt" and n
+            else untouched()
+            if way == "prompt"
+            else asked(model, of, of.test)
+        )
+        said = {"": row["said"], " calibrated": row["said calibrated"]}
+    told = lambda text, part: [int(a) == label for a, (_, label) in zip(text, of.test, strict=True) if (label in known) == part]  # fmt: skip
+    return {part + how: round(sum(told(text, at)) / len(told(text, at)), 4) for how, text in said.items() for part, at in (("shown", True), ("new", False))}  # fmt: skip
+
+
+# -- one model for six tasks, or six --------------------------------------------------------------------------------------
+
+SIX, SHOTS, WRITTEN = ("capital", "antonym", "past tense", "plural", "French", "first letter"), 16, 54
+ARROW = {
+    "given": "",
+    "answer": "->",
+    "between": " ",
+}  # the best of three ways to write them on validation items: lesson_14.py
+
+
+def pairs(name: str, split: str) -> list[tuple[str, str]]:
+    return [(item.given, item.answer) for item in getattr(load("tasks"), split) if item.task == name]
+
+
+def world(
+    way: str, lr: float, name: str, seed: int, n: int = SHOTS, steps: int = 0, split: str = "test"
+) -> dict[str, Any]:
+    """Whole answers right, with the same examples in the prompt of the frozen model, or learnt by an adapter; or with neither."""
+    tokenizer, some, test = smollm2()[1], drawn(pairs(name, "train"), n, seed), drawn(pairs(name, split), WRITTEN, 0)  # fmt: skip
+    model, shared, row = smollm2()[0], few_shot(some, **ARROW) if way == "prompt" else "", {}
+    if way == "LoRA":
+        model, encode = changed("LoRA", seed), tokenizer.encode
+        lines = [
+            (encode(query(given, **ARROW)) + encode(f" {said}\n"), len(encode(query(given, **ARROW))))
+            for given, said in some
+        ]
+        row = {"seconds": tune(model, lines, steps or STEPS[n], lr, seed), "bytes": 4 * trained(model)}
+    else:
+        row = {"seconds": 0.0, "bytes": len(shared.encode())}
+    begun = time.process_time()
+    said = answers(model, tokenizer, [query(given, **ARROW) for given, _ in test], shared=shared, max_new_tokens=8)
+    spent = time.process_time() - begun
+    hits = [text.strip() == wanted for text, (_, wanted) in zip(said, test, strict=True)]
+    tokens = len(tokenizer.encode(shared)) + sum(
+        len(tokenizer.encode(query(given, **ARROW))) for given, _ in test
+    ) / len(test)
+    return row | {"right": round(sum(hits) / len(hits), 4), "hits": "".join("01"[hit] for hit in hits), "tokens": round(tokens, 1),
+                  "seconds an answer": round(spent / len(test), 4)}  # fmt: skip
+
+
+# -- all of it --------------------------------------------------------------------------------------------------------------
+
+
+def best(found: dict[str, list[float]]) -> float:
+    return float(max(found, key=lambda lr: sum(found[lr])))
+
+
+def main(out: Path) -> None:
+    parts = out / "lesson_15.parts"
+    get = lambda name, make, *given: kept(parts / f"{name}.json", partial(make, *given))
+    measured: dict[str, Any] = {
+        "command": "python recipes/lesson_15.py data/tables",
+        "date": datetime.date.today().isoformat(),
+        "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
+        "asked": ASKED, "sizes": SIZES, "steps": {str(n): steps for n, steps in STEPS.items()}, "batch": BATCH,
+        "wordings": {name: get(f"wordings-{name}", wordings, name) for name in WORDINGS},
+        "untouched": get("untouched", lambda: {"novel": novel(smollm2()[0])}),
+    }  # fmt: skip
+    tasks: dict[str, Any] = {name: {"zero-shot": [get(f"{name}-zero-shot", prompted, name, 0, 0)]} for name in SIZES}
+
+    def add(way: str, make: Callable[..., Any], least: int = 0, most: int = 256) -> None:
+        """One method on every task, with every number of labels between two, for three seeds."""
+        for name, sizes in SIZES.items():
+            for n in [n for n in sizes if least <= n <= most]:
+                found = [get(f"{name}-{way}-{n}-{seed}", make, name, n, seed) for seed in range(SEEDS)]
+                tasks[name].setdefault(way, {})[str(n)] = found
+
+    for who in ("MiniLM", "SmolLM2"):
+        add(f"{who} head", partial(by_head, who))
+    add("few-shot", prompted, most=MOST_SHOTS)
+    tried = {"LoRA": get("rates-LoRA", rates, "LoRA")}
+    rate = best(tried["LoRA"])
+    add("LoRA", partial(by_training, "LoRA", rate))
+    measured["new topics"] = {
+        f"{way} {n}": [get(f"new-{way}-{n}-{seed}", narrow, way, n, seed, rate) for seed in range(SEEDS)]
+        for way, n in (("prompt", 0), ("prompt", 16), ("head", 16), ("LoRA", 16))
+    }
+    measured["six"] = {
+        of: {
+            name: [get(f"six-{of}-{name}-{seed}", world, of, rate, name, seed) for seed in range(SEEDS)] for name in SIX
+        }
+        for of in ("prompt", "LoRA")
+    }
+    grown = {"prompt": (0, 4, 16, 64), "LoRA": (16, 64)}  # one of the six, more examples
+    measured["past tense"] = {
+        of: {
+            str(n): [
+                get(f"past-{of}-{n}-{seed}", world, of, rate, "past tense", seed, n)
+                for seed in range(SEEDS if n else 1)
+            ]
+            for n in sizes
+        }
+        for of, sizes in grown.items()
+    }
+    measured["longer"] = {  # does LoRA only lack steps? On validation items, seed 0
+        str(steps): get(f"longer-{steps}", world, "LoRA", rate, "past tense", 0, SHOTS, steps, "validation")["right"]
+        for steps in (STEPS[SHOTS], 4 * STEPS[SHOTS])
+    }
+    for way in SMALL_RATES:
+        tried[way] = get(f"rates-{way}", small_rates, way)
+        add(way, partial(by_encoder, way, best(tried[way])), least=64, most=64)
+    for way in ("soft", "full"):  # the dearest last, and with 64 labels only
+        tried[way] = get(f"rates-{way}", rates, way)
+        add(way, partial(by_training, way, best(tried[way])), least=64, most=64)
+    measured |= {"rates": tried, "chosen": {way: best(found) for way, found in tried.items()}, "tasks": tasks}
+    write_table(out / "lesson_15.json", measured, parts)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
