@@ -288,7 +288,7 @@ claim("full has learnt more in these 16 steps, and forgotten hardly more than Lo
 # %% [markdown]
 # Two models, two verdicts on LoRA: no rule replaces measuring.
 #
-# **Too high a rate.** The usual way to ruin a good model. Each way has its own cliff:
+# **Too high a rate.** The usual way to ruin a good model. Every way has steps that suit it, and full has a cliff:
 
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 3))
@@ -299,14 +299,14 @@ for way, sign in zip(("last", "LoRA", "full"), "os^", strict=True):
 ax.axhline(mean(of("texts", "head", 64)), color="black", linestyle=":", label="head alone")
 ax.set(xscale="log", xlabel="largest step (AdamW's learning rate)", ylabel="right, of 300 other items", ylim=(0, 1))
 ax.legend(loc="upper left", ncols=4)
-show(fig, alt="Accuracy against learning rate. Each way rises to a peak of its own and falls; full falls first and deepest.")
+show(fig, alt="Accuracy against learning rate. All three rise with it; full is up first and at 0.003 drops to chance, LoRA is best just there, last stays level.")
 top = {way: max(shipped["rates"][way], key=lambda lr: mean(shipped["rates"][way][lr])) for way in ("last", "LoRA", "full")}
 claim("LoRA wants larger steps than full fine-tuning", float(top["LoRA"]) > float(top["full"]), **{way: float(lr) for way, lr in top.items()})
 worst = shipped["rates"]["full"]["0.003"]
 claim("ten times too high, full falls below a head on frozen states, in each seed", max(worst) < min(of("texts", "head", 64)), full_at_003=worst)
 
 # %% [markdown]
-# **A leak.** 300 things drawn by three hands each, 900 emoji. A third is held out: 300 *pictures* by lot, or 100 *things* with all their pictures.
+# **A leak.** 300 things drawn by three hands each, 900 emoji. About a third is held out: *pictures* by lot, or *things* by lot with all their pictures.
 
 # %%
 from fmcourse.models.vision import looked_at
