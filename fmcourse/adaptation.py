@@ -112,9 +112,7 @@ class LowRank(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.base(x)
-        for part, A, B in zip(
-            self.parts, self.A, self.B, strict=True
-        ):  # each into its own slice: nothing is copied, nothing more is kept
+        for part, A, B in zip(self.parts, self.A, self.B, strict=True):  # each into its own slice: no copy is made
             mine = y.narrow(-1, sum(self.sizes[:part]), self.sizes[part])
             mine.add_(F.linear(F.linear(x, A), B), alpha=self.scale)
         return y

@@ -145,9 +145,7 @@ class Rounds:
         batch, generator = self.batch, torch.Generator()
         turn, at = divmod(step, -(-len(self.items) // batch))
         order = torch.randperm(len(self.items), generator=generator.manual_seed(seed_of(self.seed, turn))).tolist()
-        if (
-            self.length is not None
-        ):  # sorted among four batches, so that a batch is still drawn from many; which comes first is chance
+        if self.length is not None:  # sorted among four batches only, and which of them comes first is chance
             near = at // 4 * 4
             some = sorted(order[near * batch : (near + 4) * batch], key=lambda row: self.length(self.items[row]))
             parts = [some[start : start + batch] for start in range(0, len(some), batch)]

@@ -105,6 +105,18 @@ def fitted(path: Path, model: Any, objective: Callable[..., Any], data: Any, **h
     return model.eval()
 
 
+def by_words(learnt: Iterable[Any], asked: Iterable[Any]) -> float:
+    """Share of topics right by which words are in a definition, rare ones weighing more, and a linear classifier. Needs scikit-learn."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    counted, model = TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10, max_iter=300)
+    model.fit(counted.fit_transform([item.text for item in learnt]), [item.topic for item in learnt])
+    return round(
+        float(model.score(counted.transform([item.text for item in asked]), [item.topic for item in asked])), 4
+    )
+
+
 def write_table(path: Path, measured: dict[str, Any], parts: Path | None = None, indent: int | None = 1) -> None:
     """A table with its seal; then the parts of which it was made are no longer needed."""
     write_text(path, json.dumps(measured | {"sha256": sealed(measured)}, indent=indent) + "\n")

@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import kept, write_table
+from common import by_words, kept, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -657,20 +657,8 @@ def topics_task(seed: int) -> Task:
 
 def bag_of_words(seed: int, n: int | None = None) -> dict[str, float]:
     """Which words are in it, rare ones weighing more, and a linear classifier."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-
     data = load("topics")
-    learnt, asked = drawn(data.train, LEARNT["topics"], seed)[:n], data.test[:ASKED_TOPICS]
-    vectorizer = TfidfVectorizer(sublinear_tf=True)
-    model = LogisticRegression(C=10, max_iter=300).fit(
-        vectorizer.fit_transform([item.text for item in learnt]), [item.topic for item in learnt]
-    )
-    return {
-        "right": round(
-            float(model.score(vectorizer.transform([item.text for item in asked]), [item.topic for item in asked])), 4
-        )
-    }
+    return {"right": by_words(drawn(data.train, LEARNT["topics"], seed)[:n], data.test[:ASKED_TOPICS])}
 
 
 TASKS = {"names": names_task, "questions": questions_task, "countries": countries_task, "topics": topics_task}

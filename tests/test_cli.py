@@ -62,7 +62,7 @@ def test_help_names_every_verb_and_needs_no_torch():
     code += "except SystemExit as end: assert not end.code\nassert 'torch' not in sys.modules, 'torch was imported'"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    for verb in ("doctor", "data", "models", "train", "generate", "chat", "progress"):
+    for verb in ("doctor", "data", "models", "train", "generate", "chat", "finetune", "classify", "progress"):
         assert verb in done.stdout
     assert "assign" not in done.stdout and "grade" not in done.stdout
 
@@ -75,7 +75,7 @@ def test_the_program_hands_on_the_exit_code_and_shows_no_traceback():
     assert "Traceback" not in bad.stderr + odd.stderr
 
 
-@pytest.mark.parametrize("verb", ["doctor", "data", "models", "train", "generate", "chat", "progress"])
+@pytest.mark.parametrize("verb", ["doctor", "data", "models", "train", "generate", "chat", "finetune", "classify", "progress"])
 def test_every_verb_has_help(verb, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([verb, "--help"])
