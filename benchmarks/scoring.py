@@ -2,10 +2,11 @@
 
 Run   python -m benchmarks scoring     Takes   about four minutes on one core
 
-Definitions of ten words at most from WordNet, each to be put under one of several topics, behind sixteen that are solved; every topic is one token. Both have
-SmolLM2's published weights in 32 bits. The peer reads whole texts, eight at a time, filled up on the right, where causal attention needs no
-mask, and computes its head for the last token alone; it is the second row that compares how the two read, and the first what sharing saves.
-Both must give the same scores. In the last rows the peer is our own `generate`, prompt after prompt, greedy, and the texts must be the same.
+Definitions of ten words at most from WordNet, each to be put under one of several topics, behind sixteen that are solved; every topic
+is one token. Both have SmolLM2's published weights in 32 bits. The peer reads whole texts, eight at a time, filled up on the right,
+where causal attention needs no mask, and computes its head for the last token alone. The first row shows what sharing saves, the second
+how the two read without it; both must give the same scores. In the last rows the peer is our own `generate`, prompt after prompt, greedy,
+and the texts must be the same.
 """
 
 import random

@@ -148,20 +148,25 @@ def opinions(split: str) -> list[Pair]:
 
 
 @cache
-def words() -> list[Pair]:
+def words(split: str = "test") -> list[Pair]:
     """The same words for every way, as many good as bad ones."""
-    every = opinions("test")
+    every = opinions(split)
     return sum((drawn([pair for pair in every if pair[1] == label], ASKED // 2, 0) for label in LABELS), [])
 
 
-def classified(shown: list[Pair], style: dict[str, str] = USUAL, names: Sequence[str] = LABELS) -> dict[str, float]:
+def classified(
+    shown: list[Pair], style: dict[str, str] = USUAL, names: Sequence[str] = LABELS, split: str = "test"
+) -> dict[str, float]:
     """Accuracy by raw scores, calibrated on inputs without content, and on the test batch itself; the share of the commoner label."""
     model, tokenizer = smol()
     called = dict(zip(LABELS, names, strict=True))
     text = few_shot([(word, called.get(label, label).strip()) for word, label in shown], **style)
     shared = read(model, tokenizer, text) if text else ""
     ask = lambda asked: label_scores(model, tokenizer, [query(word, **style) for word in asked], names, shared=shared)
-    scores, truth = ask([word for word, _ in words()]), torch.tensor([LABELS.index(label) for _, label in words()])
+    scores, truth = (
+        ask([word for word, _ in words(split)]),
+        torch.tensor([LABELS.index(label) for _, label in words(split)]),
+    )
     ways = {"raw": scores, "calibrated": calibrated(scores, ask(BLANK)), "batch": batch_calibrated(scores)}
     said = scores.argmax(-1).float().mean().item()
     return {way: share(one.argmax(-1) == truth) for way, one in ways.items()} | {"one label": round(max(said, 1 - said), 4)}  # fmt: skip
@@ -192,6 +197,7 @@ def sensitivity() -> dict[str, Callable[[], Any]]:
         "order": lambda: {name: [classified(drawn(eight, 8, seed), style) for seed in range(8)] for name, style in two.items()},
         "wording": lambda: {name: [classified(balanced(8, draw), style) for draw in range(3)] for name, style in WORDINGS.items()},
         "names": lambda: {name: [classified(balanced(8, draw), SENTENCE, pair) for draw in draws] for name, pair in NAMES.items()},
+        "chosen on validation": lambda: {name: [classified(balanced(4, draw), style, split="validation") for draw in range(2)] for name, style in WORDINGS.items()},
         "wrong": lambda: {how: wrong(how, SENTENCE) for how in ("dealt anew", "contrary")},
     }  # fmt: skip
 
@@ -451,7 +457,7 @@ def main(out: Path) -> None:
     ways = part("formats", formats)
     best = max(ways, key=lambda way: sum(ways[way].values()))
     grid = {task: part(f"shots_{task.replace(' ', '_')}", lambda task=task: by_shots(task, FORMATS[best])) for task in tasks()}  # fmt: skip
-    labels = {what: part(f"labels_{what}", make) for what, make in sensitivity().items()}
+    labels = {what: part(f"labels_{what.replace(' ', '_')}", make) for what, make in sensitivity().items()}
     forms = {"json": part("json", json_answers), "choice": part("choice", choices)}
     attacks = {
         guard: part(f"attack_{guard.replace(' ', '_')}", lambda guard=guard: [obeyed(guard, draw) for draw in range(3)])

@@ -352,6 +352,10 @@ ARROW = {
     "answer": "->",
     "between": " ",
 }  # the best of three ways to write them on validation items: lesson_14.py
+NAMED = {
+    "capital": "The capital of ", "antonym": "The opposite of ", "past tense": "The past tense of ", "plural": "The plural of ",
+    "French": "In French, ", "first letter": "The first letter of ",
+}  # fmt: skip
 
 
 def pairs(name: str, split: str) -> list[tuple[str, str]]:
@@ -361,27 +365,26 @@ def pairs(name: str, split: str) -> list[tuple[str, str]]:
 def world(
     way: str, lr: float, name: str, seed: int, n: int = SHOTS, steps: int = 0, split: str = "test"
 ) -> dict[str, Any]:
-    """Whole answers right, with the same examples in the prompt of the frozen model, or learnt by an adapter; or with neither."""
+    """Whole answers right, with the same examples in the prompt of the frozen model, or learnt by an adapter.
+
+    "named": the question says what is wanted, "The plural of mouse is"; else only the examples do, "mouse ->".
+    """
     tokenizer, some, test = smollm2()[1], drawn(pairs(name, "train"), n, seed), drawn(pairs(name, split), WRITTEN, 0)  # fmt: skip
-    model, shared, row = smollm2()[0], few_shot(some, **ARROW) if way == "prompt" else "", {}
-    if way == "LoRA":
-        model, encode = changed("LoRA", seed), tokenizer.encode
-        lines = [
-            (encode(query(given, **ARROW)) + encode(f" {said}\n"), len(encode(query(given, **ARROW))))
-            for given, said in some
-        ]
-        row = {"seconds": tune(model, lines, steps or STEPS[n], lr, seed), "bytes": 4 * trained(model)}
-    else:
-        row = {"seconds": 0.0, "bytes": len(shared.encode())}
+    style = {"given": NAMED[name], "answer": "is", "between": " "} if "named" in way else ARROW
+    ids = lambda given: tokenizer.encode(query(given, **style))
+    model, shared, row = smollm2()[0], few_shot(some, **style) if "prompt" in way else "", {"seconds": 0.0}
+    if "LoRA" in way:
+        model = changed("LoRA", seed)
+        taught = [(ids(given) + tokenizer.encode(f" {said}\n"), len(ids(given))) for given, said in some]
+        row = {"seconds": tune(model, taught, steps or STEPS[n], lr, seed)}
     begun = time.process_time()
-    said = answers(model, tokenizer, [query(given, **ARROW) for given, _ in test], shared=shared, max_new_tokens=8)
+    said = answers(model, tokenizer, [ids(given) for given, _ in test], shared=shared, max_new_tokens=8)
     spent = time.process_time() - begun
     hits = [text.strip() == wanted for text, (_, wanted) in zip(said, test, strict=True)]
-    tokens = len(tokenizer.encode(shared)) + sum(
-        len(tokenizer.encode(query(given, **ARROW))) for given, _ in test
-    ) / len(test)
-    return row | {"right": round(sum(hits) / len(hits), 4), "hits": "".join("01"[hit] for hit in hits), "tokens": round(tokens, 1),
-                  "seconds an answer": round(spent / len(test), 4)}  # fmt: skip
+    tokens = len(tokenizer.encode(shared)) + sum(len(ids(given)) for given, _ in test) / len(test)
+    size = 4 * trained(model) if "LoRA" in way else len(shared.encode())
+    return row | {"bytes": size, "right": round(sum(hits) / len(hits), 4), "hits": "".join("01"[hit] for hit in hits),
+                  "tokens": round(tokens, 1), "seconds an answer": round(spent / len(test), 4)}  # fmt: skip
 
 
 # -- all of it --------------------------------------------------------------------------------------------------------------
@@ -425,7 +428,7 @@ def main(out: Path) -> None:
         of: {
             name: [get(f"six-{of}-{name}-{seed}", world, of, rate, name, seed) for seed in range(SEEDS)] for name in SIX
         }
-        for of in ("prompt", "LoRA")
+        for of in ("prompt", "LoRA", "prompt, named", "LoRA, named")
     }
     grown = {"prompt": (0, 4, 16, 64), "LoRA": (16, 64)}  # one of the six, more examples
     measured["past tense"] = {
