@@ -75,7 +75,9 @@ def test_the_program_hands_on_the_exit_code_and_shows_no_traceback():
     assert "Traceback" not in bad.stderr + odd.stderr
 
 
-@pytest.mark.parametrize("verb", ["doctor", "data", "models", "train", "generate", "chat", "finetune", "classify", "progress"])
+@pytest.mark.parametrize(
+    "verb", ["doctor", "data", "models", "train", "generate", "chat", "finetune", "classify", "progress"]
+)
 def test_every_verb_has_help(verb, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([verb, "--help"])
