@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from common import write_checkpoint
 
 from fmcourse.data import DataError, checkpoint, verify
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "recipes"))
-
-from common import write_checkpoint  # noqa: E402
 
 CHECKPOINTS = sorted((ROOT / "data/checkpoints").glob("*.json"))
 FACTS = {"title": "t", "command": "python recipes/judge.py data/checkpoints", "date": "2026-01-01", "minutes": 1, "data": "d", "score": 0}  # fmt: skip

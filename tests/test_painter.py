@@ -1,8 +1,6 @@
 """Pictures out of words: what the network is told, the prior, and what the network that ships draws."""
 
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +17,6 @@ from fmcourse.optimizers import Recipe
 from fmcourse.pictures import PAINTS, main_paint, painted, signed
 from fmcourse.training import fit
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "recipes"))
 flow = Schedule.flow()
 
 # -- what is told -----------------------------------------------------------------------------------------------------------

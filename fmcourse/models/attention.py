@@ -128,6 +128,8 @@ class Attention(nn.Module):
         q, k = rotate(self.norm_q(q), turn), rotate(self.norm_k(k), turn)  # q (B, H, T, K), k and v (B, G, T, K)
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, G, S, K)
+        elif turn is not None:
+            v = v.contiguous()  # a copy of its own: as a part of qkv it would keep all of that for the way back
         return self.to_out(self.gather(q, k, v, mask).transpose(1, 2).flatten(2))  # (B, T, D)
 
     def qkv(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -143,10 +145,9 @@ class Attention(nn.Module):
             ]
         simple = self.causal and mask is None and T == S
         dropout = self.dropout if self.training else 0.0
-        if self.groups > 1:
-            k, v = k.repeat_interleave(self.groups, 1), v.repeat_interleave(self.groups, 1)
         mask = None if simple else self.allowed(mask, T, S, q.device)
-        return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=simple)
+        shared = self.groups > 1  # keys and values are not copied for each query head, nor kept so for the way back
+        return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=simple, enable_gqa=shared)
 
     def weights(self, x: Tensor, mask: Tensor | None = None, turn: Turn = None, *_: object) -> Tensor:
         """Who looks at whom, and how much: (B, H, T, T), each row adds up to 1. What `gather` averages with, spelt out."""
