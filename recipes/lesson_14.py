@@ -1,7 +1,7 @@
 """Make lesson_14.json: what lesson 14 compares its own runs with.
 
 Source   tasks, opinions, countries, definitions and pronunciations that ship, and SmolLM2-135M-Instruct as installed
-Run      python recipes/lesson_14.py data/tables       Takes     about 35 minutes on one thread
+Run      python recipes/lesson_14.py data/tables       Takes     about 15 minutes on one quiet thread
 
 Six tasks by examples alone, with 0 to 16 of them, in four draws; a classification by two words, raw and calibrated, against the number of
 examples, their order, the wording, the names of the labels and wrong labels; a small Transformer in which learning in context

@@ -1,11 +1,12 @@
 """Make lesson_15.json: fine-tuning and prompting on the same labels, asked the same questions.
 
 Source   the opinions, definitions, tasks and novels that ship, and the installed SmolLM2-135M-Instruct and MiniLM-L6
-Run      python recipes/lesson_15.py data/tables       Takes     about 70 minutes on one thread
+Run      python recipes/lesson_15.py data/tables       Takes     about 90 minutes on one thread
 
 Two tasks, 200 test items each, the same for every method. Labelled examples are drawn once a seed: those of 16 are among those of 64, and
-those among 256. Wordings were chosen on validation items without any label, step sizes on validation items with labels of seed 0, 16
-for SmolLM2, 64 for MiniLM. Each part is kept in OUT as soon as it is done, and a second run goes on from there.
+those among 256. All settings were chosen on validation items: wordings for each job, once to ask without an example and once behind
+16 of them; step sizes with labels of seed 0, 16 for SmolLM2, 64 for MiniLM, and for written answers on two of the six jobs. Each
+part is kept in OUT as soon as it is done, and a second run goes on from there.
 """
 
 import copy
@@ -46,8 +47,8 @@ LONGEST = 10  # words of a definition: longer ones cost more and show nothing el
 STEPS = {4: 12, 16: 16, 64: 28, 256: 48}
 SMALL_STEPS = {16: 30, 64: 40, 256: 80}  # of MiniLM, in batches of 16, as in lesson 13
 BLANKS = ("N/A", "", "[MASK]")  # inputs without content: Zhao et al. 2021, section 5
-RATES = {"LoRA": (5e-4, 2e-3), "full": (2e-5, 1e-4), "soft": (0.03, 0.1)}
-SMALL_RATES = {"MiniLM full": (1e-4, 3e-4, 1e-3), "from scratch": (1e-4, 3e-4)}
+RATES = {"LoRA": (5e-4, 2e-3, 5e-3), "full": (1e-5, 3e-5, 1e-4), "soft": (0.03, 0.1, 0.3)}
+SMALL_RATES = {"MiniLM full": (3e-5, 1e-4, 3e-4, 1e-3), "from scratch": (1e-4, 3e-4, 1e-3)}
 VECTORS, MOST_SHOTS = 20, 64  # of a soft prompt; examples in a prompt: of 256 definitions not all fit the context
 
 move = lambda lr: Recipe(matrices="adamw", lr=lr, weight_decay=0.01, warmup=0.1)
@@ -80,9 +81,10 @@ TOPICS = {
     "location": "place", "person": "person", "plant": "plant", "substance": "substance",
 }  # fmt: skip
 WORDINGS = {
-    "opinions": ("Word: {}\nSentiment:", "Word: {}\nOpinion:", "Review: {}\nSentiment:"),
-    "topics": ("Definition: {}\nTopic:", "Definition: {}\nCategory:", "{}\nThis is a kind of"),
-}
+    "opinions": ("Word: {}\nSentiment:", "Word: {}\nOpinion:", "Review: {}\nSentiment:", "The word {} sounds"),
+    "topics": ("Definition: {}\nTopic:", "Definition: {}\nCategory:", "{}\nThis is a kind of", "{}\nWhat is it? It is a kind of"),
+}  # fmt: skip
+CHOSEN = {"opinions": (0, 3), "topics": (3, 3)}  # without an example, and behind some: what `wordings` finds best
 
 
 def drawn(items: Sequence[Any], n: int | None, seed: int) -> list[Any]:
@@ -91,15 +93,15 @@ def drawn(items: Sequence[Any], n: int | None, seed: int) -> list[Any]:
 
 
 @lru_cache
-def task(name: str, wording: int = 0) -> Task:
-    data = load(name)
+def task(name: str, behind_examples: bool = False, wording: int | None = None) -> Task:
+    data, ask = load(name), WORDINGS[name][CHOSEN[name][behind_examples] if wording is None else wording]
     words = ("negative", "positive") if name == "opinions" else tuple(TOPICS.values())
     label = (lambda item: words.index(item.label)) if name == "opinions" else (lambda item: words.index(TOPICS[item.topic]))  # fmt: skip
     split = lambda part: tuple(
         (item.text, label(item)) for item in getattr(data, part) if len(item.text.split()) <= LONGEST
     )
     test, validation = drawn(split("test"), ASKED, 0), drawn(split("validation"), VALIDATED, 0)
-    return Task(WORDINGS[name][wording], words, split("train"), tuple(validation), tuple(test))
+    return Task(ask, words, split("train"), tuple(validation), tuple(test))
 
 
 def examples(name: str, n: int, seed: int, labels: Sequence[int] | None = None) -> list[Example]:
@@ -153,15 +155,24 @@ def fitting(of: Task, some: Sequence[Example]) -> str:
 
 
 def prompted(name: str, n: int, seed: int) -> dict[str, Any]:
-    of = task(name)
+    of = task(name, n > 0)
     shared = fitting(of, mixed(examples(name, n, seed), seed)) if n else ""
     return asked(smollm2()[0], of, of.test, shared) | {"examples": shared.count("\n\n"), "bytes": len((shared + of.ask).encode())}  # fmt: skip
 
 
-def wordings(name: str) -> list[dict[str, float]]:
-    """Each wording on validation items, without examples."""
-    found = [asked(smollm2()[0], task(name, n), task(name, n).validation) for n in range(len(WORDINGS[name]))]
-    return [{key: row[key] for key in ("right", "calibrated")} for row in found]
+def wordings(name: str) -> list[dict[str, list[float]]]:
+    """Each wording on validation items, calibrated: without an example, and behind 16 in three draws."""
+    found = []
+    for n in range(len(WORDINGS[name])):
+        of = task(name, wording=n)
+        behind = lambda shared, of=of: asked(smollm2()[0], of, of.validation, shared)["calibrated"]
+        draws = [fitting(of, mixed(examples(name, 16, seed), seed)) for seed in range(SEEDS)]
+        found.append({"none": [behind("")], "16": [behind(shared) for shared in draws]})
+    return found
+
+
+def best_wordings(found: list[dict[str, list[float]]]) -> tuple[int, ...]:
+    return tuple(max(range(len(found)), key=lambda n: sum(found[n][shown])) for shown in ("none", "16"))
 
 
 # -- fine-tuning the language model -----------------------------------------------------------------------------------------
@@ -316,11 +327,6 @@ def small_rates(way: str) -> dict[str, list[float]]:
 # -- a new topic ----------------------------------------------------------------------------------------------------------
 
 
-@lru_cache
-def untouched() -> dict[str, Any]:
-    return asked(smollm2()[0], task("topics"), task("topics").test)
-
-
 def narrow(way: str, n: int, seed: int, lr: float) -> dict[str, float]:
     """Labels for five topics only, all ten may be the answer: how many of the other five are told, and how many of these?"""
     of, known = task("topics"), sorted(drawn(range(10), 5, seed))
@@ -332,13 +338,9 @@ def narrow(way: str, n: int, seed: int, lr: float) -> dict[str, float]:
         model = smollm2()[0] if way == "prompt" else changed(way, seed)
         if way != "prompt":
             tune(model, lines(of, some), STEPS[n], lr, seed)
-        row = (
-            asked(model, of, of.test, of.shown(mixed(some, seed)))
-            if way == "prompt" and n
-            else untouched()
-            if way == "prompt"
-            else asked(model, of, of.test)
-        )
+        behind = task("topics", way == "prompt" and n > 0)
+        shared = behind.shown(mixed(some, seed)) if way == "prompt" and n else ""
+        row = asked(model, behind, behind.test, shared)
         said = {"": row["said"], " calibrated": row["said calibrated"]}
     told = lambda text, part: [int(a) == label for a, (_, label) in zip(text, of.test, strict=True) if (label in known) == part]  # fmt: skip
     return {part + how: round(sum(told(text, at)) / len(told(text, at)), 4) for how, text in said.items() for part, at in (("shown", True), ("new", False))}  # fmt: skip
@@ -390,6 +392,14 @@ def world(
 # -- all of it --------------------------------------------------------------------------------------------------------------
 
 
+def written_rates() -> dict[str, list[float]]:
+    """As `rates`, where an answer is written: two of the six jobs, named or not."""
+    jobs = [(way, name) for way in ("LoRA", "LoRA, named") for name in ("past tense", "capital")]
+    return {
+        str(lr): [world(way, lr, name, 0, split="validation")["right"] for way, name in jobs] for lr in RATES["LoRA"]
+    }
+
+
 def best(found: dict[str, list[float]]) -> float:
     return float(max(found, key=lambda lr: sum(found[lr])))
 
@@ -405,6 +415,11 @@ def main(out: Path) -> None:
         "wordings": {name: get(f"wordings-{name}", wordings, name) for name in WORDINGS},
         "untouched": get("untouched", lambda: {"novel": novel(smollm2()[0])}),
     }  # fmt: skip
+    for name, found in measured["wordings"].items():
+        if best_wordings(found) != CHOSEN[name]:
+            raise ValueError(
+                f"the best wordings of {name} on validation items are {best_wordings(found)}: put that into CHOSEN."
+            )
     tasks: dict[str, Any] = {name: {"zero-shot": [get(f"{name}-zero-shot", prompted, name, 0, 0)]} for name in SIZES}
 
     def add(way: str, make: Callable[..., Any], least: int = 0, most: int = 256) -> None:
@@ -417,8 +432,8 @@ def main(out: Path) -> None:
     for who in ("MiniLM", "SmolLM2"):
         add(f"{who} head", partial(by_head, who))
     add("few-shot", prompted, most=MOST_SHOTS)
-    tried = {"LoRA": get("rates-LoRA", rates, "LoRA")}
-    rate = best(tried["LoRA"])
+    tried = {"LoRA": get("rates-LoRA", rates, "LoRA"), "LoRA, written": get("rates-written", written_rates)}
+    rate, writing = best(tried["LoRA"]), best(tried["LoRA, written"])
     add("LoRA", partial(by_training, "LoRA", rate))
     measured["new topics"] = {
         f"{way} {n}": [get(f"new-{way}-{n}-{seed}", narrow, way, n, seed, rate) for seed in range(SEEDS)]
@@ -426,7 +441,8 @@ def main(out: Path) -> None:
     }
     measured["six"] = {
         of: {
-            name: [get(f"six-{of}-{name}-{seed}", world, of, rate, name, seed) for seed in range(SEEDS)] for name in SIX
+            name: [get(f"six-{of}-{name}-{seed}", world, of, writing, name, seed) for seed in range(SEEDS)]
+            for name in SIX
         }
         for of in ("prompt", "LoRA", "prompt, named", "LoRA, named")
     }
@@ -434,7 +450,7 @@ def main(out: Path) -> None:
     measured["past tense"] = {
         of: {
             str(n): [
-                get(f"past-{of}-{n}-{seed}", world, of, rate, "past tense", seed, n)
+                get(f"past-{of}-{n}-{seed}", world, of, writing, "past tense", seed, n)
                 for seed in range(SEEDS if n else 1)
             ]
             for n in sizes
@@ -442,15 +458,17 @@ def main(out: Path) -> None:
         for of, sizes in grown.items()
     }
     measured["longer"] = {  # does LoRA only lack steps? On validation items, seed 0
-        str(steps): get(f"longer-{steps}", world, "LoRA", rate, "past tense", 0, SHOTS, steps, "validation")["right"]
+        str(steps): get(f"longer-{steps}", world, "LoRA", writing, "past tense", 0, SHOTS, steps, "validation")["right"]
         for steps in (STEPS[SHOTS], 4 * STEPS[SHOTS])
     }
     for way in SMALL_RATES:
         tried[way] = get(f"rates-{way}", small_rates, way)
-        add(way, partial(by_encoder, way, best(tried[way])), least=64, most=64)
-    for way in ("soft", "full"):  # the dearest last, and with 64 labels only
+        add(way, partial(by_encoder, way, best(tried[way])), least=16)
+    for way in ("soft", "full"):
         tried[way] = get(f"rates-{way}", rates, way)
-        add(way, partial(by_training, way, best(tried[way])), least=64, most=64)
+    for n in (64, 16, 256):  # the dearest last
+        for way in ("soft", "full"):
+            add(way, partial(by_training, way, best(tried[way])), least=n, most=n)
     measured |= {"rates": tried, "chosen": {way: best(found) for way, found in tried.items()}, "tasks": tasks}
     write_table(out / "lesson_15.json", measured, parts)
 
