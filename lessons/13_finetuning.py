@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 13 · Fine-tuning
-# **You take a network that read for days and give it a new job in a minute, in four ways. You see what each costs, how few labels it needs, what it
+# **You take a network that others trained and give it a new job in a minute, in four ways. You see what each costs, how few labels it needs, what it
 # forgets; and at last your own table goes in.**
 #
-# 90 minutes to read and do · two minutes to compute · you need lessons 05 and 07.
+# 90 minutes to read and do · two minutes to compute · you need lessons 05, 06 and 07.
 
 # %% [markdown]
 # **Afterwards you can**
@@ -34,8 +34,8 @@ from fmcourse.plots import COLOURS, HATCHES, band, bars
 
 # %% [markdown]
 # ## 1 · The job
-# WordNet says what a word means; which of ten topics is it about? 64 labels are all we have. MiniLM (lesson 07) read a billion pairs of
-# sentences, and no one told it about topics.
+# WordNet says what a word means; which of ten topics is it about? 64 labels to learn from are all we have. MiniLM (lesson 07) learnt on a hundred
+# million pairs of sentences; no one told it about topics.
 
 # %%
 definitions, shipped = load("topics"), table("lesson_13")
@@ -65,15 +65,15 @@ print(f"a definition is {known.shape[1]} numbers; 64 of them have a label, {len(
 # %%
 right = lambda scores, wanted=truth: (scores.argmax(-1) == wanted).float().mean().item()
 of = lambda part, way, n, what="right": [run[what] for run in shipped[part][way][str(n)]]
-wide = lambda values: (2 * min(values) - max(values) - 0.02, 2 * max(values) - min(values) + 0.02)  # a little wider than three seeds lie apart
+wide = lambda values: (min(values) - 0.03, max(values) + 0.03)  # three points beyond three seeds
 begun = time.process_time()
 head = fit_head(known, kinds, len(topics))
 print(f"≈ {right(head(seen)):.3f} of the test right, fitted in {time.process_time() - begun:.2f} s; always the same answer: {truth.bincount().max() / len(truth):.3f}")
-claim("64 labels and a matrix: more than half of ten topics right, in each of three seeds", min(of("texts", "head", 64)) > 0.5, band=wide(of("texts", "head", 64)), live=right(head(seen)), seeds=of("texts", "head", 64))
+claim("64 labels and a matrix: more than half of the definitions get the right one of ten topics, in each of three seeds", min(of("texts", "head", 64)) > 0.5, band=wide(of("texts", "head", 64)), live=right(head(seen)), seeds=of("texts", "head", 64))
 
 # %% [markdown]
 # ## 2 · Four ways
-# How deep may training reach? **Head**: the new matrix only. **Last**: the last two of six blocks too. **LoRA**: a small step beside each matrix. **Full**: all six
+# How deep may training reach? **Head** (not one of attention): the new matrix only. **Last**: the last two of six blocks too. **LoRA**: a small step beside each matrix. **Full**: all six
 # blocks. First, what does it cost to *train* a number?
 
 # %% exercise="13.1"
@@ -107,7 +107,7 @@ def kept(model):  # bytes that the forward pass leaves behind for the backward p
 # %%
 models = {way: changed(way) for way in ways}
 sizes = {way: [(weight.numel(), weight.requires_grad) for weight in model.parameters()] for way, model in models.items()}
-rows = {"weights": [sum(4 * n for n, _ in sizes[way]) for way in ways], "gradients and averages": [sum(12 * n for n, t in sizes[way] if t) for way in ways], "kept for the way back": [int(kept(models[way])) for way in ways]}
+rows = {"weights": [sum(4 * n for n, _ in sizes[way]) for way in ways], "gradients and averages": [sum(12 * n for n, t in sizes[way] if t) for way in ways], "kept by the forward pass": [int(kept(models[way])) for way in ways]}
 fig, ax = plt.subplots(figsize=(7, 2.8))
 left = torch.zeros(4)
 for (name, values), colour, hatch in zip(rows.items(), COLOURS.values(), HATCHES, strict=False):
@@ -115,7 +115,7 @@ for (name, values), colour, hatch in zip(rows.items(), COLOURS.values(), HATCHES
     left += values
 ax.set(xlabel="memory while training on 16 definitions (MB)")
 ax.invert_yaxis(), ax.legend()
-show(fig, alt="Bars of memory. The weights are alike in all; gradients and averages are large for full only; what the forward pass keeps is about as large for LoRA as for full.")
+show(fig, alt="Bars of memory. The weights are alike in all; gradients and averages are largest for full, a third of that for last, hardly visible for LoRA; what the forward pass keeps is about as large for LoRA as for full, a third of it for last, none for head.")
 
 # %%
 def stored():  # what Adam really holds after one step of full fine-tuning
@@ -126,15 +126,15 @@ def stored():  # what Adam really holds after one step of full fine-tuning
     return rows["weights"][3] + averages + sum(w.grad.numel() * 4 for w in model.parameters() if w.grad is not None)
 
 claim("your bytes are what training really holds", training_bytes(sizes["full"]) == stored(), megabytes=stored() / 1e6)
-share = {way: rows["kept for the way back"][n] / rows["kept for the way back"][3] for n, way in enumerate(ways)}
-claim("LoRA trains few numbers, yet keeps as much as full for the way back: gradients still pass through all blocks", share["LoRA"] > 0.9 > 0.5 > share["last"], **share)
+share = {way: rows["kept by the forward pass"][n] / rows["kept by the forward pass"][3] for n, way in enumerate(ways)}
+claim("LoRA trains few numbers, yet its forward pass keeps as much as that of full: gradients still pass through all blocks", share["LoRA"] > 0.9 > 0.5 > share["last"], **share)
 
 # %% [markdown]
-# Freezing saves twice: no averages, and, where all below is frozen too, no way back. LoRA saves only the first. With billions of weights that is
-# the larger part.
+# Freezing saves twice: no gradients and averages, and, where all below is frozen too, no backward pass. LoRA saves only the first.
 #
 # ## 3 · LoRA
-# Must a new job move ten million numbers? Move them all, then ask of each matrix how many directions its change has.
+# Must a new job move ten million numbers? Move them all, then look at each matrix. Its change is a sum of *directions*, strongest first (singular values);
+# how many, is its **rank**.
 
 # %%
 predict("13.rank", "All six blocks were trained. What changed in a matrix of 384 directions: how much of it lies in the eight strongest?", ["nearly all", "about half", "a tenth"])
@@ -142,18 +142,21 @@ predict("13.rank", "All six blocks were trained. What changed in a matrix of 384
 # %%
 directions = [1, 2, 4, 8, 16, 32, 64, 128, 256, 384]
 spectra = [run["spectrum"] for run in shipped["texts"]["full"]["256"]]
-noise = torch.linalg.svdvals(torch.randn(384, 384, generator=torch.Generator().manual_seed(0))).square()
+lot, shapes = torch.Generator().manual_seed(0), [(384, 384), (1152, 384), (1536, 384), (384, 1536)]
+drift = [torch.linalg.svdvals(torch.randn(*shape, generator=lot)).square() for shape in shapes]
+noise = [mean((one[:k].sum() / one.sum()).item() for one in drift) for k in directions]
 fig, ax = plt.subplots(figsize=(6, 3))
 band(ax, directions, spectra, "fine-tuning, 256 labels")
-ax.plot(directions, [noise[:k].sum() / noise.sum() for k in directions], "s--", label="noise of that size")
+ax.plot(directions, noise, "s--", label="noise of the same shapes")
 ax.set(xscale="log", xticks=directions, xticklabels=directions, xlabel="strongest directions kept", ylabel="share of the squared change", ylim=(0, 1.02))
 ax.legend()
 show(fig, alt="Share of the change against directions kept, on a log axis. The curve of fine-tuning lies far above that of noise and bends early.")
 few = [run[3] for run in spectra]
-claim("eight directions of 384 hold far more of the change than of noise, in each seed", min(few) > 3 * (noise[:8].sum() / noise.sum()), seeds=few, noise=noise[:8].sum() / noise.sum())
+claim("eight directions of 384 hold far more of the change than of noise, in each seed", min(few) > 3 * noise[3], seeds=few, noise=noise[3])
 
 # %% [markdown]
-# Not all of it, but far more than chance. So allow *only* a step of low rank: B A, with A (8, 384) and B (384, 8). A is drawn, B begins at zero.
+# "About half" was nearest. So allow *only* a step of low rank beside a matrix (O, I): B A, where A is (8, I) and B is (O, 8). A begins at random, B at
+# zero; alpha / 8 is the step's weight.
 
 # %% exercise="13.2"
 
@@ -174,7 +177,8 @@ with torch.no_grad():
 claim("before training it is MiniLM, bit for bit", torch.equal(states(changed("LoRA").encoder, asked[:64]), states(minilm, asked[:64])))
 
 # %% [markdown]
-# Now train. Same labels, same steps for all; the step size of each way was chosen on other items. Three of the four ways take their turn here:
+# Now train. Same labels, as many updates for all; the learning rate of each way was chosen on other items. Three of the four take their turn here, tested on every second
+# item:
 
 # %%
 from fmcourse.optimizers import Recipe
@@ -200,8 +204,8 @@ print(f"made {shipped['date']} by `{shipped['command']}`, {shipped['with']}")
 
 # %% [markdown]
 # ### A job in a file
-# The steps alone are small. One MiniLM on the disk, and a file per job beside it. (The folder is laid out as the library peft does; tests of this
-# package have peft open ours, and open peft's.)
+# The added matrices alone are small: one MiniLM on the disk, and a folder per job beside it. (It is laid out as the library peft does; this package's
+# tests have each open the other's. The head is not in it: section 6 stores both.)
 
 # %%
 import tempfile
@@ -214,14 +218,14 @@ save_adapter(model.encoder, folder / "topics", "sentence-transformers/all-MiniLM
 small = (folder / "topics" / "adapter_model.safetensors").stat().st_size
 answers = read(model, asked[:64])
 again = load_adapter(copy.deepcopy(minilm), folder / "topics")
-claim("the steps in a file, put beside a fresh MiniLM, say the same", torch.equal(states(again, asked[:64]), states(model.encoder, asked[:64])), kilobytes=small / 1e3, whole_model_kilobytes=sum(w.nbytes for w in minilm.parameters()) / 1e3)
+claim("the steps in a file, put beside a fresh MiniLM, give the same states", torch.equal(states(again, asked[:64]), states(model.encoder, asked[:64])), kilobytes=small / 1e3, whole_model_kilobytes=sum(w.nbytes for w in minilm.parameters()) / 1e3)
 merged(model)
-claim("merged: no step is left, and no answer has changed", not any(isinstance(m, LowRank) for m in model.modules()) and (gap := (read(model, asked[:64]) - answers).abs().max()) < 1e-3, largest_gap=gap)
+claim("merged: no step is left, and no score has changed by a thousandth", not any(isinstance(m, LowRank) for m in model.modules()) and (gap := (read(model, asked[:64]) - answers).abs().max()) < 1e-3, largest_gap=gap)
 
 # %% [markdown]
 # ## 4 · Few labels
-# A label costs a person's minute. How many does pretraining save? The same network with weights drawn by chance, trained in the same way on the same labels, is what
-# one would have without it.
+# A label costs a person's minute. How many does pretraining save? The same network with weights drawn at random, trained on the same labels for as many updates, is
+# what one would have without it. Second panel: eight groups of emoji, and EfficientNet, a convolutional network that learnt from photographs.
 
 # %%
 predict("13.few", "Pretrained with 64 labels, against the same network from scratch with 1,024:", ["scratch wins: 16 times the labels", "about equal", "pretrained wins"])
@@ -238,7 +242,7 @@ for ax, (part, names) in zip(axes, curves.items(), strict=True):
 axes[0].plot(counts, [mean(shipped["words"][str(n)]) for n in counts], "k--", label="counting words")
 axes[0].set_ylabel("share of the test right")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-show(fig, alt="Two panels, accuracy against labels. All pretrained curves rise early and lie far above the dotted one from scratch.")
+show(fig, alt="Two panels, accuracy against labels. Pretrained curves lie far above the dotted one from scratch; on the left the dashed one, counting words, runs between them.")
 
 # %%
 for part in curves:
@@ -247,18 +251,19 @@ counted, lora = shipped["words"]["1024"], of("texts", "LoRA", 64)
 claim("texts: LoRA with 64 labels beats counting words with 1,024, in each of three draws", all(a > b for a, b in zip(lora, counted, strict=True)), LoRA_64=lora, words_1024=counted)
 if full_length:
     for way in ("LoRA", "full"):
-        claim(f"and so it went here with {way}", wide(of("texts", way, 64))[0] - 0.03 < results[way] < wide(of("texts", way, 64))[1] + 0.03, here=results[way], seeds=of("texts", way, 64))
+        claim(f"and so it went here with {way}", wide(of("texts", way, 64))[0] < results[way] < wide(of("texts", way, 64))[1], here=results[way], seeds=of("texts", way, 64))
 
 # %% [markdown]
-# From scratch is a weak opponent: 22 million numbers hardly begin to move in so few steps, so counting words, which trains nothing, is the fairer one. Which of the four
-# ways is best?
+# From scratch is a weak opponent: 22 million numbers, at most 120 updates, two rates tried. Fairer is counting words: tf-idf and a fitted matrix, no network. And to
+# count honestly: 300 more labels chose the rates. Of the four ways only LoRA, with 64, passes counting words with 1,024. Is it the best way, then?
 
 # %%
 for n in (16, 64, 256, 1024):
     print(f"{n:5} labels", *(f"{way} {mean(of('texts', way, n)):.3f}" for way in ways), sep="   ")
 claim("texts: with 64 labels or more LoRA is ahead of full, in each of three seeds", all(min(of("texts", "LoRA", n)) > max(of("texts", "full", n)) for n in (64, 256, 1024)))
+claim("texts: on average over three seeds LoRA is first of the four at every size", all(max(ways, key=lambda way, n=n: mean(of("texts", way, n))) == "LoRA" for n in counts))
 at_16 = [[shipped["texts"][way]["16"][seed]["right"] for way in ("last", "LoRA", "full")] for seed in range(3)]
-claim("with 16 the way matters less than the draw", max(max(row) - min(row) for row in at_16) < min(max(column) - min(column) for column in zip(*at_16, strict=True)), seeds=at_16)
+claim("with 16, which of last, LoRA and full matters less than the draw", max(max(row) - min(row) for row in at_16) < min(max(column) - min(column) for column in zip(*at_16, strict=True)), seeds=at_16)
 
 # %% [markdown]
 # ## 5 · What goes wrong
@@ -269,12 +274,12 @@ old = {"before": [shipped["old job"]]} | {way: of("texts", way, 256, "old job") 
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
 bars(ax, {name: mean(values) for name, values in old.items()}, unit="own ingredients among the ten nearest of 300 (share)")
 show(fig, alt="Bars: the old job before tuning, and after each of three ways, all far lower; of the three LoRA's is the longest.")
-claim("every way that moves weights costs more than a third of the old job, in each seed", all(max(values) < 2 / 3 * old["before"][0] for way, values in old.items() if way != "before"), **old)
+claim("every way that reaches below the head costs more than a third of the old job, in each seed", all(max(values) < 2 / 3 * old["before"][0] for way, values in old.items() if way != "before"), **old)
 claim("LoRA forgets least of the three, in each", min(old["LoRA"]) > max(old["last"] + old["full"]))
 
 # %% [markdown]
-# A head changes nothing below it, so it forgets nothing. And a language model? SmolLM2 sees 64 definitions with their topics twice, next token by next token. Then
-# it reads Austen again.
+# A head changes nothing below it, so it forgets nothing. And a language model? SmolLM2 sees 64 definitions with their topics twice; only the topic's tokens
+# count. LoRA stands at q and v here, and no rates were searched. Then it reads 2,500 tokens of Austen.
 
 # %%
 talk = shipped["talk"]
@@ -286,9 +291,9 @@ claim("Austen costs a little more afterwards, in each of three seeds of both way
 claim("full has learnt more in these 16 steps, and forgotten hardly more than LoRA", min(run["right"] for run in talk["full"]) > max(run["right"] for run in talk["LoRA"]) and max(lost["full"]) < max(lost["LoRA"]) + 0.01)
 
 # %% [markdown]
-# Two models, two verdicts on LoRA: no rule replaces measuring.
+# Here LoRA learns less and forgets as much. But model, places, rates and steps all differ from above: no rule replaces measuring.
 #
-# **Too high a rate.** The usual way to ruin a good model. Every way has steps that suit it, and full has a cliff:
+# **Too high a rate.** A common way to ruin a good model. Every way has rates that suit it, and full has a cliff:
 
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 3))
@@ -296,17 +301,17 @@ for way, sign in zip(("last", "LoRA", "full"), "os^", strict=True):
     rates = {float(lr): values for lr, values in shipped["rates"][way].items()}
     band(ax, list(rates), [[values[seed] for values in rates.values()] for seed in range(3)], way)
     ax.lines[-1].set(marker=sign)
-ax.axhline(mean(of("texts", "head", 64)), color="black", linestyle=":", label="head alone")
+ax.axhline(mean(of("texts", "head", 64)), color="black", linestyle=":", label="head alone (on the test)")
 ax.set(xscale="log", xlabel="largest step (AdamW's learning rate)", ylabel="right, of 300 other items", ylim=(0, 1))
 ax.legend(loc="upper left", ncols=4)
 show(fig, alt="Accuracy against learning rate. All three rise with it; full is up first and at 0.003 drops to chance, LoRA is best just there, last stays level.")
 top = {way: max(shipped["rates"][way], key=lambda lr: mean(shipped["rates"][way][lr])) for way in ("last", "LoRA", "full")}
-claim("LoRA wants larger steps than full fine-tuning", float(top["LoRA"]) > float(top["full"]), **{way: float(lr) for way, lr in top.items()})
+claim("LoRA wants a higher learning rate than full fine-tuning", float(top["LoRA"]) > float(top["full"]), **{way: float(lr) for way, lr in top.items()})
 worst = shipped["rates"]["full"]["0.003"]
-claim("ten times too high, full falls below a head on frozen states, in each seed", max(worst) < min(of("texts", "head", 64)), full_at_003=worst)
+claim("at ten times its best rate full (on 300 others) falls below a head on frozen states (on the test), in each seed", max(worst) < min(of("texts", "head", 64)) and abs(float(top["full"]) - 0.0003) < 1e-9, full=worst)
 
 # %% [markdown]
-# **A leak.** 300 things drawn by three hands each, 900 emoji. About a third is held out: *pictures* by lot, or *things* by lot with all their pictures.
+# **A leak.** 300 things, each drawn by two or three hands. About a third is held out: *pictures* by lot, or *things* by lot with all their pictures.
 
 # %%
 from fmcourse.models.vision import looked_at
@@ -326,7 +331,7 @@ for seed in range(3):
     lot = torch.Generator().manual_seed(seed)
     by_picture.append(held_out(torch.rand(len(rows), generator=lot) < 1 / 3))
     by_thing.append(held_out((torch.rand(300, generator=lot) < 1 / 3)[thing]))
-claim("split by picture, the test looks easier than it is: each of three lots", min(by_picture) > max(by_thing) + 0.05, by_picture=by_picture, by_thing=by_thing)
+claim("split by picture, the test looks easier than it is: each of three lots", min(by_picture) > max(by_thing) + 0.05, pictures=len(rows), by_picture=by_picture, by_thing=by_thing)
 
 # %% [markdown]
 # Same network, same pictures: only the second number says what happens with a thing it never saw. Ask of your own data: *what comes in groups?* Patients, writers,
@@ -363,7 +368,7 @@ show(fig, alt="Three clouds of forty points. Both clouds of 16 labels lie at the
 
 # %%
 spread = {name: max(values) - min(values) for name, values in draws.items()}
-claim("with 16 labels luck alone is worth more than ten points, with 64 less", spread["16 by lot"] > 0.1 and spread["64 by lot"] < spread["16 by lot"], **{name.replace(" ", "_").replace(",", ""): gap for name, gap in spread.items()})
+claim("between the luckiest and the unluckiest of forty draws lie more than ten points with 16 labels, and fewer with 64 than with 16", spread["16 by lot"] > 0.1 and spread["64 by lot"] < spread["16 by lot"], **{name.replace(" ", "_").replace(",", ""): gap for name, gap in spread.items()})
 claim("one of every topic first: on average neither better nor worse", abs(mean(draws["16, of every topic one"]) - mean(draws["16 by lot"])) < 0.03, by_lot=mean(draws["16 by lot"]), every_topic=mean(draws["16, of every topic one"]))
 
 # %% [markdown]
@@ -406,10 +411,11 @@ for name, content in broken.items():
 judge = own.train(data, way="head", progress=False)
 report = judge.evaluate(data)
 print("≈", str(report).replace("\n", "\n≈ "))
-claim("more than eight lines in ten are given to the right writer: a head, some 300 labels, seconds", report.accuracy.value > 0.8, live=report.accuracy.value, always_the_same=report.always)
+claim("more than eight of ten lines held out are given to the right writer: a head, some 300 labels", report.accuracy.value > 0.8, live=report.accuracy.value, always_the_same=report.always)
 
 # %% [markdown]
-# One number hides who is taken for whom. The table of all pairs does not:
+# The lines held out are from the same books: names and habits return, so expect less of a new book. And one number hides who is taken for whom. The table
+# of all pairs does not:
 
 # %% exercise="13.5"
 
@@ -420,7 +426,7 @@ claim("your table is the package's", torch.equal(confusion(given, wanted, len(ju
 show(report.figure(), alt="Four by four table, what it is against what was said. The diagonal is bright; the cookbook is never mistaken, the three old books sometimes.")
 
 # %% [markdown]
-# Save it, load it, use it from the command line. A head in a file of a few kilobytes; the network that it sits on is installed once.
+# Save it, load it, use it from the command line (with the name of your own folder). A head is a file of a few kilobytes; the network that it sits on is installed once.
 
 # %%
 import subprocess
@@ -429,7 +435,7 @@ import sys
 judge.save(folder / "writers")
 same = own.load(folder / "writers")
 claim("saved and loaded: the same probabilities", torch.equal(same.predict(data.test), judge.predict(data.test)))
-print(*(f"{file.name:32}{file.stat().st_size:>8,} bytes" for file in sorted((folder / "writers").iterdir()) if file.suffix == ".json"), sep="\n")
+print(*(f"≈ {file.name:42}{file.stat().st_size:>8,} bytes" for file in sorted((folder / "writers").iterdir())), sep="\n")
 command = [sys.executable, "-m", "fmcourse", "classify", str(folder / "writers"), "Whisk the eggs and pour them into a hot pan", "O cruel night, that hides my love from me"]
 print("python -m fmcourse classify writers", *(f"'{text}'" for text in command[-2:]))
 print("≈", subprocess.run(command, capture_output=True, text=True, check=True).stdout.replace("\n", "\n≈ ").removesuffix("≈ "))
@@ -454,20 +460,21 @@ from PIL import Image
 
 for part, split in (("train", emoji.train), ("test", emoji.test)):
     for label in ("food & drink", "travel & places", "animals & nature"):
-        at = (split.kinds == emoji.kinds.index(label)).nonzero()[:, 0][:40].tolist()
+        at = (split.kinds == emoji.kinds.index(label)).nonzero()[:, 0]
         place = folder / "things" / part / label
         place.mkdir(parents=True, exist_ok=True)
-        for row in at:
+        for row in at[drawn(at, 40, 0)].tolist():
             Image.fromarray(split.pixels[row].numpy()).save(place / f"{row}.png")
 pictured = own.read(folder / "things")
 print(pictured)
 seen_by = own.train(pictured, way="head", progress=False).evaluate(pictured)
 print("≈", str(seen_by).splitlines()[0])
-claim("120 labelled pictures and a frozen network: things never seen, far above always saying the same", seen_by.accuracy.low > seen_by.always, low=seen_by.accuracy.low, always=seen_by.always)
+one_label = (seen_by.confusion.sum(1) / seen_by.confusion.sum()).max()
+claim("120 labelled pictures and a frozen network: things never seen, above whatever one label could reach", seen_by.accuracy.low > one_label, low=seen_by.accuracy.low, one_label=one_label)
 
 # %% [markdown]
 # **Change it.** Put your own file beside this notebook and give its name to `own.read`; or, in a terminal, `python -m fmcourse finetune mine.csv --out mine`. Ways are `head`,
-# `last`, `lora` and `full`. Begin with `head`: it takes seconds, and the others must beat it.
+# `last`, `full` and, for texts, `lora`. Begin with `head`: it takes seconds, and the others must beat it.
 
 # %%
 quiz("13.q1", "Your 16 labels give 38 % with a frozen head, your colleague's other 16 give 29 %. Who labels better?",
@@ -480,11 +487,11 @@ quiz("13.q2", "LoRA trains one number in seventy. What does training no longer n
       "Gradients and Adam's averages": "12 of the 16 bytes that each trained number costs. What the forward pass keeps stays.",
       "The weights themselves": "They are frozen, not gone."},
      answer="Gradients and Adam's averages")
-quiz("13.q3", "99 % right on your test of X-rays, 71 % in the next hospital. Which check was most likely left out?",
+quiz("13.q3", "X-rays, several a patient, split by picture: 99 % right on the test, 71 % on new patients of the same hospital. What was most likely overlooked?",
      {"The learning rate": "Too high a rate would have shown in the first test.",
-      "Whether patients are in train and in test": "Pictures of one patient are alike. Split by what comes in groups, and keep a whole hospital for the end.",
+      "That patients are in train and in test": "Pictures of one patient are alike. Split by what comes in groups, and keep a whole hospital for the end.",
       "A larger model": "It would learn the patients by heart even better."},
-     answer="Whether patients are in train and in test")
+     answer="That patients are in train and in test")
 
 # %% [markdown]
 # ## What the real systems do
@@ -495,14 +502,14 @@ quiz("13.q3", "99 % right on your test of X-rays, 71 % in the next hospital. Whi
 # | LoRA 2021, on GPT-3 175B | a ten-thousandth | a third of the memory |
 # | Biderman et al. 2024 | LoRA against all | it "learns less and forgets less"; full changes have 10 to 100 times its rank |
 #
-# Sources: Howard & Ruder 2018; Devlin et al. 2018, appendix A.3; Hu et al. 2021; Biderman et al. 2024 (abstracts).
+# Sources: Howard & Ruder 2018, abstract and section 3.3; Devlin et al. 2018, appendix A.3; Hu et al. 2021 and Biderman et al. 2024, abstracts.
 
 # %% [markdown]
 # ## In one breath
 # - A frozen network and a matrix: seconds, and the thing to beat.
 # - Deeper ways cost memory.
 # - LoRA: a small step beside each matrix; merged it is free, saved it is a file per job.
-# - Pretraining saves labels. Which ones you have matters as much as how you train.
+# - Pretraining saves labels. Of sixteen, which you drew counts about as much as how you train.
 # - What was tuned has forgotten something.
 
 # %%

@@ -145,14 +145,14 @@ merge = Exercise(
     minutes=8,
     cases=[(W, A, B, alpha) for _, W, A, B, alpha in low_cases] + [(noise(3, 3, seed=11), noise(3, 3, seed=12), noise(3, 3, seed=13), 1.5)],
     starter='''def merge(W, A, B, alpha):
-    """The one matrix that does what W and the step do together; W itself is not changed.
+    """The one matrix that does what W and the step, of weight alpha / R, do together; W itself is not changed.
 
     W: (O, I)   A: (R, I)   B: (O, R)   ->   (O, I)
     """
     ...
 ''',
     solution='''def merge(W, A, B, alpha):
-    """The one matrix that does what W and the step do together; W itself is not changed.
+    """The one matrix that does what W and the step, of weight alpha / R, do together; W itself is not changed.
 
     W: (O, I)   A: (R, I)   B: (O, R)   ->   (O, I)
     """
@@ -198,14 +198,16 @@ leaks = Exercise(
         (["man bites dog"], ["dog bites man", "Man  bites dog"]), (["no no"], ["no"]),
     ],
     starter='''def leaked(train, test):
-    """Places in `test` of the texts that stand in `train` too. Capitals and the number of spaces between words make no other text.
+    """Places in `test` of the texts that stand in `train` too. Two texts are the same
+    if they differ only in capitals or in white space: how much, of which kind, or at the ends.
 
     train, test: lists of texts   ->   a list of whole numbers, from small to large
     """
     ...
 ''',
     solution='''def leaked(train, test):
-    """Places in `test` of the texts that stand in `train` too. Capitals and the number of spaces between words make no other text.
+    """Places in `test` of the texts that stand in `train` too. Two texts are the same
+    if they differ only in capitals or in white space: how much, of which kind, or at the ends.
 
     train, test: lists of texts   ->   a list of whole numbers, from small to large
     """
