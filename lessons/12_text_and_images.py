@@ -64,7 +64,7 @@ alike, perfect = match_loss(torch.ones(128, 4), torch.ones(128, 4), 14.0), match
 claim("who finds all alike pays log 128 = 4.85 nats; who is right pays almost nothing", (alike - 4.852).abs() < 1e-3 and perfect < 0.01, alike=alike, perfect=perfect)
 
 # %% [markdown]
-# The eyes, a small residual network, begin with nothing. The phrases are read by **MiniLM**, frozen: it has seen a billion pairs of sentences. Its vectors *are*
+# The eyes, a small residual network, begin with nothing. The phrases are read by **MiniLM**, frozen: it learnt on a hundred million pairs of sentences. Its vectors *are*
 # the shared space. (Zhai et al. 2022 froze the other tower.)
 
 # %%
