@@ -47,7 +47,7 @@ LONGEST = 10  # words of a definition: longer ones cost more and show nothing el
 STEPS = {4: 12, 16: 16, 64: 28, 256: 48}
 SMALL_STEPS = {16: 30, 64: 40, 256: 80}  # of MiniLM, in batches of 16, as in lesson 13
 BLANKS = ("N/A", "", "[MASK]")  # inputs without content: Zhao et al. 2021, section 5
-RATES = {"LoRA": (5e-4, 2e-3, 5e-3), "full": (1e-5, 3e-5, 1e-4), "soft": (0.03, 0.1, 0.3)}
+RATES = {"LoRA": (5e-4, 2e-3, 5e-3), "full": (1e-5, 3e-5, 1e-4, 3e-4), "soft": (0.03, 0.1, 0.3, 1.0)}
 SMALL_RATES = {"MiniLM full": (3e-5, 1e-4, 3e-4, 1e-3), "from scratch": (1e-4, 3e-4, 1e-3)}
 VECTORS, MOST_SHOTS = 20, 64  # of a soft prompt; examples in a prompt: of 256 definitions not all fit the context
 
