@@ -129,14 +129,14 @@ label = Exercise(
     starter='''def label_nats(logits, ids, start):
     """log p of the label that stands at the end of a text: of its tokens ids[start:], each after all that stands before it.
 
-    logits: (T, V) what the model says after each of the T tokens   ids: (T,)   start: where the label begins   ->   a number, 0 or less
+    logits: (T, V) what the model says after each of the T tokens   ids: (T,)   start: where the label begins   ->   () tensor, 0 or less
     """
     ...
 ''',
     solution='''def label_nats(logits, ids, start):
     """log p of the label that stands at the end of a text: of its tokens ids[start:], each after all that stands before it.
 
-    logits: (T, V) what the model says after each of the T tokens   ids: (T,)   start: where the label begins   ->   a number, 0 or less
+    logits: (T, V) what the model says after each of the T tokens   ids: (T,)   start: where the label begins   ->   () tensor, 0 or less
     """
     log_p = logits.log_softmax(-1)                                 # (T, V)
     before = torch.arange(start - 1, len(ids) - 1)                 # token t is foretold at t - 1
@@ -157,6 +157,8 @@ label = Exercise(
     "the label's last token says nothing about it. A sum of logs is the log of the product: p of the whole label.",
     properties=[Property("above zero", below_zero, "What turns scores into logarithms of probabilities?")],
     mistakes=[
+        Mistake("every row with every token", lambda logits, ids, start: logits.log_softmax(-1)[start - 1 : -1, ids[start:]].sum(),
+                "A slice and a list of ids give a whole table: each row with each token. You want one number of each row; how do you pair them?"),
         Mistake("scored by itself", lambda logits, ids, start: likelihood(logits, ids, start, shift=0),
                 "Each token is scored by the row at its own place, which has already read it. Which row speaks about the token that comes next?"),
         Mistake("logits as they are", lambda logits, ids, start: likelihood(logits, ids, start, log=False),
@@ -208,14 +210,16 @@ calibrate = Exercise(
     starter='''def level(scores, blank):
     """Scores of labels, less the log of the mean probability that inputs without content give each label.
 
-    scores: (N, L) log p of each label   blank: (M, L) the same for M blank inputs; among the L labels their p shall add up to 1   ->   (N, L)
+    scores: (N, L) log p of each label   blank: (M, L) the same for M blank inputs; in each row of blank, not of scores,
+    let p add up to 1 among the L labels   ->   (N, L)
     """
     ...
 ''',
     solution='''def level(scores, blank):
     """Scores of labels, less the log of the mean probability that inputs without content give each label.
 
-    scores: (N, L) log p of each label   blank: (M, L) the same for M blank inputs; among the L labels their p shall add up to 1   ->   (N, L)
+    scores: (N, L) log p of each label   blank: (M, L) the same for M blank inputs; in each row of blank, not of scores,
+    let p add up to 1 among the L labels   ->   (N, L)
     """
     p = blank.softmax(-1)                        # (M, L): among these labels, for each blank input
     return scores - p.mean(0).log()              # the mean of probabilities, then the log
@@ -237,6 +241,10 @@ calibrate = Exercise(
                 "The preference is added, so it counts twice. Which sign takes it away?"),
         Mistake("the mean of logs", lambda scores, blank: scores - blank.log_softmax(-1).mean(0),
                 "It averages logs, so one blank input with a tiny probability decides. What is to be averaged, p or log p?"),
+        Mistake("the scores too", lambda scores, blank: scores.log_softmax(-1) - blank.softmax(-1).mean(0).log(),
+                "The scores are normalised as well. That changes no choice, but it is not asked. Of which input are only the p among the labels wanted?"),
+        Mistake("logs as they are", lambda scores, blank: scores - blank.mean(0),
+                "It takes the mean of the logs themselves. What are the probabilities among the labels, and which mean is wanted?"),
         Mistake("blanks of unlike weight", lambda scores, blank: scores - blank.exp().mean(0).log(),
                 "A blank input after which all labels are unlikely hardly counts here. Among the labels, to what should each row add up?"),
         Mistake("probabilities subtracted", lambda scores, blank: scores - blank.softmax(-1).mean(0),
@@ -454,6 +462,8 @@ pick = Exercise(
                 "It asks whether a choice contains the tokens, in whatever order. Where must they stand?"),
         Mistake("the rest at once", lambda added, choices, end, size: allowing(added, choices, end, size, extra=True),
                 "All tokens of a possible choice are allowed at once. Which one is next?"),
+        Mistake("the shortest only", lambda added, choices, end, size: torch.arange(size) == end if added in choices else allowing(added, choices, end, size),
+                "Where one choice is complete and another goes on, only the end is allowed. May the longer one never be chosen?"),
         Mistake("the longest only", lambda added, choices, end, size: allowing(added, choices, end, size, only_longest=True),
                 "Where one choice is complete and another goes on, only going on is allowed. May the shorter one never be chosen?"),
         Mistake("the other way round", lambda added, choices, end, size: ~allowing(added, choices, end, size),
