@@ -175,8 +175,8 @@ def test_what_peft_saved_computes_the_same_here(make, kind, targets, tmp_path):
     ours, _ = from_hf(tmp_path / "drawn")
     load_adapter(ours, tmp_path / "adapter")
     with torch.no_grad():
-        assert_close(ours(ids), numbers(theirs, ids), rtol=1e-4, atol=1e-4)
-        assert_close(merged(ours)(ids), numbers(theirs.merge_and_unload(), ids), rtol=1e-4, atol=1e-4)
+        assert_close(ours(ids), numbers(theirs, ids), rtol=1e-5, atol=1e-5)
+        assert_close(merged(ours)(ids), numbers(theirs.merge_and_unload(), ids), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_peft_opens_what_is_saved_here(make, kind, where, tmp_path):
     save_adapter(ours, tmp_path / "adapter")
     theirs = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
     with torch.no_grad():
-        assert_close(ours(ids), numbers(theirs, ids), rtol=1e-4, atol=1e-4)
+        assert_close(ours(ids), numbers(theirs, ids), rtol=1e-5, atol=1e-5)
     again = load_adapter(make(), tmp_path / "adapter")
     assert torch.equal(again(ids), ours(ids))
 
