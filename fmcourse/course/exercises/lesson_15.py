@@ -52,6 +52,7 @@ fair = Exercise(
     """Places of n examples, label by label in turn: the first of each label, then the second of each, and so on.
 
     Labels take their turns in sorted order; one that has no example left is passed over. So the first places are the fair choice for a smaller n.
+    Places count from 0; n is at most len(labels).
     ["no", "no", "no", "yes", "yes"], 3   ->   [0, 3, 1]
     """
     ...
@@ -60,6 +61,7 @@ fair = Exercise(
     """Places of n examples, label by label in turn: the first of each label, then the second of each, and so on.
 
     Labels take their turns in sorted order; one that has no example left is passed over. So the first places are the fair choice for a smaller n.
+    Places count from 0; n is at most len(labels).
     ["no", "no", "no", "yes", "yes"], 3   ->   [0, 3, 1]
     """
     ranked, seen = [], {}
@@ -161,7 +163,7 @@ soft = Exercise(
         "Put the N vectors before the T words of every text, let the stack run over N + T positions, and keep the last T.",
         "`torch.cat([vectors.expand(B, -1, -1), words], 1)`, then `[:, len(vectors):]`.",
     ],
-    explanation="The stack never knew what a position is. Vectors in the places of words are looked at like words, and since they are numbers, a gradient "
+    explanation="The stack never sees words, only vectors. Vectors in the places of words are looked at like words, and since they are numbers, a gradient "
     "can move them. Trained are N D numbers; the model stays as it is (Lester et al. 2021).",
     properties=[Property("not a state for each word", as_many_as_words, "How many positions go in, and which of them are the text's?")],
     mistakes=[
@@ -208,16 +210,18 @@ chance = Exercise(
         (bits("0000000011"), bits("1111111100")), (bits("101010101010"), bits("010101010101")), (bits("1111000010"), bits("0111000000")),
     ],
     starter='''def by_luck(ours, theirs):
-    """Two methods on the same items, right (True) or wrong. How often would luck part them so far, or farther, either way?
+    """Two methods on the same items, right (True) or wrong. Return p, from 0 to 1.
 
-    Items on which they agree say nothing. Each of the others is a fair coin, if neither method is better.
+    Items on which they agree say nothing. Each of the others is a fair coin, if neither method is better. How probable is a split of wins
+    at least as uneven as this one, in either direction, by luck alone? With no disagreement p is 1.
     """
     ...
 ''',
     solution='''def by_luck(ours, theirs):
-    """Two methods on the same items, right (True) or wrong. How often would luck part them so far, or farther, either way?
+    """Two methods on the same items, right (True) or wrong. Return p, from 0 to 1.
 
-    Items on which they agree say nothing. Each of the others is a fair coin, if neither method is better.
+    Items on which they agree say nothing. Each of the others is a fair coin, if neither method is better. How probable is a split of wins
+    at least as uneven as this one, in either direction, by luck alone? With no disagreement p is 1.
     """
     won = sum(a and not b for a, b in zip(ours, theirs))
     lost = sum(b and not a for a, b in zip(ours, theirs))
