@@ -12,10 +12,11 @@ from types import CodeType
 from typing import Any
 
 from fmcourse.course import compare
-from fmcourse.course.exercises import Exercise
+from fmcourse.course.exercises import Exercise, Mistake, Property
 from fmcourse.course.relations import relation
 from fmcourse.course.sandbox import Outcome, outcomes, parameters
 
+Known = Callable[[Mistake], list[Outcome]]
 PRINTS = "It also prints something; a function that only returns is easier to use."
 
 
@@ -34,7 +35,11 @@ def diagnose(exercise: Exercise, candidate: Any) -> Verdict:
     """The verdict on whatever was handed in. Raises: nothing but KeyboardInterrupt."""
     if verdict := unfit(exercise, candidate):
         return verdict
-    rights, gots = outcomes(exercise, exercise.answer), outcomes(exercise, candidate)
+    return judged(exercise, exercise.rights(), outcomes(exercise, candidate))
+
+
+def judged(exercise: Exercise, rights: list[Outcome], gots: list[Outcome], known: Known | None = None) -> Verdict:
+    """The verdict on what came of every case. `known` gives a mistake's outcomes, where they have been kept."""
     evidence = broken_contract(exercise, rights, gots) or broken_property(exercise, gots)
     evidence = evidence or difference(exercise, rights, gots)
     if evidence is None:
@@ -42,7 +47,7 @@ def diagnose(exercise: Exercise, candidate: Any) -> Verdict:
         return Verdict(True, "right", "right", (PRINTS,) if printed else ())
     if gots[-1].timed_out:
         return evidence
-    name, why, step = explained(exercise, rights, gots)
+    name, why, step = explained(exercise, rights, gots, known or (lambda mistake: wrongs(exercise, mistake)))
     if not name:
         return evidence
     if evidence.step == "difference":
@@ -51,10 +56,15 @@ def diagnose(exercise: Exercise, candidate: Any) -> Verdict:
     return Verdict(False, name, step, (*seen, why))
 
 
-def explained(exercise: Exercise, rights: list[Outcome], gots: list[Outcome]) -> tuple[str, str, str]:
+def wrongs(exercise: Exercise, mistake: Mistake) -> list[Outcome]:
+    """What a known mistake makes of every case."""
+    return outcomes(exercise, exercise.compile(mistake.wrong))
+
+
+def explained(exercise: Exercise, rights: list[Outcome], gots: list[Outcome], known: Known) -> tuple[str, str, str]:
     """The name of what is wrong, why, and whether a known mistake or a relation says so."""
     for mistake in exercise.mistakes:
-        if alike(exercise, outcomes(exercise, exercise.compile(mistake.wrong)), gots):
+        if alike(exercise, known(mistake), gots):
             return mistake.name, mistake.explanation, "mistake"
     return *relation(exercise, rights, gots), "relation"
 
@@ -203,17 +213,17 @@ def broken_property(exercise: Exercise, gots: list[Outcome]) -> Verdict | None:
     """The first property that some result has not."""
     for wanted in exercise.properties:
         for case, got in by_size(exercise, gots):
-            held = True if got.error else tested(wanted.test, got.value, case)
+            held = True if got.error else tested(exercise, wanted, got.value, case)
             if held is not True:
                 evidence = (held,) if isinstance(held, str) else (f"Tried: {called(exercise, case)}.",)
                 return failed(wanted.name, *evidence, wanted.message, step="property")
     return None
 
 
-def tested(test: Callable[[Any, Any], bool | str], value: Any, case: Any) -> bool | str:
+def tested(exercise: Exercise, wanted: Property, value: Any, case: Any) -> bool | str:
     """A test's answer; one that cannot be given leaves the judgement to the comparison."""
     try:
-        held = test(value, case)
+        held = exercise.holds(wanted, value, case)
     except Exception:
         return True
     return held if isinstance(held, str) and held else bool(held)

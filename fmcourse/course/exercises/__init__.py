@@ -35,10 +35,11 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Property:
-    """What every right result has. `test(result, case)` is True, or False, or a sentence with the evidence that it has not."""
+    """What every right result has. `test(result, case)`, or its source, is True, or False, or a sentence with the evidence
+    that it has not."""
 
     name: str
-    test: Callable[[Any, Any], bool | str]
+    test: Callable[[Any, Any], bool | str] | str
     message: str
 
 
@@ -56,12 +57,16 @@ class Exercise:
         explanation: why the solution is what it is, for `solution`.
         other_solutions: right answers written another way, as proofs.
         difficulty: 1 to 3.
-        run: (candidate, case) -> result, where calling it on the case is not enough (a class; a function to be called twice).
+        run: (candidate, case) -> result, or its source, where calling it on the case is not enough (a class; a function to
+            be called twice).
         imports: source of what starter and solution may use.
         tolerance: how far a float may be off, relative to its size.
         seconds: how long one case may take.
     Raises: ValueError if a part is missing.
     """
+
+    HINTS = 3
+    WANTED = "no function and no class"
 
     id: str
     _: KW_ONLY
@@ -76,7 +81,7 @@ class Exercise:
     properties: Sequence[Property] = ()
     other_solutions: Sequence[Callable | str] = ()
     difficulty: int = 1
-    run: Callable[[Any, Any], Any] | None = None
+    run: Callable[[Any, Any], Any] | str | None = None
     imports: str = IMPORTS
     tolerance: float = 1e-4
     seconds: float = 5.0
@@ -84,10 +89,13 @@ class Exercise:
     def __post_init__(self) -> None:
         wrong = [
             (not re.fullmatch(r"\d\d\.\w+", self.id), "its id must look like '06.1'"),
-            (len(self.hints) != 3, f"it has {len(self.hints)} hints; give three"),
+            (
+                len(self.hints) != self.HINTS,
+                f"it has {len(self.hints)} hints; give {'three' if self.HINTS else 'none'}",
+            ),
             (not self.cases, "it has no cases; give at least one input"),
             (self.difficulty not in (1, 2, 3), f"difficulty={self.difficulty} must be 1, 2 or 3"),
-            (not defined(self.starter), "its starter defines no function and no class"),
+            (not self.name, f"its starter defines {self.WANTED}"),
             (self.name not in defined(self.solution), f"its solution does not define {self.name!r}"),
         ]
         for fault, sentence in wrong:
@@ -106,20 +114,37 @@ class Exercise:
 
     def compile(self, answer: Callable | str) -> Any:
         """A function out of its source; a function as it is."""
-        if not isinstance(answer, str):
-            return answer
-        file = f"<answer {self.id} {zlib.crc32(answer.encode()):08x}>"
-        linecache.cache[file] = (len(answer), None, answer.splitlines(keepends=True), file)
+        return self.made(answer, self.name) if isinstance(answer, str) else answer
+
+    def made(self, source: str, name: str) -> Any:
+        """What `source` calls `name`, with the exercise's imports at hand."""
+        file = f"<answer {self.id} {zlib.crc32(source.encode()):08x}>"
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         space: dict[str, Any] = {"__name__": f"answer_{self.id.replace('.', '_')}"}
         exec(self.imports, space)
-        exec(compile(answer, file, "exec"), space)
-        return space[self.name]
+        exec(compile(source, file, "exec"), space)
+        return space[name]
+
+    def rights(self) -> list[Any]:
+        """What the answer makes of every case, an `Outcome` each."""
+        from fmcourse.course.sandbox import outcomes  # that module imports this one
+
+        return outcomes(self, self.answer)
+
+    @cached_property
+    def runner(self) -> Callable[[Any, Any], Any] | None:
+        return self.made(self.run, defined(self.run)[-1]) if isinstance(self.run, str) else self.run
 
     def apply(self, candidate: Any, case: Any) -> Any:
         """What a candidate makes of a case."""
-        if self.run is not None:
-            return self.run(candidate, case)
+        if self.runner is not None:
+            return self.runner(candidate, case)
         return candidate(*case) if isinstance(case, tuple) else candidate(case)
+
+    def holds(self, wanted: Property, value: Any, case: Any) -> bool | str:
+        """What a property's test says of a result."""
+        test = wanted.test
+        return (self.made(test, defined(test)[-1]) if isinstance(test, str) else test)(value, case)
 
 
 def defined(source: str) -> list[str]:

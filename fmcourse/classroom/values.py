@@ -1,0 +1,140 @@
+"""Values as JSON and back: for what crosses from a student's process to the judge's, and for cases that are handed out.
+
+Not pickle: reading a pickle runs code, and what comes from a student's process may be anything. Here only numbers, text,
+bytes, lists, tuples, sets, dicts, tensors and arrays come back; any other object comes back as `Opaque`, its type's name.
+"""
+
+import base64
+import binascii
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+DEEPEST, MOST_PARTS, MOST_DIGITS = 40, 200_000, 4000
+DTYPES = {str(kind).removeprefix("torch."): kind for kind in (
+    torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
+    torch.uint8, torch.bool, torch.complex64, torch.complex128,
+)}  # fmt: skip
+
+
+class NotReadable(ValueError):
+    """What came is no packed value."""
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """An object that is known only by the name of its type."""
+
+    type_name: str
+
+
+def pack(value: Any, depth: int = 0) -> Any:
+    """A value as what JSON can hold. Numbers keep every digit; a tensor keeps its bytes and whether it has gradients.
+
+    >>> pack((1, [0.5, None])), pack(float("nan"))
+    ({'tuple': [1, [0.5, None]]}, {'float': 'nan'})
+    """
+    if depth > DEEPEST:
+        return {"object": "something too deep"}
+    inside = lambda parts: [pack(part, depth + 1) for part in parts]
+    if value is None or type(value) in (bool, str):
+        return value
+    if type(value) is int:
+        return value if abs(value) < 2**53 else {"int": hex(value)}
+    if type(value) is float:
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if type(value) is list:
+        return inside(value)
+    if type(value) in (tuple, set, frozenset, torch.Size):
+        return {"tuple" if isinstance(value, tuple) else "set": inside(value)}
+    if type(value) is dict:
+        return {"dict": [inside(pair) for pair in value.items()]}
+    if type(value) is bytes:
+        return {"bytes": base64.b64encode(value).decode()}
+    return packed_array(value) or {"object": type(value).__name__}
+
+
+def packed_array(value: Any) -> dict | None:
+    """A dense tensor or an array of numbers, packed; None for anything else."""
+    if isinstance(value, np.generic):
+        return (
+            {"number": [value.dtype.str, base64.b64encode(value.tobytes()).decode()]}
+            if value.dtype.kind in "bifu"
+            else None
+        )
+    if isinstance(value, np.ndarray):
+        data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
+        return {"array": [value.dtype.str, list(value.shape), data]} if value.dtype.kind in "bifu" else None
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta or value.is_nested:
+        return None
+    name = str(value.dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        return None
+    plain = value.detach().cpu().contiguous().resolve_conj().reshape(-1)
+    data = base64.b64encode(plain.view(torch.uint8).numpy().tobytes() if plain.numel() else b"").decode()
+    return {"tensor": [name, list(value.shape), data, value.requires_grad]}
+
+
+def unpack(packed: Any) -> Any:
+    """The value again. Raises: NotReadable, and nothing else, whatever is passed."""
+    try:
+        return unpacked(packed, 0, [MOST_PARTS])
+    except NotReadable:
+        raise
+    except (
+        TypeError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        RuntimeError,
+        RecursionError,
+        binascii.Error,
+    ) as error:
+        raise NotReadable(f"this is no packed value: {type(error).__name__}.") from None
+
+
+def unpacked(packed: Any, depth: int, left: list[int]) -> Any:
+    left[0] -= 1
+    if depth > DEEPEST or left[0] < 0:
+        raise NotReadable("this value has too many parts, or lies too deep.")
+    if packed is None or isinstance(packed, bool | str | int | float):
+        return packed
+    inside = lambda parts: [unpacked(part, depth + 1, left) for part in parts]
+    if isinstance(packed, list):
+        return inside(packed)
+    ((kind, body),) = packed.items()
+    if kind == "tensor":
+        return tensor(*body)
+    if kind == "array":
+        return np.frombuffer(base64.b64decode(body[2]), number_type(body[0])).reshape(body[1]).copy()
+    if kind == "number":
+        return np.frombuffer(base64.b64decode(body[1]), number_type(body[0]))[0]
+    if kind == "int" and len(body) < MOST_DIGITS:
+        return int(body, 16)
+    makers = {"tuple": lambda: tuple(inside(body)), "set": lambda: set(inside(body)), "float": lambda: float(body),
+              "dict": lambda: dict(inside(pair) for pair in body), "bytes": lambda: base64.b64decode(body),
+              "object": lambda: Opaque(str(body)[:100])}  # fmt: skip
+    return makers[kind]()
+
+
+def number_type(name: str) -> np.dtype:
+    kind = np.dtype(name)
+    if kind.kind not in "bifu":
+        raise NotReadable(f"arrays of {kind} are not read.")
+    return kind
+
+
+def tensor(name: str, shape: list[int], data: str, has_gradients: bool) -> Tensor:
+    raw = bytearray(base64.b64decode(data))
+    flat = (
+        torch.frombuffer(raw, dtype=torch.uint8).clone().view(DTYPES[name])
+        if raw
+        else torch.empty(0, dtype=DTYPES[name])
+    )
+    found = flat.reshape(shape)
+    return found.requires_grad_() if has_gradients and found.is_floating_point() else found

@@ -1,0 +1,97 @@
+"""What every assigned exercise promises: the answer passes, mistakes are named, hidden cases decide, nothing of it is handed out."""
+
+import json
+import random
+
+import pytest
+
+from fmcourse.classroom.assigned import Assigned, Record, all_assigned, from_record, record
+from fmcourse.classroom.values import pack, unpack
+from fmcourse.course import compare
+from fmcourse.course.diagnosis import diagnose
+from fmcourse.course.exercises import all_exercises
+from fmcourse.course.sandbox import outcomes
+
+EVERY = all_assigned()
+NAME = lambda exercise: exercise.id
+STUDENTS = [random.Random(n) for n in range(4)]
+pytestmark = pytest.mark.skipif(not EVERY, reason="this edition has no instructor's folder")
+
+
+def say(exercise, answer):
+    return diagnose(exercise.with_hidden(), exercise.compile(answer) if isinstance(answer, str) else answer)
+
+
+def faults(exercise: Assigned) -> list[str]:
+    """Every promise that an exercise breaks, a sentence each."""
+    found = []
+    if say(exercise, ... if exercise.literal else exercise.starter).name != "blank":
+        found.append("its starter is not called blank")
+    for n, answer in enumerate([exercise.solution, *exercise.other_solutions]):
+        if not (verdict := say(exercise, answer)).right:
+            found.append(f"right answer {n} is refused: {verdict}")
+    for mistake in exercise.mistakes:
+        if (verdict := say(exercise, mistake.wrong)).name != mistake.name:
+            found.append(f"{mistake.name!r} is called {verdict.name!r}: {verdict.sentences}")
+        if "?" not in mistake.explanation:
+            found.append(f"{mistake.name!r} is told, not asked")
+        if not isinstance(mistake.wrong, str):
+            found.append(f"{mistake.name!r} is no source: the proof that nothing leaks reads source")
+    if (
+        len(exercise.mistakes) < 3
+        or not exercise.other_solutions
+        or not exercise.explanation
+        or len(exercise.text) < 80
+    ):
+        found.append("three mistakes, a second right answer, the explanation or the text is missing")
+    if not exercise.literal and len(exercise.other_solutions) < 2:
+        found.append("it needs two other right answers")
+    if not exercise.literal and (len(exercise.cases) < 2 or len(exercise.hidden) < 3):
+        found.append("two public cases and three hidden ones are the least")
+    return found
+
+
+@pytest.mark.parametrize("exercise", EVERY, ids=NAME)
+def test_the_answer_passes_and_every_mistake_is_named(exercise):
+    assert faults(exercise) == []
+
+
+@pytest.mark.parametrize("exercise", EVERY, ids=NAME)
+def test_its_record_judges_the_public_cases_as_it_does_itself(exercise):
+    handed: Record = from_record(json.loads(json.dumps(record(exercise))))
+    assert diagnose(handed, exercise.answer).right
+    assert diagnose(handed, ... if exercise.literal else exercise.compile(exercise.starter)).name == "blank"
+    for mistake in exercise.mistakes:
+        wrong = exercise.compile(mistake.wrong)
+        public = Assigned.for_numbers(exercise, exercise.cases[0]) if exercise.literal else exercise
+        assert diagnose(handed, wrong).right == diagnose(public, wrong).right
+
+
+@pytest.mark.parametrize("exercise", EVERY, ids=NAME)
+def test_cases_and_results_cross_to_another_process_and_back(exercise):
+    for case in exercise.with_hidden().cases:
+        assert compare.equal(case, unpack(json.loads(json.dumps(pack(case)))))
+    for right in exercise.with_hidden().rights():
+        assert right.error or compare.equal(right.value, unpack(json.loads(json.dumps(pack(right.value)))))
+
+
+@pytest.mark.parametrize("exercise", [one for one in EVERY if one.literal], ids=NAME)
+def test_other_numbers_have_other_answers_and_the_same_mistakes(exercise):
+    numbers = [exercise.numbers(f"student {n}") for n in range(6)]
+    asked = [exercise.for_numbers(mine) for mine in numbers]
+    rights = [outcomes(one, one.answer)[0] for one in asked]
+    assert not any(right.error for right in rights), [right.error for right in rights]
+    values = [json.dumps(pack(right.value)) for right in rights]
+    assert len(set(values)) == len(values), "two students have the same answer"
+    assert exercise.numbers("student 0") == numbers[0], "the same seed draws other numbers"
+    for one in asked[:2]:
+        for mistake in exercise.mistakes:
+            assert diagnose(one, one.compile(mistake.wrong)).name == mistake.name
+
+
+def test_every_lesson_with_exercises_has_two_and_ids_are_its_own():
+    ids = [exercise.id for exercise in EVERY]
+    assert len(set(ids)) == len(ids)
+    lessons = {exercise.id[:2] for exercise in all_exercises()}
+    assert {lesson: sum(found.startswith(f"{lesson}.") for found in ids) for lesson in lessons if
+            sum(found.startswith(f"{lesson}.") for found in ids) < 2} == {}  # fmt: skip
