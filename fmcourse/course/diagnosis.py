@@ -40,19 +40,26 @@ def diagnose(exercise: Exercise, candidate: Any) -> Verdict:
 
 def judged(exercise: Exercise, rights: list[Outcome], gots: list[Outcome], known: Known | None = None) -> Verdict:
     """The verdict on what came of every case. `known` gives a mistake's outcomes, where they have been kept."""
-    evidence = broken_contract(exercise, rights, gots) or broken_property(exercise, gots)
-    evidence = evidence or difference(exercise, rights, gots)
-    if evidence is None:
+    found = evidence(exercise, rights, gots)
+    if found is None:
         printed = any(got.printed for got in gots)
         return Verdict(True, "right", "right", (PRINTS,) if printed else ())
-    if gots[-1].timed_out:
-        return evidence
-    name, why, step = explained(exercise, rights, gots, known or (lambda mistake: wrongs(exercise, mistake)))
+    return found if gots[-1].timed_out else joined(found, *explained(exercise, rights, gots, known))
+
+
+def evidence(exercise: Exercise, rights: list[Outcome], gots: list[Outcome]) -> Verdict | None:
+    """The gravest thing that shows it is wrong; None if nothing does."""
+    found = broken_contract(exercise, rights, gots) or broken_property(exercise, gots)
+    return found or difference(exercise, rights, gots)
+
+
+def joined(found: Verdict, name: str, why: str, step: str) -> Verdict:
+    """The evidence, with what explains it, if something does."""
     if not name:
-        return evidence
-    if evidence.step == "difference":
-        return Verdict(False, name, step, (why, *evidence.sentences), evidence.table)
-    seen = evidence.sentences[:1] if evidence.step == "property" else evidence.sentences  # one question is enough
+        return found
+    if found.step == "difference":
+        return Verdict(False, name, step, (why, *found.sentences), found.table)
+    seen = found.sentences[:1] if found.step == "property" else found.sentences  # one question is enough
     return Verdict(False, name, step, (*seen, why))
 
 
@@ -61,8 +68,11 @@ def wrongs(exercise: Exercise, mistake: Mistake) -> list[Outcome]:
     return outcomes(exercise, exercise.compile(mistake.wrong))
 
 
-def explained(exercise: Exercise, rights: list[Outcome], gots: list[Outcome], known: Known) -> tuple[str, str, str]:
+def explained(
+    exercise: Exercise, rights: list[Outcome], gots: list[Outcome], known: Known | None = None
+) -> tuple[str, str, str]:
     """The name of what is wrong, why, and whether a known mistake or a relation says so."""
+    known = known or (lambda mistake: wrongs(exercise, mistake))
     for mistake in exercise.mistakes:
         if alike(exercise, known(mistake), gots):
             return mistake.name, mistake.explanation, "mistake"
@@ -144,12 +154,17 @@ def instructions(code: CodeType) -> list[tuple[str, Any]]:
 
 def broken_contract(exercise: Exercise, rights: list[Outcome], gots: list[Outcome]) -> Verdict | None:
     """The first promise, in order of gravity, that is not kept on some case."""
-    for rule in (in_time, no_error, same_kind, inputs_kept, randomness_kept):
+    for rule in contract():
         for case, right, got in zip(exercise.cases, rights, gots, strict=False):
             if found := rule(exercise, right, got):
                 name, *sentences = found
                 return failed(name, f"Tried: {called(exercise, case)}.", *sentences)
     return None
+
+
+def contract() -> tuple[Callable[[Exercise, Outcome, Outcome], list[str]], ...]:
+    """What every call must keep, the gravest first; each gives a name and sentences where it is broken."""
+    return in_time, no_error, same_kind, inputs_kept, randomness_kept
 
 
 def called(exercise: Exercise, case: Any) -> str:

@@ -1,0 +1,111 @@
+"""What happens to one answer where it is run: a task comes in as JSON, what came of every case goes out as JSON.
+
+The task holds the student's statements, the starter, the inputs of the cases. It holds no right result.
+"""
+
+import ast
+import json
+import linecache
+import warnings
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from fmcourse.classroom.assigned import Record
+from fmcourse.classroom.values import pack, unpack
+from fmcourse.course.diagnosis import unfit
+from fmcourse.course.exercises import Exercise, find
+from fmcourse.course.sandbox import Outcome, TimeUp, last_line, limited, outcomes
+
+PREPARING = 20.0  # seconds for the statements that an answer needs; then each case has the exercise's own limit
+
+
+def task(exercise: Exercise, units: list, steps: list, numbers: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What is sent to be run: `units` are (cell, offset, source), `steps` (unit, statement) in order."""
+    made = {"id": exercise.id, "units": [list(unit) for unit in units], "steps": [list(step) for step in steps]}
+    if not hasattr(exercise, "points"):  # a practice exercise: the package over there has it too
+        return made | {"public": True}
+    made |= {"starter": exercise.starter, "imports": exercise.imports, "run": exercise.run, "seconds": exercise.seconds}
+    numbers_file = {"student": "", "assignment": "", "numbers": {exercise.id: pack(numbers)}} if numbers else None
+    return made | {"cases": [pack(case) for case in exercise.cases], "variant": numbers_file}
+
+
+def asked(task: dict[str, Any]) -> Exercise:
+    """The exercise of a task, as far as it may be known where the answer runs."""
+    if task.get("public"):
+        return find(task["id"])
+    names = [
+        target.id for node in ast.parse(task["starter"]).body if isinstance(node, ast.Assign) for target in node.targets
+    ]
+    solution = task["starter"] + "".join(f"\ndef {name}(mine): ...\n" for name in names)
+    return Record(id=task["id"], goal="", minutes=1, starter=task["starter"], solution=solution, mistakes=(),
+                  imports=task["imports"], run=task["run"], seconds=task["seconds"],
+                  cases=[unpack(case) for case in task["cases"]])  # fmt: skip
+
+
+def attempt(task: dict[str, Any]) -> dict[str, Any]:
+    """Run the statements, then the answer on every case."""
+    exercise = asked(task)
+    if task.get("variant"):
+        Path("variant.json").write_text(json.dumps(task["variant"]))
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec(exercise.imports + "\nfrom fmcourse.classroom import points, variant\n", space)
+    try:
+        limited(lambda: prepare(task, space), PREPARING)
+    except TimeUp:
+        return {
+            "stopped": f"It was stopped after {PREPARING:.0f} seconds, before `{exercise.name}` was there. Is there a loop that never ends?"
+        }
+    except MemoryError:
+        raise
+    except BaseException as error:
+        return {
+            "stopped": f"Before `{exercise.name}` is there, {where(error)}the notebook stops with {last_line(error)[:300]}."
+        }
+    return judged(exercise, space.get(exercise.name))
+
+
+def prepare(task: dict[str, Any], space: dict[str, Any]) -> None:
+    """Run the statements in order, each under the number of its cell."""
+    trees = {}
+    for unit, index in task["steps"]:
+        cell, offset, source = task["units"][unit]
+        if unit not in trees:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                trees[unit] = ast.increment_lineno(ast.parse(source), offset).body
+        file = f"<cell {cell}>"
+        text = "\n" * offset + source
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+        exec(compile(ast.Module([trees[unit][index]], []), file, "exec"), space)
+
+
+def where(error: BaseException) -> str:
+    """The cell and line in which an error was raised."""
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.startswith("<cell "):
+            found = f"in line {trace.tb_lineno} of code {trace.tb_frame.f_code.co_filename.strip('<>')} "
+        trace = trace.tb_next
+    return found
+
+
+def judged(exercise: Exercise, value: Any) -> dict[str, Any]:
+    """What came of every case; or why the answer cannot be called."""
+    candidate = exercise.candidate(value) if hasattr(exercise, "candidate") else value
+    if verdict := unfit(exercise, candidate):
+        return {"unfit": [verdict.name, list(verdict.sentences)]}
+    return {"outcomes": [packed(one) for one in outcomes(exercise, candidate)]}
+
+
+def packed(outcome: Outcome) -> dict[str, Any]:
+    fields = asdict(replace(outcome, value=None))
+    return fields | {"value": pack(outcome.value), "error": outcome.error[:1000], "printed": bool(outcome.printed)}
+
+
+def unpacked(fields: dict[str, Any]) -> Outcome:
+    """An outcome that came from outside. Raises: ValueError (NotReadable), TypeError or KeyError if it is none."""
+    words = lambda name: str(fields[name])[:1000]
+    lists = lambda name: tuple(str(part)[:80] for part in list(fields[name])[:20])
+    return Outcome(unpack(fields["value"]), words("error"), words("line"), "it prints" * bool(fields["printed"]),
+                   lists("changed"), lists("reseeded"), bool(fields["timed_out"]))  # fmt: skip

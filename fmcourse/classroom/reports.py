@@ -1,0 +1,204 @@
+"""What people read of a grading: a table of points, a page for each student, a report on the exercises."""
+
+import csv
+import html
+import io
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fmcourse.classroom.judge import total
+from fmcourse.classroom.names import safe_name
+from fmcourse.course.cards import inline
+from fmcourse.files import write_text
+
+Result = dict[str, Any]
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin: 1.6rem 0 .3rem }
+table { border-collapse: collapse } th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ccc; vertical-align: top }
+td.number, th.number { text-align: right } pre { background: #f5f5f5; padding: .6rem; overflow-x: auto; font-size: .85rem }
+section { border-left: 4px solid #0072B2; padding-left: 1rem } section.right { border-color: #009E73 } section.wrong { border-color: #D55E00 }
+.small { color: #555; font-size: .9rem }
+"""
+COMMON = 5  # mistakes that are named for an exercise
+FEWEST = 10  # students below whom a correlation says too little
+
+
+def write_all(out: Path, manifest: dict[str, Any], results: list[Result], walls: str) -> list[Path]:
+    """Every report of a grading, each file in one step; their paths."""
+    name = manifest["name"]
+    made = {out / "grades.csv": grades(manifest, results)}
+    rows = items(manifest, results)
+    made |= {out / "items.csv": items_csv(rows), out / "items.html": items_page(name, rows, results, walls)}
+    made |= {out / "feedback" / f"{safe_name(one['student'])}.html": feedback(name, one) for one in results}
+    for path, text in made.items():
+        write_text(path, text)
+    return list(made)
+
+
+# -- points ---------------------------------------------------------------------------------------------------------------
+
+
+def grades(manifest: dict[str, Any], results: list[Result]) -> str:
+    """One line a student: points and completed exercises, then each exercise, then what is to be remarked."""
+    ids = [entry["id"] for entry in manifest["exercises"]]
+    lines = [["student", "points", "of", "completed", "of_completion", *ids, "remarks"]]
+    for one in results:
+        each = [one["exercises"][exercise_id]["points"] for exercise_id in ids]
+        row = [one["student"], *total(one, practice=False), *total(one, practice=True), *each, " ".join(one["remarks"])]
+        lines.append([harmless(cell) for cell in row])
+    return table(lines)
+
+
+def harmless(cell: Any) -> Any:
+    """Text that no spreadsheet takes for a formula."""
+    text = isinstance(cell, str)
+    return f"'{cell}" if text and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def table(lines: list[list[Any]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(
+        [f"{cell:g}" if isinstance(cell, float) else cell for cell in line] for line in lines
+    )
+    return out.getvalue().encode(errors="backslashreplace").decode()
+
+
+# -- a page for a student -------------------------------------------------------------------------------------------------
+
+
+def feedback(name: str, one: Result) -> str:
+    """What a student is told: points, and for every exercise the reason."""
+    points, of = total(one, practice=False)
+    done, all_ = total(one, practice=True)
+    said = [f"<p><strong>{points:g} of {of:g} points</strong>" if of else "<p>"]
+    said.append(f"{', and ' if of else ''}{done:g} of {all_:g} practice exercises completed.</p>" if all_ else ".</p>")
+    said += [f"<p>{inline(remark)}</p>" for remark in one["remarks"]]
+    said += [exercise_section(exercise_id, found) for exercise_id, found in one["exercises"].items()]
+    return page(f"{name}: {one['student']}", "".join(said))
+
+
+def exercise_section(exercise_id: str, found: dict[str, Any]) -> str:
+    right = found["verdict"] == "right"
+    sign, kind = ("✓", "right") if right else ("○", "open") if found["verdict"] == "blank" else ("✗", "wrong")
+    head = f"<h2>{sign} {html.escape(exercise_id)}: {found['points']:g} of {found['of']:g} · {html.escape(found['verdict'])}</h2>"
+    body = "".join(f"<p>{inline(sentence)}</p>" for sentence in found["sentences"])
+    if found["table"]:
+        body += f"<pre>{html.escape(chr(10).join(found['table']))}</pre>"
+    if found["parts"] and not right:
+        rows = "".join(f"<tr><td>{html.escape(part)}</td><td class='number'>{weight}</td><td class='number'>{share:.0%}</td></tr>"
+                       for part, weight, share in found["parts"])  # fmt: skip
+        body += f"<table><tr><th>what counts</th><th class='number'>weight</th><th class='number'>right</th></tr>{rows}</table>"
+    if found["code"]:
+        body += f"<details><summary>What was graded</summary><pre>{html.escape(found['code'])}</pre></details>"
+    return f"<section class='{kind}'>{head}{body}</section>"
+
+
+def page(title: str, body: str) -> str:
+    head = (
+        f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{html.escape(title)}</title>"
+    )
+    text = f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>{body}</body></html>\n"
+    return text.encode(errors="backslashreplace").decode()
+
+
+# -- the exercises --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Item:
+    """How an exercise went in a class."""
+
+    id: str
+    answered: int
+    students: int
+    right: float  # share of those who answered
+    mean: float  # share of the points, over those who answered
+    seconds: float  # median time that an answer took to run
+    discrimination: float | None
+    mistakes: list[tuple[str, int]]
+
+
+def items(manifest: dict[str, Any], results: list[Result]) -> list[Item]:
+    """Each exercise's figures over all students who handed something in."""
+    there = [one for one in results if any(found["step"] != "missing" for found in one["exercises"].values())]
+    return [item(entry["id"], there) for entry in manifest["exercises"]]
+
+
+def item(exercise_id: str, there: list[Result]) -> Item:
+    all_ = [one["exercises"][exercise_id] for one in there]
+    answered = [found for found in all_ if found["step"] != "missing"]
+    share = lambda found: found["points"] / found["of"] if found["of"] else 0.0
+    rest = [sum(found["points"] for other, found in one["exercises"].items() if other != exercise_id) for one in there]
+    wrong = Counter(found["verdict"] for found in answered if found["verdict"] != "right")
+    mean = lambda values: statistics.fmean(values) if values else 0.0
+    return Item(
+        exercise_id, len(answered), len(there), mean([found["verdict"] == "right" for found in answered]),
+        mean([share(found) for found in answered]), statistics.median([found["seconds"] for found in answered] or [0.0]),
+        correlation([share(found) for found in all_], rest), wrong.most_common(COMMON),
+    )  # fmt: skip
+
+
+def correlation(a: list[float], b: list[float]) -> float | None:
+    """Pearson's, or None where too few students or no spread let it say anything."""
+    if len(a) < FEWEST or len(set(a)) < 2 or len(set(b)) < 2:
+        return None
+    return statistics.correlation(a, b)
+
+
+def items_csv(rows: list[Item]) -> str:
+    head = [
+        "exercise",
+        "answered",
+        "students",
+        "right",
+        "mean_share",
+        "median_seconds",
+        "discrimination",
+        "commonest_mistakes",
+    ]
+    told = lambda row: "; ".join(f"{name} ({n})" for name, n in row.mistakes)
+    number = lambda value: "" if value is None else f"{value:.2f}"
+    lines = [
+        [
+            r.id,
+            r.answered,
+            r.students,
+            number(r.right),
+            number(r.mean),
+            number(r.seconds),
+            number(r.discrimination),
+            told(r),
+        ]
+        for r in rows
+    ]
+    return table([head, *lines])
+
+
+def items_page(name: str, rows: list[Item], results: list[Result], walls: str) -> str:
+    """The report for the instructor, with how to read it."""
+    head = ["exercise", "answered", "all right", "points", "seconds", "discrimination", "commonest mistakes"]
+    numbers = range(1, 6)
+    cells = lambda row: [row.id, f"{row.answered} of {row.students}", f"{row.right:.0%}", f"{row.mean:.0%}", f"{row.seconds:.2f}",
+                         "–" if row.discrimination is None else f"{row.discrimination:.2f}",
+                         "; ".join(f"{mistake} ({n})" for mistake, n in row.mistakes)]  # fmt: skip
+    line = lambda parts, tag: "<tr>" + "".join(
+        f"<{tag}{' class=number' if n in numbers else ''}>{html.escape(part)}</{tag}>" for n, part in enumerate(parts)
+    ) + "</tr>"  # fmt: skip
+    told = f"<table>{line(head, 'th')}{''.join(line(cells(row), 'td') for row in rows)}</table>"
+    how = (
+        "<p class='small'>Of those who handed something in. <em>All right</em> and <em>points</em>: of those who answered it. "
+        "<em>Seconds</em>: how long an answer took to run, in the middle. <em>Discrimination</em>: the correlation of this exercise's "
+        "points with those of all others together; above 0.3 the exercise tells who knows from who does not, near 0 it tells nothing, "
+        f"below 0 look at it; with fewer than {FEWEST} students there is none.</p>"
+    )
+    remarks = "".join(
+        f"<tr><td>{html.escape(one['student'])}</td><td>{inline(' '.join(one['remarks']))}</td></tr>"
+        for one in results
+        if one["remarks"]
+    )
+    below = f"<h2>Remarks</h2><table>{remarks}</table>" if remarks else ""
+    return page(f"{name}: the exercises", f"{told}{how}{below}<p class='small'>{html.escape(walls)}</p>")

@@ -1,0 +1,431 @@
+"""Whatever comes back: read what a student handed in, find in it the code that answers each exercise.
+
+Nothing here runs a student's code. A notebook is read as JSON, so that another nbformat, stripped metadata, a BOM or
+50 MB of outputs make no difference. An answer is found by its name, wherever its cell has gone, and taken with the
+statements that it needs and no others: so an endless loop or an error in another cell costs that cell and nothing else.
+"""
+
+import ast
+import codecs
+import hashlib
+import io
+import json
+import re
+import symtable
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fmcourse.course.exercises import Exercise
+
+MB = 10**6
+MOST_BYTES, MOST_CODE = 200 * MB, 2 * MB  # of a file, of its code
+MOST_FILES, MOST_STEPS = 60, 4000  # in an archive or a student's folder; statements in a notebook
+RUNS_ITS_BODY = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*\n?")
+FOR_IPYTHON = re.compile(r"[ \t]*[%!?]|[ \t]*[\w.]+\?\??$")
+MARKER = re.compile(r"^# (?:%%|In\[).*$", re.MULTILINE)
+NOT_OURS = re.compile(r"^(\..*|__MACOSX|.*\.checkpoint.*|variant\.json|exercises\.json|timestamp\.txt)$")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of source that can be parsed: a cell, or what can be saved of one."""
+
+    cell: int  # as one counts code cells, from 1
+    offset: int  # lines of the cell before it
+    source: str
+    broken: str = ""  # why it cannot be parsed; then it is kept only to say so
+
+
+@dataclass
+class Submission:
+    """What one student handed in."""
+
+    student: str
+    units: list[Unit] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    digest: str = ""
+    name: str = ""  # of the file
+
+    @cached_property
+    def steps(self) -> list["Step"]:
+        return steps_of(self.units)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The code for one exercise: statements in the order in which they are to be run; or why there is none."""
+
+    units: tuple[Unit, ...] = ()
+    steps: tuple[tuple[int, int], ...] = ()  # (which unit, which of its statements)
+    code: str = ""
+    missing: str = ""
+
+
+# -- what was handed in ---------------------------------------------------------------------------------------------------
+
+
+def submission(student: str, path: Path, assignment: str, exercises: list[Exercise]) -> Submission:
+    """What lies under `path`, whatever that is; of several files the one that answers most. Raises: nothing."""
+    best, most = Submission(student, remarks=["Nothing was handed in: the folder is empty."]), -1
+    try:
+        for name, data in files(path, assignment):
+            made = read_file(student, name, data)
+            score = sum(bool(answer(exercise, made).steps) for exercise in exercises)
+            if score > most:
+                best, most = made, score
+    except NotTaken as error:
+        best = Submission(student, remarks=[str(error)])
+    except OSError as error:
+        best = Submission(student, remarks=[f"It cannot be read: {error.strerror or type(error).__name__}."])
+    best.digest = best.digest or hashlib.sha256(" ".join(best.remarks).encode()).hexdigest()
+    if best.name and Path(best.name).stem not in (assignment, student):
+        best.remarks.append(f"The file is called {shown(Path(best.name).name)}; {assignment}.ipynb was handed out.")
+    return best
+
+
+class NotTaken(ValueError):
+    """Something that is not read at all, and the sentence that says why."""
+
+
+def files(path: Path, assignment: str) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of what may be the work, the likeliest first."""
+    if path.is_symlink():
+        raise NotTaken("It is a link to another file; links are not followed. Hand in the file itself.")
+    if path.is_file():
+        yield from opened(path.name, content(path))
+        return
+    inside = path / assignment if (path / assignment).is_dir() and not (path / assignment).is_symlink() else path
+    there = sorted(p for p in inside.rglob("*") if not NOT_OURS.match(p.name))[: 4 * MOST_FILES]
+    links = [p for p in there if p.is_symlink() or not p.resolve().is_relative_to(path.resolve())]
+    there = [p for p in there if p not in links and p.is_file()][:MOST_FILES]
+    if links and not there:
+        raise NotTaken("It is a link to another file; links are not followed. Hand in the file itself.")
+    likely = lambda p: (p.suffix not in (".ipynb", ".py", ".zip"), p.stem != assignment, p.suffix != ".ipynb", p.name)
+    for file in sorted(there, key=likely):
+        yield from opened(file.name, content(file))
+
+
+def content(path: Path) -> bytes:
+    """A file's bytes. Raises: NotTaken if it is no plain file, or too large."""
+    if not path.is_file():
+        raise NotTaken("It is not a plain file.")
+    if path.stat().st_size > MOST_BYTES:
+        raise NotTaken(
+            f"The file has {path.stat().st_size / MB:,.0f} MB; {MOST_BYTES / MB:,.0f} MB is the most that is read."
+        )
+    return path.read_bytes()
+
+
+def opened(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+    """A file, or the files of an archive: its names are only names, nothing is unpacked to disk."""
+    if not data.startswith(b"PK\x03\x04"):
+        yield name, data
+        return
+    left = MOST_BYTES
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [m for m in archive.infolist() if not m.is_dir() and not NOT_OURS.match(Path(m.filename).name)]
+            for member in sorted(members, key=lambda m: (not m.filename.endswith(".ipynb"), m.filename))[:MOST_FILES]:
+                with archive.open(member) as file:
+                    inside = file.read(left + 1)
+                left -= len(inside)
+                if left < 0:
+                    raise NotTaken(f"The archive unpacks to more than {MOST_BYTES / MB:,.0f} MB; it is not read.")
+                yield Path(member.filename).name, inside
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError):
+        raise NotTaken("The archive cannot be opened: it is damaged, locked, or of an unknown kind.") from None
+
+
+# -- what a file says -----------------------------------------------------------------------------------------------------
+
+
+def read_file(student: str, name: str, data: bytes) -> Submission:
+    """The code in a file: a notebook of any version, a script, or a sentence that says what is wrong."""
+    made = Submission(student, name=name, digest=hashlib.sha256(data).hexdigest())
+    if not data.strip(b"\x00 \t\r\n"):
+        made.remarks.append("The file is empty.")
+        return made
+    text = decoded(data)
+    cells = notebook_cells(text)
+    if cells is None and (name.endswith(".py") or looks_like_code(text)):
+        cells = [part for part in MARKER.split(text) if part.strip()]
+        made.remarks.append("It is a script, not a notebook; its code was read.")
+    if cells is None:
+        made.remarks.append(f"It is not a notebook: {described(text)}.")
+        return made
+    if sum(map(len, cells)) > MOST_CODE:
+        made.remarks.append(f"It holds more than {MOST_CODE / MB:.0f} MB of code; that is not read.")
+        return made
+    made.units = [unit for number, cell in enumerate(cells, 1) for unit in units(number, cell)]
+    if not any(unit.source.strip() for unit in made.units):
+        made.remarks.append("It holds no code.")
+    return made
+
+
+def decoded(data: bytes) -> str:
+    """Text in whatever encoding, with plain line ends."""
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def notebook_cells(text: str) -> list[str] | None:
+    """Sources of the code cells; None if this is no notebook."""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        book = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    sheets = book.get("worksheets")  # nbformat 3
+    parts = [book] if isinstance(book.get("cells"), list) else sheets if isinstance(sheets, list) else None
+    if parts is None:
+        return None
+    cells = [cell for part in parts if isinstance(part, dict) for cell in listed(part.get("cells"))]
+    return [source(cell) for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+
+
+def listed(value: Any) -> list:
+    return value if isinstance(value, list) else []
+
+
+def source(cell: dict) -> str:
+    """A cell's text, which may be a list of lines."""
+    text = cell.get("source", cell.get("input", ""))
+    text = "".join(part for part in text if isinstance(part, str)) if isinstance(text, list) else text
+    return text.replace("\r\n", "\n").replace("\x00", "") if isinstance(text, str) else ""
+
+
+def looks_like_code(text: str) -> bool:
+    return bool(re.search(r"^(def|class|import|from) \w", text, re.MULTILINE)) and parsed(text) is not None
+
+
+def described(text: str) -> str:
+    """A few words on what a text is."""
+    if text.lstrip().startswith(("{", "[")):
+        return "it begins like one and cannot be read as JSON, or has no cells"
+    return f"it begins with {shown(text.strip()[:30])}"
+
+
+def shown(text: str) -> str:
+    """Somebody's text, short and harmless, in quotes."""
+    return repr(text[:60].encode("ascii", "backslashreplace").decode())
+
+
+# -- cells and statements -------------------------------------------------------------------------------------------------
+
+
+def parsed(text: str) -> ast.Module | None:
+    """The tree, or None where there can be none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def units(number: int, cell: str) -> Iterator[Unit]:
+    """The cell as one unit; if it cannot be parsed, what can be saved of it and what is broken."""
+    text = cell if parsed(cell) is not None else without_magics(cell)
+    if parsed(text) is not None:
+        yield Unit(number, 0, text)
+        return
+    lines = text.split("\n")
+    starts = [n for n, line in enumerate(lines) if re.match(r"[A-Za-z_@(]", line)]
+    starts = [n for i, n in enumerate(starts) if i == 0 or not lines[starts[i - 1]].startswith("@")] or [0]
+    for begin, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        piece = "\n".join(lines[begin:end])
+        yield Unit(number, begin, piece, "" if parsed(piece) is not None else fault(piece, begin))
+
+
+def fault(piece: str, offset: int) -> str:
+    """Why a piece cannot be parsed, in words."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(piece)
+    except SyntaxError as error:
+        line = f" in line {offset + (error.lineno or 1)}, {shown((error.text or '').strip())}" if error.text else ""
+        return f"{type(error).__name__}: {error.msg}{line}"
+    except (ValueError, RecursionError, MemoryError) as error:
+        return f"{type(error).__name__}: it is too deeply nested, or holds what is no text"
+    return ""
+
+
+def without_magics(cell: str) -> str:
+    """Python alone: lines for IPython (%, !, ?) become empty lines, so that line numbers stay."""
+    cell = RUNS_ITS_BODY.sub("\n", cell, count=1) if RUNS_ITS_BODY.match(cell) else cell
+    if cell.lstrip().startswith("%%"):  # another language, or something that is not run in place
+        return ""
+    inside = lambda line: re.sub(r"\S.*", "pass", line) if line[:1] in " \t" else ""
+    lines = [inside(line) if FOR_IPYTHON.match(line) else line for line in cell.split("\n")]
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A statement, and which names it binds, needs at once, needs when it is called, and changes."""
+
+    unit: int
+    index: int
+    node: ast.stmt
+    binds: frozenset[str]
+    now: frozenset[str]
+    later: frozenset[str]
+    changes: frozenset[str]
+
+
+def steps_of(units: list[Unit]) -> list[Step]:
+    """Every statement at the outer level, in order."""
+    found = []
+    for number, unit in enumerate(units):
+        for index, node in enumerate((parsed(unit.source) or ast.Module([])).body if not unit.broken else []):
+            if not asks(node) and len(found) < MOST_STEPS:
+                found.append(Step(number, index, node, *names(node)))
+    return found
+
+
+def asks(node: ast.stmt) -> bool:
+    """Is it a line that only has an answer checked (`f = check("06.1", f)`, `points(...)`)? It is not run again."""
+    call = getattr(node, "value", None)
+    name = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
+    return name in ("check", "points", "hint", "solution", "quiz", "predict", "progress")
+
+
+def names(node: ast.stmt) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
+    """What a statement binds, needs now, needs later, changes."""
+    try:
+        table = symtable.symtable(ast.unparse(node), "<step>", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return (frozenset(),) * 4
+    binds = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+    now = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
+    later: set[str] = set()
+    for child in table.get_children():
+        outside(child, now, later, False)
+    if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+        now.add(node.target.id)
+    return frozenset(binds), frozenset(now), frozenset(later), frozenset(changed(node))
+
+
+def outside(table: symtable.SymbolTable, now: set[str], later: set[str], deferred: bool) -> None:
+    """Names of the notebook that a scope uses: those of a function's body are needed only when it is called."""
+    comprehension = table.get_name() in ("listcomp", "setcomp", "dictcomp", "genexpr")
+    deferred = deferred or (table.get_type() == "function" and not comprehension)
+    (later if deferred else now).update(s.get_name() for s in table.get_symbols() if s.is_global())
+    for child in table.get_children():
+        outside(child, now, later, deferred)
+
+
+def changed(node: ast.stmt) -> Iterator[str]:
+    """Names whose objects a statement may change in place: `a[0] = 1`, `a.b = 1`, `a.append(1)`."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return
+    for part in ast.walk(node):
+        stores = isinstance(part, ast.Attribute | ast.Subscript) and isinstance(part.ctx, ast.Store | ast.Del)
+        calls = (
+            isinstance(part, ast.Expr)
+            and isinstance(part.value, ast.Call)
+            and isinstance(part.value.func, ast.Attribute)
+        )
+        root = part if stores else part.value.func if calls else None
+        while isinstance(root, ast.Attribute | ast.Subscript):
+            root = root.value
+        if isinstance(root, ast.Name):
+            yield root.id
+
+
+# -- the answer -----------------------------------------------------------------------------------------------------------
+
+
+def answer(exercise: Exercise, made: Submission) -> Answer:
+    """The code for an exercise: its last definition that is not blank, with all that it needs."""
+    steps = made.steps
+    holds = [n for n, step in enumerate(steps) if exercise.name in step.binds]
+    filled = [n for n in holds if not blank(exercise, steps[n].node)]
+    if not filled:
+        broken = lost(exercise, made.units)
+        return Answer(missing="blank" if holds and "cannot be read" not in broken else broken)
+    order: list[int] = []
+    try:
+        gather(steps, filled[-1], filled[-1], order, set())
+    except RecursionError:
+        return Answer(missing="Its code needs so many other statements that it cannot be followed.")
+    used = [(steps[n].unit, steps[n].index) for n in order]
+    code = "\n".join(ast.unparse(steps[n].node) for n in order)
+    return Answer(tuple(made.units), tuple(used), code)
+
+
+def blank(exercise: Exercise, node: ast.stmt) -> bool:
+    """Is it the starter still, whatever its comments and docstring say?"""
+    starter = parsed(exercise.starter)
+    return any(bare(node) == bare(given) for given in starter.body) or sets_nothing(node)
+
+
+def sets_nothing(node: ast.stmt) -> bool:
+    """`answer = ...` or `answer = None`."""
+    return isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value in (None, ...)
+
+
+def bare(node: ast.stmt) -> str:
+    """A statement's tree without docstrings."""
+    copy = parsed(ast.unparse(node)) or node
+    for part in ast.walk(copy):
+        body = getattr(part, "body", None)
+        if isinstance(body, list) and isinstance(part, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(part):
+            part.body = body[1:]
+    return ast.dump(copy)
+
+
+def lost(exercise: Exercise, units: list[Unit]) -> str:
+    """Why an answer was not found."""
+    wanted = re.compile(rf"^\s*(?:def|class)\s+{exercise.name}\b|^{exercise.name}\s*=", re.MULTILINE)
+    for unit in units:
+        if unit.broken and wanted.search(unit.source):
+            return f"Its code cannot be read: {unit.broken}."
+    return f"No `{exercise.name}` was found in the notebook."
+
+
+def gather(steps: list[Step], n: int, goal: int, order: list[int], seen: set[int]) -> None:
+    """Put step `n` into `order`, after whatever it needs. What is needed first is what stands before it."""
+    if n in seen:
+        return
+    seen.add(n)
+    step, needs = steps[n], set()
+    for name in step.now | step.later:
+        at = binding(steps, name, n if name in step.now else goal + 1, n)
+        if at is not None:
+            needs |= {at, *touched(steps, name, at, n if name in step.now else goal)}
+    needs |= {k for k, other in enumerate(steps[:n]) if is_star(other.node)}
+    for need in sorted(needs - {n}):
+        gather(steps, need, goal, order, seen)
+    order.append(n)
+
+
+def binding(steps: list[Step], name: str, before: int, own: int) -> int | None:
+    """The last step before `before` that binds a name; else the first one after it."""
+    at = [k for k, step in enumerate(steps) if name in step.binds]
+    if name in steps[own].later and own in at:
+        return own
+    return next((k for k in reversed(at) if k < before and k != own), next((k for k in at if k > own), None))
+
+
+def touched(steps: list[Step], name: str, since: int, until: int) -> set[int]:
+    """Steps between that change what a name stands for; a module is left alone."""
+    if isinstance(steps[since].node, ast.Import | ast.ImportFrom):
+        return set()
+    return {k for k in range(since + 1, until) if name in steps[k].changes}
+
+
+def is_star(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
