@@ -17,7 +17,7 @@ from fmcourse.course.diagnosis import unfit
 from fmcourse.course.exercises import Exercise, find
 from fmcourse.course.sandbox import Outcome, TimeUp, last_line, limited, outcomes
 
-PREPARING = 20.0  # seconds for the statements that an answer needs; then each case has the exercise's own limit
+PREPARING = 12.0  # seconds for the statements that an answer needs; then each case has the exercise's own limit
 
 
 def task(exercise: Exercise, units: list, steps: list, numbers: dict[str, Any] | None = None) -> dict[str, Any]:

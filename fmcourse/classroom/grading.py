@@ -16,11 +16,14 @@ from typing import Any
 from tqdm import tqdm
 
 from fmcourse.classroom import variants
+from fmcourse.classroom.assigned import Assigned
 from fmcourse.classroom.jail import Jail
-from fmcourse.classroom.judge import Judge, key_of_result
+from fmcourse.classroom.judge import Judge, find_any, key_of_result
 from fmcourse.classroom.manifest import read_manifest
 from fmcourse.classroom.names import safe_name, student_of
 from fmcourse.classroom.submissions import NOT_OURS
+from fmcourse.classroom.values import unpack
+from fmcourse.course.compare import equal
 from fmcourse.files import write_text
 
 judge: Judge | None = None  # of this process
@@ -149,3 +152,25 @@ def lost(student: str, manifest: dict[str, Any], remarks: list[str]) -> dict[str
                "seconds": 0.0, "sentences": ["Grading broke down on this work; a person should look at it."]}  # fmt: skip
     exercises = {entry["id"]: nothing | {"of": entry["points"]} for entry in manifest["exercises"]}
     return {"student": student, "exercises": exercises, "remarks": [*remarks, "Grading broke down on this work."]}
+
+
+def borrowed(manifest: dict[str, Any], key: bytes | None, results: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Wrong literal answers that are right for another student's numbers: (student, exercise, whose)."""
+    found = []
+    for entry in manifest["exercises"] if key else []:
+        exercise = find_any(entry["id"])
+        wrong = [(one["student"], one["exercises"][exercise.id]) for one in results if exercise.id in one["exercises"]]
+        wrong = [
+            (student, unpack(given["value"]))
+            for student, given in wrong
+            if given["points"] < given["of"] and given["value"] is not None
+        ]
+        if not wrong or not isinstance(exercise, Assigned) or not exercise.literal:
+            continue
+        others = {
+            one["student"]: exercise.for_numbers(variants.numbers_for(key, one["student"], exercise)) for one in results
+        }
+        rights = {student: asked.rights()[0].value for student, asked in others.items()}
+        found += [(student, exercise.id, other) for student, value in wrong for other, right in rights.items()
+                  if other != student and equal(right, value, exercise.tolerance)]  # fmt: skip
+    return found

@@ -14,7 +14,7 @@ from fmcourse.classroom import assigned, variants
 from fmcourse.classroom.answering import PREPARING, task, unpacked
 from fmcourse.classroom.assigned import Assigned, all_assigned
 from fmcourse.classroom.jail import Jail
-from fmcourse.classroom.marking import Mark, asked, mark
+from fmcourse.classroom.marking import Mark, asked, mark, replace_cases
 from fmcourse.classroom.submissions import Answer, Submission, answer, submission
 from fmcourse.classroom.values import NotReadable, pack
 from fmcourse.course import compare
@@ -22,7 +22,7 @@ from fmcourse.course.diagnosis import Verdict, wrongs
 from fmcourse.course.exercises import Exercise, Mistake, find
 from fmcourse.course.sandbox import Outcome, TimeUp, limited
 
-LONGEST, JUDGING = 90.0, 30.0  # seconds for one answer to run; for its results to be compared
+JUDGING = 30.0  # seconds for results to be compared
 DIED = {
     "time": "It was stopped: it ran for longer than {seconds:.0f} seconds. Is there a loop that never ends?",
     "processes": "It started more processes than it may; all of them were ended.",
@@ -114,10 +114,7 @@ class Judge:
         """Have an answer run, and judge what came of it; with a literal answer's value."""
         numbers = self.numbers(exercise, student)
         prepared = self.prepared(exercise, numbers)
-        units = [(unit.cell, unit.offset, unit.source) for unit in given.units]
-        seconds = min(LONGEST, PREPARING + 1 + prepared.exercise.seconds * len(prepared.exercise.cases))
-        reply = self.jail.run(task(prepared.exercise, units, list(given.steps), numbers), seconds)
-        stopped, outcomes = understood(reply, seconds, self.jail.limits)
+        stopped, outcomes = self.outcomes(prepared, given, numbers)
         if stopped is not None:
             return Mark(0.0, stopped), None
         try:
@@ -134,6 +131,32 @@ class Judge:
         if literal and made.share != 1 and (other := self.public_answer(exercise, numbers, outcomes[0])):
             made = Mark(made.share, other, made.parts)
         return made, pack(outcomes[0].value) if literal else None
+
+    def outcomes(
+        self, prepared: Ready, given: Answer, numbers: dict[str, Any] | None
+    ) -> tuple[Verdict | None, list[Outcome]]:
+        """What came of every case. Hidden cases are run by another process than the public ones: what that one shows is
+        told to the student, and it must not have hidden cases to show."""
+        n, exercise = prepared.n_public, prepared.exercise
+        stopped, found = self.once(replace_cases(exercise, exercise.cases[:n]), given, numbers)
+        if stopped is not None or found[-1].timed_out or len(exercise.cases) == n:
+            return stopped, found
+        stopped, hidden = self.once(replace_cases(exercise, exercise.cases[n:]), given, numbers)
+        broke = [Outcome(error="Ended: its process did not end well")] * (len(exercise.cases) - n)
+        return None, found + (hidden if stopped is None else broke)
+
+    def once(
+        self, exercise: Exercise, given: Answer, numbers: dict[str, Any] | None
+    ) -> tuple[Verdict | None, list[Outcome]]:
+        """What came of some cases, in one process."""
+        units = [(unit.cell, unit.offset, unit.source) for unit in given.units]
+        seconds = PREPARING + exercise.seconds
+        reply = self.jail.run(task(exercise, units, list(given.steps), numbers), seconds)
+        stopped, found = understood(reply, seconds, self.jail.limits)
+        fits = len(found) == len(exercise.cases) or (found and found[-1].timed_out and len(found) < len(exercise.cases))
+        if stopped is None and not fits:
+            return Verdict(False, "no result", "contract", (DIED["unreadable"],)), []
+        return stopped, found
 
     def numbers(self, exercise: Exercise, student: str) -> dict[str, Any] | None:
         """What a student was asked about, where numbers are each student's own."""

@@ -27,12 +27,18 @@ COMMON = 5  # mistakes that are named for an exercise
 FEWEST = 10  # students below whom a correlation says too little
 
 
-def write_all(out: Path, manifest: dict[str, Any], results: list[Result], walls: str) -> list[Path]:
-    """Every report of a grading, each file in one step; their paths."""
+def write_all(
+    out: Path, manifest: dict[str, Any], results: list[Result], walls: str, borrowed: list[tuple[str, str, str]] = ()
+) -> list[Path]:
+    """Every report of a grading, each file in one step; their paths.
+
+    Args:
+        borrowed: (student, exercise, whose): wrong answers that are right for another's numbers. For the instructor alone.
+    """
     name = manifest["name"]
     made = {out / "grades.csv": grades(manifest, results)}
     rows = items(manifest, results)
-    made |= {out / "items.csv": items_csv(rows), out / "items.html": items_page(name, rows, results, walls)}
+    made |= {out / "items.csv": items_csv(rows), out / "items.html": items_page(name, rows, results, walls, borrowed)}
     made |= {out / "feedback" / f"{safe_name(one['student'])}.html": feedback(name, one) for one in results}
     for path, text in made.items():
         write_text(path, text)
@@ -178,7 +184,9 @@ def items_csv(rows: list[Item]) -> str:
     return table([head, *lines])
 
 
-def items_page(name: str, rows: list[Item], results: list[Result], walls: str) -> str:
+def items_page(
+    name: str, rows: list[Item], results: list[Result], walls: str, borrowed: list[tuple[str, str, str]] = ()
+) -> str:
     """The report for the instructor, with how to read it."""
     head = ["exercise", "answered", "all right", "points", "seconds", "discrimination", "commonest mistakes"]
     numbers = range(1, 6)
@@ -201,4 +209,8 @@ def items_page(name: str, rows: list[Item], results: list[Result], walls: str) -
         if one["remarks"]
     )
     below = f"<h2>Remarks</h2><table>{remarks}</table>" if remarks else ""
+    if borrowed:
+        lines = "".join(f"<li>{html.escape(f'{exercise}: the answer of {student} is right for the numbers of {other}')}</li>"
+                        for student, exercise, other in borrowed)  # fmt: skip
+        below += f"<h2>Right for another's numbers</h2><ul>{lines}</ul>"
     return page(f"{name}: the exercises", f"{told}{how}{below}<p class='small'>{html.escape(walls)}</p>")
