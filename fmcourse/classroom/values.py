@@ -41,21 +41,25 @@ def pack(value: Any, depth: int = 0) -> Any:
     if depth > DEEPEST:
         return {"object": "something too deep"}
     inside = lambda parts: [pack(part, depth + 1) for part in parts]
-    if value is None or type(value) in (bool, str):
+    if value is None or isinstance(value, bool):
         return value
-    if type(value) is int:
-        return value if abs(value) < 2**53 else {"int": hex(value)}
-    if type(value) is float:
-        return value if math.isfinite(value) else {"float": repr(value)}
-    if type(value) is list:
+    if isinstance(value, np.generic | np.ndarray | Tensor):
+        return packed_array(value) or {"object": type(value).__name__}
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        return int(value) if abs(value) < 2**53 else {"int": hex(value)}
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else {"float": repr(float(value))}
+    if isinstance(value, list):
         return inside(value)
-    if type(value) in (tuple, set, frozenset, torch.Size):
+    if isinstance(value, tuple | set | frozenset):
         return {"tuple" if isinstance(value, tuple) else "set": inside(value)}
-    if type(value) is dict:
+    if isinstance(value, dict):  # a Counter too: what it holds is compared
         return {"dict": [inside(pair) for pair in value.items()]}
-    if type(value) is bytes:
+    if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode()}
-    return packed_array(value) or {"object": type(value).__name__}
+    return {"object": type(value).__name__}
 
 
 def packed_array(value: Any) -> dict | None:

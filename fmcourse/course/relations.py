@@ -167,7 +167,11 @@ def factor(exercise: Exercise, pairs: Pairs) -> tuple[str, str] | None:
             )
         if all(size and near(value, 1 / size) for (value, _), size in zip(known, values, strict=True)):
             return f"too small by {name}", f"It is {name} times too small. Divided once too often, or a mean for a sum?"
-    if all(near(value, known[0][0]) for value, _ in known) and (len(known) > 1 or pairs[0][0].numel() > 1):
+    if (
+        known[0][0]
+        and all(near(value, known[0][0]) for value, _ in known)
+        and (len(known) > 1 or pairs[0][0].numel() > 1)
+    ):
         return "a constant factor", f"It is {known[0][0]:.4g} times the right answer, everywhere."
     return None
 
