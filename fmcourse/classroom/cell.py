@@ -26,10 +26,10 @@ from typing import Any
 
 SCRATCH = "/scratch"
 USER, PROCESSES, MESSAGES, MOUNTS = 0x10000000, 0x20000000, 0x08000000, 0x00020000  # CLONE_NEW... in linux/sched.h
-NO_NEW_PRIVILEGES, SUBREAPER, CAPSET = 38, 36, 126  # linux/prctl.h; the number of capset on x86-64
+DUMPABLE, NO_NEW_PRIVILEGES, SUBREAPER, CAPSET = 4, 38, 36, 126  # linux/prctl.h; the number of capset on x86-64
 NOSUID, NODEV = 2, 4  # linux/mount.h
 MB = 2**20
-MOST_REPLY, MOST_PROCESSES, TICK = 48 * MB, 12, 0.02
+MOST_REPLY, MOST_PROCESSES, TICK = 12 * MB, 12, 0.02
 
 
 # -- the warm parent ------------------------------------------------------------------------------------------------------
@@ -38,6 +38,7 @@ MOST_REPLY, MOST_PROCESSES, TICK = 48 * MB, 12, 0.02
 def serve(door: socket.socket) -> None:
     """Fork a keeper for each pair of sockets that comes through the door, until it is closed."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for
+    prctl(DUMPABLE, 0)  # nobody may look into this process's memory, nor write to it
     door.sendall(b"ready")
     while True:
         word, sockets, *_ = socket.recv_fds(door, 16, 2)
@@ -55,7 +56,9 @@ def keep(task: int, ending: int) -> None:
     how = {"how": "lost"}
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        prctl(DUMPABLE, 1)  # its own uid_map must be written
         apart = namespaces()
+        prctl(DUMPABLE, 0)
         prctl(SUBREAPER, 1)
         here, limits = socket.socket(fileno=task), json.loads(os.read(ending, 4096))
         child = os.fork()
