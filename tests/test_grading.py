@@ -425,7 +425,9 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     finished = subprocess.run(command(course, out, "--jobs", "2"), capture_output=True, text=True, timeout=200)
     assert finished.returncode == 0, finished.stderr
     assert f"13 students graded, {done} of them before" in finished.stdout
-    assert [row["points"] for row in csv.DictReader((out / "grades.csv").open())] == ["20"] * 12 + ["0"]  # and one who handed in nothing
+    assert [row["points"] for row in csv.DictReader((out / "grades.csv").open())] == ["20"] * 12 + [
+        "0"
+    ]  # and one who handed in nothing
 
 
 def test_without_bubblewrap_it_says_so_and_limits_hold(tmp_path):
@@ -461,3 +463,35 @@ def test_the_jail_shows_no_folder_of_the_instructor():
         command = [*jail.process.args]
     seen = [command[n + 1] for n, word in enumerate(command) if word == "--ro-bind"]
     assert not [path for path in seen if Path(path) == folder() or Path(path) in folder().parents]
+
+
+def test_what_was_assigned_is_graded_into_the_gradebook_and_exported(tmp_path):
+    pytest.importorskip("nbgrader", reason="nbgrader is for instructors, and not installed here")
+    from fmcourse.classroom.assign import assign
+
+    course, key, out = tmp_path / "course", tmp_path / "key", tmp_path / "grades"
+    key.write_bytes(KEY)
+    (tmp_path / "ids").write_text("anna\nben\ncleo\n")
+    assign(IDS, "week3", course, key_file=key, students_file=tmp_path / "ids")
+    released = json.loads((course / "release" / "week3" / "week3.ipynb").read_text())
+    for student, other in (("anna", {}), ("ben", {"07-A1": ASSIGNED["07.A1"].mistakes[4].wrong})):
+        code = {i.replace(".", "-"): solved(i) for i in IDS} | other
+        for cell in released["cells"]:
+            cell["source"] = code.get(cell["metadata"].get("nbgrader", {}).get("grade_id"), cell["source"])
+        put(student, json.dumps(released).encode())(course / "submitted")
+    graded_ = subprocess.run([sys.executable, "-m", "fmcourse", "grade", str(course / "submitted"), "--out", str(out), "--variants", str(key)],
+                             capture_output=True, text=True, timeout=300)  # fmt: skip
+    assert graded_.returncode == 0 and "gradebook.db" in graded_.stdout, graded_.stderr
+    ours = {row["student"]: sum(float(row[i]) for i in IDS) for row in csv.DictReader((out / "grades.csv").open())}
+    assert ours["anna"] == 22 and 12 < ours["ben"] < 22 and ours["cleo"] == 0
+    scripts = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    exported = subprocess.run(
+        [sys.executable, "-m", "nbgrader", "export"],
+        cwd=course,
+        capture_output=True,
+        text=True,
+        env=os.environ | scripts,
+    )
+    assert exported.returncode == 0, exported.stderr
+    theirs = {row["student_id"]: float(row["score"]) for row in csv.DictReader((course / "grades.csv").open())}
+    assert theirs == pytest.approx(ours)
