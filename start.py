@@ -6,6 +6,7 @@
     python start.py build [NN]       turn lessons into notebooks
     python start.py reset NN         start a lesson over; a changed copy is kept under another name
     python start.py doctor           what this machine can do, and what is amiss
+    python start.py --instructor     set up for teaching too, and open JupyterLab with nbgrader's menus, in --folder DIR
 
 All that it makes lies in .venv, work and build beside this file: to be rid of it, delete them. An old Python must be able
 to read this file as far as the sentence that asks for a newer one, so it keeps to the syntax of Python 3.6.
@@ -65,7 +66,12 @@ MODELS = list(PACKAGES.values())
 PINNED = ["-c", str(ROOT / "constraints.txt")]
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CUDA = ("nvidia-", "cuda-", "triton")  # what a torch for graphics cards brings along
-DISK_MB = {"make": 2000, "add": 1000, "test": 800}  # measured on Linux: .venv, the packages that pip keeps, some air
+DISK_MB = {
+    "make": 2000,
+    "add": 1000,
+    "test": 800,
+    "instructor": 200,
+}  # measured on Linux: .venv, the packages that pip keeps, some air
 FETCHED = re.compile(
     r"\s*(?:Downloading|Using cached|Processing) (?:\S*/)?([\w.]+)-(\d[^-\s]*)\S*(?:\.whl|\.gz)(?: (\(\d.+\))| \(from|$)"
 )
@@ -116,7 +122,14 @@ def project() -> dict[str, Any]:
 
 def requirements(extras: tuple[str, ...] = ()) -> list[str]:
     """What pyproject.toml asks for, these extras included."""
-    return project()["dependencies"] + [line for extra in extras for line in project()["optional-dependencies"][extra]]
+    more = [line for extra in extras for line in project()["optional-dependencies"][extra]]
+    return [line.split(";")[0].strip() for line in project()["dependencies"] + more if here(line)]
+
+
+def here(requirement: str, platform: str = sys.platform) -> bool:
+    """Is it for this system? The only condition that pyproject.toml sets is `; sys_platform == 'linux'`."""
+    condition = requirement.partition(";")[2].strip()
+    return not condition or condition == f"sys_platform == '{platform}'"
 
 
 def bare(requirement: str) -> str:
@@ -172,7 +185,8 @@ def decide(exists: bool, mark: dict, lacks: list[str] | None, extras: tuple[str,
     if not mark:
         return "add", f".venv was made by other means and lacks {some}: what it lacks is added."
     if set(extras) - set(mark.get("extras", [])):
-        return "add", "What only the checks need is added to .venv."
+        whose = "instructors" if "instructor" in extras else "the checks"
+        return "add", f"What only {whose} need is added to .venv."
     return "remake", f".venv is broken, it has lost {some}: it is made anew."
 
 
@@ -188,7 +202,8 @@ def set_up(extras: tuple[str, ...] = (), torch_index: str | None = None, again: 
             todo, why = "remake", ".venv is made anew."
         if todo:
             print(why, flush=True)
-            began, extras = time.monotonic(), extras or tuple(mark.get("extras", ()) if todo == "add" else ())
+            began, before = time.monotonic(), mark.get("extras", ()) if todo == "add" else ()
+            extras = tuple(dict.fromkeys([*before, *extras]))
             check_disk("add" if todo == "add" else "make", *extras)
             if todo == "remake":
                 put_away()
@@ -443,9 +458,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="for what computes; 1 unless you say more")
     parser.add_argument("--torch-index", metavar="URL", help="a package index that has the torch you want")
     parser.add_argument("--again", action="store_true", help="make .venv anew")
+    parser.add_argument("--instructor", action="store_true", help="with nbgrader, to hand out and grade exercises")
+    parser.add_argument("--folder", metavar="DIR", help="what an instructor opens: the folder of a class; else work")
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command in ("open", "setup"):
         parser.error(f"{rest[0]} is not known here")
+    if options.folder and not (options.instructor and options.command == "open"):
+        parser.error("--folder goes with --instructor, to open it")
     try:
         return run(options, rest)
     except Trouble as trouble:
@@ -463,18 +482,31 @@ def run(options: argparse.Namespace, rest: list[str]) -> int:
     command, work = options.command, Path(os.environ.get("FMCOURSE_WORK") or ROOT / "work").absolute()
     if command == "open":
         jupyter.choose_port(options.port)  # say so now, not after minutes of setting up
-    set_up(("test",) if command in ("test", "build") else (), options.torch_index, options.again)
+    if options.folder and not Path(options.folder).is_dir():
+        raise Trouble(f"There is no folder {options.folder}; `python -m fmcourse assign --help` says how to make one.")
+    set_up(extras_of(options), options.torch_index, options.again)
     environment = course_environment(options.threads)
     if command in MODULES:
         return subprocess.call([venv_python(), "-m", *MODULES[command], *rest], cwd=ROOT, env=environment)
+    if options.folder:
+        return open_lab(options, environment, Path(options.folder).absolute())
     notebooks = ROOT / "notebooks"
     copied = copies.reset(rest, work, notebooks) if command == "reset" else copies.update(work, notebooks)
     jupyter.trust(copied, venv_python(), environment, work)
     if command == "open":
-        port = jupyter.choose_port(options.port)
-        return jupyter.open_lab(venv_python(), environment, work, port, browser=not options.no_browser)
+        return open_lab(options, environment, work)
     print("All is there: `python start.py` opens it.")
     return 0
+
+
+def extras_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """What the command needs beside the course itself."""
+    return ("instructor",) * options.instructor + ("test",) * (options.command in ("test", "build"))
+
+
+def open_lab(options: argparse.Namespace, environment: dict[str, str], work: Path) -> int:
+    port, browser = jupyter.choose_port(options.port), not options.no_browser
+    return jupyter.open_lab(venv_python(), environment, work, port, browser=browser, instructor=options.instructor)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ NAMES = (
     "lora",
     "bpe",
     "wordpiece",
+    "grading",
     "start",
 )
 README = Path(__file__).with_name("README.md")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmcourse import data, packages
+from fmcourse.classroom.verbs import grade_verb, grade_words
 
 if TYPE_CHECKING:
     from fmcourse.models.transformer import Transformer
@@ -342,6 +343,18 @@ def classify_verb(options: argparse.Namespace) -> int:
     return 0
 
 
+# -- a class ------------------------------------------------------------------------------------------------------------
+
+
+def assign_verb(options: argparse.Namespace) -> int:
+    """Hand out exercises."""
+    from fmcourse.classroom.assign import assign
+
+    assign(options.exercises, options.name, options.out, key_file=options.variants, students_file=options.students,
+           again=options.again)  # fmt: skip
+    return 0
+
+
 # -- the words ----------------------------------------------------------------------------------------------------------
 
 
@@ -358,6 +371,8 @@ def parser() -> argparse.ArgumentParser:
     chat_words(verb(verbs, "chat", chat_verb, "talk to SmolLM2-135M-Instruct, in this terminal"))
     finetune_words(verb(verbs, "finetune", finetune_verb, "teach a real network the labels of your own texts or pictures"))  # fmt: skip
     classify_words(verb(verbs, "classify", classify_verb, "let such a network label texts or pictures"))
+    assign_words(verb(verbs, "assign", assign_verb, "hand out exercises as an assignment of an nbgrader course"))
+    grade_words(verb(verbs, "grade", grade_verb, "give points, with reasons, to what students handed in"))
     return top
 
 
@@ -455,6 +470,17 @@ def classify_words(words: argparse.ArgumentParser) -> None:
     what = words.add_mutually_exclusive_group(required=True)
     what.add_argument("items", nargs="*", default=[], metavar="TEXT", help="texts; or, if it learnt pictures, files")
     what.add_argument("--file", metavar="FILE", help="a text file with one of them in each line")
+
+
+def assign_words(words: argparse.ArgumentParser) -> None:
+    words.epilog = ("Exercises are those of the lessons (06.2, worth a point each) and, with the instructor's folder, those for points alone (07.A1). "
+                    "DIR/release/NAME is what students get. The same command again makes the same notebook.")  # fmt: skip
+    words.add_argument("exercises", nargs="+", metavar="ID", help="exercises, in the order in which they are to stand")
+    words.add_argument("--name", required=True, metavar="NAME", help="what the assignment is called, such as week3")
+    words.add_argument("--out", required=True, metavar="DIR", help="the course's folder, which is made or added to")
+    words.add_argument("--variants", metavar="KEY", help="give each student their own numbers, drawn with the key in this file, which is made if there is none")  # fmt: skip
+    words.add_argument("--students", metavar="FILE", help="who they are: an id a line, or a table with a column id, student or username")  # fmt: skip
+    words.add_argument("--again", action="store_true", help="replace an assignment of this name that has other exercises")  # fmt: skip
 
 
 def whole(text: str) -> int:

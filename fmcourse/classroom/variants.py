@@ -28,7 +28,7 @@ def fingerprint(key: bytes | str) -> str:
 
 def signed(key: bytes | str, text: str) -> str:
     key = key.encode() if isinstance(key, str) else key
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(key, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
 
 
 def read_key(path: str | Path) -> bytes:
@@ -62,5 +62,7 @@ def key_for(path: str | Path, course: str | Path) -> bytes:
     if path.exists():
         return read_key(path)
     key = make_key(path)
-    print(f"A new key is in {path}. Keep it, and show it to nobody: grading needs it, and who has it knows all numbers.")
+    print(
+        f"A new key is in {path}. Keep it, and show it to nobody: grading needs it, and who has it knows all numbers."
+    )
     return key

@@ -21,6 +21,14 @@ def card(
     """
     from fmcourse.plots import publish
 
+    publish(*spelt(tone, headline, sentences, table, after=after, more=more, plain=plain))
+
+
+def spelt(
+    tone: str, headline: str, sentences: Iterable[str] = (), table: Iterable[str] = (), *, after: str = "",
+    more: str = "", plain: Iterable[str] = (),
+) -> tuple[str, str]:  # fmt: skip
+    """A message as plain text and as HTML; the arguments are those of `card`."""
     sign, colour = TONES[tone]
     sentences, table = list(sentences), list(table)
     last = [after] * bool(after)
@@ -29,13 +37,8 @@ def card(
     columns = (
         f'<pre style="margin: 4px 0; font-family: monospace">{html.escape(chr(10).join(table))}</pre>' if table else ""
     )
-    publish(
-        text,
-        framed(
-            colour,
-            f"<strong>{sign} {inline(headline)}</strong>{paragraphs(sentences)}{columns}{paragraphs(last)}{more}",
-        ),
-    )
+    inside = f"<strong>{sign} {inline(headline)}</strong>{paragraphs(sentences)}{columns}{paragraphs(last)}{more}"
+    return text, framed(colour, inside)
 
 
 def framed(colour: str, inside: str) -> str:

@@ -1,0 +1,117 @@
+"""The notebook of an assignment: a text, a gap and a locked cell with points for each exercise.
+
+nbgrader's convention: what stands between the marks of a solution is taken out of what is handed out. Here nothing takes
+its place (see `gradebook.CONFIG`): above the marks stands the starter, as it is, and runs.
+"""
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from fmcourse.classroom.assigned import ROOT, Handed
+from fmcourse.course.exercises import Exercise, defined
+
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+BEGIN, END = "### BEGIN SOLUTION\n", "### END SOLUTION"
+HOW = """**How it works.** Fill the gaps, which look like `...`. Then run everything: *Run*, *Restart Kernel and Run All Cells*. Below
+each answer a locked cell says what it is worth so far, and if something is wrong, what."""
+HAND_IN = """**Hand in** this file, `{name}.ipynb`, under this name. Add cells where you like; do not delete, copy or cut in two
+the cells that are here."""
+
+
+def worth(exercise: Exercise) -> int:
+    """The most points that there are for it."""
+    return exercise.points if isinstance(exercise, Handed) else 1
+
+
+def ids(exercise: Exercise) -> tuple[str, str]:
+    """What the cells of its answer and of its points are called."""
+    stem = exercise.id.replace(".", "-")
+    return stem, f"{stem}-points"
+
+
+def sheet(name: str, exercises: Sequence[Exercise]) -> NotebookNode:
+    """The instructor's edition, every answer in its place. The same exercises make the same notebook."""
+    total = sum(map(worth, exercises))
+    cells = [
+        text("title", f"# {name}\n\n{counted(len(exercises), 'exercise')}, {counted(total, 'point')}."),
+        text("how", HOW),
+        text("hand-in", HAND_IN.format(name=name)),
+        code("imports", needed(exercises), locked=True),
+    ]
+    for exercise in exercises:
+        answer, points = ids(exercise)
+        call = f'points("{exercise.id}", {exercise.name}, of={worth(exercise)})'
+        cells += [
+            text(f"{answer}-text", asked(exercise)),
+            code(answer, worked(exercise), solution=True),
+            code(points, f"from fmcourse.classroom import points\n\n{call}", locked=True, points=worth(exercise)),
+        ]
+    metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}, "fmcourse": {"assignment": name}}
+    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+
+def counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def text(cell_id: str, source: str) -> NotebookNode:
+    return nbformat.v4.new_markdown_cell(source, id=cell_id)
+
+
+def code(cell_id: str, source: str, **is_: Any) -> NotebookNode:
+    """A cell with nbgrader's marks: a `solution`, or `locked`, perhaps with `points`."""
+    marks = {"grade": "points" in is_, "grade_id": cell_id, "locked": False, "solution": False, "task": False}
+    marks |= {"schema_version": 3, **is_}
+    return nbformat.v4.new_code_cell(source, id=cell_id, metadata={"nbgrader": marks})
+
+
+# -- what stands in the cells ---------------------------------------------------------------------------------------------
+
+
+def asked(exercise: Exercise) -> str:
+    """The heading, and what is wanted as far as the starter does not say it."""
+    dots = "●" * exercise.difficulty + "○" * (3 - exercise.difficulty)
+    facts = f"{exercise.minutes} minutes · {dots} · {counted(worth(exercise), 'point')}"
+    heading = f"## {exercise.id} · {exercise.goal}\n{facts}\n\n"
+    return heading + (exercise.text if isinstance(exercise, Handed) else f"It belongs to {lesson(exercise)}. What is wanted stands in the first lines.")  # fmt: skip
+
+
+def lesson(exercise: Exercise) -> str:
+    """Where an exercise comes from."""
+    number = exercise.id.split(".")[0]
+    there = sorted((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
+    return f"lesson {number}" + (f", `{there[0].name}`" if there else "")
+
+
+def worked(exercise: Exercise) -> str:
+    """The starter, and between marks what makes an answer of it."""
+    starter, solution = exercise.starter.rstrip("\n") + "\n", exercise.solution.rstrip("\n") + "\n"
+    head = starter.removesuffix(starter.splitlines(keepends=True)[-1])
+    if isinstance(exercise, Handed) and exercise.literal:
+        rest = f'{solution}\n\n{exercise.name} = {exercise.name}(variant("{exercise.id}"))\n'
+    elif starter.rstrip().endswith("...") and solution.startswith(head):
+        rest = solution.removeprefix(head)  # goes on below the gap, in the same block
+    else:
+        rest = f"\n\n{solution}"
+    return starter + BEGIN + rest + END
+
+
+def needed(exercises: Sequence[Exercise]) -> str:
+    """What the chosen exercises may use, each line once. A function that another one asks for is left to its answer."""
+    imports, helpers, asked_for = {}, {}, {exercise.name for exercise in exercises}
+    for exercise in exercises:
+        for node in ast.parse(exercise.imports).body:
+            source = ast.get_source_segment(exercise.imports, node)
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                imports[source] = None
+            elif not set(defined(ast.unparse(node))) & asked_for:
+                helpers[source] = None
+    names = [name for source in helpers for name in defined(source)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two of these exercises need a `{twice[0]}` each, and not the same: hand them out apart.")
+    imports["from fmcourse.classroom import points, variant"] = None
+    return "\n\n\n".join(["\n".join(imports), *helpers])
