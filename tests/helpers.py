@@ -1,5 +1,8 @@
 """What several tests need."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -51,3 +54,17 @@ class Bytes:
 
     def decode(self, ids: list[int]) -> str:
         return bytes(ids).decode(errors="replace")
+
+
+def misjudged(exercise: Any, say: Callable[[Any, Any], Any]) -> list[str]:
+    """Right answers that are refused, mistakes that are called something else or told instead of asked, a sentence each."""
+    found = []
+    for n, answer in enumerate([exercise.solution, *exercise.other_solutions]):
+        if not (verdict := say(exercise, answer)).right:
+            found.append(f"right answer {n} is refused: {verdict}")
+    for mistake in exercise.mistakes:
+        if (verdict := say(exercise, mistake.wrong)).name != mistake.name:
+            found.append(f"{mistake.name!r} is called {verdict.name!r}: {verdict.sentences}")
+        if "?" not in mistake.explanation:
+            found.append(f"{mistake.name!r} is told, not asked")
+    return found

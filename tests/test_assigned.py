@@ -4,6 +4,7 @@ import json
 import random
 
 import pytest
+from helpers import misjudged
 
 from fmcourse.classroom.assigned import Assigned, Record, all_assigned, from_record, record
 from fmcourse.classroom.values import pack, unpack
@@ -27,14 +28,8 @@ def faults(exercise: Assigned) -> list[str]:
     found = []
     if say(exercise, ... if exercise.literal else exercise.starter).name != "blank":
         found.append("its starter is not called blank")
-    for n, answer in enumerate([exercise.solution, *exercise.other_solutions]):
-        if not (verdict := say(exercise, answer)).right:
-            found.append(f"right answer {n} is refused: {verdict}")
+    found += misjudged(exercise, say)
     for mistake in exercise.mistakes:
-        if (verdict := say(exercise, mistake.wrong)).name != mistake.name:
-            found.append(f"{mistake.name!r} is called {verdict.name!r}: {verdict.sentences}")
-        if "?" not in mistake.explanation:
-            found.append(f"{mistake.name!r} is told, not asked")
         if not isinstance(mistake.wrong, str):
             found.append(f"{mistake.name!r} is no source: the proof that nothing leaks reads source")
     if (

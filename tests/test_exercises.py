@@ -1,6 +1,7 @@
 """What every exercise of the course promises, proven for each of them."""
 
 import pytest
+from helpers import misjudged
 
 from fmcourse.course.diagnosis import Verdict, diagnose
 from fmcourse.course.exercises import Exercise, all_exercises
@@ -18,14 +19,7 @@ def faults(exercise: Exercise) -> list[str]:
     found = []
     if say(exercise, exercise.starter).name != "blank":
         found.append("its starter is not called blank")
-    for n, answer in enumerate([exercise.solution, *exercise.other_solutions]):
-        if not (verdict := say(exercise, answer)).right:
-            found.append(f"right answer {n} is refused: {verdict}")
-    for mistake in exercise.mistakes:
-        if (verdict := say(exercise, mistake.wrong)).name != mistake.name:
-            found.append(f"{mistake.name!r} is called {verdict.name!r}")
-        if "?" not in mistake.explanation:
-            found.append(f"{mistake.name!r} is told, not asked")
+    found += misjudged(exercise, say)
     if len(set(exercise.hints)) != 3 or min(map(len, exercise.hints)) < 15:
         found.append("its three hints are not three sentences")
     if not exercise.mistakes or not exercise.other_solutions or not exercise.explanation:
