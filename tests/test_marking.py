@@ -65,6 +65,7 @@ def verdicts(exercise, source: str) -> tuple[str, str]:
     ).verdict.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "exercise", [*all_exercises(), *(one for one in all_assigned() if not one.literal)], ids=lambda one: one.id
 )

@@ -278,7 +278,7 @@ def test_adamw_alone_is_torchs_adamw():
         optimizer.zero_grad()
         next_token(theirs, batch).value.backward()
         optimizer.step()
-    assert_close(weights(ours), weights(theirs), atol=1e-6, rtol=1e-5)
+    assert_close(weights(ours), weights(theirs), atol=1e-5, rtol=1e-4)
 
 
 def test_next_token_is_the_mean_negative_log_probability_of_the_text_one_ahead():
