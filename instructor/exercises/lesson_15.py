@@ -1,0 +1,141 @@
+"""Assigned in lesson 15: who has won, if anybody has, and how far two methods agree."""
+
+from fmcourse.classroom.assigned import Assigned
+from fmcourse.course.exercises import Mistake, Property
+
+# -- 15.A1 a winner, or none ----------------------------------------------------------------------------------------------
+
+WINNER = '''def winner(scores):
+    """The method that nobody catches up with: its worst seed is better than the best seed of every other method.
+
+    scores: {method: [share right, one for each seed]}, at least one method and one seed   ->   its name, or None if there is no such method
+
+    As good is not better. A method that stands alone has won.
+    """
+'''
+
+winner = Assigned(
+    "15.A1",
+    goal="a clear winner, or none",
+    minutes=12,
+    text="*LoRA 0.66, prompt 0.65* is no result if seeds differ by 0.1. A careful rule: a method has **won** only if its *worst* seed is better than the "
+    "*best* seed of every other. With `{\"LoRA\": [0.60, 0.69], \"head\": [0.39, 0.41]}` LoRA has won; with `\"prompt\": [0.63, 0.73]` beside it nobody has.",
+    cases=[
+        {"LoRA": [0.60, 0.69], "head": [0.39, 0.41]},
+        {"LoRA": [0.60, 0.69, 0.66], "prompt": [0.655, 0.73, 0.63], "head": [0.41, 0.415, 0.39]},
+        {"head": [0.5, 0.6], "soft": [0.6, 0.8]},
+    ],
+    hidden=[
+        {"full": [0.7]},
+        {"a": [0.9, 0.2], "b": [0.8, 0.6]},
+        {"a": [0.9, 0.5], "b": [0.6, 0.55]},
+        {"a": [0.1, 0.2], "b": [0.31, 0.3], "c": [0.25, 0.2]},
+        {"a": [0.9, 0.2], "b": [0.8, 0.1], "c": [0.5, 0.05]},
+        {"z": [0.4, 0.4], "b": [0.4, 0.4]},
+        {"a": [0.5, 0.9], "b": [0.45, 0.3], "c": [0.49, 0.2]},
+        {"a": [0.7, 0.8], "b": [0.75, 0.6], "c": [0.2, 0.1]},
+    ],
+    starter=WINNER + "    ...\n",
+    solution=WINNER + '''    for name, values in scores.items():
+        others = [max(other) for rival, other in scores.items() if rival != name]
+        if all(min(values) > best for best in others):
+            return name
+    return None
+''',
+    other_solutions=[
+        "def winner(scores):\n    first = max(scores, key=lambda name: min(scores[name]))\n    rest = [v for name, values in scores.items() if name != first for v in values]\n"
+        "    return first if not rest or min(scores[first]) > max(rest) else None\n",
+        "def winner(scores):\n    ranked = sorted(scores.items(), key=lambda pair: min(pair[1]), reverse=True)\n    name, values = ranked[0]\n"
+        "    for _, other in ranked[1:]:\n        for value in other:\n            if value >= min(values):\n                return None\n    return name\n",
+    ],
+    explanation="The worst of one above the best of all others: then no pair of seeds would have told another story. It is strict, and where it says None, "
+    "more seeds or a paired test may still tell.",
+    properties=[Property("a winner that was caught", '''def test(out, case):
+    for rival, values in case.items():
+        if out in case and rival != out and max(values) >= min(case[out]):
+            return f"{out} is called the winner; its worst seed is {min(case[out])}, and {rival} reaches {max(values)}."
+    return out is None or out in case
+''', "Which of its seeds must stand above the others?")],
+    mistakes=[
+        Mistake("the best mean", "def winner(scores):\n    return max(scores, key=lambda name: sum(scores[name]) / len(scores[name]))\n",
+                "Somebody always has the best mean. Could another draw of seeds have turned it round?"),
+        Mistake("the best seed", "def winner(scores):\n    return max(scores, key=lambda name: max(scores[name]))\n",
+                "One lucky seed decides. What do its other seeds say?"),
+        Mistake("the best worst seed", "def winner(scores):\n    return max(scores, key=lambda name: min(scores[name]))\n",
+                "The highest of the worst seeds always exists. What must it be compared with?"),
+        Mistake("as good is enough", WINNER + "    for name, values in scores.items():\n        if all(min(values) >= max(o) for r, o in scores.items() if r != name):\n            return name\n    return None\n",
+                "Where the worst of one equals the best of the other, it names a winner. Is as good better?"),
+        Mistake("seed by seed", WINNER + "    for name, values in scores.items():\n        if all(a > b for r, o in scores.items() if r != name for a, b in zip(values, o)):\n            return name\n    return None\n",
+                "It compares the first seed with the first, the second with the second. Do the seeds of two methods have anything to do with each other here?"),
+    ],
+)  # fmt: skip
+
+# -- 15.A2 how far two agree ----------------------------------------------------------------------------------------------
+
+WAYS = ["LoRA", "full", "MiniLM head", "SmolLM2 head", "MiniLM full", "soft"]
+
+agreement = Assigned(
+    "15.A2",
+    goal="do they answer alike?",
+    minutes=15,
+    difficulty=2,
+    text="Two methods, the same questions, ten possible answers. How alike are they? Plain agreement flatters, for two that guess agree now and then too. "
+    "**Cohen's kappa** takes that away: (agree − chance) / (1 − chance). *agree* is the share of questions with the same answer; *chance* is what it would be "
+    "if each answered by lot, as often as it does: the sum over the ten answers of (its share in the one) × (its share in the other).\n\n"
+    "The answers of lesson 15 are kept: `table(\"lesson_15\")[\"tasks\"][\"topics\"][way][labels][seed][\"said\"]` is a text of 200 digits, one a question. Take "
+    "questions `first` to `first + many - 1`, counted from 0, of the ways `mine[\"one\"]` and `mine[\"other\"]`, with your labels and your seed.",
+    starter='''mine = variant("15.A2")  # your numbers
+kappa_of_two_ways = ...  # a float
+''',
+    solution='''from fmcourse.data import table
+
+
+def kappa_of_two_ways(mine):
+    tasks = table("lesson_15")["tasks"]["topics"]
+    cut = slice(mine["first"], mine["first"] + mine["many"])
+    one, other = (tasks[mine[way]][mine["labels"]][mine["seed"]]["said"][cut] for way in ("one", "other"))
+    agree = sum(a == b for a, b in zip(one, other)) / len(one)
+    chance = sum(one.count(digit) * other.count(digit) for digit in "0123456789") / len(one) ** 2
+    return (agree - chance) / (1 - chance)
+''',
+    other_solutions=['''def kappa_of_two_ways(mine):
+    from collections import Counter
+    from fmcourse.data import table
+    said = [table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other")]
+    n = len(said[0])
+    a, b = map(Counter, said)
+    observed = sum(x == y for x, y in zip(*said))
+    expected = sum(a[k] * b[k] for k in a) / n
+    return (observed - expected) / (n - expected)
+'''],
+    vary=lambda draw: {"one": (two := draw.sample(WAYS, 2))[0], "other": two[1], "labels": draw.choice(["16", "64", "256"]),
+                       "seed": draw.randrange(3), "first": draw.randrange(0, 60), "many": draw.randrange(90, 140)},
+    explanation="Two ways that are both right seven times in ten must agree often; kappa asks how much more than answering by lot would give.",
+    properties=[Property("no kappa", "def test(out, case):\n    return -1 <= out < 1 and out != 0 or f'Kappa lies between -1 and 1, and two that learnt the same are not at 0; yours is {out:.4g}.'\n",
+                         "What is it when both always say the same?")],
+    mistakes=[
+        Mistake("plain agreement", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    return sum(a == b for a, b in zip(one, other)) / len(one)
+''', "That is how often they agree. How often would two agree who answer by lot?"),
+        Mistake("one in ten", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    return (sum(a == b for a, b in zip(one, other)) / len(one) - 0.1) / 0.9
+''', "It takes one in ten for chance. Does each of the ten answers come equally often?"),
+        Mistake("not divided", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    n = len(one)
+    return sum(a == b for a, b in zip(one, other)) / n - sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
+''', "What is left after chance is not yet a share. Of what would it have to be one?"),
+        Mistake("all questions", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"] for w in ("one", "other"))
+    n = len(one)
+    agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
+    return (agree - chance) / (1 - chance)
+''', "It counts all 200 questions. Which were yours?"),
+    ],
+)  # fmt: skip
