@@ -55,7 +55,7 @@ def test_nothing_of_a_hidden_case_is_said():
 def verdicts(exercise, source: str) -> tuple[str, str]:
     """What the notebook says of an answer, and what the judge says who had it run as a student's code."""
     everything, n = asked(exercise)
-    steps = [(0, at) for at in range(len(ast.parse(source).body))]
+    steps = [(0, at, True) for at in range(len(ast.parse(source).body))]
     reply = json.loads(json.dumps(attempt(json.loads(json.dumps(task(everything, [(1, 0, source)], steps))))))
     if "outcomes" not in reply:
         return diagnose(everything, everything.compile(source)).name, reply["unfit"][0]

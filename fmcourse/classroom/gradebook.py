@@ -5,6 +5,7 @@ nbgrader is imported where it is used: only instructors have it (`python start.p
 
 import contextlib
 import datetime
+import html
 import json
 import logging
 import os
@@ -220,7 +221,9 @@ def marked(blank: NotebookNode, manifest: dict[str, Any], result: dict[str, Any]
             cells[entry["cell"]].source = printable(got["code"])
         cells[entry["points_cell"]].outputs = told(entry["id"], got)
     if result.get("remarks"):
-        remarks = "\n".join(f"- {printable(remark)}" for remark in result["remarks"])
+        remarks = "".join(
+            f"<pre>{html.escape(printable(remark)).replace(chr(10), ' ')}</pre>" for remark in result["remarks"]
+        )
         book.cells.insert(1, nbformat.v4.new_markdown_cell(f"**Of what was handed in:**\n\n{remarks}", id="remarks"))
     return book
 

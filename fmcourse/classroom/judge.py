@@ -3,8 +3,15 @@
 The judge holds the right results; the student's code runs elsewhere (`jail`). What comes back is compared here.
 """
 
+import contextlib
 import hashlib
+import os
+import pickle
+import resource
+import select
+import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,13 +23,21 @@ from fmcourse.classroom.assigned import Assigned, all_assigned
 from fmcourse.classroom.jail import Jail
 from fmcourse.classroom.marking import Mark, asked, mark, replace_cases
 from fmcourse.classroom.submissions import Answer, Submission, answer, submission
-from fmcourse.classroom.values import NotReadable, pack
+from fmcourse.classroom.values import pack
 from fmcourse.course import compare
 from fmcourse.course.diagnosis import Verdict, wrongs
 from fmcourse.course.exercises import Exercise, Mistake, find
 from fmcourse.course.sandbox import Outcome, TimeUp, limited
 
-JUDGING = 30.0  # seconds for results to be compared
+JUDGING, LONGEST = 30.0, 40.0  # seconds for results to be compared; for all cases of an answer
+READING, READING_MB = 60.0, 2000  # what reading a work may take
+NAMES = (
+    "blank",
+    "not a function",
+    "a function",
+    "a class",
+    "its parameters",
+)  # verdicts that a student's process may give
 DIED = {
     "time": "It was stopped: it ran for longer than {seconds:.0f} seconds. Is there a loop that never ends?",
     "processes": "It started more processes than it may; all of them were ended.",
@@ -79,9 +94,15 @@ class Judge:
         self.ready: dict[str, Ready] = {}
 
     def read(self, student: str, path: Path | None) -> Submission:
+        """What a student handed in, read in a process of its own: a file can be made such that reading it takes forever."""
         if path is None:
             return Submission(student, remarks=["Nothing was handed in."], digest="none")
-        return submission(student, path, self.manifest["name"], list(self.exercises.values()))
+        work = lambda: opened(student, path, self.manifest["name"], list(self.exercises.values()))
+        made = apart(work, READING, READING_MB)
+        if made is None:
+            said = f"It could not be read within {READING:.0f} seconds and {READING_MB:,} MB of memory."
+            return Submission(student, remarks=[said], digest=said)
+        return made
 
     def grade(self, made: Submission) -> dict[str, Any]:
         """The result of a student: for each exercise points, the verdict and its reasons."""
@@ -90,13 +111,16 @@ class Judge:
 
     def one(self, exercise_id: str, made: Submission) -> dict[str, Any]:
         exercise, began = self.exercises[exercise_id], time.monotonic()
-        given = answer(exercise, made)
+        given = made.answers.get(exercise_id) or Answer(missing="blank")
         if not given.steps:
             name, sentence = self.nothing(given, made)
             judged = Mark(0.0, Verdict(False, name, "missing", (sentence,)))
             value = None
         else:
-            judged, value = self.run(exercise, given, made.student)
+            try:
+                judged, value = self.run(exercise, given, made.student)
+            except Exception as error:  # whatever it is, it costs this exercise and nothing else
+                judged, value = no_result(error), None
         of = self.of[exercise_id]
         points = round(judged.share * of, 2) if isinstance(exercise, Assigned) else float(of * (judged.share == 1))
         return {"points": points, "of": of, "verdict": judged.verdict.name, "step": judged.verdict.step, "value": value,
@@ -150,7 +174,7 @@ class Judge:
     ) -> tuple[Verdict | None, list[Outcome]]:
         """What came of some cases, in one process."""
         units = [(unit.cell, unit.offset, unit.source) for unit in given.units]
-        seconds = PREPARING + exercise.seconds
+        seconds = PREPARING + min(exercise.seconds * len(exercise.cases), LONGEST)
         reply = self.jail.run(task(exercise, units, list(given.steps), numbers), seconds)
         stopped, found = understood(reply, seconds, self.jail.limits)
         fits = len(found) == len(exercise.cases) or (found and found[-1].timed_out and len(found) < len(exercise.cases))
@@ -190,33 +214,88 @@ class Judge:
 
 
 def understood(reply: dict[str, Any], seconds: float, limits: dict[str, int]) -> tuple[Verdict | None, list[Outcome]]:
-    """What came back: a verdict if the answer never got as far as a result, else what came of every case."""
-    words = {"seconds": seconds, **limits}
-    ended = lambda kind, **more: (
-        Verdict(False, "it did not end well", "contract", (DIED[kind].format(**words, **more),)),
-        [],
-    )
-    if "died" in reply:
-        how = reply["died"] if isinstance(reply["died"], dict) else {}
-        return ended(how.get("how") if how.get("how") in DIED else "lost", number=how.get("number", "?"))
-    for kind in ("memory", "large"):
-        if kind in reply:
-            return ended(kind)
-    if isinstance(reply.get("stopped"), str):
-        return Verdict(False, "it does not get that far", "contract", (reply["stopped"][:600],)), []
+    """What came back: a verdict if the answer never got as far as a result, else what came of every case.
+
+    Whatever it is: a student's process may have written it.
+    """
+    words = {"seconds": seconds, "number": "?", **limits}
+    ended = lambda kind: (Verdict(False, "it did not end well", "contract", (DIED[kind].format(**words),)), [])
     try:
+        if "died" in reply:
+            how, words["number"] = str(reply["died"].get("how")), int(reply["died"].get("number", -1))
+            return ended(how if how in DIED else "lost")
+        for kind in ("memory", "large"):
+            if kind in reply:
+                return ended(kind)
+        if isinstance(reply.get("stopped"), str):
+            return Verdict(False, "it does not get that far", "contract", (reply["stopped"][:600],)), []
         if "unfit" in reply:
             name, sentences = reply["unfit"]
-            return Verdict(False, str(name)[:80], "contract", tuple(str(one)[:600] for one in sentences[:4])), []
+            name = name if name in NAMES else "not fit"
+            return Verdict(False, name, "contract", tuple(str(one)[:600] for one in sentences[:4])), []
         outcomes = [unpacked(one) for one in reply["outcomes"]]
         return (None, outcomes) if outcomes else ended("unreadable")
-    except (NotReadable, KeyError, TypeError, ValueError, IndexError):
+    except Exception:
         return ended("unreadable")
 
 
-def key_of_result(manifest: dict[str, Any], made: Submission) -> str:
+def no_result(error: Exception) -> Mark:
+    return Mark(0.0, Verdict(False, "no result", "contract", (f"{DIED['unreadable']} ({type(error).__name__})",)))
+
+
+def opened(student: str, path: Path, name: str, exercises: list[Exercise]) -> Submission:
+    """What lies under a path, with the answer to each exercise."""
+    made = submission(student, path, name, exercises)
+    made.answers = {exercise.id: answer(exercise, made) for exercise in exercises}
+    made.__dict__.pop("steps", None), made.__dict__.pop("needs", None)  # trees need not travel
+    return made
+
+
+def apart(work: Callable[[], Any], seconds: float, memory_mb: int) -> Any:
+    """What `work` gives in a process of its own; None if it takes longer, or more memory."""
+    here, there = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(here)
+            size = (
+                sum(int(n) for n in Path("/proc/self/statm").read_text().split()[:1]) * resource.getpagesize()
+                if Path("/proc/self/statm").exists()
+                else 0
+            )
+            if size:
+                resource.setrlimit(resource.RLIMIT_AS, (size + memory_mb * 2**20,) * 2)
+            with os.fdopen(there, "wb") as out:
+                pickle.dump(work(), out)
+        finally:
+            os._exit(0)
+    os.close(there)
+    data, until = bytearray(), time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0 and select.select([here], [], [], left)[0]:
+        part = os.read(here, 2**20)
+        if not part:
+            break
+        data += part
+    os.close(here)
+    with contextlib.suppress(OSError):
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    try:
+        return pickle.loads(bytes(data))  # of our own making: no student's code has run there
+    except Exception:
+        return None
+
+
+def key_of_result(manifest: dict[str, Any], made: Submission, limits: dict[str, Any]) -> str:
     """Changes with whatever a result depends on: the work, the assignment, the exercises, the way of grading."""
-    parts = (made.student, made.digest, str(manifest), way_of_grading(assigned.folder()))
+    parts = (
+        made.student,
+        made.digest,
+        str(made.remarks),
+        str(manifest),
+        str(sorted(limits.items())),
+        way_of_grading(assigned.folder()),
+    )
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
 
 

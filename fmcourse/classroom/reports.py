@@ -88,7 +88,7 @@ def feedback(name: str, one: Result) -> str:
 
 
 def exercise_section(exercise_id: str, found: dict[str, Any]) -> str:
-    right = found["verdict"] == "right"
+    right = found["points"] == found["of"]
     sign, kind = ("✓", "right") if right else ("○", "open") if found["verdict"] == "blank" else ("✗", "wrong")
     head = f"<h2>{sign} {html.escape(exercise_id)}: {found['points']:g} of {found['of']:g} · {html.escape(found['verdict'])}</h2>"
     body = "".join(f"<p>{inline(sentence)}</p>" for sentence in found["sentences"])
@@ -177,7 +177,7 @@ def items_csv(rows: list[Item]) -> str:
             number(r.mean),
             number(r.seconds),
             number(r.discrimination),
-            told(r),
+            harmless(told(r)),
         ]
         for r in rows
     ]

@@ -6,10 +6,13 @@ statements that it needs and no others: so an endless loop or an error in anothe
 """
 
 import ast
+import bisect
 import codecs
 import hashlib
 import io
+import itertools
 import json
+import lzma
 import re
 import symtable
 import warnings
@@ -27,7 +30,9 @@ MB = 10**6
 MOST_BYTES, MOST_CODE = 200 * MB, 2 * MB  # of a file, of its code
 MOST_FILES, MOST_STEPS = 60, 4000  # in an archive or a student's folder; statements in a notebook
 RUNS_ITS_BODY = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*\n?")
+TIMED = re.compile(r"^%time ")
 FOR_IPYTHON = re.compile(r"[ \t]*[%!?]|[ \t]*[\w.]+\?\??$")
+SETTINGS = re.compile(r"seed|^set_|setrecursionlimit|use_deterministic")
 MARKER = re.compile(r"^# (?:%%|In\[).*$", re.MULTILINE)
 NOT_OURS = re.compile(r"^(\..*|__MACOSX|.*\.checkpoint.*|variant\.json|exercises\.json|timestamp\.txt)$")
 
@@ -51,10 +56,15 @@ class Submission:
     remarks: list[str] = field(default_factory=list)
     digest: str = ""
     name: str = ""  # of the file
+    answers: dict[str, "Answer"] = field(default_factory=dict)  # by exercise
 
     @cached_property
     def steps(self) -> list["Step"]:
         return steps_of(self.units)
+
+    @cached_property
+    def needs(self) -> "Needs":
+        return Needs(self.steps)
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,7 @@ class Answer:
     """The code for one exercise: statements in the order in which they are to be run; or why there is none."""
 
     units: tuple[Unit, ...] = ()
-    steps: tuple[tuple[int, int], ...] = ()  # (which unit, which of its statements)
+    steps: tuple[tuple[int, int, bool], ...] = ()  # which unit, which of its statements, and can it not be left out
     code: str = ""
     missing: str = ""
 
@@ -83,6 +93,8 @@ def submission(student: str, path: Path, assignment: str, exercises: list[Exerci
         best = Submission(student, remarks=[str(error)])
     except OSError as error:
         best = Submission(student, remarks=[f"It cannot be read: {error.strerror or type(error).__name__}."])
+    except Exception as error:  # something that nobody has thought of; it costs this work alone
+        best = Submission(student, remarks=[f"It cannot be read ({type(error).__name__})."])
     best.digest = best.digest or hashlib.sha256(" ".join(best.remarks).encode()).hexdigest()
     if best.name and Path(best.name).stem not in (assignment, student):
         best.remarks.append(f"The file is called {shown(Path(best.name).name)}; {assignment}.ipynb was handed out.")
@@ -101,14 +113,20 @@ def files(path: Path, assignment: str) -> Iterator[tuple[str, bytes]]:
         yield from opened(path.name, content(path))
         return
     inside = path / assignment if (path / assignment).is_dir() and not (path / assignment).is_symlink() else path
-    there = sorted(p for p in inside.rglob("*") if not NOT_OURS.match(p.name))[: 4 * MOST_FILES]
+    ours = lambda p: not any(NOT_OURS.match(part) for part in p.relative_to(inside).parts)
+    there = sorted(p for p in itertools.islice(inside.rglob("*"), 40 * MOST_FILES) if ours(p))[: 4 * MOST_FILES]
     links = [p for p in there if p.is_symlink() or not p.resolve().is_relative_to(path.resolve())]
     there = [p for p in there if p not in links and p.is_file()][:MOST_FILES]
     if links and not there:
         raise NotTaken("It is a link to another file; links are not followed. Hand in the file itself.")
     likely = lambda p: (p.suffix not in (".ipynb", ".py", ".zip"), p.stem != assignment, p.suffix != ".ipynb", p.name)
+    left = MOST_BYTES
     for file in sorted(there, key=likely):
-        yield from opened(file.name, content(file))
+        for name, data in opened(file.name, content(file)):
+            left -= len(data)
+            if left < 0:
+                raise NotTaken(f"There are more than {MOST_BYTES / MB:,.0f} MB in all; that is not read.")
+            yield name, data
 
 
 def content(path: Path) -> bytes:
@@ -130,7 +148,12 @@ def opened(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
     left = MOST_BYTES
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = [m for m in archive.infolist() if not m.is_dir() and not NOT_OURS.match(Path(m.filename).name)]
+            members = [
+                m
+                for m in archive.infolist()
+                if not m.is_dir()
+                and not any(NOT_OURS.match(part) for part in Path(m.filename).parts if part not in ("..", "/"))
+            ]
             for member in sorted(members, key=lambda m: (not m.filename.endswith(".ipynb"), m.filename))[:MOST_FILES]:
                 with archive.open(member) as file:
                     inside = file.read(left + 1)
@@ -138,7 +161,18 @@ def opened(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
                 if left < 0:
                     raise NotTaken(f"The archive unpacks to more than {MOST_BYTES / MB:,.0f} MB; it is not read.")
                 yield Path(member.filename).name, inside
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError):
+    except NotTaken:
+        raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        OSError,
+        ValueError,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+    ):
         raise NotTaken("The archive cannot be opened: it is damaged, locked, or of an unknown kind.") from None
 
 
@@ -157,7 +191,7 @@ def read_file(student: str, name: str, data: bytes) -> Submission:
         cells = [part for part in MARKER.split(text) if part.strip()]
         made.remarks.append("It is a script, not a notebook; its code was read.")
     if cells is None:
-        made.remarks.append(f"It is not a notebook: {described(text)}.")
+        made.remarks.append(f"It is not a notebook: {described(text)}. Hand in the .ipynb file itself.")
         return made
     if sum(map(len, cells)) > MOST_CODE:
         made.remarks.append(f"It holds more than {MOST_CODE / MB:.0f} MB of code; that is not read.")
@@ -218,7 +252,7 @@ def described(text: str) -> str:
 
 def shown(text: str) -> str:
     """Somebody's text, short and harmless, in quotes."""
-    return repr(text[:60].encode("ascii", "backslashreplace").decode())
+    return "'" + re.sub(r"[^\w .,:;()/+*=%-]", "?", text[:60], flags=re.ASCII) + "'"
 
 
 # -- cells and statements -------------------------------------------------------------------------------------------------
@@ -270,7 +304,8 @@ def without_magics(cell: str) -> str:
     if cell.lstrip().startswith("%%"):  # another language, or something that is not run in place
         return ""
     inside = lambda line: re.sub(r"\S.*", "pass", line) if line[:1] in " \t" else ""
-    lines = [inside(line) if FOR_IPYTHON.match(line) else line for line in cell.split("\n")]
+    lines = [TIMED.sub("", line) for line in cell.split("\n")]
+    lines = [inside(line) if FOR_IPYTHON.match(line) else line for line in lines]
     return "\n".join(lines)
 
 
@@ -297,11 +332,27 @@ def steps_of(units: list[Unit]) -> list[Step]:
     return found
 
 
+ASKS = ("check", "points", "hint", "solution", "quiz", "predict", "progress")
+
+
 def asks(node: ast.stmt) -> bool:
     """Is it a line that only has an answer checked (`f = check("06.1", f)`, `points(...)`)? It is not run again."""
     call = getattr(node, "value", None)
     name = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
-    return name in ("check", "points", "hint", "solution", "quiz", "predict", "progress")
+    first = call.args[0] if name and call.args else None
+    return name in ASKS and isinstance(first, ast.Constant) and bool(re.match(r"\d\d(\.\w+)?$", str(first.value)))
+
+
+SURE = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Assign,
+    ast.AnnAssign,
+    ast.Import,
+    ast.ImportFrom,
+    ast.Expr,
+)
 
 
 def names(node: ast.stmt) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
@@ -315,8 +366,9 @@ def names(node: ast.stmt) -> tuple[frozenset[str], frozenset[str], frozenset[str
     later: set[str] = set()
     for child in table.get_children():
         outside(child, now, later, False)
-    if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-        now.add(node.target.id)
+    if not isinstance(node, SURE):  # it may leave them as they were (`if`, `for`) or starts from them (`+=`)
+        counted = [part.target for part in ast.walk(node) if isinstance(part, ast.For)]
+        now |= binds - {part.id for target in counted for part in ast.walk(target) if isinstance(part, ast.Name)}
     return frozenset(binds), frozenset(now), frozenset(later), frozenset(changed(node))
 
 
@@ -330,21 +382,25 @@ def outside(table: symtable.SymbolTable, now: set[str], later: set[str], deferre
 
 
 def changed(node: ast.stmt) -> Iterator[str]:
-    """Names whose objects a statement may change in place: `a[0] = 1`, `a.b = 1`, `a.append(1)`."""
+    """Names whose objects a statement may change in place: `a[0] = 1`, `a.b = 1`, `a.append(1)`, `fill(a)`, `@a.register`."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield from (part.id for one in node.decorator_list for part in ast.walk(one) if isinstance(part, ast.Name))
         return
     for part in ast.walk(node):
-        stores = isinstance(part, ast.Attribute | ast.Subscript) and isinstance(part.ctx, ast.Store | ast.Del)
-        calls = (
-            isinstance(part, ast.Expr)
-            and isinstance(part.value, ast.Call)
-            and isinstance(part.value.func, ast.Attribute)
-        )
-        root = part if stores else part.value.func if calls else None
-        while isinstance(root, ast.Attribute | ast.Subscript):
-            root = root.value
-        if isinstance(root, ast.Name):
-            yield root.id
+        if isinstance(part, ast.Attribute | ast.Subscript) and isinstance(part.ctx, ast.Store | ast.Del):
+            yield from rooted(part)
+        if isinstance(part, ast.Call):
+            yield from rooted(part.func) if not isinstance(part.func, ast.Name) else ()
+            given = [*part.args, *(keyword.value for keyword in part.keywords)]
+            yield from (one.id for one in given if isinstance(one, ast.Name))
+
+
+def rooted(node: ast.expr) -> Iterator[str]:
+    """The name that an attribute or an item is reached from, if it is one."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    if isinstance(node, ast.Name):
+        yield node.id
 
 
 # -- the answer -----------------------------------------------------------------------------------------------------------
@@ -358,12 +414,11 @@ def answer(exercise: Exercise, made: Submission) -> Answer:
     if not filled:
         broken = lost(exercise, made.units)
         return Answer(missing="blank" if holds and "cannot be read" not in broken else broken)
-    order: list[int] = []
     try:
-        gather(steps, filled[-1], filled[-1], order, set())
+        order, sure = gather(made.needs, filled[-1])
     except RecursionError:
         return Answer(missing="Its code needs so many other statements that it cannot be followed.")
-    used = [(steps[n].unit, steps[n].index) for n in order]
+    used = [(steps[n].unit, steps[n].index, n in sure) for n in order]
     code = "\n".join(ast.unparse(steps[n].node) for n in order)
     return Answer(tuple(made.units), tuple(used), code)
 
@@ -379,9 +434,10 @@ def defines(node: ast.AST, name: str) -> bool:
             isinstance(part, ast.Name) and part.id == name and isinstance(part.ctx, ast.Store)
             for part in ast.walk(node)
         )
-    return any(
-        defines(part, name) for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt | ast.ExceptHandler)
-    )
+    if any(isinstance(part, ast.NamedExpr) and part.target.id == name for part in ast.walk(node)):
+        return True
+    inside = ast.stmt | ast.ExceptHandler | ast.match_case
+    return any(defines(part, name) for part in ast.iter_child_nodes(node) if isinstance(part, inside))
 
 
 def blank(exercise: Exercise, node: ast.stmt) -> bool:
@@ -407,43 +463,86 @@ def bare(node: ast.stmt) -> str:
 
 def lost(exercise: Exercise, units: list[Unit]) -> str:
     """Why an answer was not found."""
-    wanted = re.compile(rf"^\s*(?:def|class)\s+{exercise.name}\b|^{exercise.name}\s*=", re.MULTILINE)
+    wanted = re.compile(rf"^[ \t]*(?:def|class)[ \t]+{exercise.name}\b|^{exercise.name}[ \t]*=", re.MULTILINE)
     for unit in units:
         if unit.broken and wanted.search(unit.source):
             return f"Its code cannot be read: {unit.broken}."
     return f"No `{exercise.name}` was found in the notebook."
 
 
-def gather(steps: list[Step], n: int, goal: int, order: list[int], seen: set[int]) -> None:
-    """Put step `n` into `order`, after whatever it needs. What is needed first is what stands before it."""
-    if n in seen:
-        return
-    seen.add(n)
-    step, needs = steps[n], set()
-    for name in step.now | step.later:
-        at = binding(steps, name, n if name in step.now else goal + 1, n)
-        if at is not None:
-            needs |= {at, *touched(steps, name, at, n if name in step.now else goal)}
-    needs |= {k for k, other in enumerate(steps[:n]) if is_star(other.node)}
-    for need in sorted(needs - {n}):
-        gather(steps, need, goal, order, seen)
-    order.append(n)
+class Needs:
+    """Which statements a statement needs: those that bind its names, and those that may have changed what they stand for."""
+
+    def __init__(self, steps: list[Step]) -> None:
+        self.steps = steps
+        self.binders: dict[str, list[int]] = {}
+        self.changers: dict[str, list[int]] = {}
+        self.always = [n for n, step in enumerate(steps) if for_all(step.node)]
+        for n, step in enumerate(steps):
+            for name in step.binds:
+                self.binders.setdefault(name, []).append(n)
+            for name in step.changes:
+                self.changers.setdefault(name, []).append(n)
+
+    def of(self, n: int, goal: int) -> tuple[set[int], set[int]]:
+        """What step `n` cannot do without, and what may matter to it."""
+        step, hard, soft = self.steps[n], {k for k in self.always if k < n}, set()
+        for name in step.now | step.later:
+            before = n if name in step.now else goal + 1
+            at = self.binding(name, before, n)
+            if at is not None:
+                hard.add(at)
+                soft |= self.touched(name, at, min(before, goal))
+        return hard - {n}, soft - hard - {n}
+
+    def binding(self, name: str, before: int, own: int) -> int | None:
+        """The last step before `before` that binds a name; else the first one after it."""
+        at = self.binders.get(name, [])
+        if name in self.steps[own].later and name in self.steps[own].binds:
+            return own
+        k = bisect.bisect_left(at, before)
+        earlier = next((n for n in reversed(at[:k]) if n != own), None)
+        return earlier if earlier is not None else next((n for n in at[k:] if n > own), None)
+
+    def touched(self, name: str, since: int, until: int) -> set[int]:
+        """Steps between that may change what a name stands for; of a module only its settings (`random.seed(0)`)."""
+        at = self.changers.get(name, [])
+        found = at[bisect.bisect_right(at, since) : bisect.bisect_left(at, until)]
+        module = isinstance(self.steps[since].node, ast.Import | ast.ImportFrom)
+        return {n for n in found if not module or settles(self.steps[n].node)}
 
 
-def binding(steps: list[Step], name: str, before: int, own: int) -> int | None:
-    """The last step before `before` that binds a name; else the first one after it."""
-    at = [k for k, step in enumerate(steps) if name in step.binds]
-    if name in steps[own].later and own in at:
-        return own
-    return next((k for k in reversed(at) if k < before and k != own), next((k for k in at if k > own), None))
+def gather(needs: Needs, goal: int) -> tuple[list[int], set[int]]:
+    """Steps for the goal, each after what it needs, and which of them it cannot do without. Raises: RecursionError."""
+    order: list[int] = []
+    seen, sure = set(), set()
+
+    def take(n: int) -> None:
+        if n in seen:
+            return
+        seen.add(n)
+        hard, soft = needs.of(n, goal)
+        for need in sorted(hard | soft):
+            take(need)
+        order.append(n)
+
+    def keep(n: int) -> None:
+        if n not in sure:
+            sure.add(n)
+            for need in needs.of(n, goal)[0]:
+                keep(need)
+
+    take(goal)
+    keep(goal)
+    return order, sure
 
 
-def touched(steps: list[Step], name: str, since: int, until: int) -> set[int]:
-    """Steps between that change what a name stands for; a module is left alone."""
-    if isinstance(steps[since].node, ast.Import | ast.ImportFrom):
-        return set()
-    return {k for k in range(since + 1, until) if name in steps[k].changes}
+def for_all(node: ast.stmt) -> bool:
+    """`from x import *` and `from __future__ import ...` concern all that follows."""
+    return isinstance(node, ast.ImportFrom) and (node.names[0].name == "*" or node.module == "__future__")
 
 
-def is_star(node: ast.stmt) -> bool:
-    return isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+def settles(node: ast.stmt) -> bool:
+    """Does it set something for the whole program: `torch.manual_seed(0)`, `sys.setrecursionlimit(5000)`?"""
+    call = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and bool(SETTINGS.search(call.func.attr))
