@@ -10,7 +10,7 @@ from fmcourse.course.exercises import Mistake, Property
 MODEL = '''def run(candidate, case):
     """A model of numbers: row t of `strength` says how strongly each position enters the scores at t."""
     ids, strength, V = case
-    vectors = 2 * torch.eye(V) + 0.3 * torch.randn(V, V, generator=torch.Generator().manual_seed(V))
+    vectors = torch.diag(2.0 - 4.0 * (torch.arange(V) % 2))  # each token moves a score of its own, up or down
 
     def model(batch):
         if batch.ndim != 2 or batch.shape[1] != strength.shape[0]:
@@ -67,8 +67,8 @@ mask_from_outside = Assigned(
     "noise does not tell *where* it leaks. So find out who sees whom: change one token, and watch which positions notice.\n\n"
     "In the cases below `model` is a small function. It is made from a table whose row t says how strongly each position enters the scores at t: "
     "forwards or backwards, some strongly, some faintly, some not at all. Your function is handed the model, not the table.\n\n"
-    "When it works, try it on a real one: `Transformer(modern(vocab_size=8, context=16, width=32, depth=1, heads=2, causal=False))` of the lesson, and the same "
-    "with `causal=True`.",
+    "When it works, try it on a real one: `smol, tokenizer = pretrained.load(\"smollm2-135m-instruct\")`, and then "
+    "`who_sees_whom(smol, torch.tensor(tokenizer.encode(\"To be, or not\")), smol.config.vocab_size)`.",
     run=MODEL,
     cases=[
         (torch.tensor([1, 0, 2]), torch.eye(3), 4),
@@ -124,7 +124,7 @@ mask_from_outside = Assigned(
     ],
     mistakes=[
         Mistake("the favourite alone", sees("out[:, s] = new.argmax(-1) != now.argmax(-1)"),
-                "A faint leak is missed: it moves scores, but the same token stays ahead. What is to be compared, the winner or the scores?"),
+                "Scores moved, but the same token stayed ahead, so it was not noticed. What is to be compared, the winner or the scores?"),
         Mistake("changes pile up", sees("out[:, s] = (new - now).abs().amax(-1) > 1e-5", before="pass"),
                 "Once a position has noticed something, it notices everything that follows. In how many places does your last text differ from the first?"),
         Mistake("rows and columns", sees("out[s] = (new - now).abs().amax(-1) > 1e-5"),
@@ -152,7 +152,7 @@ def a_letter_of_a_play(draw):
     """Another play, letter and temperature for each student."""
     heat = draw.choice(
         [0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 1.4, 1.5, 1.6, 1.7, 1.8, 2.2, 2.4, 2.6]
-    )  # never so that 1/τ is τ
+    )  # 1 would tell nothing
     return {"play": draw.choice(PLAYS), "letter": draw.choice("aehilorstuw"), "temperature": heat}
 
 
@@ -183,18 +183,16 @@ choices_left = ...  # a float, 1 or more
 ''',
     solution='''from collections import Counter
 
-import torch
-
 from fmcourse.data import load
 
 
 def choices_left(mine):
     text = load("shakespeare").works[mine["play"]].text
     counts = Counter(after for letter, after in zip(text, text[1:]) if letter == mine["letter"])
-    scores = torch.tensor([*counts.values()]).double().log()       # softmax of these are the shares
+    scores = torch.tensor([*counts.values()]).double().log()  # softmax of these are the shares
     p = (scores / mine["temperature"]).softmax(0)
     return math.exp(-(p * p.log()).sum().item())
-'''.replace("import torch\n", "import math\n\nimport torch\n", 1),
+''',
     other_solutions=[
         '''def choices_left(mine):
     from fmcourse.data import load

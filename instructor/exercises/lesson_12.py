@@ -170,8 +170,8 @@ def bits_about_the_colour(mine):
 ''',
     other_solutions=[HELD + "    return entropy(colours) + entropy(kinds) - entropy(pairs)\n"],
     vary=some_emoji,
-    explanation="Two questions in one are worth less than the two asked apart, if one answer tells of the other: what is saved is H(colour) + H(kind) - H(both). A third of a bit to half a "
-    "bit of some two: yellow is the colour of faces and people. (Samples overestimate it a little: with few pictures even independent things seem to go together.)",
+    explanation="Two questions in one are worth less than the two asked apart, if one answer tells of the other: what is saved is H(colour) + H(kind) - H(both). About a quarter of a bit "
+    "of some two and a half: yellow is the colour of faces and people. (Samples overestimate it a little: with few pictures even independent things seem to go together.)",
     properties=[Property("no saving", '''def test(out, case):
     return 0 < out < 3 or f"Told a kind you can save nothing at worst, and what there is to be known of eight colours at best, 3 bits; yours is {out:.4g}."
 ''', "How many bits does the choice among eight colours have at most?")],

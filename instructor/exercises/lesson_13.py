@@ -1,137 +1,214 @@
-"""Assigned in lesson 13: when to stop, and the mark that every fine-tuned model must beat."""
+"""Assigned in lesson 13: LoRA out of a model that was tuned in full, and how often a split by lot leaks."""
+
+import torch
 
 from fmcourse.classroom.assigned import Assigned
 from fmcourse.course.exercises import Mistake, Property
 
-# -- 13.A1 when to stop ---------------------------------------------------------------------------------------------------
+noise = lambda *shape, seed: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
-STOP = '''def stop(losses, patience):
-    """Training with early stopping, after the fact: which weights were kept, and when it ended.
+# -- 13.A1 LoRA afterwards ------------------------------------------------------------------------------------------------
 
-    losses: on validation items, one after each round, at least one   patience: at least 1
-    ->   (kept, ended), two rounds, counted from 0
+EXTRACT = '''def as_lora(before, after, rank, alpha):
+    """The step of low rank that brings a matrix nearest to what full fine-tuning made of it: nearest in the sum of squared gaps.
 
-    Kept are the weights of the lowest loss so far; an equal loss is not lower. Training ends after the round that is the `patience`-th in a
-    row without a lower loss; if that never happens, after the last one. What comes later was never seen.
+    before, after: (O, I), the matrix and what became of it   rank: whole, at most O and at most I   alpha: number above 0
+    ->   (A, B), tensors (rank, I) and (O, rank), so that before + alpha / rank * B @ A is that nearest matrix. How a factor is divided between A and B does not matter.
     """
 '''
 
-stop = Assigned(
+RUN = '''def run(candidate, case):
+    """What the step adds to the matrix: A and B themselves may be chosen in many ways."""
+    before, after, rank, alpha = case
+    A, B = candidate(before, after, rank, alpha)
+    wanted = (rank, before.shape[1]), (before.shape[0], rank)
+    if (tuple(A.shape), tuple(B.shape)) != wanted:
+        raise ValueError(f"A is {tuple(A.shape)} and B is {tuple(B.shape)}; {wanted[0]} and {wanted[1]} are wanted.")
+    return alpha / rank * B @ A
+'''
+
+SPLIT = (
+    "def as_lora(before, after, rank, alpha):\n    U, S, V = torch.linalg.svd(after - before, full_matrices=False)\n"
+)
+
+
+def tuned(rows, columns, rank, alpha, seed, deep=None, size=0.3):
+    """A matrix and what a change of that many directions, some stronger than others, made of it; and all directions a little."""
+    before, deep = noise(rows, columns, seed=seed), deep or min(rows, columns)
+    strong = noise(rows, deep, seed=seed + 50) * torch.logspace(0, -1, deep) @ noise(deep, columns, seed=seed + 90)
+    return before, before + size * strong, rank, alpha
+
+
+extracted = Assigned(
     "13.A1",
-    goal="when to stop",
-    minutes=15,
-    difficulty=2,
-    text="Fine-tuning on few labels soon learns them by heart. *Early stopping*: look at other items after each round, keep the best weights, and give up "
-    "after `patience` rounds without a better one. With losses `[0.9, 0.7, 0.8, 0.75, 0.6]` and patience 2 it ends after round 3 and keeps round 1: nobody "
-    "ever sees the 0.6.",
-    cases=[([0.9, 0.7, 0.8, 0.75, 0.6], 2), ([0.9, 0.7, 0.8, 0.75, 0.6], 3), ([3.0, 2.0, 1.0], 1)],
-    hidden=[
-        ([2.0, 1.0, 3.0, 3.0, 3.0, 0.5], 2), ([5.0], 1), ([1.0, 2.0, 3.0], 1), ([1.0, 1.0, 1.0, 0.5], 2), ([0.9, 0.8, 0.85, 0.7, 0.75, 0.72, 0.71, 0.6], 3),
-        ([2.0, 2.5, 1.5, 2.0, 1.0, 1.2, 1.1], 2), ([4.0, 5.0, 3.0, 5.0, 2.0, 5.0, 1.0], 2), ([1.0, 2.0], 5),
+    goal="LoRA out of a fully tuned model",
+    minutes=20,
+    difficulty=3,
+    text="Somebody tuned *all* weights of a model and gave you both, before and after. You would rather have an adapter: a small file, to be plugged in and out. The lesson saw that "
+    "a few directions hold much of the change. So keep those and drop the rest; people call it **LoRA extraction**.\n\n"
+    "For one matrix: find A (rank, I) and B (O, rank) such that before + alpha / rank · B A comes as near to `after` as a step of that rank can, by the sum of all squared gaps. "
+    "`torch.linalg.svd` takes any matrix M apart into U, S, Vᵀ with M = U diag(S) Vᵀ, strongest directions first; its first R terms alone are the nearest matrix of rank R (Eckart and Young 1936).\n\n"
+    "*Example.* before is all zeros, after is ((4, 0), (0, 1)), rank 1, alpha 2. The step may be ((4, 0), (0, 0)) at best, and alpha / rank is 2, so B A must be ((2, 0), (0, 0)).",
+    cases=[
+        (torch.zeros(2, 2), torch.tensor([[4.0, 0.0], [0.0, 1.0]]), 1, 2.0),
+        (torch.tensor([[9.0, 0.0], [0.0, 9.0]]), torch.tensor([[9.0, 0.0], [0.0, 6.0]]), 1, 1.0),
+        tuned(4, 3, 2, 2.0, seed=1),
+        tuned(3, 6, 2, 16.0, seed=2),
     ],
-    starter=STOP + "    ...\n",
-    solution=STOP + '''    kept, waited = 0, 0
-    for at in range(1, len(losses)):
-        if losses[at] < losses[kept]:
-            kept, waited = at, 0
-        else:
-            waited += 1
-        if waited == patience:
-            return kept, at
-    return kept, len(losses) - 1
+    hidden=[
+        tuned(8, 5, 3, 1.0, seed=3),
+        tuned(5, 9, 1, 0.5, seed=4),
+        tuned(6, 6, 4, 8.0, seed=5, deep=2),
+        tuned(4, 4, 4, 6.0, seed=6),
+        tuned(12, 7, 2, 5.0, seed=7, size=0.01),
+        tuned(2, 10, 2, 3.0, seed=8),
+    ],
+    run=RUN,
+    starter=EXTRACT + "    ...\n",
+    solution=EXTRACT + '''    U, S, Vt = torch.linalg.svd(after - before, full_matrices=False)
+    A = Vt[:rank]                                        # (rank, I): what to look for
+    B = U[:, :rank] * S[:rank] * rank / alpha            # (O, rank): where it leads, how far; alpha / rank comes on top
+    return A, B
 ''',
     other_solutions=[
-        "def stop(losses, patience):\n    for at in range(len(losses)):\n        kept = losses.index(min(losses[: at + 1]))\n        if at - kept >= patience:\n            return kept, at\n    return kept, at\n",
-        "def stop(losses, patience):\n    best, kept, end = float('inf'), 0, len(losses) - 1\n    n = 0\n    while n < len(losses):\n        if losses[n] < best:\n            best, kept = losses[n], n\n"
-        "        elif n == kept + patience:\n            end = n\n            break\n        n += 1\n    return (kept, end)\n",
+        '''def as_lora(before, after, rank, alpha):
+    change = (after - before).double()
+    values, directions = torch.linalg.eigh(change.T @ change)     # from small to large
+    A = directions[:, -rank:].T
+    B = change @ directions[:, -rank:] / (alpha / rank)
+    return A.float(), B.float()
+''',
+        '''def as_lora(before, after, rank, alpha):
+    U, S, Vh = torch.svd(after - before)
+    root = torch.diag((S[:rank] * rank / alpha).sqrt())
+    return root @ Vh.T[:rank], U[:, :rank] @ root
+''',
     ],
-    explanation="The count starts anew with each better round. Since training ends there, a later, deeper valley is not found: patience is what one pays to look for it.",
-    properties=[Property("kept what it never saw", '''def test(out, case):
-    kept, ended = out
-    if not 0 <= kept <= ended < len(case[0]):
-        return f"Round {kept} is kept and round {ended} the last: that cannot be with {len(case[0])} rounds."
-    if case[0][kept] != min(case[0][: ended + 1]):
-        return f"Up to round {ended} the lowest loss is {min(case[0][: ended + 1])}; round {kept} has {case[0][kept]}."
-    return True
-''', "Which rounds had been seen when training ended?")],
+    explanation="The change is a sum of directions, each an outer product u vᵀ of some strength; the strongest R of them are the nearest that rank R can come. Before training LoRA nobody knows which "
+    "directions these will be; afterwards they can be read off. How much was lost is the squared strengths that were dropped.",
+    properties=[
+        Property("no nearer than before", '''def test(out, case):
+    before, after, _, _ = case
+    far, left = ((x - after).square().sum().item() for x in (before, before + out))
+    return left < far - 1e-9 or f"Without the step the squared gaps to `after` add up to {far:.4g}, with it to {left:.4g}."
+''', "From what to what should the step lead?"),
+        Property("it could still be turned or stretched", '''def test(out, case):
+    before, after, _, _ = case
+    size, overlap = out.square().sum().item(), (out * (after - before - out)).sum().item()
+    if size < 1e-12:
+        return "The step is zero."
+    return abs(overlap) < 1e-3 * size or f"Stretched by {1 + overlap / size:.3g} your step would come nearer to `after`."
+''', "Which length must the step have, once alpha / rank is on it?"),
+    ],
     mistakes=[
-        Mistake("the best of all", "def stop(losses, patience):\n    return losses.index(min(losses)), len(losses) - 1\n",
-                "It looks at every round to the end. Which of them would training have reached?"),
-        Mistake("one round early", "def stop(losses, patience):\n    kept, waited = 0, 0\n    for at in range(1, len(losses)):\n        if losses[at] < losses[kept]:\n            kept, waited = at, 0\n        else:\n            waited += 1\n"
-                "        if waited >= max(patience - 1, 1):\n            return kept, at\n    return kept, len(losses) - 1\n",
-                "It ends one round too early. How many rounds without a better one does it wait for?"),
-        Mistake("one round late", "def stop(losses, patience):\n    kept, waited = 0, 0\n    for at in range(1, len(losses)):\n        if losses[at] < losses[kept]:\n            kept, waited = at, 0\n        else:\n            waited += 1\n"
-                "        if waited > patience:\n            return kept, at\n    return kept, len(losses) - 1\n",
-                "It waits for one round more than patience allows. When is the patience-th round without a better one?"),
-        Mistake("as good is better", "def stop(losses, patience):\n    kept, waited = 0, 0\n    for at in range(1, len(losses)):\n        if losses[at] <= losses[kept]:\n            kept, waited = at, 0\n        else:\n            waited += 1\n"
-                "        if waited == patience:\n            return kept, at\n    return kept, len(losses) - 1\n",
-                "An equal loss resets the count. Is as good better?"),
-        Mistake("not in a row", "def stop(losses, patience):\n    kept, waited = 0, 0\n    for at in range(1, len(losses)):\n        if losses[at] < losses[kept]:\n            kept = at\n        else:\n            waited += 1\n"
-                "        if waited == patience:\n            return kept, at\n    return kept, len(losses) - 1\n",
-                "Rounds without a better one are counted over the whole training. What happens to the count when a better one comes?"),
-        Mistake("worse than the one before", "def stop(losses, patience):\n    kept, waited = 0, 0\n    for at in range(1, len(losses)):\n        if losses[at] < losses[kept]:\n            kept = at\n        waited = 0 if losses[at] < losses[at - 1] else waited + 1\n"
-                "        if waited == patience:\n            return kept, at\n    return kept, len(losses) - 1\n",
-                "Each round is compared with the one before it. With which should it be compared?"),
+        Mistake("of the weights, not of their change", "def as_lora(before, after, rank, alpha):\n    U, S, V = torch.linalg.svd(after, full_matrices=False)\n    return V[:rank], U[:, :rank] * S[:rank] * rank / alpha\n",
+                "It takes the new matrix apart. `before` is added anyway: what is the step to add to it?"),
+        Mistake("no strengths", SPLIT + "    return V[:rank], U[:, :rank] * rank / alpha\n",
+                "Every direction gets length 1. What says how strong each one is?"),
+        Mistake("strengths twice", SPLIT + "    return V[:rank] * S[:rank, None], U[:, :rank] * S[:rank] * rank / alpha\n",
+                "The strengths are in A and in B, so the step has their squares. How often may they come in?"),
+        Mistake("the weakest directions", SPLIT + "    return V[-rank:], U[:, -rank:] * S[-rank:] * rank / alpha\n",
+                "It keeps the directions in which least has changed. At which end do the strongest stand?"),
+        Mistake("alpha and rank forgotten", SPLIT + "    return V[:rank], U[:, :rank] * S[:rank]\n",
+                "B A is the change itself; but it is multiplied once more when it is used. By what?"),
+        Mistake("multiplied once more", SPLIT + "    return V[:rank], U[:, :rank] * S[:rank] * alpha / rank\n",
+                "The weight alpha / rank is put in, and it comes on top again when the step is used. What undoes it beforehand?"),
+        Mistake("divided by alpha alone", SPLIT + "    return V[:rank], U[:, :rank] * S[:rank] / alpha\n",
+                "Only alpha is undone. By what is the step multiplied when it is used?"),
+        Mistake("taken off", SPLIT + "    return V[:rank], -U[:, :rank] * S[:rank] * rank / alpha\n",
+                "The step leads away from `after`. Which of the two is taken from which?"),
+        Mistake("the first rows", "def as_lora(before, after, rank, alpha):\n    change = after - before\n    return change[:rank], torch.eye(len(change), rank) * rank / alpha\n",
+                "It keeps the first rows of the change as they stand, and drops the others. Which few *directions* hold most of it?"),
     ],
 )  # fmt: skip
 
-# -- 13.A2 the mark to beat -----------------------------------------------------------------------------------------------
+# -- 13.A2 a split that leaks -----------------------------------------------------------------------------------------------
 
-mark_to_beat = Assigned(
+MATES = """    from collections import Counter
+    from fmcourse.data import load
+    some = load("questions").train[mine["first"]:][:mine["many"]]
+    on = Counter(one.passage for one in some)
+    sizes = [on[one.passage] for one in some]
+    p = mine["test_share"]
+"""
+LEAKING = "def share_with_a_mate_in_train(mine):\n" + MATES
+
+
+def lot(draw):
+    """Other questions, and another share for the test, for each student."""
+    return {
+        "first": draw.randrange(0, 1000),
+        "many": draw.randrange(350, 650),
+        "test_share": draw.randrange(150, 500) / 1000,
+    }
+
+
+leak = Assigned(
     "13.A2",
-    goal="the mark to beat",
-    minutes=12,
-    text="A fine-tuned model that is right 40 times in 100: is that much? One mark that it must beat reads no text at all: it **guesses by lot**, each topic "
-    "as often as it comes among the labels. Draw `many` of the training definitions, `random.Random(mine[\"seed\"]).sample(load(\"topics\").train, "
-    "mine[\"many\"])`, and take the share of each `topic` among them. How often, on average over the lots, is such a guess right on "
-    "`load(\"topics\").test[first : first + 400]`, with your own `first`? Work it out; nothing is drawn but the labels.",
+    goal="how often does a split by lot leak?",
+    minutes=15,
+    difficulty=2,
+    text="Several X-rays of one patient, several questions on one passage: **what comes in groups leaks** if it is split one by one. The questions of this course are therefore split by passage. "
+    "How bad would it have been without?\n\n"
+    "Take `load(\"questions\").train[first : first + many]`, with your own numbers, and forget all others. Suppose each question by itself went to the test with chance `test_share`, and to the "
+    "training otherwise. Think of a question that has landed in the test: how probable is it that at least one *other* question on the very same passage (equal `passage`) is in the training, so that "
+    "the passage is known? Work it out for each of your questions, exactly and not by drawing lots, and give the mean over all of them. (A question that is alone with its passage counts too, with 0.)\n\n"
+    "*Example.* test_share 0.25, four questions: three on one passage and one on another. For each of the three the other two must not both go to the test: 0.9375; for the last one 0. The mean is 0.7031.",
     starter='''mine = variant("13.A2")  # your numbers
-right_by_lot = ...  # a float from 0 to 1
+share_with_a_mate_in_train = ...  # a float from 0 to 1
 ''',
-    solution='''import random
+    solution='''from collections import Counter
 
 from fmcourse.data import load
 
 
-def right_by_lot(mine):
-    data = load("topics")
-    drawn = [one.topic for one in random.Random(mine["seed"]).sample(data.train, mine["many"])]
-    asked = [one.topic for one in data.test[mine["first"] : mine["first"] + 400]]
-    return sum(drawn.count(topic) * asked.count(topic) for topic in set(drawn)) / len(drawn) / len(asked)
+def share_with_a_mate_in_train(mine):
+    some = load("questions").train[mine["first"] : mine["first"] + mine["many"]]
+    on = Counter(question.passage for question in some)
+    safe = [mine["test_share"] ** (on[question.passage] - 1) for question in some]   # all its mates are in the test too
+    return 1 - sum(safe) / len(safe)
 ''',
-    other_solutions=['''def right_by_lot(mine):
-    import random
+    other_solutions=[
+        '''def share_with_a_mate_in_train(mine):
+    from fmcourse.data import load
+    passages = sorted(one.passage for one in load("questions").train[mine["first"]:][:mine["many"]])
+    total, begin = 0.0, 0
+    for end in range(1, len(passages) + 1):
+        if end == len(passages) or passages[end] != passages[begin]:
+            mates = end - begin - 1
+            known = sum(math.comb(mates, k) * (1 - mine["test_share"]) ** k * mine["test_share"] ** (mates - k) for k in range(1, mates + 1))
+            total += (end - begin) * known
+            begin = end
+    return total / len(passages)
+''',
+    ],
+    vary=lot,
+    explanation="A question of a group of s is safe only if all s - 1 others went to the test as well, and that has probability p to the power s - 1: next to nothing. With small tests "
+    "a group of two already leaks most of the time. So the share of items that have mates is the share of your test that is no test.",
+    properties=[Property("more than have mates", '''def test(out, case):
     from collections import Counter
     from fmcourse.data import load
-    counts = Counter(one.topic for one in random.Random(mine["seed"]).sample(load("topics").train, mine["many"]))
-    test = load("topics").test[mine["first"]:][:400]
-    return sum(counts[one.topic] / mine["many"] for one in test) / len(test)
-'''],
-    vary=lambda draw: {"seed": draw.randrange(10**6), "many": draw.randrange(60, 160), "first": draw.randrange(0, 600)},
-    explanation="For an item of topic t the guess is right as often as t is drawn. What can be had without reading a single text is no skill.",
-    properties=[Property("not a chance", "def test(out, case):\n    return 0 < out < 1 or f'Some guesses are right and some are not; yours is {out:.4g}.'\n", "How often is the guess right for one item?")],
+    some = load("questions").train[case["first"] : case["first"] + case["many"]]
+    on = Counter(one.passage for one in some)
+    most = sum(on[one.passage] > 1 for one in some) / len(some)
+    return 0 < out < most or f"A share of {most:.4g} of your questions has another on the same passage, and not all of these leak; your mean is {out:.4g}."
+''', "Which questions can leak at all, and when do they not?")],
     mistakes=[
-        Mistake("the majority", '''def right_by_lot(mine):
-    import random
-    from fmcourse.data import load
-    drawn = sorted(one.topic for one in random.Random(mine["seed"]).sample(load("topics").train, mine["many"]))
-    asked = [one.topic for one in load("topics").test[mine["first"]:][:400]]
-    return asked.count(max(drawn, key=drawn.count)) / len(asked)
-''', "It always says the commonest topic. Does a guess by lot do so?"),
-        Mistake("on its own labels", '''def right_by_lot(mine):
-    import random
-    from fmcourse.data import load
-    drawn = [one.topic for one in random.Random(mine["seed"]).sample(load("topics").train, mine["many"])]
-    return sum(drawn.count(t) ** 2 for t in set(drawn)) / len(drawn) ** 2
-''', "It is measured on the labels that were drawn. On which items is a model judged?"),
-        Mistake("it knows the test", '''def right_by_lot(mine):
-    from fmcourse.data import load
-    asked = [one.topic for one in load("topics").test[mine["first"]:][:400]]
-    return sum(asked.count(t) ** 2 for t in set(asked)) / len(asked) ** 2
-''', "It guesses as often as topics come in the test. Who could have told?"),
-        Mistake("one in ten", '''def right_by_lot(mine):
-    from fmcourse.data import load
-    return 1 / len({one.topic for one in load("topics").train})
-''', "All topics are guessed equally often. How often do they come among your labels?"),
+        Mistake("it is its own mate", LEAKING + "    return sum(1 - p ** s for s in sizes) / len(sizes)\n",
+                "A question alone with its passage leaks here too. How many *others* has it?"),
+        Mistake("the two sides exchanged", LEAKING + "    return sum(1 - (1 - p) ** (s - 1) for s in sizes) / len(sizes)\n",
+                "That is how often a mate is in the *test*. Which side was asked for?"),
+        Mistake("all mates in training", LEAKING + "    return sum((1 - p) ** (s - 1) * (s > 1) for s in sizes) / len(sizes)\n",
+                "It asks that every mate be in the training. How many does it take to know the passage?"),
+        Mistake("one mate at most", LEAKING + "    return sum((1 - p) * (s > 1) for s in sizes) / len(sizes)\n",
+                "Whoever has mates leaks with the same chance, be they one or five. What do more of them change?"),
+        Mistake("the mean over passages", LEAKING + "    return sum(1 - p ** (s - 1) for s in on.values()) / len(on)\n",
+                "A passage with five questions counts as much as one with a single question. Over what was the mean to be taken?"),
+        Mistake("how many have mates", LEAKING + "    return sum(s > 1 for s in sizes) / len(sizes)\n",
+                "That is the share of questions that have mates at all. Where are the mates after the split?"),
+        Mistake("counts that are in the test too", LEAKING + "    return p * sum(1 - p ** (s - 1) for s in sizes) / len(sizes)\n",
+                "It multiplies by the chance to land in the test. What is taken for granted of the question?"),
+        Mistake("the end of the slice", LEAKING.replace('[mine["first"]:][:mine["many"]]', '[:mine["many"]]') + "    return sum(1 - p ** (s - 1) for s in sizes) / len(sizes)\n",
+                "The slice begins with the first of all questions. Where do yours begin?"),
     ],
 )  # fmt: skip

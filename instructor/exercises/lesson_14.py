@@ -1,150 +1,239 @@
-"""Assigned in lesson 14: many answers and one vote, and how lopsided a prompt's examples are."""
+"""Assigned in lesson 14: a program that looks up what came next, and how many wrong answers a leaning prompt must give."""
+
+import random
 
 from fmcourse.classroom.assigned import Assigned
 from fmcourse.course.exercises import Mistake, Property
 
-# -- 14.A1 a vote ---------------------------------------------------------------------------------------------------------
+LETTERS = "\n:abcdefghijklmnopqrstuvwxyz"
+spelt = lambda text: [LETTERS.index(letter) for letter in text]
 
-VOTE = '''def vote(answers, nats):
-    """The answer that most samples gave, in small letters and without space around it.
 
-    answers: texts, at least one   nats: -log probability of each, as many   ->   text
+def some(n, kinds, seed):
+    dice = random.Random(seed)
+    return [dice.randrange(kinds) for _ in range(n)]
 
-    Answers that differ only in case, or in space around them, are the same. Of answers with equally many votes, the one whose samples
-    together are the more probable: probabilities are added up, not their logarithms.
+
+# -- 14.A1 what came next? ------------------------------------------------------------------------------------------------
+
+LOOK = '''def look_up(ids, most, size):
+    """How probable is each token as the next one, by what came next before, in this very text?
+
+    An ending of the text is its last n tokens. Take the longest ending, of at most `most` tokens, that stands somewhere earlier as well with a token after it; the two may overlap.
+    Each token gets its share of all the places where that ending stands earlier: the share of these places after which it came. If not even the last token stands earlier, every token gets 1 / size.
+
+    ids: list of at least one whole number, each below `size`   most: at least 1   ->   list of `size` floats, which add up to 1
     """
 '''
 
-vote = Assigned(
+FINDS = """    T = len(ids)
+    def after(n, take=0):
+        return [ids[e + take] for e in range(n, T) if ids[e - n : e] == ids[T - n :]]
+    def shares(found):
+        return [found.count(i) / len(found) for i in range(size)] if found else [1 / size] * size
+    def longest(most):
+        return next((after(n) for n in range(min(most, T), 0, -1) if after(n)), [])
+"""
+LOOKING = "def look_up(ids, most, size):\n" + FINDS
+
+looked_up = Assigned(
     "14.A1",
-    goal="ask often, take the majority",
-    minutes=15,
+    goal="the simplest thing that learns in context",
+    minutes=20,
     difficulty=2,
-    text="A model that samples gives another answer each time. *Self-consistency* (Wang et al. 2022): ask several times and take the answer that comes "
-    "most often. `\"Paris\"`, `\" paris\"` and `\"Lyon\"` are two votes for `paris` and one for `lyon`. If votes are level, probability decides.",
+    text="\"A tool would be simple: find where this letter stood before, see what followed.\" Build the tool, a better one: not one letter must fit, but as long a run as possible. No weight, no training, "
+    "and it learns a new job from the lines above it. (Prompt lookup speeds up decoding so; infini-gram, Liu et al. 2024, does it with trillions of tokens. "
+    "An induction head is what gradient descent made of the idea.)\n\n"
+    "*Example.* `a b c a b d a b`. The ending `a b` stands earlier twice, once with `c` after it and once with `d`; no longer ending does. So `c` and `d` get ½ each. "
+    "With one more token, `... a b c`: now `a b c` is an ending that stands earlier, and `a` came next, always.",
     cases=[
-        (["Paris", " paris", "Lyon"], [1.0, 2.0, 0.1]),
-        (["yes", "no", "no "], [0.2, 3.0, 2.5]),
-        (["mice", "mouses"], [2.0, 0.7]),
+        ([0, 1, 2, 0, 1, 3, 0, 1], 8, 4),
+        ([0, 1, 2, 0, 1, 3, 0, 1, 2], 8, 4),
+        ([2, 0, 1], 3, 4),
+        ([0, 1, 3, 2, 1, 0, 0, 1], 1, 4),
+        ([0, 1, 3, 2, 1, 0, 0, 1], 2, 4),
+        (spelt("pan:pankz\ncat:catkz\ndog:dog"), 3, 28),
     ],
     hidden=[
-        (["A"], [9.0]),
-        (["p", "p", "p", "q", "q", "r"], [3.0, 3.0, 3.0, 1.2, 1.2, 0.7]),
-        (["p", "p", "q"], [2.0, 2.0, 0.5]),
-        (["b", "a", "B", "A"], [2.0, 0.1, 2.0, 9.0]),
-        (["x", "y", "X", "Y", "z"], [1.0, 1.2, 5.0, 1.3, 0.0]),
-        (["no", "NO", "yes", "Yes", "yes "], [0.1, 0.1, 5.0, 5.0, 5.0]),
-        (["  New York\n", "new york", "York", "york"], [3.0, 3.0, 0.5, 8.0]),
-        (["c", "b", "a"], [1.5, 1.5 - 1e-3, 1.5]),
+        ([3], 2, 5),
+        ([1, 1, 1, 1], 4, 2),
+        ([1, 1, 1, 1], 2, 3),
+        (some(40, 3, seed=1), 3, 3),
+        (some(60, 4, seed=2), 2, 5),
+        (some(30, 2, seed=3), 12, 2),
+        (some(25, 6, seed=4), 1, 7),
+        ([0, 1, 0, 1, 0], 5, 2),
+        ([4, 2, 4, 3, 4, 2, 0, 4], 3, 6),
+        ([1, 2, 3, 0, 3, 2, 1, 0, 2, 1], 3, 4),
+        ([1, 2, 1, 1, 1], 3, 3),
+        ([0, 1, 1], 2, 3),
+        (spelt("it:tiun\nad:daun\nof:"), 6, 28),
     ],
-    starter=VOTE + "    ...\n",
-    solution=VOTE + '''    votes, weight = {}, {}
-    for answer, cost in zip(answers, nats):
-        answer = answer.strip().lower()
-        votes[answer] = votes.get(answer, 0) + 1
-        weight[answer] = weight.get(answer, 0.0) + math.exp(-cost)
-    return max(votes, key=lambda answer: (votes[answer], weight[answer]))
+    starter=LOOK + "    ...\n",
+    solution=LOOK + '''    T = len(ids)
+    for n in range(min(most, T - 1), 0, -1):                         # the longest first
+        found = [ids[e] for e in range(n, T) if ids[e - n : e] == ids[T - n :]]
+        if found:
+            return [found.count(token) / len(found) for token in range(size)]
+    return [1 / size] * size
 ''',
     other_solutions=[
-        "def vote(answers, nats):\n    same = [a.strip().lower() for a in answers]\n"
-        "    score = {a: (same.count(a), sum(math.exp(-n) for b, n in zip(same, nats) if b == a)) for a in same}\n    return sorted(score, key=score.get)[-1]\n",
-        "def vote(answers, nats):\n    from collections import defaultdict\n    groups = defaultdict(list)\n    for a, n in zip(answers, nats):\n"
-        "        groups[a.lower().strip()].append(math.exp(-n))\n    most = max(len(g) for g in groups.values())\n"
-        "    level = {a: sum(g) for a, g in groups.items() if len(g) == most}\n    best = max(level.values())\n    return next(a for a in level if level[a] == best)\n",
+        '''def look_up(ids, most, size):
+    fits = []                                          # for each earlier place: how long a run before it is like the ending
+    for e in range(1, len(ids)):
+        n = 0
+        while n < min(most, e) and ids[e - 1 - n] == ids[-1 - n]:
+            n += 1
+        fits.append((n, ids[e]))
+    best = max([n for n, _ in fits], default=0)
+    if best == 0:
+        return [1 / size for _ in range(size)]
+    counts = [0] * size
+    for n, token in fits:
+        if n == best:
+            counts[token] += 1
+    return [c / sum(counts) for c in counts]
+''',
+        '''def look_up(ids, most, size):
+    x, T = torch.tensor(ids), len(ids)
+    alive = torch.ones(T - 1, dtype=torch.bool) if T > 1 else torch.zeros(0, dtype=torch.bool)   # place j: is x[j + 1] what came next?
+    kept = torch.zeros_like(alive)
+    for n in range(min(most, T - 1)):
+        back = torch.cat([torch.full((n,), -1), x[: T - 1 - n]])
+        alive = alive & (back == x[T - 1 - n])
+        if not alive.any():
+            break
+        kept = alive
+    if not kept.any():
+        return [1 / size] * size
+    return (torch.bincount(x[1:][kept], minlength=size).double() / kept.sum()).tolist()
+''',
     ],
-    explanation="Wrong ways are many and scatter, the right answer is one and gathers votes. To add probabilities is to say: any of these samples counts.",
-    properties=[Property("not the most votes", '''def test(out, case):
-    same = [answer.strip().lower() for answer in case[0]]
-    most = max(same.count(answer) for answer in same)
-    if same.count(out) < most:
-        return f"{out!r} has {same.count(out)} votes among {case[0]}; another has {most}."
-    return True
-''', "Which answers are one and the same?")],
+    explanation="The longer the run that fits, the surer one is to be in the same place of the same job; shorter ones are asked only when nothing longer is found. It copies and does no more: after `cat:cat` it may "
+    "find `cat` before the colon and write another colon. A trained head also learns when *not* to look.",
+    properties=[
+        Property("no distribution", '''def test(out, case):
+    total = sum(out)
+    if min(out) < 0:
+        return f"The least of them is {min(out):.4g}, and no probability is below 0."
+    return abs(total - 1) < 1e-3 or f"They add up to {total:.4g}."
+''', "To what do the probabilities of all tokens add up?"),
+        Property("never came next", '''def test(out, case):
+    ids = case[0]
+    came = {b for a, b in zip(ids, ids[1:]) if a == ids[-1]}
+    if len(ids) == 1 or not came:
+        return True
+    for token, p in enumerate(out):
+        if p > 1e-6 and token not in came:
+            return f"The text ends with {ids[-1]}, and {token} never came after {ids[-1]}; still it gets {p:.4g}."
+    return any(p > 0 for p in out)
+''', "Which tokens stand right behind an earlier place that is like the ending?"),
+    ],
     mistakes=[
-        Mistake("as it is written", "def vote(answers, nats):\n    from collections import Counter\n    n = Counter(answers)\n    w = {a: sum(math.exp(-c) for b, c in zip(answers, nats) if a == b) for a in n}\n    return max(n, key=lambda a: (n[a], w[a])).strip().lower()\n",
-                "Answers written differently count apart. Are `Paris` and ` paris` two answers?"),
-        Mistake("the likeliest sample", "def vote(answers, nats):\n    return min(zip(nats, answers))[1].strip().lower()\n",
-                "It takes the single likeliest sample. Why were the others drawn?"),
-        Mistake("weights alone", "def vote(answers, nats):\n    w = {}\n    for a, n in zip(answers, nats):\n        a = a.strip().lower()\n        w[a] = w.get(a, 0) + math.exp(-n)\n    return max(w, key=w.get)\n",
-                "Probability decides even where votes are not level. When may it speak?"),
-        Mistake("logarithms added", "def vote(answers, nats):\n    v, w = {}, {}\n    for a, n in zip(answers, nats):\n        a = a.strip().lower()\n        v[a] = v.get(a, 0) + 1\n        w[a] = w.get(a, 0) - n\n    return max(v, key=lambda a: (v[a], w[a]))\n",
-                "Where votes are level it adds logarithms: that is the chance that all samples come. Which chances should be added?"),
-        Mistake("the first of the level", "def vote(answers, nats):\n    same = [a.strip().lower() for a in answers]\n    return max(same, key=same.count)\n",
-                "Where votes are level the one that came first wins. What should decide?"),
-        Mistake("the cost is the weight", "def vote(answers, nats):\n    v, w = {}, {}\n    for a, n in zip(answers, nats):\n        a = a.strip().lower()\n        v[a] = v.get(a, 0) + 1\n        w[a] = w.get(a, 0) + n\n    return max(v, key=lambda a: (v[a], w[a]))\n",
-                "The larger sum of nats wins. Is a sample of many nats a probable one?"),
+        Mistake("one token must fit", LOOKING + "    return shares(after(1))\n",
+                "It compares the last token alone, whatever stood before it. Which of two places is more like this one?"),
+        Mistake("the last time only", LOOKING + "    return shares(longest(most)[-1:])\n",
+                "Only the latest place counts. And if the ending has come three times?"),
+        Mistake("the first time only", LOOKING + "    return shares(longest(most)[:1])\n",
+                "Only the first place counts. And if the ending has come three times?"),
+        Mistake("all lengths together", LOOKING + "    return shares([token for n in range(1, min(most, T) + 1) for token in after(n)])\n",
+                "Short and long runs are counted together, so a poor match speaks though there is a better one. Which length counts?"),
+        Mistake("all or nothing", LOOKING + "    return shares(after(most)) if most < T else shares([])\n",
+                "If the ending of `most` tokens is new it gives up. Which ending is asked next?"),
+        Mistake("no bound on the length", LOOKING + "    return shares(longest(T))\n",
+                "`most` changes nothing. How many tokens may be compared?"),
+        Mistake("its like", LOOKING + "    n = next((n for n in range(min(most, T), 0, -1) if after(n)), 0)\n    return shares(after(n, -1)) if n else shares([])\n",
+                "It tells the last token of the run itself, which is known already. Where does what came next stand?"),
+        Mistake("nothing known, nothing said", LOOKING + "    return shares(longest(most)) if longest(most) else [0.0] * size\n",
+                "Where the last token is new it gives nothing at all. To what must the probabilities add up?"),
+        Mistake("counts", LOOKING + "    found = longest(most)\n    return [float(found.count(i)) for i in range(size)] if found else shares(found)\n",
+                "These are counts. What share of all places is that?"),
+        Mistake("each token once", LOOKING + "    return shares(sorted(set(longest(most))))\n",
+                "What came next nine times gets as much as what came once. What does each place count?"),
+        Mistake("no overlap", LOOKING + "    apart = lambda n: [ids[e] for e in range(n, T - n + 1) if e < T and ids[e - n : e] == ids[T - n :]]\n"
+                "    return shares(next((apart(n) for n in range(min(most, T), 0, -1) if apart(n)), []))\n",
+                "The earlier run may not reach into the ending here. In 1 1 1 1, where else does 1 1 1 stand?"),
     ],
 )  # fmt: skip
 
-# -- 14.A2 a lopsided prompt ----------------------------------------------------------------------------------------------
+# -- 14.A2 the price of leaning -------------------------------------------------------------------------------------------
 
-lopsided = Assigned(
+RUNS = """    from fmcourse.data import table
+    rows = table("lesson_14")["labels"]["examples"]["usual"]
+    runs = [rows[str(k)][draw] for k, draw in mine["runs"]]
+    wrong = [1 - run["raw"] for run in runs]
+    forced = [run["one label"] - 0.5 for run in runs]
+"""
+FORCED = "def share_forced_by_the_lean(mine):\n" + RUNS
+
+
+def other_runs(draw):
+    """Other prompts for each student."""
+    every = [[k, n] for k in (2, 4, 8, 16) for n in range(4)]
+    return {
+        "wording": draw.choice(["usual", "sentence"]),
+        "runs": sorted(draw.sample(every, draw.choice([6, 7, 8, 9]))),
+    }
+
+
+leaning = Assigned(
     "14.A2",
-    goal="how lopsided is a prompt?",
-    minutes=12,
-    text="Examples tilt a model towards the labels that they show. How lopsided are yours? Draw `many` of the training definitions with "
-    "`random.Random(mine[\"seed\"]).sample(load(\"topics\").train, mine[\"many\"])`. Take the share of each `topic` among them, and give the "
-    "**Kullback-Leibler divergence** of these shares from equal shares for all the topics that the training split has: the sum of share × log(share / equal "
-    "share), in *nats*. A topic that was not drawn adds nothing.",
+    goal="how much of what is wrong must be the lean?",
+    minutes=15,
+    difficulty=2,
+    text="Examples in a prompt can tilt it towards one label. How much of what goes wrong is that, and not that the model cannot tell good words from bad?\n\n"
+    "There is a bound that needs no model. `table(\"lesson_14\")[\"labels\"][\"examples\"][\"usual\"][str(k)][draw]` tells of one prompt in the usual wording with k examples, asked about 60 words, *half of them good and half bad*: `raw` is the share of right answers, "
+    "`one label` the share of answers that were the commoner of the two labels. Who says one label more often than it is true **must** be wrong on some words, however good an ear he has: work out on how many at least, as a "
+    "share of all words. (That bound is reached by one who errs in one direction alone.)\n\n"
+    "Your `runs`, pairs [k, draw], name some prompts. Add up over all of them the share of wrong answers that their lean makes unavoidable, and the share of wrong answers that there were. Give the first sum divided by the second. "
+    "(The table's four digits will do; a few thousandths of the result do not matter.)\n\n"
+    "*Example.* Who says \"negative\" always, with `one label` 1.0, must be wrong on 0.5 of the words, and is: everything wrong is the lean. Who is wrong on 0.2 of the words and says either label equally often: nothing of it must be.",
     starter='''mine = variant("14.A2")  # your numbers
-lopsidedness_in_nats = ...  # a float
+share_forced_by_the_lean = ...  # a float from 0 to 1
 ''',
-    solution='''import math
-import random
-
-from fmcourse.data import load
+    solution='''from fmcourse.data import table
 
 
-def lopsidedness_in_nats(mine):
-    train = load("topics").train
-    drawn = [one.topic for one in random.Random(mine["seed"]).sample(train, mine["many"])]
-    equal = 1 / len({one.topic for one in train})
-    shares = [drawn.count(topic) / len(drawn) for topic in set(drawn)]
-    return sum(share * math.log(share / equal) for share in shares)
+def share_forced_by_the_lean(mine):
+    rows = table("lesson_14")["labels"]["examples"]["usual"]
+    forced = wrong = 0.0
+    for k, draw in mine["runs"]:
+        run = rows[str(k)][draw]
+        forced += run["one label"] - 0.5        # so many more were given a label than have it
+        wrong += 1 - run["raw"]
+    return forced / wrong
 ''',
-    other_solutions=['''def lopsidedness_in_nats(mine):
-    import math, random
-    from collections import Counter
-    from fmcourse.data import load
-    train = load("topics").train
-    counts = Counter(one.topic for one in random.Random(mine["seed"]).sample(train, mine["many"])).values()
-    entropy = -sum(c / mine["many"] * math.log(c / mine["many"]) for c in counts)
-    return math.log(len({one.topic for one in train})) - entropy
-'''],
-    vary=lambda draw: {"seed": draw.randrange(10**6), "many": draw.randrange(120, 400)},
-    explanation="It is the logarithm of the number of topics, less the entropy of the draw: 0 where all come equally often, and the more the fewer come.",
-    properties=[Property("below zero, or nothing at all", "def test(out, case):\n    return 0 < out < 3 or f'It is above 0 for a draw that is not quite even, and at most the logarithm of the number of topics; yours is {out:.4g}.'\n",
-                         "When would it be exactly 0?")],
+    other_solutions=[
+        '''def share_forced_by_the_lean(mine):
+    from fmcourse.data import table
+    rows, n = table("lesson_14")["labels"]["examples"]["usual"], 60
+    picked = [rows[str(k)][draw] for k, draw in mine["runs"]]
+    said = [round(n * run["one label"]) for run in picked]
+    best = [n - abs(m - n // 2) for m in said]             # right at most
+    return sum(n - b for b in best) / sum(n - round(n * run["raw"]) for run in picked)
+''',
+    ],
+    vary=other_runs,
+    tolerance=2e-3,
+    explanation="Of 60 words 30 are bad. Who calls m of them negative, m > 30, calls at least m - 30 good ones negative. So the lean alone costs q - ½ of all words, and accuracy is at most 1½ - q. "
+    "In the usual wording that is most of what is wrong: the model mostly knew the words, and the prompt did not let it say so. That is why calibration helps at all.",
+    properties=[Property("more than all", '''def test(out, case):
+    return 0 < out <= 1.005 or f"Of what is wrong some part is forced by the lean, and at most all of it; yours is {out:.4g}."
+''', "Which words must be wrong, and which are?")],
     mistakes=[
-        Mistake("in bits", '''def lopsidedness_in_nats(mine):
-    import math, random
-    from fmcourse.data import load
-    train = load("topics").train
-    drawn = [one.topic for one in random.Random(mine["seed"]).sample(train, mine["many"])]
-    k = len({one.topic for one in train})
-    return sum(drawn.count(t) / len(drawn) * math.log2(drawn.count(t) / len(drawn) * k) for t in set(drawn))
-''', "That is in bits. Which logarithm makes nats?"),
-        Mistake("the entropy", '''def lopsidedness_in_nats(mine):
-    import math, random
-    from fmcourse.data import load
-    drawn = [one.topic for one in random.Random(mine["seed"]).sample(load("topics").train, mine["many"])]
-    return -sum(drawn.count(t) / len(drawn) * math.log(drawn.count(t) / len(drawn)) for t in set(drawn))
-''', "That is the entropy, which is largest where all topics come equally often. What is it to be compared with?"),
-        Mistake("the other way round", '''def lopsidedness_in_nats(mine):
-    import math, random
-    from fmcourse.data import load
-    train = load("topics").train
-    drawn = [one.topic for one in random.Random(mine["seed"]).sample(train, mine["many"])]
-    k = len({one.topic for one in train})
-    return sum(1 / k * math.log(1 / k / (drawn.count(t) / len(drawn))) for t in set(drawn))
-''', "It weighs by the equal shares. Whose divergence from whose was asked?"),
-        Mistake("the first ones", '''def lopsidedness_in_nats(mine):
-    import math
-    from fmcourse.data import load
-    train = load("topics").train
-    drawn = [one.topic for one in train[:mine["many"]]]
-    k = len({one.topic for one in train})
-    return sum(drawn.count(t) / len(drawn) * math.log(drawn.count(t) / len(drawn) * k) for t in set(drawn))
-''', "It takes the first ones as they stand. Where is your seed?"),
+        Mistake("how often it is said", FORCED + "    return sum(run['one label'] for run in runs) / sum(wrong)\n",
+                "Half of the words do have that label. How many answers are too many?"),
+        Mistake("counted on both sides", FORCED + "    return sum(2 * f for f in forced) / sum(wrong)\n",
+                "It takes the gap between the two labels. If one label is said on 40 of 60 words, 20 times more than the other: how many words must be wrong?"),
+        Mistake("the mean of the shares", FORCED + "    return sum(f / w for f, w in zip(forced, wrong)) / len(runs)\n",
+                "It averages one quotient for each prompt, so one that is hardly ever wrong counts as much as a bad one. What was to be added up first?"),
+        Mistake("of all words", FORCED + "    return sum(forced) / len(runs)\n",
+                "That is a share of all words. Of what was it asked?"),
+        Mistake("of the right answers", FORCED + "    return sum(forced) / sum(run['raw'] for run in runs)\n",
+                "It is divided by what was right. Of what was it asked?"),
+        Mistake("the calibrated answers", FORCED + "    return sum(forced) / sum(1 - run['calibrated'] for run in runs)\n",
+                "The lean is that of the raw answers, the wrong ones are those after calibration. Which belong together?"),
+        Mistake("the rest", FORCED + "    return 1 - sum(forced) / sum(wrong)\n",
+                "That is the part that need not be the lean. Which was asked?"),
     ],
 )  # fmt: skip

@@ -27,6 +27,8 @@ guess = Exercise(
         ("he is she sees me", "e"),
         ("at the thin tea to go", "t"),
         ("it is hot, but not the hat", "t"),
+        ("ha, he, he", "h"),
+        ("he, ha, ha", "h"),
     ],
     starter='''def most_likely_next(text, letter):
     """The character that most often comes right after `letter` in `text`. Spaces count, and T is not t.

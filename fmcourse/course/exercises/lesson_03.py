@@ -26,6 +26,13 @@ def one_row(rate: float) -> tuple:
     return torch.arange(1, 9)[None], draw, fate, torch.arange(11, 19)[None], 99, rate
 
 
+def on_the_limits() -> tuple:
+    """Numbers that are exactly rate, 0.8 and 0.9; in double, where they are what they are called."""
+    draw = torch.tensor([[0.5, 0.1, 0.25, 0.4, 0.6]], dtype=torch.float64)
+    fate = torch.tensor([[0.1, 0.8, 0.9, 0.5, 0.9]], dtype=torch.float64)
+    return torch.arange(1, 6)[None], draw, fate, torch.arange(11, 16)[None], 99, 0.5
+
+
 def kept_where_not_asked(out: tuple, case: tuple) -> bool | str:
     (inputs, asked), ids = out, case[0]
     spoilt = (inputs != ids) & ~asked
@@ -61,7 +68,7 @@ hidden = Exercise(
     goal="hide tokens as BERT does",
     minutes=10,
     difficulty=2,
-    cases=[one_row(0.5), hiding(3, 12, 1, 0.4), hiding(2, 40, 2, 0.15), hiding(4, 16, 3, 0.7)],
+    cases=[one_row(0.5), hiding(3, 12, 1, 0.4), hiding(2, 40, 2, 0.15), hiding(4, 16, 3, 0.7), on_the_limits()],
     starter='''def hide_tokens(ids, draw, fate, other, mask, rate):
     """Ask for a token where `draw` is below `rate`. Of those asked for, `fate` below 0.8 becomes `mask`, from 0.9 on becomes
     the token in `other`, and the rest stay. All others stay too.

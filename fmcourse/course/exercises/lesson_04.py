@@ -324,6 +324,7 @@ join = Exercise(
         ([b"ba", b"n"], (a, n)),
         ([b"t", b"he"], (b"th", b"e")),
         ([b" ", b"t", b"o"], (b" ", b"t")),
+        ([bytes([byte]) for byte in b"a noon at an ant"], (a, n)),
     ],
     starter='''def merge(word, pair):
     """The word with each `pair` of neighbours joined into one token, from left to right.
@@ -852,6 +853,8 @@ ruler = Exercise(
 ''',
     other_solutions=[
         "def bytes_per_token(text, ids):\n    n_bytes = sum(len(c.encode('utf-8')) for c in text)\n    return n_bytes / len(ids)\n",
+        "def bytes_per_token(text, ids):\n    n_bytes = 0\n    for number in map(ord, text):\n"
+        "        n_bytes += 1 + (number > 0x7F) + (number > 0x7FF) + (number > 0xFFFF)\n    return n_bytes / len(ids)\n",
     ],
     hints=[
         "A text of 1,000 bytes that became 400 tokens: what does one token carry?",

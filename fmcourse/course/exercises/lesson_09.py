@@ -32,6 +32,7 @@ precision = Exercise(
     difficulty=2,
     cases=[
         (torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.5], [5.5], [-1.0], [4.5]]), 1),
+        (torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[-2.5], [0.5]]), 1),
         (torch.tensor([[0.0, 0.0], [0.0, 1.0], [2.0, 0.0], [9.0, 9.0]]), torch.tensor([[0.0, 2.5], [4.0, 3.0], [30.0, 3.0]]), 2),
         (noise(30, 3), noise(20, 3, seed=1) * 1.5, 3),
         (noise(40, 2), 3 * noise(25, 2, seed=2), 1),

@@ -398,6 +398,8 @@ uncover = Exercise(
         (row([9, 9, 9]), row([1, 2, 3]), row([0.5, 0.1, 0.3]), 9, 5),
         (row([9, 4, 9, 9, 7, 9]), row([1, 8, 3, 2, 6, 5]), row([0.1, 0.95, 0.4, 0.35, 0.99, 0.6]), 9, 1),
         (row([9, 9, 9, 9, 9, 2]), row([0, 1, 2, 3, 4, 5]), row([0.31, 0.64, 0.22, 0.53, 0.45, 1.0]), 9, 3),
+        (row([9, 4, 9]), row([1, 2, 3]), row([0.5, 0.9, 0.3]), 9, 5),
+        (row([2, 5, 7, 2]), row([1, 3, 4, 8]), row([0.3, 0.6, 0.9, 0.8]), 2, 1),
     ],
     starter='''def uncover(ids, guess, sure, mask, n):
     """Fill the n blanks of which the model is surest; all else stays, and with fewer than n blanks all are filled.

@@ -47,6 +47,7 @@ fair = Exercise(
     cases=[
         (["no", "no", "no", "yes", "yes"], 2), (["no", "no", "no", "yes", "yes"], 3), (["yes", "no", "yes", "no", "no"], 4),
         (["b", "a", "c", "a", "b", "c"], 3), (["b", "a", "c", "a", "b", "c"], 5), (["x", "y", "x", "x", "x"], 4), ([2, 0, 1, 0, 0, 1, 2], 7), (["a", "b"], 0),
+        (["x", "x"], 2),
     ],
     starter='''def fair(labels, n):
     """Places of n examples, label by label in turn: the first of each label, then the second of each, and so on.
@@ -208,6 +209,7 @@ chance = Exercise(
     cases=[
         (bits("111110"), bits("000000")), (bits("1100"), bits("1100")), (bits("110100"), bits("001000")), (bits("1111111111"), bits("1111111110")),
         (bits("0000000011"), bits("1111111100")), (bits("101010101010"), bits("010101010101")), (bits("1111000010"), bits("0111000000")),
+        (bits("1110"), bits("0001")),
     ],
     starter='''def by_luck(ours, theirs):
     """Two methods on the same items, right (True) or wrong. Return p, from 0 to 1.
