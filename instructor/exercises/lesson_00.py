@@ -1,140 +1,220 @@
-"""Assigned in lesson 00: among the first k guesses, and how far one letter takes you."""
+"""Assigned in lesson 00: what of a text was copied, and whether a table errs or falls silent."""
 
 from fmcourse.classroom.assigned import Assigned
 from fmcourse.course.exercises import Mistake, Property
 
-# -- 00.A1 among the first k ----------------------------------------------------------------------------------------------
+# -- 00.A1 copied ---------------------------------------------------------------------------------------------------------
 
-AMONG = '''def among_first(table, text, k):
-    """How often the next letter is among the k likeliest after the one before it.
+COPIED = '''def by_heart(known, written, n):
+    """Which characters of `written` are copied from `known`.
 
-    table: {letter: {next letter: count}}   text: text   k: at least 1   ->   a float from 0 to 1
+    known, written: texts, perhaps empty   n: a whole number, at least 1   ->   a list of True or False, one for each character of `written`
 
-    Of equally common next letters the first in the alphabet is the likelier one. Where the table does not have the letter before, no
-    guess is made, and the answer counts as wrong. A text with no pair of letters gives 0.0.
+    A character is copied if it belongs to a run of n neighbours in `written` that stands in `known` as well, the same n characters side by
+    side, anywhere. Every place of such a run is copied: its first, its last and all between. Spaces count, and T is not t.
     """
 '''
 
-among_first = Assigned(
+
+def copying(body):
+    """A near miss: `out` is to be filled."""
+    return f"def by_heart(known, written, n):\n    out = [False] * len(written)\n{body}    return out\n"
+
+
+PLAY = "the quality of mercy is not strained, it droppeth as the gentle rain from heaven upon the place beneath"
+GPT = "The quality of the king is not strained; it droppeth as the rain, and heaven was upon the plates"
+
+copied = Assigned(
     "00.A1",
-    goal="among the first k guesses",
-    minutes=12,
-    text="One guess is a hard test: after `t` comes mostly `h`, but `o` is no bad guess either. So models are also judged by whether the right answer is "
-    "**among their first k** guesses. A table of counts says what followed what; a new text asks the questions, one for each two letters that stand side by side.",
+    goal="what did it copy?",
+    minutes=15,
+    difficulty=2,
+    text="A model has written a fine line. Did it understand, or does it know its text by heart? The same question is asked of every test: if the answers stood in the training text, "
+    "a good mark shows nothing. People call that **contamination**. GPT-3's authors looked for runs of 13 words that a test shared with what the model had read (Brown et al. 2020, appendix C). "
+    "Here a run has n characters.\n\n"
+    "*Example.* It read `to be or not to be`, wrote `not to bee`, and n is 4. The runs `not `, `ot t`, `t to`, ` to `, `to b` and `o be` stand in what it read; ` bee` does not. "
+    "Between them they hold all that it wrote but the last e: nine times True, then False.\n\n"
+    "When it works, try it on what your GPT wrote in the lesson: `copied = by_heart(text, written, 12)`, and `sum(copied) / len(copied)` is the share.",
     cases=[
-        ({"t": {"h": 5, "o": 3, "e": 1}, "h": {"e": 4}}, "the", 1),
-        ({"t": {"h": 5, "o": 3, "e": 1}, "o": {"t": 1}}, "toto te", 2),
-        ({"a": {"c": 2, "b": 2}}, "abac", 1),
+        ("to be or not to be", "not to bee", 4),
+        ("abcd", "xabcx", 3),
+        ("a rose is a rose", "a nose is a hose", 3),
+        ("banana", "nana", 2),
+        ("banana", "ananas", 2),
+        ("one two", "two one", 3),
+        ("The hat", "the hat", 3),
     ],
     hidden=[
-        ({"a": {"b": 1}}, "a", 1), ({}, "abc", 3), ({"x": {"z": 3, "y": 3, "w": 1}}, "xyxzxw", 2), ({"a": {"a": 9, "b": 8, "c": 7}}, "aabaacaad", 3),
-        ({"n": {"o": 1, "e": 1, "a": 1}, "o": {"n": 2}}, "nonenano", 1), ({"q": {"u": 7}}, "", 2),
+        ("abc", "abc", 3),
+        ("abc", "ab", 3),
+        ("", "anything", 1),
+        ("something", "", 2),
+        ("aab", "abaab", 1),
+        ("abcxyz", "abxyzc", 2),
+        ("hello there", "there, hello", 5),
+        ("abab cdcd", "dcdab ba", 2),
+        ("no", "xx no", 2),
+        (PLAY, GPT, 8),
+        (PLAY, GPT, 13),
+        (GPT, PLAY * 3, 5),
     ],
-    starter=AMONG + "    ...\n",
-    solution=AMONG + '''    right = 0
-    for before, after in zip(text, text[1:]):
-        counts = table.get(before, {})
-        right += after in sorted(counts, key=lambda letter: (-counts[letter], letter))[:k]
-    return right / (len(text) - 1) if len(text) > 1 else 0.0
+    starter=COPIED + "    ...\n",
+    solution=COPIED + '''    out = [False] * len(written)
+    for i in range(len(written) - n + 1):
+        if written[i : i + n] in known:
+            out[i : i + n] = [True] * n
+    return out
 ''',
     other_solutions=[
-        "def among_first(table, text, k):\n    guesses = {b: [x for x, _ in sorted(sorted(c.items()), key=lambda p: p[1], reverse=True)][:k] for b, c in table.items()}\n"
-        "    pairs = [text[i:i + 2] for i in range(len(text) - 1)]\n    return sum(p[1] in guesses.get(p[0], []) for p in pairs) / max(1, len(pairs))\n",
-        "def among_first(table, text, k):\n    hits = total = 0\n    for i in range(1, len(text)):\n        total += 1\n        row = table.get(text[i - 1])\n        if row and text[i] in row:\n"
-        "            mine = (-row[text[i]], text[i])\n            better = sum((-n, x) < mine for x, n in row.items())\n            hits += better < k\n    return hits / total if total else 0.0\n",
+        "def by_heart(known, written, n):\n    runs = {known[i:i + n] for i in range(len(known) - n + 1)}\n    found = [i for i in range(len(written)) if written[i:i + n] in runs]\n"
+        "    return [any(i <= at < i + n for i in found) for at in range(len(written))]\n",
+        "def by_heart(known, written, n):\n    out, reach = [], 0\n    for at in range(len(written)):\n        if at + n <= len(written) and known.find(written[at:at + n]) >= 0:\n"
+        "            reach = at + n\n        out.append(at < reach)\n    return out\n",
+        "def by_heart(known, written, n):\n    def marked(at):\n        first, last = max(0, at - n + 1), min(at, len(written) - n)\n"
+        "        return any(written[i:i + n] in known for i in range(first, last + 1))\n    return list(map(marked, range(len(written))))\n",
     ],
-    explanation="Sorted by count, the commonest first, and by the alphabet where counts are equal, the first k are the guesses. More guesses never make it worse.",
-    properties=[Property("not a share of the pairs", '''def test(out, case):
-    pairs = len(case[1]) - 1
-    if pairs < 1:
-        return out == 0
-    return abs(out * pairs - round(out * pairs)) < 1e-6 and 0 <= out <= 1 or f"{case[1]!r} has {pairs} pairs; {out:.4g} of them is no whole number."
-''', "How many questions does the text ask?")],
+    explanation="Slide a window of n characters over what was written. Where its content stands in the known text, all n places are marked, and places that are marked twice stay marked. "
+    "Nothing is said of how often or where it stood. With small n everything looks copied, since short runs are common property; with large n only what is known by heart is left.",
+    properties=[
+        Property("another number of answers", '''def test(out, case):
+    written = case[1]
+    return len(out) == len(written) or f"{written!r} has {len(written)} characters; the list has {len(out)} entries."
+''', "What does each entry of the list belong to?"),
+        Property("an exact copy", '''def test(out, case):
+    known, written, n = case
+    if len(written) < n or written not in known:
+        return True
+    return all(out) and len(out) > 0 or f"All of {written!r} stands in what was read, just so, and n is {n}; not all of it is marked."
+''', "Which places of a run are copied?"),
+        Property("copied from nowhere", '''def test(out, case):
+    known, written, n = case
+    for at, (letter, marked) in enumerate(zip(written, out)):
+        if marked and letter not in known:
+            return f"Place {at} of {written!r} is marked, and {letter!r} stands nowhere in what was read."
+    return True
+''', "Can a character that was never read be part of a copy?"),
+    ],
     mistakes=[
-        Mistake("one guess", AMONG + "    pairs = list(zip(text, text[1:]))\n    best = lambda c: min(c, key=lambda x: (-c[x], x)) if c else None\n    return sum(a == best(table.get(b, {})) for b, a in pairs) / len(pairs) if pairs else 0.0\n",
-                "It makes one guess, whatever k is. How many may it make?"),
-        Mistake("any that was ever seen", AMONG + "    pairs = list(zip(text, text[1:]))\n    return sum(a in table.get(b, {}) for b, a in pairs) / len(pairs) if pairs else 0.0\n",
-                "Whatever once followed counts as a guess. How many may it make?"),
-        Mistake("the rarest first", AMONG + "    pairs = list(zip(text, text[1:]))\n    return sum(a in sorted(table.get(b, {}), key=lambda x: (table[b][x], x))[:k] for b, a in pairs) / len(pairs) if pairs else 0.0\n",
-                "It guesses the rarest. Which end of the sorted list holds the likeliest?"),
-        Mistake("by the alphabet", AMONG + "    pairs = list(zip(text, text[1:]))\n    return sum(a in sorted(table.get(b, {}))[:k] for b, a in pairs) / len(pairs) if pairs else 0.0\n",
-                "Guesses come in the order of the alphabet. What makes one likelier than another?"),
-        Mistake("only what it knows", AMONG + "    pairs = [(b, a) for b, a in zip(text, text[1:]) if b in table]\n    return sum(a in sorted(table[b], key=lambda x: (-table[b][x], x))[:k] for b, a in pairs) / len(pairs) if pairs else 0.0\n",
-                "Pairs whose first letter is not in the table are left out. Does a question go away because one has no answer?"),
-        Mistake("divided by the letters", AMONG + "    pairs = list(zip(text, text[1:]))\n    return sum(a in sorted(table.get(b, {}), key=lambda x: (-table[b][x], x))[:k] for b, a in pairs) / len(text) if pairs else 0.0\n",
-                "It divides by the letters. How many questions do n letters ask?"),
+        Mistake("where a run begins", copying("    for i in range(len(written) - n + 1):\n        out[i] = written[i:i + n] in known\n"),
+                "Only the first place of each run is marked. Which other places belong to it?"),
+        Mistake("where a run ends", copying("    for i in range(len(written) - n + 1):\n        out[i + n - 1] = written[i:i + n] in known\n"),
+                "Only the last place of each run is marked. Was what stands before it not copied with it?"),
+        Mistake("cut into blocks", copying("    for i in range(0, len(written) - n + 1, n):\n        if written[i:i + n] in known:\n            out[i:i + n] = [True] * n\n"),
+                "It looks at blocks of n, one behind the other. Must a copy begin where a block begins?"),
+        Mistake("jumps over what it found", copying("    i = 0\n    while i <= len(written) - n:\n        if written[i:i + n] in known:\n            out[i:i + n] = [True] * n\n            i += n\n        else:\n            i += 1\n"),
+                "After a run is found it goes on behind it. May another run begin inside the one that was found?"),
+        Mistake("the last run is forgotten", copying("    for i in range(len(written) - n):\n        if written[i:i + n] in known:\n            out[i:i + n] = [True] * n\n"),
+                "The run that ends with the text is never looked at. In a text of five characters, where does the last run of three begin?"),
+        Mistake("runs that grow shorter", copying("    for i in range(len(written)):\n        if written[i:i + n] in known:\n            out[i:i + n] = [True] * len(written[i:i + n])\n"),
+                "At the end of the text it accepts runs of fewer than n characters. How long must a run be?"),
+        Mistake("letters, not runs", copying("    out = [letter in known for letter in written]\n"),
+                "A character is marked if it stands anywhere in what was read. What must its neighbours do?"),
+        Mistake("at the same place", copying("    for i in range(len(written) - n + 1):\n        if written[i:i + n] == known[i:i + n]:\n            out[i:i + n] = [True] * n\n"),
+                "It looks for a run only at the same distance from the beginning. May a copy stand elsewhere?"),
+        Mistake("one answer for each run", "def by_heart(known, written, n):\n    return [written[i:i + n] in known for i in range(len(written) - n + 1)]\n",
+                "There is one answer for each run, and so too few. For what is an answer wanted?"),
+        Mistake("the new ones", copying("    for i in range(len(written) - n + 1):\n        if written[i:i + n] in known:\n            out[i:i + n] = [True] * n\n    out = [not one for one in out]\n"),
+                "It marks what is new. What does True stand for?"),
+        Mistake("capitals made small", copying("    known, written = known.lower(), written.lower()\n    for i in range(len(written) - n + 1):\n        if written[i:i + n] in known:\n            out[i:i + n] = [True] * n\n"),
+                "T and t are taken for the same. What was said of them?"),
+        Mistake("one run too many undone", copying("    for i in range(len(written) - n + 1):\n        out[i:i + n] = [written[i:i + n] in known] * n\n"),
+                "A run that was not found wipes out marks that an earlier run had made. If a place belongs to two runs and one of them is copied, what is the place?"),
     ],
 )  # fmt: skip
 
-# -- 00.A2 how far one letter takes you -----------------------------------------------------------------------------------
+# -- 00.A2 wrong or silent ------------------------------------------------------------------------------------------------
 
-one_letter = Assigned(
+UNSEEN = ["As You Like It", "Macbeth", "Much Ado About Nothing", "Henry V"]
+
+
+def a_table_and_a_play(draw):
+    """Other texts and another memory for each student."""
+    return {"first": draw.randrange(0, 4_400_000), "many": draw.randrange(30_000, 50_000), "n": draw.choice([4, 5, 6]),
+            "play": draw.choice(UNSEEN), "start": draw.randrange(3_000, 90_000)}  # fmt: skip
+
+
+def asked(
+    body,
+    read='plays.train[mine["first"]:][:mine["many"]]',
+    new='plays.works[mine["play"]].text[mine["start"]:][:10_000]',
+    n='mine["n"]',
+):
+    """A near miss: `rows` counts what followed, `best` is the table, `pairs` are the questions of the new text with their answers."""
+    return (
+        "def right_when_it_speaks(mine):\n    from collections import Counter, defaultdict\n    from fmcourse.data import load\n"
+        f'    plays, n = load("shakespeare"), {n}\n    read, new = {read}, {new}\n    rows = defaultdict(Counter)\n'
+        "    for i in range(len(read) - n):\n        rows[read[i:i + n]][read[i + n]] += 1\n"
+        "    best = {run: counts.most_common(1)[0][0] for run, counts in rows.items()}\n"
+        f"    pairs = [(new[i:i + n], new[i + n]) for i in range(len(new) - n)]\n{body}"
+    )  # fmt: skip
+
+
+wrong_or_silent = Assigned(
     "00.A2",
-    goal="how far does one letter take you?",
-    minutes=10,
-    text="Who sees only the letter before, and has counted this very text, how often can he be right at the most? Take `load(\"shakespeare\").train[first : first + many]` "
-    "with your own numbers. For each character find the one that follows it most often in the slice; guess that every time. Give the share of right guesses over all "
-    "pairs of neighbours in the slice. Characters are taken as they are: case, spaces and line ends count.",
+    goal="does it err, or does it fall silent?",
+    minutes=12,
+    text="The table that looked back ten letters got next to nothing of *Macbeth*. There are two ways to fail: to say something wrong, or to have no row and say nothing. Which was it?\n\n"
+    "Learn a table, as in the lesson, from `load(\"shakespeare\").train[first : first + many]`: for each run of `n` characters what most often came next (of several that came equally often "
+    "the one that it met first, as `Counter.most_common` has it). Then take `load(\"shakespeare\").works[play].text[start : start + 10_000]`, with your own numbers, and ask for each character that has "
+    "`n` others before it in this piece. Of those questions **for which the table has a row**, which share does it answer rightly?\n\n"
+    "When you have it, try other n. The share of right answers among *all* questions falls and falls. Does this one?",
     starter='''mine = variant("00.A2")  # your numbers
-best_with_one_letter = ...  # a float from 0 to 1
+right_when_it_speaks = ...  # a float from 0 to 1
 ''',
     solution='''from collections import Counter, defaultdict
 
 from fmcourse.data import load
 
 
-def best_with_one_letter(mine):
-    text = load("shakespeare").train[mine["first"] : mine["first"] + mine["many"]]
-    after = defaultdict(Counter)
-    for a, b in zip(text, text[1:]):
-        after[a][b] += 1
-    return sum(max(counts.values()) for counts in after.values()) / (len(text) - 1)
+def right_when_it_speaks(mine):
+    plays, n = load("shakespeare"), mine["n"]
+    read = plays.train[mine["first"] : mine["first"] + mine["many"]]
+    counts = defaultdict(Counter)
+    for i in range(len(read) - n):
+        counts[read[i : i + n]][read[i + n]] += 1
+    table = {run: after.most_common(1)[0][0] for run, after in counts.items()}
+
+    new = plays.works[mine["play"]].text[mine["start"] : mine["start"] + 10_000]
+    spoken = [table[new[i : i + n]] == new[i + n] for i in range(len(new) - n) if new[i : i + n] in table]
+    return sum(spoken) / len(spoken)
 ''',
-    other_solutions=['''def best_with_one_letter(mine):
+    other_solutions=['''def right_when_it_speaks(mine):
     from fmcourse.data import load
-    text = load("shakespeare").train[mine["first"]:][:mine["many"]]
-    pairs = [text[i:i + 2] for i in range(len(text) - 1)]
-    best = {}
-    for pair in set(pairs):
-        best[pair[0]] = max(best.get(pair[0], 0), pairs.count(pair))
-    return sum(best.values()) / len(pairs)
+    plays, n, times = load("shakespeare"), mine["n"], {}
+    read = plays.train[mine["first"]:][:mine["many"]]
+    for end in range(n + 1, len(read) + 1):
+        row = times.setdefault(read[end - n - 1:end - 1], {})
+        row[read[end - 1]] = row.get(read[end - 1], 0) + 1
+    right = wrong = 0
+    new = plays.works[mine["play"]].text[mine["start"]:][:10_000]
+    for at in range(n, len(new)):
+        row = times.get(new[at - n:at])
+        if row is not None:
+            guess = max(row, key=row.get)
+            right, wrong = right + (guess == new[at]), wrong + (guess != new[at])
+    return right / (right + wrong)
 '''],
-    vary=lambda draw: {"first": draw.randrange(0, 400_000), "many": draw.randrange(3000, 6000)},
-    explanation="For each letter the commonest follower wins max(count) of its pairs. It was measured on the text that was counted, so on another text it is lower.",
-    properties=[Property("not a share", "def test(out, case):\n    return 0.1 < out < 0.6 or f'A letter tells something about the next, and not everything; yours is {out:.4g}.'\n", "Of how many pairs is it a share?")],
+    vary=a_table_and_a_play,
+    explanation="The share of all right answers is a product: how often there is a row, times how often the row is right. A longer memory hardly changes the second, about one half here; the first "
+    "collapses. The table does not err more, it falls silent: most long runs are new. A network always says something, because it can see that a new run is like others that it knows.",
+    properties=[Property("no share", "def test(out, case):\n    return 0 < out < 1 or f'Some of its answers are right and some are not, so the share lies between 0 and 1; yours is {out:.4g}.'\n",
+                         "Which two counts does the share divide?")],
     mistakes=[
-        Mistake("one guess for all", '''def best_with_one_letter(mine):
-    from collections import Counter
-    from fmcourse.data import load
-    text = load("shakespeare").train[mine["first"]:][:mine["many"]]
-    return max(Counter(text[1:]).values()) / (len(text) - 1)
-''', "It always guesses the same character. What does the letter before tell?"),
-        Mistake("the mean over letters", '''def best_with_one_letter(mine):
-    from collections import Counter, defaultdict
-    from fmcourse.data import load
-    text = load("shakespeare").train[mine["first"]:][:mine["many"]]
-    after = defaultdict(Counter)
-    for a, b in zip(text, text[1:]):
-        after[a][b] += 1
-    return sum(max(c.values()) / sum(c.values()) for c in after.values()) / len(after)
-''', "Each letter counts the same, however often it comes. Over what was the share asked?"),
-        Mistake("the letter after", '''def best_with_one_letter(mine):
-    from collections import Counter, defaultdict
-    from fmcourse.data import load
-    text = load("shakespeare").train[mine["first"]:][:mine["many"]]
-    after = defaultdict(Counter)
-    for a, b in zip(text, text[1:]):
-        after[b][a] += 1
-    return sum(max(c.values()) for c in after.values()) / (len(text) - 1)
-''', "It guesses the letter before from the one after. Which of the two is seen?"),
-        Mistake("small letters alone", '''def best_with_one_letter(mine):
-    from collections import Counter, defaultdict
-    from fmcourse.data import load
-    text = load("shakespeare").train[mine["first"]:][:mine["many"]].lower()
-    after = defaultdict(Counter)
-    for a, b in zip(text, text[1:]):
-        after[a][b] += 1
-    return sum(max(c.values()) for c in after.values()) / (len(text) - 1)
-''', "Capitals were made small. How were characters to be taken?"),
+        Mistake("all questions", asked("    return sum(best.get(run) == letter for run, letter in pairs) / len(pairs)\n"),
+                "Questions without a row are counted as wrong answers. Among which questions was the share asked?"),
+        Mistake("how often it speaks", asked("    return sum(run in best for run, _ in pairs) / len(pairs)\n"),
+                "That is how often the table has a row. How often is it right when it has one?"),
+        Mistake("its own text", asked("    told = [best[run] == letter for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n", new='plays.train[mine["first"]:][:mine["many"]]'),
+                "It is asked about the text that it learnt from, and knows it by heart. Which text is new to it?"),
+        Mistake("texts swapped", asked("    told = [best[run] == letter for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n",
+                read='plays.works[mine["play"]].text[mine["start"]:][:10_000]', new='plays.train[mine["first"]:][:mine["many"]]'),
+                "It learnt from the play and was asked about the other text. Which of the two is to be unseen?"),
+        Mistake("whatever followed once", asked("    told = [letter in rows[run] for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n"),
+                "An answer counts as right if the letter followed at least once. How many guesses has the table for each run?"),
+        Mistake("each run once", asked("    told = {run: [] for run, _ in pairs if run in best}\n    for run, letter in pairs:\n        if run in told:\n            told[run].append(best[run] == letter)\n"
+                "    return sum(sum(t) / len(t) for t in told.values()) / len(told)\n"),
+                "Each different run counts once, however often it was asked about. Of what was the share asked: of runs or of questions?"),
+        Mistake("one letter less", asked("    told = [best[run] == letter for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n", n='mine["n"] - 1'),
+                "Its runs have n characters with the answer. How many does it look back?"),
     ],
 )  # fmt: skip

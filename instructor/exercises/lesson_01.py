@@ -1,158 +1,232 @@
-"""Assigned in lesson 01: which words tell texts apart, and one author's letters priced by another's."""
+"""Assigned in lesson 01: after how many different words a word comes, and what novels say of he and she."""
 
 from fmcourse.classroom.assigned import Assigned
 from fmcourse.course.exercises import Mistake, Property
 
-# -- 01.A1 telling words --------------------------------------------------------------------------------------------------
+# -- 01.A1 San Francisco --------------------------------------------------------------------------------------------------
 
-TELLING = '''def telling(texts):
-    """TF-IDF: how much each word of each text tells about it.
+COUNTING = '''def kneser_ney(text, before, discount):
+    """How probable each word is right after `before`, by a table of pairs with Kneser-Ney smoothing.
 
-    texts: lists of words, at least one text, none empty   ->   for each text {word: weight}, of the words in it
+    text: a list of words, at least two   before: a word, which may be missing in the text   discount: above 0, below 1
+    ->   {word: probability}, with every different word of the text as a key, each once, in any order
 
-    weight = (how often the word comes in this text / words in this text) * log(number of texts / number of texts that have the word)
+    The probabilities add up to 1. A word that never ended a pair, since it stands at the beginning alone, gets 0.
     """
 '''
 
-telling = Assigned(
+
+def smoothing(own="len({a for a, b in pairs if b == w}) / len(set(pairs))", taken="discount * len(after)", total="sum(after.values())", less="discount", alone="own"):
+    """The formula, or a near miss: `after` counts what followed, `own` is what is said where nothing is known."""
+    return (
+        "def kneser_ney(text, before, discount):\n    pairs, words = list(zip(text, text[1:])), list(dict.fromkeys(text))\n"
+        "    after = {}\n    for a, b in pairs:\n        if a == before:\n            after[b] = after.get(b, 0) + 1\n"
+        f"    own = {{w: {own} for w in words}}\n    if not after:\n        return {alone}\n"
+        f"    total = {total}\n    return {{w: (max(after.get(w, 0) - {less}, 0) + {taken} * own[w]) / total for w in words}}\n"
+    )  # fmt: skip
+
+
+CITY = "san francisco san francisco a cat the cat".split()
+PROVERB = "to see the sea is to see what the sea can see and the sea is to be seen".split()
+ROSE = "a rose is a rose is a rose and a thorn is no rose but a thorn is on a rose".split()
+RAIN = "rain rain go away come again some other day rain rain".split()
+
+francisco = Assigned(
     "01.A1",
-    goal="which words tell?",
-    minutes=12,
-    text="Before there were embeddings, search engines weighed words by **TF-IDF** (Spärck Jones 1972): a word tells much about a text if it comes often *there* and in few *other* "
-    "texts. `the` is everywhere and tells nothing: its weight is 0. The logarithm is the natural one.",
+    goal="not how often, but after how many",
+    minutes=20,
+    difficulty=2,
+    text="When a table of counts does not know what to say, it asks a shorter context; the shortest of all knows only how often each word stands in the text. But *how often* is the wrong "
+    "question. In a guidebook `francisco` is frequent, and comes after `san` alone. After a word that was never met, it is a poor guess; `cat`, which came after many different words, is a better one. "
+    "This is **Kneser-Ney smoothing** (1995), for twenty years the best that counting had to offer.\n\n"
+    "1. A *pair* is two neighbours. Of all **different** pairs in the text, which share ends in a word? That is the word's **own share**. (A pair that stands a hundred times is still one pair.)\n"
+    "2. After `before` came certain words, each so many times. From each of these numbers take `discount` away. What is left, divided by how many times anything followed `before`, is the word's.\n"
+    "3. What was taken away is not lost: it is dealt out among *all* words in proportion to their own shares. So everything adds up to 1 again. How much was taken, you find out.\n"
+    "4. If nothing ever followed `before`, the own shares are all there is to say.\n\n"
+    "*Example.* `san francisco san francisco a cat the cat` has six different pairs. Two of them end in `cat`, one in `francisco`, though both words stand there twice. After `francisco` came "
+    "`san` and `a`, once each. With discount ½ each keeps ¼, and ½ is dealt out: `san` ¼ + 1/12 = ⅓, `a` ⅓, `cat` ⅙, `the` and `francisco` 1/12 each.",
     cases=[
-        [["the", "cat", "sat"], ["the", "dog"]],
-        [["a", "a", "b"], ["a", "c", "c", "c"], ["d"]],
-        [["x", "y", "x"]],
+        (CITY, "francisco", 0.5),
+        (CITY, "dog", 0.5),
+        ("a b a b a c".split(), "a", 0.75),
+        ("go away go away".split(), "away", 0.25),
+        (ROSE, "a", 0.6),
     ],
     hidden=[
-        [["one"], ["one"], ["one", "two"]], [["a"] * 5 + ["b"], ["b"] * 3, ["c", "a"], ["c"]], [["p", "q"], ["r", "s", "s"], ["t"], ["p"], ["q", "q", "q", "p"]],
-        [["w"], ["v", "w", "v", "w"], ["u", "v"]], [["k", "K", "k"], ["K"], ["m", "m"]],
+        (["hello", "world"], "hello", 0.9),
+        (["hello", "world"], "world", 0.3),
+        (["no", "no", "no", "no"], "no", 0.4),
+        (RAIN, "rain", 0.75),
+        (RAIN, "day", 0.1),
+        (PROVERB, "see", 0.7),
+        (PROVERB, "seen", 0.5),
+        (PROVERB, "the", 0.2),
+        (ROSE, "is", 0.95),
     ],
-    starter=TELLING + "    ...\n",
-    solution=TELLING + '''    having = {word: sum(word in text for text in texts) for text in texts for word in text}
-    weight = lambda word, text: text.count(word) / len(text) * math.log(len(texts) / having[word])
-    return [{word: weight(word, text) for word in set(text)} for text in texts]
+    starter=COUNTING + "    ...\n",
+    solution=COUNTING + '''    pairs = list(zip(text, text[1:]))
+    ends = [second for _, second in set(pairs)]
+    own = {word: ends.count(word) / len(ends) for word in text}
+    after = [second for first, second in pairs if first == before]
+    if not after:
+        return own
+    dealt = discount * len(set(after)) / len(after)  # so much was taken away, from each kind once
+    kept = {word: (after.count(word) - discount) / len(after) for word in set(after)}
+    return {word: kept.get(word, 0.0) + dealt * own[word] for word in text}
 ''',
     other_solutions=[
-        "def telling(texts):\n    from collections import Counter\n    df = Counter(word for text in texts for word in set(text))\n    out = []\n    for text in texts:\n        tf = Counter(text)\n"
-        "        out.append({w: n / len(text) * (math.log(len(texts)) - math.log(df[w])) for w, n in tf.items()})\n    return out\n",
-        "def telling(texts):\n    vocab = sorted({w for t in texts for w in t})\n    counts = torch.tensor([[t.count(w) for w in vocab] for t in texts], dtype=torch.float64)\n"
-        "    weights = counts / counts.sum(1, keepdim=True) * torch.log(len(texts) / (counts > 0).sum(0))\n    return [{w: weights[i, j].item() for j, w in enumerate(vocab) if counts[i, j]} for i in range(len(texts))]\n",
+        smoothing(),
+        "from collections import Counter, defaultdict\ndef kneser_ney(text, before, discount):\n    counts, came_after = defaultdict(Counter), defaultdict(set)\n"
+        "    for i in range(1, len(text)):\n        counts[text[i - 1]][text[i]] += 1\n        came_after[text[i]].add(text[i - 1])\n"
+        "    kinds = sum(map(len, came_after.values()))\n    row, out = counts[before], {}\n    left = {w: max(row[w] - discount, 0) / row.total() for w in row}\n"
+        "    rest = 1 - sum(left.values())  # nothing kept: all of it\n    for w in set(text):\n        out[w] = left.get(w, 0.0) + rest * len(came_after[w]) / kinds\n    return out\n",
+        "def kneser_ney(text, before, discount):\n    words = sorted(set(text))\n    table = torch.zeros(len(words), len(words), dtype=torch.float64)\n"
+        "    for a, b in zip(text, text[1:]):\n        table[words.index(a), words.index(b)] += 1\n    own = (table > 0).sum(0) / (table > 0).sum()\n"
+        "    row = table[words.index(before)] if before in words else torch.zeros(len(words), dtype=torch.float64)\n    if row.any():\n"
+        "        own = ((row - discount).clamp(min=0) + discount * (row > 0).sum() * own) / row.sum()\n    return dict(zip(words, own.tolist()))\n",
     ],
-    explanation="The first factor asks how much of this text the word is, the second how few texts have it, whatever its number in them. A word of every text has log 1 = 0.",
+    explanation="The own share counts different predecessors, so `francisco` with its one is worth as little as a word that stands there once. `discount` is taken from each *kind* of word that followed, "
+    "so discount × kinds / total is free to be dealt out: who was often surprised listens more to the own shares, as in Witten and Bell's formula of the lesson.",
     properties=[
-        Property("not a weight for each word", '''def test(out, case):
-    for n, (weights, text) in enumerate(zip(out, case)):
-        if set(weights) != set(text):
-            return f"Text {n} has the words {sorted(set(text))}; weights are there for {sorted(weights)}."
-    return len(out) == len(case)
-''', "Which words get a weight in which text?"),
-        Property("a word of every text tells something", '''def test(out, case):
-    everywhere = set(case[0]).intersection(*case)
-    bad = [word for word in everywhere if abs(out[0][word]) > 1e-9]
-    return not bad or f"{bad[0]!r} is in every text, and has the weight {out[0][bad[0]]:.4g}."
-''', "What does a word tell that is everywhere?"),
+        Property("not every word", '''def test(out, case):
+    missing = set(case[0]) ^ set(out)
+    return not missing or f"{len(set(case[0]))} different words stand in the text; {sorted(map(str, missing))[0]!r} is missing, or too much."
+''', "For which words is a probability wanted?"),
+        Property("it does not add up", '''def test(out, case):
+    total = sum(out.values())
+    return abs(total - 1) < 1e-6 or f"Of {' '.join(case[0][:8])!r} ..., after {case[1]!r}: the probabilities add up to {total:.4g}."
+''', "What was taken away, and who got it?"),
+        Property("impossible", '''def test(out, case):
+    for word in case[0][1:]:
+        if not out.get(word, 0) > 0:
+            return f"After {case[1]!r} it thinks {word!r} impossible, or less than that."
+    return True
+''', "Who gets something of what is dealt out?"),
     ],
     mistakes=[
-        Mistake("not divided by the length", TELLING + "    df = {w: sum(w in t for t in texts) for t in texts for w in t}\n    return [{w: t.count(w) * math.log(len(texts) / df[w]) for w in t} for t in texts]\n",
-                "Long texts get larger weights. By what is a count to be divided?"),
-        Mistake("occurrences, not texts", TELLING + "    df = {w: sum(u.count(w) for u in texts) for t in texts for w in t}\n    return [{w: t.count(w) / len(t) * math.log(len(texts) / df[w]) for w in t} for t in texts]\n",
-                "A word that comes three times in one text counts as three texts. What is to be counted?"),
-        Mistake("one added", TELLING + "    df = {w: sum(w in t for t in texts) for t in texts for w in t}\n    return [{w: t.count(w) / len(t) * math.log(len(texts) / (1 + df[w])) for w in t} for t in texts]\n",
-                "One is added to the number of texts, so a word of every text has a weight below 0. Which formula was asked for?"),
-        Mistake("base 2", TELLING + "    df = {w: sum(w in t for t in texts) for t in texts for w in t}\n    return [{w: t.count(w) / len(t) * math.log2(len(texts) / df[w]) for w in t} for t in texts]\n",
-                "The logarithm has base 2. Which one was asked for?"),
-        Mistake("no logarithm", TELLING + "    df = {w: sum(w in t for t in texts) for t in texts for w in t}\n    return [{w: t.count(w) / len(t) * len(texts) / df[w] for w in t} for t in texts]\n",
-                "A word of every text still has a weight. What is missing around the ratio?"),
-        Mistake("the frequency alone", TELLING + "    return [{w: t.count(w) / len(t) for w in t} for t in texts]\n",
-                "Only this text is looked at. What do the others say about the word?"),
+        Mistake("how often", smoothing(own="text[1:].count(w) / len(pairs)"),
+                "What is dealt out goes by how often a word stands there. In the example, does `francisco` get as much as `cat`, and should it?"),
+        Mistake("how often, the first word too", smoothing(own="text.count(w) / len(text)"),
+                "What is dealt out goes by how often a word stands in the text. In the example, does `francisco` get as much as `cat`, and should it?"),
+        Mistake("all words alike", smoothing(own="1 / len(words)"),
+                "Each word gets the same of what is dealt out. Is `cat` no better a guess than `francisco`?"),
+        Mistake("what comes after", smoothing(own="len({b for a, b in pairs if a == w}) / len(set(pairs))"),
+                "It counts the different words that come *after* a word. Which end of a pair is to be guessed?"),
+        Mistake("divided by the words", smoothing(own="len({a for a, b in pairs if b == w}) / len(words)"),
+                "The own shares were divided by the number of different words. Of what are they shares?"),
+        Mistake("different pairs, divided by all", smoothing(own="len({a for a, b in pairs if b == w}) / len(pairs)"),
+                "Above the line stand different pairs, below it all of them. Do the own shares add up to 1?"),
+        Mistake("taken once", smoothing(taken="discount"),
+                "`discount` is dealt out a single time. From how many numbers was it taken away?"),
+        Mistake("taken each time", smoothing(taken="discount * sum(after.values())"),
+                "`discount` is dealt out for each time that something followed. If the same word followed twice, how often was it taken from that word's number?"),
+        Mistake("taken and lost", smoothing(taken="0.0"),
+                "What was taken away is gone: the probabilities add up to less than 1. Who should get it?"),
+        Mistake("nothing taken", smoothing(less="0.0", taken="0.0"),
+                "These are the plain counts: what never followed is impossible. Which part of them may be dealt out?"),
+        Mistake("dealt out, but not taken", smoothing(less="0.0"),
+                "Something is dealt out that nobody gave. From what is it to be taken?"),
+        Mistake("how often `before` stands there", smoothing(total="text.count(before)"),
+                "It divides by how often `before` stands in the text. What follows it at the very end?"),
+        Mistake("nothing known, nothing said", smoothing(alone="dict.fromkeys(words, 0.0)"),
+                "After a word that nothing ever followed, every word gets 0. Does something come next all the same?"),
+        Mistake("nothing known, all alike", smoothing(alone="dict.fromkeys(words, 1 / len(words))"),
+                "After a word that nothing ever followed, all words are equally likely. What do we know of them even then?"),
     ],
 )  # fmt: skip
 
-# -- 01.A2 one author's letters priced by another's -----------------------------------------------------------------------
+# -- 01.A2 he and she in novels -------------------------------------------------------------------------------------------
 
-priced = Assigned(
+NEAR = "sister brother father mother friend young dear happy poor heart cried house room letter hand".split()
+
+
+def a_word_of_austen(draw):
+    """Another word, reach and piece of the novels for each student."""
+    many = draw.randrange(1_200_000, 1_800_000)
+    return {"first": draw.randrange(0, 3_119_000 - many), "many": many, "word": draw.choice(NEAR), "window": draw.randrange(8, 21)}
+
+
+def leaning(body, reach="words[i + 1 : i + 1 + window]"):
+    """A near miss: `he` and `she` are what was counted near the word, `all_he` and `all_she` in the whole piece."""
+    return (
+        "def lean_of_a_word(mine):\n    import re\n    from fmcourse.data import load\n"
+        '    text = load("austen").train[mine["first"]:][:mine["many"]].lower()\n    words, window, log = re.findall("[a-z]+", text), mine["window"], math.log\n'
+        f'    near = [{reach} for i, word in enumerate(words) if word == mine["word"]]\n'
+        '    he, she = (sum(some.count(one) for some in near) for one in ("he", "she"))\n    all_he, all_she = words.count("he"), words.count("she")\n'
+        f"    {body}\n"
+    )
+
+
+novels = Assigned(
     "01.A2",
-    goal="one author's letters, priced by another's",
+    goal="where does the lean come from?",
     minutes=15,
-    text="Shannon measured texts in bits in 1948, seventy years before GPT-2, and the measure has stayed. Learn how often letters come from "
-    "`load(\"shakespeare\").train[one : one + 8000]`, then price `load(\"austen\").train[other : other + 8000]` with it, your own numbers.\n\nTake both texts in small letters and keep "
-    "the 26 letters a to z alone (drop all else). A letter's probability is (its count + 1) / (number of letters + 26). Give the mean of −log2 of the probability over the letters of "
-    "Austen's slice: the **bits per letter**.",
+    difficulty=2,
+    text="A model learns what people wrote. So what did they write? Jane Austen's novels are full of *she*: more often than *he*, whatever is near. A word of hers leans towards *he* only if *he* is commoner "
+    "near that word **than *he* is in her text altogether**.\n\n"
+    "Take `load(\"austen\").train[first : first + many]` with your own numbers. Its words are `re.findall(\"[a-z]+\", text.lower())`. Wherever your `word` stands, look at the `window` words that follow it (at the very end "
+    "there may be fewer), and count *he* and *she* among them; where two such stretches overlap, both count. Only these two forms count, not *him* or *hers*. "
+    "As in the lesson, a lean is the logarithm of how many times likelier *he* is than *she*, to the base e, so that 1 means e times as likely. "
+    "From the lean **near the word** take the lean of **all words** of your piece. What is left?\n\n"
+    "*Example.* Near the word 30 *he* and 20 *she*, in the whole piece 400 and 800: log 1.5 − log 0.5 = log 3 = 1.10.",
     starter='''mine = variant("01.A2")  # your numbers
-bits_per_letter = ...  # a float
+lean_of_a_word = ...  # a float, above 0 towards he, below 0 towards she
 ''',
     solution='''import math
+import re
 from collections import Counter
-from string import ascii_lowercase
 
 from fmcourse.data import load
 
 
-def bits_per_letter(mine):
-    letters = lambda text: [c for c in text.lower() if c in ascii_lowercase]
-    learnt = letters(load("shakespeare").train[mine["one"] : mine["one"] + 8000])
-    asked = letters(load("austen").train[mine["other"] : mine["other"] + 8000])
-    counts = Counter(learnt)
-    return sum(-math.log2((counts[c] + 1) / (len(learnt) + 26)) for c in asked) / len(asked)
+def lean_of_a_word(mine):
+    text = load("austen").train[mine["first"] : mine["first"] + mine["many"]]
+    words = re.findall("[a-z]+", text.lower())
+    near, everywhere = Counter(), Counter(words)
+    for i, word in enumerate(words):
+        if word == mine["word"]:
+            near.update(words[i + 1 : i + 1 + mine["window"]])
+    return math.log(near["he"] / near["she"]) - math.log(everywhere["he"] / everywhere["she"])
 ''',
-    other_solutions=['''def bits_per_letter(mine):
-    import torch
+    other_solutions=['''def lean_of_a_word(mine):
+    import re
     from fmcourse.data import load
-    def counted(text):
-        codes = torch.tensor([ord(c) - 97 for c in text.lower() if "a" <= c <= "z"])
-        return torch.bincount(codes, minlength=26).double()
-    p = counted(load("shakespeare").train[mine["one"]:][:8000]) + 1
-    q = counted(load("austen").train[mine["other"]:][:8000])
-    return float(-(q / q.sum() * (p / p.sum()).log2()).sum())
+    text = load("austen").train[mine["first"]:][:mine["many"]].lower()
+    at = {one: [] for one in (mine["word"], "he", "she")}
+    for place, found in enumerate(re.finditer("[a-z]+", text)):
+        if found[0] in at:
+            at[found[0]].append(place)
+    from bisect import bisect_right
+    inside = lambda one: sum(bisect_right(at[one], p + mine["window"]) - bisect_right(at[one], p) for p in at[mine["word"]])
+    return math.log(inside("he") * len(at["she"]) / (inside("she") * len(at["he"])))
 '''],
-    vary=lambda draw: {"one": draw.randrange(0, 400_000), "other": draw.randrange(0, 300_000)},
-    explanation="It is the cross-entropy of Austen's letters under Shakespeare's: a little more than their own entropy, and less than log2 26 = 4.70, because English is English.",
-    properties=[Property("not bits of a letter", "def test(out, case):\n    return 3.9 < out < 4.7 or f'Letters of English cost between 3.9 and 4.7 bits each; yours cost {out:.4g}.'\n", "What would it be if all 26 came equally often?")],
+    vary=a_word_of_austen,
+    explanation="It is log (he near / she near) − log (he in all / she in all), the difference of two pointwise mutual informations. `father`, `brother`, `young` lean towards *he*, `sister` and `letter` towards *she*; "
+    "without the second term nearly every word would seem to lean towards *she*, as *the person* does in the lesson's figure. What leans in the text leans in the model that is to go on with it.",
+    properties=[Property("no lean", "def test(out, case):\n    return 0 < abs(out) < 3 or f'A lean is somewhat above or below 0, hardly e times e times e; yours is {out:.4g}.'\n",
+                         "The logarithm of which two numbers' ratio is it?")],
     mistakes=[
-        Mistake("in nats", '''def bits_per_letter(mine):
-    import math
-    from collections import Counter
-    from fmcourse.data import load
-    letters = lambda text: [c for c in text.lower() if "a" <= c <= "z"]
-    learnt, asked = letters(load("shakespeare").train[mine["one"]:][:8000]), letters(load("austen").train[mine["other"]:][:8000])
-    n = Counter(learnt)
-    return sum(-math.log((n[c] + 1) / (len(learnt) + 26)) for c in asked) / len(asked)
-''', "That is in nats. Which logarithm makes bits?"),
-        Mistake("priced by itself", '''def bits_per_letter(mine):
-    import math
-    from collections import Counter
-    from fmcourse.data import load
-    asked = [c for c in load("austen").train[mine["other"]:][:8000].lower() if "a" <= c <= "z"]
-    n = Counter(asked)
-    return sum(-math.log2((n[c] + 1) / (len(asked) + 26)) for c in asked) / len(asked)
-''', "Austen is priced by her own letters. From whom was to be learnt?"),
-        Mistake("the other way round", '''def bits_per_letter(mine):
-    import math
-    from collections import Counter
-    from fmcourse.data import load
-    letters = lambda text: [c for c in text.lower() if "a" <= c <= "z"]
-    asked, learnt = letters(load("shakespeare").train[mine["one"]:][:8000]), letters(load("austen").train[mine["other"]:][:8000])
-    n = Counter(learnt)
-    return sum(-math.log2((n[c] + 1) / (len(learnt) + 26)) for c in asked) / len(asked)
-''', "Shakespeare is priced by Austen. Who was to be priced?"),
-        Mistake("the mean over 26", '''def bits_per_letter(mine):
-    import math
-    from collections import Counter
-    from fmcourse.data import load
-    learnt = [c for c in load("shakespeare").train[mine["one"]:][:8000].lower() if "a" <= c <= "z"]
-    n = Counter(learnt)
-    return sum(-math.log2((n[c] + 1) / (len(learnt) + 26)) for c in "abcdefghijklmnopqrstuvwxyz") / 26
-''', "Each of the 26 counts the same. How often does each come in Austen?"),
-        Mistake("all 8000 characters", '''def bits_per_letter(mine):
-    import math
-    from collections import Counter
-    from fmcourse.data import load
-    letters = lambda text: [c for c in text.lower() if "a" <= c <= "z"]
-    learnt, asked = letters(load("shakespeare").train[mine["one"]:][:8000]), letters(load("austen").train[mine["other"]:][:8000])
-    n = Counter(learnt)
-    return sum(-math.log2((n[c] + 1) / (len(learnt) + 26)) for c in asked) / 8000
-''', "The sum is divided by all characters, also those that were dropped. Over what is the mean?"),
+        Mistake("the piece's own lean left in", leaning("return log(he / she)"),
+                "In the example it would be 0.41. How much of that does the whole piece explain?"),
+        Mistake("added, not taken away", leaning("return log(he / she) + log(all_he / all_she)"),
+                "In the example it would be −0.29. What is to be done with the lean of the whole piece?"),
+        Mistake("a ratio, not its logarithm", leaning("return he / she / (all_he / all_she)"),
+                "In the example it would be 3, and where nothing leans 1. What should it be where nothing leans?"),
+        Mistake("shares, not times", leaning("return he / (he + she) - all_he / (all_he + all_she)"),
+                "In the example it would be 0.27, a difference of two shares. What is a lean, in the lesson?"),
+        Mistake("towards she", leaning("return log(she / he) - log(all_she / all_he)"),
+                "In the example it would be −1.10. Which of the two stands above the line?"),
+        Mistake("bits", leaning("return (log(he / she) - log(all_he / all_she)) / log(2)"),
+                "In the example it would be 1.58. To which base is the logarithm?"),
+        Mistake("what stands before", leaning("return log(he / she) - log(all_he / all_she)", "words[max(0, i - window) : i]"),
+                "It looks at the words that stand before yours. Which ones does a model that goes on with the text have to guess?"),
+        Mistake("on both sides", leaning("return log(he / she) - log(all_he / all_she)", "words[max(0, i - window) : i] + words[i + 1 : i + 1 + window]"),
+                "It looks both ways. Where were *he* and *she* to be counted?"),
+        Mistake("letters, not words", leaning("return log(he / she) - log(text.count('he') / text.count('she'))"),
+                "In the whole piece it found h and e inside other words: *the*, *then*, *she* itself. How are words counted?"),
+        Mistake("each stretch once", leaning("return log(sum('he' in some for some in near) / sum('she' in some for some in near)) - log(all_he / all_she)"),
+                "A stretch in which *he* stands three times counts once. What was to be counted?"),
+        Mistake("other forms as well", leaning("return log(sum(w in ('he', 'him', 'his') for some in near for w in some) / sum(w in ('she', 'her', 'hers') for some in near for w in some)) - log(all_he / all_she)"),
+                "*him* and *her* were counted near the word, but not in the whole piece. Which forms count?"),
     ],
 )  # fmt: skip

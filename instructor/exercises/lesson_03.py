@@ -1,177 +1,209 @@
-"""Assigned in lesson 03: labels behind a prefix, and what is gained by looking to both sides."""
+"""Assigned in lesson 03: a mask for texts that are read in any order, and a game that can be won by colour alone."""
 
 import torch
 
 from fmcourse.classroom.assigned import Assigned
 from fmcourse.course.exercises import Mistake, Property
 
-draw = lambda *shape, seed: torch.randint(5, 90, shape, generator=torch.Generator().manual_seed(seed))
+# -- 03.A1 any order ------------------------------------------------------------------------------------------------------
 
-# -- 03.A1 labels behind a prefix -----------------------------------------------------------------------------------------
 
-PREFIXED = '''def prefix_labels(ids, lengths):
-    """Labels for a prefix language model: each position is asked for the next token, but only for tokens behind the prefix.
+def orders(B, T, seed):
+    """B texts, each read in an order of its own."""
+    return torch.rand(B, T, generator=torch.Generator().manual_seed(seed)).argsort(1)
 
-    ids: (B, T) int64   lengths: (B,) int64, how many tokens of each row are prefix, from 1 to T   ->   (B, T) int64
 
-    Where nothing is asked stands -100: at positions whose next token still belongs to the prefix, and at the last position.
+ANY = '''def order_mask(order, given):
+    """Who may look at whom, if each text is read in an order of its own.
+
+    order: (B, T) whole numbers, each row holds 0 ... T-1 once: order[b, 0] is the place in text b that is read first, order[b, 1] the place that
+    is read second, and so on   given: from 0 to T, how many places are given
+    ->   (B, T, T) bool: [b, t, s] is True where, in text b, place t may look at place s
+
+    A place may look at itself, at every place that is read before it, and at every given place. Given are the first `given` places in the
+    order of reading: everyone may look at them, also they at each other.
     """
 '''
 
-prefix_labels = Assigned(
+
+def looking(mask, rank="order.argsort(1)"):
+    """A near miss: `rank` says when a place is read, t looks at s."""
+    return (
+        "def order_mask(order, given):\n    B, T = order.shape\n    at = torch.arange(T).expand(B, T)\n"
+        f"    rank = {rank}\n    t, s = rank[:, :, None], rank[:, None, :]\n    return {mask}\n"
+    )
+
+
+any_order = Assigned(
     "03.A1",
-    goal="labels behind a prefix",
+    goal="a mask for any order",
     minutes=15,
     difficulty=2,
-    text="Between the causal and the masked objective stands a third (Raffel et al. 2020, *prefix LM*): the first tokens, a question for instance, are given and may "
-    "look at one another freely; only what comes after them is predicted, token by token. With the row `7 8 9 4` and a prefix of 2 the labels are `-100 9 4 -100`: "
-    "the prefix's last token is the first that is asked.",
+    text="Causal or masked? There is a third way: read in *any* order. One text is learnt from left to right, the next one from the middle to both ends, a third one in an order drawn by lot; and "
+    "each place is guessed from what was read before it, wherever that stands. Such a model can go on with a text *and* fill its gaps. (XLNet, Yang et al. 2019. "
+    "The words stay where they are; only who may look at whom changes.)\n\n"
+    "So the mask is made of an order, one for each text of a batch. With the order 0, 1, 2, ... it is your `prefix_mask` from the lesson, with `given` as prefix. "
+    "All other orders are new.\n\n"
+    "*Example.* `order` is `[[2, 0, 1]]` and nothing is given: place 2 is read first, then place 0, then place 1. So place 2 looks at itself alone, place 0 at 2 and 0, place 1 at all three.",
     cases=[
-        (torch.tensor([[7, 8, 9, 4]]), torch.tensor([2])),
-        (torch.tensor([[7, 8, 9, 4], [5, 6, 7, 8]]), torch.tensor([1, 3])),
-        (draw(3, 6, seed=1), torch.tensor([4, 2, 6])),
+        (torch.tensor([[2, 0, 1]]), 0),
+        (torch.tensor([[0, 1, 2, 3]]), 2),
+        (torch.tensor([[1, 3, 0, 2], [3, 2, 1, 0]]), 0),
+        (torch.tensor([[1, 2, 3, 0], [0, 2, 3, 1]]), 3),
+        (orders(2, 6, seed=1), 2),
     ],
     hidden=[
-        (torch.tensor([[3]]), torch.tensor([1])), (draw(2, 9, seed=2), torch.tensor([9, 8])), (draw(4, 5, seed=3), torch.tensor([1, 2, 3, 4])),
-        (draw(1, 12, seed=4), torch.tensor([6])), (draw(5, 7, seed=5), torch.tensor([7, 1, 4, 5, 2])),
+        (torch.tensor([[0]]), 0),
+        (torch.tensor([[0], [0]]), 1),
+        (orders(3, 7, seed=2), 3),
+        (orders(2, 5, seed=3), 5),
+        (orders(1, 8, seed=4), 1),
+        (orders(4, 12, seed=5), 0),
+        (orders(5, 9, seed=6), 8),
     ],
-    starter=PREFIXED + "    ...\n",
-    solution=PREFIXED + '''    labels = torch.full_like(ids, -100)
-    labels[:, :-1] = ids[:, 1:]
-    position = torch.arange(ids.shape[1])
-    return labels.masked_fill(position < lengths[:, None] - 1, -100)
+    starter=ANY + "    ...\n",
+    solution=ANY + '''    rank = order.argsort(1)                                       # (B, T): when each place is read
+    earlier = rank[:, None, :] <= rank[:, :, None]                # s, along a row, is not read later than t
+    return earlier | (rank < given)[:, None, :]                   # (B, T, T)
 ''',
     other_solutions=[
-        "def prefix_labels(ids, lengths):\n    rows = []\n    for row, n in zip(ids.tolist(), lengths.tolist()):\n        rows.append([-100] * (n - 1) + row[n:] + [-100])\n    return torch.tensor(rows, dtype=ids.dtype)\n",
-        "def prefix_labels(ids, lengths):\n    after = F.pad(ids, (0, 1), value=-100)[:, 1:]\n    at = torch.arange(1, ids.size(1) + 1).expand_as(ids)\n    return torch.where(at >= lengths.unsqueeze(1), after, torch.full_like(after, -100))\n",
+        "def order_mask(order, given):\n    B, T = order.shape\n    out = torch.zeros(B, T, T, dtype=torch.bool)\n    for b in range(B):\n        seen = order[b, :given].tolist()\n"
+        "        for place in order[b, :given].tolist():\n            out[b, place, seen] = True\n        for place in order[b, given:].tolist():\n            seen = seen + [place]\n            out[b, place, seen] = True\n    return out\n",
+        "def order_mask(order, given):\n    B, T = order.shape\n    read = torch.ones(T, T).tril().bool()  # as if the order were 0, 1, 2, ...\n    read[:, :given] = True\n"
+        "    moves = F.one_hot(order, T).float()  # (B, n-th, place)\n    return (moves.mT @ read.float() @ moves) > 0.5\n",
+        "def order_mask(order, given):\n    B, T = order.shape\n    rank = torch.empty_like(order).scatter_(1, order, torch.arange(T).expand(B, T))\n"
+        "    rank = (rank - given + 1).clamp(min=0)  # what is given counts as read at once\n    return rank.unsqueeze(2) >= rank.unsqueeze(1)\n",
     ],
-    explanation="A label stands where the guess is made, one place before its token. So the first label stands on the last token of the prefix.",
-    properties=[Property("not asked as often as there are tokens behind the prefix", '''def test(out, case):
-    ids, lengths = case
-    for b in range(len(ids)):
-        wanted, asked = ids.shape[1] - int(lengths[b]), int((out[b] != -100).sum())
-        if asked != wanted:
-            return f"Row {b} has {wanted} tokens behind its prefix; {asked} are asked for."
+    explanation="`order` says which place comes n-th; the mask needs the inverse, when each place comes, and `argsort` of a permutation is its inverse. Then one comparison is all: t sees s where s comes no later. "
+    "The given ones are added as columns. Causal is one order of T!, and training on all of them is the same objective as hiding any share of the words.",
+    properties=[
+        Property("blind to itself", '''def test(out, case):
+    blind = (~out.diagonal(dim1=1, dim2=2)).nonzero().tolist()
+    return not blind or f"In text {blind[0][0]}, place {blind[0][1]} may not look at itself."
+''', "May a place look at itself?"),
+        Property("too many looks, or too few", '''def test(out, case):
+    order, given = case
+    T = order.shape[1]
+    wanted = T * (T + 1) // 2 + given * (given - 1) // 2
+    for b, looks in enumerate(out.sum((1, 2)).tolist()):
+        if looks != wanted:
+            return f"Text {b} has {T} places, {given} of them given. Whatever the order, that makes {wanted} times True; here it is {looks}."
     return True
-''', "Which tokens are to be predicted?")],
+''', "How many may the place see that is read n-th?"),
+    ],
     mistakes=[
-        Mistake("one too few", PREFIXED + "    labels = torch.full_like(ids, -100)\n    labels[:, :-1] = ids[:, 1:]\n    return labels.masked_fill(torch.arange(ids.shape[1]) < lengths[:, None], -100)\n",
-                "The first token behind the prefix is never asked for. From where could it be guessed?"),
-        Mistake("the token itself", PREFIXED + "    return ids.masked_fill(torch.arange(ids.shape[1]) < lengths[:, None], -100)\n",
-                "Each position is asked for the token that it sees. Which one should it guess?"),
-        Mistake("the prefix is asked too", PREFIXED + "    labels = torch.full_like(ids, -100)\n    labels[:, :-1] = ids[:, 1:]\n    return labels\n",
-                "Tokens of the prefix are asked for, too. Who may see them already?"),
-        Mistake("only the prefix", PREFIXED + "    labels = torch.full_like(ids, -100)\n    labels[:, :-1] = ids[:, 1:]\n    return labels.masked_fill(torch.arange(ids.shape[1]) >= lengths[:, None] - 1, -100)\n",
-                "It asks for the prefix and not for what comes behind it. Which part is given?"),
-        Mistake("one prefix for all", PREFIXED + "    labels = torch.full_like(ids, -100)\n    labels[:, :-1] = ids[:, 1:]\n    return labels.masked_fill(torch.arange(ids.shape[1]) < lengths[:1, None] - 1, -100)\n",
-                "Every row gets the prefix of the first. Whose length counts?"),
-        Mistake("round the end", PREFIXED + "    labels = ids.roll(-1, 1)\n    return labels.masked_fill(torch.arange(ids.shape[1]) < lengths[:, None] - 1, -100)\n",
-                "The last position is asked for the first token of the row. What comes after the last?"),
+        Mistake("the order for its inverse", looking("(s <= t) | (s < given)", rank="order"),
+                "In the example it takes the first number, 2, for the time at which place 0 is read. What does order[b, 0] say: when a place is read, or which place?"),
+        Mistake("seen by, not sees", looking("(t <= s) | (t < given)"),
+                "Rows and columns are swapped: in the example place 2 looks at everyone. Which of the two axes is the one that looks?"),
+        Mistake("blind to itself", looking("(s < t) | (s < given)"),
+                "The place that is read first looks at nothing, not even at itself. Is a place one of those that it may look at?"),
+        Mistake("from left to right", looking("(s <= t) | (s < given)", rank="at"),
+                "Whatever the order, each place looks to its left. In the example, which place is read first?"),
+        Mistake("last is first", looking("(s >= t) | (s >= T - given)"),
+                "The place that is read last looks at itself alone. At which end of `order` does reading begin?"),
+        Mistake("the first places of the text", looking("(s <= t) | (at[:, None, :] < given)"),
+                "It takes the given ones from the left end of the text. Which places are given?"),
+        Mistake("nothing given", looking("s <= t"),
+                "The given places cannot see each other unless they were read before. Who may look at a given place?"),
+        Mistake("the given see all", looking("(s <= t) | (t < given)"),
+                "The given places look at everything. Whom may everyone look at, and who may look at everyone?"),
+        Mistake("one too many given", looking("(s <= t) | (s <= given)"),
+                "One place more than `given` is open to all. What is the number of the last of `given` places, counted from 0?"),
+        Mistake("the first text's order for all", looking("(s <= t) | (s < given)", rank="order[:1].argsort(1).expand(B, T)"),
+                "All texts are read as the first one is. Whose order counts?"),
     ],
 )  # fmt: skip
 
-# -- 03.A2 both sides -----------------------------------------------------------------------------------------------------
+# -- 03.A2 by colour alone ------------------------------------------------------------------------------------------------
 
-both_sides = Assigned(
+
+def some_emoji(draw):
+    """Other pictures and another temperature for each student."""
+    return {"first": draw.randrange(0, 400), "step": draw.choice([7, 8, 9, 10, 11, 12]), "many": draw.randrange(200, 290),
+            "temperature": draw.choice([0.02, 0.022, 0.024, 0.026, 0.028, 0.03])}  # fmt: skip
+
+
+def guessing(body, one="pixels[:, :, :16]", other="pixels[:, :, 16:]", gap="(a[:, None] - b[None]).abs().sum(-1)", scale="255"):
+    """A near miss: `a` and `b` are the colours of the halves, `likeness` how well each of a fits each of b."""
+    return (
+        "def cost_by_colour(mine):\n    from fmcourse.data import load\n"
+        f'    pixels = load("emoji").train.pixels[mine["first"]::mine["step"]][:mine["many"]].double() / {scale}\n    temperature = mine["temperature"]\n'
+        f"    a, b = (half.mean((1, 2)) for half in ({one}, {other}))\n    gaps = {gap}\n    likeness, right = -gaps / temperature, torch.arange(len(a))\n    {body}\n"
+    )
+
+
+shortcut = Assigned(
     "03.A2",
-    goal="what does the right side add?",
+    goal="can the game be won without looking?",
     minutes=15,
     difficulty=2,
-    text="A causal model sees the left, a masked one both sides. How much is that worth, with the simplest model there is? Take `load(\"austen\").train` in small letters: "
-    "the characters `first` to `first + 20000` to learn from, the 5000 after them to be asked about. For every three characters *a b c* in a row the hidden one is *b*.\n\n"
-    "**Left**: guess what most often came after *a* in the text learnt from. **Both**: guess what most often stood between *a* and *c*; where that pair never came, make the "
-    "left guess. Of equally common ones take the first in order (`min`). Give the share right with both sides **minus** the share right with the left.",
+    text="*What the views leave is what the box must look at.* And if they leave something cheap? Then the box learns that, wins the game, and knows nothing. So one asks of every game: how far does one get without looking? "
+    "The views of SimCLR change colours on purpose: without that, patches of one picture give themselves away by colour (Chen et al. 2020, section 3.1).\n\n"
+    "Find out for emoji. Your pictures are `load(\"emoji\").train.pixels[first::step][:many]`, with your own numbers: (many, 32, 32, 3), that is pictures, rows, columns, and red, green and blue from 0 to 255. "
+    "The two views of a picture are its **left** half and its **right** half, columns 0-15 and 16-31. Of each half the player sees three numbers only: its mean red, mean green and mean blue, each divided by 255. "
+    "Likeness of two halves is −(the sum of the three absolute differences) / `temperature`.\n\n"
+    "Each left half looks for its right half among all `many` right halves. How surprising is the right one, in nats, on average over the left halves? (The softmax and the loss of the lesson. "
+    "Only this way round: right halves do not search.) A player who guesses pays log(`many`).",
     starter='''mine = variant("03.A2")  # your numbers
-gain_of_the_right_side = ...  # a float
+cost_by_colour = ...  # a float, in nats for each left half
 ''',
-    solution='''from collections import Counter, defaultdict
+    solution='''import torch
+from torch.nn import functional as F
 
 from fmcourse.data import load
 
 
-def gain_of_the_right_side(mine):
-    text = load("austen").train[mine["first"] : mine["first"] + 25000].lower()
-    learn, ask = text[:20000], text[20000:]
-    left, both = defaultdict(Counter), defaultdict(Counter)
-    for a, b, c in zip(learn, learn[1:], learn[2:]):
-        left[a][b] += 1
-        both[a, c][b] += 1
-    best = lambda counts: min(counts, key=lambda letter: (-counts[letter], letter)) if counts else ""
-    triples = list(zip(ask, ask[1:], ask[2:]))
-    by_left = sum(b == best(left[a]) for a, b, c in triples)
-    by_both = sum(b == (best(both[a, c]) or best(left[a])) for a, b, c in triples)
-    return (by_both - by_left) / len(triples)
+def cost_by_colour(mine):
+    pixels = load("emoji").train.pixels[mine["first"] :: mine["step"]][: mine["many"]].double() / 255
+    left, right = pixels[:, :, :16].mean((1, 2)), pixels[:, :, 16:].mean((1, 2))  # (many, 3) each
+    apart = (left[:, None] - right).abs().sum(-1)                                 # (many, many)
+    return F.cross_entropy(-apart / mine["temperature"], torch.arange(mine["many"])).item()
 ''',
-    other_solutions=['''def gain_of_the_right_side(mine):
-    from collections import Counter
+    other_solutions=['''def cost_by_colour(mine):
     from fmcourse.data import load
-    text = load("austen").train[mine["first"]:][:25000].lower()
-    counts = Counter(zip(text[:20000], text[1:20000], text[2:20000]))
-    one, two = {}, {}
-    pairs = Counter()
-    for (a, b, c), n in counts.items():
-        pairs[a, b] += n
-        two.setdefault((a, c), []).append((-n, b))
-    for (a, b), n in pairs.items():
-        one.setdefault(a, []).append((-n, b))
-    one, two = ({k: min(v)[1] for k, v in d.items()} for d in (one, two))
-    ask = text[20000:]
-    gain = 0
-    for i in range(len(ask) - 2):
-        a, b, c = ask[i:i + 3]
-        gain += (two.get((a, c), one.get(a)) == b) - (one.get(a) == b)
-    return gain / (len(ask) - 2)
+    halves = load("emoji").train.pixels[mine["first"]::mine["step"]][:mine["many"]].float().view(-1, 32, 2, 16, 3).mean((1, 3)) / 255
+    surprise = 0.0
+    for i in range(len(halves)):
+        fits = torch.exp(-torch.cdist(halves[i:i + 1, 0], halves[:, 1], p=1)[0] / mine["temperature"])
+        surprise -= math.log(fits[i] / fits.sum())
+    return surprise / len(halves)
 '''],
-    vary=lambda draw: {"first": draw.randrange(0, 300_000)},
-    explanation="What stands on both sides narrows the choice much more than one side does: that is why masked models fill blanks better, and why they cannot simply write on.",
-    properties=[Property("not a gain", "def test(out, case):\n    return 0.05 < out < 0.6 or f'Two sides know more than one, and not everything; yours is {out:.4g}.'\n", "Which share is to be taken from which?")],
+    vary=some_emoji,
+    explanation="A guess among 250 costs 5.5 nats; three mean colours bring that down to three or four, and nearly every second half is found at the first try. Not one shape was looked at. A network would find this out in the first "
+    "minute. So views must change what is cheap, as the lesson's do with the light, and a low loss of a game proves nothing by itself.",
+    properties=[Property("not between knowing and guessing", '''def test(out, case):
+    guess = math.log(case["many"])
+    return 0 < out < guess or f"Who knows pays 0, who guesses among {case['many']} pays {guess:.3f}; this player lies between, and yours is {out:.4g}."
+''', "What does softmax get: likeness or distance, and how large?")],
     mistakes=[
-        Mistake("the share with both", '''def gain_of_the_right_side(mine):
-    from collections import Counter, defaultdict
-    from fmcourse.data import load
-    text = load("austen").train[mine["first"]:][:25000].lower()
-    learn, ask = text[:20000], text[20000:]
-    left, both = defaultdict(Counter), defaultdict(Counter)
-    for a, b, c in zip(learn, learn[1:], learn[2:]):
-        left[a][b] += 1
-        both[a, c][b] += 1
-    best = lambda k: min(k, key=lambda x: (-k[x], x)) if k else ""
-    return sum(b == (best(both[a, c]) or best(left[a])) for a, b, c in zip(ask, ask[1:], ask[2:])) / (len(ask) - 2)
-''', "That is the share with both sides. What was to be taken from it?"),
-        Mistake("no guess where the pair is new", '''def gain_of_the_right_side(mine):
-    from collections import Counter, defaultdict
-    from fmcourse.data import load
-    text = load("austen").train[mine["first"]:][:25000].lower()
-    learn, ask = text[:20000], text[20000:]
-    left, both = defaultdict(Counter), defaultdict(Counter)
-    for a, b, c in zip(learn, learn[1:], learn[2:]):
-        left[a][b] += 1
-        both[a, c][b] += 1
-    best = lambda k: min(k, key=lambda x: (-k[x], x)) if k else ""
-    t = list(zip(ask, ask[1:], ask[2:]))
-    return sum((b == best(both[a, c])) - (b == best(left[a])) for a, b, c in t) / len(t)
-''', "Where a pair never came it gives up. What was to be done there?"),
-        Mistake("asked about what it learnt", '''def gain_of_the_right_side(mine):
-    from collections import Counter, defaultdict
-    from fmcourse.data import load
-    learn = load("austen").train[mine["first"]:][:20000].lower()
-    left, both = defaultdict(Counter), defaultdict(Counter)
-    for a, b, c in zip(learn, learn[1:], learn[2:]):
-        left[a][b] += 1
-        both[a, c][b] += 1
-    return (sum(max(k.values()) for k in both.values()) - sum(max(k.values()) for k in left.values())) / (len(learn) - 2)
-''', "It is asked about the text that it has counted. On which text was it to be tried?"),
-        Mistake("the left alone against chance", '''def gain_of_the_right_side(mine):
-    from collections import Counter, defaultdict
-    from fmcourse.data import load
-    text = load("austen").train[mine["first"]:][:25000].lower()
-    learn, ask = text[:20000], text[20000:]
-    left, one = defaultdict(Counter), Counter(learn)
-    for a, b in zip(learn, learn[1:]):
-        left[a][b] += 1
-    best = lambda k: min(k, key=lambda x: (-k[x], x)) if k else ""
-    t = list(zip(ask, ask[1:]))
-    return sum((b == best(left[a])) - (b == best(one)) for a, b in t) / len(t)
-''', "It compares the left side with none. Which two ways were to be compared?"),
+        Mistake("both ways", guessing("return (F.cross_entropy(likeness, right) + F.cross_entropy(likeness.T, right)).item() / 2"),
+                "The right halves search, too, as in the lesson's loss. Who searches here?"),
+        Mistake("the other way", guessing("return F.cross_entropy(likeness.T, right).item()"),
+                "Each right half looks for its left half. Along which axis of the table do the candidates stand?"),
+        Mistake("upper and lower halves", guessing("return F.cross_entropy(likeness, right).item()", "pixels[:, :16]", "pixels[:, 16:]"),
+                "The pictures were cut across: upper half, lower half. Which axis counts the columns?"),
+        Mistake("distance for likeness", guessing("return F.cross_entropy(-likeness, right).item()"),
+                "The half whose colour is farthest off wins, and it costs more than guessing. What sign has a likeness?"),
+        Mistake("times the temperature", guessing("return F.cross_entropy(-gaps * temperature, right).item()"),
+                "All candidates look nearly alike, and it costs as much as guessing. Does a low temperature blow differences up, or shrink them?"),
+        Mistake("no temperature", guessing("return F.cross_entropy(-gaps, right).item()"),
+                "The temperature makes no difference. Where does it come in?"),
+        Mistake("light, not colour", guessing("return F.cross_entropy(likeness, right).item()", gap="(a.mean(-1)[:, None] - b.mean(-1)[None]).abs()"),
+                "Red, green and blue were averaged, so only the light is compared. How many numbers of a half are seen?"),
+        Mistake("as the crow flies", guessing("return F.cross_entropy(likeness, right).item()", gap="(a[:, None] - b[None]).square().sum(-1).sqrt()"),
+                "It takes the straight distance between two colours, a root of squares. How was the distance defined?"),
+        Mistake("squares", guessing("return F.cross_entropy(likeness, right).item()", gap="(a[:, None] - b[None]).square().sum(-1)"),
+                "The differences were squared. How was the distance defined?"),
+        Mistake("the mean of three", guessing("return F.cross_entropy(likeness, right).item()", gap="(a[:, None] - b[None]).abs().mean(-1)"),
+                "The three differences were averaged. What was to be done with them?"),
+        Mistake("not divided by 255", guessing("return F.cross_entropy(likeness, right).item()", scale="1"),
+                "Colours run from 0 to 255, so all but one candidate count as impossible, and it costs more than guessing. How large can a mean be?"),
+        Mistake("bits", guessing("return F.cross_entropy(likeness, right).item() / math.log(2)"),
+                "It is in bits. To which base is the logarithm?"),
+        Mistake("how many were found", guessing("return (likeness.argmax(1) == right).double().mean().item()"),
+                "That is the share of the left halves whose first choice was right. What does the second or third choice cost?"),
+        Mistake("the mean chance", guessing("return -math.log(likeness.softmax(1).diagonal().mean().item())"),
+                "First the mean, then the logarithm. Of what was the mean asked?"),
     ],
 )  # fmt: skip

@@ -29,7 +29,7 @@ cheapest = Assigned(
     ],
     hidden=[
         ("q", {"q": 9.0}), ("abcd", {"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0, "abcd": 3.5, "ab": 1.9, "cd": 1.8}), ("lower", {"low": 2.0, "er": 1.0, "lo": 1.0, "wer": 1.5, "w": 0.4}),
-        ("abab", {"abab": 5.0, "ab": 2.0, "a": 0.5, "b": 0.6}), ("nnnnnnnnnnnnnnnnnnnnnnnn", {"n": 1.0, "nn": 1.9, "nnnnn": 4.2}), ("abc", {"ab": 1.0, "bc": 1.0, "a": 5.0}), ("abcx", {"abc": 0.1, "a": 1.0, "bcx": 2.0}),
+        ("abab", {"abab": 5.0, "ab": 2.0, "a": 0.5, "b": 0.6}), ("n" * 25, {"n": 1.0, "nn": 1.9, "nnnnn": 4.2}), ("abc", {"ab": 1.0, "bc": 1.0, "a": 5.0}), ("abcx", {"abc": 0.1, "a": 1.0, "bcx": 2.0}),
     ],
     starter=CHEAPEST + "    ...\n",
     solution=CHEAPEST + '''    best = {0: (0.0, [])}                       # letters spelt -> price, pieces
