@@ -16,7 +16,13 @@ COUNTING = '''def kneser_ney(text, before, discount):
 '''
 
 
-def smoothing(own="len({a for a, b in pairs if b == w}) / len(set(pairs))", taken="discount * len(after)", total="sum(after.values())", less="discount", alone="own"):
+def smoothing(
+    own="len({a for a, b in pairs if b == w}) / len(set(pairs))",
+    taken="discount * len(after)",
+    total="sum(after.values())",
+    less="discount",
+    alone="own",
+):
     """The formula, or a near miss: `after` counts what followed, `own` is what is said where nothing is known."""
     return (
         "def kneser_ney(text, before, discount):\n    pairs, words = list(zip(text, text[1:])), list(dict.fromkeys(text))\n"
@@ -26,10 +32,52 @@ def smoothing(own="len({a for a, b in pairs if b == w}) / len(set(pairs))", take
     )  # fmt: skip
 
 
-CITY = "san francisco san francisco a cat the cat".split()
-PROVERB = "to see the sea is to see what the sea can see and the sea is to be seen".split()
-ROSE = "a rose is a rose is a rose and a thorn is no rose but a thorn is on a rose".split()
-RAIN = "rain rain go away come again some other day rain rain".split()
+CITY = ["san", "francisco", "san", "francisco", "a", "cat", "the", "cat"]
+PROVERB = [
+    "to",
+    "see",
+    "the",
+    "sea",
+    "is",
+    "to",
+    "see",
+    "what",
+    "the",
+    "sea",
+    "can",
+    "see",
+    "and",
+    "the",
+    "sea",
+    "is",
+    "to",
+    "be",
+    "seen",
+]
+ROSE = [
+    "a",
+    "rose",
+    "is",
+    "a",
+    "rose",
+    "is",
+    "a",
+    "rose",
+    "and",
+    "a",
+    "thorn",
+    "is",
+    "no",
+    "rose",
+    "but",
+    "a",
+    "thorn",
+    "is",
+    "on",
+    "a",
+    "rose",
+]
+RAIN = ["rain", "rain", "go", "away", "come", "again", "some", "other", "day", "rain", "rain"]
 
 francisco = Assigned(
     "01.A1",
@@ -38,7 +86,7 @@ francisco = Assigned(
     difficulty=2,
     text="When a table of counts does not know what to say, it asks a shorter context; the shortest of all knows only how often each word stands in the text. But *how often* is the wrong "
     "question. In a guidebook `francisco` is frequent, and comes after `san` alone. After a word that was never met, it is a poor guess; `cat`, which came after many different words, is a better one. "
-    "This is **Kneser-Ney smoothing** (1995), for twenty years the best that counting had to offer.\n\n"
+    "This is **Kneser-Ney smoothing** (1995), for many years the best that counting had to offer (Chen and Goodman 1999).\n\n"
     "1. A *pair* is two neighbours. Of all **different** pairs in the text, which share ends in a word? That is the word's **own share**. (A pair that stands a hundred times is still one pair.)\n"
     "2. After `before` came certain words, each so many times. From each of these numbers take `discount` away. What is left, divided by how many times anything followed `before`, is the word's.\n"
     "3. What was taken away is not lost: it is dealt out among *all* words in proportion to their own shares. So everything adds up to 1 again. How much was taken, you find out.\n"
@@ -48,8 +96,8 @@ francisco = Assigned(
     cases=[
         (CITY, "francisco", 0.5),
         (CITY, "dog", 0.5),
-        ("a b a b a c".split(), "a", 0.75),
-        ("go away go away".split(), "away", 0.25),
+        (["a", "b", "a", "b", "a", "c"], "a", 0.75),
+        (["go", "away", "go", "away"], "away", 0.25),
         (ROSE, "a", 0.6),
     ],
     hidden=[
@@ -137,13 +185,34 @@ francisco = Assigned(
 
 # -- 01.A2 he and she in novels -------------------------------------------------------------------------------------------
 
-NEAR = "sister brother father mother friend young dear happy poor heart cried house room letter hand".split()
+NEAR = [
+    "sister",
+    "brother",
+    "father",
+    "mother",
+    "friend",
+    "young",
+    "dear",
+    "happy",
+    "poor",
+    "heart",
+    "cried",
+    "house",
+    "room",
+    "letter",
+    "hand",
+]
 
 
 def a_word_of_austen(draw):
     """Another word, reach and piece of the novels for each student."""
     many = draw.randrange(1_200_000, 1_800_000)
-    return {"first": draw.randrange(0, 3_119_000 - many), "many": many, "word": draw.choice(NEAR), "window": draw.randrange(8, 21)}
+    return {
+        "first": draw.randrange(0, 3_119_000 - many),
+        "many": many,
+        "word": draw.choice(NEAR),
+        "window": draw.randrange(8, 21),
+    }
 
 
 def leaning(body, reach="words[i + 1 : i + 1 + window]"):
@@ -162,7 +231,7 @@ novels = Assigned(
     goal="where does the lean come from?",
     minutes=15,
     difficulty=2,
-    text="A model learns what people wrote. So what did they write? Jane Austen's novels are full of *she*: more often than *he*, whatever is near. A word of hers leans towards *he* only if *he* is commoner "
+    text="A model learns what people wrote. So what did they write? Jane Austen writes *she* more often than *he*. So a word of hers leans towards *he* only if *he* is commoner "
     "near that word **than *he* is in her text altogether**.\n\n"
     "Take `load(\"austen\").train[first : first + many]` with your own numbers. Its words are `re.findall(\"[a-z]+\", text.lower())`. Wherever your `word` stands, look at the `window` words that follow it (at the very end "
     "there may be fewer), and count *he* and *she* among them; where two such stretches overlap, both count. Only these two forms count, not *him* or *hers*. "
@@ -202,7 +271,7 @@ def lean_of_a_word(mine):
 '''],
     vary=a_word_of_austen,
     explanation="It is log (he near / she near) − log (he in all / she in all), the difference of two pointwise mutual informations. `father`, `brother`, `young` lean towards *he*, `sister` and `letter` towards *she*; "
-    "without the second term nearly every word would seem to lean towards *she*, as *the person* does in the lesson's figure. What leans in the text leans in the model that is to go on with it.",
+    "without the second term `dear`, `happy` and `friend` would seem to lean towards *she*, and only go with the book. What leans in the text leans in the model that is to go on with it.",
     properties=[Property("no lean", "def test(out, case):\n    return 0 < abs(out) < 3 or f'A lean is somewhat above or below 0, hardly e times e times e; yours is {out:.4g}.'\n",
                          "The logarithm of which two numbers' ratio is it?")],
     mistakes=[

@@ -41,7 +41,7 @@ any_order = Assigned(
     difficulty=2,
     text="Causal or masked? There is a third way: read in *any* order. One text is learnt from left to right, the next one from the middle to both ends, a third one in an order drawn by lot; and "
     "each place is guessed from what was read before it, wherever that stands. Such a model can go on with a text *and* fill its gaps. (XLNet, Yang et al. 2019. "
-    "The words stay where they are; only who may look at whom changes.)\n\n"
+    "The words stay where they are; only who may look at whom changes. A place looks at itself, as in every causal mask: what is guessed from there is the place that is read next.)\n\n"
     "So the mask is made of an order, one for each text of a batch. With the order 0, 1, 2, ... it is your `prefix_mask` from the lesson, with `given` as prefix. "
     "All other orders are new.\n\n"
     "*Example.* `order` is `[[2, 0, 1]]` and nothing is given: place 2 is read first, then place 0, then place 1. So place 2 looks at itself alone, place 0 at 2 and 0, place 1 at all three.",
@@ -75,7 +75,7 @@ any_order = Assigned(
         "    rank = (rank - given + 1).clamp(min=0)  # what is given counts as read at once\n    return rank.unsqueeze(2) >= rank.unsqueeze(1)\n",
     ],
     explanation="`order` says which place comes n-th; the mask needs the inverse, when each place comes, and `argsort` of a permutation is its inverse. Then one comparison is all: t sees s where s comes no later. "
-    "The given ones are added as columns. Causal is one order of T!, and training on all of them is the same objective as hiding any share of the words.",
+    "The given ones are added as columns. Causal is one order of T!, and training on all of them comes to the same as hiding any number of the words.",
     properties=[
         Property("blind to itself", '''def test(out, case):
     blind = (~out.diagonal(dim1=1, dim2=2)).nonzero().tolist()
@@ -124,7 +124,9 @@ def some_emoji(draw):
             "temperature": draw.choice([0.02, 0.022, 0.024, 0.026, 0.028, 0.03])}  # fmt: skip
 
 
-def guessing(body, one="pixels[:, :, :16]", other="pixels[:, :, 16:]", gap="(a[:, None] - b[None]).abs().sum(-1)", scale="255"):
+def guessing(
+    body, one="pixels[:, :, :16]", other="pixels[:, :, 16:]", gap="(a[:, None] - b[None]).abs().sum(-1)", scale="255"
+):
     """A near miss: `a` and `b` are the colours of the halves, `likeness` how well each of a fits each of b."""
     return (
         "def cost_by_colour(mine):\n    from fmcourse.data import load\n"
@@ -170,7 +172,7 @@ def cost_by_colour(mine):
     return surprise / len(halves)
 '''],
     vary=some_emoji,
-    explanation="A guess among 250 costs 5.5 nats; three mean colours bring that down to three or four, and nearly every second half is found at the first try. Not one shape was looked at. A network would find this out in the first "
+    explanation="A guess among 250 costs 5.5 nats; three mean colours bring that down to three or four, sometimes five, and nearly every second half is found at the first try. Not one shape was looked at. A network would find this out in the first "
     "minute. So views must change what is cheap, as the lesson's do with the light, and a low loss of a game proves nothing by itself.",
     properties=[Property("not between knowing and guessing", '''def test(out, case):
     guess = math.log(case["many"])
