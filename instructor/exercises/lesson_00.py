@@ -46,14 +46,16 @@ copied = Assigned(
     ],
     hidden=[
         ("abc", "abc", 3),
-        ("abc", "ab", 3),
-        ("", "anything", 1),
+        ("", "abc", 1),
         ("something", "", 2),
+        ("abcd", "xcd", 3),
         ("aab", "abaab", 1),
         ("abcxyz", "abxyzc", 2),
         ("hello there", "there, hello", 5),
         ("abab cdcd", "dcdab ba", 2),
         ("no", "xx no", 2),
+        ("so it is", "is it so, it is", 4),
+        ("round and round it goes", "round it goes and goes", 6),
         (PLAY, GPT, 8),
         (PLAY, GPT, 13),
         (GPT, PLAY * 3, 5),
@@ -76,23 +78,17 @@ copied = Assigned(
     explanation="Slide a window of n characters over what was written. Where its content stands in the known text, all n places are marked, and places that are marked twice stay marked. "
     "Nothing is said of how often or where it stood. With small n everything looks copied, since short runs are common property; with large n only what is known by heart is left.",
     properties=[
-        Property("another number of answers", '''def test(out, case):
-    written = case[1]
-    return len(out) == len(written) or f"{written!r} has {len(written)} characters; the list has {len(out)} entries."
-''', "What does each entry of the list belong to?"),
-        Property("an exact copy", '''def test(out, case):
+        Property("what is plain to see", '''def test(out, case):
     known, written, n = case
-    if len(written) < n or written not in known:
-        return True
-    return all(out) and len(out) > 0 or f"All of {written!r} stands in what was read, just so, and n is {n}; not all of it is marked."
-''', "Which places of a run are copied?"),
-        Property("copied from nowhere", '''def test(out, case):
-    known, written, n = case
+    if len(out) != len(written):
+        return f"{written!r} has {len(written)} characters; the list has {len(out)} entries."
     for at, (letter, marked) in enumerate(zip(written, out)):
         if marked and letter not in known:
             return f"Place {at} of {written!r} is marked, and {letter!r} stands nowhere in what was read."
+    if len(written) >= n and written in known and not all(out):
+        return f"All of {written!r} stands in what was read, just so, and n is {n}; not all of it is marked."
     return True
-''', "Can a character that was never read be part of a copy?"),
+''', "Which places of a copied run are copied, and what can never be part of a copy?"),
     ],
     mistakes=[
         Mistake("where a run begins", copying("    for i in range(len(written) - n + 1):\n        out[i] = written[i:i + n] in known\n"),
@@ -117,7 +113,7 @@ copied = Assigned(
                 "It marks what is new. What does True stand for?"),
         Mistake("capitals made small", copying("    known, written = known.lower(), written.lower()\n    for i in range(len(written) - n + 1):\n        if written[i:i + n] in known:\n            out[i:i + n] = [True] * n\n"),
                 "T and t are taken for the same. What was said of them?"),
-        Mistake("one run too many undone", copying("    for i in range(len(written) - n + 1):\n        out[i:i + n] = [written[i:i + n] in known] * n\n"),
+        Mistake("marks wiped out", copying("    for i in range(len(written) - n + 1):\n        out[i:i + n] = [written[i:i + n] in known] * n\n"),
                 "A run that was not found wipes out marks that an earlier run had made. If a place belongs to two runs and one of them is copied, what is the place?"),
     ],
 )  # fmt: skip

@@ -136,18 +136,20 @@ francisco = Assigned(
     explanation="The own share counts different predecessors, so `francisco` with its one is worth as little as a word that stands there once. `discount` is taken from each *kind* of word that followed, "
     "so discount × kinds / total is free to be dealt out: who was often surprised listens more to the own shares, as in Witten and Bell's formula of the lesson.",
     properties=[
-        Property("not every word", '''def test(out, case):
-    missing = set(case[0]) ^ set(out)
-    return not missing or f"{len(set(case[0]))} different words stand in the text; {sorted(map(str, missing))[0]!r} is missing, or too much."
-''', "For which words is a probability wanted?"),
         Property("it does not add up", '''def test(out, case):
+    wrong = set(case[0]) ^ set(out)
+    if wrong:
+        return f"{len(set(case[0]))} different words stand in the text; {min(map(str, wrong))!r} is missing, or too much."
     total = sum(out.values())
     return abs(total - 1) < 1e-6 or f"Of {' '.join(case[0][:8])!r} ..., after {case[1]!r}: the probabilities add up to {total:.4g}."
 ''', "What was taken away, and who got it?"),
-        Property("impossible", '''def test(out, case):
-    for word in case[0][1:]:
-        if not out.get(word, 0) > 0:
-            return f"After {case[1]!r} it thinks {word!r} impossible, or less than that."
+        Property("possible and impossible", '''def test(out, case):
+    text, before, _ = case
+    for word in text:
+        if word in text[1:] and not out.get(word, 0) > 0:
+            return f"After {before!r} it thinks {word!r} impossible, or less than that; but {word!r} has ended a pair."
+        if word not in text[1:] and out.get(word, 0) != 0:
+            return f"It thinks {word!r} possible, which never ended a pair."
     return True
 ''', "Who gets something of what is dealt out?"),
     ],

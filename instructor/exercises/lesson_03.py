@@ -53,8 +53,8 @@ any_order = Assigned(
         (orders(2, 6, seed=1), 2),
     ],
     hidden=[
-        (torch.tensor([[0]]), 0),
         (torch.tensor([[0], [0]]), 1),
+        (orders(3, 4, seed=7), 1),
         (orders(3, 7, seed=2), 3),
         (orders(2, 5, seed=3), 5),
         (orders(1, 8, seed=4), 1),
@@ -77,10 +77,16 @@ any_order = Assigned(
     explanation="`order` says which place comes n-th; the mask needs the inverse, when each place comes, and `argsort` of a permutation is its inverse. Then one comparison is all: t sees s where s comes no later. "
     "The given ones are added as columns. Causal is one order of T!, and training on all of them comes to the same as hiding any number of the words.",
     properties=[
-        Property("blind to itself", '''def test(out, case):
-    blind = (~out.diagonal(dim1=1, dim2=2)).nonzero().tolist()
-    return not blind or f"In text {blind[0][0]}, place {blind[0][1]} may not look at itself."
-''', "May a place look at itself?"),
+        Property("the first and the last", '''def test(out, case):
+    order, given = case
+    for b, places in enumerate(order.tolist()):
+        first, last = places[0], places[-1]
+        if out[b, first].sum() != max(1, given) or not out[b, first, first]:
+            return f"In text {b} place {first} is read first, and {given} places are given; it looks at {out[b, first].nonzero()[:, 0].tolist()}."
+        if not out[b, last].all():
+            return f"In text {b} place {last} is read last; it looks at {out[b, last].nonzero()[:, 0].tolist()} only."
+    return True
+''', "What may the first one in the order see, and what the last?"),
         Property("too many looks, or too few", '''def test(out, case):
     order, given = case
     T = order.shape[1]

@@ -1,132 +1,229 @@
-"""Assigned in lesson 04: the cheapest way to spell a word, and words that come once."""
+"""Assigned in lesson 04: the cheapest way to spell a word, and what a stranger's tokenizer costs."""
 
 from fmcourse.classroom.assigned import Assigned
 from fmcourse.course.exercises import Mistake, Property
 
 # -- 04.A1 the cheapest spelling ------------------------------------------------------------------------------------------
 
-CHEAPEST = '''def cheapest(word, nats):
-    """The pieces that spell a word at the lowest total price, in order.
+CHEAPEST = '''def cheapest(word, price):
+    """The pieces that spell a word at the lowest price, from left to right.
 
-    word: text of at least one character   nats: {piece: price, above 0}   ->   list of pieces, or None if no pieces spell it
+    word: a text of 1 to 60 characters   price: {piece: what it costs, above 0}   ->   a list of pieces, or None if no pieces spell the word
 
-    Of spellings with the same price any will do; no test asks for one of several.
+    The price of a spelling is the sum of the prices of its pieces; a piece may come several times, and each time it costs. In all cases that
+    are tried, only one spelling is the cheapest.
     """
 '''
 
-cheapest = Assigned(
+
+def building(choice, last="best[len(word)][1] if len(word) in best else None"):
+    """A near miss that goes on from the left as the answer does: `ways` are (price, pieces) up to `end`."""
+    return (
+        "def cheapest(word, price):\n    best = {0: (0.0, [])}\n    for end in range(1, len(word) + 1):\n"
+        "        ways = [(best[a][0] + price[word[a:end]], best[a][1] + [word[a:end]]) for a in range(end) if a in best and word[a:end] in price]\n"
+        f"        if ways:\n            best[end] = {choice}\n    return {last}\n"
+    )
+
+
+def greedy(choice):
+    """A near miss that takes piece after piece: `fits` are those that fit at `at`."""
+    return (
+        "def cheapest(word, price):\n    found, at = [], 0\n    while at < len(word):\n        fits = [p for p in price if word.startswith(p, at)]\n"
+        f"        if not fits:\n            return None\n        found.append({choice})\n        at += len(found[-1])\n    return found\n"
+    )
+
+
+TIED = {"un": 3.0, "unt": 4.0, "tie": 3.0, "ie": 6.0, "d": 2.0}
+LOWER = {
+    "l": 3.0, "o": 2.5, "w": 2.7, "e": 1.5, "r": 1.8, "lo": 3.8, "low": 4.6, "we": 2.2, "er": 2.0, "wer": 4.4, "st": 2.1, "s": 2.0, "t": 1.6, "owe": 4.2
+}  # fmt: skip
+SEA = {
+    "s": 2.1, "e": 1.3, "a": 1.7, "h": 2.4, "l": 2.6, "sh": 2.2, "sea": 3.6, "shell": 7.9, "ells": 5.1, "he": 2.3, "el": 2.9, "ell": 4.3, "as": 3.0
+}  # fmt: skip
+RIVER = {
+    "m": 3.1, "i": 1.9, "s": 1.5, "p": 2.8, "ss": 2.6, "is": 3.2, "iss": 3.9, "mis": 5.5, "miss": 5.6, "issi": 5.0, "sip": 5.2, "pi": 4.4, "ppi": 5.9, "ssi": 4.1
+}  # fmt: skip
+BITS = {"0": 1.03, "1": 1.17, "00": 1.71, "01": 1.92, "11": 2.09, "010": 2.74, "1101": 3.58, "00110": 4.61}
+
+spelling = Assigned(
     "04.A1",
     goal="the cheapest way to spell it",
     minutes=20,
     difficulty=3,
-    text="BPE merges in a fixed order and never looks back. The *unigram* tokenizer (Kudo 2018, used by T5 and many others) gives each piece a price, its −log probability, and takes the "
-    "**cheapest** spelling of the whole word. Taking the longest piece first can be dear: with `un` 3, `unt` 4, `tie` 3, `ie` 6, `d` 2 the word `untied` costs 12 as "
-    "`unt ie d` and 8 as `un tie d`. Try all ways, but not one after the other: the cheapest way to spell the first n letters ends in some piece, and before it stands the cheapest way to spell the rest.",
+    text="BPE joins in a fixed order and never looks back. The other tokenizer in wide use, **unigram** (Kudo 2018; T5 and XLNet have it), looks at the whole word. Each piece has a price, "
+    "−log of how probable it is, and of all ways to spell the word it takes the one with the lowest *total* price: the most probable one.\n\n"
+    "*Example.* With `un` 3, `unt` 4, `tie` 3, `ie` 6 and `d` 2 there are two ways to spell `untied`: `un tie d` costs 8, `unt ie d` costs 12.\n\n"
+    "A word of 60 letters can be cut in 2⁵⁹ ways, too many to try them all. But the cheapest spelling ends in *some* piece, and what stands before that piece is spelt as cheaply as it can be. "
+    "So find the cheapest spelling of the first letter, of the first two, of the first three, ..., each with the help of those before it. (Viterbi's algorithm, 1967.)",
     cases=[
-        ("untied", {"un": 3.0, "unt": 4.0, "tie": 3.0, "ie": 6.0, "d": 2.0}),
-        ("aab", {"a": 1.0, "aa": 1.5, "b": 1.0}),
-        ("xyz", {"x": 1.0, "y": 1.0}),
+        ("untied", TIED),
+        ("unties", TIED),
+        ("ab", {"a": 1.0, "b": 3.0, "ab": 2.5}),
+        ("abc", {"a": 1.0, "ab": 1.2, "bc": 2.5, "b": 0.9, "c": 0.8}),
+        ("lower", LOWER),
+        ("banana", {"b": 2.0, "a": 1.0, "n": 1.5, "an": 1.8, "ana": 2.2, "na": 2.1, "ban": 4.9}),
     ],
     hidden=[
-        ("q", {"q": 9.0}), ("abcd", {"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0, "abcd": 3.5, "ab": 1.9, "cd": 1.8}), ("lower", {"low": 2.0, "er": 1.0, "lo": 1.0, "wer": 1.5, "w": 0.4}),
-        ("abab", {"abab": 5.0, "ab": 2.0, "a": 0.5, "b": 0.6}), ("n" * 25, {"n": 1.0, "nn": 1.9, "nnnnn": 4.2}), ("abc", {"ab": 1.0, "bc": 1.0, "a": 5.0}), ("abcx", {"abc": 0.1, "a": 1.0, "bcx": 2.0}),
+        ("q", {"q": 9.0}),
+        ("q", {"u": 1.0}),
+        ("tune", TIED),
+        ("lowest", LOWER),
+        ("slower", LOWER),
+        ("seashells", SEA),
+        ("mississippi", RIVER),
+        ("abc", {"ab": 1.0, "bc": 1.0, "a": 5.0}),
+        ("abcd", {"ab": 0.1, "abc": 4.0, "d": 1.0, "cde": 1.0}),
+        ("0010101000110110101001100", BITS),
+        ("011011011010100011111110010100001110111000011010010110000001", BITS),
+        ("abcdef", {"abcdef": 5.5, "abc": 2.6, "def": 2.7, "a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0, "e": 1.0, "f": 1.0}),
     ],
     starter=CHEAPEST + "    ...\n",
-    solution=CHEAPEST + '''    best = {0: (0.0, [])}                       # letters spelt -> price, pieces
+    solution=CHEAPEST + '''    best = {0: (0.0, [])}  # how many letters -> the cheapest way to spell them: price, pieces
     for end in range(1, len(word) + 1):
-        ways = [(best[start][0] + nats[word[start:end]], best[start][1] + [word[start:end]])
-                for start in range(end) if start in best and word[start:end] in nats]
-        if ways:
-            best[end] = min(ways)
+        for begin in range(end):
+            piece = word[begin:end]
+            if begin in best and piece in price:
+                cost = best[begin][0] + price[piece]
+                if end not in best or cost < best[end][0]:
+                    best[end] = cost, [*best[begin][1], piece]
     return best[len(word)][1] if len(word) in best else None
 ''',
     other_solutions=[
-        "def cheapest(word, nats):\n    from functools import lru_cache\n    @lru_cache(None)\n    def go(at):\n        if at == len(word):\n            return 0.0, ()\n        found = []\n        for p in nats:\n"
-        "            if word.startswith(p, at):\n                rest = go(at + len(p))\n                if rest is not None:\n                    found.append((nats[p] + rest[0], (p, *rest[1])))\n        return min(found) if found else None\n"
-        "    out = go(0)\n    return None if out is None else list(out[1])\n",
-        "def cheapest(word, nats):\n    import heapq\n    queue, done = [(0.0, 0, [])], set()\n    while queue:\n        cost, at, path = heapq.heappop(queue)\n        if at == len(word):\n            return path\n        if at in done:\n            continue\n"
-        "        done.add(at)\n        for end in range(at + 1, len(word) + 1):\n            if word[at:end] in nats:\n                heapq.heappush(queue, (cost + nats[word[at:end]], end, path + [word[at:end]]))\n    return None\n",
+        building("min(ways)"),
+        "from functools import cache\ndef cheapest(word, price):\n    @cache\n    def rest(at):\n        if at == len(word):\n            return 0.0, ()\n"
+        "        ways = [(price[p] + rest(at + len(p))[0], (p, *rest(at + len(p))[1])) for p in price if word.startswith(p, at)]\n"
+        "        return min(ways, default=(math.inf, ()))\n    total, pieces = rest(0)\n    return None if math.isinf(total) else list(pieces)\n",
+        "import heapq\ndef cheapest(word, price):\n    queue, done = [(0.0, 0, [])], set()\n    while queue:\n        cost, at, pieces = heapq.heappop(queue)\n"
+        "        if at == len(word):\n            return pieces\n        if at not in done:\n            done.add(at)\n            for p in price:\n"
+        "                if word[at:at + len(p)] == p:\n                    heapq.heappush(queue, (cost + price[p], at + len(p), pieces + [p]))\n    return None\n",
     ],
-    explanation="Viterbi's way: keep for every beginning of the word only its cheapest spelling. A word of T letters asks about T² pieces, not about 2^T spellings.",
-    properties=[Property("it does not spell the word", '''def test(out, case):
+    explanation="For each beginning of the word only its cheapest spelling is kept: whatever follows, a dearer one could never win. With T letters about T² / 2 pieces are looked up instead of 2^(T-1) spellings tried. "
+    "Where no piece reaches an end, that end has no entry, and nothing can be built upon it.",
+    properties=[
+        Property("it does not spell the word", '''def test(out, case):
+    word, price = case
     if out is None:
-        return True
-    return "".join(out) == case[0] and all(piece in case[1] for piece in out) or f"{' + '.join(map(str, out))} is not {case[0]}, or holds what is no piece."
-''', "What do the pieces say one after the other?")],
+        return not all(letter in price for letter in word) or f"It says that no pieces spell {word!r}. Each of its letters is a piece."
+    strange = [piece for piece in out if piece not in price]
+    if strange:
+        return f"For {word!r} it uses {strange[0]!r}, which is no piece."
+    return "".join(out) == word or f"The pieces spell {''.join(out)!r}; the word is {word!r}."
+''', "What do the pieces say, one after the other?"),
+        Property("dearer than need be", '''def test(out, case):
+    word, price = case
+    if out is None:
+        return word not in price
+    total = sum(price.get(piece, 0) for piece in out)
+    letters = sum(price[letter] for letter in word) if all(letter in price for letter in word) else total
+    if total > letters + 1e-9:
+        return f"Its pieces for {word!r} cost {total:.4g}; letter by letter it would be {letters:.4g}."
+    return total <= price.get(word, total) + 1e-9 or f"Its pieces for {word!r} cost {total:.4g}; the whole word is a piece, and costs {price[word]:.4g}."
+''', "Which price is to be low?"),
+    ],
     mistakes=[
-        Mistake("the longest first", CHEAPEST + "    found, at = [], 0\n    while at < len(word):\n        fits = [word[at:e] for e in range(len(word), at, -1) if word[at:e] in nats]\n        if not fits:\n            return None\n        found.append(fits[0])\n        at += len(fits[0])\n    return found\n",
-                "It always takes the longest piece that fits. What may that leave for the rest?"),
-        Mistake("the cheapest piece first", CHEAPEST + "    found, at = [], 0\n    while at < len(word):\n        fits = [word[at:e] for e in range(at + 1, len(word) + 1) if word[at:e] in nats]\n        if not fits:\n            return None\n        found.append(min(fits, key=nats.get))\n        at += len(found[-1])\n    return found\n",
-                "It takes the piece that is cheapest by itself. Whose price is to be low?"),
-        Mistake("the fewest pieces", CHEAPEST + "    best = {0: []}\n    for e in range(1, len(word) + 1):\n        ways = [best[s] + [word[s:e]] for s in range(e) if s in best and word[s:e] in nats]\n        if ways:\n            best[e] = min(ways, key=lambda w: (len(w), sum(map(nats.get, w))))\n    return best.get(len(word))\n",
-                "It takes the fewest pieces. Is fewer always cheaper?"),
-        Mistake("the dearest", CHEAPEST + "    best = {0: (0.0, [])}\n    for e in range(1, len(word) + 1):\n        ways = [(best[s][0] + nats[word[s:e]], best[s][1] + [word[s:e]]) for s in range(e) if s in best and word[s:e] in nats]\n        if ways:\n            best[e] = max(ways)\n    return best[len(word)][1] if len(word) in best else None\n",
-                "It takes the dearest way. Is a price high where a piece is probable?"),
-        Mistake("letters where it is stuck", CHEAPEST + "    best = {0: (0.0, [])}\n    for e in range(1, len(word) + 1):\n        ways = [(best[s][0] + nats.get(word[s:e], 100.0 * (e - s)), best[s][1] + [word[s:e]]) for s in range(e)]\n        best[e] = min(ways)\n    return best[len(word)][1]\n",
-                "Where pieces are missing it makes some up. What was to come back then?"),
+        Mistake("the longest piece first", greedy("max(fits, key=len)"),
+                "It takes the longest piece that fits, as WordPiece does, and `untied` costs 12. What may a long piece leave for the rest?"),
+        Mistake("the cheapest piece first", greedy("min(fits, key=price.get)"),
+                "It takes the piece that is cheapest by itself. Is the sum of the prices low, too?"),
+        Mistake("the cheapest letter first", greedy("min(fits, key=lambda p: price[p] / len(p))"),
+                "It takes the piece that costs least per letter, and never looks further. What may that leave for the rest?"),
+        Mistake("the fewest pieces", building("min(ways, key=lambda way: (len(way[1]), way[0]))"),
+                "It takes as few pieces as it can. Are fewer pieces always cheaper?"),
+        Mistake("the dearest", building("max(ways)"),
+                "It takes the dearest spelling. Has a probable piece a high price, or a low one?"),
+        Mistake("the mean price", building("min(ways, key=lambda way: way[0] / len(way[1]))"),
+                "It looks for a low price *per piece*, so many small pieces seem cheap. What is the price of a spelling?"),
+        Mistake("the last piece alone", building("min(ways, key=lambda way: price[way[1][-1]])"),
+                "It asks only what the last piece costs. What of the pieces before it?"),
+        Mistake("at most two pieces", "def cheapest(word, price):\n    ways = [(price[word], [word])] if word in price else []\n    for i in range(1, len(word)):\n        a, b = word[:i], word[i:]\n"
+                "        if a in price and b in price:\n            ways.append((price[a] + price[b], [a, b]))\n    return min(ways)[1] if ways else None\n",
+                "It cuts once at most. In how many pieces is `untied` spelt?"),
+        Mistake("joined as BPE does", "def cheapest(word, price):\n    pieces = list(word)\n    while True:\n        joins = [(price[a + b] - price.get(a, 99) - price.get(b, 99), i) for i, (a, b) in enumerate(zip(pieces, pieces[1:])) if a + b in price]\n"
+                "        if not joins or min(joins)[0] >= 0:\n            break\n        i = min(joins)[1]\n        pieces[i:i + 2] = [pieces[i] + pieces[i + 1]]\n    return pieces if all(p in price for p in pieces) else None\n",
+                "It begins with letters and joins neighbours as long as that saves something. Which long pieces can it never reach on that way?"),
+        Mistake("something, even so", building("min(ways)", last="best[max(best)][1]"),
+                "Where the word cannot be spelt it gives the pieces of a part of it. What was to come back then?"),
+        Mistake("an empty list for nothing", building("min(ways)", last="best[len(word)][1] if len(word) in best else []"),
+                "Where the word cannot be spelt it gives an empty list, which spells the empty word. What was to come back then?"),
     ],
 )  # fmt: skip
 
-# -- 04.A2 words that come once -------------------------------------------------------------------------------------------
+# -- 04.A2 a stranger's tokenizer -----------------------------------------------------------------------------------------
 
-once = Assigned(
+COLLECTIONS = ["shakespeare", "austen", "recipes", "bible"]
+
+
+def two_collections(draw):
+    """Another reader, another text and another size for each student."""
+    read = draw.choice(COLLECTIONS[:3])  # a Bible tokenizer is not always the best for the Bible
+    learnt = draw.choice([name for name in COLLECTIONS if name != read])
+    return {"learnt": learnt, "read": read, "first": draw.randrange(0, 2_000_000), "size": draw.randrange(600, 1000),
+            "start": draw.randrange(0, 190_000)}  # fmt: skip
+
+
+def readers(body, size="size"):
+    """A near miss: `stranger` and `native` are the tokenizers, `text` is what both read, `n` counts tokens."""
+    return (
+        "def premium_of_a_stranger(mine):\n    from fmcourse.data import load\n    from fmcourse.tokenizers import BPETokenizer\n"
+        '    first, size, start = mine["first"], mine["size"], mine["start"]\n    piece = lambda name: load(name).train[first:][:80_000]\n'
+        f"    stranger, native = (BPETokenizer.train(piece(mine[who]), {size}) for who in ('learnt', 'read'))\n"
+        '    text = load(mine["read"]).validation[start:][:30_000]\n    n = lambda tokenizer, text: len(tokenizer.encode(text))\n'
+        f"    {body}\n"
+    )
+
+
+premium = Assigned(
     "04.A2",
-    goal="how many words come only once?",
-    minutes=10,
-    text="A vocabulary of whole words wastes its places: many words come a single time, and a model learns next to nothing about them. How many? Take "
-    "`load(\"austen\").train[first : first + many]`, your own numbers, in small letters, cut at white space (`.lower().split()`; signs stay where they are). Give the "
-    "share of its **different** words that come exactly once in the slice, **plus** the share of all its words, counted as they run, that these make up.",
+    goal="what does a stranger's tokenizer cost?",
+    minutes=12,
+    text="A tokenizer has its data's taste, and who is not in the data pays. How much? Let two tokenizers read *one* text: a stranger's, which learnt from something else, and a native one, which learnt from texts "
+    "of that kind. The stranger's number of tokens divided by the native's is called the **premium** (Petrov et al. 2023). With a premium of 1.5 every text is half as long again, takes half as long again, and costs so.\n\n"
+    "Your numbers name two collections, `learnt` and `read`. Train two tokenizers, each with `size` tokens in all, by `BPETokenizer.train(piece, size)`. The stranger's piece is `load(learnt).train[first : first + 80_000]`, "
+    "the native's is `load(read).train[first : first + 80_000]`. Then each encodes `load(read).validation[start : start + 30_000]`, in one call and as it stands. What is the premium?",
     starter='''mine = variant("04.A2")  # your numbers
-two_shares_of_single_words = ...  # a float, the sum of two shares
+premium_of_a_stranger = ...  # a float
 ''',
-    solution='''from collections import Counter
+    solution='''from fmcourse.data import load
+from fmcourse.tokenizers import BPETokenizer
 
-from fmcourse.data import load
 
-
-def two_shares_of_single_words(mine):
-    words = load("austen").train[mine["first"] : mine["first"] + mine["many"]].lower().split()
-    counts = Counter(words)
-    once = sum(n == 1 for n in counts.values())
-    return once / len(counts) + once / len(words)
+def premium_of_a_stranger(mine):
+    text = load(mine["read"]).validation[mine["start"] : mine["start"] + 30_000]
+    tokens = {}
+    for name in (mine["learnt"], mine["read"]):
+        piece = load(name).train[mine["first"] : mine["first"] + 80_000]
+        tokens[name] = len(BPETokenizer.train(piece, mine["size"]).encode(text))
+    return tokens[mine["learnt"]] / tokens[mine["read"]]
 ''',
-    other_solutions=['''def two_shares_of_single_words(mine):
-    from fmcourse.data import load
-    words = sorted(load("austen").train[mine["first"]:][:mine["many"]].lower().split())
-    fences = [None, *words, None]
-    once = sum(a != b != c for a, b, c in zip(fences, fences[1:], fences[2:]))
-    return once / len(set(words)) + once / len(words)
+    other_solutions=['''def premium_of_a_stranger(mine):
+    from fmcourse import data, tokenizers
+    one, two = data.load(mine["learnt"]), data.load(mine["read"])
+    cut = slice(mine["first"], mine["first"] + 80_000)
+    unseen = two.validation[mine["start"]:][:30_000]
+    carried = [len(unseen.encode()) / len(tokenizers.BPETokenizer.train(c.train[cut], vocab_size=mine["size"]).encode(unseen)) for c in (two, one)]
+    return carried[0] / carried[1]
 '''],
-    vary=lambda draw: {"first": draw.randrange(0, 300_000), "many": draw.randrange(20_000, 60_000)},
-    explanation="More than half of the different words come once, and yet they are a small part of the text: Zipf's law. Pieces of words are shared, so each is seen often.",
-    properties=[Property("not a sum of two shares", "def test(out, case):\n    return 0.3 < out < 1.4 or f'The one is large and the other small; yours is {out:.4g}.'\n", "By what is each of the two divided?")],
+    vary=two_collections,
+    explanation="All of it is English, and yet the stranger needs up to half as many tokens again: a vocabulary is a bet on which pieces will come, and merges go to what one's own texts repeat. Between languages the same "
+    "measure goes far beyond that, as the lesson's Tamil showed. The sizes must be equal, or one would compare vocabularies and not tastes.",
+    properties=[Property("no premium", "def test(out, case):\n    return 1 < out < 3 or f'Who learnt from texts of that kind needs fewer tokens for them, so a premium is above 1; yours is {out:.4g}.'\n",
+                         "Whose count stands above the line?")],
     mistakes=[
-        Mistake("the first alone", '''def two_shares_of_single_words(mine):
-    from collections import Counter
-    from fmcourse.data import load
-    counts = Counter(load("austen").train[mine["first"]:][:mine["many"]].lower().split())
-    return sum(n == 1 for n in counts.values()) / len(counts)
-''', "That is the share of the different words. Which other share was to be added?"),
-        Mistake("capitals kept", '''def two_shares_of_single_words(mine):
-    from collections import Counter
-    from fmcourse.data import load
-    words = load("austen").train[mine["first"]:][:mine["many"]].split()
-    counts = Counter(words)
-    once = sum(n == 1 for n in counts.values())
-    return once / len(counts) + once / len(words)
-''', "`The` and `the` are two words there. How was the text to be taken?"),
-        Mistake("at most twice", '''def two_shares_of_single_words(mine):
-    from collections import Counter
-    from fmcourse.data import load
-    words = load("austen").train[mine["first"]:][:mine["many"]].lower().split()
-    counts = Counter(words)
-    once = sum(n <= 2 for n in counts.values())
-    return once / len(counts) + once / len(words)
-''', "Words that come twice are counted, too. How often is once?"),
-        Mistake("different words among all", '''def two_shares_of_single_words(mine):
-    from fmcourse.data import load
-    words = load("austen").train[mine["first"]:][:mine["many"]].lower().split()
-    return len(set(words)) / len(words)
-''', "It is how many words are different. Which of them come once?"),
+        Mistake("upside down", readers("return n(native, text) / n(stranger, text)"),
+                "It is the native's count divided by the stranger's. Who pays more?"),
+        Mistake("two texts, one tokenizer", readers('home = load(mine["learnt"]).validation[start:][:30_000]; return n(stranger, text) / n(stranger, home)'),
+                "One tokenizer read two texts. But might one text be longer in words than the other? What must be equal for a fair comparison?"),
+        Mistake("the text it learnt from", readers("text = piece(mine['read']); return n(stranger, text) / n(native, text)"),
+                "Both read the piece that the native one had learnt from. Is that fair to the stranger?"),
+        Mistake("roles swapped", readers('text = load(mine["learnt"]).validation[start:][:30_000]; return n(native, text) / n(stranger, text)'),
+                "Native and stranger have changed places. Whose text is to be read?"),
+        Mistake("only what comes on top", readers("return n(stranger, text) / n(native, text) - 1"),
+                "That is how much more it is, 0.2 where the premium is 1.2. What is divided by what?"),
+        Mistake("a difference", readers("return float(n(stranger, text) - n(native, text))"),
+                "That is how many tokens more. By what is it to be compared?"),
+        Mistake("each kind of token once", readers("return len(set(stranger.encode(text))) / len(set(native.encode(text)))"),
+                "Each token counts once, however often it comes. What does a reader pay for?"),
+        Mistake("as many merges as tokens", readers("return n(stranger, text) / n(native, text)", size="size + 256"),
+                "Each has 256 tokens more than `size`: the single bytes. Do they count as tokens?"),
     ],
 )  # fmt: skip
