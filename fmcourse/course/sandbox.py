@@ -70,7 +70,7 @@ def outcome(exercise: Exercise, candidate: Any, case: Any) -> Outcome:
             raise
         except BaseException as error:  # SystemExit too
             found.error, found.line = last_line(error), line_of(error.__traceback__, candidate)
-        found.reseeded = tuple(name for name, before, now in states() if not equal(before, now))
+        found.reseeded = tuple(name for name, before, now in states() if not same_state(before, now))
     found.changed = changed(exercise, case, mine)
     found.printed = out.getvalue()
     return found
@@ -119,7 +119,7 @@ def parameters(exercise: Exercise) -> list[str]:
 def seeded() -> Iterator[Callable[[], list[tuple[str, Any, Any]]]]:
     """Global generators at a known point inside, and where they were afterwards; yields what reads (name, then, now)."""
     readers: dict[str, tuple[Callable, Callable, Callable]] = {
-        "torch": (torch.manual_seed, torch.get_rng_state, torch.set_rng_state),
+        "torch": (torch.default_generator.manual_seed, torch.get_rng_state, torch.set_rng_state),
         "random": (random.seed, random.getstate, random.setstate),
     }
     if numpy := sys.modules.get("numpy"):
@@ -135,6 +135,12 @@ def seeded() -> Iterator[Callable[[], list[tuple[str, Any, Any]]]]:
             write(outside[name])
 
 
+def same_state(before: Any, now: Any) -> bool:
+    """Python's own is a tuple of 625 numbers, which it compares faster than anybody."""
+    plain = isinstance(before, tuple) and isinstance(before[1], tuple)
+    return before == now if plain else equal(before, now)
+
+
 # -- time -----------------------------------------------------------------------------------------------------------------
 
 
@@ -142,8 +148,22 @@ def limited(call: Callable[[], Any], seconds: float) -> Any:
     """The result of `call`. Raises: TimeUp after `seconds`, also inside an endless loop."""
     if hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread():
         with alarm(seconds):
-            return call()
+            return called(call)
     return in_a_thread(call, seconds)
+
+
+def called(call: Callable[[], Any]) -> Any:
+    """The call itself, with a name by which `within` knows it."""
+    return call()
+
+
+def within(frame: Any) -> bool:
+    """Is the call still running there? Not while what it left is being tidied up, which can take longer than a ring."""
+    while frame is not None and frame.f_code is not limited.__code__:
+        if frame.f_code is called.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextlib.contextmanager
@@ -153,12 +173,13 @@ def alarm(seconds: float) -> Iterator[None]:
 
     def ring(number: int, frame: Any) -> None:
         nonlocal rung
+        if not armed or not within(frame):
+            return
         rung += 1
-        if armed and rung > 1:  # a bare `except:` in a loop caught the first; raise once more inside that handler
+        if rung > 1:  # a bare `except:` in a loop caught the first; raise once more inside that handler
             frame.f_trace = raise_in_handler
             sys.settrace(raise_in_handler)
-        if armed:
-            raise TimeUp
+        raise TimeUp
 
     started, before = time.monotonic(), signal.signal(signal.SIGALRM, ring)
     left, every = signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)  # again, should something catch the first
