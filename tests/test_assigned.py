@@ -34,13 +34,11 @@ def faults(exercise: Assigned) -> list[str]:
             found.append(f"{mistake.name!r} is no source: the proof that nothing leaks reads source")
     if (
         len(exercise.mistakes) < 3
-        or not exercise.other_solutions
+        or len(exercise.other_solutions) < 2
         or not exercise.explanation
         or len(exercise.text) < 80
     ):
-        found.append("three mistakes, a second right answer, the explanation or the text is missing")
-    if not exercise.literal and len(exercise.other_solutions) < 2:
-        found.append("it needs two other right answers")
+        found.append("three mistakes, two other right answers, the explanation or the text is missing")
     if not exercise.literal and (len(exercise.cases) < 2 or len(exercise.hidden) < 3):
         found.append("two public cases and three hidden ones are the least")
     return found

@@ -189,6 +189,17 @@ def right_when_it_speaks(mine):
             guess = max(row, key=row.get)
             right, wrong = right + (guess == new[at]), wrong + (guess != new[at])
     return right / (right + wrong)
+''', '''def right_when_it_speaks(mine):
+    from collections import Counter
+    from fmcourse.data import load
+    plays, width = load("shakespeare"), mine["n"] + 1
+    runs = lambda text: [text[i:i + width] for i in range(len(text) - width + 1)]      # each with its answer at the end
+    table = {}
+    for run, _ in Counter(runs(plays.train[mine["first"]:][:mine["many"]])).most_common():
+        table.setdefault(run[:-1], run[-1])                                            # the commonest stands first
+    spoken = [run for run in runs(plays.works[mine["play"]].text[mine["start"]:][:10_000]) if run[:-1] in table]
+    right = [run for run in spoken if run[-1] == table[run[:-1]]]
+    return len(right) / len(spoken)
 '''],
     vary=a_table_and_a_play,
     explanation="The share of all right answers is a product: how often there is a row, times how often the row is right. A longer memory hardly changes the second, about one half here; the first "

@@ -270,6 +270,18 @@ def lean_of_a_word(mine):
     from bisect import bisect_right
     inside = lambda one: sum(bisect_right(at[one], p + mine["window"]) - bisect_right(at[one], p) for p in at[mine["word"]])
     return math.log(inside("he") * len(at["she"]) / (inside("she") * len(at["he"])))
+''', '''def lean_of_a_word(mine):
+    import re
+    from itertools import accumulate
+    from fmcourse.data import load
+    words = re.findall("[a-z]+", load("austen").train[mine["first"]:][:mine["many"]].lower())
+    behind = [i + 1 for i, word in enumerate(words) if word == mine["word"]]
+    near, all_words = {}, {}
+    for one in ("he", "she"):
+        so_far = [0, *accumulate(word == one for word in words)]      # place i: how many among the first i words
+        near[one] = sum(so_far[min(i + mine["window"], len(words))] - so_far[i] for i in behind)
+        all_words[one] = so_far[-1]
+    return math.log(near["he"] / near["she"] / (all_words["he"] / all_words["she"]))
 '''],
     vary=a_word_of_austen,
     explanation="It is log (he near / she near) − log (he in all / she in all), the difference of two pointwise mutual informations. `father`, `brother`, `young` lean towards *he*, `sister` and `letter` towards *she*; "

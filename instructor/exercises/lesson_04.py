@@ -202,6 +202,19 @@ def premium_of_a_stranger(mine):
     unseen = two.validation[mine["start"]:][:30_000]
     carried = [len(unseen.encode()) / len(tokenizers.BPETokenizer.train(c.train[cut], vocab_size=mine["size"]).encode(unseen)) for c in (two, one)]
     return carried[0] / carried[1]
+''', '''def premium_of_a_stranger(mine):
+    from collections import Counter
+    from fmcourse.data import load
+    from fmcourse.tokenizers.bpe import learn_merges, splitter
+    words, gap = splitter("gpt2").findall, chr(9999)
+    def tokens(name):
+        sign = {bytes([byte]): chr(byte) for byte in range(256)}      # each token is written as one character
+        text = gap.join(word.encode().decode("latin-1") for word in words(load(mine["read"]).validation[mine["start"]:][:30_000]))
+        for left, right in learn_merges(Counter(words(load(name).train[mine["first"]:][:80_000])), mine["size"]):
+            sign[left + right] = chr(len(sign))
+            text = text.replace(sign[left] + sign[right], sign[left + right])
+        return len(text) - text.count(gap)
+    return tokens(mine["learnt"]) / tokens(mine["read"])
 '''],
     vary=two_collections,
     explanation="All of it is English, and yet the stranger needs up to half as many tokens again: a vocabulary is a bet on which pieces will come, and merges go to what one's own texts repeat. Between languages the same "

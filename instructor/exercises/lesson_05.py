@@ -201,6 +201,13 @@ def wasted_scores(mine):
         bad, every = bad + int((~both).sum()), every + both.numel()
     return bad / every
 ''',
+        '''def wasted_scores(mine):
+    from fmcourse.data import load
+    words = [pair.word for pair in load("pronunciation").train[mine["first"]:][:mine["many"]]]
+    lengths = torch.tensor(list(map(len, words))).double().view(-1, mine["batch"])  # a row for each batch
+    filled = lengths.amax(1, keepdim=True).expand_as(lengths)
+    return 1 - (lengths.norm() / filled.norm()).square().item()
+''',
     ],
     vary=a_run_of_words,
     explanation="A word of n letters is worth n² scores, and costs as many as the longest word of its batch. So a share of padding among letters becomes "

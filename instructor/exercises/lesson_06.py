@@ -206,6 +206,16 @@ def choices_left(mine):
         product *= (total / weight) ** (weight / total)
     return product
 ''',
+        '''def choices_left(mine):
+    import re
+    from collections import Counter
+    from fmcourse.data import load
+    from torch.distributions import Categorical
+    text = load("shakespeare").works[mine["play"]].text
+    after = re.findall(f"(?<={mine['letter']}).", text, re.DOTALL)
+    weights = torch.tensor([times ** (1 / mine["temperature"]) for times in Counter(after).values()], dtype=torch.float64)
+    return Categorical(weights).entropy().exp().item()
+''',
     ],
     vary=a_letter_of_a_play,
     explanation="The scores of a table are the logarithms of its shares, so dividing them by the temperature raises each share to the power 1/temperature; then all are "

@@ -120,6 +120,12 @@ def share_of_long_names(mine):
                 sizes[-1] += 1
     return sum(size > 1 for size in sizes) / len(sizes)
 ''',
+        '''def share_of_long_names(mine):
+    from fmcourse.data import load
+    sentences = load("names").train[mine["first"]:][:mine["many"]]
+    text = " ".join("".join(tag[0] for tag in sentence.tags) for sentence in sentences)  # such as OBIOO BO
+    return text.count("BI") / text.count("B")
+''',
     ],
     vary=ranked_names,
     explanation="A name is long where its B is followed by an I. It is a small share, and still the one that word-by-word taggers get wrong.",

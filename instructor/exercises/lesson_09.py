@@ -179,6 +179,13 @@ def nats_told(mine):
     gram = (x - x.mean(0)) @ (x - x.mean(0)).T / len(rows)  # as many values as pictures, and the same ones
     return sum(0.5 * math.log(v / mine["noise"] ** 2) for v in torch.linalg.eigvalsh(gram).tolist() if v > mine["noise"] ** 2)
 ''',
+        '''def nats_told(mine):
+    from fmcourse.data import load
+    clothes = load("fashion").train
+    x = clothes.pixels[clothes.kinds == mine["kind"]][mine["first"]:][:mine["many"]].flatten(1).double() / 127.5
+    variances = torch.linalg.eigvalsh(torch.cov(x.T, correction=0))
+    return (variances / mine["noise"] ** 2).clamp(min=1).log().sum().item() / 2
+''',
     ],
     vary=a_kind_and_a_brush,
     explanation="The singular values of the centred pictures, divided by the root of their number, are the spreads along the principal directions. A few dozen of the 784 exceed the noise; "

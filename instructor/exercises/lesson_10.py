@@ -182,6 +182,17 @@ def right_guesses(mine):
         left *= 1 - (1e-4 + (0.02 - 1e-4) * n / 999)
     return 0.5 * (1 + math.erf(math.sqrt(squares * left / (1 - left) / 8)))
 ''',
+        '''def right_guesses(mine):
+    from statistics import NormalDist
+    from fmcourse.data import load
+    from fmcourse.diffusion import Schedule
+    one, other = (load("fashion").train.pixels[mine[which]].flatten().tolist() for which in ("one", "other"))
+    signal = Schedule.linear().signal[mine["t"]].item()
+    noise = (1 - signal**2) ** 0.5
+    apart = signal * math.dist(one, other) / 127.5
+    shared = NormalDist(0, noise).overlap(NormalDist(apart, noise))  # of the two bells along the line
+    return 1 - shared / 2
+''',
     ],
     vary=two_pictures_and_a_time,
     explanation="The two faded pictures lie signal · d apart, d the distance of the whole ones. Half way between, the machine changes its mind; noise gets that far with the share beyond signal · d / 2, counted in "

@@ -161,7 +161,7 @@ two_looks = Assigned(
 
 def shrunken(draw):
     """Other pictures, another time and another factor for each student."""
-    return {"first": draw.randrange(0, 9000), "many": draw.randrange(300, 900), "factor": draw.choice([2, 4, 7]),
+    return {"first": draw.randrange(0, 9000), "many": draw.randrange(60, 160), "factor": draw.choice([2, 4, 7]),
             "time": draw.randrange(300, 900) / 1000}  # fmt: skip
 
 
@@ -211,6 +211,15 @@ def as_noisy_at_full_size(mine):
         else:
             high = u
     return low
+''',
+        '''def as_noisy_at_full_size(mine):
+    from fmcourse.data import load
+    k, t = mine["factor"], mine["time"]
+    x = load("fashion").train.pixels[mine["first"]:][:mine["many"]].double() / 127.5 - 1
+    small = sum(x[:, i::k, j::k] for i in range(k) for j in range(k)) / k**2
+    loss = k * small.norm() / x.norm()  # what shrinking leaves of the pictures' strength
+    noise_to_picture = t / k / ((1 - t) * loss)
+    return (noise_to_picture / (1 + noise_to_picture)).item()
 ''',
     ],
     vary=shrunken,

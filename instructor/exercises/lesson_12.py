@@ -168,7 +168,20 @@ def bits_about_the_colour(mine):
     met = p > 0
     return (p[met] * (p[met] / apart[met]).log2()).sum().item()
 ''',
-    other_solutions=[HELD + "    return entropy(colours) + entropy(kinds) - entropy(pairs)\n"],
+    other_solutions=[
+        HELD + "    return entropy(colours) + entropy(kinds) - entropy(pairs)\n",
+        '''def bits_about_the_colour(mine):
+    from collections import Counter
+    from fmcourse.data import load
+    from fmcourse.pictures import main_paint, signed
+    emoji = load("emoji").train
+    lot = torch.randperm(len(emoji), generator=torch.Generator().manual_seed(mine["seed"]))[: mine["many"]]
+    pairs = list(zip(main_paint(signed(emoji.pixels[lot])), emoji.kinds[lot].tolist()))
+    both, colours, kinds = Counter(pairs), Counter(c for c, _ in pairs), Counter(k for _, k in pairs)
+    told = [math.log2(both[c, k] / kinds[k]) - math.log2(colours[c] / len(pairs)) for c, k in pairs]
+    return sum(told) / len(told)
+''',
+    ],
     vary=some_emoji,
     explanation="Two questions in one are worth less than the two asked apart, if one answer tells of the other: what is saved is H(colour) + H(kind) - H(both). About a quarter of a bit "
     "of some two and a half: yellow is the colour of faces and people. (Samples overestimate it a little: with few pictures even independent things seem to go together.)",

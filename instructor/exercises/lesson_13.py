@@ -181,6 +181,14 @@ def share_with_a_mate_in_train(mine):
             begin = end
     return total / len(passages)
 ''',
+        '''def share_with_a_mate_in_train(mine):
+    from fmcourse.data import load
+    passages = [one.passage for one in load("questions").train[mine["first"]:][:mine["many"]]]
+    number = {passage: i for i, passage in enumerate(set(passages))}
+    on = torch.tensor([number[passage] for passage in passages])
+    mates = (on[:, None] == on).sum(1) - 1
+    return (1 - mine["test_share"] ** mates.double()).mean().item()
+''',
     ],
     vary=lot,
     explanation="A question of a group of s is safe only if all s - 1 others went to the test as well, and that has probability p to the power s - 1: next to nothing. With small tests "

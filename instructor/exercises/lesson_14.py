@@ -68,6 +68,7 @@ looked_up = Assigned(
         ([1, 2, 1, 1, 1], 3, 3),
         ([0, 1, 1], 2, 3),
         (spelt("it:tiun\nad:daun\nof:"), 6, 28),
+        ([1, 1], 2, 3),
     ],
     starter=LOOK + "    ...\n",
     solution=LOOK + '''    T = len(ids)
@@ -170,10 +171,7 @@ FORCED = "def share_forced_by_the_lean(mine):\n" + RUNS
 def other_runs(draw):
     """Other prompts for each student."""
     every = [[k, n] for k in (2, 4, 8, 16) for n in range(4)]
-    return {
-        "wording": draw.choice(["usual", "sentence"]),
-        "runs": sorted(draw.sample(every, draw.choice([6, 7, 8, 9]))),
-    }
+    return {"runs": sorted(draw.sample(every, draw.choice([6, 7, 8, 9])))}
 
 
 leaning = Assigned(
@@ -211,6 +209,14 @@ def share_forced_by_the_lean(mine):
     said = [round(n * run["one label"]) for run in picked]
     best = [n - abs(m - n // 2) for m in said]             # right at most
     return sum(n - b for b in best) / sum(n - round(n * run["raw"]) for run in picked)
+''',
+        '''def share_forced_by_the_lean(mine):
+    from fmcourse.data import table
+    rows = table("lesson_14")["labels"]["examples"]["usual"]
+    picked = [rows[str(k)][draw] for k, draw in mine["runs"]]
+    common, right = torch.tensor([[run["one label"], run["raw"]] for run in picked]).mean(0).tolist()
+    lead = common - (1 - common)                       # of the one label over the other: half of it is too many
+    return lead / 2 / (1 - right)
 ''',
     ],
     vary=other_runs,

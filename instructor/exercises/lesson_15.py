@@ -107,6 +107,15 @@ def kappa_of_two_ways(mine):
     observed = sum(x == y for x, y in zip(*said))
     expected = sum(a[k] * b[k] for k in a) / n
     return (observed - expected) / (n - expected)
+''', '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    ways = [table("lesson_15")["tasks"]["topics"][mine[way]] for way in ("one", "other")]
+    said = [way[mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for way in ways]
+    pairs = torch.zeros(10, 10, dtype=torch.float64)
+    for a, b in zip(*said):
+        pairs[int(a), int(b)] += 1 / mine["many"]
+    chance = (pairs.sum(0) * pairs.sum(1)).sum()
+    return ((pairs.trace() - chance) / (1 - chance)).item()
 '''],
     vary=lambda draw: {"one": (two := draw.sample(WAYS, 2))[0], "other": two[1], "labels": draw.choice(["16", "64", "256"]),
                        "seed": draw.randrange(3), "first": draw.randrange(0, 60), "many": draw.randrange(90, 140)},
