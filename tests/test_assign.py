@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbgrader.apps.api import NbGraderAPI
 from nbgrader.preprocessors import ClearSolutions
 from test_cli import refused
 
@@ -75,16 +76,23 @@ def test_the_course_holds_what_nbgrader_and_the_students_need(course):
     with gradebook.opened(course.path) as book:
         assert {student.id for student in book.students} == set(folders)
         assert book.find_student("Zo=C3=AB=20Q").lms_user_id == "Zoë Q"
-        assert book.find_assignment("week3").max_score == 21
+        assert book.find_assignment("week3").max_score == 20
 
 
 def test_the_manifest_says_what_the_assignment_consists_of(course):
     manifest = assign.read_manifest(course.path, "week3")
     assert [(entry["id"], entry["points"], entry["cell"], entry["points_cell"], entry["name"]) for entry in manifest["exercises"]] == [
-        ("06.1", 1, "06-1", "06-1-points", "causal_mask"), ("07.A1", 10, "07-A1", "07-A1-points", "hide_whole_words"),
+        ("06.1", 0, "06-1", "06-1-points", "causal_mask"), ("07.A1", 10, "07-A1", "07-A1-points", "hide_whole_words"),
         ("07.A2", 10, "07-A2", "07-A2-points", "share_of_long_names"),
     ]  # fmt: skip
     assert manifest["students"] == STUDENTS and manifest["variants"] == variants.fingerprint(KEY)
+
+
+def test_a_key_that_no_exercise_needs_is_not_made_and_that_is_said(tmp_path, capsys):
+    out, key = tmp_path / "course", tmp_path / "key"
+    assert cli.main(["assign", "06.1", "07.A1", "--name", "a", "--out", str(out), "--variants", str(key)]) == 0
+    assert "the key is not used" in capsys.readouterr().out
+    assert not key.exists() and assign.read_manifest(out, "a")["variants"] is None
 
 
 def test_nothing_that_is_handed_out_holds_an_answer_or_the_key(course):
@@ -115,7 +123,8 @@ def test_what_is_handed_out_is_the_starter_and_the_points_are_locked(course):
         assert answer.source == exercise.starter and answer.metadata.nbgrader.solution
         marks = points.metadata.nbgrader
         assert marks.grade and marks.locked and marks.points == sheet.worth(exercise)
-        assert points.source.splitlines()[-1] == f'points("{exercise.id}", {exercise.name}, of={sheet.worth(exercise)})'
+        most = f", of={exercise.points}" if ".A" in exercise.id else ""
+        assert points.source.splitlines()[-1] == f'points("{exercise.id}", {exercise.name}{most})'
         assert points.metadata.editable is points.metadata.deletable is answer.metadata.deletable is False
         heading = released[f"{answer.id}-text"].source
         assert exercise.goal in heading and (getattr(exercise, "text", "") in heading)
@@ -163,7 +172,6 @@ def test_a_name_that_has_other_exercises_is_kept_unless_again_is_said(course, tm
         (["06.1", "06.1", "--name", "a"], "06.1 is named twice"),
         (["06.1", "--name", "../a"], "cannot be an assignment's name"),
         (["06.1", "--name", "a/b"], "cannot be an assignment's name"),
-        (["06.1", "07.A1", "--name", "a", "--variants", "{}/key"], "none of these exercises has numbers"),
         (["07.A2", "--name", "a", "--variants", "{}/course/key"], "keep the key elsewhere"),
         (["07.A2", "--name", "a", "--students", "{}/none"], "there is no such file"),
         (["07.A2", "--name", "a", "--students", "{}/empty"], "names no student"),
@@ -262,7 +270,7 @@ def test_blank_every_exercise_runs_and_has_no_points_and_solved_it_has_all(tmp_p
     handed = [record(one) for one in EVERY if isinstance(one, Assigned)]
     (tmp_path / RECORDS).write_text(json.dumps({"assignment": "all", "exercises": handed}))
     source = sheet.sheet("all", EVERY)
-    for book, wanted in ((cleared(source), lambda one: 0.0), (source, lambda one: float(sheet.worth(one)))):
+    for book, wanted, word in ((cleared(source), lambda one: 0.0, "is blank"), (source, lambda one: float(sheet.worth(one)), "right")):  # fmt: skip
         NotebookClient(
             book, timeout=120, resources={"metadata": {"path": str(tmp_path)}}
         ).execute()  # stops at an error
@@ -273,6 +281,8 @@ def test_blank_every_exercise_runs_and_has_no_points_and_solved_it_has_all(tmp_p
         }
         assert {name: [each.data["text/plain"] for each in said] for name, said in results.items()} == {
             one.id: [repr(wanted(one))] for one in EVERY}  # fmt: skip
+        cards = {one.id: found[sheet.ids(one)[1]][0].data["text/plain"] for one in EVERY}
+        assert {name: card for name, card in cards.items() if f"{name} {word}" not in card} == {}
         assert not [name for name, outputs in found.items() for one in outputs if one.output_type == "stream"]
 
 
@@ -362,7 +372,7 @@ def test_nbgrader_validates_what_a_student_has(course, tmp_path):
             (course.path / "variants" / "week3" / student / VARIANT).read_bytes()
         )
     blank = nbgrader(tmp_path / "dan", "validate", "week3.ipynb", instructor=False)
-    assert "VALIDATION FAILED ON 3 CELL(S)!" in blank and 'points("07.A1", hide_whole_words, of=10)' in blank
+    assert "VALIDATION FAILED ON 2 CELL(S)!" in blank and 'points("07.A1", hide_whole_words, of=10)' in blank
     solved = nbgrader(tmp_path / "ada", "validate", "week3.ipynb", instructor=False)
     assert "Success! Your notebook passes all the tests." in solved
 
@@ -376,7 +386,7 @@ def test_nbgrader_grades_explains_and_exports_what_marking_says(course):
                                  for name in WANTED} for student in STUDENTS}  # fmt: skip
     found = scores(course.path)
     assert found == wanted
-    assert sum(score for score, _ in found["ada"].values()) == 21 and 0 < found["bob@uni.edu"]["07-A1-points"][0] < 10
+    assert sum(score for score, _ in found["ada"].values()) == 20 and 0 < found["bob@uni.edu"]["07-A1-points"][0] < 10
     assert 2 < found["Zo=C3=AB=20Q"]["07-A1-points"][0] < 6, "hidden cases do not count"
     nbgrader(course.path, "generate_feedback", "week3")
     feedback = {
@@ -387,7 +397,7 @@ def test_nbgrader_grades_explains_and_exports_what_marking_says(course):
     for name, row in exported(course.path).items():
         assert (
             float(row["score"]) == pytest.approx(sum(score for score, _ in found[name].values()))
-            and float(row["max_score"]) == 21
+            and float(row["max_score"]) == 20
         )
 
 
@@ -399,8 +409,8 @@ def test_grades_made_elsewhere_are_in_the_gradebook_the_feedback_and_the_export(
     wrong = {"points": 3.5, "of": 10, "verdict": "the others", "sentences": ["It hides `those` <b>that were not chosen.", "\ud800"],
              "table": ["expected   got", "1          0"], "code": "def hide_whole_words(begins, chosen):\n    return ~chosen  # \ud800\n"}  # fmt: skip
     right = {
-        "points": 1,
-        "of": 1,
+        "points": 0,
+        "of": 0,
         "verdict": "right",
         "sentences": [],
         "table": [],
@@ -420,11 +430,12 @@ def test_grades_made_elsewhere_are_in_the_gradebook_the_feedback_and_the_export(
     assert not any(manual for grades in scores(course, "week4").values() for _, manual in grades.values())
     rows = exported(course)
     name = "=2E.=2FZo=C3=AB"
-    assert {row: float(rows[row]["score"]) for row in rows} == {name: 4.5, "nobody": 0.0}
-    assert (
-        not (tmp_path / "Zoë").exists()
-        and rows[name]["timestamp"] > rows["nobody"]["timestamp"] == "2026-03-01 11:00:00"
-    )
+    assert {row: float(rows[row]["score"]) for row in rows} == {name: 3.5, "nobody": 0.0}
+    assert not (tmp_path / "Zoë").exists()
+    assert (rows[name]["timestamp"], rows["nobody"]["timestamp"]) == ("", "2026-03-01 11:00:00")
+    api = NbGraderAPI(gradebook.directory(course))  # by which formgrader decides what is still to be graded
+    assert api.get_autograded_students("week4") == {name, "nobody"}
+    assert {one["student"]: one["score"] for one in api.get_submissions("week4")} == {name: 3.5, "nobody": 0.0}
     nbgrader(course, "generate_feedback", "week4")
     page = (course / "feedback" / name / "week4" / "week4.html").read_text(encoding="utf-8")
     for said in (
@@ -436,7 +447,7 @@ def test_grades_made_elsewhere_are_in_the_gradebook_the_feedback_and_the_export(
     ):
         assert said in page
     gradebook.write_grades(course, manifest, [{"student": "nobody", "exercises": {"06.1": right}, "remarks": []}])
-    assert float(exported(course)["nobody"]["score"]) == 1.0
+    assert float(exported(course)["nobody"]["score"]) == 0.0, "practice earns no points"
     assert (course / "autograded" / "nobody" / "week4" / "week4.ipynb").is_file()
 
 

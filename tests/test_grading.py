@@ -35,7 +35,7 @@ NAME = {exercise_id: (ASSIGNED.get(exercise_id) or find(exercise_id)).name for e
 KEY = b"0123456789abcdef of the class"
 ATTEND, POOL, WHOLE = (find("06.2").solution, find("07.1").solution, "")
 LITERAL = "mine = variant('07.A2')\n"
-FULL = {"06.2": 1, "07.1": 1, "07.A1": 10, "07.A2": 10}
+FULL = {"06.2": 1, "07.1": 1, "07.A1": 10, "07.A2": 10}  # of practice: done or not
 
 
 def solved(exercise_id: str) -> str:
@@ -53,7 +53,8 @@ def cells(**other: str | None) -> list[str]:
     for exercise_id in IDS:
         code = other.get("e" + exercise_id.replace(".", "_"), solved(exercise_id))
         if code is not None:
-            found += [code, f'points("{exercise_id}", {NAME[exercise_id]}, of={FULL[exercise_id]})']
+            most = f", of={FULL[exercise_id]}" if ".A" in exercise_id else ""
+            found += [code, f'points("{exercise_id}", {NAME[exercise_id]}{most})']
     return found
 
 
@@ -296,7 +297,10 @@ def graded(tmp_path_factory):
 
 
 def made_manifest(course: Path) -> dict:
-    exercises = [{"id": i, "points": FULL[i], "cell": i, "points_cell": f"{i}-points", "name": NAME[i]} for i in IDS]
+    exercises = [
+        {"id": i, "points": FULL[i] if ".A" in i else 0, "cell": i, "points_cell": f"{i}-points", "name": NAME[i]}
+        for i in IDS
+    ]
     manifest = {
         "name": "week3",
         "exercises": exercises,
@@ -320,7 +324,7 @@ def test_each_gets_what_is_theirs_with_the_reason(graded):
     wrong = {}
     for name, (_, wanted, words) in pupils.items():
         found = results[name]["exercises"]
-        points = {exercise_id: found[exercise_id]["points"] for exercise_id in IDS}
+        points = {i: found[i]["points"] if ".A" in i else found[i]["share"] for i in IDS}
         said = " ".join([*results[name]["remarks"], *(s for one in found.values() for s in one["sentences"])])
         if not all(held(points[i], wanted[i]) for i in IDS) or words not in said:
             wrong[name] = (points, said)
@@ -338,6 +342,29 @@ def test_behind_bubblewrap_nothing_was_reached(graded):
     mark = f"fmcourse-{os.getpid()}"
     assert mark not in subprocess.run(["ps", "axww"], capture_output=True, text=True).stdout.replace(str(course), "")
     assert not list(Path.cwd().glob(f"{mark}*"))
+
+
+def test_a_name_that_is_on_no_list_is_remarked(graded):
+    _, results, *_ = graded
+    assert grading.UNKNOWN in results["ann right"]["remarks"] and grading.UNKNOWN not in results["absent"]["remarks"]
+
+
+def test_work_for_another_assignment_is_not_this_one(tmp_path):
+    course = small(tmp_path / "course", 2)
+    (course / "assignments" / "week2.json").write_text("{}")
+    (course / "submitted" / "s1" / "week3").rename(course / "submitted" / "s1" / "week2")
+    done = subprocess.run(
+        [*command(course, tmp_path / "grades"), "--assignment", "week3"], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {row["student"]: row for row in csv.DictReader((tmp_path / "grades" / "grades.csv").open())}
+    assert rows["s0"]["points"] == "20" and rows["s1"]["points"] == "0"
+    assert "Nothing was handed in" in rows["s1"]["remarks"] and "called" not in rows["s1"]["remarks"]
+    (tmp_path / "grades" / "results" / "week3").rename(tmp_path / "grades" / "results" / "week2")
+    again = subprocess.run(
+        [*command(course, tmp_path / "grades"), "--assignment", "week3"], capture_output=True, text=True, timeout=200
+    )
+    assert again.returncode == 1 and "holds the grades of week2; name another folder" in again.stderr
 
 
 def test_a_borrowed_answer_is_told_to_the_instructor_alone(graded):
@@ -482,8 +509,8 @@ def test_what_was_assigned_is_graded_into_the_gradebook_and_exported(tmp_path):
     graded_ = subprocess.run([sys.executable, "-m", "fmcourse", "grade", str(course / "submitted"), "--out", str(out), "--variants", str(key)],
                              capture_output=True, text=True, timeout=300)  # fmt: skip
     assert graded_.returncode == 0 and "gradebook.db" in graded_.stdout, graded_.stderr
-    ours = {row["student"]: sum(float(row[i]) for i in IDS) for row in csv.DictReader((out / "grades.csv").open())}
-    assert ours["anna"] == 22 and 12 < ours["ben"] < 22 and ours["cleo"] == 0
+    ours = {row["student"]: float(row["points"]) for row in csv.DictReader((out / "grades.csv").open())}
+    assert ours["anna"] == 20 and 10 < ours["ben"] < 20 and ours["cleo"] == 0
     scripts = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     exported = subprocess.run(
         [sys.executable, "-m", "nbgrader", "export"],

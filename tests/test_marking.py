@@ -32,7 +32,7 @@ def marked(answer) -> tuple:
     ("def double(x):\n    return x + x\n", 1.0, "right"),
     ("def double(x):\n    return {1: 2, 2: 4}.get(x, 0)\n", 0.5, "right only on the cases given"),  # even, and the cases given
     ("def double(x):\n    return {1: 2, 2: 4}.get(x, 1)\n", 0.333, "not even"),
-    ("def double(x):\n    return 0\n", 0.167, "another result"),
+    ("def double(x):\n    return 0\n", 0.0, "another result"),  # even because it always says the same
     ("def double(x):\n    return x * x\n", 0.167, "squared"),
     ("def double(x):\n    return 2 * x if x < 100 else 1 / 0\n", 0.667, "it raises"),
     ("def double(x):\n    return str(2 * x)\n", 0.0, "another type"),

@@ -79,6 +79,7 @@ def build(out: Path, root: Path = ROOT, finish: Callable[[Path], object] = lambd
         for name in names:
             (made / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, made / name)
+        without_section(made / "README.md", "With a class")
         finish(made)
         if out.exists():
             out.rmdir()
@@ -97,6 +98,14 @@ def wheel(made: Path) -> None:
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["pip says nothing"]
         raise ValueError(f"the wheel was not built: {lines[-1]}")
+
+
+def without_section(path: Path, title: str) -> None:
+    """Take a section out of a page, if both are there: what it speaks of is left out too."""
+    if path.is_file():
+        before, heading, rest = path.read_text(encoding="utf-8").partition(f"## {title}\n")
+        after = rest.partition("\n## ")[2]
+        path.write_text(before + (f"## {after}" if after else ""), encoding="utf-8") if heading else None
 
 
 class Leaking(ValueError):

@@ -113,12 +113,12 @@ def with_numbers(exercises: Sequence[Exercise]) -> list[Assigned]:
 
 
 def key_of(course: Path, exercises: Sequence[Exercise], path: str | Path | None, before: dict | None, again: bool) -> bytes | None:  # fmt: skip
-    """The key for the students' numbers. Raises: ValueError if it would be of no use, or is not the one used before."""
+    """The key for the students' numbers, where there are any. Raises: ValueError if it is not the one used before."""
     if path is None:
         return None
     if not with_numbers(exercises):
-        there = ", ".join(exercise.id for exercise in with_numbers(all_assigned()))
-        raise ValueError(f"--variants: none of these exercises has numbers of its own for each student; {there or 'none'} would.")  # fmt: skip
+        print("None of these exercises has numbers of each student's own, so the key is not used.")
+        return None
     key = variants.key_for(path, course)
     if before and before["variants"] not in (None, variants.fingerprint(key)) and not again:
         raise ValueError(f"--variants {path}: the numbers of {before['name']} were drawn with another key; give that one, or draw anew with --again.")  # fmt: skip

@@ -9,7 +9,7 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from fmcourse.classroom.values import unpack
 from fmcourse.course.compare import equal
 from fmcourse.files import write_text
 
+UNKNOWN = "This name is not on the list of students. Is it misspelt?"
 judge: Judge | None = None  # of this process
 
 
@@ -55,9 +56,22 @@ def key_for(manifest: dict[str, Any], path: Path | None) -> bytes | None:
     return key
 
 
-def works(submissions: Path, manifest: dict[str, Any]) -> list[tuple[str, Path | None, list[str]]]:
+def own_folder(out: Path, name: str) -> None:
+    """Raises: ValueError if another assignment's grades lie there: they would be written over."""
+    for other in sorted((out / "results").glob("*")):
+        if other.is_dir() and other.name != name:
+            raise ValueError(
+                f"{out} holds the grades of {other.name}; name another folder for {name}, as {out / name}."
+            )
+
+
+def works(
+    submissions: Path, manifest: dict[str, Any], others: Collection[str] = ()
+) -> list[tuple[str, Path | None, list[str]]]:
     """Each student with their work and what is to be remarked: those in the folder, then those who handed in nothing.
 
+    Args:
+        others: the course's other assignments: who has only those in their folder handed in nothing for this one.
     Raises: ValueError if the folder is not there, or empty.
     """
     if not submissions.is_dir():
@@ -74,8 +88,16 @@ def works(submissions: Path, manifest: dict[str, Any]) -> list[tuple[str, Path |
             found[student] = (path, [])
     if not found:
         raise ValueError(f"{submissions} is empty: it should hold a folder or a notebook for each student.")
+    for student, (_, remarks) in found.items() if manifest["students"] else ():
+        if student not in manifest["students"]:
+            remarks.append(UNKNOWN)
     absent = [(student, None, []) for student in manifest["students"] if student not in found]
-    return [(student, path, remarks) for student, (path, remarks) in sorted(found.items())] + absent
+    of_this = lambda path: (
+        path.is_symlink() or not path.is_dir() or any(each.name not in others for each in path.iterdir())
+    )
+    return [
+        (student, path if of_this(path) else None, remarks) for student, (path, remarks) in sorted(found.items())
+    ] + absent
 
 
 # -- on all cores ---------------------------------------------------------------------------------------------------------
@@ -110,10 +132,10 @@ def graded(student: str, path: Path | None, remarks: list[str], place: str) -> d
 
 def run(
     submissions: Path, out: Path, manifest: dict[str, Any], key: bytes | None = None, *, jobs: int | None = None,
-    **options: Any,
+    others: Collection[str] = (), **options: Any,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Results of all students, in their order. `options` go to the `Jail`."""
-    todo = works(submissions, manifest)
+    """Results of all students, in their order. `others` goes to `works`, `options` go to the `Jail`."""
+    todo = works(submissions, manifest, others)
     jobs = max(1, min(jobs or os.cpu_count() or 1, len(todo)))
     results: dict[str, dict[str, Any]] = {}
     with tqdm(total=len(todo), desc=manifest["name"], unit="student", disable=None) as bar:
@@ -156,7 +178,7 @@ def note(text: str) -> None:
 
 def lost(student: str, manifest: dict[str, Any], remarks: list[str]) -> dict[str, Any]:
     """The result where grading itself broke down, three times: to be looked at by a person."""
-    nothing = {"points": 0.0, "verdict": "not graded", "step": "missing", "value": None, "table": [], "code": "", "parts": [],
+    nothing = {"points": 0.0, "share": 0.0, "verdict": "not graded", "step": "missing", "value": None, "table": [], "code": "", "parts": [],
                "seconds": 0.0, "sentences": ["Grading broke down on this work; a person should look at it."]}  # fmt: skip
     exercises = {entry["id"]: nothing | {"of": entry["points"]} for entry in manifest["exercises"]}
     return {"student": student, "exercises": exercises, "remarks": [*remarks, "Grading broke down on this work."]}

@@ -29,6 +29,9 @@ LATER = "The hidden cases are looked at when it is graded."
 NOT_YOURS = (
     "These are the numbers that everybody may see. Put your own `variant.json` beside the notebook, and run it again."
 )
+OFFICE = (
+    "(The instructor's folder is here, so hidden cases and mistakes speak too. Students see what the public cases say.)"
+)
 NOTED = "It is noted. Whether it is right for your numbers is looked at when it is graded."
 
 # -- the files beside the notebook ----------------------------------------------------------------------------------------
@@ -142,8 +145,10 @@ def practice(exercise_id: str) -> Exercise:
 # -- points ---------------------------------------------------------------------------------------------------------------
 
 
-def points(exercise_id: str, candidate: Any, of: float) -> float:
+def points(exercise_id: str, candidate: Any, of: float = 0) -> float:
     """How many of the points an answer has, after a card that says why. Whatever is passed, nothing is raised.
+
+    Practice exercises have none: `of` is 0, and the card says whether it is done.
 
     Raises: ValueError if there is no such exercise, or the files beside the notebook are not those it came with.
     """
@@ -185,7 +190,7 @@ def judged(exercise: Exercise, candidate: Any, numbers: dict[str, Any] | None) -
         return Mark(0.0, verdict), ""
     everything, n_public = marking.asked(exercise)
     found = marking.mark(everything, everything.rights(), outcomes(everything, candidate), n_public)
-    return found, LATER if isinstance(exercise, Record) and numbers is None else ""
+    return found, OFFICE if isinstance(exercise, Assigned) else LATER if isinstance(exercise, Record) and numbers is None else ""  # fmt: skip
 
 
 def noted(exercise: Record, candidate: Any) -> tuple[Mark, str]:
@@ -199,9 +204,7 @@ def noted(exercise: Record, candidate: Any) -> tuple[Mark, str]:
     broken = diagnosis.broken_property(exercise, gots)
     if broken is None:
         return Mark(1.0, Verdict(True, "noted", "right")), NOTED
-    parts = marking.counted(exercise, rights, gots, 1)
-    held = sum(part.share * part.weight for part in parts if part.name != "the value")
-    return Mark(held / sum(part.weight for part in parts), broken), ""
+    return Mark(0.0, broken), ""
 
 
 def say(exercise: Exercise, found: Mark, worth: float, of: float, after: str) -> None:
@@ -215,9 +218,10 @@ def spelt(
     after: str = "",
 ) -> tuple[str, str]:  # fmt: skip
     """What is said of an answer, as text and as HTML; `verdict` is "right", "noted", "blank" or the mistake."""
-    score = f"{worth:g} of {of:g} points"
+    score = f"{worth:g} of {of:g} points" if of else ""
+    after_it = f": {score}." if score else "."
     if verdict == "blank":
-        return cards.spelt("open", f"{exercise_id} is blank so far: {score}.", sentences, table, after=after)
+        return cards.spelt("open", f"{exercise_id} is blank so far{after_it}", sentences, table, after=after)
     if verdict in ("right", "noted"):
-        return cards.spelt("good", f"{exercise_id} {verdict}: {score}.", sentences, table, after=after)
-    return cards.spelt("bad", f"{exercise_id} not yet: {verdict}. {score}.", sentences, table, after=after)
+        return cards.spelt("good", f"{exercise_id} {verdict}{after_it}", sentences, table, after=after)
+    return cards.spelt("bad", f"{exercise_id} not yet: {verdict}. {score}.".replace(". .", "."), sentences, table, after=after)  # fmt: skip

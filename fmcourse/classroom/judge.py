@@ -122,8 +122,8 @@ class Judge:
             except Exception as error:  # whatever it is, it costs this exercise and nothing else
                 judged, value = no_result(error), None
         of = self.of[exercise_id]
-        points = round(judged.share * of, 2) if isinstance(exercise, Assigned) else float(of * (judged.share == 1))
-        return {"points": points, "of": of, "verdict": judged.verdict.name, "step": judged.verdict.step, "value": value,
+        share = judged.share if isinstance(exercise, Assigned) else float(judged.share == 1)
+        return {"points": round(share * of, 2), "of": of, "share": round(share, 4), "verdict": judged.verdict.name, "step": judged.verdict.step, "value": value,
                 "sentences": list(judged.verdict.sentences), "table": list(judged.verdict.table), "code": given.code,
                 "parts": [[part.name, part.weight, round(part.share, 3)] for part in judged.parts],
                 "seconds": round(time.monotonic() - began, 3)}  # fmt: skip
@@ -308,7 +308,13 @@ def way_of_grading(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def total(result: dict[str, Any], practice: bool) -> tuple[float, float]:
-    """Points and their most, of the practice exercises or of the others."""
-    chosen = [one for exercise_id, one in result["exercises"].items() if (".A" not in exercise_id) == practice]
-    return round(sum(one["points"] for one in chosen), 2), sum(one["of"] for one in chosen)
+def total(result: dict[str, Any]) -> tuple[float, float]:
+    """A student's points and their most."""
+    found = result["exercises"].values()
+    return round(sum(one["points"] for one in found), 2), sum(one["of"] for one in found)
+
+
+def completed(result: dict[str, Any]) -> tuple[int, int]:
+    """How many practice exercises are done, and of how many."""
+    done = [one["share"] == 1 for one in result["exercises"].values() if not one["of"]]
+    return sum(done), len(done)

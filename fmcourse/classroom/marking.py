@@ -3,10 +3,16 @@
 A practice exercise is completed or not. An assigned one is worth the shares of its parts: every property that holds on
 all cases, the public cases that are right, the hidden cases that are right. A case on which the contract is broken (an
 error, another shape, an input changed) is not right, and where it is broken on every case nothing counts.
+
+Properties must be earned. An answer that says the same whatever it is asked (all True, all 0) has them by accident, and so
+has a number that comes of no mistake that is known: for these only what is right counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
 
 from fmcourse.classroom.assigned import Assigned, Handed
 from fmcourse.course import compare
@@ -52,6 +58,8 @@ def mark(
     first = replace_cases(exercise, exercise.cases[:n_public])
     shown = evidence(first, rights[:n_public], gots[:n_public]) or discreet(found, exercise)
     parts = counted(exercise, rights, gots, n_public) if isinstance(exercise, Handed) else ()
+    if by_accident(exercise, rights, gots, known=step == "mistake"):
+        parts = tuple(Part(part.name, part.weight, 0.0) if part.weight == PROPERTY else part for part in parts)
     total = sum(part.weight for part in parts)
     share = sum(part.weight * part.share for part in parts) / total if total else 0.0
     return Mark(min(share, 0.99), joined(shown, name, why, step), parts)
@@ -78,13 +86,34 @@ def counted(exercise: Exercise, rights: list[Outcome], gots: list[Outcome], n_pu
     kept = [keeps(exercise, right, got) for right, got in zip(rights, gots, strict=True)]
     same = [ok and same_value(exercise, right, got) for ok, right, got in zip(kept, rights, gots, strict=True)]
     parts = [
-        Part(f"free of: {wanted.name}", PROPERTY, float(holds(exercise, wanted, gots, kept)))
+        Part(f"the check “{wanted.name}”", PROPERTY, float(holds(exercise, wanted, gots, kept)))
         for wanted in exercise.properties
     ]
     if isinstance(exercise, Handed) and exercise.literal:
         return (*parts, Part("the value", PUBLIC + HIDDEN, float(all(same))))
     parts.append(Part("the cases given", PUBLIC, mean(same[:n_public])))
     return (*parts, Part("the hidden cases", HIDDEN, mean(same[n_public:]))) if same[n_public:] else tuple(parts)
+
+
+def by_accident(exercise: Exercise, rights: list[Outcome], gots: list[Outcome], known: bool) -> bool:
+    """Does it have its properties without having looked at what was asked? `known`: it comes of a mistake that has a name."""
+    if isinstance(exercise, Handed) and exercise.literal:
+        return not known
+    said = lambda outcomes: {value for one in outcomes if not one.error for value in single_values(one.value)}
+    return len(said(gots)) < 2 <= len(said(rights))
+
+
+def single_values(value: Any) -> Iterator[Hashable]:
+    """The numbers, truths and texts of which a result is made."""
+    if isinstance(value, Tensor):
+        yield from value.detach().unique().tolist()
+    elif isinstance(value, dict):
+        yield from single_values(list(value.items()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for part in value:
+            yield from single_values(part)
+    else:
+        yield value if isinstance(value, Hashable) else repr(type(value))
 
 
 def mean(held: list[bool]) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmcourse.classroom.judge import total
+from fmcourse.classroom.judge import completed, total
 from fmcourse.classroom.names import safe_name
 from fmcourse.course.cards import inline
 from fmcourse.files import write_text
@@ -49,12 +49,12 @@ def write_all(
 
 
 def grades(manifest: dict[str, Any], results: list[Result]) -> str:
-    """One line a student: points and completed exercises, then each exercise, then what is to be remarked."""
+    """One line a student: points and completed practice, then each exercise (1 for practice that is done), then remarks."""
     ids = [entry["id"] for entry in manifest["exercises"]]
     lines = [["student", "points", "of", "completed", "of_completion", *ids, "remarks"]]
     for one in results:
-        each = [one["exercises"][exercise_id]["points"] for exercise_id in ids]
-        row = [one["student"], *total(one, practice=False), *total(one, practice=True), *each, " ".join(one["remarks"])]
+        each = [found["points"] if found["of"] else int(found["share"]) for found in map(one["exercises"].get, ids)]
+        row = [one["student"], *total(one), *completed(one), *each, " ".join(one["remarks"])]
         lines.append([harmless(cell) for cell in row])
     return table(lines)
 
@@ -78,19 +78,20 @@ def table(lines: list[list[Any]]) -> str:
 
 def feedback(name: str, one: Result) -> str:
     """What a student is told: points, and for every exercise the reason."""
-    points, of = total(one, practice=False)
-    done, all_ = total(one, practice=True)
+    points, of = total(one)
+    done, all_ = completed(one)
     said = [f"<p><strong>{points:g} of {of:g} points</strong>" if of else "<p>"]
-    said.append(f"{', and ' if of else ''}{done:g} of {all_:g} practice exercises completed.</p>" if all_ else ".</p>")
+    said.append(f"{', and ' if of else ''}{done} of {all_} practice exercises completed.</p>" if all_ else ".</p>")
     said += [f"<p>{inline(remark)}</p>" for remark in one["remarks"]]
     said += [exercise_section(exercise_id, found) for exercise_id, found in one["exercises"].items()]
     return page(f"{name}: {one['student']}", "".join(said))
 
 
 def exercise_section(exercise_id: str, found: dict[str, Any]) -> str:
-    right = found["points"] == found["of"]
+    right = found["share"] == 1
+    worth = f": {found['points']:g} of {found['of']:g}" if found["of"] else ""
     sign, kind = ("✓", "right") if right else ("○", "open") if found["verdict"] == "blank" else ("✗", "wrong")
-    head = f"<h2>{sign} {html.escape(exercise_id)}: {found['points']:g} of {found['of']:g} · {html.escape(found['verdict'])}</h2>"
+    head = f"<h2>{sign} {html.escape(exercise_id)}{worth} · {html.escape(found['verdict'])}</h2>"
     body = "".join(f"<p>{inline(sentence)}</p>" for sentence in found["sentences"])
     if found["table"]:
         body += f"<pre>{html.escape(chr(10).join(found['table']))}</pre>"
@@ -137,8 +138,8 @@ def items(manifest: dict[str, Any], results: list[Result]) -> list[Item]:
 def item(exercise_id: str, there: list[Result]) -> Item:
     all_ = [one["exercises"][exercise_id] for one in there]
     answered = [found for found in all_ if found["step"] != "missing"]
-    share = lambda found: found["points"] / found["of"] if found["of"] else 0.0
-    rest = [sum(found["points"] for other, found in one["exercises"].items() if other != exercise_id) for one in there]
+    share = lambda found: found["share"]
+    rest = [sum(found["share"] for other, found in one["exercises"].items() if other != exercise_id) for one in there]
     wrong = Counter(found["verdict"] for found in answered if found["verdict"] != "right")
     mean = lambda values: statistics.fmean(values) if values else 0.0
     return Item(
@@ -199,8 +200,8 @@ def items_page(
     told = f"<table>{line(head, 'th')}{''.join(line(cells(row), 'td') for row in rows)}</table>"
     how = (
         "<p class='small'>Of those who handed something in. <em>All right</em> and <em>points</em>: of those who answered it. "
-        "<em>Seconds</em>: how long an answer took to run, in the middle. <em>Discrimination</em>: the correlation of this exercise's "
-        "points with those of all others together; above 0.3 the exercise tells who knows from who does not, near 0 it tells nothing, "
+        "<em>Seconds</em>: how long an answer took to run, in the middle. <em>Discrimination</em>: the correlation of what was earned "
+        "here with what was earned on all others together, each counted alike; above 0.3 the exercise tells who knows from who does not, near 0 it tells nothing, "
         f"below 0 look at it; with fewer than {FEWEST} students there is none.</p>"
     )
     remarks = "".join(

@@ -23,8 +23,12 @@ the cells that are here."""
 
 
 def worth(exercise: Exercise) -> int:
-    """The most points that there are for it."""
-    return exercise.points if isinstance(exercise, Handed) else 1
+    """The most points that there are for it: none for practice, whose answer anybody can look up."""
+    return exercise.points if isinstance(exercise, Handed) else 0
+
+
+def said_worth(points: int) -> str:
+    return counted(points, "point") if points else "for practice"
 
 
 def ids(exercise: Exercise) -> tuple[str, str]:
@@ -37,14 +41,15 @@ def sheet(name: str, exercises: Sequence[Exercise]) -> NotebookNode:
     """The instructor's edition, every answer in its place. The same exercises make the same notebook."""
     total = sum(map(worth, exercises))
     cells = [
-        text("title", f"# {name}\n\n{counted(len(exercises), 'exercise')}, {counted(total, 'point')}."),
+        text("title", f"# {name}\n\n{counted(len(exercises), 'exercise')}, {said_worth(total)}."),
         text("how", HOW),
         text("hand-in", HAND_IN.format(name=name)),
         code("imports", needed(exercises), locked=True),
     ]
     for exercise in exercises:
         answer, points = ids(exercise)
-        call = f'points("{exercise.id}", {exercise.name}, of={worth(exercise)})'
+        most = f", of={worth(exercise)}" if worth(exercise) else ""
+        call = f'points("{exercise.id}", {exercise.name}{most})'
         cells += [
             text(f"{answer}-text", asked(exercise)),
             code(answer, worked(exercise), solution=True),
@@ -75,7 +80,7 @@ def code(cell_id: str, source: str, **is_: Any) -> NotebookNode:
 def asked(exercise: Exercise) -> str:
     """The heading, and what is wanted as far as the starter does not say it."""
     dots = "●" * exercise.difficulty + "○" * (3 - exercise.difficulty)
-    facts = f"{exercise.minutes} minutes · {dots} · {counted(worth(exercise), 'point')}"
+    facts = f"{exercise.minutes} minutes · {dots} · {said_worth(worth(exercise))}"
     heading = f"## {exercise.id} · {exercise.goal}\n{facts}\n\n"
     return heading + (exercise.text if isinstance(exercise, Handed) else f"It belongs to {lesson(exercise)}. What is wanted stands in the first lines.")  # fmt: skip
 

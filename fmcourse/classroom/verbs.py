@@ -42,10 +42,12 @@ def grade_verb(options: argparse.Namespace) -> int:
         find_any(entry["id"])
     if out.resolve().is_relative_to(submissions.resolve()):
         raise ValueError(f"--out {out} lies among the submissions; name another folder.")
+    grading.own_folder(out, manifest["name"])
+    others = {path.stem for path in (course / "assignments").glob("*.json")} - {manifest["name"]}
     limits = {"use_bubblewrap": not options.without_bubblewrap, "memory_mb": options.memory}
     walls = Jail(**limits).walls
     print(walls, flush=True)
-    results = grading.run(submissions, out, manifest, key, jobs=options.jobs, **limits)
+    results = grading.run(submissions, out, manifest, key, jobs=options.jobs, others=others, **limits)
     borrowed = grading.borrowed(manifest, key, results)
     reports.write_all(out, manifest, results, walls, borrowed)
     return told(results, out, course, manifest, options.no_gradebook)
@@ -56,8 +58,8 @@ def told(results: list[dict[str, Any]], out: Path, course: Path, manifest: dict[
     from fmcourse.classroom.judge import total
 
     again = sum(one.get("again", False) for one in results)
-    points = [total(one, practice=False)[0] for one in results]
-    of = total(results[0], practice=False)[1]
+    points = [total(one)[0] for one in results]
+    of = total(results[0])[1]
     middle = f", {sum(points) / len(points):.1f} of {of:g} points on average" if of else ""
     print(f"{len(results)} students graded{f', {again} of them before' if again else ''}{middle}: {out / 'grades.csv'}")
     if no_gradebook or not (course / "gradebook.db").exists():
