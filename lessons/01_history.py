@@ -65,7 +65,8 @@ print({name: tuple(known.shape) for name, (known, _) in seen.items()})
 # %% exercise="01.1"
 
 # %%
-predict("01.few", "Three labelled drawings of each kind, nine in all. Chance gets 33 %. With the eyes of ImageNet you get",
+predict("01.few", "Three labelled drawings of each kind, nine in all. Chance gets 33 %. With the eyes of ImageNet "
+        "you get",
         ["about 40 %", "about 55 %", "about 80 %"])  # fmt: skip
 
 
@@ -84,21 +85,26 @@ live = {name: [sum(percent(name, each, draw) for draw in range(3)) / 3 for each 
 
 # %%
 fig, ax = plt.subplots()
-told = {name: [[row["percent"] for row in shipped["probes"] if (row["features"], row["per_kind"]) == (name, each)] for each in few] for name in seen}  # fmt: skip
+told = {name: [[row["percent"] for row in shipped["probes"] if (row["features"], row["per_kind"]) == (name, each)]
+               for each in few] for name in seen}  # fmt: skip
 for style, (name, three) in zip(("o-", "s--", "^:"), told.items(), strict=True):
     (line,) = ax.plot([3 * each for each in few], live[name], style, label=name)
-    ax.fill_between([3 * each for each in few], *zip(*[(min(run), max(run)) for run in three], strict=True), color=line.get_color(), alpha=0.2)  # fmt: skip
+    ax.fill_between([3 * each for each in few], *zip(*[(min(run), max(run)) for run in three], strict=True),
+                    color=line.get_color(), alpha=0.2)  # fmt: skip
 ax.axhline(100 / 3, color="black", linewidth=0.8)
 ax.set(xlabel="labelled drawings", ylabel="right (%)", xscale="log", ylim=(25, 80))
 ax.set_xticks([9, 30, 99], [9, 30, 99])
 ax.minorticks_off()
 ax.legend()
-show(fig, alt="Right answers against labels. The network from ImageNet starts above fifty percent and climbs to seventy; pixels and the untrained one stay below fifty.")  # fmt: skip
+show(fig, alt="Right answers against labels. The network from ImageNet starts above fifty percent and climbs to "
+     "seventy; pixels and the untrained one stay below fifty.")  # fmt: skip
 
 # %%
 band = (min(told["ImageNet"][0]) - 2, max(told["ImageNet"][0]) + 2)
-claim("what it learnt from labelled photographs beats pixels, and itself untrained, with few labels or many, in every seed",
-      all(min(told["ImageNet"][n]) > max(told["pixels"][n] + told["untrained"][n]) for n in range(3)), band=band, nine_labels=live["ImageNet"][0])  # fmt: skip
+claim("what it learnt from labelled photographs beats pixels, and itself untrained, with few labels or many, in "
+      "every seed",
+      all(min(told["ImageNet"][n]) > max(told["pixels"][n] + told["untrained"][n]) for n in range(3)), band=band,
+      nine_labels=live["ImageNet"][0])  # fmt: skip
 print(f"bands: three seeds, {shipped['date']}, `{shipped['command']}`")
 
 # %% [markdown]
@@ -143,7 +149,8 @@ bits = {"counting": counted.nats(scored).mean().item() / math.log(2)}
 print(f"{counted.rows:,} rows ≈ {bits['counting']:.3f} bits per byte")
 
 # %%
-rows = {n: [row for row in shipped["ngrams"] if row["characters"] == n] for n in sorted({row["characters"] for row in shipped["ngrams"]})}  # fmt: skip
+rows = {n: [row for row in shipped["ngrams"] if row["characters"] == n]
+        for n in sorted({row["characters"] for row in shipped["ngrams"]})}  # fmt: skip
 fig, ax = plt.subplots()
 for style, (n, row) in zip(("^:", "s--", "o-"), rows.items(), strict=True):
     ax.plot(
@@ -152,7 +159,8 @@ for style, (n, row) in zip(("^:", "s--", "o-"), rows.items(), strict=True):
 ax.plot(5, bits["counting"], "k*", markersize=13, label="yours")
 ax.set(xlabel="letters it looks back", ylabel="bits per byte", ylim=(2, 5))
 ax.legend()
-show(fig, alt="Bits per byte against letters looked back, three curves, each falling and then rising a little. With more text the lowest point lies lower and further right.")  # fmt: skip
+show(fig, alt="Bits per byte against letters looked back, three curves, each falling and then rising a little. "
+     "With more text the lowest point lies lower and further right.")  # fmt: skip
 
 # %%
 best = [min(row, key=lambda one: one["bits_per_byte"])["order"] - 1 for row in rows.values()]
@@ -222,16 +230,20 @@ fig, ax = plt.subplots(figsize=(6.8, 4.2))
 for style, name in zip(("^:", "s--", "o-"), make, strict=True):
     found = {seconds: [row["bits_per_byte"] for row in runs(name, seconds)] for seconds in (7, 20, 60)}
     (line,) = ax.plot(list(found), [sum(run) / len(run) for run in found.values()], style, label=name)
-    ax.fill_between(list(found), *zip(*[(min(run), max(run)) for run in found.values()], strict=True), color=line.get_color(), alpha=0.2)  # fmt: skip
+    ax.fill_between(list(found), *zip(*[(min(run), max(run)) for run in found.values()], strict=True),
+                    color=line.get_color(), alpha=0.2)  # fmt: skip
     for row in runs(name, 120):  # one run, no band
         ax.plot(120, row["bits_per_byte"], style[0], color=line.get_color(), fillstyle="none")
 whole = rows[len(ids)]
-ax.plot([one["seconds"] for one in whole], [one["bits_per_byte"] for one in whole], "kD-", markersize=4, label="counting, longer and longer runs")  # fmt: skip
+ax.plot([one["seconds"] for one in whole], [one["bits_per_byte"] for one in whole], "kD-", markersize=4,
+        label="counting, longer and longer runs")  # fmt: skip
 ax.set(xscale="log", xlabel="seconds of one processor", ylabel="bits per byte", ylim=(1.9, 4))
 ax.set_xticks([1, 3, 7, 20, 60, 120], [1, 3, 7, 20, 60, 120])
 ax.minorticks_off()
 ax.legend()
-show(fig, alt="Bits per byte against seconds. Counting falls to 2.3 within a few seconds, then rises. The networks come down later: the LSTM passes that mark between 20 and 60 seconds, the Transformer starts highest and falls fastest.")  # fmt: skip
+show(fig, alt="Bits per byte against seconds. Counting falls to 2.3 within a few seconds, then rises. The networks "
+     "come down later: the LSTM passes that mark between 20 and 60 seconds, the Transformer starts highest and "
+     "falls fastest.")  # fmt: skip
 
 # %%
 early = [row["bits_per_byte"] for name in make for seconds in (7, 20) for row in runs(name, seconds)]
@@ -239,12 +251,16 @@ minute = {name: [row["bits_per_byte"] for row in runs(name, 60)] for name in mak
 fall = {
     name: [row["bits_per_byte"] - end for row, end in zip(runs(name, 7), minute[name], strict=True)] for name in make
 }
-claim("for 20 seconds counting wins: no network, with no seed, comes near", min(early) > bits["counting"] + 0.05, best_network=min(early), counting=bits["counting"])  # fmt: skip
+claim("for 20 seconds counting wins: no network, with no seed, comes near", min(early) > bits["counting"] + 0.05,
+      best_network=min(early), counting=bits["counting"])  # fmt: skip
 claim("after a minute the LSTM has passed it, with every seed", max(minute["LSTM"]) < bits["counting"], **minute)
-claim("the Transformer, last at first, falls fastest, with every seed", min(fall["Transformer"]) > max(fall["LSTM"] + fall["window"]), **fall)  # fmt: skip
+claim("the Transformer, last at first, falls fastest, with every seed",
+      min(fall["Transformer"]) > max(fall["LSTM"] + fall["window"]), **fall)  # fmt: skip
 if full:
-    claim("your seven seconds: counting first, LSTM second", bits["counting"] < bits["LSTM"] < min(bits["window"], bits["Transformer"]), **bits)  # fmt: skip
-print("bits per byte after two minutes, one run each:", {row["model"]: row["bits_per_byte"] for name in make for row in runs(name, 120)})  # fmt: skip
+    claim("your seven seconds: counting first, LSTM second", bits["counting"] < bits["LSTM"] < min(bits["window"],
+        bits["Transformer"]), **bits)  # fmt: skip
+print("bits per byte after two minutes, one run each:", {row["model"]: row["bits_per_byte"] for name in make
+    for row in runs(name, 120)})  # fmt: skip
 
 # %% [markdown]
 # An honest result. Counting reads everything once and is done; more seconds buy only longer runs, and those hurt. The networks go on: after a
@@ -254,7 +270,8 @@ print("bits per byte after two minutes, one run each:", {row["model"]: row["bits
 
 # %%
 quiz("01.q1", "A table of counts beat three networks that had more seconds. What does that show?",
-     {"With little computing, counting is hard to beat.": "It reads everything once, and is done. The networks go on learning where it stands still.",
+     {"With little computing, counting is hard to beat.": "It reads everything once, and is done. The networks go "
+      "on learning where it stands still.",
       "Networks are overrated.": "Look further right in the figure.",
       "The comparison was unfair.": "Same text, same processor, same unseen plays; and the table had fewer seconds."},
      answer="With little computing, counting is hard to beat.")  # fmt: skip
@@ -302,10 +319,12 @@ ax.set(xscale="log", xlabel="letters back", ylabel="of the guess moves (%)")
 ax.set_xticks([1, 2, 3, 5, 8, 20, 60], [1, 2, 3, 5, 8, 20, 60])
 ax.minorticks_off()
 ax.legend()
-show(fig, alt="How much the guess moves against how far back the changed letter stands. All fall; counting is zero beyond five, the window beyond eight.")  # fmt: skip
+show(fig, alt="How much the guess moves against how far back the changed letter stands. All fall; counting is zero "
+     "beyond five, the window beyond eight.")  # fmt: skip
 beyond = {name: max(moved[n] for n, back in enumerate(distances) if back > 8) for name, moved in looks.items()}
 claim("beyond its eight letters the window is blind, and so is the table; the other two can see",
-      max(beyond["counting"], beyond["window"]) < 1e-6 < 1e-5 < min(beyond["LSTM"], beyond["Transformer"]), moves=beyond)  # fmt: skip
+      max(beyond["counting"], beyond["window"]) < 1e-6 < 1e-5 < min(beyond["LSTM"], beyond["Transformer"]),
+      moves=beyond)  # fmt: skip
 
 
 # %%
@@ -321,7 +340,8 @@ def draw_surprise(text):
 
 
 text_interactive(draw_surprise, value="I will speak with the gentle queen.",
-                 alt="Four rows of letters coloured by surprise. Beginnings of words are bright in all; their endings dark.")  # fmt: skip
+                 alt="Four rows of letters coloured by surprise. Beginnings of words are bright in all; their "
+                 "endings dark.")  # fmt: skip
 
 # %% [markdown]
 # Can see: after seven seconds they hardly look. Reach must be learnt, too. **Change it**: a name, a word that Shakespeare never wrote, the same
@@ -362,7 +382,8 @@ off = [sizes[row["name"]] / row["said"] - 1 for row in history["models"] if row[
 claim("every published size comes out within three percent", max(map(abs, off)) < 0.03, models=len(off))
 grown, times = sizes["GPT-3"] // sizes["Transformer big"], round(sizes["GPT-3"] / sizes["GPT-2"])
 claim("in three years the largest grew 800 times and more", grown > 800, times=grown)
-claim("GPT-3 is 112 GPT-2s; '116 times' comes of dividing the names, 175 by 1.5", times == 112 and int(175 / 1.5) == 116, times=times)  # fmt: skip
+claim("GPT-3 is 112 GPT-2s; '116 times' comes of dividing the names, 175 by 1.5",
+      times == 112 and int(175 / 1.5) == 116, times=times)  # fmt: skip
 
 # %% [markdown]
 # Most of it is rounding. GPT-2's authors miscounted, and later said so. What the paper of 2017 counts besides, it does not say.
@@ -378,13 +399,17 @@ fig, ax = plt.subplots(figsize=(9, 5.6))
 for row in history["models"]:
     marker, colour = styles[row["kind"]]
     size = sizes.get(row["name"], row["said"] or next(unknown))
-    ax.plot(when(row), size, marker=marker if row["said"] else "$?$", color=colour, markersize=9, fillstyle="full" if row["name"] in sizes else "none")  # fmt: skip
-    ax.annotate(row["name"], (when(row), size), xytext=(7, -11 if row["name"][:4] == "BERT" else 4), textcoords="offset points", size=8)  # fmt: skip
+    ax.plot(when(row), size, marker=marker if row["said"] else "$?$", color=colour, markersize=9,
+            fillstyle="full" if row["name"] in sizes else "none")  # fmt: skip
+    ax.annotate(row["name"], (when(row), size), xytext=(7, -11 if row["name"][:4] == "BERT" else 4),
+                textcoords="offset points", size=8)  # fmt: skip
 for row in history["events"]:
     ax.axvline(when(row), color="black", linewidth=0.8, linestyle=":")
     ax.text(when(row), 3.5e7, row["name"], rotation=90, size=8, ha="right", va="bottom")
 ax.set(yscale="log", ylabel="numbers that were learnt", ylim=(3e7, 8e12), xlim=(2017, 2026.4))
-show(fig, alt="Sizes from 2017 to 2025 on a logarithmic axis. They climb from tens of millions to hundreds of billions by 2020, then level off; a small one stands alone in 2025. ChatGPT, GPT-4 and Midjourney are question marks.")  # fmt: skip
+show(fig, alt="Sizes from 2017 to 2025 on a logarithmic axis. They climb from tens of millions to hundreds of "
+     "billions by 2020, then level off; a small one stands alone in 2025. ChatGPT, GPT-4 and Midjourney are "
+     "question marks.")  # fmt: skip
 
 # %% [markdown]
 # Circles: language; squares: vision; triangles: mixed. Filled: counted here; hollow: published. After 2022 the published sizes hardly grow:
@@ -392,7 +417,8 @@ show(fig, alt="Sizes from 2017 to 2025 on a logarithmic axis. They climb from te
 
 # %%
 quiz("01.q2", "How many parameters has GPT-4?",
-     {"Nobody outside knows.": "Its report declines to say. What you read elsewhere is a guess, however often it is copied.",
+     {"Nobody outside knows.": "Its report declines to say. What you read elsewhere is a guess, however often it "
+      "is copied.",
       "1.8 trillion": "That number was never published by those who built it.",
       "175 billion": "That is GPT-3."}, answer="Nobody outside knows.")  # fmt: skip
 
@@ -414,9 +440,11 @@ print("\nthe name:", history["events"][0]["month"], history["events"][0]["source
 
 # %%
 quiz("01.q3", "The network of section 1 served a task that it was not made for. Why is it no foundation model?",
-     {"Its data were labelled, for one narrow task.": "A thousand names of things, each paid for. Broad data without labels were the step.",
+     {"Its data were labelled, for one narrow task.": "A thousand names of things, each paid for. Broad data "
+      "without labels were the step.",
       "It is not a Transformer.": "The definition says nothing of what is inside.",
-      "It is too small.": "SmolLM2 is small, too. What counts is how broadly it was trained, and how much it serves."},
+      "It is too small.": "SmolLM2 is small, too. What counts is how broadly it was trained, and how much it "
+      "serves."},
      answer="Its data were labelled, for one narrow task.")  # fmt: skip
 
 # %% [markdown]
@@ -467,7 +495,9 @@ ax.axvline(0, color="black", linewidth=0.8)
 ax.axvline(leans[24].mean(), color="black", linewidth=1.2, linestyle=":", label="'the person'")
 ax.set(xlabel="log p(he) - log p(she): mean and range of four wordings", yticks=[], xlim=(-3.7, 2.7))
 ax.legend(loc="lower right")
-show(fig, alt="24 occupations by what follows them. Squares, called his by the cliché, lie on the right, the carpenter outermost; circles on the left, the librarian and the nurse outermost. The person lies left of the middle.")  # fmt: skip
+show(fig, alt="24 occupations by what follows them. Squares, called his by the cliché, lie on the right, the "
+     "carpenter outermost; circles on the left, the librarian and the nurse outermost. The person lies left of the "
+     "middle.")  # fmt: skip
 
 # %%
 groups, g = (leans[:12], leans[12:24]), torch.Generator().manual_seed(0)
@@ -475,7 +505,8 @@ by_wording = (groups[0].mean(0) - groups[1].mean(0)).tolist()
 redrawn = [group.mean(1)[torch.randint(12, (2000, 12), generator=g)].mean(1) for group in groups]  # bootstrap
 low, high = (redrawn[0] - redrawn[1]).quantile(torch.tensor([0.025, 0.975])).tolist()
 he = float((leans[:24].mean(1) > 0).sum())
-claim("in each of four wordings *he* is likelier after 'his' than after 'hers'", min(by_wording) > 0, by_wording=by_wording)  # fmt: skip
+claim("in each of four wordings *he* is likelier after 'his' than after 'hers'", min(by_wording) > 0,
+      by_wording=by_wording)  # fmt: skip
 claim("nor is it the luck of these 24: the 95 % interval lies above zero", low > 0, low=low, high=high)
 claim("yet it has no liking for *he* as such: fewer than half of them lean that way", he < 12, of_24=he)
 
@@ -486,7 +517,8 @@ claim("yet it has no liking for *he* as such: fewer than half of them lean that 
 # %%
 everyone, asked = his + hers, "Question: Is the {0} a {1} or a {2}?\nAnswer: The {0} is a"
 man = lean([f"The {who} was a" for who in everyone], " man", " woman")
-turned = [lean([asked.format(who, *pair) for who in everyone], " man", " woman") for pair in (("man", "woman"), ("woman", "man"))]  # fmt: skip
+turned = [lean([asked.format(who, *pair) for who in everyone], " man", " woman") for pair in (("man", "woman"),
+    ("woman", "man"))]  # fmt: skip
 print("≈ by GPT-3's sentence a man, of 24:", int((man > 0).sum()), "(one word; its authors counted several)")
 print("≈ by the question, in one order and in the other:", [int((way > 0).sum()) for way in turned])
 moved = (turned[0] - turned[1]).abs().mean().item()

@@ -45,7 +45,8 @@ texts = {name: plain(load(name).train)[:3_000_000] for name in ("shakespeare", "
 for name, text in texts.items():
     print(f"{name:12}{len(text):>10,} letters   {text[40_000:40_044]}")
 print(f"{'clothes':12}{len(clothes.train):>10,} pictures  {tuple(clothes.train.pixels.shape[1:])}")
-print(f"{'speech':12}{len(speech.train):>10,} prompts   {sum(len(said.samples) for said in speech.train) / 8000:.0f} seconds")
+print(f"{'speech':12}{len(speech.train):>10,} prompts   "
+      f"{sum(len(said.samples) for said in speech.train) / 8000:.0f} seconds")  # fmt: skip
 
 # %% [markdown]
 # **Way one: what comes next?** Lay a text against itself, moved by one letter. Every letter is the answer to all that stands before it.
@@ -83,13 +84,16 @@ print(spelt(ids[n]), spelt(inputs[n]), "".join(" ^"[int(a)] for a in asked[n]), 
 # %% exercise="03.2"
 
 # %%
-words = "it is a truth universally acknowledged that a single man in possession of a good fortune must be in want of a wife".split()  # noqa: SIM905
+words = ["it", "is", "a", "truth", "universally", "acknowledged", "that", "a", "single", "man", "in", "possession",
+         "of", "a", "good", "fortune", "must", "be", "in", "want", "of", "a", "wife"]  # fmt: skip
 source, target = cut_spans(words, [(3, 5), (9, 10), (17, 20)])
 print("reads  ", " ".join(source), "\nwrites ", " ".join(target))
-read, written = objectives.corrupt(ids + 1, draws, sentinel=40)  # the package's, on numbers; it keeps 0 free, so letters count from 1
+# the package's, on numbers; it keeps 0 free, so letters count from 1
+read, written = objectives.corrupt(ids + 1, draws, sentinel=40)  # fmt: skip
 both = torch.cat([read, written], 1)
 letters = both[both < 40].view(100, -1)
-claim("in a hundred lines every letter stands on one side, and on one only", torch.equal(letters.sort().values, (ids + 1).sort().values))
+claim("in a hundred lines every letter stands on one side, and on one only", torch.equal(letters.sort().values,
+    (ids + 1).sort().values))  # fmt: skip
 
 # %% [markdown]
 # Pictures and sounds are not made of words, but the games are the same. **Four**: add noise, ask for what was there. **Five**: cut a picture
@@ -118,7 +122,8 @@ def warped(x, turn, wide, high, across, down):  # pictures through a window so t
     return F.grid_sample(x[:, None], grid, align_corners=False)[:, 0]
 
 
-def view(x, generator):  # a window by chance: part of the picture, tilted, mirrored, in another light, with a hole and noise
+# a window by chance: part of the picture, tilted, mirrored, in another light, with a hole and noise
+def view(x, generator):  # fmt: skip
     draw = lambda low, high: low + (high - low) * torch.rand(len(x), generator=generator)
     side, shape, face = draw(0.3, 1).sqrt(), draw(-0.15, 0.15).exp(), torch.where(draw(0, 1) < 0.5, 1.0, -1.0)
     wide, high = (side * shape).clamp(max=1), (side / shape).clamp(max=1)
@@ -142,12 +147,16 @@ def panel(ax, thing, title=""):
 
 
 # %%
-two, spoken, whole = view(grey[11:12].repeat(2, 1, 1), chance), sounds[6], lambda x: x.view(7, 7, 4, 4).transpose(1, 2).reshape(28, 28)
-games = [("1 next token", "to be or n▁", "o", "the text, one on"), ("2 masked token", "to b▢ or not", "e", "under the blank"),
+two, spoken, whole = view(grey[11:12].repeat(2, 1, 1), chance), sounds[6], lambda x: x.view(7, 7, 4, 4).transpose(1,
+    2).reshape(28, 28)  # fmt: skip
+games = [("1 next token", "to be or n▁", "o", "the text, one on"), ("2 masked token", "to b▢ or not", "e",
+    "under the blank"),
          ("3 span corruption", "to <0> not to be", "<0> be or <1>", "what was cut out"),
          ("4 denoising", spoken + 0.5 * torch.randn(2000, generator=chance), spoken, "the sound before"),
-         ("5 masked patches", whole(torch.where(gone[:, None], 0.5, squares[0])), whole(torch.where(gone[:, None], squares[0], 0.5)), "under the squares"),
-         ("6 contrastive", torch.cat(list(two), 1), "one thing\nor two?", "we made both views"), ("7 which change?", grey[11].rot90(), "90°", "we turned it")]
+         ("5 masked patches", whole(torch.where(gone[:, None], 0.5, squares[0])),
+          whole(torch.where(gone[:, None], squares[0], 0.5)), "under the squares"),
+         ("6 contrastive", torch.cat(list(two), 1), "one thing\nor two?", "we made both views"),
+         ("7 which change?", grey[11].rot90(), "90°", "we turned it")]  # fmt: skip
 print(*(name for name, *_ in games), sep=" · ")
 
 # %%
@@ -158,7 +167,9 @@ for (name, shown, wanted, origin), row in zip(games, axes, strict=True):
     row[0].set_ylabel(name, rotation=0, ha="right", va="center")
 for ax, title in zip(axes[0], ("it gets", "is asked for", "the label came from"), strict=True):
     ax.set_title(title)
-show(fig, alt="Seven rows: what is given, what is asked, where the label came from. The next letter, a blanked letter, a cut-out span, a sound without its noise, the hidden squares of a boot, whether two views show one thing, the angle of a turn.")
+show(fig, alt="Seven rows: what is given, what is asked, where the label came from. The next letter, a blanked "
+     "letter, a cut-out span, a sound without its noise, the hidden squares of a boot, whether two views show one "
+     "thing, the angle of a turn.")  # fmt: skip
 
 # %% [markdown]
 # The last column is the trick: each answer was there already, or we drew it ourselves. Nobody was paid.
@@ -195,19 +206,23 @@ def tried(name, model, objective, rows, fresh, steps, guess, recipe=ADAM, batch=
 def listener(answers):  # a quarter of a second in, a score for each answer out
     layer = lambda i, o, size, stride: [nn.Conv1d(i, o, size, stride), nn.BatchNorm1d(o), nn.ReLU()]
     layers = [*layer(1, 32, 32, 8), *layer(32, 32, 9, 4), *layer(32, 64, 9, 4)]
-    return nn.Sequential(nn.Unflatten(1, (1, -1)), *layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(64, answers))
+    return nn.Sequential(nn.Unflatten(1, (1, -1)), *layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(),
+                         nn.Linear(64, answers))  # fmt: skip
 
 
 
 def cleaner():  # sound in, sound out
     layer = lambda i, o: nn.Conv1d(i, o, 17, padding=8)
-    return nn.Sequential(nn.Unflatten(1, (1, -1)), layer(1, 16), nn.ReLU(), layer(16, 16), nn.ReLU(), layer(16, 1), nn.Flatten())
+    return nn.Sequential(nn.Unflatten(1, (1, -1)), layer(1, 16), nn.ReLU(), layer(16, 16), nn.ReLU(), layer(16, 1),
+                         nn.Flatten())  # fmt: skip
 
 
 torch.manual_seed(0)
 fresh, ways = heard(speech.validation), [lambda x: x, lambda x: x.flip(-1)]
-tried("sound: forwards or backwards?", listener(2), partial(objectives.which_change, changes=ways), sounds, fresh, 100, math.log(2))
-tried("sound: without the noise", cleaner(), partial(objectives.denoising, noise=0.5), sounds[:, :500], fresh[:100, :500], 100, 0.5**2, batch=16)
+tried("sound: forwards or backwards?", listener(2), partial(objectives.which_change, changes=ways), sounds, fresh,
+      100, math.log(2))  # fmt: skip
+tried("sound: without the noise", cleaner(), partial(objectives.denoising, noise=0.5), sounds[:, :500],
+      fresh[:100, :500], 100, 0.5**2, batch=16)  # fmt: skip
 
 # %%
 pieces, shape = patches.cut(grey, 4), {"heads": 4, "causal": False}
@@ -221,7 +236,8 @@ writer = seq2seq.EncoderDecoder(seq2seq.original(vocab_size=60, context=64, widt
 lines = coded(texts["austen"][: 64 * 5000]).view(5000, 64) + 1
 share = torch.bincount(lines.flatten())[1:] / lines.numel()
 blind = -(share * share.clamp_min(1e-9).log()).sum().item()
-tried("text: spans that were cut out", writer, partial(objectives.span_corruption, sentinel=40), lines[:4800], lines[4800:], 120, blind, SPRINT, 32)
+tried("text: spans that were cut out", writer, partial(objectives.span_corruption, sentinel=40), lines[:4800],
+      lines[4800:], 120, blind, SPRINT, 32)  # fmt: skip
 if short(20) == 20:
     claim("each pays less than the best who does not look", all(worked), games=len(worked))
 
@@ -229,9 +245,11 @@ if short(20) == 20:
 with torch.no_grad():
     painted = torch.where(gone[:, None], painter.eval()(squares, gone[None])[0], squares[0])
 fig, axes = plt.subplots(1, 3, figsize=(6.4, 2.4))
-for ax, part, title in zip(axes, (torch.where(gone[:, None], 0.5, squares[0]), painted, squares[0]), ("it saw", "it painted", "there was"), strict=True):
+for ax, part, title in zip(axes, (torch.where(gone[:, None], 0.5, squares[0]), painted, squares[0]),
+                           ("it saw", "it painted", "there was"), strict=True):  # fmt: skip
     panel(ax, whole(part).clamp(0, 1), title)
-show(fig, alt="A boot of which a quarter of the squares is left; what the network paints into the gaps, a blurred boot; and the real one.")
+show(fig, alt="A boot of which a quarter of the squares is left; what the network paints into the gaps, a blurred "
+     "boot; and the real one.")  # fmt: skip
 
 # %% [markdown]
 # ## 2 · And is it any use?
@@ -242,7 +260,8 @@ show(fig, alt="A boot of which a quarter of the squares is left; what the networ
 
 
 # %%
-def moved(pixels, seed):  # smaller, tilted, somewhere in the frame, facing either way, in another light: as pictures come
+# smaller, tilted, somewhere in the frame, facing either way, in another light: as pictures come
+def moved(pixels, seed):  # fmt: skip
     g = torch.Generator().manual_seed(seed)
     draw = lambda low, high: low + (high - low) * torch.rand(len(pixels), generator=g)
     turn, zoom, face = draw(-0.44, 0.44), 1 / draw(0.55, 0.95), torch.where(draw(0, 1) < 0.5, 1.0, -1.0)
@@ -258,7 +277,8 @@ for kind, at in enumerate([int((kinds == kind).nonzero()[3]) for kind in range(1
     panel(axes[0, kind], grey[at], clothes.kinds[kind])
     panel(axes[1, kind], known[at])
     axes[0, kind].title.set_fontsize(8)
-show(fig, alt="Ten pieces of clothing as they ship, upright and filling the frame; below the same ones smaller, tilted, off the centre.")
+show(fig, alt="Ten pieces of clothing as they ship, upright and filling the frame; below the same ones smaller, "
+     "tilted, off the centre.")  # fmt: skip
 
 # %% [markdown]
 # The judge is a **linear probe**: the box is frozen, and one matrix, fitted to a few labelled pictures, reads its numbers. What the probe can
@@ -304,11 +324,13 @@ upright = [grey.flatten(1), clothes.test.pixels.flatten(1) / 255]
 raw = {"as they ship": told(*upright, 1000, draws=1), "moved": told(known.flatten(1), asked.flatten(1), 1000, draws=1)}
 for name, share in raw.items():
     print(f"1,000 labels on raw pixels, {name}: ≈ {share:.2f} told rightly")
-claim("tidiness was worth more than 30 pictures in a hundred", raw["as they ship"] - raw["moved"] > 0.3, **{name.replace(" ", "_"): share for name, share in raw.items()})
+claim("tidiness was worth more than 30 pictures in a hundred", raw["as they ship"] - raw["moved"] > 0.3,
+      **{name.replace(" ", "_"): share for name, share in raw.items()})  # fmt: skip
 
 # %%
-predict("03.labels", "A box plays with the moved pictures for half a minute, without labels. How many labels does a probe on it need to do as well as 1,000 do on raw pixels?",
-        ["about 500", "about 100", "about 30"])
+predict("03.labels", "A box plays with the moved pictures for half a minute, without labels. How many labels does "
+        "a probe on it need to do as well as 1,000 do on raw pixels?",
+        ["about 500", "about 100", "about 30"])  # fmt: skip
 
 # %% [markdown]
 # ### Which two belong together?
@@ -329,7 +351,8 @@ fig, axes = plt.subplots(2, 8, figsize=(8, 2.2))
 for row in axes:
     for ax, x in zip(row, view(known[:8], chance), strict=True):
         panel(ax, x)
-show(fig, alt="Eight pieces of clothing, each seen through two windows: enlarged, tilted, mirrored, darker or lighter, with small holes.")
+show(fig, alt="Eight pieces of clothing, each seen through two windows: enlarged, tilted, mirrored, darker or "
+     "lighter, with small holes.")  # fmt: skip
 
 # %% [markdown]
 # What the views change, the box learns to ignore: place, tilt, light. **What they leave is what it must look at.** The views are where *you*
@@ -348,8 +371,10 @@ box = network()
 game = nn.Sequential(box, nn.Linear(96, 192), nn.BatchNorm1d(192), nn.ReLU(), nn.Linear(192, 64))
 steps = short(shipped["steps"]["live"])
 full = steps == shipped["steps"]["live"]
-with LiveCurve(alt="Loss against step: it starts near the logarithm of 128, falls fast, then ever more slowly.", ylabel="loss (nats per pair)") as curve:
-    history = fit(game, partial(objectives.contrastive, augment=view, temperature=0.2), Some(known, 128), steps=steps, seed=0, recipe=ADAM, on_step=curve, progress=False)
+with LiveCurve(alt="Loss against step: it starts near the logarithm of 128, falls fast, then ever more slowly.",
+               ylabel="loss (nats per pair)") as curve:  # fmt: skip
+    history = fit(game, partial(objectives.contrastive, augment=view, temperature=0.2), Some(known, 128),
+                  steps=steps, seed=0, recipe=ADAM, on_step=curve, progress=False)  # fmt: skip
 print("≈", history)
 
 # %%
@@ -359,7 +384,8 @@ live, runs = told(*said, 30), [run["30"] for run in shipped["live"]["contrastive
 band = (2 * min(runs) - max(runs) - 0.02, 2 * max(runs) - min(runs) + 0.02)  # wider than the three lie apart
 print(f"30 labels now: ≈ {live:.3f} told rightly; three seeds: {runs}")
 if full:
-    claim("30 labels now tell more than they did on raw pixels, by ten in a hundred", live - told(known.flatten(1), asked.flatten(1), 30) > 0.1, band=band, told=live)
+    claim("30 labels now tell more than they did on raw pixels, by ten in a hundred", live - told(known.flatten(1),
+        asked.flatten(1), 30) > 0.1, band=band, told=live)  # fmt: skip
 
 # %% [markdown]
 # Who has learnt to ignore tilt and light needs to hear only what a trouser is *called*.
@@ -369,28 +395,37 @@ if full:
 # untrained, and the box trained **from scratch**, on the labels alone.
 
 # %%
-styles = {"contrastive": "o-", "upright": "P-", "turned": "s--", "patches": "^:", "scratch, no views": "D-.", "pixels": "x:", "untrained": "v--"}
-names = {"upright": "contrastive, untilted views", "turned": "which turn?", "patches": "hidden squares", "scratch, no views": "from scratch", "pixels": "raw pixels"}
+styles = {"contrastive": "o-", "upright": "P-", "turned": "s--", "patches": "^:", "scratch, no views": "D-.",
+          "pixels": "x:", "untrained": "v--"}  # fmt: skip
+names = {"upright": "contrastive, untilted views", "turned": "which turn?", "patches": "hidden squares",
+         "scratch, no views": "from scratch", "pixels": "raw pixels"}  # fmt: skip
 tints = dict(zip(styles, ["#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00"], strict=True))
 fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), sharey=True)
 for ax, group in zip(axes, ("moved", "as they ship"), strict=True):
     for way in [way for way in styles if way in shipped[group]]:
         table_ = torch.tensor([[run[str(n)] for n in shipped["labels"]] for run in shipped[group][way]])
         mean, low, high = table_.mean(0), table_.amin(0), table_.amax(0)
-        ax.errorbar(shipped["labels"], mean, torch.stack([mean - low, high - mean]).clamp(min=0), fmt=styles[way], color=tints[way], label=names.get(way, way), capsize=3)
+        ax.errorbar(shipped["labels"], mean, torch.stack([mean - low, high - mean]).clamp(min=0), fmt=styles[way],
+                    color=tints[way], label=names.get(way, way), capsize=3)  # fmt: skip
     ax.set(xscale="log", xlabel="labels", title=f"pictures {group}")
     ax.set_xticks(shipped["labels"], shipped["labels"])
     ax.legend(fontsize=8)
 axes[0].set_ylabel("share told rightly")
-show(fig, alt="Share told rightly against labels. On moved pictures the contrastive line lies above all others from 30 labels on. On those that ship, raw pixels are as good as it is, or better.")
+show(fig, alt="Share told rightly against labels. On moved pictures the contrastive line lies above all others "
+     "from 30 labels on. On those that ship, raw pixels are as good as it is, or better.")  # fmt: skip
 
 # %%
 of = lambda way, labels, group="moved": [run[str(labels)] for run in shipped[group][way]]
-claim("moved: 30 labels after a minute of play beat 1,000 on raw pixels, in each of three seeds", min(of("contrastive", 30)) > max(of("pixels", 1000)), played=of("contrastive", 30), pixels=of("pixels", 1000))
-claim("and 100 for the same box from scratch", min(of("contrastive", 30)) > max(of("scratch, no views", 100)), played=of("contrastive", 30), from_scratch=of("scratch, no views", 100))
-claim("hiding squares and guessing turns help less than that, at this size", all(max(of(way, 30)) < min(of("contrastive", 30)) for way in ("turned", "patches")), turned=of("turned", 30), patches=of("patches", 30))
+claim("moved: 30 labels after a minute of play beat 1,000 on raw pixels, in each of three seeds",
+      min(of("contrastive", 30)) > max(of("pixels", 1000)), played=of("contrastive", 30), pixels=of("pixels", 1000))  # fmt: skip
+claim("and 100 for the same box from scratch", min(of("contrastive", 30)) > max(of("scratch, no views", 100)),
+      played=of("contrastive", 30), from_scratch=of("scratch, no views", 100))  # fmt: skip
+claim("hiding squares and guessing turns help less than that, at this size",
+      all(max(of(way, 30)) < min(of("contrastive", 30)) for way in ("turned", "patches")), turned=of("turned", 30),
+      patches=of("patches", 30))  # fmt: skip
 tidy = {way: of(way, 1000, "as they ship") for way in ("contrastive", "pixels")}
-claim("on tidy pictures play gains nothing: with 1,000 labels raw pixels win, in each seed", max(tidy["contrastive"]) < min(tidy["pixels"]), **tidy)
+claim("on tidy pictures play gains nothing: with 1,000 labels raw pixels win, in each seed",
+      max(tidy["contrastive"]) < min(tidy["pixels"]), **tidy)  # fmt: skip
 print(f"{shipped['date']}, `{shipped['command']}`")
 
 # %% [markdown]
@@ -401,8 +436,10 @@ print(f"{shipped['date']}, `{shipped['command']}`")
 mean = lambda way, n: sum(of(way, n)) / 3
 for way in ("contrastive", "scratch, no views", "scratch", "contrastive, then tuned"):
     print(f"{way:24}" + "".join(f"{n:>7,}: {mean(way, n):.3f}" for n in shipped["labels"]))
-claim("with the same views the rival from scratch is as good or better, in each of three seeds", min(of("scratch", 30)) > max(of("contrastive", 30)), with_views=of("scratch", 30), played=of("contrastive", 30))
-claim("and to begin from the box that played gains it nothing, at this size", mean("contrastive, then tuned", 30) < mean("scratch", 30) + 0.02, played_then_tuned=of("contrastive, then tuned", 30))
+claim("with the same views the rival from scratch is as good or better, in each of three seeds",
+      min(of("scratch", 30)) > max(of("contrastive", 30)), with_views=of("scratch", 30), played=of("contrastive", 30))  # fmt: skip
+claim("and to begin from the box that played gains it nothing, at this size", mean("contrastive, then tuned",
+    30) < mean("scratch", 30) + 0.02, played_then_tuned=of("contrastive, then tuned", 30))  # fmt: skip
 
 # %% [markdown]
 # An honest blow: the views are knowledge, ours, and the rival uses it too. What play still buys: the box is trained *once*, before anyone knows the
@@ -425,11 +462,13 @@ for ax, (name, prefix) in zip(axes, {"causal": 0, "prefix of 4": 4, "masked": 9}
     ax.imshow(prefix_mask(9, prefix), cmap="cividis", vmin=0, vmax=1.2)
     ax.set(title=name, xlabel="looked at", xticks=[], yticks=[])
 axes[0].set_ylabel("looks")
-show(fig, alt="Three squares. Causal: the lower triangle is bright. Prefix of four: also the first four columns. Masked: all of it is bright.")
+show(fig, alt="Three squares. Causal: the lower triangle is bright. Prefix of four: also the first four columns. "
+     "Masked: all of it is bright.")  # fmt: skip
 
 # %%
-predict("03.fork", "One letter in a line is blanked. The causal box sees what is left of it, the masked one both sides. After the same training, who fills it better, and who goes on with a text better?",
-        ["the causal one in both", "the masked one in both", "each in its own game"])
+predict("03.fork", "One letter in a line is blanked. The causal box sees what is left of it, the masked one both "
+        "sides. After the same training, who fills it better, and who goes on with a text better?",
+        ["the causal one in both", "the masked one in both", "each in its own game"])  # fmt: skip
 
 # %%
 mix = torch.cat([coded(text) for text in texts.values()])
@@ -439,8 +478,10 @@ lines = torch.cat([Windows(part, 64, 400, seed=7)[0] for part in unseen])  # 1,2
 
 def reader(causal, objective, length):
     torch.manual_seed(0)
-    model = transformer.Transformer(transformer.modern(vocab_size=28, context=64, width=96, depth=3, heads=4, causal=causal))
-    history = fit(model, objective, Windows(mix, length, 12, seed=0), steps=short(shipped["steps"]["texts live"]), seed=0, recipe=SPRINT, progress=False)
+    model = transformer.Transformer(transformer.modern(vocab_size=28, context=64, width=96, depth=3, heads=4,
+        causal=causal))  # fmt: skip
+    history = fit(model, objective, Windows(mix, length, 12, seed=0), steps=short(shipped["steps"]["texts live"]),
+                  seed=0, recipe=SPRINT, progress=False)  # fmt: skip
     print("≈", history)
     return model.eval()
 
@@ -469,7 +510,8 @@ right = lambda guess: (guess.argmax(1) == lines[:, 32]).float().mean().item()
 bits = lambda guess: F.nll_loss(guess, lines[:, -1]).item() / math.log(2)
 blank = {"causal": right(after(lines[:, :32])), "masked": right(under(lines, 32))}
 for way, share in blank.items():
-    print(f"{way:8} ≈ {share:.3f} of the blanks filled rightly; three seeds: {[run['blank'] for run in shipped['live'][way]]}")
+    print(f"{way:8} ≈ {share:.3f} of the blanks filled rightly; three seeds: "
+          f"{[run['blank'] for run in shipped['live'][way]]}")  # fmt: skip
 
 # %% [markdown]
 # **Going on.** The last letter of each line, from the 63 before it. The masked box is shown a blank there. Below, each writes on, letter by
@@ -478,9 +520,11 @@ for way, share in blank.items():
 # %%
 onward = {"causal": bits(after(lines[:, :-1])), "masked": bits(under(lines, 63))}
 for way, cost in onward.items():
-    print(f"{way:8} ≈ {cost:.2f} bits for the letter that comes next; three seeds: {[run['next_bits'] for run in shipped['live'][way]]}")
+    print(f"{way:8} ≈ {cost:.2f} bits for the letter that comes next; three seeds: "
+          f"{[run['next_bits'] for run in shipped['live'][way]]}")  # fmt: skip
 if full:
-    claim("even after half a minute each wins its own game", blank["masked"] > blank["causal"] and onward["causal"] < onward["masked"], blanks=blank, bits=onward)
+    claim("even after half a minute each wins its own game", blank["masked"] > blank["causal"]
+          and onward["causal"] < onward["masked"], blanks=blank, bits=onward)  # fmt: skip
 
 
 # %%
@@ -507,9 +551,11 @@ def draw_blank(text="he took her hand and said nothing", place=8):
     ids = coded(plain(text) or " ")[None, :64]
     place = max(1, min(place, ids.shape[1] - 1))
     fig, axes = plt.subplots(1, 2, figsize=(7.6, 2.8))
-    for ax, (way, guess) in zip(axes, {"causal": after(ids[:, :place]), "masked": under(ids, place)}.items(), strict=True):
+    for ax, (way, guess) in zip(axes, {"causal": after(ids[:, :place]), "masked": under(ids, place)}.items(),
+                                strict=True):  # fmt: skip
         top = guess[0].exp().topk(5)
-        ax.barh([LETTERS[i].replace(" ", "␣") for i in top.indices], top.values, color=["#0072B2", "#D55E00"][way == "masked"], hatch=["", "//"][way == "masked"], edgecolor="white")
+        ax.barh([LETTERS[i].replace(" ", "␣") for i in top.indices], top.values,
+                color=["#0072B2", "#D55E00"][way == "masked"], hatch=["", "//"][way == "masked"], edgecolor="white")  # fmt: skip
         ax.set(title=way, xlabel="probability", xlim=(0, 1))
         ax.invert_yaxis()
     fig.suptitle(spelt(ids[0, :place]) + "▢" + spelt(ids[0, place + 1 :]), family="monospace", fontsize=10)
@@ -517,7 +563,8 @@ def draw_blank(text="he took her hand and said nothing", place=8):
 
 
 interactive(draw_blank, text="he took her hand and said nothing", place=(1, 60),
-            alt="A line with one letter blanked, and the five letters that the causal and the masked box would rather put there, as bars.")
+            alt="A line with one letter blanked, and the five letters that the causal and the masked box would "
+            "rather put there, as bars.")  # fmt: skip
 
 # %% [markdown]
 # ### The whole table
@@ -526,7 +573,8 @@ interactive(draw_blank, text="he took her hand and said nothing", place=(1, 60),
 
 # %%
 asks = {"blank": "blanks filled (share)", "next_bits": "next letter (bits)", "words": "written words that exist"}
-three = {"causal": ("#0072B2", "", "o-"), "prefix": ("#E69F00", "..", "^:"), "masked": ("#D55E00", "//", "s--"), "letters counted": ("#000000", "", "x-.")}
+three = {"causal": ("#0072B2", "", "o-"), "prefix": ("#E69F00", "..", "^:"), "masked": ("#D55E00", "//", "s--"),
+         "letters counted": ("#000000", "", "x-.")}  # fmt: skip
 fig, axes = plt.subplots(1, 4, figsize=(10.5, 3.2))
 for way, (tint, hatch, style) in three.items():
     runs = shipped["texts"][way]
@@ -539,16 +587,22 @@ for way, (tint, hatch, style) in three.items():
 axes[3].set(title="who wrote it? (share)", xlabel="labels")
 axes[3].set_xticks(range(4), shipped["text_labels"])
 axes[3].legend(fontsize=8)
-show(fig, alt="Four panels. Masked fills most blanks; causal pays least for the next letter, masked by far most; causal writes most real words. Authors are told best with the causal box's numbers.")
+show(fig, alt="Four panels. Masked fills most blanks; causal pays least for the next letter, masked by far most; "
+     "causal writes most real words. Authors are told best with the causal box's numbers.")  # fmt: skip
 
 # %%
 of_texts = lambda key, way: [run[key] for run in shipped["texts"][way]]
 blanks, nexts = ({way: of_texts(key, way) for way in ("causal", "prefix", "masked")} for key in ("blank", "next_bits"))
-claim("with both sides to read, masked fills more blanks, in each of three seeds", min(blanks["masked"]) > max(blanks["causal"] + blanks["prefix"]), **blanks)
-claim("causal knows better how a text goes on, and the prefix lies between", max(nexts["causal"]) < min(nexts["prefix"]) <= max(nexts["prefix"]) < min(nexts["masked"]), **nexts)
-claim("with 27 readings, one for each letter, causal fills blanks best of all", min(of_texts("rescored", "causal")) > max(blanks["masked"]), rescored=of_texts("rescored", "causal"))
+claim("with both sides to read, masked fills more blanks, in each of three seeds",
+      min(blanks["masked"]) > max(blanks["causal"] + blanks["prefix"]), **blanks)  # fmt: skip
+claim("causal knows better how a text goes on, and the prefix lies between",
+      max(nexts["causal"]) < min(nexts["prefix"]) <= max(nexts["prefix"]) < min(nexts["masked"]), **nexts)  # fmt: skip
+claim("with 27 readings, one for each letter, causal fills blanks best of all",
+      min(of_texts("rescored", "causal")) > max(blanks["masked"]), rescored=of_texts("rescored", "causal"))  # fmt: skip
 reads = lambda way: [run["author"]["300"] for run in shipped["texts"][way]]
-claim("with 300 labels all three tell authors better than counted letters do, in each seed", min(min(reads(way)) for way in ("causal", "prefix", "masked")) > max(reads("letters counted")), causal=reads("causal"), prefix=reads("prefix"), masked=reads("masked"), counted=reads("letters counted"))
+claim("with 300 labels all three tell authors better than counted letters do, in each seed",
+      min(min(reads(way)) for way in ("causal", "prefix", "masked")) > max(reads("letters counted")),
+      causal=reads("causal"), prefix=reads("prefix"), masked=reads("masked"), counted=reads("letters counted"))  # fmt: skip
 
 # %% [markdown]
 # Each wins its own game. But a masked box sees both sides only *once*, for all blanks at a price of one reading; the causal one, asked 27 times, does
@@ -557,14 +611,18 @@ claim("with 300 labels all three tell authors better than counted letters do, in
 # %%
 quiz("03.q1", "Why does BERT leave some of the tokens that it asks for uncovered?",
      {"To save blanks.": "Blanks cost nothing.",
-      "So that the network must think about words it can read, too.": "In use there are no blanks. If only blanks were asked for, a readable word would never need a thought.",
-      "So that the loss falls faster.": "On those it does, but they are there for what the network must do on all the others."},
-     answer="So that the network must think about words it can read, too.")
+      "So that the network must think about words it can read, too.": "In use there are no blanks. If only blanks "
+      "were asked for, a readable word would never need a thought.",
+      "So that the loss falls faster.": "On those it does, but they are there for what the network must do on all "
+      "the others."},
+     answer="So that the network must think about words it can read, too.")  # fmt: skip
 quiz("03.q2", "Your views mirror pictures left and right. For which task is that poison?",
      {"Telling shirts from trousers.": "Both stay what they are in a mirror.",
-      "Telling left shoes from right ones.": "What views change is what the box learns to ignore. Here it is the answer.",
-      "None: more variety always helps.": "Each change is a promise that it does not matter. You saw above what a needless one costs."},
-     answer="Telling left shoes from right ones.")
+      "Telling left shoes from right ones.": "What views change is what the box learns to ignore. Here it is the "
+      "answer.",
+      "None: more variety always helps.": "Each change is a promise that it does not matter. You saw above what a "
+      "needless one costs."},
+     answer="Telling left shoes from right ones.")  # fmt: skip
 quiz("03.q3", "You want a network that answers letters. Which mask?",
      {"masked": "It fills gaps, but an answer is no gap: it must be written, one word after another.",
       "causal, or a prefix": "Both write from left to right. The prefix may also read the letter both ways.",

@@ -119,10 +119,13 @@ for n, (ax, label) in enumerate(zip(axes, ("entropy of the shares (bits)", "grad
     ax.set(xlabel="width of a head, K", ylabel=label, ylim=(0, None))
     ax.set_xticks(range(5), [4, 16, 64, 256, 1024])
 axes[0].legend()
-show(fig, alt="Entropy and gradient against head width. As it is both sink to nothing; divided by the root both stay level.")  # fmt: skip
+show(fig, alt="Entropy and gradient against head width. As it is both sink to nothing; divided by the root both "
+     "stay level.")  # fmt: skip
 bits, slopes = ([[run[-1][n] for run in runs] for runs in (raw, divided)] for n in (0, 1))
-claim("at 1,024, undivided, less than one bit is left of the six; divided, five", max(bits[0]) < 1 and min(bits[1]) > 4.5, raw=bits[0], divided=bits[1])  # fmt: skip
-claim("and a typical row's gradient all but dies", max(slopes[0]) < min(slopes[1]) / 10, raw=slopes[0], divided=slopes[1])  # fmt: skip
+claim("at 1,024, undivided, less than one bit is left of the six; divided, five",
+      max(bits[0]) < 1 and min(bits[1]) > 4.5, raw=bits[0], divided=bits[1])  # fmt: skip
+claim("and a typical row's gradient all but dies", max(slopes[0]) < min(slopes[1]) / 10, raw=slopes[0],
+      divided=slopes[1])  # fmt: skip
 
 # %% [markdown]
 # A score adds up K products, so it spreads as √K, and softmax takes such a lead for certainty. Where all is certain nothing is learnt.
@@ -166,7 +169,8 @@ for at, style in zip((20, 60, 100), ("-", "--", ":"), strict=True):
     axes[1].plot(range(-20, 21), waves[at - 20 : at + 21] @ waves[at], style, label=f"from {at}")
 axes[1].set(xlabel="distance", ylabel="dot product", title="how alike two rows are")
 axes[1].legend()
-show(fig, alt="Left, stripes: fast waves in the first columns, still ones in the last. Right, three curves lie on one another.")  # fmt: skip
+show(fig, alt="Left, stripes: fast waves in the first columns, still ones in the last. Right, three curves lie on "
+     "one another.")  # fmt: skip
 
 # %% [markdown]
 # Three curves in one: likeness depends on distance alone. Learned vectors (GPT-2) must find that out. **RoPE** (Su et al. 2021) adds
@@ -178,14 +182,17 @@ mean = lambda kind, where: sum(run[where] for run in told[kind]) / len(told[kind
 fig, ax = plt.subplots(figsize=(6.4, 3))
 for n, (where, hatch) in enumerate((("inside", ""), ("beyond", "//"))):
     for i, kind in enumerate(kinds):
-        ax.bar(i + 0.4 * n, mean(kind, where), 0.38, color=["#0072B2", "#E69F00"][n], hatch=hatch, edgecolor="white", label=where * (i == 0))  # fmt: skip
+        ax.bar(i + 0.4 * n, mean(kind, where), 0.38, color=["#0072B2", "#E69F00"][n], hatch=hatch,
+               edgecolor="white", label=where * (i == 0))  # fmt: skip
         ax.plot([i + 0.4 * n] * 3, [run[where] for run in told[kind]], "k_")
 ax.set(ylabel="loss (nats per letter)", ylim=(0, 4.6))
 ax.set_xticks([0.2, 1.2, 2.2, 3.2], kinds)
 ax.legend(title="the trained length", loc="upper left")
-show(fig, alt="Two bars for each kind, inside and beyond the trained length. Learned vectors fall apart beyond it, RoPE least of those that tell positions.")  # fmt: skip
+show(fig, alt="Two bars for each kind, inside and beyond the trained length. Learned vectors fall apart beyond it, "
+     "RoPE least of those that tell positions.")  # fmt: skip
 beyond = {kind: [run["beyond"] for run in told[kind]] for kind in kinds}
-claim("beyond it RoPE holds best of the three, learned vectors worst, in every seed", max(beyond["rope"]) < min(beyond["sinusoidal"]) <= max(beyond["sinusoidal"]) < min(beyond["learned"]), **beyond)  # fmt: skip
+claim("beyond it RoPE holds best of the three, learned vectors worst, in every seed",
+      max(beyond["rope"]) < min(beyond["sinusoidal"]) <= max(beyond["sinusoidal"]) < min(beyond["learned"]), **beyond)  # fmt: skip
 print(f"three seeds of each, marked by lines; {shipped['date']}, `{shipped['command']}`")
 
 # %% [markdown]
@@ -219,8 +226,10 @@ for style, (name, runs) in zip(("o-", "s--", "^:"), cosines.items(), strict=True
     ax.plot(runs[0], style, label=name)
 ax.set(xlabel="blocks", ylabel="cosine of two positions", ylim=(-0.05, 1.05))
 ax.legend(loc="center right", bbox_to_anchor=(1, 0.72))
-show(fig, alt="How alike two positions are, against blocks. Passed on, they are one and the same after five; added, they drift slowly.")  # fmt: skip
-claim("passed on, 8 blocks make all positions one; added, they stay apart", min(eighth["passed on"]) > 0.95 > 0.5 > max(eighth["added, norm before (GPT-2)"]), **eighth)  # fmt: skip
+show(fig, alt="How alike two positions are, against blocks. Passed on, they are one and the same after five; "
+     "added, they drift slowly.")  # fmt: skip
+claim("passed on, 8 blocks make all positions one; added, they stay apart",
+      min(eighth["passed on"]) > 0.95 > 0.5 > max(eighth["added, norm before (GPT-2)"]), **eighth)  # fmt: skip
 
 # %% [markdown]
 # Averages of averages end as one grey (Dong et al. 2021). Adding makes a **residual stream** that blocks write into. The **norm** keeps
@@ -244,11 +253,13 @@ lengths, mlp = [256, 512, 1024, 2048], nn.Sequential(nn.Linear(64, 256), nn.ReLU
 runs = {"attention": lambda x: F.scaled_dot_product_attention(x, x, x), "MLP": mlp,
         "one more letter, the rest kept": lambda x: F.scaled_dot_product_attention(x[:, :, -1:], x, x)}  # fmt: skip
 with torch.inference_mode():
-    costs = {name: [milliseconds(partial(run, torch.randn(1, 1, T, 64))) for T in lengths] for name, run in runs.items()}  # fmt: skip
+    costs = {name: [milliseconds(partial(run, torch.randn(1, 1, T, 64))) for T in lengths]
+             for name, run in runs.items()}  # fmt: skip
 
 # %%
 logs = torch.tensor(lengths).log2()
-power = {name: ((logs - logs.mean()) @ torch.tensor(ms).log2() / logs.var() / 3).item() for name, ms in costs.items()}  # a line through the logs  # fmt: skip
+# a line through the logs  # fmt: skip
+power = {name: ((logs - logs.mean()) @ torch.tensor(ms).log2() / logs.var() / 3).item() for name, ms in costs.items()}  # fmt: skip
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
 for style, (name, ms) in zip(("o-", "s--", "^:"), costs.items(), strict=True):
     ax.loglog(lengths, ms, style, label=name)
@@ -256,9 +267,12 @@ ax.set(xlabel="positions, T", ylabel="ms")
 ax.set_xticks(lengths, lengths)
 ax.minorticks_off()
 ax.legend()
-show(fig, alt="Milliseconds against length, both axes logarithmic. Attention is steepest; the MLP half as steep; one more letter far below.")  # fmt: skip
-claim("attention grows nearly with the square, the MLP nearly in proportion", power["attention"] > 1.6 > 1.4 > power["MLP"], fitted=power)  # fmt: skip
-claim("one more letter, keys and values kept, costs under a hundredth", costs["one more letter, the rest kept"][-1] < costs["attention"][-1] / 100,
+show(fig, alt="Milliseconds against length, both axes logarithmic. Attention is steepest; the MLP half as steep; "
+     "one more letter far below.")  # fmt: skip
+claim("attention grows nearly with the square, the MLP nearly in proportion",
+      power["attention"] > 1.6 > 1.4 > power["MLP"], fitted=power)  # fmt: skip
+claim("one more letter, keys and values kept, costs under a hundredth",
+      costs["one more letter, the rest kept"][-1] < costs["attention"][-1] / 100,
       times=costs["attention"][-1] / costs["one more letter, the rest kept"][-1])  # fmt: skip
 
 # %% [markdown]
@@ -296,7 +310,8 @@ def coded(pairs):  # letters (N, S), sounds (N, T); 0 fills up
 
 
 order = torch.Generator().manual_seed(0)
-mixed = sorted((words.train[i] for i in torch.randperm(len(words.train), generator=order)), key=lambda pair: len(pair.word))  # fmt: skip
+mixed = sorted((words.train[i] for i in torch.randperm(len(words.train), generator=order)),
+               key=lambda pair: len(pair.word))  # fmt: skip
 made = [coded(mixed[i : i + 48]) for i in range(0, len(mixed), 48)]
 data = [made[i] for i in torch.randperm(len(made), generator=order)]
 print(words.test[0], *coded(words.test[:1]), sep="\n")
@@ -310,10 +325,12 @@ print(words.test[0], *coded(words.test[:1]), sep="\n")
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 2.8))
 for style, (width, warmup) in zip(("-", "--", ":"), [(512, 4000), (512, 8000), (1024, 4000)], strict=True):
-    ax.plot(range(1, 30_000, 50), [rate(step, width, warmup) for step in range(1, 30_000, 50)], style, label=f"width {width}, warm-up {warmup:,}")  # fmt: skip
+    ax.plot(range(1, 30_000, 50), [rate(step, width, warmup) for step in range(1, 30_000, 50)], style,
+            label=f"width {width}, warm-up {warmup:,}")  # fmt: skip
 ax.set(xlabel="step", ylabel="learning rate")
 ax.legend()
-show(fig, alt="Learning rate against step: each climbs in a line, peaks, then falls ever more slowly. Wider models peak lower.")  # fmt: skip
+show(fig, alt="Learning rate against step: each climbs in a line, peaks, then falls ever more slowly. Wider models "
+     "peak lower.")  # fmt: skip
 scores, labels = torch.randn(5, 42, generator=generator), torch.tensor([3, 9, 20, 7, 2])
 truth = 0.9 * F.one_hot(labels, 42) + 0.1 / 42
 gap = -(truth * scores.log_softmax(-1)).sum(-1).mean() - F.cross_entropy(scores, labels, label_smoothing=0.1)
@@ -330,7 +347,8 @@ from fmcourse.training import fit, short
 torch.manual_seed(0)
 model = EncoderDecoder(original(vocab_size=42, context=16, width=96, depth=2, heads=4, dropout=0.0), source_size=27)
 steps = short(shipped["steps"])
-with LiveCurve(alt="Loss against step. It falls steeply from about 4 nats, bends, and glides towards the floor that smoothing sets.",
+with LiveCurve(alt="Loss against step. It falls steeply from about 4 nats, bends, and glides towards the floor "
+               "that smoothing sets.",
                ylabel="loss (nats per sound)") as curve:  # fmt: skip
     history = fit(model, partial(translation, smoothing=0.1), data, steps=steps, seed=0, on_step=curve, progress=False)
 print("≈", history)
@@ -346,13 +364,15 @@ exact, full = accuracy(sum(a == b for a, b in zip(given, wanted, strict=True)), 
 live = [run["exact"] for run in shipped["runs"]["live"]]
 low, high = 2 * min(live) - max(live) - 0.02, 2 * max(live) - min(live) + 0.02  # wider than the three lie apart
 if full:
-    claim("of words never seen, it says more than half wholly right", exact.low > 0.5, band=(low, high), exact=exact.value)  # fmt: skip
+    claim("of words never seen, it says more than half wholly right", exact.low > 0.5, band=(low, high),
+          exact=exact.value)  # fmt: skip
 print("≈ wholly right, with a 95 % interval:", exact)
 print(f"three seeds, {shipped['date']}: {live}")
 
 # %%
 for way, runs in shipped["runs"].items():
-    print(f"{way:5} {[run['exact'] for run in runs]} wholly right, {[run['sounds_wrong'] for run in runs]} of the sounds wrong")  # fmt: skip
+    print(f"{way:5} {[run['exact'] for run in runs]} wholly right, {[run['sounds_wrong'] for run in runs]} of the "
+          f"sounds wrong")  # fmt: skip
 
 # %% [markdown]
 # The recipe of 2017 (Adam and your schedule, as written, not tuned) gets less from 800 steps, and not surely: it was made for 100,000 and a
@@ -360,14 +380,17 @@ for way, runs in shipped["runs"].items():
 # in no dictionary.
 
 # %%
-pairs = [number[s] * 27 + ord(c) - 96 for p in words.train if len(p.word) == len(p.sounds) for c, s in zip(p.word, p.sounds, strict=True)]  # fmt: skip
-spelt = torch.bincount(torch.tensor(pairs), minlength=42 * 27).view(42, 27).argmax(0)  # for each letter, its commonest sound  # fmt: skip
+pairs = [number[s] * 27 + ord(c) - 96 for p in words.train if len(p.word) == len(p.sounds) for c, s in zip(p.word,
+    p.sounds, strict=True)]  # fmt: skip
+# for each letter, its commonest sound  # fmt: skip
+spelt = torch.bincount(torch.tensor(pairs), minlength=42 * 27).view(42, 27).argmax(0)  # fmt: skip
 by_letter = sum(spelt[row[row > 0]].tolist() == right for row, right in zip(source, wanted, strict=True)) / len(wanted)
 claim("letter by letter, hardly one word in ten comes out right", by_letter < 0.12, letter_by_letter=by_letter)
 
 
 def say(word, width=1):
-    return [sounds[i - 3] for i in translate(model, coded([Pair(word, ())])[0], start=START, end=END, longest=13, width=width)[0]]  # fmt: skip
+    return [sounds[i - 3] for i in translate(model, coded([Pair(word, ())])[0], start=START, end=END, longest=13,
+                                             width=width)[0]]  # fmt: skip
 
 
 for word in ("knight", "psalm", "whale", "wrong", "debt", "zorkle", "phobbing"):
@@ -390,17 +413,20 @@ def draw_across(word="knight", layer=2, head=3):
 
 
 interactive(draw_across, word="knight", layer=(1, 2), head=(1, 4),
-            alt="Sounds against letters as a heat map. A bright path runs down from left to right. The sound N lights up the silent k, and T the silent g.")  # fmt: skip
+            alt="Sounds against letters as a heat map. A bright path runs down from left to right. The sound N "
+            "lights up the silent k, and T the silent g.")  # fmt: skip
 
 
 # %%
 model.eval()
 seen = looks(model, source, target[:, :-1])
-places = torch.stack([seen[f"decoder.{n}.cross"] for n in range(2)], 1) @ torch.arange(10.0)  # (N, layer, head, T): where it looks  # fmt: skip
+# (N, layer, head, T): where it looks  # fmt: skip
+places = torch.stack([seen[f"decoder.{n}.cross"] for n in range(2)], 1) @ torch.arange(10.0)  # fmt: skip
 asked = (target[:, 2:] > END)[:, None, None]
 onward = ((places.diff(dim=-1)[..., : asked.shape[-1]] > 0) & asked).sum((0, 3)) / asked.sum()
 if full:
-    claim("in its best head the spot moves right in nine steps of ten, over all unseen words", onward.max() > 0.9, steps_to_the_right=onward.max())  # fmt: skip
+    claim("in its best head the spot moves right in nine steps of ten, over all unseen words", onward.max() > 0.9,
+          steps_to_the_right=onward.max())  # fmt: skip
 for word in ("knight", "night", "kight", "gnight"):
     print(f"{word:8} ≈ {' '.join(say(word))}")
 
@@ -419,8 +445,10 @@ def search(source, width):
     mask, drafts, scores = model.mask(source), torch.tensor([[START]]), torch.zeros(1)
     memory = model.encode(source, mask)
     for _ in range(13):
-        log_p = model.decode(drafts, memory.expand(len(drafts), -1, -1), mask.expand(len(drafts), -1))[:, -1].log_softmax(-1)  # fmt: skip
-        log_p[(drafts == END).any(1)] = torch.where(torch.arange(42) == 0, 0.0, -math.inf)  # over: goes on with 0, for free  # fmt: skip
+        log_p = model.decode(drafts, memory.expand(len(drafts), -1, -1),
+                             mask.expand(len(drafts), -1))[:, -1].log_softmax(-1)  # fmt: skip
+        # over: goes on with 0, for free  # fmt: skip
+        log_p[(drafts == END).any(1)] = torch.where(torch.arange(42) == 0, 0.0, -math.inf)  # fmt: skip
         best = best_continuations(scores, log_p, width)
         scores = torch.stack([scores[draft] + log_p[draft, token] for draft, token in best])
         drafts = torch.stack([torch.cat([drafts[draft], torch.tensor([token])]) for draft, token in best])
@@ -441,11 +469,13 @@ def log_p_of(rows, answers):  # mean log p of whole answers
 
 rows = list(range(0, len(words.test), 16))
 with torch.inference_mode():
-    likely = [log_p_of(rows, translate(model, source[rows], start=START, end=END, longest=13, width=width)) for width in (1, 4)]  # fmt: skip
+    likely = [log_p_of(rows, translate(model, source[rows], start=START, end=END, longest=13, width=width))
+              for width in (1, 4)]  # fmt: skip
 if full:
     claim("four drafts find likelier answers than one", likely[1] > likely[0], log_p=likely)
 one, four = ([run[key] for run in shipped["runs"]["live"]] for key in ("one_draft", "four_drafts"))
-claim("and more words come out wholly right, in each of three seeds", all(a < b for a, b in zip(one, four, strict=True)), one_draft=one, four=four)  # fmt: skip
+claim("and more words come out wholly right, in each of three seeds",
+      all(a < b for a, b in zip(one, four, strict=True)), one_draft=one, four=four)  # fmt: skip
 
 # %% [markdown]
 # A little, for four times the work. A beam repairs slips of the search, not of knowledge; with much wider ones translators even get worse
@@ -465,7 +495,8 @@ def look(text):  # (layer, head, T, T)
 
 
 shares, tokens = look(sentence)
-claim("30 layers of 9 heads, every row a hundred percent", shares.shape[:2] == (30, 9) and (shares.sum(-1) - 1).abs().max() < 1e-4)  # fmt: skip
+claim("30 layers of 9 heads, every row a hundred percent",
+      shares.shape[:2] == (30, 9) and (shares.sum(-1) - 1).abs().max() < 1e-4)  # fmt: skip
 
 # %%
 cache = {}
@@ -480,11 +511,13 @@ def draw_smol(text=sentence, layer=14, head=9):
 
 
 interactive(draw_smol, text=sentence, layer=(1, 30), head=(1, 9),
-            alt="Who looks at whom in a sentence, as a heat map. In this head the pronoun it looks mostly at the animal.")  # fmt: skip
+            alt="Who looks at whom in a sentence, as a heat map. In this head the pronoun it looks mostly at the "
+            "animal.")  # fmt: skip
 
 # %%
 it, animal = tokens.index(" it"), tokens.index(" animal")
-claim("in some head, 'it' gives most of its attention to 'animal'", shares[..., it, animal].max() > 0.5, share=shares[..., it, animal].max())  # fmt: skip
+claim("in some head, 'it' gives most of its attention to 'animal'", shares[..., it, animal].max() > 0.5,
+      share=shares[..., it, animal].max())  # fmt: skip
 sink = shares[:, :, 1:, 0].mean().item()
 claim("and yet, most of all attention goes to the first token", sink > 0.5, share=sink)
 wide, _ = look(sentence.replace("tired", "wide"))
@@ -501,12 +534,16 @@ quiz("05.q1", "A head is made four times as wide, and someone forgets to change 
       "four times as sharp": "That would hold if the products all had the same sign. They add up like a random walk.",
       "no different": "Each score adds up four times as many products."}, answer="twice as sharp in scores")  # fmt: skip
 quiz("05.q2", "Why may the encoder look both ways, while the decoder may not?",
-     {"The word is given; the sounds are to be guessed.": "What is to be predicted must not be seen. Nobody asks the encoder for letters.",
+     {"The word is given; the sounds are to be guessed.": "What is to be predicted must not be seen. Nobody asks "
+      "the encoder for letters.",
       "The encoder is larger.": "They have the same number of blocks.",
-      "Letters have no order.": "They have: that is what the waves are for."}, answer="The word is given; the sounds are to be guessed.")  # fmt: skip
+      "Letters have no order.": "They have: that is what the waves are for."},
+     answer="The word is given; the sounds are to be guessed.")  # fmt: skip
 quiz("05.q3", "A bright spot in a heat map proves that this letter caused this sound.",
-     {"Yes: attention is the explanation.": "It shows what was gathered in one head; later layers may ignore it, and states mix letters before.",
-      "No: it is a clue.": "To prove it, change the letter and see whether the sound changes (Jain and Wallace 2019)."},
+     {"Yes: attention is the explanation.": "It shows what was gathered in one head; later layers may ignore it, "
+      "and states mix letters before.",
+      "No: it is a clue.": "To prove it, change the letter and see whether the sound changes (Jain and Wallace "
+      "2019)."},
      answer="No: it is a clue.")  # fmt: skip
 
 # %% [markdown]

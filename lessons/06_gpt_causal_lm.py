@@ -296,7 +296,8 @@ def draw(temperature=0.8):
 
 
 interactive(draw, temperature=(0.2, 3.0, 0.2),
-            alt="A bar for each of the twelve likeliest next letters. Cold, one or two hold everything; hot, all of them rise.")  # fmt: skip
+            alt="A bar for each of the twelve likeliest next letters. Cold, one or two hold everything; hot, all "
+            "of them rise.")  # fmt: skip
 
 # %% [markdown]
 # **Move it**, and say before each step which bars will grow. Their order never changes: temperature decides how much a lead counts,
@@ -328,7 +329,8 @@ def draw_looks(layer=1, head=1, text="But soft, what light throu"):
 
 
 interactive(draw_looks, layer=(1, 3), head=(1, 3),
-            alt="Who looks at whom in a line, as a heat map. Nothing above the diagonal; heads differ in how far back they look.")  # fmt: skip
+            alt="Who looks at whom in a line, as a heat map. Nothing above the diagonal; heads differ in how far "
+            "back they look.")  # fmt: skip
 
 # %% [markdown]
 # Above the diagonal it is empty: your mask, in a trained model. Try all nine heads. Which looks one letter back, which further?
@@ -489,7 +491,8 @@ for question in ["What is the capital of France?", "Which is heavier: a kilogram
 # %%
 quiz("06.q1", "A colleague's new GPT reaches 0.3 nats a letter after one minute. You say:",
      {"Congratulations!": "Under half a bit a letter? SmolLM2, after two trillion tokens, needs three times as much.",
-      "What is its loss on random noise?": "If that is below log V, it sees the future: look at the mask and the shift.",
+      "What is its loss on random noise?": "If that is below log V, it sees the future: look at the mask and the "
+      "shift.",
       "Train longer, then compare.": "A leak only looks better with time."},
      answer="What is its loss on random noise?")  # fmt: skip
 quiz("06.q2", "Why can a causal model keep keys and values, while BERT, which looks both ways, cannot?",

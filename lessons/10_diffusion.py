@@ -63,7 +63,8 @@ def clouds(ax, points, title):
 fig, axes = plt.subplots(1, 5, figsize=(9, 2.2))
 for ax, t in zip(axes, (0, 50, 150, 350, 1000), strict=True):
     clouds(ax, film[t], f"t = {t}")
-show(fig, alt="A boot with a high heel, made of dots. Over a thousand steps its edges blur, the heel drowns, and a round cloud is left.")
+show(fig, alt="A boot with a high heel, made of dots. Over a thousand steps its edges blur, the heel drowns, and a "
+     "round cloud is left.")  # fmt: skip
 
 # %% [markdown]
 # No network, no knowledge of boots. Must one walk all the way? Each step multiplies what was there and adds a Gaussian. Two Gaussians, added,
@@ -78,7 +79,8 @@ noise = torch.randn(4, 2, generator=dice)
 gap = (jump(ink[:4], t, noise, betas) - schedule.add(ink[:4], t, noise)).abs().max()
 claim("your jump is the package's rule", gap < 1e-4, gap=gap)
 learnt = sum(isinstance(part, nn.Parameter) for part in vars(schedule).values())
-claim("the way into noise knows nothing: a table of signal, a table of noise, no parameter", learnt == 0, parameters=learnt, numbers_in_a_table=len(schedule.signal))
+claim("the way into noise knows nothing: a table of signal, a table of noise, no parameter", learnt == 0,
+      parameters=learnt, numbers_in_a_table=len(schedule.signal))  # fmt: skip
 
 # %% [markdown]
 # Is the jump really the walk? Not point by point, since the dice differ, but *as a cloud*. The **Kolmogorov-Smirnov** gap compares two clouds
@@ -100,9 +102,12 @@ for t in (20, 100, 300, 1000):
     wrong = left * ink + (1 - left) * fresh()  # the roots forgotten
     gaps += [ks(once[:, i], film[t][:, i]) for i in (0, 1)]
     spoilt += [ks(wrong[:, i], film[t][:, i]) for i in (0, 1)]
-    print(f"t = {t:5}  mean ≈ {once.mean():.3f}, walked {film[t].mean():.3f}; spread {once.std():.3f}, walked {film[t].std():.3f}")
-claim("at once or step by step: as clouds they cannot be told apart", max(gaps) < limit, largest_gap=max(gaps), limit=limit)
-claim("and the test is no pushover: with the roots forgotten it says so", max(spoilt) > 2 * limit, largest_gap=max(spoilt))
+    print(f"t = {t:5}  mean ≈ {once.mean():.3f}, walked {film[t].mean():.3f}; spread {once.std():.3f}, walked "
+          f"{film[t].std():.3f}")  # fmt: skip
+claim("at once or step by step: as clouds they cannot be told apart", max(gaps) < limit, largest_gap=max(gaps),
+      limit=limit)  # fmt: skip
+claim("and the test is no pushover: with the roots forgotten it says so", max(spoilt) > 2 * limit,
+      largest_gap=max(spoilt))  # fmt: skip
 
 # %% [markdown]
 # ## 2 · Pictures dissolve
@@ -123,17 +128,21 @@ def draw_forward(t=300, picture=79):
     return fig
 
 
-interactive(draw_forward, t=(0, 1000, 10), picture=(0, 199), alt="A boot under three doses of noise. At t = 300 it is all but gone by the linear dose, grainy by cosine and flow.")
+interactive(draw_forward, t=(0, 1000, 10), picture=(0, 199),
+            alt="A boot under three doses of noise. At t = 300 it is all but gone by the linear dose, grainy by "
+            "cosine and flow.")  # fmt: skip
 
 # %%
-predict("10.track", "500 pictures, each drowned until t = 500 of the linear dose, where you see only snow. For how many can a machine still say which picture it was?",
-        ["one or two", "one in ten", "more than half"])
+predict("10.track", "500 pictures, each drowned until t = 500 of the linear dose, where you see only snow. For how "
+        "many can a machine still say which picture it was?",
+        ["one or two", "one in ten", "more than half"])  # fmt: skip
 
 
 # %%
 def recovered(one, t, n=500):  # is the nearest of n faded pictures the one that it was?
     noisy = one.add(x[:n], torch.full((n,), t), torch.randn(n, 1, 28, 28, generator=dice))
-    return (torch.cdist(noisy.flatten(1), one.signal[t].float() * x[:n].flatten(1)).argmin(1) == torch.arange(n)).float().mean().item()
+    return (torch.cdist(noisy.flatten(1),
+                        one.signal[t].float() * x[:n].flatten(1)).argmin(1) == torch.arange(n)).float().mean().item()  # fmt: skip
 
 
 moments = range(0, 1001, 50)
@@ -145,12 +154,15 @@ for style, (name, one) in zip(("o-", "s--", "^:"), schedules.items(), strict=Tru
 axes[0].set(xlabel="t", ylabel="share of 500 recovered")
 axes[1].set(xlabel="t", ylabel="signal-to-noise ratio", ylim=(1e-6, 1e4))
 axes[1].legend()
-show(fig, alt="Left: all pictures are recovered far into the snow, then the share falls to nothing at the end. Right: signal-to-noise falls over nine orders of magnitude, linear fastest at first.")
+show(fig, alt="Left: all pictures are recovered far into the snow, then the share falls to nothing at the end. "
+     "Right: signal-to-noise falls over nine orders of magnitude, linear fastest at first.")  # fmt: skip
 
 # %%
-claim("at t = 500 you see snow; of most pictures the machine still knows which they were", found["linear"][10] > 0.5, recovered=found["linear"][10])
+claim("at t = 500 you see snow; of most pictures the machine still knows which they were",
+      found["linear"][10] > 0.5, recovered=found["linear"][10])  # fmt: skip
 lost = {name: float(500 * shares[-1]) for name, shares in found.items()}
-claim("at T no dose leaves a trace: of 500 no more are found than by guessing, which finds one", max(lost.values()) <= 6, found=lost)
+claim("at T no dose leaves a trace: of 500 no more are found than by guessing, which finds one",
+      max(lost.values()) <= 6, found=lost)  # fmt: skip
 thin = {name: f"{(one.snr < 0.01).double().mean():.0%}" for name, one in schedules.items()}
 print("share of all t with less than a hundredth of signal:", thin)
 
@@ -227,7 +239,8 @@ for row, (name, path) in zip(axes, walks.items(), strict=True):
     for ax, part in zip(row, (0, 0.5, 0.7, 0.85, 0.94, 1), strict=True):
         clouds(ax, ([z, *path])[round(part * len(path))], f"t = {1000 - 1000 * part:.0f}")
     row[0].set_ylabel(name, fontsize=9)
-show(fig, alt="Two rows. A round cloud of dots gathers into the boot with its heel, first roughly, at the end sharply; both samplers arrive.")
+show(fig, alt="Two rows. A round cloud of dots gathers into the boot with its heel, first roughly, at the end "
+     "sharply; both samplers arrive.")  # fmt: skip
 
 
 # %%
@@ -238,9 +251,11 @@ def on_the_ink(points):  # share of particles that lie where the boot is
 
 back, full = on_the_ink(walks["DDIM, 50 steps"][-1]), short(20) == 20
 runs = shipped["ink"]
-band = lambda values: (2 * min(values) - max(values) - 0.02, 2 * max(values) - min(values) + 0.02)  # wider than the three lie apart
-claim("three seeds: most of a round cloud finds home, far more than lay there by chance", min(run["ddim"] for run in runs) > 0.8 > 0.65 > max(run["noise"] for run in runs),
-      gathered=[run["ddim"] for run in runs], before=[run["noise"] for run in runs])
+# wider than the three lie apart
+band = lambda values: (2 * min(values) - max(values) - 0.02, 2 * max(values) - min(values) + 0.02)  # fmt: skip
+claim("three seeds: most of a round cloud finds home, far more than lay there by chance",
+      min(run["ddim"] for run in runs) > 0.8 > 0.65 > max(run["noise"] for run in runs),
+      gathered=[run["ddim"] for run in runs], before=[run["noise"] for run in runs])  # fmt: skip
 if full:
     claim("and so it is here", back > 0.8, band=band([run["ddim"] for run in runs]), on_the_ink=back)
 
@@ -257,7 +272,8 @@ for ax, t in zip(axes, (900, 400, 150, 40), strict=True):
         wind = -spread[t] * net(grid, torch.full((len(grid),), t / 1000))
     ax.quiver(*grid.T, *(wind / wind.norm(dim=1).max()).T, color="#0072B2", angles="xy", scale_units="xy", scale=1)
     ax.set(title=f"t = {t}", xticks=[], yticks=[], aspect="equal", xlim=(-2.8, 2.8), ylim=(-2.8, 2.8))
-show(fig, alt="Arrows over the boot at four times. Early all blow to the middle; later they bend round the shape and stop at its edge, and point into the heel.")
+show(fig, alt="Arrows over the boot at four times. Early all blow to the middle; later they bend round the shape "
+     "and stop at its edge, and point into the heel.")  # fmt: skip
 
 # %% [markdown]
 # Early, when a particle could come from anywhere, the best answer is the middle of it all. Late, it is the nearest edge. **Change it**: other ink,
@@ -271,7 +287,8 @@ show(fig, alt="Arrows over the boot at four times. Early all blow to the middle;
 # %%
 torch.manual_seed(0)
 unet = UNet(widths=(16, 32), depth=1, told=64)
-print(f"{sum(weight.numel() for weight in unet.parameters()):,} parameters; {tuple(x.shape)} pictures to learn from, kinds not told")
+print(f"{sum(weight.numel() for weight in unet.parameters()):,} parameters; {tuple(x.shape)} pictures to learn "
+      f"from, kinds not told")  # fmt: skip
 
 # %% [markdown]
 # What shall it be asked for? The noise, as before? Or the picture? Or the **velocity**, noise minus picture: which way the mixture is heading? Whoever
@@ -284,19 +301,23 @@ one = schedules["linear"]
 flow, picture, grain = schedules["flow"], x[:1], torch.randn(1, 1, 28, 28, generator=dice)
 a, b = flow.signal[600].item(), flow.noise[600].item()
 x_t, truths = a * picture + b * grain, {"noise": grain, "picture": picture, "velocity": grain - picture}
-claim("from each of the three answers the same picture", all(torch.allclose(picture_of(truth, x_t, a, b, what), picture, atol=1e-4) for what, truth in truths.items()))
+claim("from each of the three answers the same picture", all(torch.allclose(picture_of(truth, x_t, a, b, what),
+    picture, atol=1e-4) for what, truth in truths.items()))  # fmt: skip
 slip = 0.05 * torch.randn(1, 1, 28, 28, generator=dice)
 for t in (100, 500, 900, 990):
     a, b = flow.signal[t].item(), flow.noise[t].item()
-    off = [(picture_of(truth + slip, a * picture + b * grain, a, b, what) - picture).std().item() for what, truth in truths.items()]
-    print(f"t = {t}: a slip of 0.05 becomes, in the picture: " + ", ".join(f"{what} {one_off:.3f}" for what, one_off in zip(truths, off, strict=True)))
+    off = [(picture_of(truth + slip, a * picture + b * grain, a, b, what) - picture).std().item()
+           for what, truth in truths.items()]  # fmt: skip
+    print(f"t = {t}: a slip of 0.05 becomes, in the picture: " + ", ".join(f"{what} {one_off:.3f}"
+        for what, one_off in zip(truths, off, strict=True)))  # fmt: skip
 
 # %% [markdown]
 # Algebra says: all the same. A network that errs says otherwise. Near T a slip about the noise becomes a *hundredfold* slip about the picture; about the
 # velocity, or the picture itself, it stays what it was.
 
 # %%
-predict("10.ask", "One network, one training time. Asked for which of the three will it make the best clothes?", ["noise, as in the papers", "the picture", "the velocity", "no difference"])
+predict("10.ask", "One network, one training time. Asked for which of the three will it make the best clothes?",
+        ["noise, as in the papers", "the picture", "the velocity", "no difference"])  # fmt: skip
 
 # %% [markdown]
 # We ask for the **picture**, on the straight dose, and say why in section 5. Beside the net runs an **average** of its past weights: steps jump about, their
@@ -323,9 +344,12 @@ def watch(step, loss):
 
 
 # %%
-level = Recipe(matrices="adamw", lr=8e-3, final=1.0, warmup=min(0.9, 40 / steps))  # up in 40 steps, then level: the average does the rest
-with LiveCurve(alt="Loss against step: a steep fall in the first hundred steps, then slow progress for the rest.", ylabel="mean square, pictures from -1 to 1") as curve:
-    history = fit(unet, partial(denoise, schedule=flow, predicts="picture"), Some(), steps=steps, seed=0, recipe=level, on_step=watch, progress=False)
+# up in 40 steps, then level: the average does the rest
+level = Recipe(matrices="adamw", lr=8e-3, final=1.0, warmup=min(0.9, 40 / steps))  # fmt: skip
+with LiveCurve(alt="Loss against step: a steep fall in the first hundred steps, then slow progress for the rest.",
+               ylabel="mean square, pictures from -1 to 1") as curve:  # fmt: skip
+    history = fit(unet, partial(denoise, schedule=flow, predicts="picture"), Some(), steps=steps, seed=0,
+                  recipe=level, on_step=watch, progress=False)  # fmt: skip
 print("≈", history)
 
 # %%
@@ -334,30 +358,42 @@ for ax, (step, made) in zip(axes, stills.items(), strict=True):
     ax.imshow(sheet(made, 12), cmap="gray")
     ax.set(xticks=[], yticks=[])
     ax.set_ylabel(f"step {step}", rotation=0, ha="right", va="center")
-show(fig, alt="The same twelve handfuls of noise, four times: grey smears after a few steps, blurred outlines later, shirts, trousers, shoes and bags at the end.")
+show(fig, alt="The same twelve handfuls of noise, four times: grey smears after a few steps, blurred outlines "
+     "later, shirts, trousers, shoes and bags at the end.")  # fmt: skip
 
 # %%
 z, again = torch.randn(500, 1, 28, 28, generator=torch.Generator().manual_seed(1000)), torch.Generator().manual_seed(1)
-made = torch.cat([ddpm(Denoiser(average.model, flow, "picture"), part, flow, 20, generator=again) for part in z.split(100)]).clamp(-1, 1)
+made = torch.cat([ddpm(Denoiser(average.model, flow, "picture"), part, flow, 20, generator=again)
+                  for part in z.split(100)]).clamp(-1, 1)  # fmt: skip
 fig, axes = plt.subplots(2, 1, figsize=(8.4, 3.6), height_ratios=[4, 2])
-for ax, pictures, title in zip(axes, (made[24:72], torch.cat([made[:12], x[torch.cdist(made[:12].flatten(1), x.flatten(1)).argmin(1)]])), ("made from noise in twenty ancestral steps", "twelve more, and below each the training picture nearest to it"), strict=True):
+for ax, pictures, title in zip(axes,
+                               (made[24:72], torch.cat([made[:12],
+        x[torch.cdist(made[:12].flatten(1), x.flatten(1)).argmin(1)]])),
+                               ("made from noise in twenty ancestral steps",
+                                "twelve more, and below each the training picture nearest to it"), strict=True):  # fmt: skip
     ax.imshow(sheet(pictures, 12), cmap="gray")
     ax.set(xticks=[], yticks=[]), ax.set_title(title, fontsize=9)
-show(fig, alt="Four rows of made clothes, most of them plainly shirts, trousers, dresses, shoes or bags, some blurred; and twelve beside their nearest training pictures, which are alike but not the same.")
+show(fig, alt="Four rows of made clothes, most of them plainly shirts, trousers, dresses, shoes or bags, some "
+     "blurred; and twelve beside their nearest training pictures, which are alike but not the same.")  # fmt: skip
 
 # %%
 main = [run[-1] for run in shipped["curves"]["picture, flow"]]  # the same runs, after 90 seconds
-live, three = fidelity.compare(fidelity.judge(), test, made), [row["ddpm"]["of_few"]["frechet"] for row in shipped["live"]["runs"]]
-print(f"≈ yours: {live}\nthree seeds, after {shipped['live']['seconds']} seconds like yours, {len(made)} pictures of each: {three}")
+live, three = fidelity.compare(fidelity.judge(), test, made), [row["ddpm"]["of_few"]["frechet"]
+    for row in shipped["live"]["runs"]]  # fmt: skip
+print(f"≈ yours: {live}\nthree seeds, after {shipped['live']['seconds']} seconds like yours, {len(made)} pictures "
+      f"of each: {three}")  # fmt: skip
 if full:
-    claim("yours lie where three seeds lie", band(three)[0] - 2 < live.frechet < band(three)[1] + 2, band=band(three), distance=live.frechet)
-claim("fresh dice at each step make better clothes than none, at the same cost, in each of three seeds", all(row["ddpm"]["frechet"] < row["frechet"] for row in main),
-      DDPM=[row["ddpm"]["frechet"] for row in main], DDIM=[row["frechet"] for row in main])
+    claim("yours lie where three seeds lie", band(three)[0] - 2 < live.frechet < band(three)[1] + 2,
+          band=band(three), distance=live.frechet)  # fmt: skip
+claim("fresh dice at each step make better clothes than none, at the same cost, in each of three seeds",
+      all(row["ddpm"]["frechet"] < row["frechet"] for row in main),
+      DDPM=[row["ddpm"]["frechet"] for row in main], DDIM=[row["frechet"] for row in main])  # fmt: skip
 
 # %%
 apart = lambda some: torch.cdist(some.flatten(1), x.flatten(1)).amin(1).median().item()
 far = {"made": apart(made[:200]), "real": apart(test[:200])}
-claim("copies? no: a made one is at least half as far from the nearest training picture as an unseen real one is", far["made"] > far["real"] / 2, **far)
+claim("copies? no: a made one is at least half as far from the nearest training picture as an unseen real one is",
+      far["made"] > far["real"] / 2, **far)  # fmt: skip
 
 # %% [markdown]
 # The distance has lesson 09's meaning: clouds of the judge's numbers, 0 is best; 500 made pictures here, 2,000 in the tables. Fresh dice
@@ -374,22 +410,26 @@ missed = []
 for t in moments:
     at_t, sprinkled = torch.full((len(some),), t), torch.randn(some.shape, generator=dice)
     with torch.inference_mode():
-        missed.append(F.mse_loss(Denoiser(average.model, flow, "picture")(flow.add(some, at_t, sprinkled), at_t), some).item())
+        missed.append(F.mse_loss(Denoiser(average.model, flow, "picture")(flow.add(some, at_t, sprinkled), at_t),
+                                 some).item())  # fmt: skip
 blind = (some - x.mean(0)).square().mean().item()  # what the mean of all pictures would cost
 a, b = flow.signal[moments].float(), flow.noise[moments].float()
 fig, ax = plt.subplots(figsize=(6.4, 3.2))
-for style, (name, cost) in zip(("o-", "s--", "^:"), {"picture": missed, "velocity": torch.tensor(missed) / b**2, "noise": torch.tensor(missed) * (a / b) ** 2}.items(), strict=True):
+for style, (name, cost) in zip(("o-", "s--", "^:"), {"picture": missed, "velocity": torch.tensor(missed) / b**2,
+        "noise": torch.tensor(missed) * (a / b) ** 2}.items(), strict=True):  # fmt: skip
     ax.semilogy(moments, cost, style, label=f"as {name}")
 ax.axhline(blind, color="#000000", linewidth=1, label="the mean of all pictures")
 ax.set(xlabel="t", ylabel="mean square", ylim=(1e-4, None))
 ax.legend(fontsize=9)
-show(fig, alt="Loss against t. As picture it climbs from almost nothing to the cost of the mean picture. As noise it falls from high to nothing. As velocity it is high at small t and level after that.")
+show(fig, alt="Loss against t. As picture it climbs from almost nothing to the cost of the mean picture. As noise "
+     "it falls from high to nothing. As velocity it is high at small t and level after that.")  # fmt: skip
 
 # %%
 ratio = missed[-1] / blind
 print(f"at T: ≈ {missed[-1]:.3f}; the mean of all pictures: {blind:.3f}")
 if full:
-    claim("out of pure noise it can say no more than the mean of all pictures, within a tenth", abs(ratio - 1) < 0.1, its_loss_against_the_mean=ratio)
+    claim("out of pure noise it can say no more than the mean of all pictures, within a tenth",
+          abs(ratio - 1) < 0.1, its_loss_against_the_mean=ratio)  # fmt: skip
 
 # %% [markdown]
 # Asked for noise, a network is paid for the *small* t, where all is visible and there is little to decide; asked for the picture, for the large ones, where
@@ -404,7 +444,8 @@ fig, axes = plt.subplots(2, 1, figsize=(9, 2.1))
 for ax, part, name in zip(axes, (1, 2), ("where it is", "its guess"), strict=True):
     ax.imshow(sheet(torch.cat([path[n][part][:1] for n in (0, 2, 4, 7, 11, 17, 25, 33, 41, 49)]), 10), cmap="gray")
     ax.set(xticks=[], yticks=[]), ax.set_ylabel(name, rotation=0, ha="right", va="center")
-show(fig, alt="Above, noise clears into one piece of clothing. Below, the network's guess at each of these moments: first a grey ghost, the mean of everything, then ever more one thing.")
+show(fig, alt="Above, noise clears into one piece of clothing. Below, the network's guess at each of these "
+     "moments: first a grey ghost, the mean of everything, then ever more one thing.")  # fmt: skip
 
 
 # %%
@@ -416,7 +457,9 @@ def draw_forming(step=25, picture=1):
     return fig
 
 
-interactive(draw_forming, step=(1, 50), picture=(1, 6), alt="Left, a picture half way out of the noise; right, what the network takes it for at this moment, a blurred outline.")
+interactive(draw_forming, step=(1, 50), picture=(1, 6),
+            alt="Left, a picture half way out of the noise; right, what the network takes it for at this moment, a "
+            "blurred outline.")  # fmt: skip
 
 # %% [markdown]
 # ## 5 · Why the question decides
@@ -425,32 +468,41 @@ interactive(draw_forming, step=(1, 50), picture=(1, 6), alt="Left, a picture hal
 
 # %%
 cross, doses = shipped["cross"], ["linear", "cosine", "flow"]
-of = lambda what, how: [(row["cut"] if "cut" in what else row)["frechet"] for row in cross[what.split(",")[0]].get(how, [])]
-asks = {"noise": ("#D55E00", "//"), "noise, guesses cut to ±1": ("#CC79A7", "xx"), "velocity": ("#E69F00", ".."), "picture": ("#0072B2", "")}
+of = lambda what, how: [(row["cut"] if "cut" in what else row)["frechet"]
+                        for row in cross[what.split(",")[0]].get(how, [])]  # fmt: skip
+asks = {"noise": ("#D55E00", "//"), "noise, guesses cut to ±1": ("#CC79A7", "xx"), "velocity": ("#E69F00", ".."),
+        "picture": ("#0072B2", "")}  # fmt: skip
 fig, ax = plt.subplots(figsize=(7.6, 3.4))
 for n, (what, (tint, hatch)) in enumerate(asks.items()):
     for i, how in enumerate(doses):
         if runs := of(what, how):
-            ax.bar(i + 0.22 * n, sum(runs) / 3, 0.2, color=tint, hatch=hatch, edgecolor="white", label=None if i else what)
+            ax.bar(i + 0.22 * n, sum(runs) / 3, 0.2, color=tint, hatch=hatch, edgecolor="white",
+                   label=None if i else what)  # fmt: skip
             ax.plot([i + 0.22 * n] * 3, runs, "k_")
 ax.text(2.1, 4, "noise cannot begin", rotation=90, ha="center", va="bottom", fontsize=9)
 ax.set(ylabel="Frechet distance")
 ax.set_xticks([0.33, 1.33, 2.33], doses)
 ax.legend(title="asked for the", fontsize=9)
-show(fig, alt="Bars for three doses. Asked for the noise the distance is by far largest, asked for the picture smallest, with each dose.")
+show(fig, alt="Bars for three doses. Asked for the noise the distance is by far largest, asked for the picture "
+     "smallest, with each dose.")  # fmt: skip
 print(f"after {shipped['cross_seconds']} seconds of training; {shipped['date']}, `{shipped['command']}`")
 
 # %%
 every = lambda what: [distance for how in doses for distance in of(what, how)]
 cut, rest = every("noise, guesses cut to ±1"), every("velocity") + every("picture")
-claim("asked for the noise it makes the worst clothes, whatever the dose, even with its guesses cut", min(cut) > max(rest), best_of_noise=min(cut), worst_of_the_others=max(rest))
+claim("asked for the noise it makes the worst clothes, whatever the dose, even with its guesses cut",
+      min(cut) > max(rest), best_of_noise=min(cut), worst_of_the_others=max(rest))  # fmt: skip
 pairs = [(of("picture", how), of("velocity", how)) for how in doses if of("velocity", how)]
-claim("asked for the picture it makes better ones than asked for the velocity, at each dose, in every seed", all(max(a) < min(b) for a, b in pairs), picture=[max(a) for a, b in pairs], velocity=[min(b) for a, b in pairs])
-claim("the linear dose, a third of whose t show nothing, is the worst one for the velocity, in every seed", min(of("velocity", "linear")) > max(of("velocity", "cosine") + of("velocity", "flow")), **{how: of("velocity", how) for how in doses})
+claim("asked for the picture it makes better ones than asked for the velocity, at each dose, in every seed",
+      all(max(a) < min(b) for a, b in pairs), picture=[max(a) for a, b in pairs], velocity=[min(b) for a, b in pairs])  # fmt: skip
+claim("the linear dose, a third of whose t show nothing, is the worst one for the velocity, in every seed",
+      min(of("velocity", "linear")) > max(of("velocity", "cosine") + of("velocity", "flow")),
+      **{how: of("velocity", how) for how in doses})  # fmt: skip
 spectra = {"pictures": x[:2000].flatten(1), "noise": torch.randn(2000, 784, generator=dice)}
 shares = {name: torch.linalg.svdvals(rows - rows.mean(0)).square() for name, rows in spectra.items()}
 needed = {name: float((share.cumsum(0) / share.sum() < 0.9).sum() + 1) for name, share in shares.items()}
-claim("pictures lie on a thin sheet: nine tenths of what varies in them fit into fewer than 100 directions; noise needs over 500", needed["pictures"] < 100 and needed["noise"] > 500, of_784=needed)
+claim("pictures lie on a thin sheet: nine tenths of what varies in them fit into fewer than 100 directions; noise "
+      "needs over 500", needed["pictures"] < 100 and needed["noise"] > 500, of_784=needed)  # fmt: skip
 
 # %% [markdown]
 # Noise fills all 784 directions; to name it, all of it must pass through the net. A picture needs far fewer, and a small net can say it (Li and He 2025
@@ -463,7 +515,8 @@ claim("pictures lie on a thin sheet: nine tenths of what varies in them fit into
 # unseen. Lesson 09's table is there; ours now stands beside it.
 
 # %%
-predict("10.story", "After 90 seconds of training each, which makes the best clothes?", ["diffusion", "the well-made GAN", "the VAE with fitted codes"])
+predict("10.story", "After 90 seconds of training each, which makes the best clothes?",
+        ["diffusion", "the well-made GAN", "the VAE with fitted codes"])  # fmt: skip
 
 # %%
 from fmcourse.plots import band as between
@@ -478,19 +531,29 @@ ax.set(xscale="log", yscale="log", xlabel="training (seconds on one thread)", yl
 ax.set_xticks([10, 20, 45, 90], [10, 20, 45, 90])
 ax.minorticks_off()
 ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-show(fig, alt="Frechet distance against training time, a line and a band over three seeds for each family, the floor of real pictures far below all.")
+show(fig, alt="Frechet distance against training time, a line and a band over three seeds for each family, the "
+     "floor of real pictures far below all.")  # fmt: skip
 
 # %%
 at = lambda name, key: [row[key] for run in rivals[name] for row in run if row["seconds"] == 90]
 ours = {key: [row["ddpm"][key] for row in main] for key in ("frechet", "precision", "recall", "kinds")}
-for name, found in [(name, {key: at(name, key) for key in ours}) for name in rivals if at(name, "kinds")] + [("diffusion, fresh dice", ours)]:
-    print(f"{name:27} distance {found['frechet']}, precision {found['precision']}, recall {found['recall']}, rarest kind {[min(kinds) for kinds in found['kinds']]}")
-better = [distance for name in ("VAE, fitted codes", "autoencoder, fitted codes", "well-made GAN") for distance in at(name, "frechet")]
-others = {key: [value for name in rivals if "diffusion" not in name for value in at(name, key)] for key in ("precision", "recall")}
-claim("true: diffusion beats a VAE that draws from its standard bell, in every seed", max(ours["frechet"]) < min(at("VAE", "frechet")), diffusion=ours["frechet"], VAE=at("VAE", "frechet"))
-claim("not true: the well-made GAN, and autoencoders whose codes are drawn where pictures' codes lie, come nearer in this time, in every seed", min(ours["frechet"]) > max(better), diffusion=ours["frechet"], better=better)
-claim("but what diffusion makes is most often among the real ones: the best precision of all, in every seed", min(ours["precision"]) > max(others["precision"]), diffusion=ours["precision"], best_of_the_others=max(others["precision"]))
-claim("and it leaves out most: the worst recall of all", max(ours["recall"]) < min(others["recall"]), diffusion=ours["recall"], worst_of_the_others=min(others["recall"]))
+for name, found in [(name, {key: at(name, key) for key in ours}) for name in rivals if at(name,
+        "kinds")] + [("diffusion, fresh dice", ours)]:  # fmt: skip
+    print(f"{name:27} distance {found['frechet']}, precision {found['precision']}, recall {found['recall']}, "
+          f"rarest kind {[min(kinds) for kinds in found['kinds']]}")  # fmt: skip
+better = [distance for name in ("VAE, fitted codes", "autoencoder, fitted codes", "well-made GAN")
+          for distance in at(name, "frechet")]  # fmt: skip
+others = {key: [value for name in rivals if "diffusion" not in name for value in at(name, key)]
+          for key in ("precision", "recall")}  # fmt: skip
+claim("true: diffusion beats a VAE that draws from its standard bell, in every seed",
+      max(ours["frechet"]) < min(at("VAE", "frechet")), diffusion=ours["frechet"], VAE=at("VAE", "frechet"))  # fmt: skip
+claim("not true: the well-made GAN, and autoencoders whose codes are drawn where pictures' codes lie, come nearer "
+      "in this time, in every seed", min(ours["frechet"]) > max(better), diffusion=ours["frechet"], better=better)  # fmt: skip
+claim("but what diffusion makes is most often among the real ones: the best precision of all, in every seed",
+      min(ours["precision"]) > max(others["precision"]), diffusion=ours["precision"],
+      best_of_the_others=max(others["precision"]))  # fmt: skip
+claim("and it leaves out most: the worst recall of all", max(ours["recall"]) < min(others["recall"]),
+      diffusion=ours["recall"], worst_of_the_others=min(others["recall"]))  # fmt: skip
 
 # %% [markdown]
 # **The best case for each.** Autoencoder with fitted codes: near after ten seconds already, one pass to draw. GAN: nearly as near, the kinds most even, one pass; but
@@ -504,16 +567,23 @@ claim("and it leaves out most: the worst recall of all", max(ours["recall"]) < m
 # %%
 quiz("10.q1", "Where did the label come from, when the network was asked which noise is in a picture?",
      {"From people who looked at noisy pictures.": "Nobody looked.",
-      "From the dice: we rolled the noise ourselves, so we know it.": "Data and dice make the question, and the answer lies in it. No label was bought.",
-      "From the network that adds the noise.": "That is a table of a thousand numbers, and learns nothing."}, answer="From the dice: we rolled the noise ourselves, so we know it.")
+      "From the dice: we rolled the noise ourselves, so we know it.": "Data and dice make the question, and the "
+      "answer lies in it. No label was bought.",
+      "From the network that adds the noise.": "That is a table of a thousand numbers, and learns nothing."},
+     answer="From the dice: we rolled the noise ourselves, so we know it.")  # fmt: skip
 quiz("10.q2", "Why does a sampler not go from pure noise straight to the guess?",
-     {"The first guess is the mean of all pictures.": "Out of nothing the best answer is an average. A short step makes one outcome likelier, and the next guess is sharper.",
+     {"The first guess is the mean of all pictures.": "Out of nothing the best answer is an average. A short step "
+      "makes one outcome likelier, and the next guess is sharper.",
       "It would take too long.": "One step is the shortest of all.",
-      "The schedule forbids it.": "DDIM with one step does just that, and paints the average."}, answer="The first guess is the mean of all pictures.")
-quiz("10.q3", "Noise, picture and velocity can be computed from one another. So it does not matter which is asked for.",
-     {"Right: algebra is algebra.": "For a perfect network. Yours errs, and each question weighs its errors differently.",
-      "It matters: errors are weighed differently, and noise fills more directions.": "What the net gets wrong is multiplied on the way to the picture, and a small net can say a picture sooner than noise."},
-     answer="It matters: errors are weighed differently, and noise fills more directions.")
+      "The schedule forbids it.": "DDIM with one step does just that, and paints the average."},
+     answer="The first guess is the mean of all pictures.")  # fmt: skip
+quiz("10.q3", "Noise, picture and velocity can be computed from one another. So it does not matter which is asked "
+     "for.",
+     {"Right: algebra is algebra.": "For a perfect network. Yours errs, and each question weighs its errors "
+      "differently.",
+      "It matters: errors are weighed differently, and noise fills more directions.": "What the net gets wrong is "
+      "multiplied on the way to the picture, and a small net can say a picture sooner than noise."},
+     answer="It matters: errors are weighed differently, and noise fills more directions.")  # fmt: skip
 
 # %% [markdown]
 # ## What the real systems do

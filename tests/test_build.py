@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import nbformat
 import psutil
 import pytest
+import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tools import build, check, figures, kernels, lint, offline, replay
@@ -74,6 +75,21 @@ def test_a_marker_becomes_a_heading_and_a_starter_with_its_check(lesson):
     assert 'hint("03.1")' in heading.source and 'solution("03.1")' in heading.source
     assert code.source == STARTER.rstrip() + '\n\ndouble = check("03.1", double)'
     assert code.metadata == {"fmcourse": {"exercise": "03.1"}, "tags": ["exercise"]}
+
+
+def test_a_page_is_old_when_what_its_checks_may_quote_has_changed(lesson):
+    def made_from(**other):
+        exercise = SimpleNamespace(**vars(DOUBLE) | other)
+        return to_notebook(lesson, lambda _: exercise).metadata["fmcourse"]["source_sha256"]
+
+    mistake = SimpleNamespace(name="squared", explanation="Is that twice?")
+    x = torch.ones(2)
+    first = made_from(cases=[(x, "a", 0.1)], mistakes=[mistake])
+    assert first == made_from(cases=((x + 1e-7, "a", 0.1 + 1e-12),), mistakes=[mistake])  # another machine's last digit
+    for cases in ([(x, "b", 0.1)], [(x, "a", 0.2)], [(torch.ones(3), "a", 0.1)], [(x, "a", 0.1), x]):
+        assert made_from(cases=cases, mistakes=[mistake]) != first
+    mistake.explanation = "Is that twice 3?"
+    assert made_from(cases=[(x, "a", 0.1)], mistakes=[mistake]) != first
 
 
 def test_a_body_under_the_marker_replaces_the_check(lesson):
@@ -302,9 +318,10 @@ ERROR = new_output("error", ename="E", evalue="", traceback=[])
 BROKEN = {
     "it has 71 cells; 70 is the most": [*GOOD, *(text(10) for _ in range(64))],
     "half of its text cells have 45 words or more": [*GOOD, text(45), text(45), text(45)],
-    "half of its code cells have 9 lines or more": [*GOOD, *(code("x = 1\n" * 9) for _ in range(8))],
+    "half of its code cells have 13 lines or more": [*GOOD, *(code("x = 1\n" * 13) for _ in range(8))],
     "cell 8: 61 words": [*GOOD, text(61)],
-    "cell 8: 16 lines": [*GOOD, code("x = 1\n" * 16)],
+    "cell 8: 23 lines": [*GOOD, code("x = 1\n" * 23)],
+    "cell 8: a line of 121 characters": [*GOOD, code("x = " + "1" * 117)],
     "cell 8: not plain Python": [*GOOD, code("%time 1")],
     "cell 8: show(...) without alt": [*GOOD, code("show(fig)")],
     "cell 10: the 3rd code cell in a row with nothing": [*GOOD, *(code(output="") for _ in range(3))],
@@ -321,6 +338,7 @@ def faults_of(cells):
 
 def test_a_notebook_that_keeps_its_promises_has_no_faults():
     assert faults_of(GOOD) == []
+    assert faults_of([*GOOD, code("f(\n" + "    'a sentence, read as text',\n" * 30 + ")")]) == []
 
 
 @pytest.mark.parametrize("sentence", BROKEN)

@@ -129,8 +129,25 @@ def name_cells(number: str, cells: list[NotebookNode]) -> None:
 
 def digest(source: str, used: list[Any]) -> str:
     """What a built notebook was made from: the lesson's text and the exercises it shows."""
-    parts = [source, *([getattr(exercise, field) for field in PROVEN] for exercise in used)]
+    parts = [source, *([getattr(exercise, field) for field in PROVEN] + said_of(exercise) for exercise in used)]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
+
+
+def said_of(exercise: Any) -> list[Any]:
+    """What a page may quote where it has a wrong answer checked: the cases, and what is said of each mistake."""
+    mistakes = [[mistake.name, mistake.explanation] for mistake in getattr(exercise, "mistakes", ())]
+    return [outline(list(getattr(exercise, "cases", ()))), mistakes]
+
+
+def outline(value: Any) -> Any:
+    """Texts and numbers as they are; of a tensor only its shape, for its last digits may be the machine's."""
+    if isinstance(value, list | tuple):
+        return [outline(part) for part in value]
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str | int | None):
+        return value
+    return [type(value).__name__, list(getattr(value, "shape", ()))]
 
 
 def exercises_of(notebook: NotebookNode) -> list[str]:

@@ -12,7 +12,8 @@ from tools.lessons import exercises_of
 
 MOST_CELLS = 70
 MOST_WORDS, MEDIAN_WORDS = 60, 40
-MOST_LINES, MEDIAN_LINES = 15, 8
+MOST_LINES, MEDIAN_LINES, MOST_SIGNS = 22, 12, 120  # a line that has to be pushed aside to be read is no short cell
+TEXT_ALONE = re.compile(r"""\s*(?:\w+=)?f?(["']).*\1[,)\]}]*""")
 CELLS_TO_A_RESULT = 3
 FEWEST_EXERCISES, FEWEST_IN = 3, {"00": 1}
 MOST_CPU_SECONDS, MOST_MB = 150, 3 * 1024
@@ -49,7 +50,8 @@ def words(text: str) -> int:
 
 
 def code_lines(source: str) -> int:
-    return sum(bool(line.strip()) for line in source.splitlines())
+    """Lines of code, without those that hold nothing but a sentence for the reader."""
+    return sum(bool(line.strip()) and not TEXT_ALONE.fullmatch(line) for line in source.splitlines())
 
 
 def sizes(notebook: NotebookNode) -> Iterator[str]:
@@ -72,6 +74,8 @@ def codes(notebook: NotebookNode) -> Iterator[str]:
     for n, cell in cells_of(notebook, "code"):
         if (count := code_lines(cell.source)) > MOST_LINES:
             yield f"cell {n}: {count} lines ({first(cell)}); {MOST_LINES} is the most."
+        if (widest := max(map(len, cell.source.splitlines()), default=0)) > MOST_SIGNS:
+            yield f"cell {n}: a line of {widest} characters ({first(cell)}); {MOST_SIGNS} is the most."
         try:
             calls = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
         except SyntaxError as error:

@@ -8,10 +8,12 @@ from fmcourse.course.exercises import Mistake, Property
 COPIED = '''def by_heart(known, written, n):
     """Which characters of `written` are copied from `known`.
 
-    known, written: texts, perhaps empty   n: a whole number, at least 1   ->   a list of True or False, one for each character of `written`
+    known, written: texts, perhaps empty   n: a whole number, at least 1
+    ->   a list of True or False, one for each character of `written`
 
-    A character is copied if it belongs to a run of n neighbours in `written` that stands in `known` as well, the same n characters side by
-    side, anywhere. Every place of such a run is copied: its first, its last and all between. Spaces count, and T is not t.
+    A character is copied if it belongs to a run of n neighbours in `written` that stands in `known` as well, the same
+    n characters side by side, anywhere. Every place of such a run is copied: its first, its last and all between.
+    Spaces count, and T is not t.
     """
 '''
 

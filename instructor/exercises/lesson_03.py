@@ -16,12 +16,12 @@ def orders(B, T, seed):
 ANY = '''def order_mask(order, given):
     """Who may look at whom, if each text is read in an order of its own.
 
-    order: (B, T) whole numbers, each row holds 0 ... T-1 once: order[b, 0] is the place in text b that is read first, order[b, 1] the place that
-    is read second, and so on   given: from 0 to T, how many places are given
+    order: (B, T) whole numbers, each row holds 0 ... T-1 once: order[b, 0] is the place in text b that is read first,
+    order[b, 1] the place that is read second, and so on   given: from 0 to T, how many places are given
     ->   (B, T, T) bool: [b, t, s] is True where, in text b, place t may look at place s
 
-    A place may look at itself, at every place that is read before it, and at every given place. Given are the first `given` places in the
-    order of reading: everyone may look at them, also they at each other.
+    A place may look at itself, at every place that is read before it, and at every given place. Given are the first
+    `given` places in the order of reading: everyone may look at them, also they at each other.
     """
 '''
 

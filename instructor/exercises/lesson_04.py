@@ -8,10 +8,11 @@ from fmcourse.course.exercises import Mistake, Property
 CHEAPEST = '''def cheapest(word, price):
     """The pieces that spell a word at the lowest price, from left to right.
 
-    word: a text of 1 to 60 characters   price: {piece: what it costs, above 0}   ->   a list of pieces, or None if no pieces spell the word
+    word: a text of 1 to 60 characters   price: {piece: what it costs, above 0}
+    ->   a list of pieces, or None if no pieces spell the word
 
-    The price of a spelling is the sum of the prices of its pieces; a piece may come several times, and each time it costs. In all cases that
-    are tried, only one spelling is the cheapest.
+    The price of a spelling is the sum of the prices of its pieces; a piece may come several times, and each time it
+    costs. In all cases that are tried, only one spelling is the cheapest.
     """
 '''
 

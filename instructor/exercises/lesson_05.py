@@ -28,11 +28,13 @@ def bare(slopes, S, T=None):
 
 
 NEAR = '''def attend_near(q, k, v, slopes):
-    """Causal attention in which distance costs. The score of position t with position s is  q_t · k_s / √K - slope (t - s),  with the
-    slope of its head, for itself and what came before; the future is not seen. Then softmax and the average of the values, as always.
+    """Causal attention in which distance costs. The score of position t with position s is  q_t · k_s / √K - slope (t
+    - s),  with the slope of its head, for itself and what came before; the future is not seen. Then softmax and the
+    average of the values, as always.
 
     There are S positions. The T queries belong to the last T of them, T at most S (with a cache only the newest ask).
-    q: (B, H, T, K)   k: (B, H, S, K)   v: (B, H, S, any width)   slopes: (H,), each 0 or more   ->   (B, H, T, any width)
+    q: (B, H, T, K)   k: (B, H, S, K)   v: (B, H, S, any width)   slopes: (H,), each 0 or more
+    ->   (B, H, T, any width)
     """
 '''
 

@@ -39,12 +39,15 @@ def some_ids(T, V, seed):
 
 LOWER = lambda T: torch.ones(T, T).tril().tolist()
 SEES = '''def who_sees_whom(model, ids, V):
-    """(T, T) bool: row t is True in column s if the scores at position t depend on the token at position s, wherever s stands, t itself included.
+    """(T, T) bool: row t is True in column s if the scores at position t depend on the token at position s, wherever
+    s stands, t itself included.
 
-    They depend on it if another token in its place, the rest left as it is, changes at least one of the V scores at t by more than 0.00001.
+    They depend on it if another token in its place, the rest left as it is, changes at least one of the V scores at t
+    by more than 0.00001.
     In these models any other token will show it, so one for each place is enough.
 
-    model: a function, ids (B, T) whole numbers below V -> scores (B, T, V)   ids: (T,) a text   V: how many tokens there are, 2 or more
+    model: a function, ids (B, T) whole numbers below V -> scores (B, T, V)   ids: (T,) a text
+    V: how many tokens there are, 2 or more
     """
 '''
 

@@ -20,8 +20,9 @@ def begins(*shape, seed):
 WHOLE = '''def hide_whole_words(begins, chosen):
     """Which tokens are hidden when words, not pieces, are chosen: all pieces of every chosen word, and no other.
 
-    begins: (B, T) bool, True where a word begins; the first place always does   chosen: (B, W) bool, which words, W at least their
-    number   ->   (B, T) bool
+    begins: (B, T) bool, True where a word begins; the first place always does
+    chosen: (B, W) bool, which words, W at least their number
+    ->   (B, T) bool
     """
 '''
 

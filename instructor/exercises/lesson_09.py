@@ -11,11 +11,13 @@ counts = lambda *rows: tuple(torch.tensor(row, dtype=torch.float32) for row in r
 CRITIC = '''def best_critic(real, forged):
     """What the best critic says of each kind of picture, and what it pays, if the kind is all that it can see.
 
-    It says how likely a picture of that kind is real, a number from 0 to 1, of all numbers those for which it pays least. It pays as in the
-    lesson, in nats: the mean, over the real pictures, of -log of what it says, plus the mean, over the forged ones, of -log of 1 minus that.
+    It says how likely a picture of that kind is real, a number from 0 to 1, of all numbers those for which it pays
+    least. It pays as in the lesson, in nats: the mean, over the real pictures, of -log of what it says, plus the
+    mean, over the forged ones, of -log of 1 minus that.
 
-    real, forged: (N,) float32, how many pictures of each of N kinds there are among the real and among the forged. The two totals may differ and
-    are above 0; a kind may be missing on either side. Where it is missing on both, say 1/2.
+    real, forged: (N,) float32, how many pictures of each of N kinds there are among the real and among the forged.
+    The two totals may differ and are above 0; a kind may be missing on either side. Where it is missing on both, say
+    1/2.
     ->   a tuple of tensors: what it says (N,), what it pays, a scalar
     """
 '''

@@ -17,11 +17,13 @@ def drowned(B, N, D, a, b, seed, lift=0.0, apart=1.0):
 
 
 GUESS = '''def best_guess(x_t, pictures, a, b):
-    """The best guess at the picture behind each x_t, in mean square, if it can only be one of `pictures`, before the noise each as likely as the
-    others: the average of the pictures, weighed by how likely each is, now that x_t has been seen.
+    """The best guess at the picture behind each x_t, in mean square, if it can only be one of `pictures`, before the
+    noise each as likely as the others: the average of the pictures, weighed by how likely each is, now that x_t has
+    been seen.
 
     x_t = a · picture + b · noise, with noise from the standard bell in each of the D numbers, independently.
-    x_t: (B, D) float32   pictures: (N, D) float32   a: a number from 0 to 1   b: a number, 0.001 or more   ->   (B, D) float32, finite
+    x_t: (B, D) float32   pictures: (N, D) float32   a: a number from 0 to 1   b: a number, 0.001 or more
+    ->   (B, D) float32, finite
     """
 '''
 

@@ -12,8 +12,8 @@ noise = lambda *shape, seed: torch.randn(*shape, generator=torch.Generator().man
 HEUN = '''def heun(guess, x_t, t, s):
     """One step from time t down to time s on the straight line x_t = (1 - t) picture + t noise, by Heun's method.
 
-    guess: (x, time) -> the picture that it takes x for, a tensor like x; each call costs a pass of the network. It is asked first at
-    (x_t, t), then once more at (where Euler's step ends, s), or not again if s is 0.
+    guess: (x, time) -> the picture that it takes x for, a tensor like x; each call costs a pass of the network. It is
+    asked first at (x_t, t), then once more at (where Euler's step ends, s), or not again if s is 0.
     x_t: a tensor of any shape, left as it is   t, s: floats with 1 >= t > s >= 0   ->   x_s, a tensor of that shape
     """
 '''

@@ -19,9 +19,11 @@ def sure(things, seed):
 SHARED = '''def match_things(scores, things):
     """The loss of two towers on a batch in which several pairs may show the same thing.
 
-    scores: (B, B), row i is picture i, column j is phrase j; already sharpened   things: (B,) whole numbers, the thing of each pair: pair i is picture i
+    scores: (B, B), row i is picture i, column j is phrase j; already sharpened
+    things: (B,) whole numbers, the thing of each pair: pair i is picture i
     with phrase i, and equal numbers are the same thing
-    ->   scalar tensor, in nats: the mean of the pictures' question and the phrases' question, each a mean over the batch
+    ->   scalar tensor, in nats: the mean of the pictures' question and the phrases' question, each a mean over the
+    batch
     """
 '''
 

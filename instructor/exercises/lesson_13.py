@@ -10,10 +10,13 @@ noise = lambda *shape, seed: torch.randn(*shape, generator=torch.Generator().man
 # -- 13.A1 LoRA afterwards ------------------------------------------------------------------------------------------------
 
 EXTRACT = '''def as_lora(before, after, rank, alpha):
-    """The step of low rank that brings a matrix nearest to what full fine-tuning made of it: nearest in the sum of squared gaps.
+    """The step of low rank that brings a matrix nearest to what full fine-tuning made of it: nearest in the sum of
+    squared gaps.
 
-    before, after: (O, I), the matrix and what became of it   rank: whole, at most O and at most I   alpha: number above 0
-    ->   (A, B), tensors (rank, I) and (O, rank), so that before + alpha / rank * B @ A is that nearest matrix. How a factor is divided between A and B does not matter.
+    before, after: (O, I), the matrix and what became of it   rank: whole, at most O and at most I
+    alpha: number above 0
+    ->   (A, B), tensors (rank, I) and (O, rank), so that before + alpha / rank * B @ A is that nearest matrix. How a
+    factor is divided between A and B does not matter.
     """
 '''
 

@@ -19,10 +19,13 @@ def some(n, kinds, seed):
 LOOK = '''def look_up(ids, most, size):
     """How probable is each token as the next one, by what came next before, in this very text?
 
-    An ending of the text is its last n tokens. Take the longest ending, of at most `most` tokens, that stands somewhere earlier as well with a token after it; the two may overlap.
-    Each token gets its share of all the places where that ending stands earlier: the share of these places after which it came. If not even the last token stands earlier, every token gets 1 / size.
+    An ending of the text is its last n tokens. Take the longest ending, of at most `most` tokens, that stands
+    somewhere earlier as well with a token after it; the two may overlap.
+    Each token gets its share of all the places where that ending stands earlier: the share of these places after
+    which it came. If not even the last token stands earlier, every token gets 1 / size.
 
-    ids: list of at least one whole number, each below `size`   most: at least 1   ->   list of `size` floats, which add up to 1
+    ids: list of at least one whole number, each below `size`   most: at least 1
+    ->   list of `size` floats, which add up to 1
     """
 '''
 

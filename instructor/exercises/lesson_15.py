@@ -8,7 +8,8 @@ from fmcourse.course.exercises import Mistake, Property
 WINNER = '''def winner(scores):
     """The method that nobody catches up with: its worst seed is better than the best seed of every other method.
 
-    scores: {method: [share right, one for each seed]}, at least one method and one seed   ->   its name, or None if there is no such method
+    scores: {method: [share right, one for each seed]}, at least one method and one seed
+    ->   its name, or None if there is no such method
 
     As good is not better. A method that stands alone has won.
     """

@@ -143,7 +143,8 @@ smooth = Exercise(
     starter='''def smoothed(after, letter, shorter):
     """Probability of a letter: what followed this context, mixed with what the shorter context says.
 
-    (count + kinds * shorter) / (total + kinds): `total` letters followed, of `kinds` different ones; nothing followed: `shorter`.
+    (count + kinds * shorter) / (total + kinds): `total` letters followed, of `kinds` different ones; nothing
+    followed: `shorter`.
     after: the letters that followed the context, a list   shorter: the letter's probability after the shorter context
     """
     ...
@@ -151,7 +152,8 @@ smooth = Exercise(
     solution='''def smoothed(after, letter, shorter):
     """Probability of a letter: what followed this context, mixed with what the shorter context says.
 
-    (count + kinds * shorter) / (total + kinds): `total` letters followed, of `kinds` different ones; nothing followed: `shorter`.
+    (count + kinds * shorter) / (total + kinds): `total` letters followed, of `kinds` different ones; nothing
+    followed: `shorter`.
     after: the letters that followed the context, a list   shorter: the letter's probability after the shorter context
     """
     if not after:
@@ -316,8 +318,9 @@ size = Exercise(
     """How many numbers a GPT-2 of this shape has learnt.
 
     Beginning: a vector for each token, and one for each place in the context. (The end uses the tokens' vectors again.)
-    Each of `depth` blocks: four square matrices width x width; two between width and 4 width; each of the six adds a constant to each
-    of its outputs; and two norms, each a factor and a constant for each of the width. After the last block one more norm.
+    Each of `depth` blocks: four square matrices width x width; two between width and 4 width; each of the six adds a
+    constant to each of its outputs; and two norms, each a factor and a constant for each of the width. After the last
+    block one more norm.
     """
     ...
 ''',
@@ -325,8 +328,9 @@ size = Exercise(
     """How many numbers a GPT-2 of this shape has learnt.
 
     Beginning: a vector for each token, and one for each place in the context. (The end uses the tokens' vectors again.)
-    Each of `depth` blocks: four square matrices width x width; two between width and 4 width; each of the six adds a constant to each
-    of its outputs; and two norms, each a factor and a constant for each of the width. After the last block one more norm.
+    Each of `depth` blocks: four square matrices width x width; two between width and 4 width; each of the six adds a
+    constant to each of its outputs; and two norms, each a factor and a constant for each of the width. After the last
+    block one more norm.
     """
     matrices = 4 * width**2 + 2 * width * 4 * width     # 12 width²: nearly all of it
     constants = 4 * width + 4 * width + width           # one for each output of the six

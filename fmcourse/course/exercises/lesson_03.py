@@ -70,16 +70,16 @@ hidden = Exercise(
     difficulty=2,
     cases=[one_row(0.5), hiding(3, 12, 1, 0.4), hiding(2, 40, 2, 0.15), hiding(4, 16, 3, 0.7), on_the_limits()],
     starter='''def hide_tokens(ids, draw, fate, other, mask, rate):
-    """Ask for a token where `draw` is below `rate`. Of those asked for, `fate` below 0.8 becomes `mask`, from 0.9 on becomes
-    the token in `other`, and the rest stay. All others stay too.
+    """Ask for a token where `draw` is below `rate`. Of those asked for, `fate` below 0.8 becomes `mask`, from 0.9 on
+    becomes the token in `other`, and the rest stay. All others stay too.
 
     ids, other (B, T) tokens; draw, fate (B, T) random numbers in [0, 1)  ->  inputs (B, T), asked (B, T) bool
     """
     ...
 ''',
     solution='''def hide_tokens(ids, draw, fate, other, mask, rate):
-    """Ask for a token where `draw` is below `rate`. Of those asked for, `fate` below 0.8 becomes `mask`, from 0.9 on becomes
-    the token in `other`, and the rest stay. All others stay too.
+    """Ask for a token where `draw` is below `rate`. Of those asked for, `fate` below 0.8 becomes `mask`, from 0.9 on
+    becomes the token in `other`, and the rest stay. All others stay too.
 
     ids, other (B, T) tokens; draw, fate (B, T) random numbers in [0, 1)  ->  inputs (B, T), asked (B, T) bool
     """
@@ -172,16 +172,16 @@ cut_spans = Exercise(
         (list("abc"), []),
     ],
     starter='''def cut_spans(tokens, spans):
-    """Source: the tokens with a mark, "<0>", "<1>", ..., in place of each span. Target: each mark with what it stands for, and at
-    the end the next mark, which says that it is over.
+    """Source: the tokens with a mark, "<0>", "<1>", ..., in place of each span. Target: each mark with what it stands
+    for, and at the end the next mark, which says that it is over.
 
     tokens: list of words   spans: list of (start, end), end not included, in order   ->   (source, target), lists
     """
     ...
 ''',
     solution='''def cut_spans(tokens, spans):
-    """Source: the tokens with a mark, "<0>", "<1>", ..., in place of each span. Target: each mark with what it stands for, and at
-    the end the next mark, which says that it is over.
+    """Source: the tokens with a mark, "<0>", "<1>", ..., in place of each span. Target: each mark with what it stands
+    for, and at the end the next mark, which says that it is over.
 
     tokens: list of words   spans: list of (start, end), end not included, in order   ->   (source, target), lists
     """
@@ -260,16 +260,16 @@ pairs = Exercise(
         (noise(6, 6, seed=4), noise(6, 6, seed=4) + 0.5 * noise(6, 6, seed=5), 0.1),
     ],
     starter='''def info_nce(a, b, temperature):
-    """Row i of `a` belongs to row i of `b`. How surprising is that, in nats, among all rows: of b for each row of a, and of a for
-    each row of b? The mean of both. Likeness is the cosine, divided by the temperature.
+    """Row i of `a` belongs to row i of `b`. How surprising is that, in nats, among all rows: of b for each row of a,
+    and of a for each row of b? The mean of both. Likeness is the cosine, divided by the temperature.
 
     a, b (B, D)  ->  scalar
     """
     ...
 ''',
     solution='''def info_nce(a, b, temperature):
-    """Row i of `a` belongs to row i of `b`. How surprising is that, in nats, among all rows: of b for each row of a, and of a for
-    each row of b? The mean of both. Likeness is the cosine, divided by the temperature.
+    """Row i of `a` belongs to row i of `b`. How surprising is that, in nats, among all rows: of b for each row of a,
+    and of a for each row of b? The mean of both. Likeness is the cosine, divided by the temperature.
 
     a, b (B, D)  ->  scalar
     """
@@ -335,11 +335,13 @@ prefixes = Exercise(
     minutes=8,
     cases=[(3, 2), (1, 1), (4, 0), (5, 3), (5, 5), (6, 1)],
     starter='''def prefix_mask(T, prefix):
-    """(T, T) bool, True where row t may look at column s: at itself and what came before, and at the first `prefix` positions, whoever asks."""
+    """(T, T) bool, True where row t may look at column s: at itself and what came before, and at the first `prefix`
+    positions, whoever asks."""
     ...
 ''',
     solution='''def prefix_mask(T, prefix):
-    """(T, T) bool, True where row t may look at column s: at itself and what came before, and at the first `prefix` positions, whoever asks."""
+    """(T, T) bool, True where row t may look at column s: at itself and what came before, and at the first `prefix`
+    positions, whoever asks."""
     at = torch.arange(T)
     return (at <= at[:, None]) | (at < prefix)  # columns run across: a row of them against a column of rows
 ''',

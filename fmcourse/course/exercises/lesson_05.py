@@ -126,11 +126,13 @@ heads = Exercise(
     difficulty=2,
     cases=[(numbered(1, 2, 4), 2), (numbered(1, 1, 6), 3), (numbered(2, 3, 8), 2), (noise(2, 5, 12).requires_grad_(), 4), (numbered(1, 3, 3), 1)],
     starter='''def split_heads(x, heads):
-    """Cut the width of each position into `heads` equal parts, one after another: (B, T, D) -> (B, heads, T, D / heads)."""
+    """Cut the width of each position into `heads` equal parts, one after another:
+    (B, T, D) -> (B, heads, T, D / heads)."""
     ...
 ''',
     solution='''def split_heads(x, heads):
-    """Cut the width of each position into `heads` equal parts, one after another: (B, T, D) -> (B, heads, T, D / heads)."""
+    """Cut the width of each position into `heads` equal parts, one after another:
+    (B, T, D) -> (B, heads, T, D / heads)."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)  # cut, (B, T, heads, K), then bring the heads forward
 ''',
     other_solutions=[
@@ -188,11 +190,13 @@ positions = Exercise(
     difficulty=2,
     cases=[(2, 4), (1, 2), (5, 6), (40, 16)],
     starter='''def positions(T, D):
-    """(T, D): column 2i holds sin(t / 10000^(2i/D)) and column 2i + 1 the cosine of the same angle, for positions t from 0."""
+    """(T, D): column 2i holds sin(t / 10000^(2i/D)) and column 2i + 1 the cosine of the same angle, for positions t
+    from 0."""
     ...
 ''',
     solution='''def positions(T, D):
-    """(T, D): column 2i holds sin(t / 10000^(2i/D)) and column 2i + 1 the cosine of the same angle, for positions t from 0."""
+    """(T, D): column 2i holds sin(t / 10000^(2i/D)) and column 2i + 1 the cosine of the same angle, for positions t
+    from 0."""
     speeds = 10_000 ** (-torch.arange(0, D, 2) / D)  # (D/2): from 1 radian a step down to almost none
     angles = torch.arange(T)[:, None] * speeds       # (T, D/2)
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
@@ -356,14 +360,16 @@ beam = Exercise(
     starter='''def best_continuations(scores, log_p, width):
     """Of all drafts with all tokens behind them, the `width` likeliest, best first: a list of (draft, token).
 
-    scores: (N,) log p of each draft   log_p: (N, V) log p of each token after each draft; fewer than `width` pairs: all of them
+    scores: (N,) log p of each draft
+    log_p: (N, V) log p of each token after each draft; fewer than `width` pairs: all of them
     """
     ...
 ''',
     solution='''def best_continuations(scores, log_p, width):
     """Of all drafts with all tokens behind them, the `width` likeliest, best first: a list of (draft, token).
 
-    scores: (N,) log p of each draft   log_p: (N, V) log p of each token after each draft; fewer than `width` pairs: all of them
+    scores: (N,) log p of each draft
+    log_p: (N, V) log p of each token after each draft; fewer than `width` pairs: all of them
     """
     totals = (scores[:, None] + log_p).flatten()       # probabilities multiply, so their logarithms add up
     best = totals.topk(min(width, len(totals))).indices

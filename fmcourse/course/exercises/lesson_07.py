@@ -110,14 +110,16 @@ aligned = Exercise(
     minutes=8,
     cases=[([1], [2]), ([2], [3]), ([1, 3, 1], [0, 1, 0]), ([3, 1], [5, 0]), ([2, 2, 1, 4], [1, 2, 0, 3]), ([1, 1], [4, 4])],
     starter='''def label_pieces(counts, labels):
-    """A label for every token of [CLS] pieces [SEP]: that of the word on its first piece, -100 (not asked) everywhere else.
+    """A label for every token of [CLS] pieces [SEP]: that of the word on its first piece, -100 (not asked) everywhere
+    else.
 
     counts: how many pieces each word has, [1, 3]   labels: one a word, [0, 2]   ->   [-100, 0, 2, -100, -100, -100]
     """
     ...
 ''',
     solution='''def label_pieces(counts, labels):
-    """A label for every token of [CLS] pieces [SEP]: that of the word on its first piece, -100 (not asked) everywhere else.
+    """A label for every token of [CLS] pieces [SEP]: that of the word on its first piece, -100 (not asked) everywhere
+    else.
 
     counts: how many pieces each word has, [1, 3]   labels: one a word, [0, 2]   ->   [-100, 0, 2, -100, -100, -100]
     """
@@ -203,7 +205,8 @@ spans = Exercise(
     starter='''def names_in(tags):
     """The names in a tagged sentence, in order: (kind, first word, the word after the last).
 
-    B-KIND begins a name, I-KIND goes on with one of its kind, O is none. An I- that follows nothing of its kind begins a name.
+    B-KIND begins a name, I-KIND goes on with one of its kind, O is none. An I- that follows nothing of its kind
+    begins a name.
     ["B-PERSON", "I-PERSON", "O", "B-PLACE"]   ->   [("PERSON", 0, 2), ("PLACE", 3, 4)]
     """
     ...
@@ -211,7 +214,8 @@ spans = Exercise(
     solution='''def names_in(tags):
     """The names in a tagged sentence, in order: (kind, first word, the word after the last).
 
-    B-KIND begins a name, I-KIND goes on with one of its kind, O is none. An I- that follows nothing of its kind begins a name.
+    B-KIND begins a name, I-KIND goes on with one of its kind, O is none. An I- that follows nothing of its kind
+    begins a name.
     ["B-PERSON", "I-PERSON", "O", "B-PLACE"]   ->   [("PERSON", 0, 2), ("PLACE", 3, 4)]
     """
     found, kind, begin = [], "", 0                   # the name that is open, if kind is not empty
@@ -336,14 +340,16 @@ best = Exercise(
         (3 * noise(9, seed=7), 3 * noise(9, seed=8), 1),
     ],
     starter='''def best_span(starts, ends, longest):
-    """(start, end) of the best answer: the pair with the largest starts[start] + ends[end], of `longest` tokens at most.
+    """(start, end) of the best answer: the pair with the largest starts[start] + ends[end], of `longest` tokens at
+    most.
 
     starts, ends: (T,) scores of each token to be the first or the last of the answer; the last belongs to it
     """
     ...
 ''',
     solution='''def best_span(starts, ends, longest):
-    """(start, end) of the best answer: the pair with the largest starts[start] + ends[end], of `longest` tokens at most.
+    """(start, end) of the best answer: the pair with the largest starts[start] + ends[end], of `longest` tokens at
+    most.
 
     starts, ends: (T,) scores of each token to be the first or the last of the answer; the last belongs to it
     """

@@ -39,16 +39,16 @@ precision = Exercise(
         (noise(12, 4), noise(12, 4), 2),
     ],
     starter='''def precision(real, made, k):
-    """Share of made points that lie among the real ones. A point does if, for at least one real point, it is no further from it than
-    that one's k-th nearest other real point.
+    """Share of made points that lie among the real ones. A point does if, for at least one real point, it is no
+    further from it than that one's k-th nearest other real point.
 
     real: (N, F)   made: (M, F)   ->   float
     """
     ...
 ''',
     solution='''def precision(real, made, k):
-    """Share of made points that lie among the real ones. A point does if, for at least one real point, it is no further from it than
-    that one's k-th nearest other real point.
+    """Share of made points that lie among the real ones. A point does if, for at least one real point, it is no
+    further from it than that one's k-th nearest other real point.
 
     real: (N, F)   made: (M, F)   ->   float
     """
@@ -216,16 +216,16 @@ cost = Exercise(
         (noise(3, 2, seed=3).requires_grad_(), noise(3, 2, seed=4).requires_grad_()),
     ],
     starter='''def kl(mean, log_variance):
-    """KL(q ‖ p) in nats for each picture, summed over the numbers of its code: from q, a bell curve for each number, to p, the
-    standard one. For one number it is half of  mean² + variance - 1 - log variance.
+    """KL(q ‖ p) in nats for each picture, summed over the numbers of its code: from q, a bell curve for each number,
+    to p, the standard one. For one number it is half of  mean² + variance - 1 - log variance.
 
     mean, log_variance: (B, K)   ->   (B,)
     """
     ...
 ''',
     solution='''def kl(mean, log_variance):
-    """KL(q ‖ p) in nats for each picture, summed over the numbers of its code: from q, a bell curve for each number, to p, the
-    standard one. For one number it is half of  mean² + variance - 1 - log variance.
+    """KL(q ‖ p) in nats for each picture, summed over the numbers of its code: from q, a bell curve for each number,
+    to p, the standard one. For one number it is half of  mean² + variance - 1 - log variance.
 
     mean, log_variance: (B, K)   ->   (B,)
     """
@@ -302,20 +302,22 @@ losses = Exercise(
         (30 * noise(5, seed=2), 30 * noise(5, seed=3)),
     ],
     starter='''def losses(real, forged):
-    """The critic's loss and the forger's, from the critic's scores: sigmoid(score) is how likely it thinks a picture real.
+    """The critic's loss and the forger's, from the critic's scores: sigmoid(score) is how likely it thinks a picture
+    real.
 
-    The critic pays -log of what it gave to the truth: mean over the real plus mean over the forged. The forger pays -log of how
-    likely its own were thought real.
+    The critic pays -log of what it gave to the truth: mean over the real plus mean over the forged. The forger pays
+    -log of how likely its own were thought real.
 
     real: (N,), forged: (M,), any numbers   ->   (scalar, scalar)
     """
     ...
 ''',
     solution='''def losses(real, forged):
-    """The critic's loss and the forger's, from the critic's scores: sigmoid(score) is how likely it thinks a picture real.
+    """The critic's loss and the forger's, from the critic's scores: sigmoid(score) is how likely it thinks a picture
+    real.
 
-    The critic pays -log of what it gave to the truth: mean over the real plus mean over the forged. The forger pays -log of how
-    likely its own were thought real.
+    The critic pays -log of what it gave to the truth: mean over the real plus mean over the forged. The forger pays
+    -log of how likely its own were thought real.
 
     real: (N,), forged: (M,), any numbers   ->   (scalar, scalar)
     """

@@ -48,16 +48,20 @@ jumps = Exercise(
         (noise(4, 1, 3, 3, seed=4).requires_grad_(), torch.tensor([1, 10, 50, 25]), noise(4, 1, 3, 3, seed=5), torch.linspace(1e-3, 0.1, 50)),
     ],
     starter='''def jump(x_0, t, noise, betas):
-    """x_t straight from x_0. A single step, to t from t - 1, is: x = √(1 - β_t) x + √β_t · fresh noise; here all t of them at once.
+    """x_t straight from x_0. A single step, to t from t - 1, is: x = √(1 - β_t) x + √β_t · fresh noise; here all t of
+    them at once.
 
-    x_0, noise: (B, ...)   t: (B,) whole, 1 to T, one for each picture   betas: (T,), the first is that of t = 1   ->   (B, ...)
+    x_0, noise: (B, ...)   t: (B,) whole, 1 to T, one for each picture   betas: (T,), the first is that of t = 1
+    ->   (B, ...)
     """
     ...
 ''',
     solution='''def jump(x_0, t, noise, betas):
-    """x_t straight from x_0. A single step, to t from t - 1, is: x = √(1 - β_t) x + √β_t · fresh noise; here all t of them at once.
+    """x_t straight from x_0. A single step, to t from t - 1, is: x = √(1 - β_t) x + √β_t · fresh noise; here all t of
+    them at once.
 
-    x_0, noise: (B, ...)   t: (B,) whole, 1 to T, one for each picture   betas: (T,), the first is that of t = 1   ->   (B, ...)
+    x_0, noise: (B, ...)   t: (B,) whole, 1 to T, one for each picture   betas: (T,), the first is that of t = 1
+    ->   (B, ...)
     """
     left = (1 - betas).cumprod(0)[t - 1]             # (B,): the share of the variance that is still picture
     left = left.view(-1, *[1] * (x_0.ndim - 1))      # (B, 1, ...), so that it multiplies pictures too
@@ -165,16 +169,20 @@ loss = Exercise(
         (Line(-0.4, 0.3), noise(2, 2, seed=2), torch.tensor([8, 3]), noise(2, 2, seed=3), *tables(8)),
     ],
     starter='''def noise_loss(model, x_0, t, noise, signal, spread):
-    """Mix the noise into the points as t says, show the model the mixture and the time, and ask: which noise was it? Mean square error.
+    """Mix the noise into the points as t says, show the model the mixture and the time, and ask: which noise was it?
+    Mean square error.
 
-    model: called with x_t (B, 2) and t / T (B,)   x_0, noise: (B, 2)   t: (B,) whole   signal, spread: (T + 1,), at t = 0 first   ->   scalar
+    model: called with x_t (B, 2) and t / T (B,)   x_0, noise: (B, 2)   t: (B,) whole
+    signal, spread: (T + 1,), at t = 0 first   ->   scalar
     """
     ...
 ''',
     solution='''def noise_loss(model, x_0, t, noise, signal, spread):
-    """Mix the noise into the points as t says, show the model the mixture and the time, and ask: which noise was it? Mean square error.
+    """Mix the noise into the points as t says, show the model the mixture and the time, and ask: which noise was it?
+    Mean square error.
 
-    model: called with x_t (B, 2) and t / T (B,)   x_0, noise: (B, 2)   t: (B,) whole   signal, spread: (T + 1,), at t = 0 first   ->   scalar
+    model: called with x_t (B, 2) and t / T (B,)   x_0, noise: (B, 2)   t: (B,) whole
+    signal, spread: (T + 1,), at t = 0 first   ->   scalar
     """
     x_t = signal[t][:, None] * x_0 + spread[t][:, None] * noise    # the question, made of data and dice
     guess = model(x_t, t / (len(signal) - 1))
@@ -246,16 +254,16 @@ back = Exercise(
         (noise(4, 2, seed=4), noise(4, 2, seed=5), 0.28, 0.96, 0.96, 0.28),
     ],
     starter='''def step_back(x_t, x_0, a, b, c, d):
-    """From t down to an earlier s. x_t is a · picture + b · noise; x_0 is a guess at the picture. Which noise does that mean? Mix the two anew,
-    as they would stand at s: c · picture + d · noise.
+    """From t down to an earlier s. x_t is a · picture + b · noise; x_0 is a guess at the picture. Which noise does
+    that mean? Mix the two anew, as they would stand at s: c · picture + d · noise.
 
     x_t, x_0: (B, ...)   a, b: signal and noise at t   c, d: at s   ->   x_s (B, ...)
     """
     ...
 ''',
     solution='''def step_back(x_t, x_0, a, b, c, d):
-    """From t down to an earlier s. x_t is a · picture + b · noise; x_0 is a guess at the picture. Which noise does that mean? Mix the two anew,
-    as they would stand at s: c · picture + d · noise.
+    """From t down to an earlier s. x_t is a · picture + b · noise; x_0 is a guess at the picture. Which noise does
+    that mean? Mix the two anew, as they would stand at s: c · picture + d · noise.
 
     x_t, x_0: (B, ...)   a, b: signal and noise at t   c, d: at s   ->   x_s (B, ...)
     """
@@ -329,16 +337,16 @@ one_answer = Exercise(
         *((noise(2, 3, seed=n).requires_grad_(), noise(2, 3, seed=n + 9), a, b, what) for n, ((a, b), what) in enumerate((pair, what) for pair in SHARES for what in ("noise", "velocity", "picture"))),
     ],
     starter='''def picture_of(predicted, x_t, a, b, predicts):
-    """The picture that an answer means. x_t = a · picture + b · noise with a + b = 1, and the network was asked, in a word, for
-    "noise", for the "picture", or for the "velocity" = noise - picture.
+    """The picture that an answer means. x_t = a · picture + b · noise with a + b = 1, and the network was asked, in a
+    word, for "noise", for the "picture", or for the "velocity" = noise - picture.
 
     predicted, x_t: (B, ...)   a, b: numbers, a above 0   ->   picture (B, ...)
     """
     ...
 ''',
     solution='''def picture_of(predicted, x_t, a, b, predicts):
-    """The picture that an answer means. x_t = a · picture + b · noise with a + b = 1, and the network was asked, in a word, for
-    "noise", for the "picture", or for the "velocity" = noise - picture.
+    """The picture that an answer means. x_t = a · picture + b · noise with a + b = 1, and the network was asked, in a
+    word, for "noise", for the "picture", or for the "velocity" = noise - picture.
 
     predicted, x_t: (B, ...)   a, b: numbers, a above 0   ->   picture (B, ...)
     """

@@ -188,14 +188,16 @@ guidance = Exercise(
         (noise(2, 1, 4, 4, seed=2), noise(2, 1, 4, 4, seed=3), 2.5),
     ],
     starter='''def guide(with_, without, weight):
-    """From the guess that knows no wish through the one that does, and on: weight 0 is `without`, 1 is `with_`, 2 twice as far.
+    """From the guess that knows no wish through the one that does, and on: weight 0 is `without`, 1 is `with_`, 2
+    twice as far.
 
     with_, without: tensors of one shape   weight: a number   ->   a tensor of that shape
     """
     ...
 ''',
     solution='''def guide(with_, without, weight):
-    """From the guess that knows no wish through the one that does, and on: weight 0 is `without`, 1 is `with_`, 2 twice as far.
+    """From the guess that knows no wish through the one that does, and on: weight 0 is `without`, 1 is `with_`, 2
+    twice as far.
 
     with_, without: tensors of one shape   weight: a number   ->   a tensor of that shape
     """
@@ -280,16 +282,20 @@ fresh_step = Exercise(
         (noise(2, 1, 4, 4, seed=4), noise(2, 1, 4, 4, seed=5), 0.1, 0.9, 0.25, 0.75, 0.45, noise(2, 1, 4, 4, seed=8)),
     ],
     starter='''def step(x_t, x_0, a, b, c, d, spread, fresh):
-    """From x_t = a picture + b noise to c picture + d noise, when the picture is guessed to be x_0. Of the noise, `spread` is fresh.
+    """From x_t = a picture + b noise to c picture + d noise, when the picture is guessed to be x_0. Of the noise,
+    `spread` is fresh.
 
-    x_t, x_0, fresh: tensors of one shape   a, b, c, d, spread: numbers, b above 0, spread at most d   ->   a tensor of that shape
+    x_t, x_0, fresh: tensors of one shape   a, b, c, d, spread: numbers, b above 0, spread at most d
+    ->   a tensor of that shape
     """
     ...
 ''',
     solution='''def step(x_t, x_0, a, b, c, d, spread, fresh):
-    """From x_t = a picture + b noise to c picture + d noise, when the picture is guessed to be x_0. Of the noise, `spread` is fresh.
+    """From x_t = a picture + b noise to c picture + d noise, when the picture is guessed to be x_0. Of the noise,
+    `spread` is fresh.
 
-    x_t, x_0, fresh: tensors of one shape   a, b, c, d, spread: numbers, b above 0, spread at most d   ->   a tensor of that shape
+    x_t, x_0, fresh: tensors of one shape   a, b, c, d, spread: numbers, b above 0, spread at most d
+    ->   a tensor of that shape
     """
     noise = (x_t - a * x_0) / b  # if this is the picture, that must be the noise
     return c * x_0 + math.sqrt(d**2 - spread**2) * noise + spread * fresh
@@ -405,14 +411,16 @@ uncover = Exercise(
     starter='''def uncover(ids, guess, sure, mask, n):
     """Fill the n blanks of which the model is surest; all else stays, and with fewer than n blanks all are filled.
 
-    ids: (T,) tokens, `mask` where blank   guess: (T,) what the model would write   sure: (T,) how sure it is   ->   (T,)
+    ids: (T,) tokens, `mask` where blank   guess: (T,) what the model would write   sure: (T,) how sure it is
+    ->   (T,)
     """
     ...
 ''',
     solution='''def uncover(ids, guess, sure, mask, n):
     """Fill the n blanks of which the model is surest; all else stays, and with fewer than n blanks all are filled.
 
-    ids: (T,) tokens, `mask` where blank   guess: (T,) what the model would write   sure: (T,) how sure it is   ->   (T,)
+    ids: (T,) tokens, `mask` where blank   guess: (T,) what the model would write   sure: (T,) how sure it is
+    ->   (T,)
     """
     blank = ids == mask
     chosen = sure.masked_fill(~blank, -math.inf).topk(min(n, int(blank.sum()))).indices

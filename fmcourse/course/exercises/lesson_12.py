@@ -39,16 +39,20 @@ match = Exercise(
         (noise(3, 8, seed=4), noise(3, 8, seed=5), 0.5),
     ],
     starter='''def match_loss(pictures, phrases, sharpness):
-    """Row i of the pictures belongs to row i of the phrases. Which phrase is each picture's, by cosine, and which picture is each phrase's?
+    """Row i of the pictures belongs to row i of the phrases. Which phrase is each picture's, by cosine, and which
+    picture is each phrase's?
 
-    pictures, phrases: (B, D), of any length   sharpness: cosines are multiplied by it   ->   scalar, in nats, the mean of both questions
+    pictures, phrases: (B, D), of any length   sharpness: cosines are multiplied by it
+    ->   scalar, in nats, the mean of both questions
     """
     ...
 ''',
     solution='''def match_loss(pictures, phrases, sharpness):
-    """Row i of the pictures belongs to row i of the phrases. Which phrase is each picture's, by cosine, and which picture is each phrase's?
+    """Row i of the pictures belongs to row i of the phrases. Which phrase is each picture's, by cosine, and which
+    picture is each phrase's?
 
-    pictures, phrases: (B, D), of any length   sharpness: cosines are multiplied by it   ->   scalar, in nats, the mean of both questions
+    pictures, phrases: (B, D), of any length   sharpness: cosines are multiplied by it
+    ->   scalar, in nats, the mean of both questions
     """
     scores = sharpness * F.normalize(pictures, dim=-1) @ F.normalize(phrases, dim=-1).T    # (B, B)
     right = torch.arange(len(scores))                                                      # in row i it is column i
@@ -246,7 +250,8 @@ prefixed = Exercise(
         (noise(3, 2, 2, seed=4), torch.zeros(3, 0, 2), trail, scores_of),
     ],
     starter='''def after_picture(prefix, words, stack, head):
-    """Scores of each word of a caption, and of the one that would come after it, told by the picture and by the words before.
+    """Scores of each word of a caption, and of the one that would come after it, told by the picture and by the words
+    before.
 
     prefix: (B, P, W), the picture as P places   words: (B, T, W), embedded   stack: causal, (B, L, W) -> (B, L, W)
     head: (B, L, W) -> scores (B, L, V)   ->   (B, T + 1, V)
@@ -254,7 +259,8 @@ prefixed = Exercise(
     ...
 ''',
     solution='''def after_picture(prefix, words, stack, head):
-    """Scores of each word of a caption, and of the one that would come after it, told by the picture and by the words before.
+    """Scores of each word of a caption, and of the one that would come after it, told by the picture and by the words
+    before.
 
     prefix: (B, P, W), the picture as P places   words: (B, T, W), embedded   stack: causal, (B, L, W) -> (B, L, W)
     head: (B, L, W) -> scores (B, L, V)   ->   (B, T + 1, V)

@@ -19,7 +19,8 @@ memory = Exercise(
     """Bytes that weights, gradients and Adam need, a number being 4 bytes.
 
     parts: a list of (how many numbers, are they trained?)
-    All weights are kept. A number that is trained has a gradient too, and Adam's two averages: of the gradient and of its square.
+    All weights are kept. A number that is trained has a gradient too, and Adam's two averages: of the gradient and of
+    its square.
     """
     ...
 ''',
@@ -27,7 +28,8 @@ memory = Exercise(
     """Bytes that weights, gradients and Adam need, a number being 4 bytes.
 
     parts: a list of (how many numbers, are they trained?)
-    All weights are kept. A number that is trained has a gradient too, and Adam's two averages: of the gradient and of its square.
+    All weights are kept. A number that is trained has a gradient too, and Adam's two averages: of the gradient and of
+    its square.
     """
     return sum(4 * numbers * (1 + 3 * trained) for numbers, trained in parts)    # itself; gradient and two averages
 ''',

@@ -39,14 +39,16 @@ shown = Exercise(
         ([("France", "Paris"), ("Japan", "Tokyo"), ("Peru", "Lima")], "Costa Rica"),
     ],
     starter='''def with_examples(examples, word):
-    """One example a line, "hot -> cold", and last the word that is asked, "wet ->", so that the answer is what comes next.
+    """One example a line, "hot -> cold", and last the word that is asked, "wet ->", so that the answer is what comes
+    next.
 
     examples: pairs (given, answer)   word: text   ->   text; it ends with the arrow
     """
     ...
 ''',
     solution='''def with_examples(examples, word):
-    """One example a line, "hot -> cold", and last the word that is asked, "wet ->", so that the answer is what comes next.
+    """One example a line, "hot -> cold", and last the word that is asked, "wet ->", so that the answer is what comes
+    next.
 
     examples: pairs (given, answer)   word: text   ->   text; it ends with the arrow
     """
@@ -127,16 +129,20 @@ label = Exercise(
         (lambda one: (one[0].requires_grad_(), *one[1:]))(case(7, 4, 4, 4)),
     ],
     starter='''def label_nats(logits, ids, start):
-    """log p of the label that stands at the end of a text: of its tokens ids[start:], each after all that stands before it.
+    """log p of the label that stands at the end of a text: of its tokens ids[start:], each after all that stands
+    before it.
 
-    logits: (T, V) what the model says after each of the T tokens   ids: (T,)   start: where the label begins   ->   () tensor, 0 or less
+    logits: (T, V) what the model says after each of the T tokens   ids: (T,)   start: where the label begins
+    ->   () tensor, 0 or less
     """
     ...
 ''',
     solution='''def label_nats(logits, ids, start):
-    """log p of the label that stands at the end of a text: of its tokens ids[start:], each after all that stands before it.
+    """log p of the label that stands at the end of a text: of its tokens ids[start:], each after all that stands
+    before it.
 
-    logits: (T, V) what the model says after each of the T tokens   ids: (T,)   start: where the label begins   ->   () tensor, 0 or less
+    logits: (T, V) what the model says after each of the T tokens   ids: (T,)   start: where the label begins
+    ->   () tensor, 0 or less
     """
     log_p = logits.log_softmax(-1)                                 # (T, V)
     before = torch.arange(start - 1, len(ids) - 1)                 # token t is foretold at t - 1
@@ -305,14 +311,16 @@ look_back = Exercise(
         torch.randint(3, (12,), generator=torch.Generator().manual_seed(2)),
     ],
     starter='''def after_its_like(ids):
-    """Where could place t find out what comes next? At each place j, up to t, whose neighbour on the left holds what t holds.
+    """Where could place t find out what comes next? At each place j, up to t, whose neighbour on the left holds what
+    t holds.
 
     ids: (T,) letters   ->   (T, T) bool, row t, column j.   b a c b: the last b looks at a, which once came after b
     """
     ...
 ''',
     solution='''def after_its_like(ids):
-    """Where could place t find out what comes next? At each place j, up to t, whose neighbour on the left holds what t holds.
+    """Where could place t find out what comes next? At each place j, up to t, whose neighbour on the left holds what
+    t holds.
 
     ids: (T,) letters   ->   (T, T) bool, row t, column j.   b a c b: the last b looks at a, which once came after b
     """
@@ -421,14 +429,16 @@ pick = Exercise(
     starter='''def may_come(added, choices, end, size):
     """Which tokens may come next, so that the text becomes one of the choices and no other?
 
-    added: ids so far   choices: lists of ids   end: the id that ends a text, once it is a whole choice   size: of the vocabulary   ->   (size,) bool
+    added: ids so far   choices: lists of ids   end: the id that ends a text, once it is a whole choice
+    size: of the vocabulary   ->   (size,) bool
     """
     ...
 ''',
     solution='''def may_come(added, choices, end, size):
     """Which tokens may come next, so that the text becomes one of the choices and no other?
 
-    added: ids so far   choices: lists of ids   end: the id that ends a text, once it is a whole choice   size: of the vocabulary   ->   (size,) bool
+    added: ids so far   choices: lists of ids   end: the id that ends a text, once it is a whole choice
+    size: of the vocabulary   ->   (size,) bool
     """
     may, n = torch.zeros(size, dtype=torch.bool), len(added)
     for choice in choices:

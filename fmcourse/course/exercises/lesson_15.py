@@ -52,7 +52,8 @@ fair = Exercise(
     starter='''def fair(labels, n):
     """Places of n examples, label by label in turn: the first of each label, then the second of each, and so on.
 
-    Labels take their turns in sorted order; one that has no example left is passed over. So the first places are the fair choice for a smaller n.
+    Labels take their turns in sorted order; one that has no example left is passed over. So the first places are the
+    fair choice for a smaller n.
     Places count from 0; n is at most len(labels).
     ["no", "no", "no", "yes", "yes"], 3   ->   [0, 3, 1]
     """
@@ -61,7 +62,8 @@ fair = Exercise(
     solution='''def fair(labels, n):
     """Places of n examples, label by label in turn: the first of each label, then the second of each, and so on.
 
-    Labels take their turns in sorted order; one that has no example left is passed over. So the first places are the fair choice for a smaller n.
+    Labels take their turns in sorted order; one that has no example left is passed over. So the first places are the
+    fair choice for a smaller n.
     Places count from 0; n is at most len(labels).
     ["no", "no", "no", "yes", "yes"], 3   ->   [0, 3, 1]
     """
@@ -141,16 +143,20 @@ soft = Exercise(
         (averaged, noise(4, 3, seed=5), noise(1, 1, 3, seed=6)),
     ],
     starter='''def behind(stack, vectors, words):
-    """States of a text that stands behind a soft prompt: trained vectors in the places of words, the same before every text.
+    """States of a text that stands behind a soft prompt: trained vectors in the places of words, the same before
+    every text.
 
-    stack: (B, T, D) -> (B, T, D)   vectors: (N, D)   words: (B, T, D), a batch of texts, embedded   ->   (B, T, D), of the texts alone
+    stack: (B, T, D) -> (B, T, D)   vectors: (N, D)   words: (B, T, D), a batch of texts, embedded
+    ->   (B, T, D), of the texts alone
     """
     ...
 ''',
     solution='''def behind(stack, vectors, words):
-    """States of a text that stands behind a soft prompt: trained vectors in the places of words, the same before every text.
+    """States of a text that stands behind a soft prompt: trained vectors in the places of words, the same before
+    every text.
 
-    stack: (B, T, D) -> (B, T, D)   vectors: (N, D)   words: (B, T, D), a batch of texts, embedded   ->   (B, T, D), of the texts alone
+    stack: (B, T, D) -> (B, T, D)   vectors: (N, D)   words: (B, T, D), a batch of texts, embedded
+    ->   (B, T, D), of the texts alone
     """
     prompt = vectors.expand(len(words), -1, -1)             # (B, N, D): one prompt for all, no copy
     return stack(torch.cat([prompt, words], 1))[:, len(vectors):]
@@ -214,16 +220,18 @@ chance = Exercise(
     starter='''def by_luck(ours, theirs):
     """Two methods on the same items, right (True) or wrong. Return p, from 0 to 1.
 
-    Items on which they agree say nothing. Each of the others is a fair coin, if neither method is better. How probable is a split of wins
-    at least as uneven as this one, in either direction, by luck alone? With no disagreement p is 1.
+    Items on which they agree say nothing. Each of the others is a fair coin, if neither method is better. How
+    probable is a split of wins at least as uneven as this one, in either direction, by luck alone? With no
+    disagreement p is 1.
     """
     ...
 ''',
     solution='''def by_luck(ours, theirs):
     """Two methods on the same items, right (True) or wrong. Return p, from 0 to 1.
 
-    Items on which they agree say nothing. Each of the others is a fair coin, if neither method is better. How probable is a split of wins
-    at least as uneven as this one, in either direction, by luck alone? With no disagreement p is 1.
+    Items on which they agree say nothing. Each of the others is a fair coin, if neither method is better. How
+    probable is a split of wins at least as uneven as this one, in either direction, by luck alone? With no
+    disagreement p is 1.
     """
     won = sum(a and not b for a, b in zip(ours, theirs))
     lost = sum(b and not a for a, b in zip(ours, theirs))
@@ -271,11 +279,13 @@ adapter = Exercise(
         ([(3, 5)], 1), ([(3, 5)], 2), ([(4, 4), (8, 4)], 2), ([(576, 576), (192, 576)] * 30, 8), ([], 4), ([(10, 1)], 3),
     ],
     starter='''def adapter_bytes(shapes, rank):
-    """Bytes of the steps of low rank beside matrices of these shapes (O, I): a matrix (rank, I) and one (O, rank) each, 4 bytes a number."""
+    """Bytes of the steps of low rank beside matrices of these shapes (O, I): a matrix (rank, I) and one (O, rank)
+    each, 4 bytes a number."""
     ...
 ''',
     solution='''def adapter_bytes(shapes, rank):
-    """Bytes of the steps of low rank beside matrices of these shapes (O, I): a matrix (rank, I) and one (O, rank) each, 4 bytes a number."""
+    """Bytes of the steps of low rank beside matrices of these shapes (O, I): a matrix (rank, I) and one (O, rank)
+    each, 4 bytes a number."""
     return 4 * sum(rank * (rows + columns) for rows, columns in shapes)
 ''',
     other_solutions=[
