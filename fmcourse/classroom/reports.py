@@ -18,7 +18,7 @@ Result = dict[str, Any]
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin: 1.6rem 0 .3rem }
-table { border-collapse: collapse } th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ccc; vertical-align: top }
+table { border-collapse: collapse; margin: .6rem 0 } th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ccc; vertical-align: top }
 td.number, th.number { text-align: right } pre { background: #f5f5f5; padding: .6rem; overflow-x: auto; font-size: .85rem }
 section { border-left: 4px solid #0072B2; padding-left: 1rem } section.right { border-color: #009E73 } section.wrong { border-color: #D55E00 }
 .small { color: #555; font-size: .9rem }
