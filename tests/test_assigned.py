@@ -49,6 +49,7 @@ def test_the_answer_passes_and_every_mistake_is_named(exercise):
     assert faults(exercise) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exercise", EVERY, ids=NAME)
 def test_its_record_judges_the_public_cases_as_it_does_itself(exercise):
     handed: Record = from_record(json.loads(json.dumps(record(exercise))))
@@ -68,6 +69,7 @@ def test_cases_and_results_cross_to_another_process_and_back(exercise):
         assert right.error or compare.equal(right.value, unpack(json.loads(json.dumps(pack(right.value)))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exercise", [one for one in EVERY if one.literal], ids=NAME)
 def test_other_numbers_have_other_answers_and_the_same_mistakes(exercise):
     numbers = [exercise.numbers(f"student {n}") for n in range(6)]
