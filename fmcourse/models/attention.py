@@ -84,10 +84,10 @@ class Rope(nn.Module):
         pairs = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
         angles = torch.arange(config.context)[:, None] * config.rope_base**-pairs  # (context, K/2)
         self.register_buffer("cos", angles.cos().repeat(1, 2), persistent=False)
-        self.register_buffer("sin", angles.sin().repeat(1, 2), persistent=False)
+        self.register_buffer("sin", torch.cat([-angles.sin(), angles.sin()], 1), persistent=False)
 
     def forward(self, positions: Tensor) -> Turn:
-        """Positions (T,) or (B, T) to cosines and sines, (T, K) or (B, 1, T, K)."""
+        """Positions (T,) or (B, T) to cosines and sines, those of the left half negative: (T, K) or (B, 1, T, K)."""
         cos, sin = self.cos[positions], self.sin[positions]
         return (cos, sin) if positions.ndim == 1 else (cos[:, None], sin[:, None])
 
@@ -104,8 +104,7 @@ def rotate(x: Tensor, turn: Turn) -> Tensor:
     if turn is None:
         return x
     cos, sin = turn
-    left, right = x.chunk(2, -1)
-    return x * cos + torch.cat([-right, left], -1) * sin
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin  # the halves change places
 
 
 class Attention(nn.Module):
