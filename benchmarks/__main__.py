@@ -12,6 +12,7 @@ from benchmarks.rows import Row, met
 from fmcourse.files import write_text
 
 NAMES = (
+    "products",
     "train_step",
     "encoder",
     "unet",

@@ -98,12 +98,8 @@ class LowRank(nn.Module):
 
     def __init__(self, base: nn.Linear, sizes: Sequence[int], parts: Sequence[int], rank: int, alpha: float) -> None:
         super().__init__()
-        self.base, self.sizes, self.parts, self.scale = (
-            base.requires_grad_(False),
-            list(sizes),
-            list(parts),
-            alpha / rank,
-        )
+        self.base, self.scale = base.requires_grad_(False), alpha / rank
+        self.sizes, self.parts = list(sizes), list(parts)
         like = {"device": base.weight.device, "dtype": base.weight.dtype}
         self.A = nn.ParameterList(torch.empty(rank, base.in_features, **like) for _ in self.parts)
         self.B = nn.ParameterList(torch.zeros(sizes[part], rank, **like) for part in self.parts)
@@ -165,11 +161,8 @@ def add_low_rank(model: nn.Module, rank: int = 8, alpha: float = 16.0, where: Se
 def places(model: Transformer) -> dict[str, tuple[str, int]]:
     """What can be named in this model, and where it lies in each block."""
     gated = len(sizes_of(model, "mlp.up")) == 2
-    return {
-        name: (path, part % len(sizes_of(model, path)))
-        for name, (path, part) in PLACES.items()
-        if gated or name != "gate"
-    }
+    known = {name: place for name, place in PLACES.items() if gated or name != "gate"}
+    return {name: (path, part % len(sizes_of(model, path))) for name, (path, part) in known.items()}
 
 
 def sizes_of(model: Transformer, path: str) -> list[int]:
@@ -219,9 +212,8 @@ def save_adapter(model: Transformer, folder: str | Path, base_model: str = "") -
     config = {"peft_type": "LORA", "task_type": "CAUSAL_LM" if model.config.causal else "FEATURE_EXTRACTION", "base_model_name_or_path": base_model or None,
               "r": rank, "lora_alpha": steps[0][1].scale * rank, "lora_dropout": 0.0, "bias": "none", "target_modules": sorted(targets), "inference_mode": True}  # fmt: skip
     folder = Path(folder)
-    write_atomically(
-        folder / "adapter_model.safetensors", lambda temporary: save_file(tensors, temporary, {"format": "pt"})
-    )
+    save = lambda temporary: save_file(tensors, temporary, {"format": "pt"})
+    write_atomically(folder / "adapter_model.safetensors", save)
     write_text(folder / "adapter_config.json", json.dumps(config, indent=2))
 
 
@@ -236,10 +228,8 @@ def load_adapter(model: Transformer, folder: str | Path) -> Transformer:
             raise FileNotFoundError(
                 f"{folder} has no {needed}; give a folder made by save_adapter or by peft's save_pretrained."
             )
-    config, tensors = (
-        json.loads((folder / "adapter_config.json").read_text("utf-8")),
-        load_file(folder / "adapter_model.safetensors"),
-    )
+    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    tensors = load_file(folder / "adapter_model.safetensors")
     demand(config)
     table, own = published(model), {spot: name for name, spot in places(model).items()}
     lies = {name: (path.split(".", 3)[-1], part) for path, named in table.items() for part, name in enumerate(named)}
@@ -281,10 +271,7 @@ def published(model: Transformer) -> dict[str, list[str]]:
                          "the merged model with to_hf.")  # fmt: skip
     prefix = "" if model.config.head == "none" else family.prefix
     paths = {path for path, _ in PLACES.values()}
-    return {
-        f"stack.blocks.{i}.{path}": [
-            prefix + one.format(i=i).removesuffix(".weight") for one in family.block[f"{path}.weight"]
-        ]
-        for i in range(model.config.depth)
-        for path in paths
-    }
+    theirs = lambda i, path: [
+        prefix + one.format(i=i).removesuffix(".weight") for one in family.block[f"{path}.weight"]
+    ]
+    return {f"stack.blocks.{i}.{path}": theirs(i, path) for i in range(model.config.depth) for path in paths}

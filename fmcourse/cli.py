@@ -21,16 +21,7 @@ if TYPE_CHECKING:
     from fmcourse.training import History
 
 CHAT_MODEL = "smollm2-135m-instruct"
-SETTINGS = {
-    "steps": 600,
-    "seconds": None,
-    "seed": 0,
-    "vocab": None,
-    "depth": 3,
-    "width": 96,
-    "context": 64,
-    "batch": 12,
-}
+SETTINGS = dict(steps=600, seconds=None, seed=0, vocab=None, depth=3, width=96, context=64, batch=12)
 CONFIG, WEIGHTS, TOKENIZER, CHECKPOINT = "config.json", "model.safetensors", "tokenizer.json", "checkpoint.safetensors"
 HEAD_WIDTH = 32
 HELD_OUT, MOST_SCORED = 10, 20_000  # a tenth of a learner's own text is kept for the test; tokens that are scored
@@ -84,9 +75,8 @@ def train_verb(options: argparse.Namespace) -> int:
     tokenizer, ids = tokenized(settings, text, held_out, folder)
     model = new_model(settings, tokenizer.vocab_size)
     save_plan(folder, model, tokenizer, settings)
-    print(
-        f"{len(ids):,} tokens of {tokenizer.vocab_size:,} kinds; a model of {n_weights(model):,} numbers.", flush=True
-    )
+    kinds = tokenizer.vocab_size
+    print(f"{len(ids):,} tokens of {kinds:,} kinds; a model of {n_weights(model):,} numbers.", flush=True)
     how_long = {"seconds": settings["seconds"]} if settings["seconds"] else {"steps": settings["steps"]}
     windows = Windows(ids, settings["context"] + 1, settings["batch"], settings["seed"])
     from fmcourse.objectives import next_token
@@ -410,30 +400,20 @@ def train_words(words: argparse.ArgumentParser) -> None:
     until.add_argument("--steps", type=whole, metavar="N", help=f"train for N steps ({SETTINGS['steps']})")
     until.add_argument("--seconds", type=positive, metavar="S", help="train for S seconds instead")
     words.add_argument("--vocab", type=whole, metavar="N", help="learn N tokens from the text (instead of characters)")
-    sizes = {
-        "depth": "blocks",
-        "width": "numbers a position",
-        "context": "tokens it looks back",
-    }
-    for name, meaning in {**sizes, "batch": "windows a step"}.items():
+    sizes = dict(depth="blocks", width="numbers a position", context="tokens it looks back", batch="windows a step")
+    for name, meaning in sizes.items():
         words.add_argument(f"--{name}", type=whole, metavar="N", help=f"{meaning} ({SETTINGS[name]})")
     words.add_argument("--seed", type=int, metavar="N", help="another seed, another model (0)")
 
 
 def sampling_words(words: argparse.ArgumentParser, temperature: float, most: int) -> None:
-    words.add_argument(
-        "--temperature",
-        type=float,
-        default=temperature,
-        metavar="T",
-        help=f"0 always takes the likeliest ({temperature:g})",
-    )
+    likeliest = f"0 always takes the likeliest ({temperature:g})"
+    words.add_argument("--temperature", type=float, default=temperature, metavar="T", help=likeliest)
     words.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens only")
     words.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest tokens that add up to P")
     words.add_argument("--seed", type=int, metavar="N", help="repeat the same draw")
-    words.add_argument(
-        "--max-new-tokens", type=int, default=most, metavar="N", help=f"the most tokens to write ({most})"
-    )
+    limit = f"the most tokens to write ({most})"
+    words.add_argument("--max-new-tokens", type=int, default=most, metavar="N", help=limit)
     words.add_argument(
         "--weights", choices=["fp32", "int4"], default="fp32", help="how the real model's numbers are kept (fp32)"
     )

@@ -357,9 +357,8 @@ def _work(parts: dict[str, Any]) -> Work:
 
 def _written_out(parts: Mapping[str, Any]) -> str:
     """A recipe as a reader would find it in a book."""
-    facts = [
-        f"{key.capitalize()}: {parts[key]}" for key in ("category", "servings", "time", "difficulty") if parts[key]
-    ]
+    told = [key for key in ("category", "servings", "time", "difficulty") if parts[key]]
+    facts = [f"{key.capitalize()}: {parts[key]}" for key in told]
     ingredients = ["Ingredients:", *(f"- {line}" for line in parts["ingredients"])]
     steps = ["Steps:", *(f"{number}. {line}" for number, line in enumerate(parts["steps"], 1))]
     return "\n\n".join("\n".join(block) for block in ([parts["title"]], facts, ingredients, steps) if block)
@@ -377,9 +376,8 @@ def _manifest(where: Path) -> Mapping[str, dict[str, Any]]:
         manifest = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path} is altered: {error}. Restore it with `git restore data/manifest.toml`.") from error
-    return MappingProxyType(
-        {name: {key: _joined(value) for key, value in entry.items()} for name, entry in manifest.items()}
-    )
+    joined = lambda entry: {key: _joined(value) for key, value in entry.items()}
+    return MappingProxyType({name: joined(entry) for name, entry in manifest.items()})
 
 
 def _joined(value: Any) -> Any:
@@ -435,6 +433,5 @@ def _load(where: Path, name: str) -> Any:
         return Items(name=name, **read_items(contents, record), card=_card(where, name))
     works = read_works(contents)
     texts = {split: BETWEEN_WORKS.join(work.text for work in works if work.split == split) for split in SPLITS}
-    return Corpus(
-        name=name, **texts, works=MappingProxyType({work.title: work for work in works}), card=_card(where, name)
-    )
+    titles = MappingProxyType({work.title: work for work in works})
+    return Corpus(name=name, **texts, works=titles, card=_card(where, name))

@@ -163,7 +163,7 @@ def next_tokens(model: Transformer, ids: list[int], most: int, draw: Callable[[T
             if not use_cache or cache is None or begin != start:
                 cache, start = model.cache(room=min(model.config.context, len(text) - begin + most)), begin
             new = torch.tensor([text[start + cache.length :]], device=device)
-            logits, cache = model.extend(new, cache) if use_cache else (model(new), cache)
+            logits, cache = model.extend(new, cache, last=True) if use_cache else (model(new), cache)
             token = draw(allowed(logits[0, -1], constraint, text[len(ids) :]))
             text.append(token)
             yield token
@@ -184,7 +184,7 @@ def batch_tokens(model: Transformer, texts: list[list[int]], most: int, draws: l
     model.eval()
     try:
         for _ in range(most):
-            logits, cache = model.extend(new, cache)
+            logits, cache = model.extend(new, cache, last=True)
             for row, draw in enumerate(draws):
                 added[row].append(draw(logits[row, -1]))
             if all(ended(row) for row in added):
@@ -203,9 +203,8 @@ def drawer(seed: int | None, temperature: float, top_k: int | None, top_p: float
     def draw(logits: Tensor) -> int:
         if temperature == 0:
             return int(logits.argmax())
-        return int(
-            torch.multinomial(next_distribution(logits.cpu(), temperature, top_k, top_p), 1, generator=generator)
-        )
+        probabilities = next_distribution(logits.cpu(), temperature, top_k, top_p)
+        return int(torch.multinomial(probabilities, 1, generator=generator))
 
     return draw
 

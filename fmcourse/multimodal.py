@@ -48,12 +48,8 @@ class PictureTower(nn.Module):
 
     def __init__(self, width: int = 384, channels: tuple[int, ...] = (64, 128, 256)) -> None:
         super().__init__()
-        stem = [
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(12, channels[0], 3, 1, 1, bias=False),
-            nn.BatchNorm2d(channels[0]),
-            nn.ReLU(),
-        ]
+        first = nn.Conv2d(12, channels[0], 3, 1, 1, bias=False)
+        stem = [nn.PixelUnshuffle(2), first, nn.BatchNorm2d(channels[0]), nn.ReLU()]
         before = (channels[0], *channels)
         steps = [part for i, o in zip(before, channels, strict=False) for part in (Step(i, o), Step(o, o))]
         self.look = nn.Sequential(*stem, *steps)
@@ -227,10 +223,9 @@ class Prior(nn.Module):
         super().__init__()
         self.told = Told(inner, nn.Linear(width, inner))
         self.enter, self.leave = nn.Linear(width, inner), nn.Linear(inner, width)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(inner), nn.Linear(inner, 2 * inner), nn.SiLU(), nn.Linear(2 * inner, inner))
-            for _ in range(depth)
-        )
+        wide = 2 * inner
+        block = lambda: nn.Sequential(nn.LayerNorm(inner), nn.Linear(inner, wide), nn.SiLU(), nn.Linear(wide, inner))
+        self.blocks = nn.ModuleList(block() for _ in range(depth))
         nn.init.zeros_(self.leave.weight), nn.init.zeros_(self.leave.bias)
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from fmcourse.products import times, wide
+
 # a x + b x³ + c x⁵, steep at zero, so that small singular values are lifted too. Five times the same: Jordan et al. 2024;
 # three, each made for what the one before leaves: Amsel et al. 2025 (The Polar Express), the first three of their table.
 ROUNDS = {
@@ -95,9 +97,15 @@ def orthogonalise(matrices: Tensor, rounds: int = 5) -> Tensor:
         rounds: one of ROUNDS.
     """
     x = matrices / (matrices.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+    if x.device.type == "cpu" and wide():
+        return torch.stack([turned(one, rounds) for one in x])
+    return turned(x, rounds)
+
+
+def turned(x: Tensor, rounds: int) -> Tensor:
     for a, b, c in ROUNDS[rounds]:
-        square = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+        square = times(x, x)
+        x = a * x + times(torch.add(b * square, times(square, square), alpha=c), x.mT)
     return x
 
 

@@ -101,9 +101,8 @@ def painted(pixels: Tensor, colour: str) -> Tensor:
         raise ValueError(f"colour {colour!r} is not known; choose one of {', '.join(PAINTS)}.")
     x = (signed(pixels) + 1) / 2
     light, drawn = (x * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1), x.amin(1) < 0.9
-    middle = torch.stack(
-        [one[on].median() if on.any() else one.new_tensor(0.5) for one, on in zip(light, drawn, strict=True)]
-    )
+    middle_of = lambda one, on: one[on].median() if on.any() else one.new_tensor(0.5)
+    middle = torch.stack([middle_of(one, on) for one, on in zip(light, drawn, strict=True)])
     bend = (math.log(0.5) / middle.clamp(0.05, 0.97).log()).clamp(0.4, 8)  # so that the middle tone becomes one half
     light = light.clamp(1e-4, 1)[:, None] ** bend.view(-1, 1, 1, 1)
     tone = torch.tensor(PAINTS[colour]).view(3, 1, 1) / 255

@@ -77,14 +77,10 @@ def write_llama(c: Config) -> dict:
 
 
 def read_bert(c: dict) -> Config:
-    demand(
-        c,
-        "bert",
-        hidden_act=("gelu",),
-        position_embedding_type=("absolute",),
-        is_decoder=(False,),
-        tie_word_embeddings=(True,),
+    ours = dict(
+        hidden_act=("gelu",), position_embedding_type=("absolute",), is_decoder=(False,), tie_word_embeddings=(True,)
     )
+    demand(c, "bert", **ours)
     masked = "BertForMaskedLM" in (c.get("architectures") or [])
     return bert(vocab_size=c["vocab_size"], context=c["max_position_embeddings"], width=c["hidden_size"], depth=c["num_hidden_layers"],
                 heads=c["num_attention_heads"], hidden=c["intermediate_size"], token_types=c.get("type_vocab_size", 2),
@@ -156,9 +152,8 @@ def names(family: Family, model: Transformer) -> dict[str, list[str]]:
     """Our weight -> the published ones, for every weight of this model; a tied one is named once."""
     table = dict(family.ends)
     for i in range(model.config.depth):
-        table |= {
-            f"stack.blocks.{i}.{ours}": [name.format(i=i) for name in theirs] for ours, theirs in family.block.items()
-        }
+        for ours, theirs in family.block.items():
+            table[f"stack.blocks.{i}.{ours}"] = [name.format(i=i) for name in theirs]
     return {ours: table[ours] for ours, _ in model.named_parameters()}
 
 
@@ -172,10 +167,8 @@ def to_theirs(family: Family, weight: Tensor, theirs: Sequence[str], config: Con
     qkv = [config.heads * K, config.kv_heads * K, config.kv_heads * K]
     sizes = qkv if len(theirs) == 3 else [len(weight) // len(theirs)] * len(theirs)
     parts = weight.detach().split(sizes) if len(theirs) > 1 else [weight.detach()]
-    turned = [
-        part.T if one.endswith(family.transposed or ("\0",)) else part for one, part in zip(theirs, parts, strict=True)
-    ]
-    return {one: part.contiguous() for one, part in zip(theirs, turned, strict=True)}
+    turned = lambda one, part: part.T if one.endswith(family.transposed or ("\0",)) else part
+    return {one: turned(one, part).contiguous() for one, part in zip(theirs, parts, strict=True)}
 
 
 def build(config: Config) -> Transformer:
@@ -233,10 +226,8 @@ def read_weights(family: Family, model: Transformer, file: Any) -> dict[str, Ten
     tied = {"lm_head.weight", "cls.predictions.decoder.weight"}
     if extra := sorted(key for key in available - used - tied if not any(part in key for part in family.ignored)):
         raise ValueError(f"the file holds {extra[0]}, for which our class has no place ({len(extra)} such weights).")
-    return {
-        ours: to_ours(family, ours, lambda one: file.get_tensor(full(one)).float(), theirs)
-        for ours, theirs in table.items()
-    }
+    published = lambda one: file.get_tensor(full(one)).float()
+    return {ours: to_ours(family, ours, published, theirs) for ours, theirs in table.items()}
 
 
 def to_hf(model: Transformer, folder: str | Path) -> None:
@@ -249,10 +240,8 @@ def to_hf(model: Transformer, folder: str | Path) -> None:
     own = dict(model.named_parameters())
     for ours, theirs in names(family, model).items():
         parts = to_theirs(family, own[ours], theirs, model.config)
-        weights |= {
-            name if name.startswith(TOP) or model.config.head == "none" else family.prefix + name: w
-            for name, w in parts.items()
-        }
+        bare = lambda name: name.startswith(TOP) or model.config.head == "none"
+        weights |= {name if bare(name) else family.prefix + name: w for name, w in parts.items()}
     write_atomically(folder / "model.safetensors", lambda temporary: save_file(weights, temporary, {"format": "pt"}))
     write_text(folder / "config.json", json.dumps(family.write(model.config) | {"dtype": "float32"}, indent=2))
 
@@ -370,9 +359,7 @@ def package_file(name: str, ending: str) -> Path:
         raise ModuleNotFoundError(
             f"{name} is not installed; `python -m fmcourse models install` installs it."
         ) from None
-    found = [
-        Path(file.locate()) for file in files if str(file).endswith(f"model/{ending}") or str(file).endswith(ending)
-    ]
+    found = [Path(file.locate()) for file in files if str(file).endswith(ending)]
     found = sorted((path for path in found if path.is_file()), key=lambda path: len(path.parts))
     if not found:
         raise FileNotFoundError(f"the package {package} is there, but its {ending} is not; "
@@ -477,12 +464,8 @@ def load_packed(path: Path) -> Transformer:
 
     model, weights = build(llama()), unpacked(path, "int4", pack)
     for i, block in enumerate(model.stack.blocks):
-        for part, holder in (
-            (block.attention, "to_qkv"),
-            (block.attention, "to_out"),
-            (block.mlp, "up"),
-            (block.mlp, "down"),
-        ):
+        holders = dict(to_qkv=block.attention, to_out=block.attention, up=block.mlp, down=block.mlp)
+        for holder, part in holders.items():
             name = f"{i}.{holder}"
             setattr(part, holder, Int4Linear(*(weights.pop(f"{name}.{what}") for what in ("codes", "scale", "least"))))
     model.head = Int8Linear(weights["embed.tokens.weight"])

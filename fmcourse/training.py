@@ -64,9 +64,8 @@ class History:
     def __repr__(self) -> str:
         if not self.losses:
             return "History(no steps yet)"
-        return (
-            f"History({self.steps} steps, {self.seconds[-1]:.1f} s, loss {self.losses[0]:.3f} to {self.losses[-1]:.3f})"
-        )
+        first, last = self.losses[0], self.losses[-1]
+        return f"History({self.steps} steps, {self.seconds[-1]:.1f} s, loss {first:.3f} to {last:.3f})"
 
 
 class Average:
@@ -275,9 +274,8 @@ class Run:
         total, unit = (self.steps, "step") if self.steps else (round(self.seconds), "s")
         with warnings.catch_warnings():  # without a browser tqdm says so, with a path; the bar in text is good enough
             warnings.simplefilter("ignore")
-            return tqdm(
-                total=total, initial=min(self.history.steps, total), unit=unit, disable=not progress, mininterval=0.5
-            )
+            start = min(self.history.steps, total)
+            return tqdm(total=total, initial=start, unit=unit, disable=not progress, mininterval=0.5)
 
     def show(self, bar: tqdm) -> None:
         h = self.history
@@ -292,19 +290,13 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be this run's."""
         shapes = {name: list(weight.shape) for name, weight in self.model.named_parameters()}
-        return {
-            "shapes": shapes,
-            "seed": self.seed,
-            "steps": self.steps,
-            "seconds": self.seconds,
-            "recipe": asdict(self.recipe),
-        }
+        how_long = {"seed": self.seed, "steps": self.steps, "seconds": self.seconds}
+        return {"shapes": shapes, **how_long, "recipe": asdict(self.recipe)}
 
     def tensors(self) -> dict[str, Tensor]:
         named = {f"model.{name}": weight for name, weight in self.model.named_parameters()}
-        named |= {
-            f"buffer.{name}": value for name, value in self.model.named_buffers() if name in self.model.state_dict()
-        }
+        kept = self.model.state_dict()
+        named |= {f"buffer.{name}": value for name, value in self.model.named_buffers() if name in kept}
         for number, optimizer in enumerate(self.optimizers):
             for index, state in optimizer.state_dict()["state"].items():
                 named |= {f"optimizer.{number}.{index}.{key}": value for key, value in state.items()}
@@ -343,9 +335,8 @@ class Run:
         ours = json.loads(json.dumps(self.identity()))
         for what, value in ours.items():
             if theirs.get(what) != value:
-                detail = (
-                    "the model has other weights" if what == "shapes" else f"{what} was {theirs.get(what)}, now {value}"
-                )
+                changed = f"{what} was {theirs.get(what)}, now {value}"
+                detail = "the model has other weights" if what == "shapes" else changed
                 raise CheckpointMismatch(
                     f"{path} is another run's: {detail}. Pass the same arguments to go on, or another file."
                 )

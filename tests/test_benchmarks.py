@@ -103,7 +103,7 @@ def test_half_precision_is_compared_only_where_the_cpu_has_it(flags):
 def test_an_unknown_benchmark_is_named(capsys):
     with pytest.raises(SystemExit):
         runner.main(["speed"])
-    assert "no benchmark is called 'speed'; there are train_step," in capsys.readouterr().err
+    assert "no benchmark is called 'speed'; there are products, train_step," in capsys.readouterr().err
 
 
 def test_a_small_run_prints_and_leaves_the_page_alone(monkeypatch, capsys, tmp_path):

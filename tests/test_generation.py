@@ -159,7 +159,7 @@ class Script:
     def cache(self, batch=1, room=0, padding=None):
         return type("Cache", (), {"length": 0})()
 
-    def extend(self, ids, cache):
+    def extend(self, ids, cache, last=False):
         longer = type("Cache", (), {"length": cache.length + ids.shape[1]})()
         logits = torch.full((1, ids.shape[1], 256), -9.0)
         logits[0, -1, self.bytes[longer.length - 1]] = 9.0

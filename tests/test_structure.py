@@ -25,7 +25,7 @@ LEVELS = [  # each may import from its own level and from those below it
     ["diffusion", "autoencoders"],
     ["objectives"],
     ["models"],
-    ["tokenizers", "data", "pictures", "sounds", "ngram", "packages", "files", "tables"],
+    ["tokenizers", "data", "pictures", "sounds", "ngram", "packages", "files", "tables", "products"],
 ]
 MOST_LINES, MOST_IN_A_FUNCTION = 8600, 50
 

@@ -67,6 +67,17 @@ def test_reading_on_with_a_cache_gives_the_same_logits(name, cuts):
     assert_close(torch.cat(given, 1), model(ids), atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_last_token_alone_can_be_asked_for(kept):
+    """With and without gradients: the cache cuts its views in two ways."""
+    model, ids = model_of("llama"), ids_for("llama", 2, 9)
+    with torch.set_grad_enabled(kept):
+        first, cache = model.extend(ids[:, :6], model.cache(2), last=True)
+        second, _ = model.extend(ids[:, 6:], cache, last=True)
+    assert first.shape == second.shape == (2, 1, model.config.vocab_size) and first.requires_grad == kept
+    assert_close(torch.cat([first, second], 1), model(ids)[:, [5, 8]], atol=2e-5, rtol=1e-4)
+
+
 def test_continuations_can_share_a_prefix_without_disturbing_each_other():
     model, ids = model_of("llama"), ids_for("llama", 1, 12)
     _, prefix = model.extend(ids[:, :6], model.cache(1, room=12))

@@ -8,12 +8,14 @@ shared key/value heads: Ainslie et al. 2023; gated MLP: Shazeer 2020; squared Re
 
 import math
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse.models.config import Config
+from fmcourse.products import Linear, linear
 
 NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
 Turn = tuple[Tensor, Tensor] | None
@@ -56,11 +58,18 @@ class Cache:
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Write the newest keys and values, (B, G, T, K) each, of one layer; returns all of that layer's, (B, G, S, K)."""
-        start = self.length - k.shape[2]
-        self.store[layer, 0, :, :, start : self.length] = k
-        self.store[layer, 1, :, :, start : self.length] = v
-        seen = self.store[layer, :, :, :, : self.length]
-        return seen[0], seen[1]
+        T, (keys, values) = k.shape[2], self.layers[layer]
+        keys.narrow(2, self.length - T, T).copy_(k)
+        values.narrow(2, self.length - T, T).copy_(v)
+        return keys, values
+
+    @cached_property
+    def layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Each layer's keys and values, views of the store, cut once a token and not once a layer."""
+        seen = self.store.narrow(4, 0, self.length).flatten(0, 1)  # (depth * 2, B, G, S, K)
+        one_by_one = torch.is_grad_enabled()  # what `unbind` returns may not be written where gradients are kept
+        views = [seen[n] for n in range(len(seen))] if one_by_one else seen.unbind(0)
+        return list(zip(views[::2], views[1::2], strict=True))
 
     def positions(self, T: int) -> Tensor:
         """Where the next T tokens stand in their own text: (T,), or (B, T) where rows are padded."""
@@ -115,21 +124,28 @@ class Attention(nn.Module):
         D, K = config.width, config.head_width
         self.head_width, self.causal, self.dropout = K, config.causal, config.dropout
         self.shares = [config.heads * K, config.kv_heads * K, config.kv_heads * K]
-        self.groups = config.heads // config.kv_heads
-        self.to_qkv = nn.Linear(D, sum(self.shares), bias=config.bias)
-        self.to_out = nn.Linear(D, D, bias=config.bias)
+        self.heads, self.groups = (config.heads, config.kv_heads), config.heads // config.kv_heads
+        self.to_qkv = Linear(D, sum(self.shares), bias=config.bias)
+        self.to_out = Linear(D, D, bias=config.bias)
         self.norm_q, self.norm_k = (nn.RMSNorm(K) if config.qk_norm else nn.Identity() for _ in "qk")
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, turn: Turn = None, cache: Cache | None = None, layer: int = 0
     ) -> Tensor:
-        q, k, v = (share.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for share in self.qkv(x))
-        q, k = rotate(self.norm_q(q), turn), rotate(self.norm_k(k), turn)  # q (B, H, T, K), k and v (B, G, T, K)
+        q, k, v = self.turned(self.to_qkv(x).unflatten(-1, (-1, self.head_width)).transpose(1, 2), turn)
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, G, S, K)
         elif turn is not None:
             v = v.contiguous()  # a copy of its own: as a part of qkv it would keep all of that for the way back
         return self.to_out(self.gather(q, k, v, mask).transpose(1, 2).flatten(2))  # (B, T, D)
+
+    def turned(self, qkv: Tensor, turn: Turn) -> tuple[Tensor, ...]:
+        """q (B, H, T, K), k and v (B, G, T, K), ready to meet, out of (B, H + 2 G, T, K); q and k in one go where both are treated alike."""
+        H, G = self.heads
+        if turn is None or isinstance(self.norm_q, nn.RMSNorm):
+            q, k, v = qkv.split([H, G, G], 1)
+            return rotate(self.norm_q(q), turn), rotate(self.norm_k(k), turn), v
+        return (*rotate(qkv[:, : H + G], turn).split([H, G], 1), qkv[:, H + G :])
 
     def qkv(self, x: Tensor) -> tuple[Tensor, ...]:
         """What each position asks, offers and gives."""
@@ -139,9 +155,8 @@ class Attention(nn.Module):
         """softmax(q kᵀ / √K) v: (B, H, T, K)."""
         T, S = q.shape[2], k.shape[2]
         if T == 1 and mask is None:  # one new token sees all: queries that share a key stand in for positions
-            return F.scaled_dot_product_attention(q.unflatten(1, (-1, self.groups)).squeeze(3), k, v).flatten(1, 2)[
-                :, :, None
-            ]
+            as_positions = q.reshape(len(q), -1, self.groups, q.shape[3])
+            return F.scaled_dot_product_attention(as_positions, k, v).reshape(q.shape)
         simple = self.causal and mask is None and T == S
         dropout = self.dropout if self.training else 0.0
         mask = None if simple else self.allowed(mask, T, S, q.device)
@@ -183,8 +198,8 @@ class CrossAttention(Attention):
         first, rest = self.shares[0], sum(self.shares[1:])
         weights = self.to_qkv.weight.split([first, rest])
         biases = (None, None) if self.to_qkv.bias is None else self.to_qkv.bias.split([first, rest])
-        q = F.linear(x, weights[0], biases[0])
-        k, v = F.linear(memory, weights[1], biases[1]).chunk(2, -1)
+        q = linear(x, weights[0], biases[0])
+        k, v = linear(memory, weights[1], biases[1]).chunk(2, -1)
         q, k, v = (part.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for part in (q, k, v))
         return self.norm_q(q), self.norm_k(k), v
 
@@ -223,8 +238,8 @@ class MLP(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.up = nn.Linear(config.width, config.hidden, bias=config.bias)
-        self.down = nn.Linear(config.hidden, config.width, bias=config.bias)
+        self.up = Linear(config.width, config.hidden, bias=config.bias)
+        self.down = Linear(config.hidden, config.width, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down(self.bend(self.up(x)))
@@ -278,7 +293,7 @@ class GatedMLP(MLP):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.up = nn.Linear(config.width, 2 * config.hidden, bias=config.bias)  # gate and value in one product
+        self.up = Linear(config.width, 2 * config.hidden, bias=config.bias)  # gate and value in one product
 
     def bend(self, h: Tensor) -> Tensor:
         gate, value = h.chunk(2, -1)
@@ -296,7 +311,7 @@ class Block(nn.Module):
         self.attention = Attention(config)
         self.mlp = MLPS[config.mlp](config)
         self.norm_1, self.norm_2 = (NORMS[config.norm](config.width, eps=config.norm_eps) for _ in range(2))
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, turn: Turn = None, cache: Cache | None = None, layer: int = 0

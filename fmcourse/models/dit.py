@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from fmcourse.models.transformer import Config, Stack, initialise
 from fmcourse.models.unet import Told, waves
+from fmcourse.products import Linear
 
 
 def places(high: int, wide: int, width: int) -> Tensor:
@@ -46,8 +47,8 @@ class DiT(nn.Module):
                              "patches lie in two directions, so give causal=False and positions=\"none\", a width that 4 divides, and at "
                              "least one colour and one pixel.")  # fmt: skip
         self.channels, self.patch = channels, patch
-        self.embed, self.stack = nn.Linear(channels * patch**2, config.width), Stack(config)
-        self.head = nn.Linear(config.width, channels * patch**2)
+        self.embed, self.stack = Linear(channels * patch**2, config.width), Stack(config)
+        self.head = Linear(config.width, channels * patch**2)
         initialise(self)
         nn.init.zeros_(self.head.weight)
         self.told = Told(config.width, conditioner)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from fmcourse.models.transformer import Transformer
+from fmcourse.products import Linear
 
 
 class PerToken(nn.Module):
@@ -27,7 +28,7 @@ class PerToken(nn.Module):
         super().__init__()
         if kinds < 1:
             raise ValueError(f"kinds={kinds} must be at least 1.")
-        self.encoder, self.score = encoder, nn.Linear(encoder.config.width, kinds)
+        self.encoder, self.score = encoder, Linear(encoder.config.width, kinds)
 
     def forward(self, ids: Tensor, real: Tensor | None = None, types: Tensor | None = None) -> Tensor:
         """

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fmcourse.models.transformer import Config, Stack
+from fmcourse.products import Linear
 
 
 def cut(x: Tensor, size: int) -> Tensor:
@@ -32,7 +33,7 @@ class PatchEncoder(nn.Module):
         if config.causal or config.positions == "rope":
             raise ValueError(f"causal={config.causal}, positions={config.positions!r}: pieces are seen in any order, so give "
                              "causal=False and 'learned'.")  # fmt: skip
-        self.embed, self.stack = nn.Linear(numbers, config.width), Stack(config)
+        self.embed, self.stack = Linear(numbers, config.width), Stack(config)
         self.places = nn.Parameter(0.02 * torch.randn(pieces, config.width))
 
     def forward(self, pieces: Tensor, seen: Tensor | None = None) -> Tensor:
@@ -47,8 +48,8 @@ class MaskedAutoencoder(nn.Module):
         super().__init__()
         pieces, width = encoder.places.shape
         self.encoder, self.blank = encoder, nn.Parameter(torch.zeros(decoder.width))
-        self.narrow, self.decoder = nn.Linear(width, decoder.width), PatchEncoder(decoder, pieces, decoder.width)
-        self.to_pieces = nn.Linear(decoder.width, encoder.embed.in_features)
+        self.narrow, self.decoder = Linear(width, decoder.width), PatchEncoder(decoder, pieces, decoder.width)
+        self.to_pieces = Linear(decoder.width, encoder.embed.in_features)
 
     def forward(self, pieces: Tensor, hidden: Tensor) -> Tensor:
         known = self.narrow(self.encoder(pieces, ~hidden))  # what is hidden never enters

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fmcourse.models.attention import DECODER_BLOCKS, NORMS
 from fmcourse.models.config import Config
 from fmcourse.models.transformer import Embedding, Stack, check_length
+from fmcourse.products import Linear
 
 PAD = 0  # the id that fills rows up; nobody looks at it, and nobody is asked for it
 
@@ -88,7 +89,7 @@ class EncoderDecoder(nn.Module):
         self.decoder = nn.ModuleList(DECODER_BLOCKS[config.norm_place](config) for _ in range(config.depth))
         last = config.norm_place == "before"
         self.norm = NORMS[config.norm](config.width, eps=config.norm_eps) if last else nn.Identity()
-        self.head = nn.Linear(config.width, config.vocab_size, bias=False)
+        self.head = Linear(config.width, config.vocab_size, bias=False)
         initialise(self)
         if config.tied:
             self.head.weight = self.embed_target.tokens.weight
@@ -120,9 +121,8 @@ class EncoderDecoder(nn.Module):
     def encode(self, source: Tensor, mask: Tensor) -> Tensor:
         """Read: (B, S) and its mask (B, S) to a memory (B, S, D). Done once, however long the answer gets."""
         check_length(source.shape[1], self.config.context)
-        return self.encoder(
-            self.embed_source(source, torch.arange(source.shape[1], device=source.device)), mask[:, None]
-        )
+        positions = torch.arange(source.shape[1], device=source.device)
+        return self.encoder(self.embed_source(source, positions), mask[:, None])
 
     def decode(self, target: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """Write: (B, T) so far, and the memory with its mask, to logits (B, T, V)."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from fmcourse.models.attention import BLOCKS, NORMS, Cache, NoRope, Rope
 from fmcourse.models.config import Config, bert, gpt2, llama, modern
+from fmcourse.products import Linear
 
 __all__ = ["Cache", "Config", "Embedding", "Stack", "Transformer", "bert", "gpt2", "llama", "modern", "parameters"]
 
@@ -99,15 +100,15 @@ class MaskedHead(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.width, config.width)
+        self.dense = Linear(config.width, config.width)
         self.norm = NORMS[config.norm](config.width, eps=config.norm_eps)
-        self.words = nn.Linear(config.width, config.vocab_size)
+        self.words = Linear(config.width, config.vocab_size)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.words(self.norm(F.gelu(self.dense(x))))
 
 
-class LinearHead(nn.Linear):
+class LinearHead(Linear):
     """A score for each word: how well the state points at its vector."""
 
     def __init__(self, config: Config) -> None:
@@ -173,10 +174,10 @@ class Transformer(nn.Module):
         store = weight.new_empty(c.depth, 2, batch, c.kv_heads, max(1, room), c.head_width)
         return Cache(store.detach(), padding=padding)
 
-    def extend(self, ids: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+    def extend(self, ids: Tensor, cache: Cache, last: bool = False) -> tuple[Tensor, Cache]:
         """Read on: (B, T) new tokens after those in `cache` -> their logits (B, T, V) and the longer cache.
 
-        The old cache stays good. Raises: ValueError past the context, or for a model that looks ahead.
+        `last`: the last token's logits alone, (B, 1, V), which is all that the next one needs. The old cache stays good. Raises: ValueError past the context, or for a model that looks ahead.
         """
         if not self.config.causal:
             raise ValueError(
@@ -184,7 +185,7 @@ class Transformer(nn.Module):
             )
         self.check(ids, cache.length)
         x, cache = self.stack.extend(self.embed(ids, cache.positions(ids.shape[1])), cache)
-        return self.head(x), cache
+        return self.head(x[:, -1:] if last else x), cache
 
 
 def initialise(model: Transformer) -> None:

@@ -73,10 +73,8 @@ def checked_text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(
-            f"position {error.start} holds U+{ord(text[error.start]):04X}, a lone surrogate: half of a character, "
-            "which UTF-8 cannot hold; read the file again with the right encoding, or remove it."
-        ) from None
+        raise ValueError(f"position {error.start} holds U+{ord(text[error.start]):04X}, a lone surrogate: half of a character, "
+                         "which UTF-8 cannot hold; read the file again with the right encoding, or remove it.") from None  # fmt: skip
     return text
 
 

@@ -36,10 +36,8 @@ def to_bytes(letters: str) -> bytes:
     try:
         return bytes(LETTER_TO_BYTE[letter] for letter in letters)
     except KeyError as error:
-        raise ValueError(
-            f"token {letters!r} holds {error}, which stands for no byte in GPT-2's alphabet; name it in special_tokens "
-            "if it is a special token."
-        ) from None
+        raise ValueError(f"token {letters!r} holds {error}, which stands for no byte in GPT-2's alphabet; name it in special_tokens "
+                         "if it is a special token.") from None  # fmt: skip
 
 
 # How text is cut before any joining: a token never crosses from one word into the next ------------------------------
@@ -251,10 +249,10 @@ class BPETokenizer(Tokenizer):
         special_tokens = checked_names(special_tokens)
         if not text:
             raise ValueError("text is empty, so there are no pairs to count; pass the training text.")
-        if (room := vocab_size - len(special_tokens)) < 256:
+        marks = len(special_tokens)
+        if (room := vocab_size - marks) < 256:
             raise ValueError(
-                f"vocab_size={vocab_size} is too small: 256 bytes and {len(special_tokens)} special tokens need "
-                f"{256 + len(special_tokens)}."
+                f"vocab_size={vocab_size} is too small: 256 bytes and {marks} special tokens need {256 + marks}."
             )
         words = Counter()
         for part in cut(text, special_tokens)[::2]:

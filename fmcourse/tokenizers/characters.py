@@ -40,10 +40,8 @@ class CharTokenizer(Tokenizer):
         """
         for place, character in enumerate(checked_text(text)):
             if character not in self._ids:
-                raise ValueError(
-                    f"character {character!r} (U+{ord(character):04X}) at position {place} was not in the training "
-                    "text; add it, or use BPETokenizer."
-                )
+                raise ValueError(f"character {character!r} (U+{ord(character):04X}) at position {place} was not in the training "
+                                 "text; add it, or use BPETokenizer.")  # fmt: skip
         return [self._ids[character] for character in text]
 
     def decode(self, ids: Iterable[int]) -> str:
