@@ -134,16 +134,12 @@ def add_low_rank(model: nn.Module, rank: int = 8, alpha: float = 16.0, where: Se
     Source: Hu et al. 2021, section 4; q and v as in section 7.1.
     """
     if rank < 1 or not where:
-        raise ValueError(
-            f"rank={rank}, where={tuple(where)}: give a rank of at least 1 and at least one place, such as ('q', 'v')."
-        )
+        raise ValueError(f"rank={rank}, where={tuple(where)}: give a rank above 0 and a place, such as ('q', 'v').")
     if named_steps(model):
         raise ValueError("this model has steps of low rank already; merge them first, or train those.")
     stacks = [module for module in model.modules() if isinstance(module, Transformer)]
     if not stacks:
-        raise ValueError(
-            f"{type(model).__name__} holds no Transformer, so there are no places {', '.join(where)} in it."
-        )
+        raise ValueError(f"{type(model).__name__} holds no Transformer, so no places {', '.join(where)} either.")
     model.requires_grad_(False)
     for transformer in stacks:
         known = places(transformer)
@@ -225,9 +221,7 @@ def load_adapter(model: Transformer, folder: str | Path) -> Transformer:
     folder = Path(folder)
     for needed in ("adapter_config.json", "adapter_model.safetensors"):
         if not (folder / needed).is_file():
-            raise FileNotFoundError(
-                f"{folder} has no {needed}; give a folder made by save_adapter or by peft's save_pretrained."
-            )
+            raise FileNotFoundError(f"{folder} has no {needed}; give what save_adapter or peft's save_pretrained made.")
     config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
     tensors = load_file(folder / "adapter_model.safetensors")
     demand(config)
@@ -235,9 +229,7 @@ def load_adapter(model: Transformer, folder: str | Path) -> Transformer:
     lies = {name: (path.split(".", 3)[-1], part) for path, named in table.items() for part, name in enumerate(named)}
     changed = sorted({key.removeprefix("base_model.model.").rsplit(".lora_", 1)[0] for key in tensors})
     if unknown := [name for name in changed if name not in lies]:
-        raise ValueError(
-            f"the adapter changes {unknown[0]}, which this model does not have; is it the adapter of another model?"
-        )
+        raise ValueError(f"the adapter changes {unknown[0]}, which this model has not; is it another model's adapter?")
     add_low_rank(model, config["r"], config["lora_alpha"], list(dict.fromkeys(own[lies[name]] for name in changed)))
     with torch.no_grad():
         for path, step in named_steps(model):

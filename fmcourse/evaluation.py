@@ -99,9 +99,7 @@ def mean_interval(values: Tensor, *, block: int = 256, draws: int = 1000, seed: 
     """
     blocks = values.double()[: len(values) // block * block].view(-1, block).mean(1)
     if len(blocks) < 10:
-        raise ValueError(
-            f"{len(values)} values make {len(blocks)} blocks of {block}; at least 10 are needed: give a longer text."
-        )
+        raise ValueError(f"{len(values)} values are {len(blocks)} blocks of {block}, 10 are needed; give more text.")
     generator = torch.Generator().manual_seed(seed)
     means = blocks[torch.randint(len(blocks), (draws, len(blocks)), generator=generator)].mean(1)
     low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()

@@ -92,6 +92,4 @@ def share_among(points: Tensor, others: Tensor, k: int) -> float:
 
 def fitting(real: Tensor, made: Tensor) -> None:
     if real.ndim != 2 or made.ndim != 2 or real.shape[1] != made.shape[1] or not math.isfinite(float(real.sum() + made.sum())):  # fmt: skip
-        raise ValueError(
-            f"features are {tuple(real.shape)} and {tuple(made.shape)}; finite (N, F) with one F is needed."
-        )
+        raise ValueError(f"features are {tuple(real.shape)} and {tuple(made.shape)}; give finite (N, F), one F.")

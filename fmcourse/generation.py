@@ -214,9 +214,7 @@ def allowed(logits: Tensor, constraint: Constraint | None, added: list[int]) -> 
         return logits
     mask = constraint(added)
     if not mask.any():
-        raise ValueError(
-            "the constraint allows no token at all here; let it allow at least one, an end mark for example."
-        )
+        raise ValueError("the constraint allows no token here; let it allow at least one, an end mark for example.")
     return logits.masked_fill(~mask.to(logits.device), float("-inf"))
 
 
@@ -248,9 +246,7 @@ def undecided(text: str, stop: Sequence[str]) -> int:
 def encoded(tokenizer: Any, prompt: Prompt) -> list[int]:
     ids = tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
     if not ids:
-        raise ValueError(
-            "the prompt is empty; give at least one token for the model to go on from, a line break for example."
-        )
+        raise ValueError("the prompt is empty; give at least one token to go on from, a line break for example.")
     return ids
 
 

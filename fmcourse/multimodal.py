@@ -85,9 +85,7 @@ class PhraseTower(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         real = ids != 0
         if ids.ndim == 2 and not real.any(1).all():
-            raise ValueError(
-                f"row {int((~real.any(1)).nonzero()[0])} of the phrases has no token; every phrase needs at least one."
-            )
+            raise ValueError(f"row {int((~real.any(1)).nonzero()[0])} of the phrases has no token; each needs one.")
         return self.leave(mean_state(self.body.states(ids, real[:, None]), real))
 
 
@@ -205,9 +203,7 @@ def told(words: Tensor | None = None, look: Tensor | None = None) -> Tensor:
     """
     given = [half for half in (words, look) if half is not None]
     if not given or any(half.ndim != 2 or half.shape != given[0].shape for half in given):
-        raise ValueError(
-            f"words and look are {[tuple(half.shape) for half in given]}; give one of them, or two alike, (B, D)."
-        )
+        raise ValueError(f"words and look are {[tuple(half.shape) for half in given]}; give one, or two alike, (B, D).")
     halves = [torch.zeros_like(given[0]) if half is None else half for half in (words, look)]
     return torch.cat(halves, 1) * given[0].shape[1] ** 0.5
 

@@ -35,9 +35,7 @@ def next_token(model: nn.Module, batch: Tensor, generator: torch.Generator | Non
     Source: Radford et al. 2018, equation 1.
     """
     if batch.ndim != 2 or batch.shape[1] < 2:
-        raise ValueError(
-            f"batch has shape {tuple(batch.shape)}; give (B, T + 1) with T of at least 1: a token and its next."
-        )
+        raise ValueError(f"batch has shape {tuple(batch.shape)}; give (B, T + 1), T at least 1: a token and its next.")
     inputs, labels = batch[:, :-1], batch[:, 1:]
     value = F.cross_entropy(model(inputs).flatten(0, 1), labels.flatten())
     return Loss(value, {"nats per token": value.item()}, labels.numel())
@@ -158,9 +156,7 @@ def divided(total: int, parts: int, rows: int, generator: torch.Generator | None
 def denoising(model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, noise: float) -> Loss:
     """Noise is added to numbers (B, ...): what were they? Mean square; changing nothing costs noise². Source: Vincent et al. 2008."""
     if not batch.numel() or noise <= 0:
-        raise ValueError(
-            f"batch {tuple(batch.shape)}, noise={noise}; give a batch that is not empty and noise above 0."
-        )
+        raise ValueError(f"batch {tuple(batch.shape)}, noise={noise}; give a batch with rows and noise above 0.")
     spoilt = batch + noise * torch.randn(batch.shape, generator=generator, device=batch.device)
     value = F.mse_loss(model(spoilt), batch)
     return Loss(value, {"mean square": value.item()}, batch.numel())

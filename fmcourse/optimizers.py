@@ -4,6 +4,7 @@ Loshchilov & Hutter 2019 (AdamW); Jordan et al. 2024 (Muon: https://kellerjordan
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,9 +48,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.matrices not in ("muon", "adamw") or self.decay not in ("linear", "cosine"):
-            raise ValueError(
-                f"matrices={self.matrices!r}, decay={self.decay!r}: choose 'muon' or 'adamw', 'linear' or 'cosine'."
-            )
+            raise ValueError(f"matrices={self.matrices!r}, decay={self.decay!r}: choose 'muon' or 'adamw', 'linear' or 'cosine'.")  # fmt: skip
         if self.rounds not in ROUNDS:
             raise ValueError(f"rounds={self.rounds} is not known; choose {' or '.join(map(str, ROUNDS))}.")
         if min(self.lr, self.matrix_lr) <= 0 or not 0 <= self.warmup < 1 or min(self.clip, self.weight_decay) < 0:
@@ -93,19 +92,13 @@ def orthogonalise(matrices: Tensor, rounds: int = 5) -> Tensor:
     """Nearest thing to a rotation: every singular value is brought near 1, by products alone (Newton and Schulz).
 
     Args:
-        matrices: (N, rows, columns), rows at most columns.
+        matrices: (rows, columns) or (N, rows, columns), rows at most columns.
         rounds: one of ROUNDS.
     """
-    x = matrices / (matrices.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
-    if x.device.type == "cpu" and wide():
-        return torch.stack([turned(one, rounds) for one in x])
-    return turned(x, rounds)
-
-
-def turned(x: Tensor, rounds: int) -> Tensor:
+    x = matrices / (torch.linalg.matrix_norm(matrices, keepdim=True) + 1e-7)
     for a, b, c in ROUNDS[rounds]:
         square = times(x, x)
-        x = a * x + times(torch.add(b * square, times(square, square), alpha=c), x.mT)
+        x = times(times(square, square).mul_(c).add_(square, alpha=b), x.mT).add_(x, alpha=a)
     return x
 
 
@@ -129,8 +122,12 @@ class Muon(torch.optim.Optimizer):
                 for at, wish in zip(cut(weight), cut(self._wish(weight, group["momentum"])), strict=True):
                     pieces.setdefault(tuple(at.shape), []).append((at, wish))
             for alike in pieces.values():
-                turned = orthogonalise(torch.stack([wish for _, wish in alike]), group["rounds"])
-                self._move([at for at, _ in alike], turned, group)
+                places, wishes = zip(*alike, strict=True)
+                apart = (
+                    wide() and places[0].device.type == "cpu"
+                )  # one by one they stay in the cache, and oneDNN takes no stacks
+                turned = [orthogonalise(some, group["rounds"]) for some in (wishes if apart else [torch.stack(wishes)])]
+                self._move(places, turned if apart else turned[0], group)
 
     def _wish(self, weight: Tensor, momentum: float) -> Tensor:
         """Nesterov: the gradient, and where the running mean of gradients is going."""
@@ -140,8 +137,8 @@ class Muon(torch.optim.Optimizer):
         mean = state["mean"].lerp_(weight.grad, 1 - momentum)
         return weight.grad.lerp(mean, momentum)
 
-    def _move(self, weights: list[Tensor], directions: Tensor, group: dict) -> None:
-        rows, columns = directions.shape[1:]
+    def _move(self, weights: Sequence[Tensor], directions: Sequence[Tensor] | Tensor, group: dict) -> None:
+        rows, columns = weights[0].shape
         length = group["lr"] * max(1.0, columns / rows) ** 0.5
         for weight, direction in zip(weights, directions, strict=True):
             weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-length)
@@ -153,8 +150,9 @@ def cut(matrix: Tensor) -> list[Tensor]:
     >>> [tuple(piece.shape) for piece in cut(torch.zeros(6, 2))], [tuple(piece.shape) for piece in cut(torch.zeros(2, 3))]
     ([(2, 2), (2, 2), (2, 2)], [(2, 3)])
     """
-    matrix = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     rows, columns = matrix.shape
+    if rows > columns:
+        return list(matrix.split(columns)) if rows % columns == 0 else [matrix.T]
     return list(matrix.split(rows, 1)) if columns % rows == 0 else [matrix]
 
 

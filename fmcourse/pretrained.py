@@ -186,9 +186,7 @@ def place(model: Transformer, weights: Mapping[str, Tensor]) -> Transformer:
         getattr(model.head, "words", model.head).weight = model.embed.tokens.weight
     empty = [name for name, weight in model.named_parameters() if weight.is_meta]
     if empty:
-        raise ValueError(
-            f"the file holds no weights for {', '.join(empty[:3])} and {len(empty)} in all; is it the whole model?"
-        )
+        raise ValueError(f"no weights for {', '.join(empty[:3])}, {len(empty)} in all; is the file the whole model?")
     return model.eval()
 
 
@@ -294,9 +292,7 @@ def load(
     """
     with_tokenizer(name)
     if weights not in ("fp32", "int4") or (weights == "int4" and name != "smollm2-135m-instruct"):
-        raise ValueError(
-            f"weights={weights!r} is not there for {name}; choose 'fp32', or 'int4' for smollm2-135m-instruct."
-        )
+        raise ValueError(f"{name} has no weights={weights!r}; choose 'fp32', or 'int4' for smollm2-135m-instruct.")
     if name == "minilm-l6":
         return from_hf(package_file(name, "config.json").parent)
     path = package_file(name, ".gguf")

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 FEW = 16  # rows: below, reading W is what costs, and MKL reads as fast
 
 
 @lru_cache
 def wide() -> bool:
     """Whether this processor is one on which oneDNN wins."""
-    cpu, known = torch.cpu.get_capabilities(), hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    cpu, known = torch.cpu.get_capabilities(), ONEDNN is not None
     amd = "AMD" in str(cpu.get("cpu_name")) and cpu.get("avx512_f", False)
     return bool(amd and known and torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available())
 
@@ -27,7 +28,7 @@ class Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        return ONEDNN(x, weight, bias, "none", [], "")
 
     @staticmethod
     def backward(ctx, dy: Tensor) -> tuple[Tensor | None, ...]:
@@ -41,6 +42,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     many = x.ndim > 1 and x.shape[-1] == weight.shape[-1] and x.numel() >= FEW * x.shape[-1] > 0 < len(weight)
     full = x.dtype == weight.dtype == torch.float32 and x.device.type == weight.device.type == "cpu"
     if many and full and wide() and not torch.is_autocast_enabled("cpu"):
+        if not torch.is_grad_enabled():
+            return ONEDNN(x, weight, bias, "none", [], "")
         return Product.apply(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
     return F.linear(x, weight, bias)
 

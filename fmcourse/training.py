@@ -135,9 +135,7 @@ class Rounds:
     def __init__(self, items: Any, collate: Callable[[list], Any], batch: int = 16, seed: int = 0,
                  length: Callable[[Any], int] | None = None) -> None:  # fmt: skip
         if not len(items) or batch < 1:
-            raise ValueError(
-                f"{len(items)} items in batches of {batch}: give at least one item and a batch of at least 1."
-            )
+            raise ValueError(f"{len(items)} items in batches of {batch}: give at least one item, a batch above 0.")
         self.items, self.collate, self.batch, self.seed, self.length = items, collate, batch, seed, length
 
     def __getitem__(self, step: int) -> Any:
@@ -337,9 +335,7 @@ class Run:
             if theirs.get(what) != value:
                 changed = f"{what} was {theirs.get(what)}, now {value}"
                 detail = "the model has other weights" if what == "shapes" else changed
-                raise CheckpointMismatch(
-                    f"{path} is another run's: {detail}. Pass the same arguments to go on, or another file."
-                )
+                raise CheckpointMismatch(f"{path} is another run's: {detail}. Pass the same arguments or another file.")
 
 
 # -- small parts ------------------------------------------------------------------------------------------------------

@@ -203,7 +203,7 @@ def test_peft_opens_what_is_saved_here(make, kind, where, tmp_path):
 
 @pytest.mark.parametrize(("act", "message"), [
     (lambda m: add_low_rank(m, 0), "rank=0"),
-    (lambda m: add_low_rank(m, where=()), "at least one place"),
+    (lambda m: add_low_rank(m, where=()), "a rank above 0 and a place"),
     (lambda m: add_low_rank(m, where=("query",)), "there is no 'query' in this model; it has q, k, v"),
     (lambda m: add_low_rank(add_low_rank(m)), "steps of low rank already"),
     (lambda m: add_low_rank(nn.Linear(2, 2)), "Linear holds no Transformer"),
@@ -219,7 +219,7 @@ def test_a_folder_without_an_adapter_and_adapters_of_other_kinds(tmp_path):
         load_adapter(small_llama(), tmp_path)
     save_adapter(with_steps(small_llama()), tmp_path)
     config = json.loads((tmp_path / "adapter_config.json").read_text())
-    with pytest.raises(ValueError, match="changes model.layers.0.mlp.down_proj, which this model does not have"):
+    with pytest.raises(ValueError, match="changes model.layers.0.mlp.down_proj, which this model has not"):
         load_adapter(small_bert(), tmp_path)
     for change, message in (
         ({"use_dora": True}, "use_dora=True"),

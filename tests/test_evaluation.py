@@ -92,7 +92,7 @@ def test_empty_or_impossible_input_is_named():
     for call, says in [
         (lambda: bits_per_byte(torch.zeros(0), ""), "text is empty"), (lambda: perplexity(torch.zeros(0)), "no tokens"),
         (lambda: token_nats(model_of("gpt2"), []), "no tokens to score"), (lambda: accuracy(3, 2), "right=3 of n=2"),
-        (lambda: mean_interval(torch.zeros(300)), "at least 10 are needed"),
+        (lambda: mean_interval(torch.zeros(300)), "10 are needed; give more text"),
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=says):
             call()

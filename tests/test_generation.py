@@ -200,7 +200,7 @@ def test_a_constraint_is_a_mask_on_what_may_come_next():
     seen = []
     said("gpt2", max_new_tokens=3, constraint=lambda added: seen.append(list(added)) or even)
     assert [len(added) for added in seen] == [0, 1, 2]
-    with pytest.raises(ValueError, match="allows no token at all"):
+    with pytest.raises(ValueError, match="allows no token here"):
         said("gpt2", constraint=lambda added: torch.zeros(61, dtype=torch.bool))
 
 

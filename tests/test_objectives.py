@@ -174,7 +174,7 @@ def test_pieces_all_hidden_or_none_are_refused(batch, rate):
 
 @pytest.mark.parametrize(("batch", "noise"), [(numbers, 0.0), (numbers[:0], 0.5)])
 def test_no_noise_or_nothing_to_spoil_is_refused(batch, noise):
-    with pytest.raises(ValueError, match="not empty and noise above 0"):
+    with pytest.raises(ValueError, match="give a batch with rows and noise above 0"):
         denoising(nn.Identity(), batch, noise=noise)
 
 

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from fmcourse import products
-from fmcourse.products import FEW, Linear, Product, linear
+from fmcourse.products import FEW, ONEDNN, Linear, linear, times
 
 HERE = pytest.mark.skipif(
-    not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")),
+    not torch.backends.mkldnn.is_available() or ONEDNN is None,
     reason="this torch carries no oneDNN, so there is one library only and nothing to choose.",
 )
 EPYC = {"cpu_name": "AMD EPYC", "avx512_f": True}
@@ -21,10 +21,9 @@ EPYC = {"cpu_name": "AMD EPYC", "avx512_f": True}
 @pytest.fixture
 def onednn(monkeypatch):
     """Whatever the processor: oneDNN, which is right everywhere and fast on some; and a count of its products."""
-    made = []
-    apply = Product.apply
+    made, onednn = [], products.ONEDNN
     monkeypatch.setattr(products, "wide", lambda: True)
-    monkeypatch.setattr(Product, "apply", lambda *given: made.append(1) or apply(*given))
+    monkeypatch.setattr(products, "ONEDNN", lambda *given: made.append(1) or onednn(*given))
     return made
 
 
@@ -95,6 +94,15 @@ def test_the_gradient_has_a_gradient(onednn):
 
 
 @HERE
+def test_two_matrices_or_stacks_of_them(onednn):
+    x, y = drawn(3, 20, 8), drawn(3, 5, 8, seed=1)
+    with torch.no_grad():
+        one_by_one = torch.stack([times(a, b) for a, b in zip(x, y, strict=True)])
+    assert len(onednn) == 3
+    assert_close(one_by_one, times(x, y))
+
+
+@HERE
 def test_only_what_is_wanted_is_computed(onednn):
     x, weight = drawn(20, 6), drawn(17, 6, seed=1).requires_grad_()
     linear(x, weight).sum().backward()
@@ -147,7 +155,7 @@ def test_who_gets_which(monkeypatch, cpu, wins):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", None, raising=False)
+    monkeypatch.setattr(products, "ONEDNN", "there")
     assert products.wide.__wrapped__() is wins
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
     assert not products.wide.__wrapped__()

@@ -493,7 +493,7 @@ def test_an_unknown_character_is_named_with_its_code_and_place():
         (lambda: CharTokenizer.train(""), "text is empty"),
         (lambda: CharTokenizer("aa"), "none twice"),
         (lambda: BPETokenizer.train("", 300), "text is empty"),
-        (lambda: BPETokenizer.train("a", 255), "vocab_size=255 is too small: 256 bytes and 0 special tokens need 256"),
+        (lambda: BPETokenizer.train("a", 255), "vocab_size=255 is too small; 256 bytes and 0 special tokens need 256"),
         (lambda: BPETokenizer.train("a", 256, ["<e>"]), "256 bytes and 1 special tokens need 257"),
         (lambda: BPETokenizer.train("a", 300, "<e>"), "is one text; pass a list"),
         (lambda: BPETokenizer.train("a", 300, ["<e>", "<e>"]), "no two the same"),
@@ -506,7 +506,7 @@ def test_an_unknown_character_is_named_with_its_code_and_place():
         (lambda: BPETokenizer.from_vocab({"a": 0}, [], special_tokens=["<e>"]), r"\['<e>'\] are not in vocab"),
         (lambda: BPETokenizer.from_vocab({"a b": 0}, []), "token 'a b' holds ' ', which stands for no byte"),
         (lambda: BPETokenizer.from_vocab({"b": 0}, []).encode("a"), "holds byte 0x61, for which this vocabulary"),
-        (lambda: WordPieceTokenizer(["[UNK]", "a"]), r"2 tokens, but \[CLS\], \[SEP\] not among them"),
+        (lambda: WordPieceTokenizer(["[UNK]", "a"]), r"2 tokens, but not \[CLS\], \[SEP\]"),
         (lambda: WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", "a", "a"]), "1 tokens stand in the vocabulary"),
     ],
 )  # fmt: skip

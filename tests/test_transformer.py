@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from fmcourse.models.attention import MLP, Attention, GatedMLP, Rope, TanhGELU, causal, rotate
+from fmcourse.models.attention import MLP, Attention, GatedMLP, RMSNorm, Rope, SquaredReLU, TanhGELU, causal, rotate
 from fmcourse.models.transformer import Config, Transformer, bert, gpt2, llama, modern, parameters
 
 
@@ -221,3 +221,37 @@ def test_bad_input_is_named():
     cache = model.extend(torch.zeros(1, 20, dtype=torch.long), model.cache())[1]
     with pytest.raises(ValueError, match="25 positions are more than context=24"):
         model.extend(torch.zeros(1, 5, dtype=torch.long), cache)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 16), (2, 4, 5, 8), (1, 7), (6, 1)])
+def test_the_root_mean_square_is_torchs_forwards_and_backwards(shape):
+    torch.manual_seed(0)
+    ours, theirs = RMSNorm(shape[-1], eps=1e-3), torch.nn.RMSNorm(shape[-1], eps=1e-3)
+    torch.nn.init.normal_(ours.weight)
+    theirs.load_state_dict(ours.state_dict())
+    x, back = torch.randn(shape), torch.randn(shape)
+    found = []
+    for norm in (ours, theirs):
+        leaf = x.clone().requires_grad_()
+        y = norm(leaf)
+        y.backward(back)
+        found.append((y.detach(), leaf.grad, norm.weight.grad))
+    assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
+    with torch.no_grad():
+        assert torch.equal(ours(x), theirs(x))  # torch's own, where nothing is to be learnt
+    half = x.bfloat16()
+    assert torch.equal(ours(half), theirs(half))  # and where numbers are of two sizes
+
+
+@pytest.mark.parametrize("bend", [SquaredReLU.apply, TanhGELU.apply])
+def test_slopes_written_by_hand_are_right_and_refuse_a_second_slope(bend):
+    x = torch.linspace(-3, 3, 41, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(bend, (x,))
+    slope = torch.autograd.grad(bend(x).sum(), x, create_graph=True)[0]
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        slope.sum().backward()
+
+
+def test_a_squared_relu_is_a_squared_relu():
+    x = torch.linspace(-3, 3, 41)
+    assert_close(SquaredReLU.apply(x), F.relu(x).square())

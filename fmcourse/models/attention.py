@@ -12,13 +12,43 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from fmcourse.models.config import Config
 from fmcourse.products import Linear, linear
 
-NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
 Turn = tuple[Tensor, Tensor] | None
+
+
+class RootMeanSquare(torch.autograd.Function):
+    """x / √(mean x² + ε) w, with half the passes over memory on the way back that torch's own takes."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        unit = x * size
+        ctx.save_for_backward(unit, size, weight)
+        return unit * weight
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy: Tensor) -> tuple[Tensor | None, ...]:
+        unit, size, weight = ctx.saved_tensors
+        both, pull = dy * unit, dy * weight
+        dx = torch.addcmul(pull, unit, (both @ weight).unsqueeze(-1), value=-1 / unit.shape[-1]).mul_(size)
+        return dx, both.flatten(0, -2).sum(0), None
+
+
+class RMSNorm(nn.RMSNorm):
+    """`nn.RMSNorm`, faster to train."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        trained = torch.is_grad_enabled() and x.dtype == self.weight.dtype
+        return RootMeanSquare.apply(x, self.weight, self.eps) if trained else super().forward(x)
+
+
+NORMS = {"layer": nn.LayerNorm, "rms": RMSNorm}
 
 
 def causal(T: int, S: int | None = None, device: torch.device | str | None = None) -> Tensor:
@@ -127,7 +157,9 @@ class Attention(nn.Module):
         self.heads, self.groups = (config.heads, config.kv_heads), config.heads // config.kv_heads
         self.to_qkv = Linear(D, sum(self.shares), bias=config.bias)
         self.to_out = Linear(D, D, bias=config.bias)
-        self.norm_q, self.norm_k = (nn.RMSNorm(K) if config.qk_norm else nn.Identity() for _ in "qk")
+        self.norm_q, self.norm_k = (
+            RMSNorm(K, eps=torch.finfo(torch.float32).eps) if config.qk_norm else nn.Identity() for _ in "qk"
+        )
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, turn: Turn = None, cache: Cache | None = None, layer: int = 0
@@ -261,6 +293,7 @@ class TanhGELU(torch.autograd.Function):
         return x * gate
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy: Tensor) -> Tensor:
         x, gate = ctx.saved_tensors
         inner = torch.ops.aten.sigmoid_backward(dy * x, gate)
@@ -281,11 +314,26 @@ class ReluMLP(MLP):
         return F.relu(h)
 
 
+class SquaredReLU(torch.autograd.Function):
+    """max(0, x)²: its slope is 2 max(0, x), so that what is kept is one tensor and not two."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        positive = x.clamp(min=0)
+        ctx.save_for_backward(positive)
+        return positive * positive
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy: Tensor) -> Tensor:
+        return (dy * ctx.saved_tensors[0]).mul_(2)
+
+
 class SquaredMLP(MLP):
     """ReLU, squared: cheap and a little better."""
 
     def bend(self, h: Tensor) -> Tensor:
-        return F.relu(h).square()
+        return SquaredReLU.apply(h)
 
 
 class GatedMLP(MLP):

@@ -54,9 +54,7 @@ class TypedEmbedding(Embedding):
 
 def check_length(length: int, context: int) -> None:
     if length > context:
-        raise ValueError(
-            f"{length} positions are more than context={context}; pass fewer, or build a model with a longer one."
-        )
+        raise ValueError(f"{length} positions are more than context={context}; pass fewer, or build a longer model.")
 
 
 class Stack(nn.Module):
@@ -180,9 +178,7 @@ class Transformer(nn.Module):
         `last`: the last token's logits alone, (B, 1, V), which is all that the next one needs. The old cache stays good. Raises: ValueError past the context, or for a model that looks ahead.
         """
         if not self.config.causal:
-            raise ValueError(
-                "this model looks both ways, so what it read changes with every new token; a cache cannot hold it."
-            )
+            raise ValueError("this model looks both ways: all it read changes with a new token; no cache can hold it.")
         self.check(ids, cache.length)
         x, cache = self.stack.extend(self.embed(ids, cache.positions(ids.shape[1])), cache)
         return self.head(x[:, -1:] if last else x), cache

@@ -36,9 +36,7 @@ class Tokenizer:
         if (kind := fields.pop("kind", None)) != cls.__name__:
             raise ValueError(f"{path} holds a {kind}, not a {cls.__name__}; load it with the class that saved it.")
         if set(fields) != set(cls.saved):
-            raise ValueError(
-                f"{path} holds {sorted(fields)}, not {sorted(cls.saved)}; save it again with tokenizer.save."
-            )
+            raise ValueError(f"{path} holds {sorted(fields)}, not {sorted(cls.saved)}; save it with tokenizer.save.")
         return cls(**fields)
 
     def checked_ids(self, ids: Iterable[int]) -> list[int]:

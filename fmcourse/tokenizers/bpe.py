@@ -200,9 +200,7 @@ class BPETokenizer(Tokenizer):
     ) -> None:
         names = sorted(vocab, key=vocab.get)
         if [vocab[name] for name in names] != list(range(len(names))):
-            raise ValueError(
-                f"the ids of vocab must be 0 to {len(names) - 1}, each once; fill gaps with special tokens."
-            )
+            raise ValueError(f"the ids of vocab must be 0 to {len(names) - 1}, each once; special tokens fill gaps.")
         special_tokens = checked_names(special_tokens)
         if missing := set(special_tokens) - set(names):
             raise ValueError(f"special tokens {sorted(missing)} are not in vocab; give each an id there.")
@@ -223,9 +221,7 @@ class BPETokenizer(Tokenizer):
         left, _, right = merge.partition(" ")
         ids = [self._ordinary_id(name) for name in (left, right, left + right)]
         if None in ids:
-            raise ValueError(
-                f"merge {rank}, {merge!r}, needs tokens that vocab lacks; are both of one model, without header?"
-            )
+            raise ValueError(f"merge {rank}, {merge!r}, needs tokens that vocab lacks; are both of one model, without header?")  # fmt: skip
         return (ids[0], ids[1]), (rank, ids[2])
 
     @classmethod
@@ -249,11 +245,9 @@ class BPETokenizer(Tokenizer):
         special_tokens = checked_names(special_tokens)
         if not text:
             raise ValueError("text is empty, so there are no pairs to count; pass the training text.")
-        marks = len(special_tokens)
-        if (room := vocab_size - marks) < 256:
-            raise ValueError(
-                f"vocab_size={vocab_size} is too small: 256 bytes and {marks} special tokens need {256 + marks}."
-            )
+        n = len(special_tokens)
+        if (room := vocab_size - n) < 256:
+            raise ValueError(f"vocab_size={vocab_size} is too small; 256 bytes and {n} special tokens need {256 + n}.")
         words = Counter()
         for part in cut(text, special_tokens)[::2]:
             words.update(splitter(split).findall(part))

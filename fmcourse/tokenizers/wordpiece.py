@@ -82,9 +82,7 @@ class WordPieceTokenizer(Tokenizer):
         self.tokens = list(tokens)
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         if missing := [name for name in SPECIAL[1:4] if name not in self._ids]:
-            raise ValueError(
-                f"{len(self.tokens)} tokens, but {', '.join(missing)} not among them; is it BERT's vocab.txt?"
-            )
+            raise ValueError(f"{len(self.tokens)} tokens, but not {', '.join(missing)}; is it BERT's vocab.txt?")
         if (extra := len(self.tokens) - len(self._ids)) > 0:
             raise ValueError(f"{extra} tokens stand in the vocabulary a second time; keep one of each.")
         self.special_tokens = {name: self._ids[name] for name in SPECIAL if name in self._ids}
