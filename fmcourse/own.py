@@ -285,9 +285,11 @@ def train(own: Own, way: str = "head", steps: int | None = None, *, seed: int = 
     made = Classifier(own.kind, way, own.labels, model, changed, own.notes)
     rows, labels = inputs(own.kind, own.train), [own.labels.index(item.label) for item in own.train]
     if way == "head":
+        layer = model.get_submodule(HEADS[own.kind])
         model.set_submodule(HEADS[own.kind], torch.nn.Identity())
-        head = fit_head(said(model.eval(), rows, progress=progress), torch.tensor(labels), len(own.labels))
-        model.set_submodule(HEADS[own.kind], head)
+        best = fit_head(said(model.eval(), rows, progress=progress), torch.tensor(labels), len(own.labels))
+        layer.load_state_dict(best.state_dict())
+        model.set_submodule(HEADS[own.kind], layer)
     else:
         together = lambda some: (*stacked([row for row, _ in some]), torch.tensor([label for _, label in some]))
         data = Rounds(list(zip(rows, labels, strict=True)), together, BATCH, seed, length=lambda pair: len(pair[0]))

@@ -17,9 +17,8 @@ FEW = 16  # rows: below, reading W is what costs, and MKL reads as fast
 @lru_cache
 def wide() -> bool:
     """Whether this processor is one on which oneDNN wins."""
-    cpu, known = torch.cpu.get_capabilities(), ONEDNN is not None
-    amd = "AMD" in str(cpu.get("cpu_name")) and cpu.get("avx512_f", False)
-    return bool(amd and known and torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available())
+    cpu, mkl = torch.cpu.get_capabilities(), torch.backends.mkl.is_available()
+    return mkl and ONEDNN is not None and "AMD" in str(cpu.get("cpu_name")) and bool(cpu.get("avx512_f"))
 
 
 class Product(torch.autograd.Function):

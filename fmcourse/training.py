@@ -288,8 +288,7 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be this run's."""
         shapes = {name: list(weight.shape) for name, weight in self.model.named_parameters()}
-        how_long = {"seed": self.seed, "steps": self.steps, "seconds": self.seconds}
-        return {"shapes": shapes, **how_long, "recipe": asdict(self.recipe)}
+        return dict(shapes=shapes, seed=self.seed, steps=self.steps, seconds=self.seconds, recipe=asdict(self.recipe))
 
     def tensors(self) -> dict[str, Tensor]:
         named = {f"model.{name}": weight for name, weight in self.model.named_parameters()}

@@ -154,7 +154,6 @@ def test_a_layer_is_torchs_layer(onednn):
 def test_who_gets_which(monkeypatch, cpu, wins):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(products, "ONEDNN", "there")
     assert products.wide.__wrapped__() is wins
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
