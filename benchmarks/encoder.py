@@ -4,7 +4,8 @@ Run   python -m benchmarks encoder     Takes   about two minutes on one core
 
 The first two rows are the encoder alone, trained to make its states small, which asks nothing of a head. The last two are masked language
 modelling with a vocabulary of 8,192: of 100 tokens 15 are asked for, and ours computes scores for these alone. A step is forward, loss,
-backward, clipping, torch's fused AdamW, and reading the loss; 32 bits, no dropout, no padding, fused attention in both.
+backward, clipping, torch's fused AdamW, and reading the loss; 32 bits, no dropout, no padding, fused attention in both. Products as in
+`train_step`; on an AMD with AVX2, where both take the same ones, the ratios were 1.03, 0.98, 1.84 and 1.32.
 """
 
 from functools import partial

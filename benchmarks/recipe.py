@@ -1,6 +1,6 @@
 """The course's recipe beside the plain one: time to the same validation loss, and the loss after the same time.
 
-Run   python -m benchmarks recipe     Takes   about six minutes on one core
+Run   python -m benchmarks recipe     Takes   three to six minutes on one core
 
 Plain: GPT-2's block and its first weights (normal, 0.02), 4 layers, `PLAIN` (AdamW, 1e-3, cosine), 2,000 steps. Ours: `modern()`, 2
 layers, the course's first weights, `SPRINT` (Muon, linear decay to zero). Both have 4 heads, width 128, context 64, batch 12,
