@@ -15,6 +15,7 @@ from helpers import randomised
 from torch import nn
 from torch.testing import assert_close
 
+from fmcourse import optimizers as optimizers_module
 from fmcourse.models.transformer import Config, Transformer, gpt2, modern
 from fmcourse.objectives import Loss, next_token
 from fmcourse.optimizers import FAST, PLAIN, Muon, Recipe, cut, optimizers, orthogonalise
@@ -239,6 +240,22 @@ def test_the_schedule_warms_up_peaks_and_decays():
 def test_a_recipe_refuses_by_name(given, says):
     with pytest.raises(ValueError, match=says):
         Recipe(**given)
+
+
+@pytest.mark.parametrize("rounds", [3, 5])
+def test_muon_moves_alike_whether_pieces_go_together_or_one_by_one(rounds, monkeypatch):
+    moved = []
+    for one_by_one in (True, False):
+        monkeypatch.setattr(optimizers_module, "wide", lambda choice=one_by_one: choice)
+        torch.manual_seed(0)
+        weights = [torch.nn.Parameter(torch.randn(shape)) for shape in ((24, 8), (8, 8), (8, 32), (6, 10), (10, 6))]
+        muon = Muon(weights, 0.1, rounds=rounds)
+        for _ in range(3):
+            for weight in weights:
+                weight.grad = torch.randn_like(weight)
+            muon.step()
+        moved.append([weight.detach() for weight in weights])
+    torch.testing.assert_close(moved[0], moved[1], atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize(("rounds", "least", "most"), [(5, 0.3, 1.3), (3, 0.2, 2.0)])
