@@ -263,7 +263,5 @@ def published(model: Transformer) -> dict[str, list[str]]:
                          "the merged model with to_hf.")  # fmt: skip
     prefix = "" if model.config.head == "none" else family.prefix
     paths = {path for path, _ in PLACES.values()}
-    theirs = lambda i, path: [
-        prefix + one.format(i=i).removesuffix(".weight") for one in family.block[f"{path}.weight"]
-    ]
-    return {f"stack.blocks.{i}.{path}": theirs(i, path) for i in range(model.config.depth) for path in paths}
+    at = lambda i, path: [prefix + one.format(i=i).removesuffix(".weight") for one in family.block[f"{path}.weight"]]
+    return {f"stack.blocks.{i}.{path}": at(i, path) for i in range(model.config.depth) for path in paths}

@@ -285,7 +285,7 @@ def train(own: Own, way: str = "head", steps: int | None = None, *, seed: int = 
     made = Classifier(own.kind, way, own.labels, model, changed, own.notes)
     rows, labels = inputs(own.kind, own.train), [own.labels.index(item.label) for item in own.train]
     if way == "head":
-        layer = model.get_submodule(HEADS[own.kind])
+        layer = model.get_submodule(HEADS[own.kind])  # it stays: loaded, it multiplies alike to the last bit
         model.set_submodule(HEADS[own.kind], torch.nn.Identity())
         best = fit_head(said(model.eval(), rows, progress=progress), torch.tensor(labels), len(own.labels))
         layer.load_state_dict(best.state_dict())

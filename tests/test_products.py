@@ -139,6 +139,7 @@ def test_wrong_sizes_are_refused_in_torchs_words(monkeypatch):
         linear(drawn(24, 7), drawn(5, 8))
 
 
+@HERE
 def test_a_layer_is_torchs_layer(onednn):
     layer, theirs = Linear(6, 4), nn.Linear(6, 4)
     assert isinstance(layer, nn.Linear) and repr(layer) == repr(theirs)

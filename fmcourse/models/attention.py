@@ -96,7 +96,7 @@ class Cache:
     @cached_property
     def layers(self) -> list[tuple[Tensor, Tensor]]:
         """Each layer's keys and values, views of the store, cut once a token and not once a layer."""
-        seen = self.store.narrow(4, 0, self.length).flatten(0, 1)  # (depth * 2, B, G, S, K)
+        seen = self.store.view(-1, *self.store.shape[2:])[..., : self.length, :]  # (depth * 2, B, G, S, K), no copy
         one_by_one = torch.is_grad_enabled()  # what `unbind` returns may not be written where gradients are kept
         views = [seen[n] for n in range(len(seen))] if one_by_one else seen.unbind(0)
         return list(zip(views[::2], views[1::2], strict=True))
@@ -164,16 +164,16 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, mask: Tensor | None = None, turn: Turn = None, cache: Cache | None = None, layer: int = 0
     ) -> Tensor:
-        q, k, v = self.turned(self.to_qkv(x).unflatten(-1, (-1, self.head_width)).transpose(1, 2), turn)
+        q, k, v = self.turned(x, turn)
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, G, S, K)
         elif turn is not None:
             v = v.contiguous()  # a copy of its own: as a part of qkv it would keep all of that for the way back
         return self.to_out(self.gather(q, k, v, mask).transpose(1, 2).flatten(2))  # (B, T, D)
 
-    def turned(self, qkv: Tensor, turn: Turn) -> tuple[Tensor, ...]:
-        """q (B, H, T, K), k and v (B, G, T, K), ready to meet, out of (B, H + 2 G, T, K); q and k in one go where both are treated alike."""
-        H, G = self.heads
+    def turned(self, x: Tensor, turn: Turn) -> tuple[Tensor, ...]:
+        """What meets: q (B, H, T, K), k and v (B, G, T, K). Where no norm tells q and k apart, they turn in one go."""
+        (H, G), qkv = self.heads, self.to_qkv(x).unflatten(-1, (-1, self.head_width)).transpose(1, 2)
         if turn is None or isinstance(self.norm_q, nn.RMSNorm):
             q, k, v = qkv.split([H, G, G], 1)
             return rotate(self.norm_q(q), turn), rotate(self.norm_k(k), turn), v
@@ -197,8 +197,8 @@ class Attention(nn.Module):
 
     def weights(self, x: Tensor, mask: Tensor | None = None, turn: Turn = None, *_: object) -> Tensor:
         """Who looks at whom, and how much: (B, H, T, T), each row adds up to 1. What `gather` averages with, spelt out."""
-        q, k, _ = (share.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for share in self.qkv(x))
-        return self.shares_of(rotate(self.norm_q(q), turn), rotate(self.norm_k(k), turn), mask)
+        q, k, _ = self.turned(x, turn)
+        return self.shares_of(q, k, mask)
 
     def shares_of(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
         """softmax(q kᵀ / √K), nothing for what is hidden: (B, H, T, S)."""

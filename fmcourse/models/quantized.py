@@ -58,7 +58,7 @@ class Int8Linear(nn.Module):
     """y = x Wᵀ with W rounded to 8 bits, one scale a row; and x too, one scale a position, where the processor adds bytes.
 
     Both are turned by the same rotation first. That changes no product, but what stood out in a few numbers is spread over all, and
-    rounding costs little. Source: Ashkboos et al. 2024 (QuaRot), section 3.
+    rounding costs little. Source: Ashkboos et al. 2024 (QuaRot), with a rotation drawn by chance in place of Hadamard's.
 
     Args:
         weight: (N, K) float32.

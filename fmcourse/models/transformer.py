@@ -175,7 +175,8 @@ class Transformer(nn.Module):
     def extend(self, ids: Tensor, cache: Cache, last: bool = False) -> tuple[Tensor, Cache]:
         """Read on: (B, T) new tokens after those in `cache` -> their logits (B, T, V) and the longer cache.
 
-        `last`: the last token's logits alone, (B, 1, V), which is all that the next one needs. The old cache stays good. Raises: ValueError past the context, or for a model that looks ahead.
+        `last`: the last token's alone, (B, 1, V), which is all that the next one needs. The old cache stays good.
+        Raises: ValueError past the context, or for a model that looks ahead.
         """
         if not self.config.causal:
             raise ValueError("this model looks both ways: all it read changes with a new token; no cache can hold it.")

@@ -101,7 +101,7 @@ def prepared(pictures: Tensor, size: int = SIZE) -> Tensor:
     tensor([1., 1., 1.])
     """
     if pictures.dtype != torch.uint8 or pictures.ndim not in (3, 4) or (pictures.ndim == 4 and pictures.shape[-1] != 3):
-        raise ValueError(f"pictures are {pictures.dtype} {tuple(pictures.shape)}; give uint8 (N, H, W[, 3]).")
+        raise ValueError(f"pictures are {pictures.dtype} {tuple(pictures.shape)}; give uint8 (N, H, W) or (N, H, W, 3).")  # fmt: skip
     colours = pictures[..., None].expand(*pictures.shape, 3) if pictures.ndim == 3 else pictures
     x = (colours.permute(0, 3, 1, 2).float() - 127) / 128
     return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
