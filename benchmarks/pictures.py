@@ -19,47 +19,62 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.rows import Row, clock, row, timed
-from benchmarks.unet import as_large
+from benchmarks.rows import Row, clock, row, time_work
+from benchmarks.unet import peer_of_size
 from fmcourse.data import load
-from fmcourse.diffusion import Denoiser, Schedule, ddim, ddpm, denoise, euler
-from fmcourse.fidelity import features, frechet, judge
-from fmcourse.models.transformer import parameters
+from fmcourse.diffusion import Denoiser, Schedule, ddim, ddpm, diffusion_loss, euler
+from fmcourse.fidelity import extract_features, frechet_distance, load_feature_extractor
+from fmcourse.models.transformer import count_parameters
 from fmcourse.models.unet import UNet
-from fmcourse.optimizers import Recipe
-from fmcourse.pictures import signed
-from fmcourse.training import Average, fit, seed_of
+from fmcourse.optimizers import OptimizerConfig
+from fmcourse.pictures import normalize_pixels
+from fmcourse.training import EMA, derive_seed, fit
 
 BATCH = 64
-RECIPE = Recipe(matrices="adamw", lr=2e-3, decay="cosine")
+OPTIMIZER = OptimizerConfig(matrix_optimizer="adamw", lr=2e-3, lr_decay="cosine")
 
 
-class Drawn:
+class RandomImages:
     """Random pictures, endless: a batch is a pure function of the step."""
 
     def __init__(self, x: Tensor) -> None:
         self.x = x
 
     def __getitem__(self, step: int) -> Tensor:
-        return self.x[torch.randint(len(self.x), (BATCH,), generator=torch.Generator().manual_seed(seed_of(0, step)))]
+        return self.x[
+            torch.randint(len(self.x), (BATCH,), generator=torch.Generator().manual_seed(derive_seed(0, step)))
+        ]
 
 
 def ours(x: Tensor, schedule: Schedule, predicts: str, seconds: float) -> nn.Module:
     """Trained with averaged weights. The pace is measured first, since a run that decays must be planned for its length."""
     torch.manual_seed(0)
-    model, objective, data = UNet(), partial(denoise, schedule=schedule, predicts=predicts), Drawn(x)
+    model, objective, data = UNet(), partial(diffusion_loss, schedule=schedule, predicts=predicts), RandomImages(x)
     tried = copy.deepcopy(model)
-    spent, _ = timed(lambda: fit(tried, objective, data, steps=10, recipe=RECIPE, progress=False))
-    average = Average(model, 0.995)
+    spent, _ = time_work(lambda: fit(tried, objective, data, steps=10, optimizer=OPTIMIZER, progress=False))
+    average = EMA(model, 0.995)
     steps = max(2, round(10 * seconds / spent))
-    fit(model, objective, data, steps=steps, seed=0, recipe=RECIPE, on_step=lambda *_: average.update(), progress=False)
+    fit(
+        model,
+        objective,
+        data,
+        steps=steps,
+        seed=0,
+        optimizer=OPTIMIZER,
+        on_step=lambda *_: average.update(),
+        progress=False,
+    )
     return average.model
 
 
 def theirs(x: Tensor, seconds: float) -> tuple[nn.Module, DDPMScheduler]:
     """The plain loop: noise at a random t, mean square, AdamW."""
     torch.manual_seed(0)
-    model, rule, data = as_large(parameters(UNet()), 28, 1), DDPMScheduler(num_train_timesteps=1000), Drawn(x)
+    model, rule, data = (
+        peer_of_size(count_parameters(UNet()), 28, 1),
+        DDPMScheduler(num_train_timesteps=1000),
+        RandomImages(x),
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
 
     def step(n: int, of: int) -> None:
@@ -84,7 +99,7 @@ def theirs(x: Tensor, seconds: float) -> tuple[nn.Module, DDPMScheduler]:
     return model.eval(), rule
 
 
-def peer_pictures(model: nn.Module, rule: DDPMScheduler, x: Tensor, steps: int) -> Tensor:
+def peer_images(model: nn.Module, rule: DDPMScheduler, x: Tensor, steps: int) -> Tensor:
     """diffusers' own walk: its pipeline without the progress bar."""
     generator = torch.Generator().manual_seed(0)
     rule.set_timesteps(steps)
@@ -98,15 +113,15 @@ def main(small: bool = False) -> list[Row]:
     """Scores after equal time, and what few steps cost and save."""
     seconds, n, fewer, hundred, many, few = (0.2, 70, 70, 4, 4, 2) if small else (90.0, 500, 200, 100, 1000, 20)
     shown = load("fashion")
-    train, model = signed(shown.train.pixels[: 200 if small else None]), judge()
-    real = features(model, signed(shown.test.pixels[: 200 if small else None]))
+    train, model = normalize_pixels(shown.train.pixels[: 200 if small else None]), load_feature_extractor()
+    real = extract_features(model, normalize_pixels(shown.test.pixels[: 200 if small else None]))
     noise = torch.randn(n, 1, 28, 28, generator=torch.Generator().manual_seed(1))
-    score = lambda made: frechet(real, features(model, made.clamp(-1, 1)))
+    score = lambda made: frechet_distance(real, extract_features(model, made.clamp(-1, 1)))
     flow, linear = Schedule.flow(), Schedule.linear()
     mine = score(euler(Denoiser(ours(train, flow, "velocity", seconds), flow, "velocity"), noise, flow, few))
-    other = score(peer_pictures(*theirs(train, seconds), noise, hundred))
+    other = score(peer_images(*theirs(train, seconds), noise, hundred))
     guess = Denoiser(ours(train, linear, "noise", seconds), linear, "noise")
-    quick, slow = (timed(work) for work in (lambda: ddim(guess, noise[:fewer], linear, few), lambda: ddpm(guess, noise[:fewer], linear, many, torch.Generator().manual_seed(0))))  # fmt: skip
+    quick, slow = (time_work(work) for work in (lambda: ddim(guess, noise[:fewer], linear, few), lambda: ddpm(guess, noise[:fewer], linear, many, torch.Generator().manual_seed(0))))  # fmt: skip
     after = f"Frechet distance of {n} pictures after {seconds:.0f} s"
     return [
         row(f"{after}: flow, {few} steps; peer is diffusers' loop, {hundred} steps", mine, other, other / mine, "", ">= 1"),

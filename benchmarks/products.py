@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.rows import Row, Work, row, side_by_side
-from fmcourse.products import Product, linear
+from fmcourse.products import LinearFunction, linear
 
 SHAPES = [(768, 128, 512), (768, 512, 128), (1024, 576, 1536)]  # rows, numbers in, numbers out
 SMALL = [(32, 8, 8)]
@@ -37,7 +37,7 @@ def worker(product: Callable[..., Tensor], rows: int, inner: int, outer: int, ti
 def main(small: bool = False) -> list[Row]:
     """Thousand million operations a second (a multiplication and an addition are two), and their ratio."""
     found: dict[str, list[Row]] = {"ours": [], "oneDNN": []}
-    products = {"ours": linear, "oneDNN": Product.apply, "F.linear": F.linear}
+    products = {"ours": linear, "oneDNN": LinearFunction.apply, "F.linear": F.linear}
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         del products["oneDNN"], found["oneDNN"]
     for shape in SMALL if small else SHAPES:

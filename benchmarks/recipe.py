@@ -2,14 +2,14 @@
 
 Run   python -m benchmarks recipe     Takes   three to six minutes on one core
 
-Plain: GPT-2's block and its first weights (normal, 0.02), 4 layers, `PLAIN` (AdamW, 1e-3, cosine), 2,000 steps. Ours: `modern()`, 2
-layers, the course's first weights, `SPRINT` (Muon, linear decay to zero). Both have 4 heads, width 128, context 64, batch 12,
+Plain: GPT-2's block and its first weights (normal, 0.02), 4 layers, `ADAMW` (AdamW, 1e-3, cosine), 2,000 steps. Ours: `modern()`, 2
+layers, the course's first weights, `MUON_SHORT_RUN` (Muon, linear decay to zero). Both have 4 heads, width 128, context 64, batch 12,
 characters of Shakespeare's plays. A run that decays to zero has to be planned for its length, so lengths are tried from short to
 long, each as a run of its own from fresh weights, and the shortest counts whose final loss is no worse than the plain run's. Seconds
 are of training alone; the search and the validation are not in them. Equal time is the time of that shortest run, for which the plain
 recipe, too, is planned anew.
 
-The number of layers and the steps of `SPRINT` were chosen with seed 1, on the last twentieth of the training plays, left out of training
+The number of layers and the steps of `MUON_SHORT_RUN` were chosen with seed 1, on the last twentieth of the training plays, left out of training
 there; neither this seed nor these validation windows had a say. Read the ratio with one doubt: from the course's own first weights the
 plain run ends far lower (1.712 nats, see LOG.md), and that goal is not reached in this time.
 """
@@ -19,13 +19,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.rows import Row, row, timed
+from benchmarks.rows import Row, row, time_work
 from fmcourse.data import load
 from fmcourse.models.transformer import Config, Transformer, gpt2, modern
 from fmcourse.objectives import next_token
-from fmcourse.optimizers import PLAIN, SPRINT, Recipe
+from fmcourse.optimizers import ADAMW, MUON_SHORT_RUN, OptimizerConfig
 from fmcourse.tokenizers import CharTokenizer
-from fmcourse.training import Windows, fit
+from fmcourse.training import RandomCrops, fit
 
 CONTEXT, BATCH = 64, 12
 PLAIN_STEPS = 2000
@@ -60,28 +60,30 @@ def validation_loss(model: Transformer, windows: Tensor) -> float:
     return sum(next_token(model, part).value.item() * len(part) for part in windows.split(100)) / len(windows)
 
 
-def trained(text: Plays, config: Config, recipe: Recipe, steps: int, seed: int) -> tuple[float, float]:
+def train_and_score(
+    text: Plays, config: Config, optimizer: OptimizerConfig, steps: int, seed: int
+) -> tuple[float, float]:
     """Seconds of training, and the validation loss at its end."""
     torch.manual_seed(seed)
-    model, data = Transformer(config), Windows(text.train, CONTEXT + 1, BATCH, seed)
-    if recipe is PLAIN:
-        as_gpt2(model)
-    run = lambda: fit(model, next_token, data, steps=steps, seed=seed, recipe=recipe, progress=False)
-    return timed(run)[0], validation_loss(model, text.validation)
+    model, data = Transformer(config), RandomCrops(text.train, CONTEXT + 1, BATCH, seed)
+    if optimizer is ADAMW:
+        init_like_gpt2(model)
+    run = lambda: fit(model, next_token, data, steps=steps, seed=seed, optimizer=optimizer, progress=False)
+    return time_work(run)[0], validation_loss(model, text.validation)
 
 
-def as_gpt2(model: Transformer) -> None:
+def init_like_gpt2(model: Transformer) -> None:
     """The first weights of GPT-2 (Radford et al. 2019, section 2.3), which plain implementations use: small, and smaller where parts add."""
     for name, part in model.named_modules():
         if isinstance(part, nn.Linear | nn.Embedding):
-            added = name.endswith((".to_out", ".down"))
+            added = name.endswith((".out_proj", ".down"))
             nn.init.normal_(part.weight, std=0.02 / (2 * model.config.depth) ** 0.5 if added else 0.02)
 
 
-def shortest(text: Plays, config: Config, goal: float, lengths: Lengths, seed: int) -> tuple[int, float, float]:
+def shortest_run(text: Plays, config: Config, goal: float, lengths: Lengths, seed: int) -> tuple[int, float, float]:
     """Steps, seconds and loss of the first length that reaches the goal, or of the longest."""
     for steps in lengths:
-        seconds, loss = trained(text, config, SPRINT, steps, seed)
+        seconds, loss = train_and_score(text, config, MUON_SHORT_RUN, steps, seed)
         if loss <= goal:
             break
     return steps, seconds, loss
@@ -90,13 +92,13 @@ def shortest(text: Plays, config: Config, goal: float, lengths: Lengths, seed: i
 def race(text: Plays, seed: int, plain_steps: int, lengths: Lengths, sizes: dict[str, int]) -> list[Row]:
     """Seconds to the plain run's final loss, and the losses when both are planned for those seconds."""
     shape = dict(vocab_size=text.vocab_size, context=CONTEXT, **sizes)
-    peer, goal = trained(text, gpt2(**shape), PLAIN, plain_steps, seed)
-    steps, ours, loss = shortest(
+    peer, goal = train_and_score(text, gpt2(**shape), ADAMW, plain_steps, seed)
+    steps, ours, loss = shortest_run(
         text, modern(**shape | {"depth": max(1, shape["depth"] - LAYERS_FEWER)}), goal, lengths, seed
     )
     what = f"to the plain recipe's {goal:.3f} nats, seed {seed}: {steps} steps ({loss:.3f}) against {plain_steps}"
     rows = [row(what, ours, peer, peer / ours, "s", ">= 5")]
-    _, early = trained(text, gpt2(**shape), PLAIN, max(2, round(plain_steps * ours / peer)), seed)
+    _, early = train_and_score(text, gpt2(**shape), ADAMW, max(2, round(plain_steps * ours / peer)), seed)
     rows.append(
         row(f"validation loss after {ours:.0f} s each, seed {seed}", loss, early, early / loss, "nats/character")
     )

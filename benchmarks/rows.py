@@ -15,10 +15,10 @@ def row(what: str, ours: float, peer: float | None, ratio: float | None, unit: s
     return {"what": what, "ours": ours, "peer": peer, "ratio": ratio, "unit": unit, "target": target}
 
 
-def met(row: Row) -> bool | None:
+def meets_target(row: Row) -> bool | None:
     """Is the target reached, by the ratio where there is one, else by our own value? None if there is no target.
 
-    >>> met(row("a step", 2.0, 3.0, 1.5, "s", ">= 1.3")), met(row("a notebook", 200.0, None, None, "s", "<= 150"))
+    >>> meets_target(row("a step", 2.0, 3.0, 1.5, "s", ">= 1.3")), meets_target(row("a notebook", 200.0, None, None, "s", "<= 150"))
     (True, False)
     """
     if row["target"] is None:
@@ -28,7 +28,7 @@ def met(row: Row) -> bool | None:
     return value >= float(bound) if sign == ">=" else value <= float(bound)
 
 
-def timed(work: Work) -> tuple[float, Any]:
+def time_work(work: Work) -> tuple[float, Any]:
     """Seconds, and what came out."""
     start = clock()
     result = work()
@@ -43,7 +43,7 @@ def side_by_side(works: Mapping[str, Work], rounds: int, warm_up: int = 1) -> di
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(warm_up + rounds):
         for name in list(works)[:: -1 if turn % 2 else 1]:
-            spent, _ = timed(works[name])
+            spent, _ = time_work(works[name])
             if turn >= warm_up:
                 seconds[name].append(spent)
     return {name: statistics.median(values) for name, values in seconds.items()}

@@ -18,17 +18,17 @@ from torch.testing import assert_close
 from transformers import LlamaForCausalLM
 
 from benchmarks.decoding import NAME, reference
-from benchmarks.rows import Row, Work, row, timed
+from benchmarks.rows import Row, Work, row, time_work
 from fmcourse import pretrained
 from fmcourse.data import load
 from fmcourse.generation import generate, generate_batch
 from fmcourse.models.transformer import Transformer, llama
-from fmcourse.prompting import answers, few_shot, label_scores, query
+from fmcourse.prompting import few_shot_prompt, format_query, generate_answers, label_scores
 from fmcourse.tokenizers import BPETokenizer
 
 PROMPTS, EXAMPLES, WORDS, TOGETHER = 200, 16, 10, 8
 WRITERS, NEW = 16, 12
-STYLE = {"given": "Definition: ", "answer": "Topic:"}
+STYLE = {"input_prefix": "Definition: ", "output_prefix": "Topic:"}
 
 
 def texts(tokenizer: BPETokenizer, prompts: int, examples: int) -> tuple[str, list[str], list[str]]:
@@ -37,8 +37,8 @@ def texts(tokenizer: BPETokenizer, prompts: int, examples: int) -> tuple[str, li
     labels = sorted({one.topic for one in data.train if len(tokenizer.encode(f" {one.topic}")) == 1})
     known = lambda items: [one for one in items if one.topic in labels and len(one.text.split()) <= WORDS]
     solved, asked = draw.sample(known(data.train), examples), draw.sample(known(data.test), prompts)
-    shared = few_shot([(one.text, one.topic) for one in solved], **STYLE)
-    return shared, [query(one.text, **STYLE) for one in asked], [f" {label}" for label in labels]
+    shared = few_shot_prompt([(one.text, one.topic) for one in solved], **STYLE)
+    return shared, [format_query(one.text, **STYLE) for one in asked], [f" {label}" for label in labels]
 
 
 def theirs(
@@ -60,7 +60,7 @@ def theirs(
     return work
 
 
-def scored(model: Transformer, tokenizer: BPETokenizer, prompts: int, examples: int) -> list[Row]:
+def scoring_rows(model: Transformer, tokenizer: BPETokenizer, prompts: int, examples: int) -> list[Row]:
     """Prompts a second, with the shared text and without it."""
     peer, rows = reference(model), []
     shared, asked, labels = texts(tokenizer, prompts, examples)
@@ -68,28 +68,30 @@ def scored(model: Transformer, tokenizer: BPETokenizer, prompts: int, examples: 
     for before, what, target in ((shared, f"behind a shared text of {n} tokens", ">= 3"), ("", "without a shared text", None)):  # fmt: skip
         label_scores(model, tokenizer, asked[:8], labels, shared=before)  # both are warm
         theirs(peer, tokenizer, before, asked[:8], labels)()
-        ours, scores = timed(lambda before=before: label_scores(model, tokenizer, asked, labels, shared=before))
-        other, expected = timed(theirs(peer, tokenizer, before, asked, labels))
+        ours, scores = time_work(lambda before=before: label_scores(model, tokenizer, asked, labels, shared=before))
+        other, expected = time_work(theirs(peer, tokenizer, before, asked, labels))
         assert_close(scores, expected, rtol=1e-3, atol=1e-2)
         what = f"score {len(labels)} labels, {prompts} prompts of {each:.0f} tokens, {what}; peer is transformers"
         rows.append(row(what, prompts / ours, prompts / other, other / ours, "prompts/s", target))
     return rows
 
 
-def written(model: Transformer, tokenizer: BPETokenizer, prompts: int, examples: int, new: int) -> list[Row]:
+def writing_rows(model: Transformer, tokenizer: BPETokenizer, prompts: int, examples: int, new: int) -> list[Row]:
     """Prompts answered a second, all at once and one by one."""
     shared, asked, _ = texts(tokenizer, prompts, examples)
     fixed = {"max_new_tokens": new, "temperature": 0}
     whole = lambda before: [tokenizer.encode(before) + tokenizer.encode(one) for one in asked]
     one_by_one = lambda before: [generate(model, tokenizer, ids, **fixed) for ids in whole(before)]
-    alone = {before: timed(lambda before=before: one_by_one(before)) for before in ("", shared)}
+    alone = {before: time_work(lambda before=before: one_by_one(before)) for before in ("", shared)}
     at_once = {"`generate_batch`": ("", lambda: generate_batch(model, tokenizer, asked, **fixed))}
     for before, how in (("", ""), (shared, f" behind {len(tokenizer.encode(shared))} shared tokens")):
-        ours = lambda before=before: answers(model, tokenizer, asked, shared=before, max_new_tokens=new, stop=())
-        at_once[f"`answers`{how}"] = before, ours
+        ours = lambda before=before: generate_answers(
+            model, tokenizer, asked, shared=before, max_new_tokens=new, stop=()
+        )
+        at_once[f"`generate_answers`{how}"] = before, ours
     rows = []
     for name, (before, work) in at_once.items():
-        seconds, said = timed(work)
+        seconds, said = time_work(work)
         peer, expected = alone[before]
         if said != expected:
             raise AssertionError(f"{name} writes other texts than `generate` does, so their times cannot be compared.")
@@ -100,9 +102,9 @@ def written(model: Transformer, tokenizer: BPETokenizer, prompts: int, examples:
 
 def main(small: bool = False) -> list[Row]:
     """Prompts a second with their ratios."""
-    tokenizer = pretrained.tokenizer(NAME)
+    tokenizer = pretrained.load_tokenizer(NAME)
     if small:
         model = Transformer(llama(width=32, depth=1, heads=2, kv_heads=1, hidden=64)).eval()
-        return scored(model, tokenizer, 3, 2) + written(model, tokenizer, 2, 2, 2)
+        return scoring_rows(model, tokenizer, 3, 2) + writing_rows(model, tokenizer, 2, 2, 2)
     model = pretrained.load(NAME)[0]
-    return scored(model, tokenizer, PROMPTS, EXAMPLES) + written(model, tokenizer, WRITERS, EXAMPLES, NEW)
+    return scoring_rows(model, tokenizer, PROMPTS, EXAMPLES) + writing_rows(model, tokenizer, WRITERS, EXAMPLES, NEW)

@@ -20,7 +20,7 @@ from fmcourse.data import load
 from fmcourse.models.transformer import Config, Transformer, gpt2
 from fmcourse.objectives import next_token
 from fmcourse.tokenizers import CharTokenizer
-from fmcourse.training import Windows
+from fmcourse.training import RandomCrops
 
 SETTINGS = [  # depth, heads, width, context, batch; rounds; the ratio asked for
     (4, 4, 128, 64, 12, 120, ">= 1.3"),
@@ -37,7 +37,7 @@ def reference(c: Config) -> GPT2LMHeadModel:
     return GPT2LMHeadModel(GPT2Config(**sizes, **still)).train()
 
 
-def stepper(model: nn.Module, loss: Callable[[Tensor], Tensor], data: Windows) -> Work:
+def stepper(model: nn.Module, loss: Callable[[Tensor], Tensor], data: RandomCrops) -> Work:
     """A function without arguments that takes one step, on the next batch each time."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     batches = iter(range(10**9))
@@ -53,7 +53,7 @@ def stepper(model: nn.Module, loss: Callable[[Tensor], Tensor], data: Windows) -
     return step
 
 
-def measure(config: Config, data: Windows, rounds: int) -> dict[str, float]:
+def measure(config: Config, data: RandomCrops, rounds: int) -> dict[str, float]:
     """Median seconds a step."""
     torch.manual_seed(0)
     ours, theirs = Transformer(config), reference(config)
@@ -72,7 +72,7 @@ def main(small: bool = False) -> list[Row]:
     ids, rows = torch.tensor(tokenizer.encode(text)), []
     for depth, heads, width, context, batch, rounds, target in SMALL if small else SETTINGS:
         config = gpt2(vocab_size=tokenizer.vocab_size, context=context, width=width, depth=depth, heads=heads)
-        seconds = measure(config, Windows(ids, context + 1, batch), rounds)
+        seconds = measure(config, RandomCrops(ids, context + 1, batch), rounds)
         ours, peer = (batch * context / seconds[who] for who in ("ours", "peer"))
         what = f"train {depth} layers, width {width}, context {context}, batch {batch}; peer is transformers"
         rows.append(row(what, ours, peer, ours / peer, "tokens/s", target))

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from benchmarks.rows import Row, row, side_by_side
 from benchmarks.train_step import stepper
-from fmcourse.diffusion import Schedule, denoise
-from fmcourse.models.transformer import parameters
+from fmcourse.diffusion import Schedule, diffusion_loss
+from fmcourse.models.transformer import count_parameters
 from fmcourse.models.unet import UNet
 
 
@@ -29,7 +29,7 @@ def peer_model(width: int, side: int, channels: int) -> UNet2DModel:
                        norm_num_groups=8, down_block_types=down, up_block_types=up, add_attention=False)  # fmt: skip
 
 
-class Told(nn.Module):
+class PeerUNet(nn.Module):
     """The peer, called as ours is: time from 0 to 1, and the prediction alone comes back."""
 
     def __init__(self, model: UNet2DModel) -> None:
@@ -40,11 +40,11 @@ class Told(nn.Module):
         return self.model(x, 1000 * time).sample
 
 
-def as_large(n: int, side: int, channels: int) -> Told:
+def peer_of_size(n: int, side: int, channels: int) -> PeerUNet:
     """The peer whose parameters come nearest to `n`."""
     with torch.device("meta"):
-        sizes = {width: parameters(peer_model(width, side, channels)) for width in range(8, 129, 8)}
-    return Told(peer_model(min(sizes, key=lambda width: abs(sizes[width] - n)), side, channels))
+        sizes = {width: count_parameters(peer_model(width, side, channels)) for width in range(8, 129, 8)}
+    return PeerUNet(peer_model(min(sizes, key=lambda width: abs(sizes[width] - n)), side, channels))
 
 
 def main(small: bool = False) -> list[Row]:
@@ -52,11 +52,11 @@ def main(small: bool = False) -> list[Row]:
     widths, batch, rounds = ((8, 16), 2, 1) if small else ((32, 64), 64, 25)
     torch.manual_seed(0)
     ours, x = UNet(1, widths), torch.rand(batch, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    objective = partial(denoise, schedule=Schedule.linear())
+    objective = partial(diffusion_loss, schedule=Schedule.linear())
     rows = []
     for what, side, pictures in (("28 by 28", 28, x), ("folded by the peer too", 14, F.pixel_unshuffle(x, 2))):
-        peer = as_large(parameters(ours), side, pictures.shape[1])
-        sizes = f"{parameters(ours):,} and {parameters(peer):,} parameters"
+        peer = peer_of_size(count_parameters(ours), side, pictures.shape[1])
+        sizes = f"{count_parameters(ours):,} and {count_parameters(peer):,} parameters"
         mine, theirs = (lambda b: objective(ours, b).value), (lambda b, peer=peer: objective(peer, b).value)
         seconds = side_by_side(
             {"ours": stepper(ours, mine, [x] * 1000), "peer": stepper(peer, theirs, [pictures] * 1000)}, rounds

@@ -7,7 +7,7 @@ The peer is compiled Rust on one thread, and encodes in batches; ours is Python 
 
 import os
 
-from benchmarks.rows import Row, row, timed
+from benchmarks.rows import Row, row, time_work
 from fmcourse import pretrained
 from fmcourse.data import load
 
@@ -31,7 +31,7 @@ def peer_of(folder):
 def main(small: bool = False) -> list[Row]:
     """Megabytes a second; the row says whether the ids are the same."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    ours = pretrained.tokenizer("minilm-l6")
+    ours = pretrained.load_tokenizer("minilm-l6")
     theirs = peer_of(pretrained.package_file("minilm-l6", "config.json").parent)
     verses = load("bible").train[: 20_000 if small else 2_000_000].split("\n")
     texts = {"2 MB of English by lines": verses, f"{len(HARD)} hard texts, 200 times": HARD * (2 if small else 200)}
@@ -39,8 +39,8 @@ def main(small: bool = False) -> list[Row]:
     for what, lines in texts.items():
         megabytes = sum(len(line.encode()) for line in lines) / 1e6
         for when in ("first time", "words remembered"):
-            mine, ids = timed(lambda lines=lines: [ours.encode(line) for line in lines])
-            peer, encodings = timed(lambda lines=lines: theirs.encode_batch_fast(lines))
+            mine, ids = time_work(lambda lines=lines: [ours.encode(line) for line in lines])
+            peer, encodings = time_work(lambda lines=lines: theirs.encode_batch_fast(lines))
             same = "the same" if ids == [encoding.ids for encoding in encodings] else "NOT the same"
             name = f"encode {what}, {when}; peer is tokenizers, {same} ids"
             rows.append(row(name, megabytes / mine, megabytes / peer, peer / mine, "MB/s"))

@@ -6,7 +6,7 @@
                   └── A (R, I) ── B (O, R) ── scale ───┘
 
 Hu et al. 2021. A is drawn, B is zero: the model begins as what it was. Trained are R (I + O) numbers in place of I O. Afterwards
-W + scale B A is one matrix again (`merged`), or A and B are saved alone, in a folder that the library peft opens.
+W + scale B A is one matrix again (`merge_lora`), or A and B are saved alone, in a folder that the library peft opens.
 """
 
 import json
@@ -23,18 +23,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse.files import write_atomically, write_text
-from fmcourse.models.attention import GatedMLP
+from fmcourse.models.attention import SwiGLUMLP
 from fmcourse.models.transformer import Transformer
 from fmcourse.pretrained import FAMILIES, family_of
 
-PLACES = {  # in a block of our stack: where it lies, and which of the matrices that share one product
-    "q": ("attention.to_qkv", 0), "k": ("attention.to_qkv", 1), "v": ("attention.to_qkv", 2), "out": ("attention.to_out", 0),
+LORA_TARGETS = {  # in a block of our stack: where it lies, and which of the matrices that share one product
+    "q": ("attention.qkv_proj", 0), "k": ("attention.qkv_proj", 1), "v": ("attention.qkv_proj", 2), "out": ("attention.out_proj", 0),
     "gate": ("mlp.up", 0), "up": ("mlp.up", -1), "down": ("mlp.down", 0),
 }  # fmt: skip
 
 
 def train_only(model: nn.Module, *parts: str) -> nn.Module:
-    """Freeze all weights but those of the parts named ("score", "encoder.stack.blocks.5"); "" is the whole; changes the model and returns it.
+    """Freeze all weights but those of the parts named ("classifier", "encoder.stack.blocks.5"); "" is the whole; changes the model and returns it.
 
     Raises: ValueError for a part that is not there, with the nearest names.
     """
@@ -48,30 +48,30 @@ def train_only(model: nn.Module, *parts: str) -> nn.Module:
     return model
 
 
-def trained(model: nn.Module) -> int:
+def count_trainable(model: nn.Module) -> int:
     """How many numbers will change in training."""
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
 
 
-def fit_head(features: Tensor, labels: Tensor, kinds: int, pull: float = 1e-4) -> nn.Linear:
-    """The best linear layer on features that stay as they are, (N, D) -> (N, kinds): logistic regression, to the end and without chance.
+def fit_linear_probe(features: Tensor, labels: Tensor, num_classes: int, l2: float = 1e-4) -> nn.Linear:
+    """The best linear layer on features that stay as they are, (N, D) -> (N, num_classes): logistic regression, to the end and without chance.
 
     Args:
-        pull: of the weights towards zero, once every feature has mean 0 and together they have length 1. The layer takes features as they come.
-    Raises: ValueError for labels that are too many, too few, or outside the kinds.
-    Source: Bishop 2006, section 4.3.4; as scikit-learn's LogisticRegression with C = 1 / (2 N pull).
+        l2: of the weights towards zero, once every feature has mean 0 and together they have length 1. The layer takes features as they come.
+    Raises: ValueError for labels that are too many, too few, or outside the classes.
+    Source: Bishop 2006, section 4.3.4; as scikit-learn's LogisticRegression with C = 1 / (2 N l2).
     """
-    if len(features) != len(labels) or not len(labels) or labels.min() < 0 or labels.max() >= kinds:
-        raise ValueError(f"{len(features)} rows of features and {len(labels)} labels for {kinds} kinds: there must be a label a row, from 0 to {kinds - 1}.")  # fmt: skip
+    if len(features) != len(labels) or not len(labels) or labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(f"{len(features)} rows of features and {len(labels)} labels for {num_classes} classes: there must be a label a row, from 0 to {num_classes - 1}.")  # fmt: skip
     middle, size = features.mean(0), features.std(0, correction=0).clamp(min=1e-4) * features.shape[1] ** 0.5
-    known, head = (features - middle) / size, nn.Linear(features.shape[1], kinds, device=features.device)
+    known, head = (features - middle) / size, nn.Linear(features.shape[1], num_classes, device=features.device)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     search = torch.optim.LBFGS(head.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         search.zero_grad()
-        value = F.cross_entropy(head(known), labels) + pull * head.weight.square().sum()
+        value = F.cross_entropy(head(known), labels) + l2 * head.weight.square().sum()
         value.backward()
         return value
 
@@ -86,7 +86,7 @@ def fit_head(features: Tensor, labels: Tensor, kinds: int, pull: float = 1e-4) -
 # -- LoRA -----------------------------------------------------------------------------------------------------------------
 
 
-class LowRank(nn.Module):
+class LoRALinear(nn.Module):
     """A linear layer that stays as it is, and a step of low rank beside some of its parts.
 
     Args:
@@ -114,7 +114,7 @@ class LowRank(nn.Module):
         return y
 
     @torch.no_grad()
-    def merged(self) -> nn.Linear:
+    def merge(self) -> nn.Linear:
         """One matrix again: W + scale B A."""
         weight = list(self.base.weight.split(self.sizes))
         for part, A, B in zip(self.parts, self.A, self.B, strict=True):
@@ -123,63 +123,63 @@ class LowRank(nn.Module):
         return self.base.requires_grad_(True)
 
 
-def add_low_rank(model: nn.Module, rank: int = 8, alpha: float = 16.0, where: Sequence[str] = ("q", "v")) -> nn.Module:
+def add_lora(model: nn.Module, rank: int = 8, alpha: float = 16.0, targets: Sequence[str] = ("q", "v")) -> nn.Module:
     """Freeze a model and put steps of low rank beside the matrices named, in every block; changes the model and returns it.
 
     Args:
         model: a `Transformer`, or one with a new head around it: what lies outside the transformer is frozen too; unfreeze it by hand.
-        where: some of q, k, v, out, gate (only where the MLP is gated), up, down.
+        targets: some of q, k, v, out, gate (only where the MLP is gated), up, down.
     Weights are drawn from torch's global stream: call `torch.manual_seed` first to repeat them.
     Raises: ValueError for a rank below 1, a place that is not there, or a model that has steps already.
     Source: Hu et al. 2021, section 4; q and v as in section 7.1.
     """
-    if rank < 1 or not where:
-        raise ValueError(f"rank={rank}, where={tuple(where)}: give a rank above 0 and a place, such as ('q', 'v').")
-    if named_steps(model):
+    if rank < 1 or not targets:
+        raise ValueError(f"rank={rank}, targets={tuple(targets)}: give a rank above 0 and a place, such as ('q', 'v').")
+    if lora_layers(model):
         raise ValueError("this model has steps of low rank already; merge them first, or train those.")
     stacks = [module for module in model.modules() if isinstance(module, Transformer)]
     if not stacks:
-        raise ValueError(f"{type(model).__name__} holds no Transformer, so no places {', '.join(where)} either.")
+        raise ValueError(f"{type(model).__name__} holds no Transformer, so no places {', '.join(targets)} either.")
     model.requires_grad_(False)
     for transformer in stacks:
-        known = places(transformer)
-        if missing := [name for name in where if name not in known]:
+        known = lora_targets(transformer)
+        if missing := [name for name in targets if name not in known]:
             near = [name for name in known if name[0] == missing[0][:1]]  # q_proj, query: q
             raise ValueError(f"there is no {missing[0]!r} in this model; it has {', '.join(known)}.{f' Did you mean {near[0]!r}?' if near else ''}")  # fmt: skip
         for block in transformer.stack.blocks:
-            for path in dict.fromkeys(known[name][0] for name in where):
-                parts = sorted(known[name][1] for name in where if known[name][0] == path)
-                step = LowRank(block.get_submodule(path), sizes_of(transformer, path), parts, rank, alpha)
+            for path in dict.fromkeys(known[name][0] for name in targets):
+                parts = sorted(known[name][1] for name in targets if known[name][0] == path)
+                step = LoRALinear(block.get_submodule(path), split_sizes(transformer, path), parts, rank, alpha)
                 block.set_submodule(path, step)
     return model
 
 
-def places(model: Transformer) -> dict[str, tuple[str, int]]:
+def lora_targets(model: Transformer) -> dict[str, tuple[str, int]]:
     """What can be named in this model, and where it lies in each block."""
-    gated = len(sizes_of(model, "mlp.up")) == 2
-    known = {name: place for name, place in PLACES.items() if gated or name != "gate"}
-    return {name: (path, part % len(sizes_of(model, path))) for name, (path, part) in known.items()}
+    gated = len(split_sizes(model, "mlp.up")) == 2
+    known = {name: place for name, place in LORA_TARGETS.items() if gated or name != "gate"}
+    return {name: (path, part % len(split_sizes(model, path))) for name, (path, part) in known.items()}
 
 
-def sizes_of(model: Transformer, path: str) -> list[int]:
+def split_sizes(model: Transformer, path: str) -> list[int]:
     """Numbers out of each matrix that shares this product."""
     block = model.stack.blocks[0]
-    if path == "attention.to_qkv":
-        return list(block.attention.shares)
+    if path == "attention.qkv_proj":
+        return list(block.attention.qkv_sizes)
     if path == "mlp.up":
-        return [model.config.hidden] * (1 + isinstance(block.mlp, GatedMLP))
+        return [model.config.hidden] * (1 + isinstance(block.mlp, SwiGLUMLP))
     return [model.config.width]
 
 
-def named_steps(model: nn.Module) -> list[tuple[str, LowRank]]:
-    """Steps by the place of what they stand beside: stack.blocks.0.attention.to_qkv."""
-    return [(path, module) for path, module in model.named_modules() if isinstance(module, LowRank)]
+def lora_layers(model: nn.Module) -> list[tuple[str, LoRALinear]]:
+    """Steps by the place of what they stand beside: stack.blocks.0.attention.qkv_proj."""
+    return [(path, module) for path, module in model.named_modules() if isinstance(module, LoRALinear)]
 
 
-def merged(model: nn.Module) -> nn.Module:
+def merge_lora(model: nn.Module) -> nn.Module:
     """The same function without the steps, all weights trainable again; changes the model and returns it. To rounding exact."""
-    for path, step in named_steps(model):
-        model.set_submodule(path, step.merged())
+    for path, step in lora_layers(model):
+        model.set_submodule(path, step.merge())
     return model.requires_grad_(True)
 
 
@@ -191,9 +191,9 @@ def save_adapter(model: Transformer, folder: str | Path, base_model: str = "") -
 
     Raises: ValueError for a model without steps, or one whose matrices the published family keeps in another shape (GPT-2).
     """
-    table, tensors, targets = published(model), {}, set()
-    if not (steps := named_steps(model)):
-        raise ValueError("this model has no steps of low rank; `add_low_rank(model)` puts them in.")
+    table, tensors, targets = published_modules(model), {}, set()
+    if not (steps := lora_layers(model)):
+        raise ValueError("this model has no steps of low rank; `add_lora(model)` puts them in.")
     short = lambda name: name.rsplit(".", 1)[-1]
     alike = Counter(short(name) for named in table.values() for name in named)
     for path, step in steps:
@@ -224,15 +224,15 @@ def load_adapter(model: Transformer, folder: str | Path) -> Transformer:
             raise FileNotFoundError(f"{folder} has no {needed}; give what save_adapter or peft's save_pretrained made.")
     config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
     tensors = load_file(folder / "adapter_model.safetensors")
-    demand(config)
-    table, own = published(model), {spot: name for name, spot in places(model).items()}
+    check_adapter_config(config)
+    table, own = published_modules(model), {spot: name for name, spot in lora_targets(model).items()}
     lies = {name: (path.split(".", 3)[-1], part) for path, named in table.items() for part, name in enumerate(named)}
     changed = sorted({key.removeprefix("base_model.model.").rsplit(".lora_", 1)[0] for key in tensors})
     if unknown := [name for name in changed if name not in lies]:
         raise ValueError(f"the adapter changes {unknown[0]}, which this model has not; is it another model's adapter?")
-    add_low_rank(model, config["r"], config["lora_alpha"], list(dict.fromkeys(own[lies[name]] for name in changed)))
+    add_lora(model, config["r"], config["lora_alpha"], list(dict.fromkeys(own[lies[name]] for name in changed)))
     with torch.no_grad():
-        for path, step in named_steps(model):
+        for path, step in lora_layers(model):
             for part, A, B in zip(step.parts, step.A, step.B, strict=True):
                 for letter, matrix in (("A", A), ("B", B)):
                     key = f"base_model.model.{table[path][part]}.lora_{letter}.weight"
@@ -245,7 +245,7 @@ def load_adapter(model: Transformer, folder: str | Path) -> Transformer:
     return model
 
 
-def demand(config: dict[str, Any]) -> None:
+def check_adapter_config(config: dict[str, Any]) -> None:
     """Refuse an adapter that computes something else than ours."""
     plain = {"peft_type": ("LORA",), "bias": ("none", None), "use_dora": (False, None), "use_rslora": (False, None), "rank_pattern": ({}, None),
              "alpha_pattern": ({}, None), "fan_in_fan_out": (False, None), "modules_to_save": (None, []), "layers_to_transform": (None,)}  # fmt: skip
@@ -254,7 +254,7 @@ def demand(config: dict[str, Any]) -> None:
             raise ValueError(f"this adapter has {name}={config[name]!r}; ours has {fine[0]!r}, so it is not loaded.")
 
 
-def published(model: Transformer) -> dict[str, list[str]]:
+def published_modules(model: Transformer) -> dict[str, list[str]]:
     """Our matrix -> the published modules that it joins, for every place that a step can stand beside."""
     kind = family_of(model.config)
     family = FAMILIES[kind]
@@ -262,6 +262,6 @@ def published(model: Transformer) -> dict[str, list[str]]:
         raise ValueError(f"{kind} keeps q, k and v in one published matrix, lying on its side; adapters of its kind are not exchanged. Save "
                          "the merged model with to_hf.")  # fmt: skip
     prefix = "" if model.config.head == "none" else family.prefix
-    paths = {path for path, _ in PLACES.values()}
+    paths = {path for path, _ in LORA_TARGETS.values()}
     at = lambda i, path: [prefix + one.format(i=i).removesuffix(".weight") for one in family.block[f"{path}.weight"]]
     return {f"stack.blocks.{i}.{path}": at(i, path) for i in range(model.config.depth) for path in paths}

@@ -19,14 +19,16 @@ from fmcourse.objectives import Loss
 # -- the two networks -------------------------------------------------------------------------------------------------------
 
 
-def encoder(code: int, width: int = 32, *, channels: int = 1, side: int = 28, spatial: bool = False) -> nn.Sequential:
-    """Pictures (B, C, S, S) in, `code` numbers out: (B, K), or if `spatial` as many at each of S/4 by S/4 places, (B, K, S/4, S/4).
+def encoder(
+    latent_dim: int, width: int = 32, *, channels: int = 1, side: int = 28, spatial: bool = False
+) -> nn.Sequential:
+    """Pictures (B, C, S, S) in, `latent_dim` numbers out: (B, K), or if `spatial` as many at each of S/4 by S/4 places, (B, K, S/4, S/4).
 
     The first step folds 2 by 2 pixels into one place (Shi et al. 2016), which saves most of the work.
     Raises: ValueError for numbers below 1 or a side that is no multiple of 4.
     """
-    places = places_of(code, width, channels, side)
-    last = nn.Conv2d(2 * width, code, 1) if spatial else nn.Sequential(nn.Flatten(), nn.Linear(2 * width * places**2, code))  # fmt: skip
+    places = latent_side(latent_dim, width, channels, side)
+    last = nn.Conv2d(2 * width, latent_dim, 1) if spatial else nn.Sequential(nn.Flatten(), nn.Linear(2 * width * places**2, latent_dim))  # fmt: skip
     return nn.Sequential(
         nn.PixelUnshuffle(2),
         *(nn.Conv2d(4 * channels, width, 3, padding=1), nn.LeakyReLU(0.2)),
@@ -36,10 +38,12 @@ def encoder(code: int, width: int = 32, *, channels: int = 1, side: int = 28, sp
     )
 
 
-def decoder(code: int, width: int = 32, *, channels: int = 1, side: int = 28, spatial: bool = False) -> nn.Sequential:
+def decoder(
+    latent_dim: int, width: int = 32, *, channels: int = 1, side: int = 28, spatial: bool = False
+) -> nn.Sequential:
     """The way back, the same steps in reverse: codes as `encoder` makes them in, pictures (B, C, S, S) out. Raises: as `encoder`."""
-    places = places_of(code, width, channels, side)
-    first = nn.Conv2d(code, 2 * width, 1) if spatial else nn.Sequential(nn.Linear(code, 2 * width * places**2), nn.Unflatten(1, (2 * width, places, places)))  # fmt: skip
+    places = latent_side(latent_dim, width, channels, side)
+    first = nn.Conv2d(latent_dim, 2 * width, 1) if spatial else nn.Sequential(nn.Linear(latent_dim, 2 * width * places**2), nn.Unflatten(1, (2 * width, places, places)))  # fmt: skip
     return nn.Sequential(
         first,
         *(nn.LeakyReLU(0.2), nn.Conv2d(2 * width, 4 * width, 3, padding=1), nn.PixelShuffle(2)),  # (B, W, S/2, S/2)
@@ -48,9 +52,9 @@ def decoder(code: int, width: int = 32, *, channels: int = 1, side: int = 28, sp
     )
 
 
-def places_of(code: int, width: int, channels: int, side: int) -> int:
-    if min(code, width, channels, side) < 1 or side % 4:
-        raise ValueError(f"code={code}, width={width}, channels={channels}, side={side}: each must be at least 1, and the side a "
+def latent_side(latent_dim: int, width: int, channels: int, side: int) -> int:
+    if min(latent_dim, width, channels, side) < 1 or side % 4:
+        raise ValueError(f"latent_dim={latent_dim}, width={width}, channels={channels}, side={side}: each must be at least 1, and the side a "
                          "multiple of 4, for it is halved twice.")  # fmt: skip
     return side // 4
 
@@ -68,11 +72,11 @@ class Autoencoder(nn.Module):
 
 def reconstruction(model: nn.Module, batch: Tensor, generator: torch.Generator | None = None) -> Loss:
     """What comes out must be what went in. Mean square per number. Raises: ValueError for an empty batch."""
-    value = F.mse_loss(model(some(batch)), batch)
+    value = F.mse_loss(model(check_not_empty(batch)), batch)
     return Loss(value, {"mean square": value.item()}, len(batch))
 
 
-def some(batch: Tensor) -> Tensor:
+def check_not_empty(batch: Tensor) -> Tensor:
     if not batch.numel():
         raise ValueError(f"the batch {tuple(batch.shape)} is empty; give at least one picture.")
     return batch
@@ -101,7 +105,7 @@ class Gaussian:
         """Nats from here to the standard bell, of each number: (μ² + σ² - 1 - log σ²) / 2. Source: there, appendix B."""
         return (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance) / 2
 
-    def log_p(self, z: Tensor) -> Tensor:
+    def log_prob(self, z: Tensor) -> Tensor:
         """Log-density of each number of `z`."""
         distance = (z - self.mean).square() * (-self.log_variance).exp()
         return -(distance + self.log_variance + math.log(2 * math.pi)) / 2
@@ -132,35 +136,35 @@ class VAE(nn.Module):
         """Pictures there and back, by the middle of their codes."""
         return self.decoder(self.encode(x).mean)
 
-    def log_p(self, x: Tensor, z: Tensor) -> Tensor:
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x | z) of each picture, in nats, (B,)."""
         x_hat = self.decoder(z)
         spread = torch.full_like(x_hat, 2 * math.log(self.noise))
-        return Gaussian(x_hat, spread).log_p(x).flatten(1).sum(1)
+        return Gaussian(x_hat, spread).log_prob(x).flatten(1).sum(1)
 
 
-def elbo(model: VAE, batch: Tensor, generator: torch.Generator | None = None, *, weight: float = 1.0) -> Loss:
+def elbo(model: VAE, batch: Tensor, generator: torch.Generator | None = None, *, beta: float = 1.0) -> Loss:
     """Minus the evidence lower bound, in nats per picture: pay for what the decoder gets wrong, and for what the code tells.
 
     log p(x) ≥ E[log p(x | z)] - KL(q(z | x) ‖ p(z)), one draw of z for each picture.
 
     Args:
         batch: pictures (B, ...).
-        weight: of the KL; another than 1 is no bound any more (β-VAE, Higgins et al. 2017).
+        beta: weight of the KL; another than 1 is no bound any more (β-VAE, Higgins et al. 2017).
     Raises: ValueError for an empty batch or a negative weight.
     Source: Kingma & Welling 2014, equation 3.
     """
-    if weight < 0:
-        raise ValueError(f"weight={weight}; it must be 0 or more: below that, codes are paid to run away.")
-    q = model.encode(some(batch))
-    painted = -model.log_p(batch, q.sample(generator)).mean()
-    told = q.kl().flatten(1).sum(1).mean()
-    parts = {"reconstruction": painted.item(), "KL": told.item()}
-    return Loss(painted + weight * told, parts, len(batch))
+    if beta < 0:
+        raise ValueError(f"beta={beta}; it must be 0 or more: below that, codes are paid to run away.")
+    q = model.encode(check_not_empty(batch))
+    reconstruction = -model.log_likelihood(batch, q.sample(generator)).mean()
+    kl = q.kl().flatten(1).sum(1).mean()
+    parts = {"reconstruction": reconstruction.item(), "KL": kl.item()}
+    return Loss(reconstruction + beta * kl, parts, len(batch))
 
 
 @torch.no_grad()
-def evidence(model: VAE, x: Tensor, draws: int = 100, generator: torch.Generator | None = None) -> Tensor:
+def log_evidence(model: VAE, x: Tensor, draws: int = 100, generator: torch.Generator | None = None) -> Tensor:
     """log p(x) of each picture in nats, (B,), from `draws` codes that the encoder proposes: log mean p(x | z) p(z) / q(z | x).
 
     It is too low on average, less so with more draws; with one it is the bound itself.
@@ -169,10 +173,10 @@ def evidence(model: VAE, x: Tensor, draws: int = 100, generator: torch.Generator
     """
     if draws < 1:
         raise ValueError(f"draws={draws}; at least one is needed.")
-    q = model.encode(some(x))
+    q = model.encode(check_not_empty(x))
     prior = Gaussian(torch.zeros_like(q.mean), torch.zeros_like(q.mean))
     found = []
     for _ in range(draws):
         z = q.sample(generator)
-        found.append(model.log_p(x, z) + (prior.log_p(z) - q.log_p(z)).flatten(1).sum(1))
+        found.append(model.log_likelihood(x, z) + (prior.log_prob(z) - q.log_prob(z)).flatten(1).sum(1))
     return torch.stack(found).logsumexp(0) - math.log(draws)

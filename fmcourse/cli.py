@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmcourse import data, packages
-from fmcourse.classroom.verbs import grade_verb, grade_words
+from fmcourse.classroom.verbs import grade_arguments, grade_verb
 
 if TYPE_CHECKING:
     from fmcourse.models.transformer import Transformer
     from fmcourse.training import History
 
 CHAT_MODEL = "smollm2-135m-instruct"
-SETTINGS = dict(steps=600, seconds=None, seed=0, vocab=None, depth=3, width=96, context=64, batch=12)
+DEFAULTS = dict(steps=600, seconds=None, seed=0, vocab=None, depth=3, width=96, context=64, batch=12)
 CONFIG, WEIGHTS, TOKENIZER, CHECKPOINT = "config.json", "model.safetensors", "tokenizer.json", "checkpoint.safetensors"
 HEAD_WIDTH = 32
-HELD_OUT, MOST_SCORED = 10, 20_000  # a tenth of a learner's own text is kept for the test; tokens that are scored
+HELD_OUT, MAX_SCORED_TOKENS = 10, 20_000  # a tenth of a learner's own text is kept for the test; tokens that are scored
 
 # -- looking after the course -------------------------------------------------------------------------------------------
 
@@ -51,7 +51,7 @@ def models_verb(options: argparse.Namespace) -> int:
     if options.action == "install":
         return int(packages.install(again=options.again) != 0)
     for name, package in packages.PACKAGES.items():
-        print(f"{name:24}{package:28}{'installed' if packages.installed(name) else 'not installed'}")
+        print(f"{name:24}{package:28}{'installed' if packages.is_installed(name) else 'not installed'}")
     return 0
 
 
@@ -67,28 +67,28 @@ def progress_verb(options: argparse.Namespace) -> int:
 
 def train_verb(options: argparse.Namespace) -> int:
     """Train, save, and say what to do next."""
-    from fmcourse.training import Windows, fit
+    from fmcourse.training import RandomCrops, fit
 
     folder, settings = Path(options.out), train_settings(options)
-    text, held_out = texts(settings["data"])
-    note("Turning the text into tokens ...")
-    tokenizer, ids = tokenized(settings, text, held_out, folder)
-    model = new_model(settings, tokenizer.vocab_size)
-    save_plan(folder, model, tokenizer, settings)
+    text, held_out = train_and_test_text(settings["data"])
+    print_note("Turning the text into tokens ...")
+    tokenizer, ids = tokenize(settings, text, held_out, folder)
+    model = build_model(settings, tokenizer.vocab_size)
+    save_settings(folder, model, tokenizer, settings)
     kinds = tokenizer.vocab_size
-    print(f"{len(ids):,} tokens of {kinds:,} kinds; a model of {n_weights(model):,} numbers.", flush=True)
+    print(f"{len(ids):,} tokens of {kinds:,} kinds; a model of {n_parameters(model):,} numbers.", flush=True)
     how_long = {"seconds": settings["seconds"]} if settings["seconds"] else {"steps": settings["steps"]}
-    windows = Windows(ids, settings["context"] + 1, settings["batch"], settings["seed"])
+    windows = RandomCrops(ids, settings["context"] + 1, settings["batch"], settings["seed"])
     from fmcourse.objectives import next_token
 
     history = fit(model, next_token, windows, seed=settings["seed"], checkpoint=folder / CHECKPOINT, **how_long)
     save_weights(folder, model)
-    return told(history, folder, score(model, tokenizer, held_out))
+    return report_training(history, folder, score(model, tokenizer, held_out))
 
 
 def train_settings(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, or with --resume what the folder says. Raises: ValueError if the two cannot be reconciled."""
-    folder, given = Path(options.out), {name: getattr(options, name) for name in ["data", *SETTINGS]}
+    folder, given = Path(options.out), {name: getattr(options, name) for name in ["data", *DEFAULTS]}
     given = {name: value for name, value in given.items() if value is not None}
     if options.resume:
         if given:
@@ -100,10 +100,10 @@ def train_settings(options: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f"{folder} already holds a model; name another folder with --out, or go on with --resume.")
     if "seconds" in given:
         given["steps"] = None
-    return {"data": "shakespeare", **SETTINGS, **given}
+    return {"data": "shakespeare", **DEFAULTS, **given}
 
 
-def texts(name: str) -> tuple[str, str]:
+def train_and_test_text(name: str) -> tuple[str, str]:
     """What to learn from, and what is kept for the test: another work of the collection, or the end of one's own file."""
     if name in data.names():
         corpus = data.load(name)
@@ -120,7 +120,7 @@ def texts(name: str) -> tuple[str, str]:
     return text[:cut], text[cut:]
 
 
-def tokenized(settings: dict[str, Any], text: str, held_out: str, folder: Path) -> tuple[Any, list[int]]:
+def tokenize(settings: dict[str, Any], text: str, held_out: str, folder: Path) -> tuple[Any, list[int]]:
     """The tokenizer, learnt or as it was saved, and the tokens of the text."""
     from fmcourse.tokenizers import BPETokenizer, CharTokenizer
 
@@ -133,7 +133,7 @@ def tokenized(settings: dict[str, Any], text: str, held_out: str, folder: Path) 
     return tokenizer, tokenizer.encode(text)
 
 
-def new_model(settings: dict[str, Any], vocab_size: int) -> "Transformer":
+def build_model(settings: dict[str, Any], vocab_size: int) -> "Transformer":
     import torch
 
     from fmcourse.models.transformer import Transformer, modern
@@ -143,21 +143,21 @@ def new_model(settings: dict[str, Any], vocab_size: int) -> "Transformer":
     return Transformer(modern(vocab_size=vocab_size, heads=max(1, settings["width"] // HEAD_WIDTH), **shape))
 
 
-def n_weights(model: "Transformer") -> int:
-    from fmcourse.models.transformer import parameters
+def n_parameters(model: "Transformer") -> int:
+    from fmcourse.models.transformer import count_parameters
 
-    return parameters(model)
+    return count_parameters(model)
 
 
 def score(model: "Transformer", tokenizer: Any, text: str) -> float | None:
     """Bits per byte on the beginning of what was held out; None where that is nothing."""
     from fmcourse.evaluation import bits_per_byte, token_nats
 
-    ids = tokenizer.encode(text[: 4 * MOST_SCORED])[:MOST_SCORED]
+    ids = tokenizer.encode(text[: 4 * MAX_SCORED_TOKENS])[:MAX_SCORED_TOKENS]
     return bits_per_byte(token_nats(model, ids), tokenizer.decode(ids)) if ids else None
 
 
-def told(history: "History", folder: Path, bits: float | None) -> int:
+def report_training(history: "History", folder: Path, bits: float | None) -> int:
     """Say how it went and what to do next. A finished run needs its checkpoint no more."""
     print(f"{history.steps} steps in {history.seconds[-1]:.0f} s, loss {history.losses[-1]:.3f} nats per token.")
     if bits is not None:
@@ -173,7 +173,7 @@ def told(history: "History", folder: Path, bits: float | None) -> int:
 # -- a folder with a model ----------------------------------------------------------------------------------------------
 
 
-def save_plan(folder: Path, model: "Transformer", tokenizer: Any, settings: dict[str, Any]) -> None:
+def save_settings(folder: Path, model: "Transformer", tokenizer: Any, settings: dict[str, Any]) -> None:
     """What can be saved before training: the shape, how it is trained, and the tokenizer."""
     from fmcourse.files import write_text
 
@@ -220,7 +220,7 @@ def load_model(name: str, weights: str = "fp32") -> tuple["Transformer", Any]:
     from fmcourse import pretrained
 
     if name in packages.PACKAGES:
-        note(f"Loading {name} (the first time it is unpacked, for some seconds) ...")
+        print_note(f"Loading {name} (the first time it is unpacked, for some seconds) ...")
         return pretrained.load(name, weights=weights)
     facts = read_config(Path(name))
     if "training" not in facts:
@@ -237,12 +237,12 @@ def load_trained(folder: Path, facts: dict[str, Any]) -> "Transformer":
     from safetensors.torch import load_file
 
     from fmcourse.models.transformer import Config
-    from fmcourse.pretrained import build, place
+    from fmcourse.pretrained import assign_weights, empty_model
 
     if not (folder / WEIGHTS).is_file():
         raise ValueError(f"the training in {folder} was cut short; go on with it: "
                          f"`python -m fmcourse train --out {folder} --resume`.")  # fmt: skip
-    return place(build(Config(**facts["model"])), load_file(folder / WEIGHTS))
+    return assign_weights(empty_model(Config(**facts["model"])), load_file(folder / WEIGHTS))
 
 
 # -- writing and talking ------------------------------------------------------------------------------------------------
@@ -255,9 +255,11 @@ def generate_verb(options: argparse.Namespace) -> int:
     model, tokenizer = load_model(options.model, options.weights)
     if tokenizer is None or not model.config.causal:
         raise ValueError(f"--model {options.model}: not a model that writes; give one that reads from left to right.")
-    pieces = stream(model, tokenizer, options.prompt, max_new_tokens=options.max_new_tokens, **knobs(options))
-    say(iter([options.prompt]))
-    say(pieces)
+    pieces = stream(
+        model, tokenizer, options.prompt, max_new_tokens=options.max_new_tokens, **sampling_options(options)
+    )
+    print_pieces(iter([options.prompt]))
+    print_pieces(pieces)
     print()
     return 0
 
@@ -270,15 +272,17 @@ def chat_verb(options: argparse.Namespace) -> int:
     messages = [{"role": "system", "content": options.system}] if options.system else []
     if sys.stdin.isatty() and options.message is None:
         print("SmolLM2 is small: it is fluent, and often wrong. Ctrl-D or Ctrl-C ends the talk.")
-    for message in questions(options.message):
+    for message in user_messages(options.message):
         messages.append({"role": "user", "content": message})
-        answer = chat_stream(model, tokenizer, messages, max_new_tokens=options.max_new_tokens, **knobs(options))
-        messages.append({"role": "assistant", "content": say(answer)})
+        answer = chat_stream(
+            model, tokenizer, messages, max_new_tokens=options.max_new_tokens, **sampling_options(options)
+        )
+        messages.append({"role": "assistant", "content": print_pieces(answer)})
         print()
     return 0
 
 
-def questions(message: str | None) -> Iterator[str]:
+def user_messages(message: str | None) -> Iterator[str]:
     """The one message, or what is typed, line by line."""
     if message is not None:
         yield message
@@ -292,11 +296,11 @@ def questions(message: str | None) -> Iterator[str]:
             yield line
 
 
-def knobs(options: argparse.Namespace) -> dict[str, Any]:
+def sampling_options(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "seed")}
 
 
-def say(pieces: Iterator[str]) -> str:
+def print_pieces(pieces: Iterator[str]) -> str:
     """Print pieces as they come; returns them joined."""
     said = []
     for piece in pieces:
@@ -312,10 +316,10 @@ def finetune_verb(options: argparse.Namespace) -> int:
     """Check the data, train, judge, save, and say what to do next."""
     from fmcourse import own
 
-    folder = own.free(options.out)  # before anyone waits
-    found = own.read(options.data, options.text, options.label, seed=options.seed)
+    folder = own.check_output_folder(options.out)  # before anyone waits
+    found = own.read_dataset(options.data, options.text, options.label, seed=options.seed)
     print(found, flush=True)
-    classifier = own.train(found, options.way, options.steps, seed=options.seed)
+    classifier = own.train_classifier(found, options.way, options.steps, seed=options.seed)
     print(classifier.evaluate(found))
     classifier.save(folder)
     print(f'Use it: python -m fmcourse classify {folder} "..."')
@@ -326,8 +330,8 @@ def classify_verb(options: argparse.Namespace) -> int:
     """A label, its probability and the item, separated by tabs, for each."""
     from fmcourse import own, tables
 
-    items = [line for line in tables.decoded(Path(options.file)).splitlines() if line.strip()] if options.file else options.items  # fmt: skip
-    classifier = own.load(options.folder)
+    items = [line for line in tables.read_utf8(Path(options.file)).splitlines() if line.strip()] if options.file else options.items  # fmt: skip
+    classifier = own.load_classifier(options.folder)
     for item, row in zip(items, classifier.predict(items), strict=True):
         print(f"{classifier.labels[row.argmax()]}\t{row.max():.3f}\t{' '.join(item.splitlines())}")
     return 0
@@ -348,65 +352,69 @@ def assign_verb(options: argparse.Namespace) -> int:
 # -- the words ----------------------------------------------------------------------------------------------------------
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m fmcourse", description="Look after the course, train a small model, talk to a real one, teach one your labels.",
         epilog="Exit codes: 0 it worked, 1 it did not, 2 the words were not understood, 130 Ctrl-C. "
         "`python -m fmcourse VERB --help` says more of each verb.", allow_abbrev=False,
     )  # fmt: skip
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    simple_verbs(verbs)
-    train_words(verb(verbs, "train", train_verb, "train a small GPT on a text"))
-    generate_words(verb(verbs, "generate", generate_verb, "let a model write on from a prompt"))
-    chat_words(verb(verbs, "chat", chat_verb, "talk to SmolLM2-135M-Instruct, in this terminal"))
-    finetune_words(verb(verbs, "finetune", finetune_verb, "teach a real network the labels of your own texts or pictures"))  # fmt: skip
-    classify_words(verb(verbs, "classify", classify_verb, "let such a network label texts or pictures"))
-    assign_words(verb(verbs, "assign", assign_verb, "hand out exercises as an assignment of an nbgrader course"))
-    grade_words(verb(verbs, "grade", grade_verb, "give points, with reasons, to what students handed in"))
+    add_simple_verbs(verbs)
+    train_arguments(add_verb(verbs, "train", train_verb, "train a small GPT on a text"))
+    generate_arguments(add_verb(verbs, "generate", generate_verb, "let a model write on from a prompt"))
+    chat_arguments(add_verb(verbs, "chat", chat_verb, "talk to SmolLM2-135M-Instruct, in this terminal"))
+    finetune_arguments(add_verb(verbs, "finetune", finetune_verb, "teach a real network the labels of your own texts or pictures"))  # fmt: skip
+    classify_arguments(add_verb(verbs, "classify", classify_verb, "let such a network label texts or pictures"))
+    assign_arguments(
+        add_verb(verbs, "assign", assign_verb, "hand out exercises as an assignment of an nbgrader course")
+    )
+    grade_arguments(add_verb(verbs, "grade", grade_verb, "give points, with reasons, to what students handed in"))
     return top
 
 
-def verb(verbs: Any, name: str, run: Any, purpose: str) -> argparse.ArgumentParser:
+def add_verb(verbs: Any, name: str, run: Any, purpose: str) -> argparse.ArgumentParser:
     made = verbs.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", allow_abbrev=False)
     made.set_defaults(run=run)
     return made
 
 
-def simple_verbs(verbs: Any) -> None:
-    verb(verbs, "doctor", doctor_verb, "say what this machine can do, and what is amiss")
-    actions = verb(verbs, "data", data_verb, "the texts that ship with the course").add_subparsers(
+def add_simple_verbs(verbs: Any) -> None:
+    add_verb(verbs, "doctor", doctor_verb, "say what this machine can do, and what is amiss")
+    actions = add_verb(verbs, "data", data_verb, "the texts that ship with the course").add_subparsers(
         dest="action", metavar="ACTION", required=True
     )
     actions.add_parser("verify", help="compare every file with what was shipped")
     actions.add_parser("list", help="name the collections")
     card = actions.add_parser("card", help="origin, licence, size, and what it is not good for")
     card.add_argument("name", metavar="NAME")
-    actions = verb(verbs, "models", models_verb, "the real models: list them, or install them").add_subparsers(
+    actions = add_verb(verbs, "models", models_verb, "the real models: list them, or install them").add_subparsers(
         dest="action", metavar="ACTION"
     )
     actions.add_parser("list", help="which are installed (also without an action)")
     install = actions.add_parser("install", help="install those that are missing")
     install.add_argument("--again", action="store_true", help="install all of them anew")
-    verb(verbs, "progress", progress_verb, "show which exercises are right and which questions answered")
+    add_verb(verbs, "progress", progress_verb, "show which exercises are right and which questions answered")
 
 
-def train_words(words: argparse.ArgumentParser) -> None:
+def train_arguments(words: argparse.ArgumentParser) -> None:
     words.epilog = ("The folder holds model.safetensors, config.json, tokenizer.json and, until training is finished, a checkpoint: "
                     "a run that was stopped goes on with --resume.")  # fmt: skip
     words.add_argument("--out", metavar="FOLDER", required=True, help="where the model goes")
     words.add_argument("--resume", action="store_true", help="go on with the training in FOLDER")
     words.add_argument("--data", metavar="NAME|FILE", help="a collection of the course or a text file (shakespeare)")
     until = words.add_mutually_exclusive_group()
-    until.add_argument("--steps", type=whole, metavar="N", help=f"train for N steps ({SETTINGS['steps']})")
-    until.add_argument("--seconds", type=positive, metavar="S", help="train for S seconds instead")
-    words.add_argument("--vocab", type=whole, metavar="N", help="learn N tokens from the text (instead of characters)")
+    until.add_argument("--steps", type=positive_int, metavar="N", help=f"train for N steps ({DEFAULTS['steps']})")
+    until.add_argument("--seconds", type=positive_float, metavar="S", help="train for S seconds instead")
+    words.add_argument(
+        "--vocab", type=positive_int, metavar="N", help="learn N tokens from the text (instead of characters)"
+    )
     sizes = dict(depth="blocks", width="numbers a position", context="tokens it looks back", batch="windows a step")
     for name, meaning in sizes.items():
-        words.add_argument(f"--{name}", type=whole, metavar="N", help=f"{meaning} ({SETTINGS[name]})")
+        words.add_argument(f"--{name}", type=positive_int, metavar="N", help=f"{meaning} ({DEFAULTS[name]})")
     words.add_argument("--seed", type=int, metavar="N", help="another seed, another model (0)")
 
 
-def sampling_words(words: argparse.ArgumentParser, temperature: float, most: int) -> None:
+def sampling_arguments(words: argparse.ArgumentParser, temperature: float, most: int) -> None:
     likeliest = f"0 always takes the likeliest ({temperature:g})"
     words.add_argument("--temperature", type=float, default=temperature, metavar="T", help=likeliest)
     words.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens only")
@@ -419,19 +427,19 @@ def sampling_words(words: argparse.ArgumentParser, temperature: float, most: int
     )
 
 
-def generate_words(words: argparse.ArgumentParser) -> None:
+def generate_arguments(words: argparse.ArgumentParser) -> None:
     words.add_argument("--model", metavar="NAME|FOLDER", required=True, help=f"a folder made by train, or {CHAT_MODEL}")
     words.add_argument("--prompt", metavar="TEXT", required=True, help="what it goes on from")
-    sampling_words(words, temperature=0.8, most=200)
+    sampling_arguments(words, temperature=0.8, most=200)
 
 
-def chat_words(words: argparse.ArgumentParser) -> None:
+def chat_arguments(words: argparse.ArgumentParser) -> None:
     words.add_argument("--message", metavar="TEXT", help="ask this one thing and end")
     words.add_argument("--system", metavar="TEXT", help="what the model is told about its part")
-    sampling_words(words, temperature=0.0, most=200)
+    sampling_arguments(words, temperature=0.0, most=200)
 
 
-def finetune_words(words: argparse.ArgumentParser) -> None:
+def finetune_arguments(words: argparse.ArgumentParser) -> None:
     words.epilog = ("DATA is a CSV or TSV file in UTF-8 whose first line names the columns; or a folder with a folder of pictures for each label; or a folder "
                     "with train.csv and test.csv, or with such folders in train and test. A fifth is held out for the test where DATA does not say.")  # fmt: skip
     words.add_argument("data", metavar="DATA", help="a table of texts, or a folder")
@@ -440,11 +448,11 @@ def finetune_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("--way", choices=ways, default="head", help="what is trained: a new head alone (default), the last blocks too, steps of low rank (texts only), all blocks")  # fmt: skip
     for column in ("text", "label"):
         words.add_argument(f"--{column}", default=column, metavar="COLUMN", help=f"the table's column of {column}s ({column})")  # fmt: skip
-    words.add_argument("--steps", type=whole, metavar="N", help="train for N steps (not for a head)")
+    words.add_argument("--steps", type=positive_int, metavar="N", help="train for N steps (not for a head)")
     words.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another split and another model (0)")  # fmt: skip
 
 
-def classify_words(words: argparse.ArgumentParser) -> None:
+def classify_arguments(words: argparse.ArgumentParser) -> None:
     words.epilog = "One line for each item: the likeliest label, its probability, the item, separated by tabs."
     words.add_argument("folder", metavar="FOLDER", help="a folder made by finetune")
     what = words.add_mutually_exclusive_group(required=True)
@@ -452,7 +460,7 @@ def classify_words(words: argparse.ArgumentParser) -> None:
     what.add_argument("--file", metavar="FILE", help="a text file with one of them in each line")
 
 
-def assign_words(words: argparse.ArgumentParser) -> None:
+def assign_arguments(words: argparse.ArgumentParser) -> None:
     words.epilog = ("Exercises are those of the lessons (06.2, worth a point each) and, with the instructor's folder, those for points alone (07.A1). "
                     "DIR/release/NAME is what students get. The same command again makes the same notebook.")  # fmt: skip
     words.add_argument("exercises", nargs="+", metavar="ID", help="exercises, in the order in which they are to stand")
@@ -463,14 +471,14 @@ def assign_words(words: argparse.ArgumentParser) -> None:
     words.add_argument("--again", action="store_true", help="replace an assignment of this name that has other exercises")  # fmt: skip
 
 
-def whole(text: str) -> int:
+def positive_int(text: str) -> int:
     """A whole number of at least 1, for argparse."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
     return int(text)
 
 
-def positive(text: str) -> float:
+def positive_float(text: str) -> float:
     """A number above 0, for argparse."""
     try:
         number = float(text)
@@ -483,7 +491,7 @@ def positive(text: str) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit code. What the course's own code refuses becomes one line on stderr."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         return options.run(options)
     except KeyboardInterrupt:
@@ -497,7 +505,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """Say what is going on, to whoever watches; a file or another program is not told."""
     if sys.stderr.isatty():
         print(text, file=sys.stderr, flush=True)

@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 SPLITS = ("train", "validation", "test")
-COUNTED = (
+COUNT_KEYS = (
     *(
         "works",
         "pairs",
@@ -53,7 +53,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Recipe(Work):
+class CookbookRecipe(Work):
     """One recipe: `text` is its parts written out; `page` of the Wikibooks Cookbook names its authors."""
 
     page: str
@@ -76,10 +76,10 @@ class Corpus:
     works: Mapping[str, Work] = field(repr=False)
     card: str = field(repr=False)
 
-    def of(self, split: str) -> tuple[Work, ...]:
+    def works_in(self, split: str) -> tuple[Work, ...]:
         """The works of one split. Raises: ValueError for a word that is not in SPLITS.
 
-        >>> [work.title for work in load("austen").of("test")]
+        >>> [work.title for work in load("austen").works_in("test")]
         ['Northanger Abbey']
         """
         if split not in SPLITS:
@@ -87,21 +87,21 @@ class Corpus:
         return tuple(work for work in self.works.values() if work.split == split)
 
 
-class Pair(NamedTuple):
+class Pronunciation(NamedTuple):
     """A word and how it sounds, in the 39 sounds of the CMU dictionary."""
 
     word: str
     sounds: tuple[str, ...]
 
 
-class Named(NamedTuple):
+class TaggedSentence(NamedTuple):
     """A sentence, word by word, and a tag for each: O, or B- and I- with PERSON, PLACE or GROUP."""
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
 
 
-class Asked(NamedTuple):
+class QuestionAnswer(NamedTuple):
     """A question whose answer stands in the passage: `passage[start : start + len(answer)] == answer`."""
 
     passage: str
@@ -110,7 +110,7 @@ class Asked(NamedTuple):
     start: int
 
 
-class Defined(NamedTuple):
+class Definition(NamedTuple):
     """A noun, what a dictionary says it is, and the topic it belongs to."""
 
     word: str
@@ -133,14 +133,14 @@ class Synonym(NamedTuple):
     name: str
 
 
-class Opinion(NamedTuple):
+class SentimentWord(NamedTuple):
     """A word, and whether people call it "positive" or "negative"."""
 
     text: str
     label: str
 
 
-class Solved(NamedTuple):
+class TaskExample(NamedTuple):
     """A small task, what is given in it, and the answer: "capital", "France", "Paris"."""
 
     task: str
@@ -149,8 +149,8 @@ class Solved(NamedTuple):
 
 
 RECORDS = {
-    "pairs": Pair, "sentences": Named, "questions": Asked, "definitions": Defined, "countries": Country, "synonyms": Synonym,
-    "opinions": Opinion, "solved": Solved,
+    "pairs": Pronunciation, "sentences": TaggedSentence, "questions": QuestionAnswer, "definitions": Definition, "countries": Country, "synonyms": Synonym,
+    "opinions": SentimentWord, "solved": TaskExample,
 }  # fmt: skip
 
 
@@ -170,7 +170,7 @@ class Items:
 
 
 @dataclass(frozen=True)
-class Row:
+class FileCheck:
     """What `verify` found out about one file; `problem` is empty where all is well."""
 
     name: str
@@ -195,14 +195,14 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str) -> Any:
-    """One collection: a `Corpus` of texts, `Items`, or `pictures.Pictures`, checked against its SHA-256, from memory the second time.
+    """One collection: a `Corpus` of texts, `Items`, or `pictures.ImageDataset`, checked against its SHA-256, from memory the second time.
 
     Raises: ValueError for an unknown name; DataError if its file is missing, truncated or altered.
 
     >>> load("shakespeare").works["Hamlet"].text[:6]
     'HAMLET'
     """
-    return _load(folder(), _known(name))
+    return _load(folder(), _check_name(name))
 
 
 def card(name: str) -> str:
@@ -213,7 +213,7 @@ def card(name: str) -> str:
     >>> print(card("austen").splitlines()[0])
     austen: the six novels of Jane Austen
     """
-    return _card(folder(), _known(name))
+    return _card(folder(), _check_name(name))
 
 
 def _card(where: Path, name: str) -> str:
@@ -223,7 +223,7 @@ def _card(where: Path, name: str) -> str:
     lines = [f"{name}: {entry['title']}", ""]
     for label, key in facts:
         lines += textwrap.wrap(entry[key], 100, initial_indent=f"{label:14}", subsequent_indent=" " * 14)
-    counts = [count for count in COUNTED if count in entry["train"]]
+    counts = [count for count in COUNT_KEYS if count in entry["train"]]
     lines += ["", f"{'split':12}" + "".join(f"{count:>12}" for count in counts)]
     for split in SPLITS:
         lines += [f"{split:12}" + "".join(f"{entry[split][count]:12,}" for count in counts)]
@@ -233,18 +233,24 @@ def _card(where: Path, name: str) -> str:
     return "\n".join(lines)
 
 
-def verify() -> list[Row]:
+def verify() -> list[FileCheck]:
     """Check every file against the manifest, every table and checkpoint against its seal. Raises: DataError if there is no manifest."""
     where, rows = folder(), []
     for name, entry in _manifest(where).items():
-        rows.append(Row(name, entry["file"], entry["bytes"], entry["licence"], _problem(_contents, where, name)))
+        rows.append(
+            FileCheck(
+                name, entry["file"], entry["bytes"], entry["licence"], _problem(_read_verified_bytes, where, name)
+            )
+        )
     for path in sorted(where.glob("tables/*.json")):
         size, file = path.stat().st_size, f"tables/{path.name}"
-        rows.append(Row(path.stem, file, size, "the course's own", _problem(table, path.stem)))
+        rows.append(FileCheck(path.stem, file, size, "the course's own", _problem(table, path.stem)))
     for path in sorted(where.glob("checkpoints/*.json")):
         weights = path.with_suffix(".safetensors")
         size = weights.stat().st_size if weights.is_file() else 0
-        rows.append(Row(path.stem, f"checkpoints/{weights.name}", size, "MIT", _problem(_checked, path.stem)))
+        rows.append(
+            FileCheck(path.stem, f"checkpoints/{weights.name}", size, "MIT", _problem(_read_checkpoint, path.stem))
+        )
     return rows
 
 
@@ -256,7 +262,7 @@ def _problem(check: Callable[..., object], *arguments: Any) -> str:
     return ""
 
 
-def verify_table(rows: list[Row] | None = None) -> str:
+def verify_table(rows: list[FileCheck] | None = None) -> str:
     """The rows of `verify` as a table, one line a file, what is wrong below it."""
     lines = [f"{'name':15}{'file':32}{'bytes':>11}  {'':7}licence"]
     for row in verify() if rows is None else rows:
@@ -278,17 +284,17 @@ def table(name: str) -> dict[str, Any]:
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none"
         raise ValueError(f"no table named {name!r}; there is: {there}.")
-    return _unsealed(path)
+    return _read_verified(path)
 
 
-def _unsealed(path: Path) -> dict[str, Any]:
+def _read_verified(path: Path) -> dict[str, Any]:
     """What a sealed file holds, without its seal."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         seal = found.pop("sha256", "")
     except (ValueError, AttributeError, TypeError):
         found, seal = {}, "unreadable"
-    if seal != sealed(found):
+    if seal != checksum(found):
         raise DataError(f"{path} is altered. Restore it with `git restore data/{path.parent.name}/{path.name}`.")
     return found
 
@@ -307,19 +313,19 @@ def checkpoint(name: str) -> Checkpoint:
 
     Raises: ValueError for an unknown name; DataError if one of the two files is missing, truncated or altered.
     """
-    facts, packed = _checked(name)
+    facts, packed = _read_checkpoint(name)
     from safetensors.torch import load as tensors  # late: what reads no weights needs neither it nor torch
 
     return Checkpoint(name, tensors(packed), facts)
 
 
-def _checked(name: str) -> tuple[dict[str, Any], bytes]:
+def _read_checkpoint(name: str) -> tuple[dict[str, Any], bytes]:
     """The facts and the file of a checkpoint, if they are those that shipped."""
     path = folder() / "checkpoints" / f"{name}.json"
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none"
         raise ValueError(f"no checkpoint named {name!r}; there is: {there}.")
-    facts, weights = _unsealed(path), path.with_suffix(".safetensors")
+    facts, weights = _read_verified(path), path.with_suffix(".safetensors")
     packed = weights.read_bytes() if weights.is_file() else b""
     if hashlib.sha256(packed).hexdigest() != facts["weights_sha256"]:
         what = "missing" if not packed else "truncated" if len(packed) < facts["bytes"] else "altered"
@@ -328,7 +334,7 @@ def _checked(name: str) -> tuple[dict[str, Any], bytes]:
     return facts, packed
 
 
-def sealed(measured: Mapping[str, Any]) -> str:
+def checksum(measured: Mapping[str, Any]) -> str:
     """SHA-256 of what a table holds, however it is laid out."""
     return hashlib.sha256(json.dumps(measured, sort_keys=True).encode()).hexdigest()
 
@@ -352,10 +358,10 @@ def _work(parts: dict[str, Any]) -> Work:
     if "steps" not in parts:
         return Work(**parts)
     parts = {key: tuple(value) if isinstance(value, list) else value for key, value in parts.items()}
-    return Recipe(**parts, text=_written_out(parts))
+    return CookbookRecipe(**parts, text=_format_recipe(parts))
 
 
-def _written_out(parts: Mapping[str, Any]) -> str:
+def _format_recipe(parts: Mapping[str, Any]) -> str:
     """A recipe as a reader would find it in a book."""
     told = [key for key in ("category", "servings", "time", "difficulty") if parts[key]]
     facts = [f"{key.capitalize()}: {parts[key]}" for key in told]
@@ -376,23 +382,23 @@ def _manifest(where: Path) -> Mapping[str, dict[str, Any]]:
         manifest = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path} is altered: {error}. Restore it with `git restore data/manifest.toml`.") from error
-    joined = lambda entry: {key: _joined(value) for key, value in entry.items()}
+    joined = lambda entry: {key: _unwrap(value) for key, value in entry.items()}
     return MappingProxyType({name: joined(entry) for name, entry in manifest.items()})
 
 
-def _joined(value: Any) -> Any:
+def _unwrap(value: Any) -> Any:
     """Prose without the line breaks it has in the manifest."""
     return " ".join(value.split()) if isinstance(value, str) else value
 
 
-def _known(name: str) -> str:
+def _check_name(name: str) -> str:
     if name not in names():
         near = difflib.get_close_matches(str(name).lower(), names(), n=3, cutoff=0.7) or names()
         raise ValueError(f"no data named {name!r}; did you mean {' or '.join(near)}? There is: {', '.join(names())}.")
     return name
 
 
-def _contents(where: Path, name: str) -> bytes:
+def _read_verified_bytes(where: Path, name: str) -> bytes:
     """The unpacked file, if it is the one that shipped or holds the same works packed by another zlib."""
     entry = _manifest(where)[name]
     path = where / entry["file"]
@@ -419,16 +425,16 @@ def _restore(entry: Mapping[str, Any]) -> str:
 
 @lru_cache
 def _load(where: Path, name: str) -> Any:
-    contents, sizes = _contents(where, name), _manifest(where)[name]["train"]
+    contents, sizes = _read_verified_bytes(where, name), _manifest(where)[name]["train"]
     if "pictures" in sizes:
-        from fmcourse.pictures import Pictures, read_pictures  # late: pictures need torch, cards and texts do not
+        from fmcourse.pictures import ImageDataset, read_images  # late: pictures need torch, cards and texts do not
 
-        called, splits = read_pictures(contents)
-        return Pictures(name=name, **called, **splits, card=_card(where, name))
+        called, splits = read_images(contents)
+        return ImageDataset(name=name, **called, **splits, card=_card(where, name))
     if "prompts" in sizes:
-        from fmcourse.sounds import read_sounds
+        from fmcourse.sounds import read_utterances
 
-        return Items(name=name, **read_sounds(contents), card=_card(where, name))
+        return Items(name=name, **read_utterances(contents), card=_card(where, name))
     if record := next((RECORDS[count] for count in sizes if count in RECORDS), None):
         return Items(name=name, **read_items(contents, record), card=_card(where, name))
     works = read_works(contents)

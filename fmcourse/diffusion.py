@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 from fmcourse.objectives import Loss
 
-Predicts = Literal["noise", "picture", "velocity"]
-Guess = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) -> x_0
-Watch = Callable[[int, Tensor, Tensor], object]  # (t, x_t, x_0)
+PredictionType = Literal["noise", "image", "velocity"]
+DenoiserFn = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) -> x_0
+StepCallback = Callable[[int, Tensor, Tensor], object]  # (t, x_t, x_0)
 
 
 # -- the fixed rule ---------------------------------------------------------------------------------------------------------
@@ -34,15 +34,15 @@ class Schedule:
 
     Args:
         signal, noise: (T + 1,) float64, beginning with 1 and 0.
-        straight: noise takes over in a straight line (flow); else signal² + noise² = 1, and the mixture keeps its variance.
+        is_flow: noise takes over in a straight line (flow); else signal² + noise² = 1, and the mixture keeps its variance.
     """
 
     signal: Tensor
     noise: Tensor
-    straight: bool = False
+    is_flow: bool = False
 
     @classmethod
-    def of_betas(cls, betas: Tensor) -> "Schedule":
+    def from_betas(cls, betas: Tensor) -> "Schedule":
         """From the share of variance that each step replaces, (T,). Raises: ValueError for one that is not between 0 and 1."""
         if betas.ndim != 1 or not len(betas) or not ((betas > 0) & (betas < 1)).all():
             raise ValueError(f"betas {tuple(betas.shape)}: give at least one number, each between 0 and 1.")
@@ -50,22 +50,27 @@ class Schedule:
         return cls(left.sqrt(), (1 - left).sqrt())
 
     @classmethod
-    def linear(cls, T: int = 1000, first: float = 1e-4, last: float = 0.02) -> "Schedule":
+    def linear(cls, T: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> "Schedule":
         """The share replaced grows in a straight line; made for T = 1,000. Source: Ho et al. 2020, section 4."""
-        return cls.of_betas(torch.linspace(first, last, at_least_one("T", T), dtype=torch.float64))
+        return cls.from_betas(torch.linspace(beta_start, beta_end, check_positive_int("T", T), dtype=torch.float64))
 
     @classmethod
-    def cosine(cls, T: int = 1000, offset: float = 0.008, most: float = 0.999) -> "Schedule":
+    def cosine(cls, T: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> "Schedule":
         """The signal's square follows a squared cosine: gentler at both ends. Source: Nichol & Dhariwal 2021, equation 17."""
-        angle = (torch.arange(at_least_one("T", T) + 1, dtype=torch.float64) / T + offset) / (1 + offset) * math.pi / 2
+        angle = (
+            (torch.arange(check_positive_int("T", T) + 1, dtype=torch.float64) / T + offset)
+            / (1 + offset)
+            * math.pi
+            / 2
+        )
         left = angle.cos().square()
-        return cls.of_betas((1 - left[1:] / left[:-1]).clamp(max=most))
+        return cls.from_betas((1 - left[1:] / left[:-1]).clamp(max=max_beta))
 
     @classmethod
     def flow(cls, T: int = 1000) -> "Schedule":
         """A straight line from the picture to noise, and at T nothing is left. Source: Lipman et al. 2022; Liu et al. 2022."""
-        noise = torch.arange(at_least_one("T", T) + 1, dtype=torch.float64) / T
-        return cls(1 - noise, noise, straight=True)
+        noise = torch.arange(check_positive_int("T", T) + 1, dtype=torch.float64) / T
+        return cls(1 - noise, noise, is_flow=True)
 
     @property
     def T(self) -> int:
@@ -76,47 +81,47 @@ class Schedule:
         """Signal's variance against noise's at t = 1 to T, (T,)."""
         return (self.signal[1:] / self.noise[1:]).square()
 
-    def at(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    def coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Signal and noise at whole t (B,), shaped so that they multiply (B, ...). Raises: ValueError for t outside 0 to T."""
         if t.is_floating_point() or t.ndim != 1 or len(t) and not 0 <= int(t.min()) <= int(t.max()) <= self.T:
             raise ValueError(f"t must be whole numbers (B,) from 0 to T={self.T}; given are {t.dtype} {tuple(t.shape)}" + (f" from {t.min()} to {t.max()}." if t.numel() else "."))  # fmt: skip
         return tuple(table[t.cpu()].to(like).view(-1, *[1] * (like.ndim - 1)) for table in (self.signal, self.noise))
 
-    def add(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    def add_noise(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """x_t, straight from x_0 (B, ...), without the steps between."""
-        a, b = self.at(t, x_0)
+        a, b = self.coefficients(t, x_0)
         return a * x_0 + b * noise
 
     def velocity(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Where the mixture is heading: ε - x_0 on the straight line, a ε - b x_0 on the circle (Salimans & Ho 2022, appendix D)."""
-        a, b = self.heading(t, x_0)
+        a, b = self.velocity_coefficients(t, x_0)
         return a * noise + b * x_0
 
-    def heading(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    def velocity_coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """How noise and signal change along the way at t: what velocity holds of ε and of x_0."""
-        a, b = self.at(t, like)
-        return (torch.ones_like(a), -torch.ones_like(b)) if self.straight else (a, -b)
+        a, b = self.coefficients(t, like)
+        return (torch.ones_like(a), -torch.ones_like(b)) if self.is_flow else (a, -b)
 
-    def picture(self, predicted: Tensor, x_t: Tensor, t: Tensor, predicts: Predicts) -> Tensor:
+    def predict_x_0(self, predicted: Tensor, x_t: Tensor, t: Tensor, predicts: PredictionType) -> Tensor:
         """The picture that a prediction of noise, picture or velocity means, (B, ...)."""
-        a, b = self.at(t, x_t)
+        a, b = self.coefficients(t, x_t)
         if predicts == "noise":
             if not a.all():
-                raise ValueError(f"at t={self.T} this schedule leaves no signal, so noise does not tell the picture; predict \"velocity\" or \"picture\", "
+                raise ValueError(f"at t={self.T} this schedule leaves no signal, so noise does not tell the picture; predict \"velocity\" or \"image\", "
                                  "or use another schedule.")  # fmt: skip
             return (x_t - b * predicted) / a
         if predicts == "velocity":
-            return self.heading(t, x_t)[0] * x_t - b * predicted  # on the circle and on the line alike
-        return known(predicts) and predicted
+            return self.velocity_coefficients(t, x_t)[0] * x_t - b * predicted  # on the circle and on the line alike
+        return check_prediction_type(predicts) and predicted
 
 
-def known(predicts: str) -> bool:
-    if predicts not in ("noise", "picture", "velocity"):
-        raise ValueError(f"predicts={predicts!r} is not known; choose 'noise', 'picture' or 'velocity'.")
+def check_prediction_type(predicts: str) -> bool:
+    if predicts not in ("noise", "image", "velocity"):
+        raise ValueError(f"predicts={predicts!r} is not known; choose 'noise', 'image' or 'velocity'.")
     return True
 
 
-def at_least_one(name: str, n: int) -> int:
+def check_positive_int(name: str, n: int) -> int:
     if n != int(n) or n < 1:
         raise ValueError(f"{name}={n}; at least one step is needed, and a whole number of them.")
     return int(n)
@@ -125,33 +130,33 @@ def at_least_one(name: str, n: int) -> int:
 # -- learning the way back --------------------------------------------------------------------------------------------------
 
 
-def denoise(
+def diffusion_loss(
     model: nn.Module, batch: Any, generator: torch.Generator | None = None, *, schedule: Schedule,
-    predicts: Predicts = "noise", drop: float = 0.1, nothing: Any = None,
+    predicts: PredictionType = "noise", condition_dropout: float = 0.1, null_condition: Any = None,
 ) -> Loss:  # fmt: skip
     """Noise of a random strength is mixed into each picture: what was the noise, the picture, or the way between? Mean square.
 
     Args:
         model: called with x_t (B, ...), time t / T (B,) and, if the batch holds one, the condition.
         batch: pictures (B, ...), or (pictures, conditions (B, ...)).
-        drop, nothing: share of conditions that are replaced by `nothing`, so that the model also learns to do without (Ho & Salimans
-            2022); without a `nothing` none is.
+        condition_dropout, null_condition: share of conditions that are replaced by `null_condition`, so that the model also learns to do without (Ho & Salimans
+            2022); without a `null_condition` none is.
     Raises: ValueError for an empty batch or an unknown kind of prediction.
     Source: Ho et al. 2020, algorithm 1.
     """
-    known(predicts)
+    check_prediction_type(predicts)
     x_0, *conditions = batch if isinstance(batch, tuple | list) else (batch,)
     if not x_0.numel():
         raise ValueError(f"the batch {tuple(x_0.shape)} is empty; give at least one picture.")
     draw = {"generator": generator, "device": x_0.device}
     t = torch.randint(1, schedule.T + 1, (len(x_0),), **draw)
     noise = torch.randn(x_0.shape, dtype=x_0.dtype, **draw)
-    if conditions and nothing is not None:
-        out = torch.rand(len(x_0), **draw) < drop
-        blank = torch.as_tensor(nothing, dtype=conditions[0].dtype, device=x_0.device)
+    if conditions and null_condition is not None:
+        out = torch.rand(len(x_0), **draw) < condition_dropout
+        blank = torch.as_tensor(null_condition, dtype=conditions[0].dtype, device=x_0.device)
         conditions = [torch.where(out.view(-1, *[1] * (conditions[0].ndim - 1)), blank, conditions[0])]
-    target = {"noise": lambda: noise, "picture": lambda: x_0, "velocity": lambda: schedule.velocity(x_0, t, noise)}
-    predicted = model(schedule.add(x_0, t, noise), (t / schedule.T).to(x_0), *conditions)
+    target = {"noise": lambda: noise, "image": lambda: x_0, "velocity": lambda: schedule.velocity(x_0, t, noise)}
+    predicted = model(schedule.add_noise(x_0, t, noise), (t / schedule.T).to(x_0), *conditions)
     value = F.mse_loss(predicted, target[predicts]())
     return Loss(value, {"mean square": value.item()}, len(x_0))
 
@@ -160,54 +165,59 @@ class Denoiser:
     """A trained network as a guess at the picture: (x_t, t) -> x_0. `condition`, one row or (B, ...), is handed to the network."""
 
     def __init__(
-        self, network: nn.Module, schedule: Schedule, predicts: Predicts, condition: Tensor | None = None
+        self, network: nn.Module, schedule: Schedule, predicts: PredictionType, condition: Tensor | None = None
     ) -> None:
         self.network, self.schedule, self.predicts, self.condition = network, schedule, predicts, condition
-        known(predicts)
+        check_prediction_type(predicts)
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         conditions = [] if self.condition is None else [self.condition.expand(len(x_t), *self.condition.shape[1:])]
         predicted = self.network(x_t, (t / self.schedule.T).to(x_t), *conditions)
-        return self.schedule.picture(predicted, x_t, t, self.predicts)
+        return self.schedule.predict_x_0(predicted, x_t, t, self.predicts)
 
 
-class Guided:
+class ClassifierFreeGuidance:
     """Two guesses, one that knows what is asked for and one that does not: go on from the second through the first, and beyond.
 
-    weight 0 is `without`, 1 is `with_`, more is a caricature. Source: Ho & Salimans 2022, equation 6 (there 1 + w).
+    Scale 0 is `unconditional`, 1 is `conditional`, more is a caricature. Source: Ho & Salimans 2022, equation 6 (there 1 + w).
     """
 
-    def __init__(self, with_: Guess, without: Guess, weight: float) -> None:
-        self.with_, self.without, self.weight = with_, without, weight
+    def __init__(self, conditional: DenoiserFn, unconditional: DenoiserFn, scale: float) -> None:
+        self.conditional, self.unconditional, self.scale = conditional, unconditional, scale
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
-        without = self.without(x_t, t)
-        return without + self.weight * (self.with_(x_t, t) - without)
+        unconditional = self.unconditional(x_t, t)
+        return unconditional + self.scale * (self.conditional(x_t, t) - unconditional)
 
 
 # -- samplers: from noise to a picture --------------------------------------------------------------------------------------
 
 
-def moments(schedule: Schedule, steps: int | None) -> list[int]:
+def timesteps(schedule: Schedule, steps: int | None) -> list[int]:
     """The t at which a sampler stops, T first and 0 last, evenly spaced.
 
-    >>> moments(Schedule.flow(1000), 4)
+    >>> timesteps(Schedule.flow(1000), 4)
     [1000, 750, 500, 250, 0]
     """
-    steps = schedule.T if steps is None else at_least_one("steps", steps)
+    steps = schedule.T if steps is None else check_positive_int("steps", steps)
     if steps > schedule.T:
         raise ValueError(f"steps={steps} are more than the schedule's T={schedule.T}; take at most {schedule.T}.")
     return [round(schedule.T * (1 - i / steps)) for i in range(steps + 1)]
 
 
-def walk(
-    step: Callable[..., Tensor], guess: Guess, x: Tensor, schedule: Schedule, steps: int | None, on_step: Watch | None
+def sampling_loop(
+    step: Callable[..., Tensor],
+    denoiser: DenoiserFn,
+    x: Tensor,
+    schedule: Schedule,
+    steps: int | None,
+    on_step: StepCallback | None,
 ) -> Tensor:
     """What all samplers share: at each t guess the picture, then let `step(x_t, x_0, t, s)` go down to s."""
-    way = moments(schedule, steps)
+    way = timesteps(schedule, steps)
     with torch.inference_mode():
         for t, s in zip(way, way[1:], strict=False):
-            x_0 = guess(x, torch.full((len(x),), t, device=x.device))
+            x_0 = denoiser(x, torch.full((len(x),), t, device=x.device))
             x = step(x, x_0, t, s)
             if on_step is not None:
                 on_step(s, x, x_0)
@@ -215,8 +225,8 @@ def walk(
 
 
 def ddpm(
-    denoiser: Guess, x: Tensor, schedule: Schedule, steps: int | None = None, generator: torch.Generator | None = None,
-    on_step: Watch | None = None,
+    denoiser: DenoiserFn, x: Tensor, schedule: Schedule, steps: int | None = None, generator: torch.Generator | None = None,
+    on_step: StepCallback | None = None,
 ) -> Tensor:  # fmt: skip
     """Down one step at a time, with fresh noise at each: ancestral sampling. All T steps unless `steps` says fewer.
 
@@ -231,8 +241,8 @@ def ddpm(
 
 
 def ddim(
-    denoiser: Guess, x: Tensor, schedule: Schedule, steps: int | None = 50, eta: float = 0.0,
-    generator: torch.Generator | None = None, on_step: Watch | None = None,
+    denoiser: DenoiserFn, x: Tensor, schedule: Schedule, steps: int | None = 50, eta: float = 0.0,
+    generator: torch.Generator | None = None, on_step: StepCallback | None = None,
 ) -> Tensor:  # fmt: skip
     """Down in a few long steps. With `eta` 0 the guessed noise is used again and chance decides nothing but x; with 1 it is `ddpm`.
 
@@ -240,7 +250,7 @@ def ddim(
     """
     fresh = lambda like: torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
     step = lambda x_t, x_0, t, s: ddim_step(schedule, x_t, x_0, t, s, eta, fresh(x_t) if eta else None)
-    return walk(step, denoiser, x, schedule, steps, on_step)
+    return sampling_loop(step, denoiser, x, schedule, steps, on_step)
 
 
 def ddim_step(
@@ -255,7 +265,7 @@ def ddim_step(
 
 
 def euler(
-    denoiser: Guess, x: Tensor, schedule: Schedule, steps: int | None = 20, on_step: Watch | None = None
+    denoiser: DenoiserFn, x: Tensor, schedule: Schedule, steps: int | None = 20, on_step: StepCallback | None = None
 ) -> Tensor:
     """The way back as a curve that is followed in straight pieces: signal and noise change at once, the guesses stay as they are.
 
@@ -267,4 +277,4 @@ def euler(
         (a, b), (c, d) = [(schedule.signal[i].item(), schedule.noise[i].item()) for i in (t, s)]
         return x_t + (c - a) * x_0 + (d - b) * (x_t - a * x_0) / b
 
-    return walk(piece, denoiser, x, schedule, steps, on_step)
+    return sampling_loop(piece, denoiser, x, schedule, steps, on_step)

@@ -113,7 +113,7 @@ def bits_per_byte_interval(nats: Tensor, text: str) -> Estimate:
     return Estimate(per_token.value * bits, per_token.low * bits, per_token.high * bits)
 
 
-def accuracy(right: int, n: int) -> Estimate:
+def accuracy(correct: int, n: int) -> Estimate:
     """Share of `n` items that were right, with Wilson's 95 % interval, which is honest for few items and near 0 and 1.
 
     Source: Wilson 1927.
@@ -121,9 +121,9 @@ def accuracy(right: int, n: int) -> Estimate:
     >>> print(accuracy(9, 10))
     0.900 [0.596, 0.982]
     """
-    if not 0 <= right <= n or n < 1:
-        raise ValueError(f"right={right} of n={n}: n must be at least 1 and right between 0 and n.")
-    z, share = 1.959963984540054, right / n
+    if not 0 <= correct <= n or n < 1:
+        raise ValueError(f"correct={correct} of n={n}: n must be at least 1 and correct between 0 and n.")
+    z, share = 1.959963984540054, correct / n
     middle, spread = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return Estimate(share, (middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n))
 
@@ -132,7 +132,7 @@ def accuracy(right: int, n: int) -> Estimate:
 
 
 @dataclass(frozen=True)
-class Band:
+class RunSummary:
     """What several runs gave; `spread`: the true mean lies within mean ± spread 19 times out of 20 (Student's t; three runs at least)."""
 
     mean: float
@@ -146,10 +146,10 @@ class Band:
         return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f} in {self.runs} runs; {doubt})"
 
 
-def band(values: Sequence[float]) -> Band:
+def summarize_runs(values: Sequence[float]) -> RunSummary:
     """Mean, lowest and highest of a measurement that was repeated with other seeds. Source of the interval: Student 1908.
 
-    >>> print(band([0.9, 0.8, 0.85]))
+    >>> print(summarize_runs([0.9, 0.8, 0.85]))
     0.850 (0.800 to 0.900 in 3 runs; mean ± 0.124 by Student's t)
     """
     n = len(values)
@@ -157,11 +157,11 @@ def band(values: Sequence[float]) -> Band:
         raise ValueError(f"values={list(values)}: give the value of at least one run, each a finite number.")
     mean = math.fsum(values) / n
     scatter = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(1, n - 1))
-    spread = student(n - 1) * scatter / math.sqrt(n) if n >= 3 else None
-    return Band(mean, min(values), max(values), n, spread)
+    spread = t_quantile(n - 1) * scatter / math.sqrt(n) if n >= 3 else None
+    return RunSummary(mean, min(values), max(values), n, spread)
 
 
-def student(freedom: int, share: float = 0.95) -> float:
+def t_quantile(freedom: int, share: float = 0.95) -> float:
     """How many standard errors hold that share of Student's t, found by adding up its density: substituting t = √freedom tan a, it is cosᶠ⁻¹ a."""
     angles = torch.linspace(0, math.pi / 2, 200_001, dtype=torch.float64)
     below = torch.cumulative_trapezoid(angles.cos().pow(freedom - 1), angles)
@@ -169,7 +169,7 @@ def student(freedom: int, share: float = 0.95) -> float:
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedTest:
     """The first of two methods: how much better on average, items won and lost, and how often fair coins would part them so far."""
 
     difference: float
@@ -181,26 +181,26 @@ class Paired:
         return f"{self.difference:+.3f} ({self.wins} items won, {self.losses} lost; p = {self.p:.2g})"
 
 
-def paired(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
+def paired_test(ours: Sequence[float], theirs: Sequence[float]) -> PairedTest:
     """Compare two methods item by item, right or wrong, or scores: the exact sign test, for right and wrong also McNemar's.
 
     Items on which they agree say nothing about who is better. Raises: ValueError for lists that differ in length, or are empty.
     Source: McNemar 1947; Dietterich 1998.
 
-    >>> print(paired([True] * 9 + [False], [True] * 3 + [False] * 7))
+    >>> print(paired_test([True] * 9 + [False], [True] * 3 + [False] * 7))
     +0.600 (6 items won, 0 lost; p = 0.031)
     """
-    gaps = [float(a) - float(b) for a, b in same_length(ours, theirs)]
+    gaps = [float(a) - float(b) for a, b in zip_same_length(ours, theirs)]
     wins, losses = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
     rare = sum(math.comb(wins + losses, k) for k in range(min(wins, losses) + 1))
-    return Paired(math.fsum(gaps) / len(gaps), wins, losses, min(1.0, 2 * rare / 2 ** (wins + losses)))
+    return PairedTest(math.fsum(gaps) / len(gaps), wins, losses, min(1.0, 2 * rare / 2 ** (wins + losses)))
 
 
 # -- labels, names and answers ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Scores:
+class PrecisionRecallF1:
     """How much of what was said is right, how much of what is right was said, and one number for both (their harmonic mean)."""
 
     precision: float
@@ -208,13 +208,13 @@ class Scores:
     f1: float
 
     @classmethod
-    def of(cls, right: int, said: int, wanted: int) -> "Scores":
-        """Nothing said, nothing wanted, or nothing right: zero."""
-        precision, recall = right / max(1, said), right / max(1, wanted)
-        return cls(precision, recall, 2 * right / max(1, said + wanted))
+    def from_counts(cls, correct: int, predicted: int, expected: int) -> "PrecisionRecallF1":
+        """Nothing predicted, nothing expected, or nothing correct: zero."""
+        precision, recall = correct / max(1, predicted), correct / max(1, expected)
+        return cls(precision, recall, 2 * correct / max(1, predicted + expected))
 
 
-def macro_f1(given: Sequence[int], wanted: Sequence[int]) -> float:
+def macro_f1(predicted: Sequence[int], expected: Sequence[int]) -> float:
     """F1 of each kind that is wanted or given, averaged: a rare kind counts as much as a common one.
 
     Raises: ValueError for lists of different lengths, or empty ones.
@@ -222,19 +222,21 @@ def macro_f1(given: Sequence[int], wanted: Sequence[int]) -> float:
     >>> macro_f1([0, 0, 1, 1], [0, 0, 0, 1])          # kind 0: 2 of 2 right, 2 of 3 found; kind 1: 1 of 2, 1 of 1
     0.7333333333333334
     """
-    pairs = Counter(same_length(given, wanted))
+    pairs = Counter(zip_same_length(predicted, expected))
     kinds = sorted({kind for pair in pairs for kind in pair})
-    said, asked = Counter(given), Counter(wanted)
-    return sum(Scores.of(pairs[kind, kind], said[kind], asked[kind]).f1 for kind in kinds) / len(kinds)
+    said, asked = Counter(predicted), Counter(expected)
+    return sum(PrecisionRecallF1.from_counts(pairs[kind, kind], said[kind], asked[kind]).f1 for kind in kinds) / len(
+        kinds
+    )
 
 
-def spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+def entity_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     """The names in a tagged sentence: kind, first word, and the one after the last.
 
     Tags are O, B-KIND where a name begins, I-KIND inside it. An I- that follows nothing of its kind begins a name all the same.
     Source: Ramshaw & Marcus 1995, as the CoNLL tasks count.
 
-    >>> sorted(spans(["B-PERSON", "I-PERSON", "O", "B-PLACE"]))
+    >>> sorted(entity_spans(["B-PERSON", "I-PERSON", "O", "B-PLACE"]))
     [('PERSON', 0, 2), ('PLACE', 3, 4)]
     """
     found, begin, kind = set(), 0, ""
@@ -248,20 +250,20 @@ def spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     return found
 
 
-def entity_scores(given: Sequence[Sequence[str]], wanted: Sequence[Sequence[str]]) -> Scores:
+def entity_scores(predicted: Sequence[Sequence[str]], expected: Sequence[Sequence[str]]) -> PrecisionRecallF1:
     """Names found in many sentences: right only with the right kind, beginning and end. Source: Tjong Kim Sang & De Meulder 2003.
 
     Raises: ValueError if sentences differ in number or length.
     """
     right = said = asked = 0
-    for one, other in same_length(given, wanted):
-        same_length(one, other)
-        a, b = spans(one), spans(other)
+    for one, other in zip_same_length(predicted, expected):
+        zip_same_length(one, other)
+        a, b = entity_spans(one), entity_spans(other)
         right, said, asked = right + len(a & b), said + len(a), asked + len(b)
-    return Scores.of(right, said, asked)
+    return PrecisionRecallF1.from_counts(right, said, asked)
 
 
-def answer_scores(given: str, wanted: str) -> tuple[bool, float]:
+def answer_scores(predicted: str, expected: str) -> tuple[bool, float]:
     """Is an answer the wanted one, and how many words do they share (F1)? Case, punctuation and articles do not count.
 
     Source: Rajpurkar et al. 2016, section 6.1.
@@ -269,19 +271,21 @@ def answer_scores(given: str, wanted: str) -> tuple[bool, float]:
     >>> answer_scores("the Black Sea", "Black Sea."), answer_scores("in 1066", "1066")
     ((True, 1.0), (False, 0.6666666666666666))
     """
-    a, b = (bare(text) for text in (given, wanted))
+    a, b = (normalize_answer(text) for text in (predicted, expected))
     if not a or not b:
         return a == b, float(a == b)
-    return a == b, Scores.of((Counter(a) & Counter(b)).total(), len(a), len(b)).f1
+    return a == b, PrecisionRecallF1.from_counts((Counter(a) & Counter(b)).total(), len(a), len(b)).f1
 
 
-def bare(text: str) -> list[str]:
+def normalize_answer(text: str) -> list[str]:
     """Words, without case, punctuation and articles."""
     kept = "".join(c for c in text.lower() if c not in string.punctuation)
     return [word for word in kept.split() if word not in ("a", "an", "the")]
 
 
-def same_length(given: Sequence, wanted: Sequence) -> list[tuple]:
-    if len(given) != len(wanted) or not len(wanted):
-        raise ValueError(f"{len(given)} given and {len(wanted)} wanted; there must be as many, and at least one.")
-    return list(zip(given, wanted, strict=True))
+def zip_same_length(predicted: Sequence, expected: Sequence) -> list[tuple]:
+    if len(predicted) != len(expected) or not len(expected):
+        raise ValueError(
+            f"{len(predicted)} predicted and {len(expected)} expected; there must be as many, and at least one."
+        )
+    return list(zip(predicted, expected, strict=True))

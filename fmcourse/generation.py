@@ -73,9 +73,9 @@ def stream(
     constraint: Constraint | None = None, use_cache: bool = True,
 ) -> Iterator[str]:  # fmt: skip
     """As `generate`, piece by piece: never half a character, and nothing that could still turn out to be a stop text."""
-    check_knobs(max_new_tokens, temperature, top_k, top_p, stop)
-    ids, draw = encoded(tokenizer, prompt), drawer(seed, temperature, top_k, top_p)
-    return pieces(next_tokens(model, ids, max_new_tokens, draw, constraint, use_cache), tokenizer, stop)
+    check_sampling_arguments(max_new_tokens, temperature, top_k, top_p, stop)
+    ids, sample = encode_prompt(tokenizer, prompt), make_sampler(seed, temperature, top_k, top_p)
+    return decode_stream(generate_tokens(model, ids, max_new_tokens, sample, constraint, use_cache), tokenizer, stop)
 
 
 def generate_batch(
@@ -86,17 +86,21 @@ def generate_batch(
 
     Prompts and continuations must fit the context. Raises: ValueError naming the argument.
     """
-    check_knobs(max_new_tokens, temperature, top_k, top_p, stop)
-    texts = [encoded(tokenizer, prompt) for prompt in prompts]
+    check_sampling_arguments(max_new_tokens, temperature, top_k, top_p, stop)
+    texts = [encode_prompt(tokenizer, prompt) for prompt in prompts]
     if not texts:
         return []
     longest, context = max(map(len, texts)), model.config.context
     if longest + max_new_tokens > context:
         raise ValueError(f"the longest prompt has {longest} tokens; with max_new_tokens={max_new_tokens} that is more than "
                          f"context={context}. Shorten one of them, or use generate, which slides along.")  # fmt: skip
-    draws = [drawer(None if seed is None else seed + row, temperature, top_k, top_p) for row in range(len(texts))]
-    added = batch_tokens(model, texts, max_new_tokens, draws, lambda ids: any(s in tokenizer.decode(ids) for s in stop))
-    return ["".join(pieces(iter(ids), tokenizer, stop)) for ids in added]
+    samplers = [
+        make_sampler(None if seed is None else seed + row, temperature, top_k, top_p) for row in range(len(texts))
+    ]
+    added = generate_batch_tokens(
+        model, texts, max_new_tokens, samplers, lambda ids: any(s in tokenizer.decode(ids) for s in stop)
+    )
+    return ["".join(decode_stream(iter(ids), tokenizer, stop)) for ids in added]
 
 
 def chat(model: Transformer, tokenizer: Any, messages: Sequence[dict[str, str]], *, max_new_tokens: int = 200,
@@ -110,14 +114,14 @@ def chat_stream(model: Transformer, tokenizer: Any, messages: Sequence[dict[str,
                 temperature: float = 0.0, top_k: int | None = None, top_p: float | None = None,
                 seed: int | None = None) -> Iterator[str]:  # fmt: skip
     """As `chat`, piece by piece."""
-    return stream(model, tokenizer, chat_ids(tokenizer, messages), max_new_tokens=max_new_tokens, temperature=temperature,
+    return stream(model, tokenizer, apply_chat_template(tokenizer, messages), max_new_tokens=max_new_tokens, temperature=temperature,
                   top_k=top_k, top_p=top_p, seed=seed, stop=("<|im_end|>", "<|endoftext|>"))  # fmt: skip
 
 
-SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+DEFAULT_SYSTEM_PROMPT = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
 
-def chat_ids(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
+def apply_chat_template(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
     """ChatML, SmolLM2's template: each message between <|im_start|> and <|im_end|>, then the assistant's turn is opened.
 
     What people write is encoded as plain text: "<|im_end|>" typed by a user ends nothing.
@@ -125,7 +129,7 @@ def chat_ids(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
     if not messages or any(set(m) != {"role", "content"} for m in messages):
         raise ValueError("messages must be a list of {'role': ..., 'content': ...}, with at least one of them.")
     if messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": SYSTEM}, *messages]
+        messages = [{"role": "system", "content": DEFAULT_SYSTEM_PROMPT}, *messages]
     start, end = (tokenizer.encode(mark, allow_special=True) for mark in ("<|im_start|>", "<|im_end|>"))
     ids = []
     for message in messages:
@@ -151,20 +155,23 @@ def window_start(length: int, context: int) -> int:
 
 
 @torch.inference_mode()
-def next_tokens(model: Transformer, ids: list[int], most: int, draw: Callable[[Tensor], int], constraint: Constraint | None,
+def generate_tokens(model: Transformer, ids: list[int], max_new_tokens: int, sample: Callable[[Tensor], int], constraint: Constraint | None,
                 use_cache: bool) -> Iterator[int]:  # fmt: skip
     """Yields one token after another; `ids` is the prompt."""
     was_training, device = model.training, next(model.parameters()).device
     text, cache, start = list(ids), None, 0
     model.eval()
     try:
-        for _ in range(most):
+        for _ in range(max_new_tokens):
             begin = window_start(len(text), model.config.context)
             if not use_cache or cache is None or begin != start:
-                cache, start = model.cache(room=min(model.config.context, len(text) - begin + most)), begin
+                cache, start = (
+                    model.new_cache(capacity=min(model.config.context, len(text) - begin + max_new_tokens)),
+                    begin,
+                )
             new = torch.tensor([text[start + cache.length :]], device=device)
             logits, cache = model.extend(new, cache, last=True) if use_cache else (model(new), cache)
-            token = draw(allowed(logits[0, -1], constraint, text[len(ids) :]))
+            token = sample(apply_constraint(logits[0, -1], constraint, text[len(ids) :]))
             text.append(token)
             yield token
     finally:
@@ -172,22 +179,22 @@ def next_tokens(model: Transformer, ids: list[int], most: int, draw: Callable[[T
 
 
 @torch.inference_mode()
-def batch_tokens(model: Transformer, texts: list[list[int]], most: int, draws: list[Callable[[Tensor], int]],
-                 ended: Callable[[list[int]], bool]) -> list[list[int]]:  # fmt: skip
+def generate_batch_tokens(model: Transformer, texts: list[list[int]], max_new_tokens: int, samplers: list[Callable[[Tensor], int]],
+                 is_finished: Callable[[list[int]], bool]) -> list[list[int]]:  # fmt: skip
     """The tokens that each text gets; shorter prompts are padded on the left, and the cache hides the padding."""
     was_training, device = model.training, next(model.parameters()).device
     longest = max(map(len, texts))
     padding = torch.tensor([longest - len(text) for text in texts], device=device)
     new = torch.tensor([[0] * (longest - len(text)) + text for text in texts], device=device)
-    cache = model.cache(len(texts), longest + most, padding if padding.any() else None)
+    cache = model.new_cache(len(texts), longest + max_new_tokens, padding if padding.any() else None)
     added: list[list[int]] = [[] for _ in texts]
     model.eval()
     try:
-        for _ in range(most):
+        for _ in range(max_new_tokens):
             logits, cache = model.extend(new, cache, last=True)
-            for row, draw in enumerate(draws):
-                added[row].append(draw(logits[row, -1]))
-            if all(ended(row) for row in added):
+            for row, sample in enumerate(samplers):
+                added[row].append(sample(logits[row, -1]))
+            if all(is_finished(row) for row in added):
                 break
             new = torch.tensor([[row[-1]] for row in added], device=device)
     finally:
@@ -195,21 +202,23 @@ def batch_tokens(model: Transformer, texts: list[list[int]], most: int, draws: l
     return added
 
 
-def drawer(seed: int | None, temperature: float, top_k: int | None, top_p: float | None) -> Callable[[Tensor], int]:
+def make_sampler(
+    seed: int | None, temperature: float, top_k: int | None, top_p: float | None
+) -> Callable[[Tensor], int]:
     """A function from logits (V,) to a token, with a stream of its own."""
     generator = torch.Generator()
     generator.seed() if seed is None else generator.manual_seed(seed)
 
-    def draw(logits: Tensor) -> int:
+    def sample(logits: Tensor) -> int:
         if temperature == 0:
             return int(logits.argmax())
         probabilities = next_distribution(logits.cpu(), temperature, top_k, top_p)
         return int(torch.multinomial(probabilities, 1, generator=generator))
 
-    return draw
+    return sample
 
 
-def allowed(logits: Tensor, constraint: Constraint | None, added: list[int]) -> Tensor:
+def apply_constraint(logits: Tensor, constraint: Constraint | None, added: list[int]) -> Tensor:
     if constraint is None:
         return logits
     mask = constraint(added)
@@ -218,7 +227,7 @@ def allowed(logits: Tensor, constraint: Constraint | None, added: list[int]) -> 
     return logits.masked_fill(~mask.to(logits.device), float("-inf"))
 
 
-def pieces(tokens: Iterator[int], tokenizer: Any, stop: Sequence[str]) -> Iterator[str]:
+def decode_stream(tokens: Iterator[int], tokenizer: Any, stop: Sequence[str]) -> Iterator[str]:
     """Turn tokens into text as soon as it is certain."""
     ids, given = [], 0
     for token in tokens:
@@ -229,7 +238,7 @@ def pieces(tokens: Iterator[int], tokenizer: Any, stop: Sequence[str]) -> Iterat
             if min(ends) > given:
                 yield text[given : min(ends)]
             return
-        certain = len(text) - undecided(text, stop)
+        certain = len(text) - pending_characters(text, stop)
         if certain > given:
             yield text[given:certain]
             given = certain
@@ -237,20 +246,20 @@ def pieces(tokens: Iterator[int], tokenizer: Any, stop: Sequence[str]) -> Iterat
         yield rest
 
 
-def undecided(text: str, stop: Sequence[str]) -> int:
+def pending_characters(text: str, stop: Sequence[str]) -> int:
     """How many last characters may still change: half a character (shown as U+FFFD), or the beginning of a stop text."""
     broken = len(text) - len(text.rstrip("\ufffd"))
     return max([broken, *(n for s in stop for n in range(1, len(s)) if text.endswith(s[:n]))])
 
 
-def encoded(tokenizer: Any, prompt: Prompt) -> list[int]:
+def encode_prompt(tokenizer: Any, prompt: Prompt) -> list[int]:
     ids = tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
     if not ids:
         raise ValueError("the prompt is empty; give at least one token to go on from, a line break for example.")
     return ids
 
 
-def check_knobs(
+def check_sampling_arguments(
     max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None, stop: Sequence[str]
 ) -> None:
     if not isinstance(max_new_tokens, int) or max_new_tokens < 1:
@@ -269,7 +278,7 @@ def check_knobs(
 
 
 @dataclass(frozen=True)
-class Draft:
+class Hypothesis:
     """A sequence that beam search holds: its ids, the start token first, and log p of all that was added."""
 
     ids: tuple[int, ...]
@@ -277,8 +286,8 @@ class Draft:
 
 
 def beam_search(
-    log_probabilities: Callable[[Tensor], Tensor], *, start: int, end: int, width: int, longest: int
-) -> list[Draft]:
+    log_probabilities: Callable[[Tensor], Tensor], *, start: int, end: int, width: int, max_new_tokens: int
+) -> list[Hypothesis]:
     """The `width` best sequences it can find, best first; width 1 is greedy.
 
     At each step every draft is continued with every token, and of all these continuations the best `width` stay. A draft that
@@ -286,21 +295,21 @@ def beam_search(
 
     Args:
         log_probabilities: (N, T) drafts of one length -> (N, V), for the token after each.
-        longest: tokens to add at most; a draft that never ends is handed back as it is.
-    Raises: ValueError if width or longest is less than 1.
+        max_new_tokens: tokens to add at most; a draft that never ends is handed back as it is.
+    Raises: ValueError if width or max_new_tokens is less than 1.
     Source: Sutskever et al. 2014, section 3.2.
     """
-    if width < 1 or longest < 1:
-        raise ValueError(f"width={width} and longest={longest} must both be at least 1.")
-    drafts = [Draft((start,), 0.0)]
-    for _ in range(longest):
+    if width < 1 or max_new_tokens < 1:
+        raise ValueError(f"width={width} and max_new_tokens={max_new_tokens} must both be at least 1.")
+    drafts = [Hypothesis((start,), 0.0)]
+    for _ in range(max_new_tokens):
         done, open_ = [d for d in drafts if d.ids[-1] == end], [d for d in drafts if d.ids[-1] != end]
         if not open_:
             break
         scores = log_probabilities(torch.tensor([draft.ids for draft in open_])).double()
         best = (scores + torch.tensor([[draft.score] for draft in open_]).double()).flatten()
         kept = best.topk(min(width, len(best)))
-        longer = [Draft((*open_[at // scores.shape[1]].ids, at % scores.shape[1]), value)
+        longer = [Hypothesis((*open_[at // scores.shape[1]].ids, at % scores.shape[1]), value)
                   for value, at in zip(kept.values.tolist(), kept.indices.tolist(), strict=True)]  # fmt: skip
         drafts = sorted(done + longer, key=lambda draft: -draft.score)[:width]
     return drafts
@@ -308,36 +317,42 @@ def beam_search(
 
 @torch.inference_mode()
 def translate(
-    model: EncoderDecoder, source: Tensor, *, start: int, end: int, longest: int, width: int = 1
+    model: EncoderDecoder, source: Tensor, *, start: int, end: int, max_new_tokens: int, width: int = 1
 ) -> list[list[int]]:
     """What the model writes for each row of source (B, S): the best draft's ids, without start and end.
 
     Args:
         width: drafts that beam search holds for each row; 1 is greedy, all rows side by side.
-        longest: tokens to write at most.
+        max_new_tokens: tokens to write at most.
     Raises: ValueError if they would not fit the context.
     """
-    if not 1 <= longest < model.config.context:
-        raise ValueError(f"longest={longest} must be at least 1 and less than context={model.config.context}.")
+    if not 1 <= max_new_tokens < model.config.context:
+        raise ValueError(
+            f"max_new_tokens={max_new_tokens} must be at least 1 and less than context={model.config.context}."
+        )
     was_training = model.training
     model.eval()
-    mask = model.mask(source)
+    mask = model.padding_mask(source)
     memory = model.encode(source, mask)
-    written = greedy(model, memory, mask, start, end, longest) if width == 1 else []
+    written = greedy_decode(model, memory, mask, start, end, max_new_tokens) if width == 1 else []
     for row in range(len(source) if width != 1 else 0):
         again = lambda ids, row=row: model.decode(
             ids, memory[row].expand(len(ids), -1, -1), mask[row].expand(len(ids), -1)
         )
         next_one = lambda ids, again=again: again(ids)[:, -1].log_softmax(-1)
-        written.append(list(beam_search(next_one, start=start, end=end, width=width, longest=longest)[0].ids))
+        written.append(
+            list(beam_search(next_one, start=start, end=end, width=width, max_new_tokens=max_new_tokens)[0].ids)
+        )
     model.train(was_training)
     return [ids[1 : ids.index(end)] if end in ids else ids[1:] for ids in written]
 
 
-def greedy(model: EncoderDecoder, memory: Tensor, mask: Tensor, start: int, end: int, longest: int) -> list[list[int]]:
+def greedy_decode(
+    model: EncoderDecoder, memory: Tensor, mask: Tensor, start: int, end: int, max_new_tokens: int
+) -> list[list[int]]:
     """The likeliest token, and on; for all rows, until each has ended."""
     ids = torch.full((len(memory), 1), start, device=memory.device)
-    for _ in range(longest):
+    for _ in range(max_new_tokens):
         if (ids == end).any(1).all():
             break
         ids = torch.cat([ids, model.decode(ids, memory, mask)[:, -1:].argmax(-1)], 1)

@@ -18,7 +18,9 @@ from torch.nn import functional as F
 from fmcourse.objectives import Loss
 
 
-def any_share(model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, mask: int) -> Loss:
+def masked_diffusion_loss(
+    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, mask_id: int
+) -> Loss:
     """Of each text any number of tokens, from one to all, is hidden: which were they? In nats per token.
 
     Its mean is what a text costs over all orders in which its tokens might be uncovered: a bound, for all that the model knows of the
@@ -27,57 +29,57 @@ def any_share(model: nn.Module, batch: Tensor, generator: torch.Generator | None
     Args:
         model: looks both ways; `states` (B, T) -> (B, T, D) and `head` (..., D) -> (..., V), as a `Transformer` has them.
         batch: token ids, (B, T).
-        mask: the id of [MASK], which no text holds.
+        mask_id: the id of [MASK], which no text holds.
     Raises: ValueError for an empty batch, or one that holds [MASK].
     Source: Hoogeboom et al. 2021 (a number of tokens is drawn); Sahoo et al. 2024, Nie et al. 2025 (a share is: the same in the mean).
     """
-    nats = hidden_nats(model, batch, how_many(len(batch), batch.shape[-1], generator), generator, mask)
+    nats = masked_nll(model, batch, sample_num_masked(len(batch), batch.shape[-1], generator), generator, mask_id)
     return Loss(nats.mean(), {"nats per token": nats.mean().item()}, batch.numel())
 
 
-def how_many(rows: int, T: int, generator: torch.Generator | None = None) -> Tensor:
+def sample_num_masked(rows: int, T: int, generator: torch.Generator | None = None) -> Tensor:
     """How many of T tokens are hidden in each row, (B,): each number from 1 to T as likely, and spread evenly over the batch."""
     where = "cpu" if generator is None else generator.device
     at = (torch.arange(rows, device=where) + torch.rand(rows, generator=generator, device=where)) / max(1, rows)
     return (1 + (at * T).long()).clamp(max=T)
 
 
-def hidden_nats(model: nn.Module, ids: Tensor, k: Tensor, generator: torch.Generator | None, mask: int) -> Tensor:
+def masked_nll(model: nn.Module, ids: Tensor, k: Tensor, generator: torch.Generator | None, mask_id: int) -> Tensor:
     """k (B,) tokens of each row are hidden by chance: mean surprise at them, (B,), in nats."""
-    if ids.ndim != 2 or not ids.numel() or (ids == mask).any():
-        raise ValueError(f"batch {tuple(ids.shape)} with {int((ids == mask).sum())} [MASK] in it; give token ids (B, T), at least one, and "
-                         f"none of them mask={mask}.")  # fmt: skip
+    if ids.ndim != 2 or not ids.numel() or (ids == mask_id).any():
+        raise ValueError(f"batch {tuple(ids.shape)} with {int((ids == mask_id).sum())} [MASK] in it; give token ids (B, T), at least one, and "
+                         f"none of them mask_id={mask_id}.")  # fmt: skip
     hidden = torch.rand(ids.shape, generator=generator, device=ids.device).argsort(1) < k.to(ids.device)[:, None]
-    log_p = guesses(model, ids.masked_fill(hidden, mask), hidden, mask)
+    log_p = masked_log_probs(model, ids.masked_fill(hidden, mask_id), hidden, mask_id)
     nats = F.nll_loss(log_p, ids[hidden], reduction="none")
     return torch.zeros_like(ids, dtype=nats.dtype).masked_scatter(hidden, nats).sum(1) / hidden.sum(1)
 
 
-def guesses(model: nn.Module, ids: Tensor, at: Tensor, mask: int) -> Tensor:
+def masked_log_probs(model: nn.Module, ids: Tensor, at: Tensor, mask_id: int) -> Tensor:
     """Log-probabilities (N, V) of the tokens where `at` (B, T) is True; [MASK] itself is never one."""
     logits = model.head(model.states(ids)[at])  # the head, the dear part, is asked only where there is a question
-    return logits.index_fill(-1, torch.tensor([mask], device=logits.device), -torch.inf).log_softmax(-1)
+    return logits.index_fill(-1, torch.tensor([mask_id], device=logits.device), -torch.inf).log_softmax(-1)
 
 
 @torch.no_grad()
-def bound(
-    model: nn.Module, ids: Tensor, generator: torch.Generator | None = None, *, mask: int, draws: int = 1
+def nll_bound(
+    model: nn.Module, ids: Tensor, generator: torch.Generator | None = None, *, mask_id: int, draws: int = 1
 ) -> Tensor:
     """At most so many nats does each text (B, T) cost per token, (B,): the mean over `draws` numbers of hidden tokens."""
     found = []
     for _ in range(draws):
-        k = how_many(*ids.shape, generator)
+        k = sample_num_masked(*ids.shape, generator)
         mixed = torch.randperm(
             len(k), generator=generator, device=k.device
         )  # else the first rows would always hide fewest
-        found.append(hidden_nats(model, ids, k[mixed], generator, mask))
+        found.append(masked_nll(model, ids, k[mixed], generator, mask_id))
     return torch.stack(found).mean(0)
 
 
 @torch.no_grad()
-def fill(
-    model: nn.Module, ids: Tensor, generator: torch.Generator | None = None, *, mask: int, steps: int | None = None,
-    order: Literal["chance", "surest"] = "chance", temperature: float = 1.0,
+def fill_masks(
+    model: nn.Module, ids: Tensor, generator: torch.Generator | None = None, *, mask_id: int, steps: int | None = None,
+    order: Literal["random", "confidence"] = "random", temperature: float = 1.0,
     on_step: Callable[[int, Tensor], object] | None = None,
 ) -> Tensor:  # fmt: skip
     """Texts (B, T) with every [MASK] filled in, the rest as it was: all blanks write a text, some mend one.
@@ -94,17 +96,22 @@ def fill(
     """
     if ids.ndim != 2:
         raise ValueError(f"ids have shape {tuple(ids.shape)}; give (B, T), for one text ids[None].")
-    ids, blanks = ids.clone(), (ids == mask).sum(1)
+    ids, blanks = ids.clone(), (ids == mask_id).sum(1)
     most = int(blanks.max()) if len(blanks) else 0
     steps = max(1, most) if steps is None else steps
-    if steps != int(steps) or not 1 <= steps <= max(1, most) or order not in ("chance", "surest") or temperature < 0:
+    if (
+        steps != int(steps)
+        or not 1 <= steps <= max(1, most)
+        or order not in ("random", "confidence")
+        or temperature < 0
+    ):
         raise ValueError(f"steps={steps}, order={order!r}, temperature={temperature}, and {most} blanks in a row; give a whole number of steps "
-                         "from 1 to the blanks, 'chance' or 'surest', and a temperature of at least 0.")  # fmt: skip
+                         "from 1 to the blanks, 'random' or 'confidence', and a temperature of at least 0.")  # fmt: skip
     for step in range(steps if most else 0):
-        at = ids == mask
-        log_p = guesses(model, ids, at, mask)
+        at = ids == mask_id
+        log_p = masked_log_probs(model, ids, at, mask_id)
         drawn = log_p.argmax(-1) if temperature == 0 else torch.multinomial((log_p / temperature).softmax(-1), 1, generator=generator)[:, 0]  # fmt: skip
-        sure = log_p.gather(1, drawn[:, None])[:, 0] if order == "surest" else torch.rand(drawn.shape, generator=generator, device=ids.device).to(log_p)  # fmt: skip
+        sure = log_p.gather(1, drawn[:, None])[:, 0] if order == "confidence" else torch.rand(drawn.shape, generator=generator, device=ids.device).to(log_p)  # fmt: skip
         table = torch.full(ids.shape, -torch.inf, dtype=log_p.dtype, device=ids.device).masked_scatter(at, sure)
         rank = table.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
         now = blanks // steps + (step < blanks % steps)  # as many in each step, the first ones a little more

@@ -67,29 +67,31 @@ def translation(
 
 
 def masked_token(
-    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, mask: int, rate: float = 0.15,
-    special: Sequence[int] = (),
+    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, mask_id: int, rate: float = 0.15,
+    special_ids: Sequence[int] = (),
 ) -> Loss:  # fmt: skip
     """Masked language modelling: a few tokens are hidden; which were they? In nats per hidden token.
 
     Args:
         model: looks both ways, (B, T) -> logits (B, T, V).
         batch: token ids, (B, T).
-        mask: the id of [MASK].
+        mask_id: the id of [MASK].
         rate: share of the tokens that is asked for.
-        special: ids that are never hidden, such as padding.
-    Raises: ValueError if nothing could be hidden, or everything: see `hide`.
+        special_ids: ids that are never hidden, such as padding.
+    Raises: ValueError if nothing could be hidden, or everything: see `mask_tokens`.
     Source: Devlin et al. 2018, section 3.1, task 1.
     """
-    inputs, asked = hide(batch, generator, mask=mask, vocab_size=model.config.vocab_size, rate=rate, special=special)
+    inputs, asked = mask_tokens(
+        batch, generator, mask_id=mask_id, vocab_size=model.config.vocab_size, rate=rate, special_ids=special_ids
+    )
     states = model.states(inputs)[asked]  # the head, the dear part, is asked only where there is a question
     value = F.cross_entropy(model.head(states), batch[asked])
     return Loss(value, {"nats per token": value.item()}, int(asked.sum()))
 
 
-def hide(
-    ids: Tensor, generator: torch.Generator | None = None, *, mask: int, vocab_size: int, rate: float = 0.15,
-    special: Sequence[int] = (),
+def mask_tokens(
+    ids: Tensor, generator: torch.Generator | None = None, *, mask_id: int, vocab_size: int, rate: float = 0.15,
+    special_ids: Sequence[int] = (),
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Hide tokens as BERT does: of those asked for 80 % become [MASK], 10 % another token, 10 % stay as they are.
 
@@ -99,7 +101,7 @@ def hide(
     Raises: ValueError unless 0 < rate < 1, or if there is no token besides special ones.
     Source: Devlin et al. 2018, appendix A.1.
     """
-    open_to = ~torch.isin(ids, torch.tensor(tuple(special), dtype=ids.dtype, device=ids.device))
+    open_to = ~torch.isin(ids, torch.tensor(tuple(special_ids), dtype=ids.dtype, device=ids.device))
     if not 0 < rate < 1 or not open_to.any():
         raise ValueError(f"rate={rate} of {int(open_to.sum())} tokens that may be hidden, in a batch {tuple(ids.shape)}; give a rate "
                          "between 0 and 1 (both would leave nothing to learn from), and a batch with words.")  # fmt: skip
@@ -107,7 +109,7 @@ def hide(
     asked = draw < max(rate, draw.min().item() * 1.000001 + 1e-9)  # a short batch by bad luck: the lowest draw at least
     fate = torch.rand(ids.shape, generator=generator, device=ids.device)
     other = torch.randint(vocab_size, ids.shape, generator=generator, device=ids.device, dtype=ids.dtype)
-    hidden = ids.masked_fill(asked & (fate < 0.8), mask)
+    hidden = ids.masked_fill(asked & (fate < 0.8), mask_id)
     return torch.where(asked & (fate >= 0.9), other, hidden), asked
 
 
@@ -115,15 +117,15 @@ def span_corruption(
     model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, sentinel: int, rate: float = 0.15,
     span: float = 3.0,
 ) -> Loss:  # fmt: skip
-    """T5's: spans are cut out of a text, and an `EncoderDecoder` writes them down. In nats per token; arguments and errors: `corrupt`.
+    """T5's: spans are cut out of a text, and an `EncoderDecoder` writes them down. In nats per token; arguments and errors: `corrupt_spans`.
 
     Source: Raffel et al. 2019, section 3.1.4.
     """
-    source, target = corrupt(batch, generator, sentinel=sentinel, rate=rate, span=span)
+    source, target = corrupt_spans(batch, generator, sentinel=sentinel, rate=rate, span=span)
     return translation(model, (source, F.pad(target, (1, 0))), generator)
 
 
-def corrupt(
+def corrupt_spans(
     ids: Tensor, generator: torch.Generator | None = None, *, sentinel: int, rate: float = 0.15, span: float = 3.0
 ) -> tuple[Tensor, Tensor]:
     """Cut spans of random lengths, `span` on average, out of rows (B, T): a token stands in the source or in the target, never in both.
@@ -138,7 +140,7 @@ def corrupt(
                          "rate between 0 and 1, a span of at least 1, and ids from 1 to sentinel - 1.")  # fmt: skip
     n = min(max(round(T * rate), 1), T - 1)
     spans = min(max(round(n / span), 1), T - n)
-    lengths = torch.stack([divided(total, spans, len(ids), generator) for total in (T - n, n)], -1).flatten(1)
+    lengths = torch.stack([random_partition(total, spans, len(ids), generator) for total in (T - n, n)], -1).flatten(1)
     kind = torch.tensor([False, True]).repeat(spans)
     hidden = torch.stack([kind.repeat_interleave(row) for row in lengths]).to(ids.device)
     begins = hidden & ~F.pad(hidden, (1, 0))[:, :-1]
@@ -147,7 +149,7 @@ def corrupt(
     return source, F.pad(target, (0, 1), value=sentinel + spans)
 
 
-def divided(total: int, parts: int, rows: int, generator: torch.Generator | None = None) -> Tensor:
+def random_partition(total: int, parts: int, rows: int, generator: torch.Generator | None = None) -> Tensor:
     """Whole numbers of at least 1 that add up to `total` in each row, (rows, parts)."""
     cuts = torch.rand(rows, total - 1, generator=generator).argsort(1)[:, : parts - 1].sort(1).values + 1
     return F.pad(F.pad(cuts, (1, 0)), (0, 1), value=total).diff(dim=1)
@@ -203,22 +205,22 @@ def info_nce(a: Tensor, b: Tensor, temperature: float = 0.1) -> Tensor:
     return (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2
 
 
-def which_change(
-    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, changes: Sequence[Callable]
+def transformation_prediction(
+    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, transforms: Sequence[Callable]
 ) -> Loss:
-    """One of `changes`, quarter turns say, or nothing and backwards, was done to each thing: which? In nats; a guess costs log(changes).
+    """One of `transforms`, quarter turns say, or nothing and backwards, was done to each thing: which? In nats; a guess costs log(transforms).
 
     Source: Gidaris et al. 2018 (turned pictures); Misra et al. 2016 (order in time).
     """
-    if not len(batch) or len(changes) < 2:
-        raise ValueError(f"{len(batch)} things and {len(changes)} changes; give at least one thing and two changes.")
-    labels = torch.randint(len(changes), (len(batch),), generator=generator, device=batch.device)
-    changed = torch.stack([changes[k](x) for x, k in zip(batch, labels.tolist(), strict=True)])
+    if not len(batch) or len(transforms) < 2:
+        raise ValueError(f"{len(batch)} things and {len(transforms)} changes; give at least one thing and two changes.")
+    labels = torch.randint(len(transforms), (len(batch),), generator=generator, device=batch.device)
+    changed = torch.stack([transforms[k](x) for x, k in zip(batch, labels.tolist(), strict=True)])
     value = F.cross_entropy(model(changed), labels)
     return Loss(value, {"nats": value.item()}, len(batch))
 
 
-def labelled(model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None) -> Loss:
+def classification(model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None) -> Loss:
     """Labels that somebody wrote, one a text, a token or a picture. In nats per label.
 
     Args:

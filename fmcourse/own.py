@@ -18,22 +18,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from fmcourse.data import sealed
+from fmcourse.data import checksum
 from fmcourse.files import write_atomically, write_text
 from fmcourse.packages import PACKAGES
-from fmcourse.tables import bare, lines, listed, nearest, quoted, read_table
+from fmcourse.tables import fold_text, format_lines, join_first, quote, read_table, suggest
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
     from torch import Tensor, nn
 
-    from fmcourse.evaluation import Estimate, Scores
+    from fmcourse.evaluation import Estimate, PrecisionRecallF1
 
-PIECES, SIDE = 128, 96  # of a text the network reads its first pieces; a picture is stretched to that side
-ENDINGS = {".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
-FEW = 10  # items; the scores of a label with fewer say little
-BASES, HEADS = {"text": "minilm-l6", "pictures": "efficientnet-lite0"}, {"text": "score", "pictures": "classes"}
+MAX_TOKENS, SIDE = 128, 96  # of a text the network reads its first pieces; a picture is stretched to that side
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
+FEW_ITEMS = 10  # items; the scores of a label with fewer say little
+BASE_MODELS, HEAD_NAMES = (
+    {"text": "minilm-l6", "images": "efficientnet-lite0"},
+    {"text": "classifier", "images": "classifier"},
+)
 WAYS = {  # what is trained besides the new head, and the largest step of AdamW, chosen with 64 labels by recipes/lesson_13.py; for
     # pictures one third of what was best there (one to three points less), because the larger ones lose with 1,024 labels
     "text": {
@@ -42,11 +45,16 @@ WAYS = {  # what is trained besides the new head, and the largest step of AdamW,
         "lora": (("q", "k", "v", "out", "up", "down"), 3e-3),
         "full": (("encoder.stack",), 3e-4),
     },
-    "pictures": {"head": ((), 0.0), "last": (("blocks.14", "blocks.15", "top"), 1e-3), "full": (("",), 3e-4)},
+    "images": {"head": ((), 0.0), "last": (("blocks.14", "blocks.15", "top"), 1e-3), "full": (("",), 3e-4)},
 }
 BATCH = 16  # items a step
-STEPS = lambda n: min(160, 30 + n // 8)  # for n items
 CARD = "classifier.json"
+
+
+def default_steps(n: int) -> int:
+    """Training steps for n items."""
+    return min(160, 30 + n // 8)
+
 
 # -- reading and checking -------------------------------------------------------------------------------------------------
 
@@ -54,29 +62,31 @@ CARD = "classifier.json"
 class Item(NamedTuple):
     """A text, or a picture as bytes (SIDE, SIDE, 3); its label; and where it stood."""
 
-    what: Any
+    content: Any
     label: str
     where: str
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnData:
     """Data that passed every check; printed, it says what was found and what was done."""
 
-    kind: Literal["text", "pictures"]
+    kind: Literal["text", "images"]
     labels: tuple[str, ...]
     train: tuple[Item, ...] = field(repr=False)
     test: tuple[Item, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        counts, thing = labels_of(self.train + self.test), "text" if self.kind == "text" else "picture"
-        each = listed([f"{label} {counts[label]}" for label in self.labels], 8)
-        first = f"{many(counts.total(), thing)} under {len(self.labels)} labels ({each}): {len(self.train)} to learn from, {len(self.test)} held out."  # fmt: skip
+        counts, thing = count_labels(self.train + self.test), "text" if self.kind == "text" else "picture"
+        each = join_first([f"{label} {counts[label]}" for label in self.labels], 8)
+        first = f"{pluralize(counts.total(), thing)} under {len(self.labels)} labels ({each}): {len(self.train)} to learn from, {len(self.test)} held out."  # fmt: skip
         return "\n- ".join([first, *self.notes])
 
 
-def read(path: str | Path, text: str = "text", label: str = "label", held_out: float = 0.2, seed: int = 0) -> Own:
+def read_dataset(
+    path: str | Path, text: str = "text", label: str = "label", held_out: float = 0.2, seed: int = 0
+) -> OwnData:
     """Read, check and split a CSV or TSV file, a folder of pictures, or a folder that holds train and test already.
 
     Items that are the same to the network (texts but for case and spaces, pictures at its size) count as one: kept once, never on both
@@ -93,71 +103,75 @@ def read(path: str | Path, text: str = "text", label: str = "label", held_out: f
     if not 0 < held_out < 1:
         raise ValueError(f"held_out={held_out}; give the share that is kept for the test, above 0 and below 1, such as 0.2.")  # fmt: skip
     if not path.exists():
-        near = nearest(path.name, [one.name for one in visible(path.parent)])
+        near = suggest(path.name, [one.name for one in list_visible(path.parent)])
         raise ValueError(f"there is no {path}{near}; give a CSV file or a folder of pictures.")
-    parts = parts_of(path, notes)
-    kind = "text" if parts[0].is_file() else "pictures"
-    find = (lambda part: texts(part, text, label, notes)) if kind == "text" else (lambda part: pictures(part, notes))
-    pools = [once(find(part), part.name, notes) for part in parts]
+    parts = find_splits(path, notes)
+    kind = "text" if parts[0].is_file() else "images"
+    find = (
+        (lambda part: read_text_table(part, text, label, notes))
+        if kind == "text"
+        else (lambda part: read_image_folders(part, notes))
+    )
+    pools = [deduplicate(find(part), part.name, notes) for part in parts]
     by_chance = lambda key: sha256(f"{seed} {key}".encode()).digest()
     pools = [{key: pool[key] for key in sorted(pool, key=by_chance)} for pool in pools]
-    train, test = divided(pools[0], held_out) if len(pools) == 1 else apart(*pools, notes)
-    remarks(train + test, kind, notes)
-    return Own(kind, tuple(sorted(labels_of(train))), tuple(train), tuple(test), tuple(notes))
+    train, test = split_by_label(pools[0], held_out) if len(pools) == 1 else remove_overlap(*pools, notes)
+    note_warnings(train + test, kind, notes)
+    return OwnData(kind, tuple(sorted(count_labels(train))), tuple(train), tuple(test), tuple(notes))
 
 
-def many(n: int, thing: str) -> str:
+def pluralize(n: int, thing: str) -> str:
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
-def labels_of(items: Sequence[Item]) -> Counter:
+def count_labels(items: Sequence[Item]) -> Counter:
     return Counter(item.label for item in items)
 
 
-def visible(folder: Path) -> list[Path]:
+def list_visible(folder: Path) -> list[Path]:
     """What lies in a folder, without what is hidden there."""
     inside = folder.iterdir() if folder.is_dir() else ()
     return sorted(one for one in inside if one.name[0] != "." and one.name != "__MACOSX")
 
 
-def parts_of(path: Path, notes: list[str]) -> list[Path]:
+def find_splits(path: Path, notes: list[str]) -> list[Path]:
     """The file or folder itself; or train and test, where it holds both."""
     for end in (".csv", ".tsv", ""):
         pair = [path / f"train{end}", path / f"test{end}"]
-        there = [one for one in pair if (one.is_file() if end else any(below.is_dir() for below in visible(one)))]
+        there = [one for one in pair if (one.is_file() if end else any(below.is_dir() for below in list_visible(one)))]
         if len(there) == 1:
             raise ValueError(f"{path} holds {there[0].name} without its other half; put train{end} and test{end} there, or give {there[0]} alone.")  # fmt: skip
         if there:
-            other = [one.name for one in visible(path) if one not in pair]
-            notes += [f"not used, beside train and test: {listed(other)}"] if other else []
+            other = [one.name for one in list_visible(path) if one not in pair]
+            notes += [f"not used, beside train and test: {join_first(other)}"] if other else []
             return pair
     return [path]
 
 
-def once(items: Sequence[Item], name: str, notes: list[str]) -> dict[str, Item]:
+def deduplicate(items: Sequence[Item], name: str, notes: list[str]) -> dict[str, Item]:
     """Equal items once, by a key of their content; those that carry two labels not at all, since nobody can be right on both."""
     alike: dict[str, list[Item]] = {}
     for item in items:
-        content = bare(item.what).encode() if isinstance(item.what, str) else item.what.tobytes()
+        content = fold_text(item.content).encode() if isinstance(item.content, str) else item.content.tobytes()
         alike.setdefault(sha256(content).hexdigest(), []).append(item)
-    kept = {key: same[0] for key, same in alike.items() if len(labels_of(same)) == 1}
+    kept = {key: same[0] for key, same in alike.items() if len(count_labels(same)) == 1}
     if twice := sum(len(alike[key]) > 1 for key in kept):
-        notes.append(f"{name}: {many(twice, 'item')} standing there more than once, kept once")
+        notes.append(f"{name}: {pluralize(twice, 'item')} standing there more than once, kept once")
     if torn := [{item.label: item.where for item in same} for key, same in alike.items() if key not in kept]:
         named = [" and ".join(f"{label!r} ({where})" for label, where in both.items()) for both in torn]
-        notes.append(f"{name}: {many(len(torn), 'item')} carrying two labels, left out: {listed(named)}")
+        notes.append(f"{name}: {pluralize(len(torn), 'item')} carrying two labels, left out: {join_first(named)}")
     if not kept:
         raise ValueError(f"{name} holds nothing to use: {'every item carries two labels' if items else 'no row has both a text and a label'}.")  # fmt: skip
     return kept
 
 
-def divided(pool: dict[str, Item], held_out: float) -> tuple[list[Item], list[Item]]:
+def split_by_label(pool: dict[str, Item], held_out: float) -> tuple[list[Item], list[Item]]:
     """The first of each label for the test, the rest to learn from. The pool's order is by chance, and by content alone."""
-    counts = labels_of(tuple(pool.values()))
-    two_at_least(counts)
+    counts = count_labels(tuple(pool.values()))
+    require_two_labels(counts)
     if lonely := sorted(label for label, n in counts.items() if n == 1):
         why = f" So have {len(lonely)} of {len(counts)} labels: is it the right column?" if len(lonely) > 2 else ""
-        raise ValueError(f"label {quoted(lonely[0])} has only 1 item; it needs at least 2, one to learn from and one to be held out: add some, or take the label "
+        raise ValueError(f"label {quote(lonely[0])} has only 1 item; it needs at least 2, one to learn from and one to be held out: add some, or take the label "
                          f"away.{why}")  # fmt: skip
     left = {label: min(n - 1, max(1, round(held_out * n))) for label, n in counts.items()}
     train, test = [], []
@@ -167,73 +181,73 @@ def divided(pool: dict[str, Item], held_out: float) -> tuple[list[Item], list[It
     return train, test
 
 
-def apart(train: dict[str, Item], test: dict[str, Item], notes: list[str]) -> tuple[list[Item], list[Item]]:
+def remove_overlap(train: dict[str, Item], test: dict[str, Item], notes: list[str]) -> tuple[list[Item], list[Item]]:
     """Split already: what is in both is taken out of train, and every label of the test must be left there."""
     if both := [item.where for key, item in train.items() if key in test]:
-        notes.append(f"{many(len(both), 'item')} in train and in test, taken out of train: {listed(both)}")
+        notes.append(f"{pluralize(len(both), 'item')} in train and in test, taken out of train: {join_first(both)}")
     first, second = [item for key, item in train.items() if key not in test], list(test.values())
-    known, asked = labels_of(first), labels_of(second)
+    known, asked = count_labels(first), count_labels(second)
     if unseen := sorted(set(asked) - set(known)):
-        raise ValueError(f"test asks for {quoted(unseen[0])}, a label that train never shows{nearest(unseen[0], list(known))}; add examples of it to train, or mend "
+        raise ValueError(f"test asks for {quote(unseen[0])}, a label that train never shows{suggest(unseen[0], list(known))}; add examples of it to train, or mend "
                          "the label.")  # fmt: skip
-    two_at_least(known)
+    require_two_labels(known)
     if missing := sorted(set(known) - set(asked)):
-        notes.append(f"labels that test never asks for: {listed(missing)}")
+        notes.append(f"labels that test never asks for: {join_first(missing)}")
     return first, second
 
 
-def two_at_least(counts: Counter) -> None:
+def require_two_labels(counts: Counter) -> None:
     if len(counts) < 2:
-        raise ValueError(f"all {many(counts.total(), 'item')} carry the label {quoted(next(iter(counts)))}, so there is nothing to tell apart; give at least two "
+        raise ValueError(f"all {pluralize(counts.total(), 'item')} carry the label {quote(next(iter(counts)))}, so there is nothing to tell apart; give at least two "
                          "labels.")  # fmt: skip
 
 
-def remarks(items: Sequence[Item], kind: str, notes: list[str]) -> None:
+def note_warnings(items: Sequence[Item], kind: str, notes: list[str]) -> None:
     """What is no mistake and still should be known."""
-    counts = labels_of(items)
-    written = Counter(map(bare, counts))
-    if alike := sorted(label for label in counts if written[bare(label)] > 1):
-        notes.append(f"labels that differ only in case or spaces, are they one? {listed(alike, 4)}")
-    if few := sorted(f"{label} {n}" for label, n in counts.items() if n < FEW):
-        notes.append(f"labels with fewer than {FEW} items, whose scores will say little: {listed(few)}")
+    counts = count_labels(items)
+    written = Counter(map(fold_text, counts))
+    if alike := sorted(label for label in counts if written[fold_text(label)] > 1):
+        notes.append(f"labels that differ only in case or spaces, are they one? {join_first(alike, 4)}")
+    if few := sorted(f"{label} {n}" for label, n in counts.items() if n < FEW_ITEMS):
+        notes.append(f"labels with fewer than {FEW_ITEMS} items, whose scores will say little: {join_first(few)}")
     (most, n), (_, least) = counts.most_common()[0], counts.most_common()[-1]
     if n > 3 * least:
         notes.append(f"labels are uneven: {n / counts.total():.0%} are {most!r}; to say so always is right that often")
-    if kind == "text" and (long := sum(len(item.what.split()) > PIECES for item in items)):
-        notes.append(f"{many(long, 'text')} of more than {PIECES} words, of which only the beginning is read ({PIECES} pieces)")  # fmt: skip
+    if kind == "text" and (long := sum(len(item.content.split()) > MAX_TOKENS for item in items)):
+        notes.append(f"{pluralize(long, 'text')} of more than {MAX_TOKENS} words, of which only the beginning is read ({MAX_TOKENS} pieces)")  # fmt: skip
 
 
-def texts(path: Path, text: str, label: str, notes: list[str]) -> list[Item]:
+def read_text_table(path: Path, text: str, label: str, notes: list[str]) -> list[Item]:
     """The rows of a table."""
     rows, empty = read_table(path, text, label)
     if empty:
-        notes.append(f"{path.name}: {many(len(empty), 'row')} without a text or without a label, left out: {lines(empty)}")  # fmt: skip
+        notes.append(f"{path.name}: {pluralize(len(empty), 'row')} without a text or without a label, left out: {format_lines(empty)}")  # fmt: skip
     return [Item(one, kind, f"{path.name} line {line}") for one, kind, line in rows]
 
 
-def pictures(folder: Path, notes: list[str]) -> list[Item]:
+def read_image_folders(folder: Path, notes: list[str]) -> list[Item]:
     """The pictures of a folder; each folder in it is a label."""
     items, broken = [], []
-    other = [one.name for one in visible(folder) if not one.is_dir()]
-    for place in [one for one in visible(folder) if one.is_dir()]:
-        files = [file for file in visible(place) if file.is_file() and file.suffix.lower() in ENDINGS]
-        other += [f"{place.name}/{file.name}" for file in visible(place) if file not in files] or ([] if files else [f"{place.name} (empty)"])  # fmt: skip
+    other = [one.name for one in list_visible(folder) if not one.is_dir()]
+    for place in [one for one in list_visible(folder) if one.is_dir()]:
+        files = [file for file in list_visible(place) if file.is_file() and file.suffix.lower() in IMAGE_SUFFIXES]
+        other += [f"{place.name}/{file.name}" for file in list_visible(place) if file not in files] or ([] if files else [f"{place.name} (empty)"])  # fmt: skip
         for file in files:
             try:
-                items.append(Item(picture(file), unicodedata.normalize("NFC", place.name), f"{folder.name}/{place.name}/{file.name}"))  # fmt: skip
+                items.append(Item(read_image(file), unicodedata.normalize("NFC", place.name), f"{folder.name}/{place.name}/{file.name}"))  # fmt: skip
             except ValueError as error:
                 broken.append(str(error))
     if broken:
-        raise ValueError(f"{listed(broken)}; replace or delete {'it' if len(broken) == 1 else 'them'}.")
+        raise ValueError(f"{join_first(broken)}; replace or delete {'it' if len(broken) == 1 else 'them'}.")
     if not items:
-        raise ValueError(f"{folder} holds no folders with pictures{f', only {listed(other)}' if other else ''}; make one folder for each label and put its pictures "
-                         f"there ({', '.join(sorted(ENDINGS))}), or give a CSV file.")  # fmt: skip
+        raise ValueError(f"{folder} holds no folders with pictures{f', only {join_first(other)}' if other else ''}; make one folder for each label and put its pictures "
+                         f"there ({', '.join(sorted(IMAGE_SUFFIXES))}), or give a CSV file.")  # fmt: skip
     if other:
-        notes.append(f"{folder.name}: no pictures, not used: {listed(other)}")
+        notes.append(f"{folder.name}: no pictures, not used: {join_first(other)}")
     return items
 
 
-def picture(given: Any) -> "np.ndarray":
+def read_image(given: Any) -> "np.ndarray":
     """A picture as bytes (SIDE, SIDE, 3): the first of several, turned as the camera noted, on white where it is transparent.
 
     Args:
@@ -260,100 +274,104 @@ def picture(given: Any) -> "np.ndarray":
 # -- learning -------------------------------------------------------------------------------------------------------------
 
 
-def train(own: Own, way: str = "head", steps: int | None = None, *, seed: int = 0, progress: bool = True,
+def train_classifier(own: OwnData, way: str = "head", steps: int | None = None, *, seed: int = 0, progress: bool = True,
           on_step: Callable[[int, float], None] | None = None) -> "Classifier":  # fmt: skip
     """Teach a real network these labels: MiniLM for texts, EfficientNet-lite0 for pictures.
 
     Args:
         way: "head", the best linear layer on what the frozen network makes of each item; "last", its last blocks too; "lora", steps of
             low rank in all blocks (texts only); "full", all blocks.
-        steps: of training, `STEPS(items)` unless given. A head is fitted to the end, without steps.
+        steps: of training, `default_steps(items)` unless given. A head is fitted to the end, without steps.
         on_step: called with (step, loss) after each.
     Raises: ValueError for a way that is not there, or steps that it cannot take.
     """
     import torch
 
-    from fmcourse.adaptation import fit_head
-    from fmcourse.objectives import labelled
-    from fmcourse.optimizers import Recipe
-    from fmcourse.training import Rounds, fit
+    from fmcourse.adaptation import fit_linear_probe
+    from fmcourse.objectives import classification
+    from fmcourse.optimizers import OptimizerConfig
+    from fmcourse.training import EpochBatches, fit
 
-    model = network(own.kind, way, len(own.labels), seed)
+    model = build_network(own.kind, way, len(own.labels), seed)
     if steps is not None and (way == "head" or steps < 1):
         raise ValueError(f"way={way!r}, steps={steps}: a head is fitted without steps, the other ways take at least 1; leave steps out, or choose.")  # fmt: skip
     changed = tuple(name for name, weight in model.named_parameters() if weight.requires_grad)
     made = Classifier(own.kind, way, own.labels, model, changed, own.notes)
-    rows, labels = inputs(own.kind, own.train), [own.labels.index(item.label) for item in own.train]
+    rows, labels = encode_items(own.kind, own.train), [own.labels.index(item.label) for item in own.train]
     if way == "head":
-        layer = model.get_submodule(HEADS[own.kind])  # it stays: loaded, it multiplies alike to the last bit
-        model.set_submodule(HEADS[own.kind], torch.nn.Identity())
-        best = fit_head(said(model.eval(), rows, progress=progress), torch.tensor(labels), len(own.labels))
+        layer = model.get_submodule(HEAD_NAMES[own.kind])  # it stays: loaded, it multiplies alike to the last bit
+        model.set_submodule(HEAD_NAMES[own.kind], torch.nn.Identity())
+        best = fit_linear_probe(
+            model_outputs(model.eval(), rows, progress=progress), torch.tensor(labels), len(own.labels)
+        )
         layer.load_state_dict(best.state_dict())
-        model.set_submodule(HEADS[own.kind], layer)
+        model.set_submodule(HEAD_NAMES[own.kind], layer)
     else:
-        together = lambda some: (*stacked([row for row, _ in some]), torch.tensor([label for _, label in some]))
-        data = Rounds(list(zip(rows, labels, strict=True)), together, BATCH, seed, length=lambda pair: len(pair[0]))
-        recipe = Recipe(matrices="adamw", lr=WAYS[own.kind][way][1], weight_decay=0.01, warmup=0.1)
-        more = {"steps": steps or STEPS(len(rows)), "seed": seed, "on_step": on_step, "progress": progress}
-        made.history = fit(model, labelled, data, recipe=recipe, **more)
+        together = lambda some: (*collate([row for row, _ in some]), torch.tensor([label for _, label in some]))
+        data = EpochBatches(
+            list(zip(rows, labels, strict=True)), together, BATCH, seed, length=lambda pair: len(pair[0])
+        )
+        optimizer = OptimizerConfig(matrix_optimizer="adamw", lr=WAYS[own.kind][way][1], weight_decay=0.01, warmup=0.1)
+        more = {"steps": steps or default_steps(len(rows)), "seed": seed, "on_step": on_step, "progress": progress}
+        made.history = fit(model, classification, data, optimizer=optimizer, **more)
     model.eval().requires_grad_(False)
     return made
 
 
-def network(kind: str, way: str, kinds: int, seed: int = 0) -> "nn.Module":
+def build_network(kind: str, way: str, num_classes: int, seed: int = 0) -> "nn.Module":
     """The pretrained network with a new head that knows nothing yet; trainable is what this way trains."""
     import torch
 
     from fmcourse import pretrained
-    from fmcourse.adaptation import add_low_rank, train_only
-    from fmcourse.models.heads import PerText
-    from fmcourse.models.vision import FEATURES, steady
+    from fmcourse.adaptation import add_lora, train_only
+    from fmcourse.models.heads import SequenceClassifier
+    from fmcourse.models.vision import FEATURES, freeze_batch_norm
 
     if way not in WAYS[kind]:
         why = " (steps of low rank stand beside the matrices of a Transformer; this network is made of convolutions)"
         raise ValueError(f"way={way!r} is not there for {kind}{why if way == 'lora' else ''}; choose {', '.join(map(repr, WAYS[kind]))}.")  # fmt: skip
-    parts, head = WAYS[kind][way][0], HEADS[kind]
+    parts, head = WAYS[kind][way][0], HEAD_NAMES[kind]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if kind == "text":
-            model = PerText(pretrained.load(BASES[kind])[0], kinds)
+            model = SequenceClassifier(pretrained.load(BASE_MODELS[kind])[0], num_classes)
         else:
-            model = steady(pretrained.vision())
-            model.classes = torch.nn.Linear(FEATURES, kinds)
-        add_low_rank(model, 8, 16.0, parts) if way == "lora" else train_only(model, head, *parts)
+            model = freeze_batch_norm(pretrained.load_vision())
+            model.classifier = torch.nn.Linear(FEATURES, num_classes)
+        add_lora(model, 8, 16.0, parts) if way == "lora" else train_only(model, head, *parts)
     for weight in model.get_submodule(head).requires_grad_(True).parameters():
         torch.nn.init.zeros_(weight)
     return model
 
 
-def inputs(kind: str, items: Sequence[Any]) -> "list[Tensor]":
+def encode_items(kind: str, items: Sequence[Any]) -> "list[Tensor]":
     """What the network reads of each: the tokens of a text (T,), the bytes of a picture (SIDE, SIDE, 3)."""
     import torch
 
-    from fmcourse.pretrained import cut_to, tokenizer
+    from fmcourse.pretrained import load_tokenizer, truncate
 
-    things = [item.what if isinstance(item, Item) else item for item in items]
+    things = [item.content if isinstance(item, Item) else item for item in items]
     if not things:
         raise ValueError("there is nothing to read; give at least one item.")
-    if kind == "pictures":
-        return [torch.from_numpy(picture(thing)) for thing in things]
+    if kind == "images":
+        return [torch.from_numpy(read_image(thing)) for thing in things]
     if bad := [thing for thing in things if not isinstance(thing, str) or not thing.strip()]:
         raise ValueError(f"{bad[0]!r} is no text; give strings that are not empty.")
-    encode = tokenizer(BASES[kind]).encode
-    return [torch.tensor(cut_to(encode(thing[: 64 * PIECES]), PIECES)) for thing in things]
+    encode = load_tokenizer(BASE_MODELS[kind]).encode
+    return [torch.tensor(truncate(encode(thing[: 64 * MAX_TOKENS]), MAX_TOKENS)) for thing in things]
 
 
-def stacked(rows: "Sequence[Tensor]") -> "tuple[Tensor, ...]":
+def collate(rows: "Sequence[Tensor]") -> "tuple[Tensor, ...]":
     """As the network takes them: ids (B, T) and which are real, or pictures (B, 3, SIDE, SIDE)."""
     import torch
 
-    from fmcourse.models.heads import padded
-    from fmcourse.models.vision import prepared
+    from fmcourse.models.heads import pad_batch
+    from fmcourse.models.vision import preprocess
 
-    return padded(rows) if rows[0].ndim == 1 else (prepared(torch.stack(list(rows)), SIDE),)
+    return pad_batch(rows) if rows[0].ndim == 1 else (preprocess(torch.stack(list(rows)), SIDE),)
 
 
-def said(model: "nn.Module", rows: "Sequence[Tensor]", batch: int = 32, progress: bool = False) -> "Tensor":
+def model_outputs(model: "nn.Module", rows: "Sequence[Tensor]", batch: int = 32, progress: bool = False) -> "Tensor":
     """What a model says of each row, (N, ...); those of like length are read together."""
     import torch
     from tqdm.auto import tqdm
@@ -361,7 +379,7 @@ def said(model: "nn.Module", rows: "Sequence[Tensor]", batch: int = 32, progress
     order = sorted(range(len(rows)), key=lambda n: len(rows[n]))
     parts = [order[at : at + batch] for at in range(0, len(order), batch)]
     with torch.no_grad():
-        found = [model(*stacked([rows[n] for n in part])) for part in tqdm(parts, unit="batch", disable=not progress)]
+        found = [model(*collate([rows[n] for n in part])) for part in tqdm(parts, unit="batch", disable=not progress)]
     return torch.cat(found)[torch.tensor(order).argsort()]
 
 
@@ -376,24 +394,24 @@ class Classifier:
     way: str
     labels: tuple[str, ...]
     model: "nn.Module" = field(repr=False)
-    changed: tuple[str, ...] = field(repr=False)  # weights that training moved: these alone are saved
+    trained: tuple[str, ...] = field(repr=False)  # weights that training moved: these alone are saved
     notes: tuple[str, ...] = field(default=(), repr=False)
     scores: dict[str, float] = field(default_factory=dict)
     history: Any = field(default=None, repr=False)
 
     def predict(self, items: Sequence[Any], batch: int = 32) -> "Tensor":
-        """Probabilities (N, C), columns as in `labels`. Items of an `Own`, or texts; of pictures files, or bytes (H, W, 3)."""
-        return said(self.model, inputs(self.kind, items), batch).softmax(-1)
+        """Probabilities (N, C), columns as in `labels`. Items of an `OwnData`, or texts; of pictures files, or bytes (H, W, 3)."""
+        return model_outputs(self.model, encode_items(self.kind, items), batch).softmax(-1)
 
-    def evaluate(self, own: Own) -> "Report":
+    def evaluate(self, own: OwnData) -> "Report":
         """How well it does on what was held out; the scores stay with it.
 
         Raises: ValueError for data of another kind, or with a label that it never learnt.
         """
         if own.kind != self.kind or not set(own.labels) <= set(self.labels):
-            raise ValueError(f"these are {own.kind} under {listed(own.labels, 8)}; the classifier learnt {self.kind} under {listed(self.labels, 8)}.")  # fmt: skip
-        report = judged(self.labels, own, self.predict(own.test))
-        numbers = {"accuracy": report.accuracy.value, "macro F1": report.macro_f1, "always": report.always}
+            raise ValueError(f"these are {own.kind} under {join_first(own.labels, 8)}; the classifier learnt {self.kind} under {join_first(self.labels, 8)}.")  # fmt: skip
+        report = make_report(self.labels, own, self.predict(own.test))
+        numbers = {"accuracy": report.accuracy.value, "macro F1": report.macro_f1, "always": report.majority_accuracy}
         self.scores = {"items": len(own.test)} | {name: round(value, 4) for name, value in numbers.items()}
         return report
 
@@ -404,19 +422,19 @@ class Classifier:
         """
         from safetensors.torch import save
 
-        folder, own = free(folder), dict(self.model.named_parameters())
-        packed = save({name: own[name].detach().contiguous() for name in self.changed})
+        folder, own = check_output_folder(folder), dict(self.model.named_parameters())
+        packed = save({name: own[name].detach().contiguous() for name in self.trained})
         digest = sha256(packed).hexdigest()
-        facts = {"kind": self.kind, "way": self.way, "labels": self.labels, "base": PACKAGES[BASES[self.kind]], "scores": self.scores, "notes": self.notes,
+        facts = {"kind": self.kind, "way": self.way, "labels": self.labels, "base": PACKAGES[BASE_MODELS[self.kind]], "scores": self.scores, "notes": self.notes,
                  "fmcourse": version("fmcourse"), "weights": f"{self.way}-{digest[:8]}.safetensors", "sha256": digest}  # fmt: skip
         write_atomically(folder / facts["weights"], lambda temporary: temporary.write_bytes(packed))
-        write_text(folder / CARD, json.dumps(facts | {"seal": sealed(facts)}, indent=1, ensure_ascii=False) + "\n")
+        write_text(folder / CARD, json.dumps(facts | {"seal": checksum(facts)}, indent=1, ensure_ascii=False) + "\n")
         for older in [file for way in WAYS["text"] for file in folder.glob(f"{way}-????????.safetensors")]:
             if older.name != facts["weights"]:
                 older.unlink()
 
 
-def free(folder: str | Path) -> Path:
+def check_output_folder(folder: str | Path) -> Path:
     """A folder that is new, empty, or holds a classifier, which may be replaced. Raises: ValueError for any other."""
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / CARD).is_file())):
@@ -424,7 +442,7 @@ def free(folder: str | Path) -> Path:
     return folder
 
 
-def load(folder: str | Path) -> Classifier:
+def load_classifier(folder: str | Path) -> Classifier:
     """A saved classifier, which gives the same probabilities.
 
     Raises: ValueError for a folder without one, for files that were altered, or where it was made on another network.
@@ -435,10 +453,10 @@ def load(folder: str | Path) -> Classifier:
     folder = Path(folder)
     if not (folder / CARD).is_file():
         raise ValueError(f"{folder} holds no classifier (no {CARD}); `python -m fmcourse finetune DATA --out {folder}` makes one.")  # fmt: skip
-    facts, packed = unsealed(folder)
-    if facts["base"] != (here := PACKAGES.get(BASES.get(facts["kind"]))):
+    facts, packed = read_saved(folder)
+    if facts["base"] != (here := PACKAGES.get(BASE_MODELS.get(facts["kind"]))):
         raise ValueError(f"{folder} was made on {facts['base']}, and this course has {here}; train it anew.")
-    model = network(facts["kind"], facts["way"], len(facts["labels"]))
+    model = build_network(facts["kind"], facts["way"], len(facts["labels"]))
     own, moved = dict(model.named_parameters()), unpacked(packed)
     changed = tuple(name for name, weight in own.items() if weight.requires_grad)
     if sorted(moved) != sorted(changed) or any(moved[name].shape != own[name].shape for name in changed):
@@ -450,12 +468,12 @@ def load(folder: str | Path) -> Classifier:
     return Classifier(facts["kind"], facts["way"], tuple(facts["labels"]), model, changed, tuple(facts["notes"]), facts["scores"])  # fmt: skip
 
 
-def unsealed(folder: Path) -> tuple[dict[str, Any], bytes]:
+def read_saved(folder: Path) -> tuple[dict[str, Any], bytes]:
     """What card and weights hold, if they are as they were written."""
     try:
         facts = json.loads((folder / CARD).read_text("utf-8"))
         seal, packed = facts.pop("seal"), (folder / Path(facts["weights"]).name).read_bytes()
-        if seal == sealed(facts) and sha256(packed).hexdigest() == facts["sha256"]:
+        if seal == checksum(facts) and sha256(packed).hexdigest() == facts["sha256"]:
             return facts, packed
         why = "it is not as it was saved"
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
@@ -469,21 +487,21 @@ class Report:
 
     labels: tuple[str, ...]
     accuracy: "Estimate"
-    always: float  # accuracy of always saying the label that is most frequent in train
+    majority_accuracy: float  # accuracy of always saying the label that is most frequent in train
     macro_f1: float
     confusion: "Tensor" = field(repr=False)  # (C, C): a row what it is, a column what was said
-    each: "tuple[Scores, ...]" = field(repr=False)  # precision, recall and F1 of each label
+    per_label: "tuple[PrecisionRecallF1, ...]" = field(repr=False)  # precision, recall and F1 of each label
     mistakes: tuple[tuple[Item, str, float], ...] = field(repr=False)  # item, said, probability; the surest first
 
     def __str__(self) -> str:
         wide = max(5, *map(len, self.labels))
-        shown = [f"{int(self.confusion.sum())} held out: accuracy {self.accuracy}, macro F1 {self.macro_f1:.3f}; always the same label {self.always:.3f}"]  # fmt: skip
+        shown = [f"{int(self.confusion.sum())} held out: accuracy {self.accuracy}, macro F1 {self.macro_f1:.3f}; always the same label {self.majority_accuracy:.3f}"]  # fmt: skip
         shown.append(f"{'label':{wide}}  precision  recall  items  said of them")
-        for label, scores, row in zip(self.labels, self.each, self.confusion.tolist(), strict=True):
-            told = listed([f"{self.labels[n]} {row[n]}" for n in sorted(range(len(row)), key=lambda n: -row[n]) if row[n]], 5)  # fmt: skip
+        for label, scores, row in zip(self.labels, self.per_label, self.confusion.tolist(), strict=True):
+            told = join_first([f"{self.labels[n]} {row[n]}" for n in sorted(range(len(row)), key=lambda n: -row[n]) if row[n]], 5)  # fmt: skip
             shown.append(f"{label:{wide}}  {scores.precision:9.3f}  {scores.recall:6.3f}  {sum(row):5}  {told}")
         for item, wrong, sure in self.mistakes[:5]:
-            what = f": {quoted(item.what, 60)}" if isinstance(item.what, str) else ""
+            what = f": {quote(item.content, 60)}" if isinstance(item.content, str) else ""
             shown.append(f"wrong and {sure:.0%} sure: {wrong!r} instead of {item.label!r}, {item.where}{what}")
         return "\n".join(shown)
 
@@ -493,7 +511,7 @@ class Report:
 
         from fmcourse import plots
 
-        plots.use()
+        plots.use_style()
         side = max(3.2, 1.6 + 0.45 * len(self.labels))
         fig = Figure((side + 1, side))
         plots.heatmap(ax := fig.subplots(), self.confusion.tolist(), self.labels, digits=0 if len(self.labels) <= 20 else None)  # fmt: skip
@@ -501,19 +519,19 @@ class Report:
         return fig
 
 
-def judged(labels: Sequence[str], own: Own, probabilities: "Tensor") -> Report:
+def make_report(labels: Sequence[str], own: OwnData, probabilities: "Tensor") -> Report:
     """What is right, and what is taken for what."""
     import torch
 
-    from fmcourse.evaluation import Scores, accuracy, macro_f1
+    from fmcourse.evaluation import PrecisionRecallF1, accuracy, macro_f1
 
     C, (sure, best) = len(labels), probabilities.max(1)
     given, wanted = best.tolist(), [labels.index(item.label) for item in own.test]
     confusion = torch.bincount(torch.tensor(wanted) * C + best, minlength=C * C).view(C, C)
     right, chosen, asked = confusion.diag().tolist(), confusion.sum(0).tolist(), confusion.sum(1).tolist()
-    most = labels.index(labels_of(own.train).most_common(1)[0][0])
+    most = labels.index(count_labels(own.train).most_common(1)[0][0])
     wrong = [(item, labels[n], p) for item, n, p in zip(own.test, given, sure.tolist(), strict=True) if labels[n] != item.label]  # fmt: skip
     return Report(
         tuple(labels), accuracy(sum(right), len(wanted)), asked[most] / len(wanted), macro_f1(given, wanted), confusion,
-        tuple(map(Scores.of, right, chosen, asked)), tuple(sorted(wrong, key=lambda one: -one[2])),
+        tuple(map(PrecisionRecallF1.from_counts, right, chosen, asked)), tuple(sorted(wrong, key=lambda one: -one[2])),
     )  # fmt: skip

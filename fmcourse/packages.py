@@ -11,7 +11,7 @@ PACKAGES = {
 }
 
 
-def installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
     """Is that model's package there, in the version that the course was tested with?"""
     package, _, wanted = PACKAGES[name].partition("==")
     try:
@@ -22,7 +22,7 @@ def installed(name: str) -> bool:
 
 def install(again: bool = False) -> int:
     """Install what is missing, or everything `again`; returns pip's exit code."""
-    wanted = [package for name, package in PACKAGES.items() if again or not installed(name)]
+    wanted = [package for name, package in PACKAGES.items() if again or not is_installed(name)]
     if not wanted:
         return 0
     force = ["--force-reinstall"] if again else []

@@ -13,42 +13,42 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The pictures of one split: pixels (N, S, S, 3) or, grey, (N, S, S) uint8, kinds (N,), names if they have any.
+class ImageSplit:
+    """The pictures of one split: pixels (N, S, S, 3) or, grey, (N, S, S) uint8, labels (N,), names if they have any.
 
     Where one thing is drawn in several ways, `styles` (N,) says in which; `keywords` are other words for it, none for some.
     """
 
     pixels: Tensor = field(repr=False)
-    kinds: Tensor = field(repr=False)
+    labels: Tensor = field(repr=False)
     names: tuple[str, ...] = field(repr=False)
     styles: Tensor | None = field(default=None, repr=False)
     keywords: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
-        return len(self.kinds)
+        return len(self.labels)
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """A collection of pictures: those of each split, what the kinds are called, and the card.
+class ImageDataset:
+    """A collection of pictures: those of each split, the names of the classes, and the card.
 
     >>> from fmcourse.data import load
-    >>> load("clipart").kinds
+    >>> load("clipart").classes
     ('animals', 'food', 'people')
     """
 
     name: str
-    kinds: tuple[str, ...]
-    train: Shown
-    validation: Shown
-    test: Shown
+    classes: tuple[str, ...]
+    train: ImageSplit
+    validation: ImageSplit
+    test: ImageSplit
     card: str = field(repr=False)
     styles: tuple[str, ...] = ()
 
 
-def read_pictures(contents: bytes) -> tuple[dict[str, tuple[str, ...]], dict[str, Shown]]:
-    """What kinds and styles are called, and the pictures of each split: a line of JSON, then the bytes of all pictures."""
+def read_images(contents: bytes) -> tuple[dict[str, tuple[str, ...]], dict[str, ImageSplit]]:
+    """The names of the classes and styles, and the pictures of each split: a line of JSON, then the bytes of all pictures."""
     head, _, body = contents.partition(b"\n")
     facts = json.loads(head)
     colours = [] if facts.get("channels") == 1 else [3]
@@ -61,17 +61,19 @@ def read_pictures(contents: bytes) -> tuple[dict[str, tuple[str, ...]], dict[str
         styled = [one for one in said if len(one) > 2]
         words = tuple(tuple(word.replace("_", " ") for word in one[3].split()) for one in styled)
         styles = torch.tensor([one[2] for one in styled]) if styled else None
-        found[split] = Shown(pixels[rows], torch.tensor([one[0] for one in said]), named, styles, words)
-    return {what: tuple(facts[what]) for what in ("kinds", "styles") if what in facts}, found
+        found[split] = ImageSplit(pixels[rows], torch.tensor([one[0] for one in said]), named, styles, words)
+    return {
+        field: tuple(facts[key]) for field, key in (("classes", "kinds"), ("styles", "styles")) if key in facts
+    }, found
 
 
 # -- pictures as networks see them ------------------------------------------------------------------------------------------
 
 
-def signed(pixels: Tensor) -> Tensor:
+def normalize_pixels(pixels: Tensor) -> Tensor:
     """Bytes (N, S, S) or (N, S, S, 3) as numbers from -1 to 1, colours first: (N, C, S, S).
 
-    >>> signed(torch.tensor([[[0, 255], [51, 204]]], dtype=torch.uint8)).flatten().tolist()
+    >>> normalize_pixels(torch.tensor([[[0, 255], [51, 204]]], dtype=torch.uint8)).flatten().tolist()
     [-1.0, 1.0, -0.6000000238418579, 0.6000000238418579]
     """
     if pixels.dtype != torch.uint8 or pixels.ndim not in (3, 4) or pixels.ndim == 4 and pixels.shape[-1] != 3:
@@ -80,61 +82,61 @@ def signed(pixels: Tensor) -> Tensor:
     return x.float() / 127.5 - 1
 
 
-def as_bytes(x: Tensor) -> Tensor:
+def denormalize_pixels(x: Tensor) -> Tensor:
     """The other way round, (N, C, S, S) to (N, S, S) or (N, S, S, 3); what a network put outside -1 to 1 is cut off."""
     pixels = ((x.detach().clamp(-1, 1) + 1) * 127.5).round().byte()
     return pixels[:, 0] if x.shape[1] == 1 else pixels.movedim(1, -1)
 
 
-PAINTS = {  # what one may ask for, in red, green and blue
+NAMED_COLOURS = {  # what one may ask for, in red, green and blue
     "red": (225, 30, 40), "orange": (245, 130, 25), "yellow": (250, 205, 30), "green": (40, 160, 60),
     "blue": (40, 95, 225), "purple": (135, 55, 190), "pink": (245, 120, 180), "grey": (128, 128, 128),
 }  # fmt: skip
 
 
-def painted(pixels: Tensor, colour: str) -> Tensor:
+def recolour(pixels: Tensor, colour: str) -> Tensor:
     """Coloured pictures (N, S, S, 3) bytes, repainted: light and shade stay, white stays white, the middle tone takes the colour.
 
-    Raises: ValueError for a colour that is not one of `PAINTS`, or other pictures.
+    Raises: ValueError for a colour that is not one of `NAMED_COLOURS`, or other pictures.
     """
-    if colour not in PAINTS:
-        raise ValueError(f"colour {colour!r} is not known; choose one of {', '.join(PAINTS)}.")
-    x = (signed(pixels) + 1) / 2
+    if colour not in NAMED_COLOURS:
+        raise ValueError(f"colour {colour!r} is not known; choose one of {', '.join(NAMED_COLOURS)}.")
+    x = (normalize_pixels(pixels) + 1) / 2
     light, drawn = (x * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1), x.amin(1) < 0.9
     middle_of = lambda one, on: one[on].median() if on.any() else one.new_tensor(0.5)
     middle = torch.stack([middle_of(one, on) for one, on in zip(light, drawn, strict=True)])
-    bend = (math.log(0.5) / middle.clamp(0.05, 0.97).log()).clamp(0.4, 8)  # so that the middle tone becomes one half
-    light = light.clamp(1e-4, 1)[:, None] ** bend.view(-1, 1, 1, 1)
-    tone = torch.tensor(PAINTS[colour]).view(3, 1, 1) / 255
-    return as_bytes(2 * torch.where(light < 0.5, 2 * light * tone, tone + (1 - tone) * (2 * light - 1)) - 1)
+    gamma = (math.log(0.5) / middle.clamp(0.05, 0.97).log()).clamp(0.4, 8)  # so that the middle tone becomes one half
+    light = light.clamp(1e-4, 1)[:, None] ** gamma.view(-1, 1, 1, 1)
+    tone = torch.tensor(NAMED_COLOURS[colour]).view(3, 1, 1) / 255
+    return denormalize_pixels(2 * torch.where(light < 0.5, 2 * light * tone, tone + (1 - tone) * (2 * light - 1)) - 1)
 
 
-def main_paint(x: Tensor) -> list[str]:
-    """Of `PAINTS` the one whose hue is nearest to the mean of all that is not white, for each picture (N, 3, S, S) from -1 to 1."""
-    checked(x, 3)
+def dominant_colours(x: Tensor) -> list[str]:
+    """Of `NAMED_COLOURS` the one whose hue is nearest to the mean of all that is not white, for each picture (N, 3, S, S) from -1 to 1."""
+    check_images(x, 3)
     on = (x.amin(1, keepdim=True) < 0.8).float()
     mean = 127.5 * ((x + 1) * on).sum((2, 3)) / on.sum((2, 3)).clamp(min=1)
     hue = lambda c: (c - c.mean(1, keepdim=True)) / c.std(1, keepdim=True).clamp(min=12)  # light and shade do not count
-    nearest = torch.cdist(hue(mean), hue(torch.tensor(list(PAINTS.values())).to(x))).argmin(1)
-    return [list(PAINTS)[i] for i in nearest.tolist()]
+    nearest = torch.cdist(hue(mean), hue(torch.tensor(list(NAMED_COLOURS.values())).to(x))).argmin(1)
+    return [list(NAMED_COLOURS)[i] for i in nearest.tolist()]
 
 
-def checked(x: Tensor, channels: int = 1) -> Tensor:
+def check_images(x: Tensor, channels: int = 1) -> Tensor:
     """Pictures (N, C, S, S) as they came, if they can be pictures.
 
     Raises: ValueError for other shapes, another number of colours, or numbers that are not finite and from -1 to 1.
     """
     if x.ndim != 4 or x.shape[1] != channels or not x.is_floating_point():
-        raise ValueError(f"pictures are {tuple(x.shape)} {x.dtype}; floats (N, {channels}, S, S) are needed: `signed(pixels)` makes them of bytes.")  # fmt: skip
+        raise ValueError(f"pictures are {tuple(x.shape)} {x.dtype}; floats (N, {channels}, S, S) are needed: `normalize_pixels(pixels)` makes them of bytes.")  # fmt: skip
     if len(x) and not x.detach().abs().max() <= 1:  # so written that NaN is caught too
-        raise ValueError(f"pictures reach from {x.min():.3g} to {x.max():.3g}; -1 to 1 is needed: `signed(pixels)` makes it of bytes, "
+        raise ValueError(f"pictures reach from {x.min():.3g} to {x.max():.3g}; -1 to 1 is needed: `normalize_pixels(pixels)` makes it of bytes, "
                          "and a sampler's are cut off with `.clamp(-1, 1)`.")  # fmt: skip
     return x
 
 
-def sheet(x: Tensor, columns: int = 10, gap: int = 2) -> Tensor:
+def image_grid(x: Tensor, columns: int = 10, gap: int = 2) -> Tensor:
     """Pictures (N, C, S, S) side by side on one sheet, white between them: bytes (H, W) or (H, W, 3), for `imshow`."""
-    pixels = as_bytes(x)
+    pixels = denormalize_pixels(x)
     rows = math.ceil(len(pixels) / columns)
     missing = pixels.new_full((rows * columns - len(pixels), *pixels.shape[1:]), 255)
     cells = torch.cat([pixels, missing]).unflatten(0, (rows, columns))

@@ -27,7 +27,7 @@ SHORTEST_ALT = 20
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
-def use() -> None:
+def use_style() -> None:
     """Make this the style of every figure drawn from now on."""
     import matplotlib as mpl
 
@@ -64,7 +64,7 @@ def publish(
         live: a widget, for a page with a kernel behind it.
         handle, update: the name of an output, and whether to write over it.
     """
-    if not in_a_notebook():
+    if not in_notebook():
         return None if update else print(text)
     from IPython.display import display, update_display
 
@@ -79,7 +79,7 @@ def publish(
         display(data, display_id=handle, raw=True, metadata=metadata)
 
 
-def in_a_notebook() -> bool:
+def in_notebook() -> bool:
     """Is there a kernel or an IPython shell that shows more than text?"""
     ipython = sys.modules.get("IPython")
     return ipython is not None and ipython.get_ipython() is not None
@@ -92,18 +92,18 @@ def show(fig: "Figure", *, alt: str) -> None:
         alt: what there is to see, in a sentence or two ("The loss falls fast, then slowly").
     Raises: ValueError if `alt` is too short to say that.
     """
-    png = png_of(fig)
-    publish(checked(alt), picture(png, alt), png=png)
+    png = figure_png(fig)
+    publish(check_alt(alt), figure_html(png, alt), png=png)
 
 
-def checked(alt: str) -> str:
+def check_alt(alt: str) -> str:
     if not isinstance(alt, str) or len(alt.strip()) < SHORTEST_ALT:
         raise ValueError(f"alt={alt!r} does not say what there is to see; write a sentence of at least {SHORTEST_ALT} "
                          "characters, such as 'The loss falls fast, then slowly.'")  # fmt: skip
     return alt
 
 
-def png_of(fig: "Figure") -> bytes:
+def figure_png(fig: "Figure") -> bytes:
     """The bytes of a figure, the same whenever it is drawn the same; the figure is closed, so nobody draws it again."""
     file = io.BytesIO()
     fig.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
@@ -112,7 +112,7 @@ def png_of(fig: "Figure") -> bytes:
     return file.getvalue()
 
 
-def picture(png: bytes, alt: str, caption: str = "") -> str:
+def figure_html(png: bytes, alt: str, caption: str = "") -> str:
     """An HTML figure that holds its own bytes."""
     source = base64.b64encode(png).decode()
     below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
@@ -191,7 +191,7 @@ class LiveCurve:
     """
 
     def __init__(self, *, alt: str, every_seconds: float = 1.0, ylabel: str = "loss (nats per token)") -> None:
-        self.alt, self.every_seconds, self.ylabel = checked(alt), every_seconds, ylabel
+        self.alt, self.every_seconds, self.ylabel = check_alt(alt), every_seconds, ylabel
         self.lines: dict[str, list[tuple[int, float]]] = {"training": []}
         self.handle: str | None = None
         self.watched = os.environ.get("FMCOURSE_STRICT") != "1"
@@ -211,16 +211,16 @@ class LiveCurve:
         """Put what is known so far in the place of the last picture."""
         from matplotlib.figure import Figure
 
-        use()
+        use_style()
         fig = Figure()
         ax = fig.subplots()
         for name, points in self.lines.items():
             self.line(ax, name, points)
         ax.set(xlabel="step", ylabel=self.ylabel)
         ax.legend()
-        png, update = png_of(fig), self.handle is not None
+        png, update = figure_png(fig), self.handle is not None
         self.handle = self.handle or f"curve-{id(self)}"
-        publish(self.alt, picture(png, self.alt), png=png, handle=self.handle, update=update)
+        publish(self.alt, figure_html(png, self.alt), png=png, handle=self.handle, update=update)
 
     @staticmethod
     def line(ax: "Axes", name: str, points: list[tuple[int, float]]) -> None:

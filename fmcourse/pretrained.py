@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fmcourse.files import write_atomically, write_text
-from fmcourse.models.heads import mean_state, padded
+from fmcourse.models.heads import mean_pool, pad_batch
 from fmcourse.models.transformer import Config, Transformer, bert, gpt2, llama
 from fmcourse.models.vision import EfficientNet
 from fmcourse.packages import PACKAGES
@@ -42,12 +42,12 @@ class Family:
     write: Callable[[Config], dict] = None
 
 
-def both(ours: str, theirs: str) -> dict[str, list[str]]:
+def weight_and_bias(ours: str, theirs: str) -> dict[str, list[str]]:
     return {f"{ours}.{part}": [f"{theirs}.{part}"] for part in ("weight", "bias")}
 
 
 def read_gpt2(c: dict) -> Config:
-    demand(c, "gpt2", activation_function=("gelu_new", "gelu_pytorch_tanh"), n_inner=(None, 4 * c["n_embd"]), scale_attn_weights=(True,),
+    check_config(c, "gpt2", activation_function=("gelu_new", "gelu_pytorch_tanh"), n_inner=(None, 4 * c["n_embd"]), scale_attn_weights=(True,),
            scale_attn_by_inverse_layer_idx=(False,), add_cross_attention=(False,), layer_norm_epsilon=(1e-5,))  # fmt: skip
     return gpt2(vocab_size=c["vocab_size"], context=c["n_positions"], width=c["n_embd"], depth=c["n_layer"], heads=c["n_head"],
                 tied=c.get("tie_word_embeddings", True))  # fmt: skip
@@ -60,10 +60,10 @@ def write_gpt2(c: Config) -> dict:
 
 
 def read_llama(c: dict) -> Config:
-    demand(c, "llama", hidden_act=("silu",), attention_bias=(False,), mlp_bias=(False,), rope_scaling=(None,),
+    check_config(c, "llama", hidden_act=("silu",), attention_bias=(False,), mlp_bias=(False,), rope_scaling=(None,),
            head_dim=(None, c["hidden_size"] // c["num_attention_heads"]))  # fmt: skip
     rope = c.get("rope_parameters") or {"rope_theta": c.get("rope_theta", 10_000.0)}
-    demand(rope, "llama", rope_type=("default",))
+    check_config(rope, "llama", rope_type=("default",))
     return llama(vocab_size=c["vocab_size"], context=c["max_position_embeddings"], width=c["hidden_size"], depth=c["num_hidden_layers"],
                  heads=c["num_attention_heads"], kv_heads=c.get("num_key_value_heads"), hidden=c["intermediate_size"],
                  rope_base=float(rope["rope_theta"]), norm_eps=c["rms_norm_eps"], tied=c.get("tie_word_embeddings", False))  # fmt: skip
@@ -80,7 +80,7 @@ def read_bert(c: dict) -> Config:
     ours = dict(
         hidden_act=("gelu",), position_embedding_type=("absolute",), is_decoder=(False,), tie_word_embeddings=(True,)
     )
-    demand(c, "bert", **ours)
+    check_config(c, "bert", **ours)
     masked = "BertForMaskedLM" in (c.get("architectures") or [])
     return bert(vocab_size=c["vocab_size"], context=c["max_position_embeddings"], width=c["hidden_size"], depth=c["num_hidden_layers"],
                 heads=c["num_attention_heads"], hidden=c["intermediate_size"], token_types=c.get("type_vocab_size", 2),
@@ -97,10 +97,10 @@ def write_bert(c: Config) -> dict:
 
 GPT2 = Family(
     prefix="transformer.",
-    ends={"embed.tokens.weight": ["wte.weight"], "embed.positions.weight": ["wpe.weight"], **both("stack.norm", "ln_f"),
+    ends={"embed.tokens.weight": ["wte.weight"], "embed.positions.weight": ["wpe.weight"], **weight_and_bias("stack.norm", "ln_f"),
           "head.weight": ["lm_head.weight"]},
-    block={**both("norm_1", "h.{i}.ln_1"), **both("norm_2", "h.{i}.ln_2"), **both("attention.to_qkv", "h.{i}.attn.c_attn"),
-           **both("attention.to_out", "h.{i}.attn.c_proj"), **both("mlp.up", "h.{i}.mlp.c_fc"), **both("mlp.down", "h.{i}.mlp.c_proj")},
+    block={**weight_and_bias("norm_1", "h.{i}.ln_1"), **weight_and_bias("norm_2", "h.{i}.ln_2"), **weight_and_bias("attention.qkv_proj", "h.{i}.attn.c_attn"),
+           **weight_and_bias("attention.out_proj", "h.{i}.attn.c_proj"), **weight_and_bias("mlp.up", "h.{i}.mlp.c_fc"), **weight_and_bias("mlp.down", "h.{i}.mlp.c_proj")},
     transposed=("c_attn.weight", "c_proj.weight", "c_fc.weight"), ignored=(".attn.bias", ".attn.masked_bias"),
     read=read_gpt2, write=write_gpt2,
 )  # fmt: skip
@@ -108,8 +108,8 @@ LLAMA = Family(
     prefix="model.",
     ends={"embed.tokens.weight": ["embed_tokens.weight"], "stack.norm.weight": ["norm.weight"], "head.weight": ["lm_head.weight"]},
     block={"norm_1.weight": ["layers.{i}.input_layernorm.weight"], "norm_2.weight": ["layers.{i}.post_attention_layernorm.weight"],
-           "attention.to_qkv.weight": [f"layers.{{i}}.self_attn.{x}_proj.weight" for x in "qkv"],
-           "attention.to_out.weight": ["layers.{i}.self_attn.o_proj.weight"],
+           "attention.qkv_proj.weight": [f"layers.{{i}}.self_attn.{x}_proj.weight" for x in "qkv"],
+           "attention.out_proj.weight": ["layers.{i}.self_attn.o_proj.weight"],
            "mlp.up.weight": ["layers.{i}.mlp.gate_proj.weight", "layers.{i}.mlp.up_proj.weight"],
            "mlp.down.weight": ["layers.{i}.mlp.down_proj.weight"]},
     ignored=("rotary_emb.inv_freq",), read=read_llama, write=write_llama,
@@ -117,30 +117,30 @@ LLAMA = Family(
 BERT = Family(
     prefix="bert.",
     ends={"embed.tokens.weight": ["embeddings.word_embeddings.weight"], "embed.positions.weight": ["embeddings.position_embeddings.weight"],
-          "embed.types.weight": ["embeddings.token_type_embeddings.weight"], **both("embed.norm", "embeddings.LayerNorm"),
-          **both("head.dense", "cls.predictions.transform.dense"), **both("head.norm", "cls.predictions.transform.LayerNorm"),
-          "head.words.bias": ["cls.predictions.bias"], "head.words.weight": ["cls.predictions.decoder.weight"]},
-    block={**{f"attention.to_qkv.{part}": [f"encoder.layer.{{i}}.attention.self.{x}.{part}" for x in ("query", "key", "value")]
+          "embed.token_types.weight": ["embeddings.token_type_embeddings.weight"], **weight_and_bias("embed.norm", "embeddings.LayerNorm"),
+          **weight_and_bias("head.dense", "cls.predictions.transform.dense"), **weight_and_bias("head.norm", "cls.predictions.transform.LayerNorm"),
+          "head.unembedding.bias": ["cls.predictions.bias"], "head.unembedding.weight": ["cls.predictions.decoder.weight"]},
+    block={**{f"attention.qkv_proj.{part}": [f"encoder.layer.{{i}}.attention.self.{x}.{part}" for x in ("query", "key", "value")]
               for part in ("weight", "bias")},
-           **both("attention.to_out", "encoder.layer.{i}.attention.output.dense"),
-           **both("norm_1", "encoder.layer.{i}.attention.output.LayerNorm"),
-           **both("mlp.up", "encoder.layer.{i}.intermediate.dense"), **both("mlp.down", "encoder.layer.{i}.output.dense"),
-           **both("norm_2", "encoder.layer.{i}.output.LayerNorm")},
+           **weight_and_bias("attention.out_proj", "encoder.layer.{i}.attention.output.dense"),
+           **weight_and_bias("norm_1", "encoder.layer.{i}.attention.output.LayerNorm"),
+           **weight_and_bias("mlp.up", "encoder.layer.{i}.intermediate.dense"), **weight_and_bias("mlp.down", "encoder.layer.{i}.output.dense"),
+           **weight_and_bias("norm_2", "encoder.layer.{i}.output.LayerNorm")},
     ignored=("position_ids", "pooler.", "cls.predictions.decoder.bias", "cls.seq_relationship"), read=read_bert, write=write_bert,
 )  # fmt: skip
 GGUF = Family(
     prefix="",
     ends={"embed.tokens.weight": ["token_embd.weight"], "stack.norm.weight": ["output_norm.weight"]},
     block={"norm_1.weight": ["blk.{i}.attn_norm.weight"], "norm_2.weight": ["blk.{i}.ffn_norm.weight"],
-           "attention.to_qkv.weight": [f"blk.{{i}}.attn_{x}.weight" for x in "qkv"],
-           "attention.to_out.weight": ["blk.{i}.attn_output.weight"],
+           "attention.qkv_proj.weight": [f"blk.{{i}}.attn_{x}.weight" for x in "qkv"],
+           "attention.out_proj.weight": ["blk.{i}.attn_output.weight"],
            "mlp.up.weight": ["blk.{i}.ffn_gate.weight", "blk.{i}.ffn_up.weight"], "mlp.down.weight": ["blk.{i}.ffn_down.weight"]},
 )  # fmt: skip
 FAMILIES = {"gpt2": GPT2, "llama": LLAMA, "bert": BERT}
-TOP = ("lm_head.", "cls.")  # published outside the prefix
+OUTSIDE_PREFIX = ("lm_head.", "cls.")  # published outside the prefix
 
 
-def demand(given: dict, family: str, **wanted: tuple) -> None:
+def check_config(given: dict, family: str, **wanted: tuple) -> None:
     """Refuse a published config that computes something else than our class does."""
     for name, values in wanted.items():
         if name in given and given[name] not in values:
@@ -148,7 +148,7 @@ def demand(given: dict, family: str, **wanted: tuple) -> None:
                              "wrong answers, so it is not loaded.")  # fmt: skip
 
 
-def names(family: Family, model: Transformer) -> dict[str, list[str]]:
+def weight_names(family: Family, model: Transformer) -> dict[str, list[str]]:
     """Our weight -> the published ones, for every weight of this model; a tied one is named once."""
     table = dict(family.ends)
     for i in range(model.config.depth):
@@ -157,12 +157,12 @@ def names(family: Family, model: Transformer) -> dict[str, list[str]]:
     return {ours: table[ours] for ours, _ in model.named_parameters()}
 
 
-def to_ours(family: Family, name: str, published: Callable[[str], Tensor], theirs: Sequence[str]) -> Tensor:
+def from_published(family: Family, name: str, published: Callable[[str], Tensor], theirs: Sequence[str]) -> Tensor:
     parts = [published(one).T if one.endswith(family.transposed or ("\0",)) else published(one) for one in theirs]
     return torch.cat(parts).contiguous() if len(parts) > 1 else parts[0].contiguous()
 
 
-def to_theirs(family: Family, weight: Tensor, theirs: Sequence[str], config: Config) -> dict[str, Tensor]:
+def to_published(family: Family, weight: Tensor, theirs: Sequence[str], config: Config) -> dict[str, Tensor]:
     K = config.head_width
     qkv = [config.heads * K, config.kv_heads * K, config.kv_heads * K]
     sizes = qkv if len(theirs) == 3 else [len(weight) // len(theirs)] * len(theirs)
@@ -171,7 +171,7 @@ def to_theirs(family: Family, weight: Tensor, theirs: Sequence[str], config: Con
     return {one: turned(one, part).contiguous() for one, part in zip(theirs, parts, strict=True)}
 
 
-def build(config: Config) -> Transformer:
+def empty_model(config: Config) -> Transformer:
     """A model without weights: they are put in place, not copied over drawn ones."""
     with torch.device("meta"):
         model = Transformer(config)
@@ -179,7 +179,7 @@ def build(config: Config) -> Transformer:
     return model
 
 
-def place(model: Transformer, weights: Mapping[str, Tensor]) -> Transformer:
+def assign_weights(model: Transformer, weights: Mapping[str, Tensor]) -> Transformer:
     """Put weights in place, and tie again what was tied."""
     model.load_state_dict(weights, strict=False, assign=True)
     if model.config.tied and model.config.head != "none":
@@ -208,16 +208,16 @@ def from_hf(folder: str | Path) -> tuple[Transformer, BPETokenizer | WordPieceTo
     if config.get("model_type") not in FAMILIES:
         raise ValueError(f"model_type {config.get('model_type')!r} is not one of {', '.join(FAMILIES)}.")
     family = FAMILIES[config["model_type"]]
-    model = build(family.read(config))
+    model = empty_model(family.read(config))
     with safe_open(folder / "model.safetensors", "pt") as file:
-        return place(model, read_weights(family, model, file)), tokenizer_of(folder)
+        return assign_weights(model, read_weights(family, model, file)), read_tokenizer(folder)
 
 
 def read_weights(family: Family, model: Transformer, file: Any) -> dict[str, Tensor]:
     available = set(file.keys())
     bare = not any(key.startswith(family.prefix) for key in available)
-    full = lambda one: one if bare or one.startswith(TOP) else family.prefix + one
-    table = names(family, model)
+    full = lambda one: one if bare or one.startswith(OUTSIDE_PREFIX) else family.prefix + one
+    table = weight_names(family, model)
     used = {full(one) for theirs in table.values() for one in theirs}
     if missing := sorted(used - available):
         raise ValueError(f"the file holds no {missing[0]} ({len(missing)} weights are missing); is it the whole model?")
@@ -225,7 +225,7 @@ def read_weights(family: Family, model: Transformer, file: Any) -> dict[str, Ten
     if extra := sorted(key for key in available - used - tied if not any(part in key for part in family.ignored)):
         raise ValueError(f"the file holds {extra[0]}, for which our class has no place ({len(extra)} such weights).")
     published = lambda one: file.get_tensor(full(one)).float()
-    return {ours: to_ours(family, ours, published, theirs) for ours, theirs in table.items()}
+    return {ours: from_published(family, ours, published, theirs) for ours, theirs in table.items()}
 
 
 def to_hf(model: Transformer, folder: str | Path) -> None:
@@ -236,9 +236,9 @@ def to_hf(model: Transformer, folder: str | Path) -> None:
     kind, folder = family_of(model.config), Path(folder)
     family, weights = FAMILIES[kind], {}
     own = dict(model.named_parameters())
-    for ours, theirs in names(family, model).items():
-        parts = to_theirs(family, own[ours], theirs, model.config)
-        bare = lambda name: name.startswith(TOP) or model.config.head == "none"
+    for ours, theirs in weight_names(family, model).items():
+        parts = to_published(family, own[ours], theirs, model.config)
+        bare = lambda name: name.startswith(OUTSIDE_PREFIX) or model.config.head == "none"
         weights |= {name if bare(name) else family.prefix + name: w for name, w in parts.items()}
     write_atomically(folder / "model.safetensors", lambda temporary: save_file(weights, temporary, {"format": "pt"}))
     write_text(folder / "config.json", json.dumps(family.write(model.config) | {"dtype": "float32"}, indent=2))
@@ -249,19 +249,21 @@ def family_of(config: Config) -> str:
     makers = {"gpt2": gpt2, "llama": llama, "bert": bert}
     for kind, make in makers.items():
         known = make.__kwdefaults__.keys() - {"dropout"}
-        if config == make(**{name: getattr(config, name) for name in known}) or replace_dropout(config, make, known):
+        if config == make(**{name: getattr(config, name) for name in known}) or differs_only_in_dropout(
+            config, make, known
+        ):
             return kind
     raise ValueError(f"no published family computes this shape: {config.summary()}. Build it with gpt2(), llama() or bert() to "
                      "be able to export it.")  # fmt: skip
 
 
-def replace_dropout(config: Config, make: Callable[..., Config], known: set[str]) -> bool:
+def differs_only_in_dropout(config: Config, make: Callable[..., Config], known: set[str]) -> bool:
     if "dropout" not in make.__kwdefaults__:
         return False
     return config == make(**{name: getattr(config, name) for name in known}, dropout=config.dropout)
 
 
-def tokenizer_of(folder: Path) -> BPETokenizer | WordPieceTokenizer | None:
+def read_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer | None:
     """The folder's tokenizer, if it is one of the kinds that this course builds."""
     if (folder / "vocab.txt").is_file():
         return WordPieceTokenizer.from_vocab(folder / "vocab.txt")
@@ -290,46 +292,46 @@ def load(
             times the speed of a token, for a loss that the benchmarks state. The model is then for use, not for training.
     Raises: ValueError for an unknown name or a model without a tokenizer, ModuleNotFoundError with the command that installs the package.
     """
-    with_tokenizer(name)
+    check_reads_text(name)
     if weights not in ("fp32", "int4") or (weights == "int4" and name != "smollm2-135m-instruct"):
         raise ValueError(f"{name} has no weights={weights!r}; choose 'fp32', or 'int4' for smollm2-135m-instruct.")
     if name == "minilm-l6":
         return from_hf(package_file(name, "config.json").parent)
     path = package_file(name, ".gguf")
-    return (load_packed if weights == "int4" else load_gguf)(path), gguf_tokenizer(path)
+    return (load_int4 if weights == "int4" else load_gguf)(path), gguf_tokenizer(path)
 
 
-def tokenizer(name: str) -> BPETokenizer | WordPieceTokenizer:
+def load_tokenizer(name: str) -> BPETokenizer | WordPieceTokenizer:
     """The tokenizer of one of these models, without its weights.
 
     Raises: ValueError for an unknown name, ModuleNotFoundError with the command that installs the package.
 
-    >>> tokenizer("smollm2-135m-instruct").pieces("a strawberry in 1984")
+    >>> load_tokenizer("smollm2-135m-instruct").pieces("a strawberry in 1984")
     ['a', ' strawberry', ' in', ' ', '1', '9', '8', '4']
     """
-    with_tokenizer(name)
+    check_reads_text(name)
     if name == "minilm-l6":
-        return tokenizer_of(package_file(name, "config.json").parent)
+        return read_tokenizer(package_file(name, "config.json").parent)
     return gguf_tokenizer(package_file(name, ".gguf"))
 
 
-def known(name: str) -> None:
+def check_name(name: str) -> None:
     """Raises: ValueError with the names there are, if it is none of them."""
     if name not in PACKAGES:
         raise ValueError(f"no model is called {name!r}; there are {', '.join(map(repr, PACKAGES))}.")
 
 
-def with_tokenizer(name: str) -> None:
+def check_reads_text(name: str) -> None:
     """Raises: ValueError if it is none of the models that read text."""
-    known(name)
+    check_name(name)
     if name == "efficientnet-lite0":
-        raise ValueError(f"{name} looks at pictures and has no tokenizer; `pretrained.vision()` loads it.")
+        raise ValueError(f"{name} looks at pictures and has no tokenizer; `pretrained.load_vision()` loads it.")
 
 
-def vision(name: str = "efficientnet-lite0") -> EfficientNet:
+def load_vision(name: str = "efficientnet-lite0") -> EfficientNet:
     """EfficientNet-Lite0 as it was trained on the labels of ImageNet, in our class, from the installed package; no network.
 
-    `models.vision.prepared` makes its input of pictures.
+    `models.vision.preprocess` makes its input of pictures.
     Raises: ValueError for another name, ModuleNotFoundError with the command that installs the package.
     """
     if name != "efficientnet-lite0":
@@ -380,20 +382,20 @@ def load_gguf(path: Path) -> Transformer:
 
     Matrices with more rows than columns lie column by column in memory: so a CPU multiplies a single token by them up to twice as fast.
     """
-    model = build(llama())
+    model = empty_model(llama())
     tall = {name for name, weight in model.named_parameters() if weight.ndim == 2 and len(weight) > weight.shape[1]}
     turned = lambda weights: {name: w.T if name in tall else w for name, w in weights.items()}
-    lying = lambda reader: {name: w.contiguous() for name, w in turned(unpack(reader)).items()}
-    return place(model, turned(unpacked(path, "fp32-columns", lying)))
+    lying = lambda reader: {name: w.contiguous() for name, w in turned(dequantize_weights(reader)).items()}
+    return assign_weights(model, turned(cached_weights(path, "fp32-columns", lying)))
 
 
-def unpacked(path: Path, kind: str, unpack: Callable[[Any], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """What `unpack` makes of a GGUF file. That takes seconds, once; after that it is mapped from the cache."""
-    folder, key = cache_folder(), f"{path.stem}-{path.stat().st_size}-{kind}-v1.safetensors"
+def cached_weights(path: Path, kind: str, convert: Callable[[Any], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What `convert` makes of a GGUF file. That takes seconds, once; after that it is mapped from the cache."""
+    folder, key = cache_folder(), f"{path.stem}-{path.stat().st_size}-{kind}-v2.safetensors"
     if folder is None:
-        return unpack(gguf_reader(path))
+        return convert(gguf_reader(path))
     if not (folder / key).is_file():
-        weights = unpack(gguf_reader(path))
+        weights = convert(gguf_reader(path))
         write_atomically(folder / key, lambda temporary: save_file(weights, temporary))
     return load_file(folder / key)
 
@@ -404,11 +406,11 @@ def gguf_reader(path: Path):
     return GGUFReader(path)
 
 
-def unpack(reader) -> dict[str, Tensor]:
+def dequantize_weights(reader) -> dict[str, Tensor]:
     """Our names, 32 bits each."""
-    model, tensors = build(gguf_config(reader)), {tensor.name: tensor for tensor in reader.tensors}
-    published = lambda name: in_order(name, dequantized(tensors[name]), model.config)
-    return {ours: to_ours(GGUF, ours, published, theirs) for ours, theirs in names(GGUF, model).items()}
+    model, tensors = empty_model(gguf_config(reader)), {tensor.name: tensor for tensor in reader.tensors}
+    published = lambda name: undo_rope_interleaving(name, dequantize_tensor(tensors[name]), model.config)
+    return {ours: from_published(GGUF, ours, published, theirs) for ours, theirs in weight_names(GGUF, model).items()}
 
 
 def gguf_config(reader) -> Config:
@@ -423,13 +425,13 @@ def gguf_config(reader) -> Config:
     return config
 
 
-def dequantized(tensor) -> Tensor:
+def dequantize_tensor(tensor) -> Tensor:
     from gguf.quants import dequantize
 
     return torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
 
 
-def in_order(name: str, rows: Tensor, config: Config) -> Tensor:
+def undo_rope_interleaving(name: str, rows: Tensor, config: Config) -> Tensor:
     """GGUF keeps the two numbers that RoPE turns together side by side; we keep them half a head apart, as published."""
     heads = {"attn_q": config.heads, "attn_k": config.kv_heads}.get(name.split(".")[-2])
     if heads is None:
@@ -454,37 +456,39 @@ def gguf_tokenizer(path: Path) -> BPETokenizer:
     return tokenizer
 
 
-def load_packed(path: Path) -> Transformer:
+def load_int4(path: Path) -> Transformer:
     """SmolLM2 with its matrices in 4 bits, as published, and the head in 8."""
     from fmcourse.models.quantized import Int4Linear, Int8Linear
 
-    model, weights = build(llama()), unpacked(path, "int4", pack)
+    model, weights = empty_model(llama()), cached_weights(path, "int4", pack_int4_weights)
     for i, block in enumerate(model.stack.blocks):
-        holders = dict(to_qkv=block.attention, to_out=block.attention, up=block.mlp, down=block.mlp)
+        holders = dict(qkv_proj=block.attention, out_proj=block.attention, up=block.mlp, down=block.mlp)
         for holder, part in holders.items():
             name = f"{i}.{holder}"
-            setattr(part, holder, Int4Linear(*(weights.pop(f"{name}.{what}") for what in ("codes", "scale", "least"))))
+            setattr(
+                part, holder, Int4Linear(*(weights.pop(f"{name}.{what}") for what in ("codes", "scale", "minimum")))
+            )
     model.head = Int8Linear(weights["embed.tokens.weight"])
     model.load_state_dict(weights, strict=False, assign=True)
     return model.eval().requires_grad_(False)
 
 
-def pack(reader) -> dict[str, Tensor]:
+def pack_int4_weights(reader) -> dict[str, Tensor]:
     """Norms and embedding under our names in 32 bits; each matrix of a block as its codes, scales and least values."""
-    model, tensors = build(gguf_config(reader)), {tensor.name: tensor for tensor in reader.tensors}
+    model, tensors = empty_model(gguf_config(reader)), {tensor.name: tensor for tensor in reader.tensors}
     weights = {}
-    for ours, theirs in names(GGUF, model).items():
+    for ours, theirs in weight_names(GGUF, model).items():
         if "norm" in ours or ours == "embed.tokens.weight":
-            weights[ours] = to_ours(GGUF, ours, lambda one: dequantized(tensors[one]), theirs)
+            weights[ours] = from_published(GGUF, ours, lambda one: dequantize_tensor(tensors[one]), theirs)
         else:
-            _, _, i, _, holder, _ = ours.split(".")  # stack.blocks.7.attention.to_qkv.weight
-            rows = [packed_rows(tensors, model.config, one) for one in theirs]
-            columns = zip(("codes", "scale", "least"), zip(*rows, strict=True), strict=True)
+            _, _, i, _, holder, _ = ours.split(".")  # stack.blocks.7.attention.qkv_proj.weight
+            rows = [unpack_q4_1(tensors, model.config, one) for one in theirs]
+            columns = zip(("codes", "scale", "minimum"), zip(*rows, strict=True), strict=True)
             weights |= {f"{i}.{holder}.{what}": torch.cat(column) for what, column in columns}
     return weights
 
 
-def packed_rows(tensors: Mapping[str, Any], config: Config, name: str) -> tuple[Tensor, Tensor, Tensor]:
+def unpack_q4_1(tensors: Mapping[str, Any], config: Config, name: str) -> tuple[Tensor, Tensor, Tensor]:
     """GGUF's Q4_1: each 32 numbers of a row are 4-bit codes c with a scale d and a least value m: d c + m.
 
     Returns codes (rows, columns) uint8, d and m (rows, columns / 32) float32.
@@ -493,7 +497,7 @@ def packed_rows(tensors: Mapping[str, Any], config: Config, name: str) -> tuple[
     halves = raw[..., :4].contiguous().view(torch.float16).float()
     low, high = raw[..., 4:] & 15, raw[..., 4:] >> 4
     codes = torch.cat([low, high], -1).flatten(1)
-    return tuple(in_order(name, part, config) for part in (codes, halves[..., 0], halves[..., 1]))
+    return tuple(undo_rope_interleaving(name, part, config) for part in (codes, halves[..., 0], halves[..., 1]))
 
 
 # -- what a sentence means, as a point --------------------------------------------------------------------------------------
@@ -509,11 +513,11 @@ def embed_sentences(model: Transformer, tokenizer: WordPieceTokenizer, texts: Se
         raise ValueError("texts is empty; pass at least one sentence.")
     vectors = []
     for start in range(0, len(texts), batch):
-        ids, real = padded([cut_to(tokenizer.encode(text), 256) for text in texts[start : start + batch]])
-        vectors.append(mean_state(model.states(ids, real[:, None]), real))
+        ids, real = pad_batch([truncate(tokenizer.encode(text), 256) for text in texts[start : start + batch]])
+        vectors.append(mean_pool(model.states(ids, real[:, None]), real))
     return F.normalize(torch.cat(vectors), dim=-1)
 
 
-def cut_to(ids: list[int], most: int) -> list[int]:
+def truncate(ids: list[int], most: int) -> list[int]:
     """At most that many tokens; the last one, [SEP], stays."""
     return ids if len(ids) <= most else [*ids[: most - 1], ids[-1]]

@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-FEW = 16  # rows: below, reading W is what costs, and MKL reads as fast
+MIN_ROWS = 16  # rows: below, reading W is what costs, and MKL reads as fast
 
 
 @lru_cache
-def wide() -> bool:
+def prefers_onednn() -> bool:
     """Whether this processor is one on which oneDNN wins."""
     cpu, mkl = torch.cpu.get_capabilities(), torch.backends.mkl.is_available()
     return mkl and ONEDNN is not None and "AMD" in str(cpu.get("cpu_name")) and bool(cpu.get("avx512_f"))
 
 
-class Product(torch.autograd.Function):
+class LinearFunction(torch.autograd.Function):
     """x Wᵀ + b, (rows, K) times (N, K); each of its gradients is a product of the same kind."""
 
     @staticmethod
@@ -38,16 +38,16 @@ class Product(torch.autograd.Function):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x Wᵀ + b, (..., K) times (N, K): what `F.linear` gives, up to the order of the sums."""
-    many = x.ndim > 1 and x.shape[-1] == weight.shape[-1] and x.numel() >= FEW * x.shape[-1] > 0 < len(weight)
+    many = x.ndim > 1 and x.shape[-1] == weight.shape[-1] and x.numel() >= MIN_ROWS * x.shape[-1] > 0 < len(weight)
     full = x.dtype == weight.dtype == torch.float32 and x.device.type == weight.device.type == "cpu"
-    if many and full and wide() and not torch.is_autocast_enabled("cpu"):
+    if many and full and prefers_onednn() and not torch.is_autocast_enabled("cpu"):
         if not torch.is_grad_enabled():
             return ONEDNN(x, weight, bias, "none", [], "")
-        return Product.apply(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
+        return LinearFunction.apply(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
     return F.linear(x, weight, bias)
 
 
-def times(x: Tensor, y: Tensor) -> Tensor:
+def matmul_transposed(x: Tensor, y: Tensor) -> Tensor:
     """x yᵀ of two matrices, or of each pair in two stacks of them."""
     return linear(x, y) if x.ndim == 2 else x @ y.mT
 

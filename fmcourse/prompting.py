@@ -16,12 +16,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fmcourse.generation import Constraint, Prompt, allowed, check_knobs, encoded, pieces
-from fmcourse.models.attention import Cache
+from fmcourse.generation import (
+    Constraint,
+    Prompt,
+    apply_constraint,
+    check_sampling_arguments,
+    decode_stream,
+    encode_prompt,
+)
+from fmcourse.models.attention import KVCache
 from fmcourse.models.transformer import Transformer
 
-SHARED = -1  # the text that all others see
-TOGETHER = 512  # tokens that stand side by side: more would cost attention between texts that do not see each other
+PREFIX = -1  # the text that all others see
+MAX_PACKED_TOKENS = (
+    512  # tokens that stand side by side: more would cost attention between texts that do not see each other
+)
 
 Ids = list[int]
 
@@ -29,28 +38,33 @@ Ids = list[int]
 # -- what a prompt is made of ---------------------------------------------------------------------------------------------
 
 
-def few_shot(examples: Iterable[tuple[str, str]], given: str = "Input: ", answer: str = "Output:", between: str = "\n",
-             after: str = "\n") -> str:  # fmt: skip
+def few_shot_prompt(examples: Iterable[tuple[str, str]], input_prefix: str = "Input: ", output_prefix: str = "Output:", separator: str = "\n",
+             example_separator: str = "\n") -> str:  # fmt: skip
     """The text that goes before the question: solved examples (question, answer), one under the other. Without any, "".
 
-    >>> print(few_shot([("hot", "cold"), ("up", "down")], between=" ") + query("wet", between=" "))
+    >>> print(few_shot_prompt([("hot", "cold"), ("up", "down")], separator=" ") + format_query("wet", separator=" "))
     Input: hot Output: cold
     Input: up Output: down
     Input: wet Output:
     """
-    return "".join(f"{query(text, given, answer, between)} {said}{after}" for text, said in examples)
+    return "".join(
+        f"{format_query(text, input_prefix, output_prefix, separator)} {said}{example_separator}"
+        for text, said in examples
+    )
 
 
-def query(text: str, given: str = "Input: ", answer: str = "Output:", between: str = "\n") -> str:
+def format_query(
+    text: str, input_prefix: str = "Input: ", output_prefix: str = "Output:", separator: str = "\n"
+) -> str:
     """The last one, unanswered: its answer begins with a space."""
-    return f"{given}{text}{between}{answer}"
+    return f"{input_prefix}{text}{separator}{output_prefix}"
 
 
 # -- scores of labels -----------------------------------------------------------------------------------------------------
 
 
 def label_scores(model: Transformer, tokenizer: Any, prompts: Sequence[Prompt], labels: Sequence[str], *,
-                 shared: Prompt | Cache = "", batch: int = 32, distinct: bool = False) -> Tensor:  # fmt: skip
+                 shared: Prompt | KVCache = "", batch: int = 32, distinct: bool = False) -> Tensor:  # fmt: skip
     """log p (nats) of each label as what comes after shared + prompt, (N, L), added up over the label's tokens.
 
     A prompt and all its labels are read in one pass; labels of one token cost nothing more than the prompt.
@@ -58,38 +72,38 @@ def label_scores(model: Transformer, tokenizer: Any, prompts: Sequence[Prompt], 
     Args:
         prompts: texts or lists of ids. The model reads encode(shared) + encode(prompt) + encode(label): cut where a token
             ends. Labels mostly begin with a space, " positive".
-        shared: text or ids that stand before every prompt, read once; or what `read` made of them, for several calls.
+        shared: text or ids that stand before every prompt, read once; or what `read_prefix` made of them, for several calls.
         batch: prompts side by side at most. It changes the speed alone.
         distinct: demand labels that already differ in their first token.
     Raises: ValueError for fewer than two labels, one that is empty or stands there twice, an empty prompt, one over the context.
     """
-    ends = label_ids(tokenizer, labels, distinct)
-    texts, cache = prepared(model, tokenizer, prompts, shared, max(map(len, ends)) - 1, "in the longest label")
+    ends = encode_labels(tokenizer, labels, distinct)
+    texts, cache = prepare_prompts(model, tokenizer, prompts, shared, max(map(len, ends)) - 1, "in the longest label")
     scores = torch.zeros(len(texts), len(ends))
-    with at_rest(model):
-        for rows in packs([len(text) + sum(map(len, ends)) - len(ends) for text in texts], batch):
-            scores[rows] = score_pack(model, cache, texts[rows], ends).cpu()
+    with evaluating(model):
+        for rows in pack_batches([len(text) + sum(map(len, ends)) - len(ends) for text in texts], batch):
+            scores[rows] = score_batch(model, cache, texts[rows], ends).cpu()
     return scores
 
 
-def score_pack(model: Transformer, cache: "Forest", texts: list[Ids], ends: list[Ids]) -> Tensor:
+def score_batch(model: Transformer, cache: "BranchedCache", texts: list[Ids], ends: list[Ids]) -> Tensor:
     """log p of each end after each text, (texts, ends), in one pass. The last token of an end is predicted but never read."""
     new, asked = [], []
     for row, text in enumerate(texts):
-        new += plan(text, cache.length, row)
+        new += lay_out(text, cache.length, row)
         last = len(new) - 1
         for column, end in enumerate(ends):
             seen = [last, *range(len(new), len(new) + len(end) - 1)]
             asked += [(at, token, row * len(ends) + column) for at, token in zip(seen, end, strict=True)]
-            new += plan(end[:-1], cache.length + len(text), row, column + 1)
-    states, _ = grow(model, cache, new)
+            new += lay_out(end[:-1], cache.length + len(text), row, column + 1)
+    states, _ = extend_branches(model, cache, new)
     at, token, cell = torch.tensor(asked, device=states.device).T
     needed, where = at.unique(return_inverse=True)
     nats = model.head(states[needed]).float().log_softmax(-1)[where, token]
     return nats.new_zeros(len(texts) * len(ends)).index_add(0, cell, nats).unflatten(0, (len(texts), -1))
 
 
-def label_ids(tokenizer: Any, labels: Sequence[str], distinct: bool) -> list[Ids]:
+def encode_labels(tokenizer: Any, labels: Sequence[str], distinct: bool) -> list[Ids]:
     """The labels as ids. Raises: ValueError, see `label_scores`."""
     if isinstance(labels, str) or len(labels) < 2:
         raise ValueError(f"labels={labels!r}: give a list of at least two, for there is nothing to choose otherwise.")
@@ -105,146 +119,148 @@ def label_ids(tokenizer: Any, labels: Sequence[str], distinct: bool) -> list[Ids
     return ends
 
 
-def calibrated(scores: Tensor, blank: Tensor) -> Tensor:
+def calibrate(scores: Tensor, content_free: Tensor) -> Tensor:
     """Scores (N, L) less what inputs without content get, (M, L): what the prompt alone prefers is taken away.
 
-    Of `blank`, log of the mean probability among the labels is subtracted. Source: Zhao et al. 2021, section 5.
+    Of `content_free`, log of the mean probability among the labels is subtracted. Source: Zhao et al. 2021, section 5.
 
-    >>> blank = torch.tensor([[-1.0, -3.0]])                   # without content, the first label is e² times as likely
-    >>> calibrated(torch.tensor([[-1.0, -2.0]]), blank).argmax(-1).item()
+    >>> content_free = torch.tensor([[-1.0, -3.0]])                   # without content, the first label is e² times as likely
+    >>> calibrate(torch.tensor([[-1.0, -2.0]]), content_free).argmax(-1).item()
     1
     """
-    if not len(blank) or blank.ndim != 2 or blank.shape[-1] != scores.shape[-1]:
-        raise ValueError(f"blank has shape {tuple(blank.shape)}; give the scores of at least one input without content, for the "
+    if not len(content_free) or content_free.ndim != 2 or content_free.shape[-1] != scores.shape[-1]:
+        raise ValueError(f"content_free has shape {tuple(content_free.shape)}; give the scores of at least one input without content, for the "
                          f"same {scores.shape[-1]} labels.")  # fmt: skip
-    return scores - (blank.log_softmax(-1).logsumexp(0) - math.log(len(blank)))
+    return scores - (content_free.log_softmax(-1).logsumexp(0) - math.log(len(content_free)))
 
 
-def batch_calibrated(scores: Tensor) -> Tensor:
+def batch_calibrate(scores: Tensor) -> Tensor:
     """Scores (N, L) less the log of their own mean probability: as if each label came equally often.
 
     It needs no labels, but it looks at the whole batch: a row's result depends on the rows beside it, and a test batch scored
     this way is not scored one by one. Source: Zhou et al. 2023.
     """
-    return calibrated(scores, scores)
+    return calibrate(scores, scores)
 
 
 # -- answers in words -----------------------------------------------------------------------------------------------------
 
 
-def answers(model: Transformer, tokenizer: Any, prompts: Sequence[Prompt], *, shared: Prompt | Cache = "", max_new_tokens: int = 12,
+def generate_answers(model: Transformer, tokenizer: Any, prompts: Sequence[Prompt], *, shared: Prompt | KVCache = "", max_new_tokens: int = 12,
             stop: Sequence[str] = ("\n",), batch: int = 32, constraint: Constraint | None = None) -> list[str]:  # fmt: skip
     """What the model writes after shared + prompt, greedily, for each prompt: as `generate(..., temperature=0)`, many at once.
 
     Args: see `label_scores` and `generate`. A text that has come to a stop costs nothing from then on.
     Raises: ValueError naming the argument.
     """
-    check_knobs(max_new_tokens, 0, None, None, stop)
-    texts, cache = prepared(model, tokenizer, prompts, shared, max_new_tokens, "to be written")
-    ended, written = lambda ids: any(s in tokenizer.decode(ids) for s in stop), []
-    with at_rest(model):
-        for rows in packs([len(text) for text in texts], batch):
-            written += greedy(model, cache, texts[rows], max_new_tokens, ended, constraint)
-    return ["".join(pieces(iter(ids), tokenizer, stop)) for ids in written]
+    check_sampling_arguments(max_new_tokens, 0, None, None, stop)
+    texts, cache = prepare_prompts(model, tokenizer, prompts, shared, max_new_tokens, "to be written")
+    is_finished, written = lambda ids: any(s in tokenizer.decode(ids) for s in stop), []
+    with evaluating(model):
+        for rows in pack_batches([len(text) for text in texts], batch):
+            written += generate_greedily(model, cache, texts[rows], max_new_tokens, is_finished, constraint)
+    return ["".join(decode_stream(iter(ids), tokenizer, stop)) for ids in written]
 
 
-def greedy(model: Transformer, cache: "Forest", texts: list[Ids], most: int, ended: Callable[[Ids], bool],
+def generate_greedily(model: Transformer, cache: "BranchedCache", texts: list[Ids], max_new_tokens: int, is_finished: Callable[[Ids], bool],
            constraint: Constraint | None) -> list[Ids]:  # fmt: skip
     """The likeliest token after each text, again and again; who has ended drops out."""
     start, added, going = cache.length, [[] for _ in texts], list(range(len(texts)))
-    new = [plan(text, start, row) for row, text in enumerate(texts)]
-    for _ in range(most):
-        states, cache = grow(model, cache, sum(new, []))
+    new = [lay_out(text, start, row) for row, text in enumerate(texts)]
+    for _ in range(max_new_tokens):
+        states, cache = extend_branches(model, cache, sum(new, []))
         last = [n - 1 for n in accumulate(map(len, new))]
         for row, logits in zip(going, model.head(states[last]), strict=True):
-            added[row].append(int(allowed(logits, constraint, added[row]).argmax()))
-        going = [row for row in going if not ended(added[row])]
+            added[row].append(int(apply_constraint(logits, constraint, added[row]).argmax()))
+        going = [row for row in going if not is_finished(added[row])]
         if not going:
             break
-        new = [plan(added[row][-1:], start + len(texts[row]) + len(added[row]) - 1, row) for row in going]
+        new = [lay_out(added[row][-1:], start + len(texts[row]) + len(added[row]) - 1, row) for row in going]
     return added
 
 
 # -- many texts in one row ------------------------------------------------------------------------------------------------
 
 
-class Forest(Cache):
+class BranchedCache(KVCache):
     """A cache in which one shared text goes on as many: each sees the shared one and itself, branches also their own stem.
 
-    `kin` (3, S), of each token, also of those about to be read: its place, its text, its branch (0 is the stem).
+    `layout` (3, S), of each token, also of those about to be read: its place, its text, its branch (0 is the stem).
     """
 
-    def __init__(self, cache: Cache, kin: Tensor) -> None:
+    def __init__(self, cache: KVCache, layout: Tensor) -> None:
         super().__init__(cache.store, cache.length, written=cache._written)
-        self.kin = kin
+        self.layout = layout
 
-    def longer(self, T: int) -> "Forest":
-        return Forest(super().longer(T), self.kin)
+    def reserve(self, T: int) -> "BranchedCache":
+        return BranchedCache(super().reserve(T), self.layout)
 
-    def planned(self, new: Tensor) -> "Forest":
+    def with_layout(self, new: Tensor) -> "BranchedCache":
         """The same, knowing who comes next, (3, T)."""
-        return Forest(self, torch.cat([self.kin, new], 1))
+        return BranchedCache(self, torch.cat([self.layout, new], 1))
 
     def positions(self, T: int) -> Tensor:
-        return self.kin[0, self.length : self.length + T]
+        return self.layout[0, self.length : self.length + T]
 
     def mask(self, T: int) -> Tensor:
         """(T, S) bool: who belongs together. That nobody looks ahead is the model's own rule."""
-        _, text, branch = self.kin
+        _, text, branch = self.layout
         line = (branch == 0) | (branch == branch[-T:, None])
-        return (text == SHARED) | ((text == text[-T:, None]) & line)
+        return (text == PREFIX) | ((text == text[-T:, None]) & line)
 
 
-def plan(ids: Ids, start: int, text: int, branch: int = 0) -> list[tuple[int, int, int, int]]:
+def lay_out(ids: Ids, start: int, text: int, branch: int = 0) -> list[tuple[int, int, int, int]]:
     """Each token with its place, its text and its branch."""
     return [(token, start + n, text, branch) for n, token in enumerate(ids)]
 
 
-def grow(model: Transformer, cache: Forest, new: list[tuple[int, int, int, int]]) -> tuple[Tensor, Forest]:
+def extend_branches(
+    model: Transformer, cache: BranchedCache, new: list[tuple[int, int, int, int]]
+) -> tuple[Tensor, BranchedCache]:
     """Read what was planned; returns the new tokens' states (T, D), before the head, and the longer cache."""
-    ids, *kin = torch.tensor(new, device=cache.store.device).T
-    cache = cache.planned(torch.stack(kin))
+    ids, *layout = torch.tensor(new, device=cache.store.device).T
+    cache = cache.with_layout(torch.stack(layout))
     states, cache = model.stack.extend(model.embed(ids[None], cache.positions(len(ids))), cache)
     return states[0], cache
 
 
-def read(model: Transformer, tokenizer: Any, shared: Prompt) -> Cache:
+def read_prefix(model: Transformer, tokenizer: Any, shared: Prompt) -> KVCache:
     """The shared text, read: pass it as `shared` to several calls. It is good as long as the weights stay as they are."""
     ids = tokenizer.encode(shared) if isinstance(shared, str) else list(shared)
-    cache = model.cache(room=len(ids))
+    cache = model.new_cache(capacity=len(ids))
     if not ids:
         return cache
-    model.check(torch.tensor([ids]))
-    with at_rest(model):
+    model.check_ids(torch.tensor([ids]))
+    with evaluating(model):
         new = torch.tensor([ids], device=cache.store.device)
         return model.stack.extend(model.embed(new, cache.positions(len(ids))), cache)[1]
 
 
-def prepared(model: Transformer, tokenizer: Any, prompts: Sequence[Prompt], shared: Prompt | Cache, more: int,
-             why: str) -> tuple[list[Ids], Forest]:  # fmt: skip
+def prepare_prompts(model: Transformer, tokenizer: Any, prompts: Sequence[Prompt], shared: Prompt | KVCache, more: int,
+             why: str) -> tuple[list[Ids], BranchedCache]:  # fmt: skip
     """The prompts as ids and the shared text read. Raises: ValueError if one of them with `more` tokens does not fit."""
     if not model.config.causal or model.config.head != "linear":
         raise ValueError("this model does not predict the next token, so no prompt can ask it; take a causal one.")
     if isinstance(prompts, str):
         raise ValueError(f"prompts={prompts!r} is one text; for one prompt write [{prompts!r}].")
-    texts = [encoded(tokenizer, prompt) for prompt in prompts]
-    cache = shared if isinstance(shared, Cache) else read(model, tokenizer, shared)
+    texts = [encode_prompt(tokenizer, prompt) for prompt in prompts]
+    cache = shared if isinstance(shared, KVCache) else read_prefix(model, tokenizer, shared)
     for n, text in enumerate(texts):
         if cache.length + len(text) + more > model.config.context:
             raise ValueError(f"prompt {n} has {len(text)} tokens; with {cache.length} shared and {more} {why} that is more than "
                              f"context={model.config.context}. Shorten it, or share fewer examples.")  # fmt: skip
     at = torch.arange(cache.length, device=cache.store.device)
-    kin = torch.stack([at, torch.full_like(at, SHARED), torch.zeros_like(at)])
-    return texts, Forest(cache, kin)
+    layout = torch.stack([at, torch.full_like(at, PREFIX), torch.zeros_like(at)])
+    return texts, BranchedCache(cache, layout)
 
 
-def packs(lengths: list[int], batch: int) -> Iterator[slice]:
-    """Neighbours that are read together: at most `batch`, and at most TOGETHER tokens unless one alone has more."""
+def pack_batches(lengths: list[int], batch: int) -> Iterator[slice]:
+    """Neighbours that are read together: at most `batch`, and at most MAX_PACKED_TOKENS tokens unless one alone has more."""
     if not isinstance(batch, int) or batch < 1:
         raise ValueError(f"batch={batch!r} must be a whole number of at least 1.")
     begin = 0
     while begin < len(lengths):
-        fit = [n for n in accumulate(lengths[begin : begin + batch]) if n <= TOGETHER]
+        fit = [n for n in accumulate(lengths[begin : begin + batch]) if n <= MAX_PACKED_TOKENS]
         yield slice(begin, begin := begin + max(1, len(fit)))
 
 
@@ -252,7 +268,7 @@ def packs(lengths: list[int], batch: int) -> Iterator[slice]:
 
 
 @contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """No dropout, no gradients; afterwards the model trains again if it did before."""
     was_training = model.training
     model.eval()

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-RATE = 8000  # samples a second
+SAMPLE_RATE = 8000  # samples a second
 
 
-class Said(NamedTuple):
+class Utterance(NamedTuple):
     """A spoken prompt: samples (T,) int16, its words, and the language as a code of two letters."""
 
     samples: Tensor
@@ -21,7 +21,7 @@ class Said(NamedTuple):
     language: str
 
 
-def read_sounds(contents: bytes) -> dict[str, tuple[Said, ...]]:
+def read_utterances(contents: bytes) -> dict[str, tuple[Utterance, ...]]:
     """The prompts of each split in an unpacked file: a line of JSON, then all samples, the low bytes before the high ones.
 
     Each sample is kept as its distance from the one before, because what changes little packs well.
@@ -33,5 +33,5 @@ def read_sounds(contents: bytes) -> dict[str, tuple[Said, ...]]:
     prompts = json.loads(head)["prompts"]
     ends = accumulate(length for *_, length in prompts)
     for (split, language, text, length), end in zip(prompts, ends, strict=True):
-        found[split].append(Said(samples[end - length : end], text, language))
+        found[split].append(Utterance(samples[end - length : end], text, language))
     return {split: tuple(said) for split, said in found.items()}

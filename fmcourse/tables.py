@@ -20,65 +20,65 @@ def read_table(path: Path, text: str, label: str) -> tuple[list[tuple[str, str, 
 
     Raises: ValueError naming file, line and what to do: not UTF-8, no such column, a row that does not fit, a quotation mark left open.
     """
-    content = decoded(path)
+    content = read_utf8(path)
     before = csv.field_size_limit(max(len(content), 1))
     try:
-        separator = max(SEPARATORS, key=lambda one: promise(content, one, (text, label)))
-        rows = records(content, separator, path.name)
+        separator = max(SEPARATORS, key=lambda one: score_separator(content, one, (text, label)))
+        rows = parse_rows(content, separator, path.name)
     finally:
         csv.field_size_limit(before)
     if not rows:
         raise ValueError(f"{path} is empty; its first line must name the columns, such as text,label, and each row below it hold one item.")  # fmt: skip
     (_, header), *rows = rows
-    columns = [column(name, header, path.name) for name in (text, label)]
+    columns = [find_column(name, header, path.name) for name in (text, label)]
     if columns[0] == columns[1]:
         raise ValueError(f"text={text!r} and label={label!r} are the same column; name two.")
     if wide := [line for line, row in rows if any(row[len(header) :])]:
-        raise ValueError(f"{path.name}, {lines(wide)}: more columns than the {len(header)} of the first line; put a text that holds {separator!r} "
+        raise ValueError(f"{path.name}, {format_lines(wide)}: more columns than the {len(header)} of the first line; put a text that holds {separator!r} "
                          "between quotation marks.")  # fmt: skip
     found = [(line, [row[n].strip() if n < len(row) else "" for n in columns]) for line, row in rows]
     whole = [(one, unicodedata.normalize("NFC", kind), line) for line, (one, kind) in found if one and kind]
     return whole, [line for line, fields in found if not all(fields)]
 
 
-def lines(numbers: Sequence[int]) -> str:
-    return f"line{'' if len(numbers) == 1 else 's'} {listed(numbers, 5)}"
+def format_lines(numbers: Sequence[int]) -> str:
+    return f"line{'' if len(numbers) == 1 else 's'} {join_first(numbers, 5)}"
 
 
-def listed(things: Sequence[object], most: int = 3) -> str:
+def join_first(things: Sequence[object], most: int = 3) -> str:
     """The first few, and how many more.
 
-    >>> listed("abcdef", 3)
+    >>> join_first("abcdef", 3)
     'a, b, c and 3 more'
     """
     return ", ".join(map(str, things[:most])) + (f" and {len(things) - most} more" if len(things) > most else "")
 
 
-def quoted(text: str, most: int = 40) -> str:
+def quote(text: str, most: int = 40) -> str:
     """On one line, in quotation marks, cut."""
     text = " ".join(text[: 4 * most].split())
     return repr(text if len(text) <= most else text[: most - 3] + "...")
 
 
-def bare(text: str) -> str:
+def fold_text(text: str) -> str:
     """What is left when case, spaces and ways of writing the same letter do not count."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def nearest(wanted: str, there: Sequence[str]) -> str:
+def suggest(wanted: str, there: Sequence[str]) -> str:
     """A name to offer, in brackets; nothing where none is near."""
-    near = get_close_matches(bare(wanted), list(map(bare, there)), 1, 0.5)
-    return f" (did you mean {there[[*map(bare, there)].index(near[0])]!r}?)" if near else ""
+    near = get_close_matches(fold_text(wanted), list(map(fold_text, there)), 1, 0.5)
+    return f" (did you mean {there[[*map(fold_text, there)].index(near[0])]!r}?)" if near else ""
 
 
-def promise(content: str, separator: str, wanted: Sequence[str]) -> tuple[int, int]:
+def score_separator(content: str, separator: str, wanted: Sequence[str]) -> tuple[int, int]:
     """How many of the wanted columns this separator would find in the first line, and how many in all."""
     rows = csv.reader(io.StringIO(content, newline=""), delimiter=separator)
-    names = set(map(bare, next((row for row in rows if any(row)), [])))
-    return len(names & set(map(bare, wanted))), len(names)
+    names = set(map(fold_text, next((row for row in rows if any(row)), [])))
+    return len(names & set(map(fold_text, wanted))), len(names)
 
 
-def records(content: str, separator: str, name: str) -> list[tuple[int, list[str]]]:
+def parse_rows(content: str, separator: str, name: str) -> list[tuple[int, list[str]]]:
     """Rows and the lines that they begin in; empty ones before the first are passed over."""
     reader, line, found = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True), 1, []
     try:
@@ -92,21 +92,21 @@ def records(content: str, separator: str, name: str) -> list[tuple[int, list[str
     return found
 
 
-def column(wanted: str, header: Sequence[str], name: str) -> int:
+def find_column(wanted: str, header: Sequence[str], name: str) -> int:
     """Where the column stands; case and spaces do not count, unless two names would be the same without them."""
     names = [title.strip() for title in header]
     same = [n for n, title in enumerate(names) if title == wanted]
-    same = same or [n for n, title in enumerate(names) if bare(title) == bare(wanted)]
+    same = same or [n for n, title in enumerate(names) if fold_text(title) == fold_text(wanted)]
     if len(same) > 1:
         raise ValueError(f"{name} names the column {wanted!r} {len(same)} times in its first line; rename those that are not meant.")  # fmt: skip
     if not same:
-        there = listed([quoted(title, 25) for title in names], 8)
-        raise ValueError(f"{name} has no column {wanted!r}{nearest(wanted, names)}; its first line names {there}. Say which holds the texts and which the "
+        there = join_first([quote(title, 25) for title in names], 8)
+        raise ValueError(f"{name} has no column {wanted!r}{suggest(wanted, names)}; its first line names {there}. Say which holds the texts and which the "
                          "labels: text=..., label=..., on the command line --text, --label.")  # fmt: skip
     return same[0]
 
 
-def decoded(path: Path) -> str:
+def read_utf8(path: Path) -> str:
     """The text of a file in UTF-8, with or without a mark in front. Raises: ValueError naming line and byte, and what else it may be."""
     data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     if data.startswith(b"PK\x03\x04"):
@@ -118,11 +118,11 @@ def decoded(path: Path) -> str:
     if at < 0:
         return text
     above = data[:at].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-    raise ValueError(f"{path} is no text in UTF-8: line {len(above)}, byte {len(above[-1]) + 1} is 0x{data[at]:02X}{guess(data, at, above[-1])}. Save it as UTF-8 "
+    raise ValueError(f"{path} is no text in UTF-8: line {len(above)}, byte {len(above[-1]) + 1} is 0x{data[at]:02X}{guess_encoding(data, at, above[-1])}. Save it as UTF-8 "
                      '(in Excel "CSV UTF-8", in an editor "Save with encoding").')  # fmt: skip
 
 
-def guess(data: bytes, at: int, before: bytes) -> str:
+def guess_encoding(data: bytes, at: int, before: bytes) -> str:
     """What else the file may be, and what its line would then say around the byte."""
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or data.count(0) > len(data) / 4:
         return "; it looks like UTF-16"

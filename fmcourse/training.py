@@ -27,9 +27,18 @@ from tqdm.auto import tqdm
 
 from fmcourse.files import write_atomically
 from fmcourse.objectives import Loss
-from fmcourse.optimizers import FAST, Recipe, optimizers
+from fmcourse.optimizers import MUON, OptimizerConfig, build_optimizers
 
-__all__ = ["Average", "CheckpointMismatch", "Diverged", "History", "Rounds", "Windows", "fit", "short"]
+__all__ = [
+    "EMA",
+    "CheckpointMismatch",
+    "DivergenceError",
+    "EpochBatches",
+    "History",
+    "RandomCrops",
+    "fit",
+    "lesson_steps",
+]
 
 Objective = Callable[[nn.Module, Any, torch.Generator | None], Loss]
 
@@ -40,7 +49,7 @@ class Batches(Protocol):
     def __getitem__(self, step: int) -> Any: ...
 
 
-class Diverged(ArithmeticError):
+class DivergenceError(ArithmeticError):
     """The loss became NaN or infinite."""
 
 
@@ -68,7 +77,7 @@ class History:
         return f"History({self.steps} steps, {self.seconds[-1]:.1f} s, loss {first:.3f} to {last:.3f})"
 
 
-class Average:
+class EMA:
     """A second copy of a model that follows the first slowly: each weight the mean of its past, newer ones counting more (EMA).
 
     Steps of training jump about; their mean does not. `fit(..., on_step=lambda *_: average.update())`.
@@ -97,11 +106,11 @@ class Average:
                 value.copy_(theirs[name])
 
 
-class Windows:
-    """Random windows of a long text, endless: `windows[step]` is (batch, length) token ids, a pure function of (seed, step).
+class RandomCrops:
+    """Random windows of a long text, endless: `crops[step]` is (batch, length) token ids, a pure function of (seed, step).
 
     Raises: ValueError if the text is shorter than one window.
-    >>> Windows([10, 11, 12, 13, 14], length=5, batch=2)[0].tolist()
+    >>> RandomCrops([10, 11, 12, 13, 14], length=5, batch=2)[0].tolist()
     [[10, 11, 12, 13, 14], [10, 11, 12, 13, 14]]
     """
 
@@ -112,13 +121,13 @@ class Windows:
                              "text, or a length and batch of at least 1.")  # fmt: skip
 
     def __getitem__(self, step: int) -> Tensor:
-        generator = torch.Generator().manual_seed(seed_of(self.seed, step))
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, step))
         starts = torch.randint(len(self.ids) - self.length + 1, (self.batch, 1), generator=generator)
         return self.ids[starts + torch.arange(self.length)]
 
 
-class Rounds:
-    """Items in batches, each once a round, in an order drawn anew for each: `rounds[step]` is a pure function of (seed, step).
+class EpochBatches:
+    """Items in batches, each once an epoch, in an order drawn anew for each: `batches[step]` is a pure function of (seed, step).
 
     Args:
         items: anything with rows: labelled texts, pictures.
@@ -127,8 +136,8 @@ class Rounds:
         length: of an item; then those of like length come together, since filling up costs as much as reading. None: as drawn.
     Raises: ValueError if there are no items.
 
-    >>> rounds = Rounds("abcdef", sorted, batch=4)
-    >>> sorted(rounds[0] + rounds[1]), len(rounds[0]), len(rounds[1])
+    >>> batches = EpochBatches("abcdef", sorted, batch=4)
+    >>> sorted(batches[0] + batches[1]), len(batches[0]), len(batches[1])
     (['a', 'b', 'c', 'd', 'e', 'f'], 4, 2)
     """
 
@@ -140,8 +149,8 @@ class Rounds:
 
     def __getitem__(self, step: int) -> Any:
         batch, generator = self.batch, torch.Generator()
-        turn, at = divmod(step, -(-len(self.items) // batch))
-        order = torch.randperm(len(self.items), generator=generator.manual_seed(seed_of(self.seed, turn))).tolist()
+        epoch, at = divmod(step, -(-len(self.items) // batch))
+        order = torch.randperm(len(self.items), generator=generator.manual_seed(derive_seed(self.seed, epoch))).tolist()
         if self.length is not None:  # sorted among four batches only, and which of them comes first is chance
             near = at // 4 * 4
             some = sorted(order[near * batch : (near + 4) * batch], key=lambda row: self.length(self.items[row]))
@@ -150,19 +159,19 @@ class Rounds:
         return self.collate([self.items[row] for row in order[at * batch : (at + 1) * batch]])
 
 
-def seed_of(seed: int, step: int) -> int:
+def derive_seed(seed: int, step: int) -> int:
     """One number for each pair, far apart for neighbours (Weyl steps of two odd constants, 63 bits)."""
     return (seed * 0x9E3779B97F4A7C15 + (step + 1) * 0xD1B54A32D192ED03) % 2**63
 
 
-def short(steps: int) -> int:
+def lesson_steps(steps: int) -> int:
     """The steps of a lesson, or a twentieth of them where `FMCOURSE_SHORT=1` asks for a rehearsal."""
     return max(2, steps // 20) if os.environ.get("FMCOURSE_SHORT") == "1" else steps
 
 
 def fit(
     model: nn.Module, objective: Objective, data: Batches, *, steps: int | None = None, seconds: float | None = None,
-    seed: int = 0, recipe: Recipe = FAST, checkpoint: str | Path | None = None, save_every: float = 30.0,
+    seed: int = 0, optimizer: OptimizerConfig = MUON, checkpoint: str | Path | None = None, save_every: float = 30.0,
     precision: Literal["fp32", "bf16"] = "fp32", on_step: Callable[[int, float], None] | None = None, progress: bool = True,
 ) -> History:  # fmt: skip
     """Train `model` in place.
@@ -171,29 +180,29 @@ def fit(
         objective: (model, batch, generator) -> Loss; it makes the labels.
         data: data[step] is a batch (a tensor, or a tuple of tensors with rows first); a list of batches is read round.
         steps, seconds: how long; give one. `steps` repeats exactly; `seconds` takes what fits, and the history says how many.
-        recipe: how weights move; see `optimizers.Recipe`.
+        optimizer: how weights move; see `optimizers.OptimizerConfig`.
         checkpoint: a safetensors file. Saved every `save_every` seconds and at the end, each time whole or not at all;
             where it exists the run goes on from it, to the same weights bit for bit.
         precision: "bf16" runs the products in half the bits, where a measurement says that it pays.
         on_step: called with (step, loss) after each step, for a live curve.
         progress: a bar with loss, tokens per second and time left.
     Returns: the history. Ctrl-C ends training after the current step and keeps the model.
-    Raises: ValueError for bad arguments, Diverged if the loss is no number, CheckpointMismatch if the file is another run's.
+    Raises: ValueError for bad arguments, DivergenceError if the loss is no number, CheckpointMismatch if the file is another run's.
     """
     if (steps is None) == (seconds is None) or (steps or seconds or 0) <= 0:
         raise ValueError(f"steps={steps}, seconds={seconds}: give exactly one of them, above 0.")
-    run = Run(model, optimizers(model, recipe), recipe, seed, steps, seconds)
+    run = Run(model, build_optimizers(model, optimizer), optimizer, seed, steps, seconds)
     if checkpoint is not None and Path(checkpoint).exists():
         run.load(Path(checkpoint))
     was_training, device = model.training, next(model.parameters()).device
     model.train()
     try:
-        with torch.random.fork_rng(), stop_after_this_step() as stop, run.bar(progress) as bar:
+        with torch.random.fork_rng(), defer_interrupt() as stop, run.progress_bar(progress) as bar:
             saved = time.monotonic()
-            while not run.finished() and not stop.asked:
-                batch = shard(to_device(batch_of(data, run.history.steps), device))
+            while not run.is_finished() and not stop.requested:
+                batch = shard(to_device(get_batch(data, run.history.steps), device))
                 loss = run.step(objective, batch, precision)
-                run.show(bar)
+                run.update_bar(bar)
                 if on_step is not None:
                     on_step(run.history.steps, loss)
                 if checkpoint is not None and time.monotonic() - saved > save_every:
@@ -201,8 +210,8 @@ def fit(
                     saved = time.monotonic()
     finally:
         model.train(was_training)
-    run.history.interrupted = stop.asked
-    if stop.asked:
+    run.history.interrupted = stop.requested
+    if stop.requested:
         print(f"Stopped after step {run.history.steps}; the model keeps what it has learnt.")
     if checkpoint is not None:
         run.save(Path(checkpoint))
@@ -212,72 +221,74 @@ def fit(
 class Run:
     """The state of one training: what a checkpoint holds."""
 
-    def __init__(self, model, optimizers, recipe: Recipe, seed: int, steps: int | None, seconds: float | None) -> None:
-        self.model, self.optimizers, self.recipe, self.seed = model, optimizers, recipe, seed
+    def __init__(
+        self, model, optimizers, config: OptimizerConfig, seed: int, steps: int | None, seconds: float | None
+    ) -> None:
+        self.model, self.optimizers, self.config, self.seed = model, optimizers, config, seed
         self.steps, self.seconds, self.history = steps, seconds, History()
-        self.largest = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+        self.base_lrs = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
         self.started = time.monotonic()
 
-    def done(self) -> float:
+    def fraction_done(self) -> float:
         """Share of the run behind us."""
         elapsed = time.monotonic() - self.started
         return self.history.steps / self.steps if self.steps else min(1.0, elapsed / self.seconds)
 
-    def finished(self) -> bool:
-        return self.done() >= 1
+    def is_finished(self) -> bool:
+        return self.fraction_done() >= 1
 
     def step(self, objective: Objective, batch: Any, precision: str) -> float:
         """One batch, one loss, one move."""
         step = self.history.steps
-        torch.manual_seed(seed_of(self.seed, step))
+        torch.manual_seed(derive_seed(self.seed, step))
         first = batch[0] if isinstance(batch, tuple | list) else batch
-        generator = torch.Generator(first.device).manual_seed(seed_of(self.seed, step))
+        generator = torch.Generator(first.device).manual_seed(derive_seed(self.seed, step))
         half = torch.autocast(first.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
         with half:
             loss = objective(self.model, batch, generator)
         value = loss.value.item()
         if not math.isfinite(value):
-            raise Diverged(self._why(value))
+            raise DivergenceError(self._explain_divergence(value))
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.value.backward()
         average_gradients(self.model)
-        self._move((step + 1) / self.steps if self.steps else self.done())
+        self._optimizer_step((step + 1) / self.steps if self.steps else self.fraction_done())
         self.history.losses.append(value)
         self.history.seconds.append(time.monotonic() - self.started)
         self.history.tokens.append((self.history.tokens or [0])[-1] + (loss.tokens or first.numel()))
         return value
 
-    def _move(self, done: float) -> None:
-        if self.recipe.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+    def _optimizer_step(self, progress: float) -> None:
+        if self.config.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         # the first step has moved a little already, the last one still moves: half a step back
-        scale = self.recipe.scale(max(0.0, done - 0.5 / self.steps) if self.steps else done)
-        for optimizer, largest in zip(self.optimizers, self.largest, strict=True):
-            for group, lr in zip(optimizer.param_groups, largest, strict=True):
+        scale = self.config.lr_scale(max(0.0, progress - 0.5 / self.steps) if self.steps else progress)
+        for optimizer, base_lrs in zip(self.optimizers, self.base_lrs, strict=True):
+            for group, lr in zip(optimizer.param_groups, base_lrs, strict=True):
                 group["lr"] = lr * scale
             optimizer.step()
 
-    def _why(self, value: float) -> str:
+    def _explain_divergence(self, value: float) -> str:
         recent = ", ".join(f"{loss:.3g}" for loss in self.history.losses[-5:]) or "none yet"
         broken = [name for name, weight in self.model.named_parameters() if not weight.isfinite().all()]
         cause = f"the weights of {broken[0]} were no longer numbers" if broken else "the weights were still numbers"
         return (f"the loss became {value} at step {self.history.steps} (losses before: {recent}); {cause}. Usual causes: too large a "
-                f"step (lr={self.recipe.lr}, matrix_lr={self.recipe.matrix_lr}: try a third), a logarithm or division by zero in the "
+                f"step (lr={self.config.lr}, matrix_lr={self.config.matrix_lr}: try a third), a logarithm or division by zero in the "
                 "objective, or NaN in the data.")  # fmt: skip
 
     # -- what one sees ------------------------------------------------------------------------------------------------
 
-    def bar(self, progress: bool) -> tqdm:
+    def progress_bar(self, progress: bool) -> tqdm:
         total, unit = (self.steps, "step") if self.steps else (round(self.seconds), "s")
         with warnings.catch_warnings():  # without a browser tqdm says so, with a path; the bar in text is good enough
             warnings.simplefilter("ignore")
             start = min(self.history.steps, total)
             return tqdm(total=total, initial=start, unit=unit, disable=not progress, mininterval=0.5)
 
-    def show(self, bar: tqdm) -> None:
+    def update_bar(self, bar: tqdm) -> None:
         h = self.history
-        if not bar.disable and (h.steps % 10 == 0 or self.finished()):
+        if not bar.disable and (h.steps % 10 == 0 or self.is_finished()):
             bar.set_postfix_str(
                 f"loss {h.losses[-1]:.3f}, {h.tokens[-1] / max(h.seconds[-1], 1e-9):,.0f} tokens/s", refresh=False
             )
@@ -288,7 +299,7 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be this run's."""
         shapes = {name: list(weight.shape) for name, weight in self.model.named_parameters()}
-        return dict(shapes=shapes, seed=self.seed, steps=self.steps, seconds=self.seconds, recipe=asdict(self.recipe))
+        return dict(shapes=shapes, seed=self.seed, steps=self.steps, seconds=self.seconds, config=asdict(self.config))
 
     def tensors(self) -> dict[str, Tensor]:
         named = {f"model.{name}": weight for name, weight in self.model.named_parameters()}
@@ -307,7 +318,7 @@ class Run:
         try:
             with safe_open(path, "pt") as file:
                 facts = file.metadata() or {}
-                self._same(json.loads(facts.get("identity", "{}")), path)
+                self._check_identity(json.loads(facts.get("identity", "{}")), path)
                 saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
         except SafetensorError as error:
             raise CheckpointMismatch(
@@ -328,7 +339,7 @@ class Run:
         for optimizer, state in zip(self.optimizers, states, strict=True):
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
-    def _same(self, theirs: dict[str, Any], path: Path) -> None:
+    def _check_identity(self, theirs: dict[str, Any], path: Path) -> None:
         ours = json.loads(json.dumps(self.identity()))
         for what, value in ours.items():
             if theirs.get(what) != value:
@@ -340,7 +351,7 @@ class Run:
 # -- small parts ------------------------------------------------------------------------------------------------------
 
 
-def batch_of(data: Batches, step: int) -> Any:
+def get_batch(data: Batches, step: int) -> Any:
     if not hasattr(data, "__len__"):
         return data[step]
     if not len(data):
@@ -376,11 +387,11 @@ def average_gradients(model: nn.Module) -> None:
 
 
 class Stop:
-    asked = False
+    requested = False
 
 
 @contextmanager
-def stop_after_this_step() -> Iterator[Stop]:
+def defer_interrupt() -> Iterator[Stop]:
     """Ctrl-C asks for a stop between two steps, so that weights and optimizer stay in step; a second one stops at once."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -388,9 +399,9 @@ def stop_after_this_step() -> Iterator[Stop]:
         return
 
     def ask(number, frame):
-        if stop.asked:
+        if stop.requested:
             raise KeyboardInterrupt
-        stop.asked = True
+        stop.requested = True
 
     before = signal.signal(signal.SIGINT, ask)
     try:

@@ -28,21 +28,21 @@ def interactive(draw: Callable[..., Any], *, alt: Alt, **controls: Any) -> None:
             a string (Enter draws it, so that a picture which takes a second is not drawn letter by letter), or any ipywidget. A parameter's default is its first value.
     Raises: ValueError if `draw` lacks a parameter of that name, or the alt text says nothing.
     """
-    boxes = {name: control(draw, name, given) for name, given in controls.items()}
+    boxes = {name: make_control(draw, name, given) for name, given in controls.items()}
     values = lambda: {name: box.value for name, box in boxes.items()}
-    page, png, text = drawn(draw, alt, values())
+    page, png, text = render(draw, alt, values())
     screen = ipywidgets.HTML(page)
 
     def redraw(change: Any) -> None:
         try:
-            screen.value = drawn(draw, alt, values())[0]
+            screen.value = render(draw, alt, values())[0]
         except Exception as error:  # it would vanish in the server's log
             screen.value = f"<pre>{html.escape(f'{type(error).__name__}: {error}')}</pre>"
 
     for box in boxes.values():
         box.observe(redraw, "value")
     caption = ", ".join(f"{name}: {value}" for name, value in values().items())
-    static = plots.picture(png, text, caption) if png else page
+    static = plots.figure_html(png, text, caption) if png else page
     plots.publish(text, static, png=png, live=ipywidgets.VBox([*boxes.values(), screen]))
 
 
@@ -54,7 +54,7 @@ def text_interactive(draw: Callable[[str], Any], *, value: str, alt: Alt, label:
     interactive(draw, alt=alt, **{first: box})
 
 
-def control(draw: Callable[..., Any], name: str, given: Any) -> ipywidgets.Widget:
+def make_control(draw: Callable[..., Any], name: str, given: Any) -> ipywidgets.Widget:
     """The widget for one parameter of `draw`."""
     parameters = inspect.signature(draw).parameters
     if name not in parameters:
@@ -69,16 +69,16 @@ def control(draw: Callable[..., Any], name: str, given: Any) -> ipywidgets.Widge
     return box
 
 
-def drawn(draw: Callable[..., Any], alt: Alt, values: dict) -> tuple[str, bytes | None, str]:
+def render(draw: Callable[..., Any], alt: Alt, values: dict) -> tuple[str, bytes | None, str]:
     """The page for these values, its PNG if it is a figure, and its alt text."""
     result = draw(**values)
-    text = plots.checked(alt(**values) if callable(alt) else alt)
+    text = plots.check_alt(alt(**values) if callable(alt) else alt)
     if isinstance(result, str):
         return f'<div role="group" aria-label="{html.escape(text)}">{result}</div>', None, text
     if not hasattr(result, "savefig"):
         raise TypeError(f"draw must return a figure or a string of HTML, not {type(result).__name__}; `return fig`.")
-    png = plots.png_of(result)
-    return plots.picture(png, text), png, text
+    png = plots.figure_png(result)
+    return plots.figure_html(png, text), png, text
 
 
 def colour_tokens(pieces: Sequence[str], ids: Sequence[int] | None = None) -> str:

@@ -24,11 +24,11 @@ from fmcourse import packages, pretrained
 from fmcourse.course import check, claim, doctor, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load
 from fmcourse.generation import chat, generate
-from fmcourse.models.transformer import Transformer, modern, parameters
+from fmcourse.models.transformer import Transformer, count_parameters, modern
 from fmcourse.objectives import next_token
 from fmcourse.plots import LiveCurve, bars
 from fmcourse.tokenizers import BPETokenizer, CharTokenizer
-from fmcourse.training import Windows, fit, short
+from fmcourse.training import RandomCrops, fit, lesson_steps
 from fmcourse.widgets import colour_tokens, interactive, text_interactive
 
 # %% [markdown]
@@ -39,7 +39,7 @@ from fmcourse.widgets import colour_tokens, interactive, text_interactive
 
 # %%
 def ask(question):
-    if not packages.installed("smollm2-135m-instruct"):
+    if not packages.is_installed("smollm2-135m-instruct"):
         return "(not here yet: `python -m fmcourse models install`, then restart the kernel)"
     model, tokenizer = pretrained.load("smollm2-135m-instruct")
     answer = chat(model, tokenizer, [{"role": "user", "content": question}], max_new_tokens=60)
@@ -230,10 +230,10 @@ print("≈", " ".join(doctor.advice(machine)) or "nothing to add")
 
 # %%
 torch.manual_seed(0)
-letters, steps = CharTokenizer.train(text), short(300)
-windows = Windows(letters.encode(text), length=65, batch=12, seed=0)
+letters, steps = CharTokenizer.train(text), lesson_steps(300)
+windows = RandomCrops(letters.encode(text), length=65, batch=12, seed=0)
 gpt = Transformer(modern(vocab_size=letters.vocab_size, context=64, width=64, depth=2, heads=2))
-print(f"{parameters(gpt):,} numbers to learn; it will read {steps * 12 * 64:,} of {len(text):,} letters")
+print(f"{count_parameters(gpt):,} numbers to learn; it will read {steps * 12 * 64:,} of {len(text):,} letters")
 
 # %%
 predict("00.gpt", "By then, it will write", ["noise", "something like English in the form of a play", "Shakespeare"])

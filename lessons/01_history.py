@@ -24,7 +24,7 @@ from torch.nn.utils.rnn import pad_sequence
 from fmcourse import pretrained
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
-from fmcourse.models.vision import looked_at, untrained
+from fmcourse.models.vision import extract_features, untrained_efficientnet
 from fmcourse.ngram import NGram
 from fmcourse.plots import heatmap
 from fmcourse.tokenizers import CharTokenizer
@@ -42,7 +42,7 @@ print("ImageNet, labelled by hand:", fact("ImageNet, labelled pictures", " pictu
 fig, axes = plt.subplots(2, 6, figsize=(8, 2.9))
 for n, ax in enumerate(axes.flat):
     ax.imshow(drawings.train.pixels[9 * n])
-    ax.set_title(drawings.kinds[drawings.train.kinds[9 * n]], size=9)
+    ax.set_title(drawings.classes[drawings.train.labels[9 * n]], size=9)
     ax.axis("off")
 show(fig, alt="Twelve coloured drawings, four each of animals, food and people.")
 
@@ -52,8 +52,8 @@ show(fig, alt="Twelve coloured drawings, four each of animals, food and people."
 
 # %%
 torch.manual_seed(0)
-networks = {"ImageNet": pretrained.vision(), "untrained": untrained(drawings.train.pixels, size=128)}
-seen = {name: [looked_at(network, part.pixels, size=128) for part in (drawings.train, drawings.test)]
+networks = {"ImageNet": pretrained.load_vision(), "untrained": untrained_efficientnet(drawings.train.pixels, size=128)}
+seen = {name: [extract_features(network, part.pixels, size=128) for part in (drawings.train, drawings.test)]
         for name, network in networks.items()}  # fmt: skip
 seen["pixels"] = [part.pixels.flatten(1).float() for part in (drawings.train, drawings.test)]
 print({name: tuple(known.shape) for name, (known, _) in seen.items()})
@@ -74,10 +74,10 @@ predict("01.few", "Three labelled drawings of each kind, nine in all. Chance get
 def percent(features, each, draw):
     known, asked = seen[features]
     order = torch.randperm(len(known), generator=torch.Generator().manual_seed(draw))
-    kinds = drawings.train.kinds[order]
+    kinds = drawings.train.labels[order]
     chosen = torch.cat([order[kinds == kind][:each] for kind in range(3)])
-    guesses = nearest_mean(known[chosen], drawings.train.kinds[chosen], asked)
-    return 100 * (guesses == drawings.test.kinds).float().mean().item()
+    guesses = nearest_mean(known[chosen], drawings.train.labels[chosen], asked)
+    return 100 * (guesses == drawings.test.labels).float().mean().item()
 
 
 few = (3, 10, 33)
@@ -133,7 +133,7 @@ def by_hand(text, context, letter):
 
 
 some = plays.train[:20_000]
-theirs = NGram(letters.encode(some), vocab_size=V, order=4).next(letters.encode("the"))
+theirs = NGram(letters.encode(some), vocab_size=V, order=4).next_probabilities(letters.encode("the"))
 gap = max(abs(by_hand(some, "the", letter) - theirs[letters.encode(letter)[0]].item()) for letter in "n mqz")
 claim("your formula, down the ladder of contexts, is the package's n-gram", gap < 1e-9, largest_gap=gap)
 
@@ -146,7 +146,7 @@ ids, unseen = torch.tensor(letters.encode(plays.train)), plays.validation[:30_00
 scored = torch.tensor(letters.encode(unseen))
 counted = NGram(ids, vocab_size=V, order=6)  # four and a half million letters, in seconds
 bits = {"counting": counted.nats(scored).mean().item() / math.log(2)}
-print(f"{counted.rows:,} rows ≈ {bits['counting']:.3f} bits per byte")
+print(f"{counted.n_ngrams:,} rows ≈ {bits['counting']:.3f} bits per byte")
 
 # %%
 rows = {n: [row for row in shipped["ngrams"] if row["characters"] == n]
@@ -201,29 +201,36 @@ predict("01.race", "On plays that none of them saw, the best after seven seconds
         ["the table of counts", "the LSTM", "the Transformer"])  # fmt: skip
 
 # %%
-from fmcourse.models.recurrent import LSTMLM, Shape, WindowLM
-from fmcourse.models.transformer import Config, Transformer, gpt2, modern, parameters
-from fmcourse.optimizers import SPRINT, Recipe
+from fmcourse.models.recurrent import LSTMLM, LMConfig, WindowLM
+from fmcourse.models.transformer import Config, Transformer, count_parameters, gpt2, modern
+from fmcourse.optimizers import MUON_SHORT_RUN, OptimizerConfig
 
 make = {
-    "window": (lambda: WindowLM(Shape(vocab_size=V, context=8, width=32, hidden=256)), SPRINT),
-    "LSTM": (lambda: LSTMLM(Shape(vocab_size=V, width=64, hidden=192)), Recipe(lr=2e-2)),
-    "Transformer": (lambda: Transformer(modern(vocab_size=V, context=64, width=64, depth=3, heads=2)), SPRINT),
+    "window": (lambda: WindowLM(LMConfig(vocab_size=V, context=8, width=32, hidden=256)), MUON_SHORT_RUN),
+    "LSTM": (lambda: LSTMLM(LMConfig(vocab_size=V, width=64, hidden=192)), OptimizerConfig(lr=2e-2)),
+    "Transformer": (lambda: Transformer(modern(vocab_size=V, context=64, width=64, depth=3, heads=2)), MUON_SHORT_RUN),
 }
 runs = lambda name, seconds: [row for row in shipped["networks"] if (row["model"], row["seconds"]) == (name, seconds)]
 
 # %%
 from fmcourse.evaluation import token_nats
 from fmcourse.objectives import next_token
-from fmcourse.training import Windows, fit, short
+from fmcourse.training import RandomCrops, fit, lesson_steps
 
-models, full = {}, short(100) == 100
-for name, (build, recipe) in make.items():
+models, full = {}, lesson_steps(100) == 100
+for name, (build, optimizer) in make.items():
     torch.manual_seed(0)
-    models[name], steps = build(), short(runs(name, 7)[0]["steps"])
-    fit(models[name], next_token, Windows(ids, length=65, batch=12), steps=steps, recipe=recipe, progress=False)
+    models[name], steps = build(), lesson_steps(runs(name, 7)[0]["steps"])
+    fit(
+        models[name],
+        next_token,
+        RandomCrops(ids, length=65, batch=12),
+        steps=steps,
+        optimizer=optimizer,
+        progress=False,
+    )
     bits[name] = token_nats(models[name], scored).mean().item() / math.log(2)
-    print(f"{name:12}{parameters(models[name]):8,} numbers, {steps:4} steps ≈ {bits[name]:.3f} bits per byte")
+    print(f"{name:12}{count_parameters(models[name]):8,} numbers, {steps:4} steps ≈ {bits[name]:.3f} bits per byte")
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 4.2))
@@ -281,7 +288,11 @@ quiz("01.q1", "A table of counts beat three networks that had more seconds. What
 @torch.inference_mode()
 def next_letter(name, text):  # probabilities of all 78
     read = letters.encode(text)[-64:]
-    return counted.next(read) if name == "counting" else models[name](torch.tensor([read]))[0, -1].softmax(-1).double()
+    return (
+        counted.next_probabilities(read)
+        if name == "counting"
+        else models[name](torch.tensor([read]))[0, -1].softmax(-1).double()
+    )
 
 
 def write(name, text, length=90, seed=0):
@@ -354,7 +365,7 @@ text_interactive(draw_surprise, value="I will speak with the gentle queen.",
 
 # %%
 with torch.device("meta"):  # shapes without memory: a giant fits into a laptop
-    small = parameters(Transformer(gpt2()))
+    small = count_parameters(Transformer(gpt2()))
 claim("your formula is GPT-2 small, built and counted", gpt_size(50_257, 1024, 768, 12) == small, numbers=small)
 
 # %%
@@ -369,7 +380,7 @@ from fmcourse.models.seq2seq import EncoderDecoder
 def count(row):
     shape = Config(**row["shape"])
     with torch.device("meta"):
-        return parameters((EncoderDecoder if shape.positions == "none" else Transformer)(shape))
+        return count_parameters((EncoderDecoder if shape.positions == "none" else Transformer)(shape))
 
 
 sizes = {row["name"]: count(row) for row in history["models"] if "shape" in row}
@@ -541,8 +552,8 @@ claim("merely turning two words round moves the answer", moved > 0.1, moves_by=m
 # %%
 for what, yours, theirs in [
     ("labels", "9, to begin with", fact("ImageNet, labelled pictures")),
-    ("rows in a table of counts", f"{counted.rows:,}", fact("n-grams of the largest table, billions", " billion")),
-    ("numbers learnt", f"{parameters(models['LSTM']):,}", f"{sizes['GPT-3']:,} (GPT-3, counted)"),
+    ("rows in a table of counts", f"{counted.n_ngrams:,}", fact("n-grams of the largest table, billions", " billion")),
+    ("numbers learnt", f"{count_parameters(models['LSTM']):,}", f"{sizes['GPT-3']:,} (GPT-3, counted)"),
     ("text read", f"{len(ids):,} letters", fact("SmolLM2, tokens read, billions", " billion tokens")),
     ("aligned, and preferred to GPT-3", "-", fact("InstructGPT, the smallest, billions", " billion numbers")),
 ]:

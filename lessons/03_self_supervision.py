@@ -28,7 +28,7 @@ from fmcourse.course import check, claim, hint, predict, progress, quiz, show, s
 from fmcourse.data import load, table
 from fmcourse.models import patches, seq2seq, transformer
 from fmcourse.plots import LiveCurve
-from fmcourse.training import Windows, fit, short
+from fmcourse.training import RandomCrops, fit, lesson_steps
 from fmcourse.widgets import interactive
 
 # fmt: off
@@ -71,7 +71,7 @@ draws = torch.Generator().manual_seed(0)
 draw, fate = (torch.rand(ids.shape, generator=draws) for _ in range(2))
 other = torch.randint(28, ids.shape, generator=draws)
 inputs, asked = hide_tokens(ids, draw, fate, other, mask=BLANK, rate=0.15)
-theirs = objectives.hide(ids, torch.Generator().manual_seed(0), mask=BLANK, vocab_size=28)
+theirs = objectives.mask_tokens(ids, torch.Generator().manual_seed(0), mask_id=BLANK, vocab_size=28)
 claim("your masks are the package's", torch.equal(inputs, theirs[0]) and torch.equal(asked, theirs[1]))
 n = int((asked & (inputs == ids)).any(1).nonzero()[0])
 print(spelt(ids[n]), spelt(inputs[n]), "".join(" ^"[int(a)] for a in asked[n]), sep="\n")
@@ -89,7 +89,7 @@ words = ["it", "is", "a", "truth", "universally", "acknowledged", "that", "a", "
 source, target = cut_spans(words, [(3, 5), (9, 10), (17, 20)])
 print("reads  ", " ".join(source), "\nwrites ", " ".join(target))
 # the package's, on numbers; it keeps 0 free, so letters count from 1
-read, written = objectives.corrupt(ids + 1, draws, sentinel=40)  # fmt: skip
+read, written = objectives.corrupt_spans(ids + 1, draws, sentinel=40)  # fmt: skip
 both = torch.cat([read, written], 1)
 letters = both[both < 40].view(100, -1)
 claim("in a hundred lines every letter stands on one side, and on one only", torch.equal(letters.sort().values,
@@ -110,7 +110,7 @@ def heard(part):  # a quarter of a second each, pauses left out, equally loud
 
 
 grey, sounds, chance = clothes.train.pixels / 255, heard(speech.train), torch.Generator().manual_seed(3)
-squares = patches.cut(grey[11:12], 4)  # (1, 49, 16): 49 squares of 16 pixels
+squares = patches.patchify(grey[11:12], 4)  # (1, 49, 16): 49 squares of 16 pixels
 gone = torch.rand(49, generator=chance).argsort() < 37
 print(f"{len(sounds):,} pieces of sound; a picture in {squares.shape[1]} squares, of which {49 - int(gone.sum())} stay")
 
@@ -179,7 +179,7 @@ show(fig, alt="Seven rows: what is given, what is asked, where the label came fr
 
 
 # %%
-from fmcourse.optimizers import SPRINT, Recipe
+from fmcourse.optimizers import MUON_SHORT_RUN, OptimizerConfig
 
 
 class Some:  # random rows, a batch for each step
@@ -191,11 +191,11 @@ class Some:  # random rows, a batch for each step
 
 
 
-ADAM, worked = Recipe(matrices="adamw", lr=3e-3, decay="cosine", weight_decay=1e-4), []
+ADAM, worked = OptimizerConfig(matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", weight_decay=1e-4), []
 
 
-def tried(name, model, objective, rows, fresh, steps, guess, recipe=ADAM, batch=64):
-    fit(model, objective, Some(rows, batch), steps=short(steps), seed=0, recipe=recipe, progress=False)
+def tried(name, model, objective, rows, fresh, steps, guess, optimizer=ADAM, batch=64):
+    fit(model, objective, Some(rows, batch), steps=lesson_steps(steps), seed=0, optimizer=optimizer, progress=False)
     with torch.no_grad():
         after = objective(model.eval(), fresh, torch.Generator().manual_seed(1)).value.item()
     worked.append(after < guess)
@@ -219,26 +219,26 @@ def cleaner():  # sound in, sound out
 
 torch.manual_seed(0)
 fresh, ways = heard(speech.validation), [lambda x: x, lambda x: x.flip(-1)]
-tried("sound: forwards or backwards?", listener(2), partial(objectives.which_change, changes=ways), sounds, fresh,
+tried("sound: forwards or backwards?", listener(2), partial(objectives.transformation_prediction, transforms=ways), sounds, fresh,
       100, math.log(2))  # fmt: skip
 tried("sound: without the noise", cleaner(), partial(objectives.denoising, noise=0.5), sounds[:, :500],
       fresh[:100, :500], 100, 0.5**2, batch=16)  # fmt: skip
 
 # %%
-pieces, shape = patches.cut(grey, 4), {"heads": 4, "causal": False}
+pieces, shape = patches.patchify(grey, 4), {"heads": 4, "causal": False}
 Config = transformer.Config
 encoder = patches.PatchEncoder(Config(width=64, depth=2, **shape), 49, 16)
 painter = patches.MaskedAutoencoder(encoder, Config(width=32, depth=1, **shape))
 mean_square = (pieces - pieces.mean(0)).square().mean().item()
 tried("picture: hidden squares", painter, objectives.masked_patches, pieces[:9000], pieces[9000:], 200, mean_square)
 
-writer = seq2seq.EncoderDecoder(seq2seq.original(vocab_size=60, context=64, width=64, depth=2, heads=4, dropout=0.0))
+writer = seq2seq.EncoderDecoder(seq2seq.vaswani2017(vocab_size=60, context=64, width=64, depth=2, heads=4, dropout=0.0))
 lines = coded(texts["austen"][: 64 * 5000]).view(5000, 64) + 1
 share = torch.bincount(lines.flatten())[1:] / lines.numel()
 blind = -(share * share.clamp_min(1e-9).log()).sum().item()
 tried("text: spans that were cut out", writer, partial(objectives.span_corruption, sentinel=40), lines[:4800],
-      lines[4800:], 120, blind, SPRINT, 32)  # fmt: skip
-if short(20) == 20:
+      lines[4800:], 120, blind, MUON_SHORT_RUN, 32)  # fmt: skip
+if lesson_steps(20) == 20:
     claim("each pays less than the best who does not look", all(worked), games=len(worked))
 
 # %%
@@ -271,10 +271,10 @@ def moved(pixels, seed):  # fmt: skip
 
 
 known, asked = moved(clothes.train.pixels, 1), moved(clothes.test.pixels, 2)
-kinds, wanted = clothes.train.kinds, clothes.test.kinds
+kinds, wanted = clothes.train.labels, clothes.test.labels
 fig, axes = plt.subplots(2, 10, figsize=(8, 1.9))
 for kind, at in enumerate([int((kinds == kind).nonzero()[3]) for kind in range(10)]):
-    panel(axes[0, kind], grey[at], clothes.kinds[kind])
+    panel(axes[0, kind], grey[at], clothes.classes[kind])
     panel(axes[1, kind], known[at])
     axes[0, kind].title.set_fontsize(8)
 show(fig, alt="Ten pieces of clothing as they ship, upright and filling the frame; below the same ones smaller, "
@@ -369,12 +369,12 @@ def network():  # a picture in, 96 numbers out
 torch.manual_seed(0)
 box = network()
 game = nn.Sequential(box, nn.Linear(96, 192), nn.BatchNorm1d(192), nn.ReLU(), nn.Linear(192, 64))
-steps = short(shipped["steps"]["live"])
+steps = lesson_steps(shipped["steps"]["live"])
 full = steps == shipped["steps"]["live"]
 with LiveCurve(alt="Loss against step: it starts near the logarithm of 128, falls fast, then ever more slowly.",
                ylabel="loss (nats per pair)") as curve:  # fmt: skip
     history = fit(game, partial(objectives.contrastive, augment=view, temperature=0.2), Some(known, 128),
-                  steps=steps, seed=0, recipe=ADAM, on_step=curve, progress=False)  # fmt: skip
+                  steps=steps, seed=0, optimizer=ADAM, on_step=curve, progress=False)  # fmt: skip
 print("≈", history)
 
 # %%
@@ -473,21 +473,21 @@ predict("03.fork", "One letter in a line is blanked. The causal box sees what is
 # %%
 mix = torch.cat([coded(text) for text in texts.values()])
 unseen = [coded(plain(load(name).test)) for name in texts]
-lines = torch.cat([Windows(part, 64, 400, seed=7)[0] for part in unseen])  # 1,200 lines of works that no box has read
+lines = torch.cat([RandomCrops(part, 64, 400, seed=7)[0] for part in unseen])  # 1,200 lines of works that no box has read
 
 
 def reader(causal, objective, length):
     torch.manual_seed(0)
     model = transformer.Transformer(transformer.modern(vocab_size=28, context=64, width=96, depth=3, heads=4,
         causal=causal))  # fmt: skip
-    history = fit(model, objective, Windows(mix, length, 12, seed=0), steps=short(shipped["steps"]["texts live"]),
-                  seed=0, recipe=SPRINT, progress=False)  # fmt: skip
+    history = fit(model, objective, RandomCrops(mix, length, 12, seed=0), steps=lesson_steps(shipped["steps"]["texts live"]),
+                  seed=0, optimizer=MUON_SHORT_RUN, progress=False)  # fmt: skip
     print("≈", history)
     return model.eval()
 
 
 causal = reader(True, objectives.next_token, 65)
-masked = reader(False, partial(objectives.masked_token, mask=BLANK), 64)
+masked = reader(False, partial(objectives.masked_token, mask_id=BLANK), 64)
 
 # %% [markdown]
 # **Filling a blank.** Letter 32 of each line is hidden. The masked box reads both sides in one pass; the causal one comes from the left and

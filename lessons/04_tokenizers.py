@@ -25,7 +25,7 @@ from fmcourse.course import check, claim, hint, predict, progress, quiz, show, s
 from fmcourse.data import load
 from fmcourse.plots import bars, heatmap
 from fmcourse.tokenizers import BPETokenizer, CharTokenizer
-from fmcourse.tokenizers.bpe import learn_merges, splitter, to_letters
+from fmcourse.tokenizers.bpe import learn_merges, pretokenizer_pattern, to_letters
 from fmcourse.widgets import colour_tokens, interactive, text_interactive
 
 plays = load("shakespeare")
@@ -131,7 +131,7 @@ predict(
 # thousands like them. GPT-2's rule keeps the space with the word that follows:
 
 # %%
-cut = splitter("gpt2").findall
+cut = pretokenizer_pattern("gpt2").findall
 print(cut("It's not to be, Yorick:  alas 1601!"))
 table = Counter(cut(hamlet))
 pieces, times = [[bytes([byte]) for byte in word.encode()] for word in table], list(table.values())
@@ -281,7 +281,7 @@ claim("each doubling saves less than the one before", saved == sorted(saved, rev
 # %%
 names = ["shakespeare", "austen", "bible", "recipes"]
 ours = {name: BPETokenizer.train(load(name).train, 4096) for name in names[1:]}
-real = pretrained.tokenizer("smollm2-135m-instruct")
+real = pretrained.load_tokenizer("smollm2-135m-instruct")
 readers = {"shakespeare": first(4096)} | ours | {f"SmolLM2 ({real.vocab_size:,})": real}
 texts = [load(name).validation for name in names]
 score = [[bytes_per_token(text, reader.encode(text)) for text in texts] for reader in readers.values()]
@@ -460,7 +460,7 @@ print(idle[:16])
 # %%
 rows = model.embed.tokens.weight
 share = rows.numel() / sum(weight.numel() for weight in model.parameters())
-print(f"MiniLM, with BERT's vocabulary: {pretrained.tokenizer('minilm-l6').vocab_size:,} tokens")
+print(f"MiniLM, with BERT's vocabulary: {pretrained.load_tokenizer('minilm-l6').vocab_size:,} tokens")
 claim("more than a fifth of SmolLM2-135M is its table of tokens", share > 0.2,
       tokens=real.vocab_size, share=share)  # fmt: skip
 

@@ -26,9 +26,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from fmcourse import pretrained
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
-from fmcourse.data import Pair, load, table
-from fmcourse.models.attention import Attention, Block, PostBlock, looks
-from fmcourse.models.seq2seq import EncoderDecoder, original, sinusoids
+from fmcourse.data import Pronunciation, load, table
+from fmcourse.models.attention import Attention, Block, PostNormBlock, attention_maps
+from fmcourse.models.seq2seq import EncoderDecoder, sinusoidal_encoding, vaswani2017
 from fmcourse.plots import LiveCurve, bars, heatmap
 from fmcourse.widgets import interactive
 
@@ -137,11 +137,11 @@ claim("and a typical row's gradient all but dies", max(slopes[0]) < min(slopes[1
 # %% exercise="05.2"
 
 # %%
-part, state = Attention(original(width=48, heads=4, dropout=0.0)), torch.randn(2, 9, 48, generator=generator)
-q, k, v = (split_heads(third, 4) for third in part.to_qkv(state).chunk(3, -1))
+part, state = Attention(vaswani2017(width=48, heads=4, dropout=0.0)), torch.randn(2, 9, 48, generator=generator)
+q, k, v = (split_heads(third, 4) for third in part.qkv_proj(state).chunk(3, -1))
 hidden = torch.full((9, 9), -math.inf).triu(1)  # this attention belongs to a writer: no future
 found = (q @ k.mT / 12**0.5 + hidden).softmax(-1) @ v
-gap = (part.to_out(found.transpose(1, 2).flatten(2)) - part(state)).abs().max()
+gap = (part.out_proj(found.transpose(1, 2).flatten(2)) - part(state)).abs().max()
 claim("cut, attend, lay side by side, mix: the package's multi-head attention", gap < 1e-5, largest_gap=gap)
 
 # %% [markdown]
@@ -161,7 +161,7 @@ claim("to attention a text is a bag: 'on' and 'no' are one word", same)
 
 # %%
 waves = positions(128, 64)
-claim("your waves are the package's", torch.allclose(waves, sinusoids(128, 64), atol=1e-4))
+claim("your waves are the package's", torch.allclose(waves, sinusoidal_encoding(128, 64), atol=1e-4))
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.2))
 axes[0].imshow(waves[:64], aspect="auto", cmap="cividis")
 axes[0].set(xlabel="column", ylabel="position", title="the waves")
@@ -212,11 +212,15 @@ def alike(kind, add=1, seed=0):  # cosine between two positions of a text, befor
     for _ in range(17):
         unit = F.normalize(x, dim=-1)
         found.append((((unit @ unit.mT).sum() / 4 - 32) / (32 * 31)).item())
-        x = kind(original(width=64, heads=4, dropout=0.0))(x) - (1 - add) * x
+        x = kind(vaswani2017(width=64, heads=4, dropout=0.0))(x) - (1 - add) * x
     return found
 
 
-stacks = {"passed on": (Block, 0), "added, norm after (2017)": (PostBlock, 1), "added, norm before (GPT-2)": (Block, 1)}
+stacks = {
+    "passed on": (Block, 0),
+    "added, norm after (2017)": (PostNormBlock, 1),
+    "added, norm before (GPT-2)": (Block, 1),
+}
 cosines = {name: [alike(*stack, seed) for seed in range(3)] for name, stack in stacks.items()}
 eighth = {name: [run[8] for run in runs] for name, runs in cosines.items()}
 
@@ -289,7 +293,7 @@ claim("one more letter, keys and values kept, costs under a hundredth",
 
 # %%
 with torch.device("meta"):
-    base = EncoderDecoder(original())
+    base = EncoderDecoder(vaswani2017())
 count = lambda part: sum(weight.numel() for weight in part.parameters())
 print(f"encoder {count(base.encoder):,}, decoder {count(base.decoder):,}, words {count(base.embed_target):,}")
 print(f"the paper's base model, built and counted: {count(base):,}; the paper says 65 million")
@@ -342,11 +346,13 @@ predict("05.exact", "After a minute of training, how many words that it never sa
 
 # %%
 from fmcourse.objectives import translation
-from fmcourse.training import fit, short
+from fmcourse.training import fit, lesson_steps
 
 torch.manual_seed(0)
-model = EncoderDecoder(original(vocab_size=42, context=16, width=96, depth=2, heads=4, dropout=0.0), source_size=27)
-steps = short(shipped["steps"])
+model = EncoderDecoder(
+    vaswani2017(vocab_size=42, context=16, width=96, depth=2, heads=4, dropout=0.0), source_vocab_size=27
+)
+steps = lesson_steps(shipped["steps"])
 with LiveCurve(alt="Loss against step. It falls steeply from about 4 nats, bends, and glides towards the floor "
                "that smoothing sets.",
                ylabel="loss (nats per sound)") as curve:  # fmt: skip
@@ -359,7 +365,7 @@ from fmcourse.generation import translate
 
 source, target = coded(words.test)
 wanted = [[number[sound] for sound in pair.sounds] for pair in words.test]
-given = translate(model, source, start=START, end=END, longest=13)
+given = translate(model, source, start=START, end=END, max_new_tokens=13)
 exact, full = accuracy(sum(a == b for a, b in zip(given, wanted, strict=True)), len(wanted)), steps == shipped["steps"]
 live = [run["exact"] for run in shipped["runs"]["live"]]
 low, high = 2 * min(live) - max(live) - 0.02, 2 * max(live) - min(live) + 0.02  # wider than the three lie apart
@@ -389,7 +395,7 @@ claim("letter by letter, hardly one word in ten comes out right", by_letter < 0.
 
 
 def say(word, width=1):
-    return [sounds[i - 3] for i in translate(model, coded([Pair(word, ())])[0], start=START, end=END, longest=13,
+    return [sounds[i - 3] for i in translate(model, coded([Pronunciation(word, ())])[0], start=START, end=END, max_new_tokens=13,
                                              width=width)[0]]  # fmt: skip
 
 
@@ -398,14 +404,16 @@ for word in ("knight", "psalm", "whale", "wrong", "debt", "zorkle", "phobbing"):
 
 # %% [markdown]
 # ### Which letter did that sound come from?
-# Cross-attention leaves tracks. `looks` runs a model and computes the shares of every attention in it a second time. Move the head, type a
+# Cross-attention leaves tracks. `attention_maps` runs a model and computes the shares of every attention in it a second time. Move the head, type a
 # word of your own.
 
 
 # %%
 def draw_across(word="knight", layer=2, head=3):
     ids = torch.tensor([[START, *(number[sound] for sound in say(word))]])
-    shares = looks(model, coded([Pair(word, ())])[0], ids)[f"decoder.{layer - 1}.cross"][0, head - 1]
+    shares = attention_maps(model, coded([Pronunciation(word, ())])[0], ids)[f"decoder.{layer - 1}.cross_attention"][
+        0, head - 1
+    ]
     fig, ax = plt.subplots(figsize=(6, 3.6))
     heatmap(ax, shares, [*say(word), "end"], list(word))
     ax.set(xlabel="letter looked at", ylabel="sound to be said")
@@ -419,9 +427,9 @@ interactive(draw_across, word="knight", layer=(1, 2), head=(1, 4),
 
 # %%
 model.eval()
-seen = looks(model, source, target[:, :-1])
+seen = attention_maps(model, source, target[:, :-1])
 # (N, layer, head, T): where it looks  # fmt: skip
-places = torch.stack([seen[f"decoder.{n}.cross"] for n in range(2)], 1) @ torch.arange(10.0)  # fmt: skip
+places = torch.stack([seen[f"decoder.{n}.cross_attention"] for n in range(2)], 1) @ torch.arange(10.0)  # fmt: skip
 asked = (target[:, 2:] > END)[:, None, None]
 onward = ((places.diff(dim=-1)[..., : asked.shape[-1]] > 0) & asked).sum((0, 3)) / asked.sum()
 if full:
@@ -442,7 +450,7 @@ for word in ("knight", "night", "kight", "gnight"):
 
 # %%
 def search(source, width):
-    mask, drafts, scores = model.mask(source), torch.tensor([[START]]), torch.zeros(1)
+    mask, drafts, scores = model.padding_mask(source), torch.tensor([[START]]), torch.zeros(1)
     memory = model.encode(source, mask)
     for _ in range(13):
         log_p = model.decode(drafts, memory.expand(len(drafts), -1, -1),
@@ -469,7 +477,7 @@ def log_p_of(rows, answers):  # mean log p of whole answers
 
 rows = list(range(0, len(words.test), 16))
 with torch.inference_mode():
-    likely = [log_p_of(rows, translate(model, source[rows], start=START, end=END, longest=13, width=width))
+    likely = [log_p_of(rows, translate(model, source[rows], start=START, end=END, max_new_tokens=13, width=width))
               for width in (1, 4)]  # fmt: skip
 if full:
     claim("four drafts find likelier answers than one", likely[1] > likely[0], log_p=likely)
@@ -491,7 +499,7 @@ sentence = "The animal did not cross the street because it was too tired."
 
 def look(text):  # (layer, head, T, T)
     ids = tokenizer.encode(text)
-    return torch.cat([*looks(smol, torch.tensor([ids])).values()]), [tokenizer.decode([i]) for i in ids]
+    return torch.cat([*attention_maps(smol, torch.tensor([ids])).values()]), [tokenizer.decode([i]) for i in ids]
 
 
 shares, tokens = look(sentence)

@@ -24,12 +24,12 @@ from torch.nn import functional as F
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
 from fmcourse.evaluation import bits_per_byte, bits_per_byte_interval, token_nats
-from fmcourse.models.attention import Block, causal, rotate
-from fmcourse.models.transformer import Transformer, gpt2, modern, parameters
+from fmcourse.models.attention import Block, apply_rope, causal
+from fmcourse.models.transformer import Transformer, count_parameters, gpt2, modern
 from fmcourse.objectives import next_token
 from fmcourse.plots import LiveCurve, bars, heatmap
 from fmcourse.tokenizers import CharTokenizer
-from fmcourse.training import Windows, fit, short
+from fmcourse.training import RandomCrops, fit, lesson_steps
 
 # %% [markdown]
 # ## 1 · A text is its own answer key
@@ -135,7 +135,7 @@ def losses(batches, V, causal):
 
 
 noise = torch.randint(32, (120, 16, 17), generator=torch.Generator().manual_seed(0))
-kinds = {"verse": (Windows(ids, length=17, batch=16), V), "noise": (noise, 32)}
+kinds = {"verse": (RandomCrops(ids, length=17, batch=16), V), "noise": (noise, 32)}
 honest, peeking = ({name: losses(*kind, causal) for name, kind in kinds.items()} for causal in (True, False))
 
 # %%
@@ -166,14 +166,14 @@ class MyBlock(nn.Module):
     def __init__(self, D, heads):
         super().__init__()
         self.heads, self.norm_1, self.norm_2 = heads, nn.LayerNorm(D), nn.LayerNorm(D)
-        self.to_qkv, self.to_out = nn.Linear(D, 3 * D), nn.Linear(D, D)
+        self.qkv_proj, self.out_proj = nn.Linear(D, 3 * D), nn.Linear(D, D)
         self.up, self.down = nn.Linear(D, 4 * D), nn.Linear(4 * D, D)
 
     def forward(self, x):  # (B, T, D)
-        qkv = self.to_qkv(self.norm_1(x)).unflatten(-1, (3, self.heads, -1))
+        qkv = self.qkv_proj(self.norm_1(x)).unflatten(-1, (3, self.heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, heads, T, K) each
         found = attend(q, k, v, causal_mask(x.shape[1]))
-        x = x + self.to_out(found.transpose(1, 2).flatten(2))  # gather
+        x = x + self.out_proj(found.transpose(1, 2).flatten(2))  # gather
         return x + self.down(F.gelu(self.up(self.norm_2(x)), approximate="tanh"))  # think
 
 
@@ -199,7 +199,7 @@ def new_gpt(seed=0):
 
 
 for name, part in new_gpt().named_children():
-    print(f"{name:6}{parameters(part):9,} numbers to learn")
+    print(f"{name:6}{count_parameters(part):9,} numbers to learn")
 
 # %% [markdown]
 # ## 5 · The loss
@@ -211,7 +211,7 @@ for name, part in new_gpt().named_children():
 # %%
 torch.manual_seed(0)
 pair_network = nn.Embedding(V, V)  # the table of section 2 as a network: a letter in, scores out
-batch = Windows(ids, length=33, batch=4)[0]
+batch = RandomCrops(ids, length=33, batch=4)[0]
 gap = (next_token_loss(pair_network(batch), batch) - next_token(pair_network, batch).value).abs()
 claim("your loss is the package's objective", gap < 1e-5, gap=gap)
 first = next_token_loss(new_gpt()(batch), batch)
@@ -229,7 +229,7 @@ predict("06.train", "The pair table stands at 2.5 nats a letter. The GPT reads a
         ["2.4: hardly better", "1.7", "1.0: it knows the plays by heart"])  # fmt: skip
 
 # %%
-steps, data = short(700), Windows(ids, length=65, batch=12, seed=0)
+steps, data = lesson_steps(700), RandomCrops(ids, length=65, batch=12, seed=0)
 model = new_gpt(seed=0)
 with LiveCurve(
     alt="Training loss against step. It drops steeply from 4.4 to about 2.5 nats, then glides below 2."
@@ -310,13 +310,13 @@ interactive(draw, temperature=(0.2, 3.0, 0.2),
 @torch.inference_mode()
 def look(text, layer, head):
     x = model.embed(torch.tensor([tokenizer.encode(text)]), None)
-    turn = model.stack.rope(torch.arange(len(text)))
+    rope = model.stack.rope(torch.arange(len(text)))
     for block in model.stack.blocks[:layer]:
-        x = block(x, turn=turn)
+        x = block(x, rope=rope)
     block = model.stack.blocks[layer]
     part = block.attention
-    q, k, _ = (share.unflatten(-1, (-1, part.head_width))[0, :, head] for share in part.qkv(block.norm_1(x)))
-    q, k = rotate(part.norm_q(q), turn), rotate(part.norm_k(k), turn)
+    q, k, _ = (share.unflatten(-1, (-1, part.head_width))[0, :, head] for share in part.split_qkv(block.norm_1(x)))
+    q, k = apply_rope(part.norm_q(q), rope), apply_rope(part.norm_k(k), rope)
     return attend(q, k, torch.eye(len(text)), causal_mask(len(text)))
 
 
@@ -398,7 +398,7 @@ import time
 
 @torch.inference_mode()
 def milliseconds(model, length, cached):  # for one more letter after so many
-    text, cache, spent = ids[None, :length], model.cache(room=length), []
+    text, cache, spent = ids[None, :length], model.new_cache(capacity=length), []
     cache = model.extend(text[:, :-1], cache)[1] if cached else None
     for _ in range(12):  # the quickest of a dozen: other programs disturb
         begin = time.perf_counter()
@@ -431,7 +431,7 @@ claim("after 1,024 letters the cache is at least 3 times faster", times > 3, tim
 # %%
 def count(**shape):
     with torch.device("meta"):
-        return parameters(Transformer(gpt2(**shape)))
+        return count_parameters(Transformer(gpt2(**shape)))
 
 
 two = count(width=1600, depth=48, heads=25)
@@ -452,7 +452,7 @@ from fmcourse import pretrained
 
 smol, smol_tokenizer = pretrained.load("smollm2-135m-instruct")
 same_class = type(smol) is type(model) is Transformer
-claim("what others trained is an object of the class you trained", same_class, parameters=parameters(smol))
+claim("what others trained is an object of the class you trained", same_class, parameters=count_parameters(smol))
 theirs = shipped["smollm2_by_transformers"]  # the ten best scores by the transformers library, from the same weights
 with torch.inference_mode():
     ours = smol(torch.tensor([smol_tokenizer.encode(theirs["prompt"])]))[0, -1]

@@ -25,10 +25,10 @@ from torch.nn import functional as F
 from fmcourse import pretrained
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
-from fmcourse.models.transformer import Transformer, modern, parameters
-from fmcourse.objectives import hide, labelled, masked_token
+from fmcourse.models.transformer import Transformer, count_parameters, modern
+from fmcourse.objectives import classification, mask_tokens, masked_token
 from fmcourse.plots import COLOURS, HATCHES, LiveCurve, heatmap
-from fmcourse.training import Windows, fit, short
+from fmcourse.training import RandomCrops, fit, lesson_steps
 from fmcourse.widgets import interactive
 
 # %% [markdown]
@@ -50,7 +50,7 @@ print(f"{len(learnt):,} letters to learn from, {len(unseen):,} that no model wil
 
 # %%
 line = letters("preheat the oven and grease a small tin with the butter")[None]
-seen, asked = hide(line, torch.Generator().manual_seed(4), mask=MASK, vocab_size=27)
+seen, asked = mask_tokens(line, torch.Generator().manual_seed(4), mask_id=MASK, vocab_size=27)
 print("was", spelt(line[0]), "seen", spelt(seen[0]), "asked", "".join("^" if a else " " for a in asked[0]), sep="\n")
 
 # %% [markdown]
@@ -89,21 +89,21 @@ claim("30 % hidden teaches more per step than 15 %, with these models, in each o
 # %%
 torch.manual_seed(0)
 model = Transformer(modern(vocab_size=28, context=160, width=64, depth=3, heads=2, causal=False))
-steps, data = short(shipped["steps"]), Windows(learnt, length=64, batch=8, seed=0)
+steps, data = lesson_steps(shipped["steps"]), RandomCrops(learnt, length=64, batch=8, seed=0)
 full = steps == shipped["steps"]
 with LiveCurve(alt="Loss against step. It rests on a shelf near 2.8 nats, then falls, at first fast and then ever "
                "more slowly.",
                ylabel="loss (nats per hidden letter)") as curve:  # fmt: skip
-    history = fit(model, partial(masked_token, mask=MASK, rate=0.3), data, steps=steps, seed=0, on_step=curve,
+    history = fit(model, partial(masked_token, mask_id=MASK, rate=0.3), data, steps=steps, seed=0, on_step=curve,
                   progress=False)  # fmt: skip
-print("≈", history, f"{parameters(model):,} numbers")
+print("≈", history, f"{count_parameters(model):,} numbers")
 
 # %%
 predict("07.fill", "One letter in the middle of a text is hidden. Who guesses it more often, in one pass?",
         ["the masked model", "a causal twin, from the left alone", "both alike"])  # fmt: skip
 
 # %%
-texts = Windows(unseen, length=64, batch=3000, seed=1)[0]
+texts = RandomCrops(unseen, length=64, batch=3000, seed=1)[0]
 holes = texts.index_fill(1, torch.tensor([32]), MASK)
 with torch.inference_mode():
     right = (model(holes)[:, 32, :27].argmax(-1) == texts[:, 32]).float().mean().item()
@@ -223,7 +223,7 @@ ids, real = pad_sequence(rows, batch_first=True), there(rows)
 with torch.inference_mode():
     mine = F.normalize(mean_of_real(minilm.states(ids, real[:, None]), real), dim=-1)
 claim("your mean is the package's sentence vector", (gap := (mine - embed(said)).abs().max()) < 1e-5, largest_gap=gap)
-print(f"same class: {type(minilm) is type(model)}; {parameters(minilm):,} numbers, {parameters(minilm.embed):,} of "
+print(f"same class: {type(minilm) is type(model)}; {count_parameters(minilm):,} numbers, {count_parameters(minilm.embed):,} of "
       f"them word vectors")  # fmt: skip
 
 # %%
@@ -311,7 +311,7 @@ claim("nobody named a topic, yet half of a cluster or more is one", min(found) >
 # %%
 from collections import Counter
 
-from fmcourse.models.heads import mean_state
+from fmcourse.models.heads import mean_pool
 
 split = lambda text: re.findall("[a-z]+", text.lower())
 number = {
@@ -329,7 +329,7 @@ def coded(texts):  # ids (B, T), and which are real
 # %%
 from fmcourse.objectives import Loss
 
-vectors = lambda model, ids, real: F.normalize(mean_state(model.states(ids, real[:, None]), real), dim=-1)
+vectors = lambda model, ids, real: F.normalize(mean_pool(model.states(ids, real[:, None]), real), dim=-1)
 
 
 def matched(model, batch, generator=None):  # which list belongs to which title, and which title to which list?
@@ -340,9 +340,9 @@ def matched(model, batch, generator=None):  # which list belongs to which title,
 
 torch.manual_seed(0)
 reader = Transformer(modern(vocab_size=1503, context=48, width=64, depth=2, heads=2, causal=False))
-words = Windows([number.get(word, 1) for word in split(book.train)], length=48, batch=16, seed=0)
-print("≈", fit(reader, partial(masked_token, mask=2, rate=0.3, special=(1,)), words,
-               steps=short(shipped["masked_steps"]), seed=0, progress=False))  # fmt: skip
+words = RandomCrops([number.get(word, 1) for word in split(book.train)], length=48, batch=16, seed=0)
+print("≈", fit(reader, partial(masked_token, mask_id=2, rate=0.3, special_ids=(1,)), words,
+               steps=lesson_steps(shipped["masked_steps"]), seed=0, progress=False))  # fmt: skip
 
 # %%
 unseen_dishes, shuffled = [*map(coded, zip(*dishes("test"), strict=True))], drawn(dishes("train"), None, 0)
@@ -356,7 +356,7 @@ def searched():  # own list among the ten nearest
 
 
 before = searched()
-print("≈", fit(reader, matched, pairs, steps=short(shipped["pair_steps"]), seed=0, progress=False))
+print("≈", fit(reader, matched, pairs, steps=lesson_steps(shipped["pair_steps"]), seed=0, progress=False))
 after = searched()
 print(f"≈ own list among the ten nearest, of {len(unseen_dishes[0][0])}: {before:.2f} after hidden words, "
       f"{after:.2f} after pairs too")  # fmt: skip
@@ -409,17 +409,17 @@ print(f"\n{report.text[-130:]}  {json.dumps(report.fields, ensure_ascii=False)[:
 # %% exercise="07.3"
 
 # %%
-from fmcourse.evaluation import entity_scores, spans
+from fmcourse.evaluation import entity_scores, entity_spans
 
 tags = [item.tags for item in data["names"].test]
-claim("your names are the package's, in every test sentence", all({*names_in(tag)} == spans(tag) for tag in tags),
+claim("your names are the package's, in every test sentence", all({*names_in(tag)} == entity_spans(tag) for tag in tags),
       sentences=len(tags))  # fmt: skip
 TAGS = ["O", "B-PERSON", "I-PERSON", "B-PLACE", "I-PLACE", "B-GROUP", "I-GROUP"]
 CLS, SEP = (pieces.special_tokens[name] for name in ("[CLS]", "[SEP]"))
 
 
 def row(words, labels):  # ids, and a label for each
-    cut = [pieces.encode(word, wrap=False) for word in words]
+    cut = [pieces.encode(word, add_special_tokens=False) for word in words]
     return [CLS, *sum(cut, []), SEP], label_pieces([len(part) for part in cut], labels)
 
 
@@ -472,21 +472,21 @@ f1 = lambda given: entity_scores(given, [item.tags for item in tests]).f1
 said_by = lambda score, states: [[TAGS[i] for i in score(state).argmax(-1).tolist()] for state in states]
 score = learn(states_of(minilm, trainers), trainers, len(TAGS))
 frozen = f1(said_by(score, states_of(minilm, testers)))
-print(f"{parameters(score):,} numbers learnt\n≈ names found by a frozen MiniLM, F1 by exact span: {frozen:.3f}")
+print(f"{count_parameters(score):,} numbers learnt\n≈ names found by a frozen MiniLM, F1 by exact span: {frozen:.3f}")
 
 # %%
-from fmcourse.models.heads import PerToken
-from fmcourse.optimizers import Recipe
+from fmcourse.models.heads import TokenClassifier
+from fmcourse.optimizers import OptimizerConfig
 
 encoder = pretrained.load("minilm-l6")[0].requires_grad_(True)
 encoder.embed.requires_grad_(False)
-tagger = PerToken(encoder, len(TAGS))
-tagger.score.load_state_dict(score.state_dict())
+tagger = TokenClassifier(encoder, len(TAGS))
+tagger.classifier.load_state_dict(score.state_dict())
 by_length = sorted(trainers, key=lambda row: len(row[0]))
 batches = drawn([batch(by_length[at : at + 8]) for at in range(0, len(by_length), 8)], None, 0)
-gentle = Recipe(matrices="adamw", lr=2e-4, warmup=0.1)
-history = fit(tagger, labelled, batches, steps=len(batches), seed=0, recipe=gentle, progress=False)
-tuned = f1(said_by(tagger.score, states_of(encoder, testers)))
+gentle = OptimizerConfig(matrix_optimizer="adamw", lr=2e-4, warmup=0.1)
+history = fit(tagger, classification, batches, steps=len(batches), seed=0, optimizer=gentle, progress=False)
+tuned = f1(said_by(tagger.classifier, states_of(encoder, testers)))
 print(f"≈ {len(batches)} steps, one reading of all; F1 {frozen:.3f} frozen, {tuned:.3f} fine-tuned")
 
 

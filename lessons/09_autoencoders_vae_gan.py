@@ -23,12 +23,12 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 from torch.nn import functional as F
 
 from fmcourse import adversarial, fidelity
-from fmcourse.autoencoders import VAE, Autoencoder, decoder, elbo, encoder, evidence
+from fmcourse.autoencoders import VAE, Autoencoder, decoder, elbo, encoder, log_evidence
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import checkpoint, load, table
-from fmcourse.pictures import sheet, signed
+from fmcourse.pictures import image_grid, normalize_pixels
 from fmcourse.plots import LiveCurve, band
-from fmcourse.training import Average, fit, seed_of, short
+from fmcourse.training import EMA, derive_seed, fit, lesson_steps
 from fmcourse.widgets import interactive
 
 # fmt: off
@@ -39,14 +39,14 @@ from fmcourse.widgets import interactive
 
 # %%
 clothes, shipped = load("fashion"), table("lesson_09")
-train, test = signed(clothes.train.pixels), signed(clothes.test.pixels)  # (N, 1, 28, 28)
-each = torch.cat([(clothes.train.kinds == kind).nonzero()[:200, 0] for kind in range(10)])  # 200 of each kind
+train, test = normalize_pixels(clothes.train.pixels), normalize_pixels(clothes.test.pixels)  # (N, 1, 28, 28)
+each = torch.cat([(clothes.train.labels == kind).nonzero()[:200, 0] for kind in range(10)])  # 200 of each kind
 
 
 def gallery(rows, alt):
     fig, axes = plt.subplots(len(rows), 1, figsize=(7.6, 0.98 * len(rows)), squeeze=False)
     for ax, (name, x) in zip(axes[:, 0], rows.items(), strict=True):
-        ax.imshow(sheet(x, columns=len(x)), cmap="gray", vmin=0, vmax=255)
+        ax.imshow(image_grid(x, columns=len(x)), cmap="gray", vmin=0, vmax=255)
         ax.set_title(name, loc="left", fontsize=9)
         ax.axis("off")
     show(fig, alt=alt)
@@ -61,9 +61,9 @@ gallery({"real": train[each[::200]], "real too": train[each[1::200]]},
 # a picture becomes a point.
 
 # %%
-judge = fidelity.judge()
-real, known = fidelity.features(judge, test), fidelity.features(judge, train)
-right = (judge.tells(real).argmax(1) == clothes.test.kinds).double().mean().item()
+judge = fidelity.load_feature_extractor()
+real, known = fidelity.extract_features(judge, test), fidelity.extract_features(judge, train)
+right = (judge.classifier(real).argmax(1) == clothes.test.labels).double().mean().item()
 claim("the judge knows its trade: on pictures it never saw it names more than four kinds in five rightly",
       right > 0.8, rightly=right)  # fmt: skip
 print(f"{len(real):,} test pictures are {tuple(real.shape)} numbers now")
@@ -85,8 +85,8 @@ claim("your precision is the package's, and changed over its recall",
 
 
 def score(x):  # 2,000 pictures beside the 2,000 test pictures
-    seen = fidelity.features(judge, x.clamp(-1, 1))
-    return fidelity.Fidelity(fidelity.frechet(real, seen), *fidelity.precision_recall(real, seen), len(seen))
+    seen = fidelity.extract_features(judge, x.clamp(-1, 1))
+    return fidelity.Fidelity(fidelity.frechet_distance(real, seen), *fidelity.precision_recall(real, seen), len(seen))
 
 
 # %% [markdown]
@@ -100,7 +100,7 @@ predict("09.floor", "100 real pictures against 100 other real ones, instead of 2
 # %%
 def among_equals(n, seed):
     g = torch.Generator().manual_seed(seed)
-    return fidelity.frechet(real[torch.randperm(len(real), generator=g)[:n]],
+    return fidelity.frechet_distance(real[torch.randperm(len(real), generator=g)[:n]],
                             known[torch.randperm(len(known), generator=g)[:n]])  # fmt: skip
 
 
@@ -124,7 +124,7 @@ print("≈ the floor of this lesson, real pictures, 200 of each kind:", best)
 # %%
 damaged = {"blurred": F.avg_pool2d(train[each], 3, 1, 1), "noisy": train[each] + 0.2 * torch.randn(2000, 1, 28, 28,
     generator=torch.Generator().manual_seed(0)),
-           "half the kinds": train[clothes.train.kinds < 5][:2000], "20 pictures": train[each[::100]].repeat(100, 1,
+           "half the kinds": train[clothes.train.labels < 5][:2000], "20 pictures": train[each[::100]].repeat(100, 1,
     1, 1)}  # fmt: skip
 felt = {"real": best} | {name: score(x) for name, x in damaged.items()}
 for name, found in felt.items():
@@ -275,7 +275,7 @@ torch.manual_seed(0)
 vae = VAE(encoder(32, 16), decoder(16, 16), noise=0.5)  # 32: a mean and a log-variance for each of 16 numbers
 q = vae.encode(train[:64])
 z = draw(q.mean, q.log_variance, torch.randn(64, 16, generator=torch.Generator().manual_seed(7)))
-mine = -vae.log_p(train[:64], z).mean() + kl(q.mean, q.log_variance).mean()
+mine = -vae.log_likelihood(train[:64], z).mean() + kl(q.mean, q.log_variance).mean()
 theirs = elbo(vae, train[:64], torch.Generator().manual_seed(7)).value
 claim("your draw and your price make the package's objective, minus the ELBO",
       (mine - theirs).abs() < 1e-3 * theirs.abs(), yours=mine, package=theirs)  # fmt: skip
@@ -290,17 +290,17 @@ class Some:  # random rows, a batch for each step
 
     def __getitem__(self, step):
         return self.rows[torch.randint(len(self.rows), (self.batch,),
-                                       generator=torch.Generator().manual_seed(seed_of(0, step)))]  # fmt: skip
+                                       generator=torch.Generator().manual_seed(derive_seed(0, step)))]  # fmt: skip
 
 
-from fmcourse.optimizers import Recipe
+from fmcourse.optimizers import OptimizerConfig
 
-ADAM = Recipe(matrices="adamw", lr=2e-3, warmup=0.0, final=1.0, betas=(0.9, 0.99), clip=0.0)
+ADAM = OptimizerConfig(matrix_optimizer="adamw", lr=2e-3, warmup=0.0, min_lr_ratio=1.0, betas=(0.9, 0.99), clip=0.0)
 steps = next(point["steps"] for point in shipped["curves"]["VAE"][0] if point["seconds"] == 45)
-average, full = Average(vae, 0.995), short(20) == 20
+average, full = EMA(vae, 0.995), lesson_steps(20) == 20
 with LiveCurve(alt="Minus the bound against steps: a steep fall in the first hundred, then a long gentle slope.",
                ylabel="minus ELBO (nats per picture)") as curve:  # fmt: skip
-    history = fit(vae, elbo, Some(train), steps=short(steps), seed=0, recipe=ADAM, progress=False,
+    history = fit(vae, elbo, Some(train), steps=lesson_steps(steps), seed=0, optimizer=ADAM, progress=False,
                   on_step=lambda step, loss: (average.update(), curve(step, loss)))
 live = average.model  # the mean of the weights along the way, steadier than the last ones
 print("≈", history)
@@ -323,7 +323,7 @@ if full:
 g = torch.Generator().manual_seed(2)  # fmt: skip
 asked = test[::40]
 low = torch.stack([-elbo(live, asked, g).value for _ in range(50)])
-near = evidence(live, asked, 50, g).mean()
+near = log_evidence(live, asked, 50, g).mean()
 claim("fifty weighed draws find more than the bound admits", near > low.mean(), bound=low.mean(), fifty_draws=near)
 for run in shipped["told"]:
     print(f"after 90 seconds: bound {run['elbo_200']}, 200 draws {run['evidence_200']} nats a picture")
@@ -400,7 +400,7 @@ def walk(start=0, end=1, steps=9):
             "VAE": live.decoder(between(live.encode(a).mean, live.encode(b).mean))}
     fig, axes = plt.subplots(3, 1, figsize=(7.6, 3.2))
     for ax, (name, x) in zip(axes, rows.items(), strict=True):
-        ax.imshow(sheet(x, columns=steps), cmap="gray", vmin=0, vmax=255)
+        ax.imshow(image_grid(x, columns=steps), cmap="gray", vmin=0, vmax=255)
         ax.set_title(name, loc="left", fontsize=9)
         ax.axis("off")
     return fig
@@ -420,7 +420,7 @@ interactive(walk, start=(0, 99), end=(0, 99), steps=(5, 12),
 # %%
 scores_real, scores_forged = torch.randn(2, 50, generator=g) * 3
 mine = losses(scores_real, scores_forged)
-theirs = adversarial.log_critic(scores_real, scores_forged), adversarial.log_generator(scores_forged)
+theirs = adversarial.log_discriminator_loss(scores_real, scores_forged), adversarial.log_generator_loss(scores_forged)
 claim("your two losses are the package's game of 2014", all(torch.allclose(a, b, atol=1e-5) for a, b in zip(mine,
     theirs, strict=True)))  # fmt: skip
 
@@ -451,10 +451,10 @@ def clouds(points):  # a cloud counts if 12 of 1,000 points lie within three spr
 # %%
 def play_ring(betas, steps=600):  # the game of 2014; betas: how long the optimizer remembers
     torch.manual_seed(0)
-    forger, critic = net(8, 2), net(2, 1)
-    rules = adversarial.Rules(loss="log", lr_generator=2e-3, lr_critic=2e-3, betas=betas, average=0.99)
-    adversarial.play(forger, critic, Ring(), code=8, steps=steps, seed=0, rules=rules, progress=False)
-    return forger(torch.randn(1000, 8, generator=torch.Generator().manual_seed(5))).detach()
+    generator, discriminator = net(8, 2), net(2, 1)
+    config = adversarial.GANConfig(loss="log", lr_generator=2e-3, lr_discriminator=2e-3, betas=betas, ema_decay=0.99)
+    adversarial.train_gan(generator, discriminator, Ring(), latent_dim=8, steps=steps, seed=0, config=config, progress=False)
+    return generator(torch.randn(1000, 8, generator=torch.Generator().manual_seed(5))).detach()
 
 
 forged = {"remembers 0.9": play_ring((0.9, 0.999)), "remembers 0.5": play_ring((0.5, 0.99))}
@@ -479,15 +479,15 @@ print(f"≈ live: {[clouds(points) for points in forged.values()]} of 8 clouds")
 
 # %%
 torch.manual_seed(0)
-bare, held = encoder(1, 16), adversarial.steadied(encoder(1, 16))
+bare, held = encoder(1, 16), adversarial.add_spectral_norm(encoder(1, 16))
 
 
-def blown_up(critic):  # what ten times larger weights do to its scores
-    before, weights = critic(test[:50]).std(), [value for value in critic.parameters() if value.ndim > 1]
+def blown_up(discriminator):  # what ten times larger weights do to its scores
+    before, weights = discriminator(test[:50]).std(), [value for value in discriminator.parameters() if value.ndim > 1]
     with torch.no_grad():
         for weight in weights:
             weight *= 10
-    return (critic(test[:50]).std() / before).item()
+    return (discriminator(test[:50]).std() / before).item()
 
 
 with torch.no_grad():
@@ -513,7 +513,7 @@ gallery({f"{name}{more}": x[i : i + 10] for name, x in drawn.items() for i, more
 fig, axes = plt.subplots(1, 3, figsize=(9, 3), sharey=True)
 for ax, (name, x) in zip(axes, {"real": test, **drawn}.items(), strict=True):
     share = torch.bincount(judge(x.clamp(-1, 1)).argmax(1), minlength=10) / len(x)
-    ax.barh(clothes.kinds, share, color="#0072B2" if name == "real" else "#D55E00",
+    ax.barh(clothes.classes, share, color="#0072B2" if name == "real" else "#D55E00",
             hatch="" if name == "real" else "//", edgecolor="white")  # fmt: skip
     ax.axvline(0.1, color="black", linewidth=0.8)
     ax.set(title=name, xlabel="share")

@@ -24,11 +24,11 @@ from torch.nn import functional as F
 from fmcourse import fidelity
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
-from fmcourse.diffusion import Denoiser, Schedule, ddim, ddpm, denoise
-from fmcourse.models.unet import UNet, waves
-from fmcourse.pictures import sheet, signed
+from fmcourse.diffusion import Denoiser, Schedule, ddim, ddpm, diffusion_loss
+from fmcourse.models.unet import UNet, timestep_embedding
+from fmcourse.pictures import image_grid, normalize_pixels
 from fmcourse.plots import LiveCurve
-from fmcourse.training import Average, fit, seed_of, short
+from fmcourse.training import EMA, derive_seed, fit, lesson_steps
 from fmcourse.widgets import interactive
 
 # fmt: off
@@ -76,7 +76,7 @@ show(fig, alt="A boot with a high heel, made of dots. Over a thousand steps its 
 schedule = Schedule.linear()
 t = torch.tensor([1, 40, 500, 1000])
 noise = torch.randn(4, 2, generator=dice)
-gap = (jump(ink[:4], t, noise, betas) - schedule.add(ink[:4], t, noise)).abs().max()
+gap = (jump(ink[:4], t, noise, betas) - schedule.add_noise(ink[:4], t, noise)).abs().max()
 claim("your jump is the package's rule", gap < 1e-4, gap=gap)
 learnt = sum(isinstance(part, nn.Parameter) for part in vars(schedule).values())
 claim("the way into noise knows nothing: a table of signal, a table of noise, no parameter", learnt == 0,
@@ -115,7 +115,7 @@ claim("and the test is no pushover: with the roots forgotten it says so", max(sp
 # (2020), cosine (2021), and flow, a straight line.
 
 # %%
-x, test = signed(shown.train.pixels), signed(shown.test.pixels)
+x, test = normalize_pixels(shown.train.pixels), normalize_pixels(shown.test.pixels)
 schedules = {"linear": schedule, "cosine": Schedule.cosine(), "flow": Schedule.flow()}
 veil = torch.randn(1, 1, 28, 28, generator=dice)
 
@@ -123,7 +123,7 @@ veil = torch.randn(1, 1, 28, 28, generator=dice)
 def draw_forward(t=300, picture=79):
     fig, axes = plt.subplots(1, 3, figsize=(6.6, 2.5))
     for ax, (name, one) in zip(axes, schedules.items(), strict=True):
-        ax.imshow(one.add(x[picture][None], torch.tensor([t]), veil)[0, 0], cmap="gray", vmin=-1.5, vmax=1.5)
+        ax.imshow(one.add_noise(x[picture][None], torch.tensor([t]), veil)[0, 0], cmap="gray", vmin=-1.5, vmax=1.5)
         ax.set(title=f"{name}: {one.signal[t]:.2f} picture\n+ {one.noise[t]:.2f} noise", xticks=[], yticks=[])
     return fig
 
@@ -140,16 +140,16 @@ predict("10.track", "500 pictures, each drowned until t = 500 of the linear dose
 
 # %%
 def recovered(one, t, n=500):  # is the nearest of n faded pictures the one that it was?
-    noisy = one.add(x[:n], torch.full((n,), t), torch.randn(n, 1, 28, 28, generator=dice))
+    noisy = one.add_noise(x[:n], torch.full((n,), t), torch.randn(n, 1, 28, 28, generator=dice))
     return (torch.cdist(noisy.flatten(1),
                         one.signal[t].float() * x[:n].flatten(1)).argmin(1) == torch.arange(n)).float().mean().item()  # fmt: skip
 
 
-moments = range(0, 1001, 50)
-found = {name: [recovered(one, t) for t in moments] for name, one in schedules.items()}
+timesteps = range(0, 1001, 50)
+found = {name: [recovered(one, t) for t in timesteps] for name, one in schedules.items()}
 fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.2))
 for style, (name, one) in zip(("o-", "s--", "^:"), schedules.items(), strict=True):
-    axes[0].plot(moments, found[name], style, label=name, markersize=4)
+    axes[0].plot(timesteps, found[name], style, label=name, markersize=4)
     axes[1].semilogy(range(1, 1000), one.snr[:-1], style[1:], label=name)
 axes[0].set(xlabel="t", ylabel="share of 500 recovered")
 axes[1].set(xlabel="t", ylabel="signal-to-noise ratio", ylim=(1e-6, 1e4))
@@ -189,12 +189,12 @@ class Gatherer(nn.Module):
 
     def forward(self, x_t, time):
         fine = [f(k * x_t) for k in (2, 5) for f in (torch.sin, torch.cos)]
-        return self.layers(torch.cat([x_t, *fine, waves(time, 32)], 1))
+        return self.layers(torch.cat([x_t, *fine, timestep_embedding(time, 32)], 1))
 
 
 # %%
 torch.manual_seed(0)
-net, rolls, losses, steps = Gatherer(), torch.Generator().manual_seed(0), [], short(1500)
+net, rolls, losses, steps = Gatherer(), torch.Generator().manual_seed(0), [], lesson_steps(1500)
 signal, spread = schedule.signal.float(), schedule.noise.float()
 optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, betas=(0.9, 0.98))
 for step in range(steps):
@@ -249,7 +249,7 @@ def on_the_ink(points):  # share of particles that lie where the boot is
     return (boot[27 - up, across] > 60).float().mean().item()
 
 
-back, full = on_the_ink(walks["DDIM, 50 steps"][-1]), short(20) == 20
+back, full = on_the_ink(walks["DDIM, 50 steps"][-1]), lesson_steps(20) == 20
 runs = shipped["ink"]
 # wider than the three lie apart
 band = lambda values: (2 * min(values) - max(values) - 0.02, 2 * max(values) - min(values) + 0.02)  # fmt: skip
@@ -286,7 +286,7 @@ show(fig, alt="Arrows over the boot at four times. Early all blow to the middle;
 
 # %%
 torch.manual_seed(0)
-unet = UNet(widths=(16, 32), depth=1, told=64)
+unet = UNet(widths=(16, 32), depth=1, condition_width=64)
 print(f"{sum(weight.numel() for weight in unet.parameters()):,} parameters; {tuple(x.shape)} pictures to learn "
       f"from, kinds not told")  # fmt: skip
 
@@ -327,14 +327,14 @@ predict("10.ask", "One network, one training time. Asked for which of the three 
 # %%
 class Some:  # random pictures, a batch for each step
     def __getitem__(self, step):
-        return x[torch.randint(len(x), (32,), generator=torch.Generator().manual_seed(seed_of(0, step)))]
+        return x[torch.randint(len(x), (32,), generator=torch.Generator().manual_seed(derive_seed(0, step)))]
 
 
-from fmcourse.optimizers import Recipe
+from fmcourse.optimizers import OptimizerConfig
 
-steps = short(shipped["live"]["steps"])
-average, stills, seeds = Average(unet), {}, torch.randn(12, 1, 28, 28, generator=torch.Generator().manual_seed(10))
-make = lambda net, z, n=20, **more: ddim(Denoiser(net, flow, "picture"), z, flow, n, **more)
+steps = lesson_steps(shipped["live"]["steps"])
+average, stills, seeds = EMA(unet), {}, torch.randn(12, 1, 28, 28, generator=torch.Generator().manual_seed(10))
+make = lambda net, z, n=20, **more: ddim(Denoiser(net, flow, "image"), z, flow, n, **more)
 
 
 def watch(step, loss):
@@ -345,17 +345,17 @@ def watch(step, loss):
 
 # %%
 # up in 40 steps, then level: the average does the rest
-level = Recipe(matrices="adamw", lr=8e-3, final=1.0, warmup=min(0.9, 40 / steps))  # fmt: skip
+level = OptimizerConfig(matrix_optimizer="adamw", lr=8e-3, min_lr_ratio=1.0, warmup=min(0.9, 40 / steps))  # fmt: skip
 with LiveCurve(alt="Loss against step: a steep fall in the first hundred steps, then slow progress for the rest.",
                ylabel="mean square, pictures from -1 to 1") as curve:  # fmt: skip
-    history = fit(unet, partial(denoise, schedule=flow, predicts="picture"), Some(), steps=steps, seed=0,
-                  recipe=level, on_step=watch, progress=False)  # fmt: skip
+    history = fit(unet, partial(diffusion_loss, schedule=flow, predicts="image"), Some(), steps=steps, seed=0,
+                  optimizer=level, on_step=watch, progress=False)  # fmt: skip
 print("≈", history)
 
 # %%
 fig, axes = plt.subplots(len(stills), 1, figsize=(8.4, 3.1))
 for ax, (step, made) in zip(axes, stills.items(), strict=True):
-    ax.imshow(sheet(made, 12), cmap="gray")
+    ax.imshow(image_grid(made, 12), cmap="gray")
     ax.set(xticks=[], yticks=[])
     ax.set_ylabel(f"step {step}", rotation=0, ha="right", va="center")
 show(fig, alt="The same twelve handfuls of noise, four times: grey smears after a few steps, blurred outlines "
@@ -363,7 +363,7 @@ show(fig, alt="The same twelve handfuls of noise, four times: grey smears after 
 
 # %%
 z, again = torch.randn(500, 1, 28, 28, generator=torch.Generator().manual_seed(1000)), torch.Generator().manual_seed(1)
-made = torch.cat([ddpm(Denoiser(average.model, flow, "picture"), part, flow, 20, generator=again)
+made = torch.cat([ddpm(Denoiser(average.model, flow, "image"), part, flow, 20, generator=again)
                   for part in z.split(100)]).clamp(-1, 1)  # fmt: skip
 fig, axes = plt.subplots(2, 1, figsize=(8.4, 3.6), height_ratios=[4, 2])
 for ax, pictures, title in zip(axes,
@@ -371,14 +371,14 @@ for ax, pictures, title in zip(axes,
         x[torch.cdist(made[:12].flatten(1), x.flatten(1)).argmin(1)]])),
                                ("made from noise in twenty ancestral steps",
                                 "twelve more, and below each the training picture nearest to it"), strict=True):  # fmt: skip
-    ax.imshow(sheet(pictures, 12), cmap="gray")
+    ax.imshow(image_grid(pictures, 12), cmap="gray")
     ax.set(xticks=[], yticks=[]), ax.set_title(title, fontsize=9)
 show(fig, alt="Four rows of made clothes, most of them plainly shirts, trousers, dresses, shoes or bags, some "
      "blurred; and twelve beside their nearest training pictures, which are alike but not the same.")  # fmt: skip
 
 # %%
 main = [run[-1] for run in shipped["curves"]["picture, flow"]]  # the same runs, after 90 seconds
-live, three = fidelity.compare(fidelity.judge(), test, made), [row["ddpm"]["of_few"]["frechet"]
+live, three = fidelity.compute_fidelity(fidelity.load_feature_extractor(), test, made), [row["ddpm"]["of_few"]["frechet"]
     for row in shipped["live"]["runs"]]  # fmt: skip
 print(f"≈ yours: {live}\nthree seeds, after {shipped['live']['seconds']} seconds like yours, {len(made)} pictures "
       f"of each: {three}")  # fmt: skip
@@ -405,19 +405,19 @@ claim("copies? no: a made one is at least half as far from the nearest training 
 # velocity, or the noise?
 
 # %%
-moments, some = [10, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 950, 990, 1000], test[::10]
+timesteps, some = [10, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 950, 990, 1000], test[::10]
 missed = []
 for t in moments:
     at_t, sprinkled = torch.full((len(some),), t), torch.randn(some.shape, generator=dice)
     with torch.inference_mode():
-        missed.append(F.mse_loss(Denoiser(average.model, flow, "picture")(flow.add(some, at_t, sprinkled), at_t),
+        missed.append(F.mse_loss(Denoiser(average.model, flow, "image")(flow.add_noise(some, at_t, sprinkled), at_t),
                                  some).item())  # fmt: skip
 blind = (some - x.mean(0)).square().mean().item()  # what the mean of all pictures would cost
-a, b = flow.signal[moments].float(), flow.noise[moments].float()
+a, b = flow.signal[timesteps].float(), flow.noise[timesteps].float()
 fig, ax = plt.subplots(figsize=(6.4, 3.2))
 for style, (name, cost) in zip(("o-", "s--", "^:"), {"picture": missed, "velocity": torch.tensor(missed) / b**2,
         "noise": torch.tensor(missed) * (a / b) ** 2}.items(), strict=True):  # fmt: skip
-    ax.semilogy(moments, cost, style, label=f"as {name}")
+    ax.semilogy(timesteps, cost, style, label=f"as {name}")
 ax.axhline(blind, color="#000000", linewidth=1, label="the mean of all pictures")
 ax.set(xlabel="t", ylabel="mean square", ylim=(1e-4, None))
 ax.legend(fontsize=9)
@@ -442,7 +442,7 @@ path, start = [], torch.randn(6, 1, 28, 28, generator=torch.Generator().manual_s
 make(average.model, start, 50, on_step=lambda t, x_t, x_0: path.append((t, x_t, x_0)))
 fig, axes = plt.subplots(2, 1, figsize=(9, 2.1))
 for ax, part, name in zip(axes, (1, 2), ("where it is", "its guess"), strict=True):
-    ax.imshow(sheet(torch.cat([path[n][part][:1] for n in (0, 2, 4, 7, 11, 17, 25, 33, 41, 49)]), 10), cmap="gray")
+    ax.imshow(image_grid(torch.cat([path[n][part][:1] for n in (0, 2, 4, 7, 11, 17, 25, 33, 41, 49)]), 10), cmap="gray")
     ax.set(xticks=[], yticks=[]), ax.set_ylabel(name, rotation=0, ha="right", va="center")
 show(fig, alt="Above, noise clears into one piece of clothing. Below, the network's guess at each of these "
      "moments: first a grey ghost, the mean of everything, then ever more one thing.")  # fmt: skip

@@ -26,11 +26,11 @@ from torch import nn
 
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import checkpoint, load, table
-from fmcourse.diffusion import Denoiser, Guided, Schedule, ddim, ddpm, denoise, euler
-from fmcourse.models.transformer import Transformer, modern, parameters
-from fmcourse.pictures import sheet, signed
+from fmcourse.diffusion import ClassifierFreeGuidance, Denoiser, Schedule, ddim, ddpm, diffusion_loss, euler
+from fmcourse.models.transformer import Transformer, count_parameters, modern
+from fmcourse.pictures import image_grid, normalize_pixels
 from fmcourse.plots import COLOURS, HATCHES, LiveCurve, band
-from fmcourse.training import Average, fit, short
+from fmcourse.training import EMA, fit, lesson_steps
 
 # fmt: off
 
@@ -41,17 +41,17 @@ from fmcourse.training import Average, fit, short
 
 # %%
 clothes, shipped = load("fashion"), table("lesson_11")
-x, kinds = signed(clothes.train.pixels), clothes.train.kinds
+x, kinds = normalize_pixels(clothes.train.pixels), clothes.train.labels
 schedules = {"linear": Schedule.linear(), "cosine": Schedule.cosine(), "flow": Schedule.flow()}
 noise, times = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(0, 1001, 125)
-faded = torch.cat([rule.add(x[11:12].expand(9, -1, -1, -1), times, noise.expand(9, -1, -1, -1))
+faded = torch.cat([rule.add_noise(x[11:12].expand(9, -1, -1, -1), times, noise.expand(9, -1, -1, -1))
                    for rule in schedules.values()])  # fmt: skip
 fig, axes = plt.subplots(1, 2, figsize=(9, 2.9), width_ratios=[1, 1.5])
 for style, (name, rule) in zip(("-", "--", ":"), schedules.items(), strict=True):
     axes[0].plot(torch.arange(1, 1000) / 1000, rule.snr[:-1].log10(), style, label=name)
 axes[0].set(xlabel="time, t / T", ylabel="log₁₀ signal / noise", ylim=(-5, 5))
 axes[0].legend()
-axes[1].imshow(sheet(faded, 9), cmap="gray")
+axes[1].imshow(image_grid(faded, 9), cmap="gray")
 axes[1].set(xlabel="time", xticks=[14 + 30 * n for n in (0, 4, 8)], xticklabels=["0", "½", "1"],
             yticks=[14, 44, 74], yticklabels=schedules)  # fmt: skip
 show(fig, alt="Signal against noise falls for all three; linear lies lowest until the end, flow and cosine run "
@@ -77,7 +77,7 @@ print(f"tonight's tables: {shipped['date']}, `{shipped['command']}`")
 # %%
 cosine, flow, t = schedules["cosine"], schedules["flow"], torch.tensor([100, 300, 500, 700, 900])
 e = torch.randn(5, 1, 28, 28, generator=torch.Generator().manual_seed(1))
-x_t, v = cosine.add(x[:5], t, e), cosine.velocity(x[:5], t, e)
+x_t, v = cosine.add_noise(x[:5], t, e), cosine.velocity(x[:5], t, e)
 found = [from_velocity(a_x, a_v, cosine.signal[n].item(), cosine.noise[n].item()) for a_x, a_v, n in zip(x_t, v, t,
     strict=True)]  # fmt: skip
 gaps = [max((picture - x[n]).abs().max().item(), (chance - e[n]).abs().max().item())
@@ -143,9 +143,9 @@ from fmcourse.models.dit import DiT
 
 config = replace(modern(width=64, depth=3, heads=2, causal=False), positions="none")  # lesson 06's, looking both ways
 torch.manual_seed(0)
-model = DiT(config, patch=4, conditioner=nn.Embedding(11, 64))  # ten kinds, and one more for "no wish"
+model = DiT(config, patch_size=4, conditioner=nn.Embedding(11, 64))  # ten kinds, and one more for "no wish"
 claim("the waist is the language models' own class", type(model.stack) is type(Transformer(modern()).stack))
-print(f"{parameters(model):,} numbers, {parameters(model.stack) / parameters(model):.0%} of them in the stack")
+print(f"{count_parameters(model):,} numbers, {count_parameters(model.stack) / count_parameters(model):.0%} of them in the stack")
 print(f"a batch {tuple(x[:32].shape)} becomes 49 words of 16 numbers, "
       f"{tuple(nn.functional.pixel_unshuffle(x[:32], 4).flatten(2).mT.shape)}")  # fmt: skip
 
@@ -156,7 +156,7 @@ print(f"a batch {tuple(x[:32].shape)} becomes 49 words of 16 numbers, "
 # %% exercise="11.2"
 
 # %%
-theirs, mine = Average(small := nn.Linear(3, 2), 0.99), [small.weight.detach().clone()]
+theirs, mine = EMA(small := nn.Linear(3, 2), 0.99), [small.weight.detach().clone()]
 for n in range(50):
     small.weight.data += 0.1
     theirs.update()
@@ -166,7 +166,7 @@ predict("11.minute", "After a minute, starting from nothing: what will the drawi
         ["noise", "blurs of the right shape", "clothes one can name"])  # fmt: skip
 
 # %%
-from fmcourse.optimizers import Recipe
+from fmcourse.optimizers import OptimizerConfig
 
 
 class Some:  # random pictures with their kinds, a batch for each step
@@ -175,14 +175,14 @@ class Some:  # random pictures with their kinds, a batch for each step
         return x[rows], kinds[rows]
 
 
-steps, average = short(shipped["steps"]["dit"]["main"]), Average(model, 0.99)
+steps, average = lesson_steps(shipped["steps"]["dit"]["main"]), EMA(model, 0.99)
 full = steps == shipped["steps"]["dit"]["main"]
 # one wish in ten is hidden: that will be of use
-objective = partial(denoise, schedule=flow, predicts="picture", nothing=10)  # fmt: skip
-muon = Recipe(lr=4e-3, matrix_lr=0.03, decay="cosine", warmup=0.05, betas=(0.9, 0.99))
+objective = partial(diffusion_loss, schedule=flow, predicts="image", null_condition=10)  # fmt: skip
+muon = OptimizerConfig(lr=4e-3, matrix_lr=0.03, lr_decay="cosine", warmup=0.05, betas=(0.9, 0.99))
 with LiveCurve(alt="Loss against step: a steep fall from 0.7, then a long glide.",
                ylabel="mean square per pixel") as curve:  # fmt: skip
-    history = fit(model, objective, Some(), steps=steps, seed=0, recipe=muon, progress=False,
+    history = fit(model, objective, Some(), steps=steps, seed=0, optimizer=muon, progress=False,
                   on_step=lambda *now: (curve(*now), average.update()))  # fmt: skip
 print("≈", history)
 
@@ -190,14 +190,14 @@ print("≈", history)
 # %%
 def draw(network, asked, steps=10, weight=1.0, seed=0, sampler=ddim):
     x_T = torch.randn(len(asked), 1, 28, 28, generator=torch.Generator().manual_seed(seed))
-    guess = Denoiser(network, flow, "picture", asked)
+    guess = Denoiser(network, flow, "image", asked)
     if weight != 1:
-        guess = Guided(guess, Denoiser(network, flow, "picture", torch.full_like(asked, 10)), weight)
+        guess = ClassifierFreeGuidance(guess, Denoiser(network, flow, "image", torch.full_like(asked, 10)), weight)
     return sampler(guess, x_T, flow, steps).clamp(-1, 1)
 
 
 def wall(pictures, columns=10, width=8.0, rows=()):
-    image = sheet(pictures, columns)
+    image = image_grid(pictures, columns)
     fig, ax = plt.subplots(figsize=(width, width * image.shape[0] / image.shape[1] + 0.3))
     ax.imshow(image, cmap="gray", vmin=0, vmax=255)
     ax.set(xticks=[], yticks=[14 + 30 * n for n in range(len(rows))], yticklabels=rows, frame_on=False)
@@ -213,8 +213,8 @@ show(wall(drawn[:40]),
 # %%
 from fmcourse import fidelity
 
-looks, real = fidelity.judge(), signed(clothes.test.pixels)
-score, told = fidelity.compare(looks, real, drawn), each(shipped["main"], "ddim", "10", "frechet")
+looks, real = fidelity.load_feature_extractor(), normalize_pixels(clothes.test.pixels)
+score, told = fidelity.compute_fidelity(looks, real, drawn), each(shipped["main"], "ddim", "10", "frechet")
 print("≈ yours:", score, "\nreal pictures, as many:", each(shipped["real"], "500", "frechet"))
 if full:
     claim("live it scores as three seeds did", abs(score.frechet - sum(told) / 3) < max(told) - min(told) + 3,
@@ -229,7 +229,7 @@ rivals = {"dit": [each(main, way, "10", "frechet") for way in ("ddim", "ddim, gu
 for (name, (plain, guided)), network in zip(rivals.items(),
                                             (model, UNet(widths=(32, 64), depth=1, conditioner=nn.Embedding(11,
         128))), strict=True):  # fmt: skip
-    print(f"{name:5}{parameters(network):>8,} numbers, a step {pace[name]['step_ms']} ms, a picture once through "
+    print(f"{name:5}{count_parameters(network):>8,} numbers, a step {pace[name]['step_ms']} ms, a picture once through "
           f"{pace[name]['picture_ms']} ms, Frechet {plain}, guided (section 4) {guided}")  # fmt: skip
 claim("in equal time the Transformer draws nearer to real clothes than the U-Net, guided or not, in each of three "
       "seeds", all(max(a) < min(b) for a, b in zip(*rivals.values(), strict=True)), **rivals)  # fmt: skip
@@ -263,8 +263,8 @@ claim("and by AdamW the Transformer is worse, in each", min(pick("AdamW")) > max
 
 # %%
 t, some = torch.full((8,), 600), torch.randn(8, 1, 28, 28, generator=torch.Generator().manual_seed(3))
-sandal, any_kind = (Denoiser(average.model, flow, "picture", torch.full((8,), n)) for n in (5, 10))
-gap = (guide(sandal(some, t), any_kind(some, t), 2.5) - Guided(sandal, any_kind, 2.5)(some, t)).abs().max()
+sandal, any_kind = (Denoiser(average.model, flow, "image", torch.full((8,), n)) for n in (5, 10))
+gap = (guide(sandal(some, t), any_kind(some, t), 2.5) - ClassifierFreeGuidance(sandal, any_kind, 2.5)(some, t)).abs().max()
 claim("your guidance is the package's", gap < 1e-4, largest_gap=gap)
 predict("11.guide", "Turn the weight from 1 up to 5. The Frechet distance, which wants fine pictures and all kinds "
         "of them, will", ["fall all the way", "rise all the way", "fall, then rise"])  # fmt: skip
@@ -317,11 +317,11 @@ from fmcourse.widgets import interactive
 
 
 def draw_guided(kind="ankle boot", weight=2.0, steps=10, seed=0):
-    asked = torch.full((24,), clothes.kinds.index(kind))
+    asked = torch.full((24,), clothes.classes.index(kind))
     return wall(draw(average.model, asked, steps, weight, seed), 12, 7)
 
 
-interactive(draw_guided, kind=list(clothes.kinds), weight=(0.0, 8.0, 0.5), steps=(1, 20), seed=(0, 20),
+interactive(draw_guided, kind=list(clothes.classes), weight=(0.0, 8.0, 0.5), steps=(1, 20), seed=(0, 20),
             alt="Twenty-four drawings of one kind of clothes. A larger weight makes them plainer and more alike, "
             "fewer steps softer.")  # fmt: skip
 
@@ -337,7 +337,7 @@ interactive(draw_guided, kind=list(clothes.kinds), weight=(0.0, 8.0, 0.5), steps
 @torch.no_grad()
 def down(steps, dial):  # your step, from noise to pictures; 0 is DDIM, 1 DDPM
     now, g = torch.randn(20, 1, 28, 28, generator=torch.Generator().manual_seed(7)), torch.Generator().manual_seed(9)
-    guess = Guided(*[Denoiser(average.model, flow, "picture", asked) for asked in (torch.arange(20) % 10,
+    guess = ClassifierFreeGuidance(*[Denoiser(average.model, flow, "image", asked) for asked in (torch.arange(20) % 10,
         torch.full((20,), 10))], 2)  # fmt: skip
     for t, s in pairwise(round(1000 * (1 - n / steps)) for n in range(steps + 1)):
         a, b, c, d = (rule[n].item() for n in (t, s) for rule in (flow.signal, flow.noise))
@@ -411,10 +411,10 @@ with torch.no_grad():
     codes = torch.cat([vae.encode(part).mean for part in x[:2000].split(500)])
     spread = codes.std((0, 2, 3), keepdim=True)  # diffusion wants numbers of size one
     back = vae.decoder(codes[:10]).clamp(-1, 1)
-latent = DiT(config, 4, patch=1, conditioner=nn.Embedding(11, 64)).eval()
+latent = DiT(config, 4, patch_size=1, conditioner=nn.Embedding(11, 64)).eval()
 latent.load_state_dict(checkpoint("clothes_latent").tensors)
 with torch.no_grad():
-    guess = Guided(*[Denoiser(latent, flow, "picture", asked) for asked in (torch.arange(20) % 10,
+    guess = ClassifierFreeGuidance(*[Denoiser(latent, flow, "image", asked) for asked in (torch.arange(20) % 10,
         torch.full((20,), 10))], 2)  # fmt: skip
     painted = vae.decoder(ddim(guess, torch.randn(20, 4, 7, 7, generator=torch.Generator().manual_seed(0)), flow,
                                10) * spread).clamp(-1, 1)  # fmt: skip
@@ -452,15 +452,15 @@ claim("guided, the bands of the two overlap", min(by("codes, guided")) < max(by(
 # %%
 def mend(network, picture, known, asked, steps=20, weight=2.0, seed=0):  # known: (28, 28) bool
     n = len(asked)
-    guess = Guided(Denoiser(network, flow, "picture", asked), Denoiser(network, flow, "picture",
+    guess = ClassifierFreeGuidance(Denoiser(network, flow, "image", asked), Denoiser(network, flow, "image",
         torch.full_like(asked, 10)), weight)  # fmt: skip
     pasted = lambda x_t, t: torch.where(known, picture, guess(x_t, t))
     return ddim(pasted, torch.randn(n, 1, 28, 28, generator=torch.Generator().manual_seed(seed)), flow,
                 steps).clamp(-1, 1)  # fmt: skip
 
 
-unseen = signed(clothes.validation.pixels)
-first = {kind: int((clothes.validation.kinds == n).nonzero()[2]) for n, kind in enumerate(clothes.kinds)}
+unseen = normalize_pixels(clothes.validation.pixels)
+first = {kind: int((clothes.validation.labels == n).nonzero()[2]) for n, kind in enumerate(clothes.classes)}
 known = torch.ones(28, 28, dtype=torch.bool)
 known[14:] = False
 pieces = unseen[list(first.values())]
@@ -486,12 +486,12 @@ def draw_mended(piece="coat", becomes="T-shirt", gone="sleeves", weight=2.0):
                      "middle": ([*range(8, 20)], [*range(8, 20)]),
                      "sleeves": ([*range(28)], [*range(8), *range(20, 28)])}[gone]  # fmt: skip
     known[torch.tensor(rows)[:, None], torch.tensor(columns)] = False
-    picture, asked = unseen[first[piece]], torch.full((8,), clothes.kinds.index(becomes))
+    picture, asked = unseen[first[piece]], torch.full((8,), clothes.classes.index(becomes))
     return wall(torch.cat([picture[None], torch.where(known, picture, 0)[None], mend(average.model, picture, known,
         asked, weight=weight)]), 10, 8)  # fmt: skip
 
 
-interactive(draw_mended, piece=list(clothes.kinds), becomes=list(clothes.kinds), gone=["sleeves", "lower half",
+interactive(draw_mended, piece=list(clothes.classes), becomes=list(clothes.classes), gone=["sleeves", "lower half",
     "upper half", "middle"], weight=(0.0, 5.0, 0.5),
             alt="A piece of clothing, the same with a part greyed out, and eight drawings in which that part was "
             "filled in anew.")  # fmt: skip
@@ -506,12 +506,12 @@ def rework(network, picture, asked, strength, weight=2.0, steps=20, seed=0):
     t = round(1000 * strength)
     shorter = Schedule(flow.signal[: t + 1], flow.noise[: t + 1], straight=True)  # the same rule, cut off at t
     noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(seed))
-    guess = Guided(Denoiser(network, flow, "picture", asked), Denoiser(network, flow, "picture",
+    guess = ClassifierFreeGuidance(Denoiser(network, flow, "image", asked), Denoiser(network, flow, "image",
         torch.full_like(asked, 10)), weight)  # fmt: skip
-    return ddim(guess, flow.add(picture, torch.full((len(picture),), t), noise), shorter, steps).clamp(-1, 1)
+    return ddim(guess, flow.add_noise(picture, torch.full((len(picture),), t), noise), shorter, steps).clamp(-1, 1)
 
 
-coats, shirts = unseen[clothes.validation.kinds == clothes.kinds.index("coat")][:60], torch.zeros(60, dtype=torch.long)
+coats, shirts = unseen[clothes.validation.labels == clothes.classes.index("coat")][:60], torch.zeros(60, dtype=torch.long)
 reworked = {strength: rework(average.model, coats, shirts, strength) for strength in (0.1, 0.3, 0.5, 0.7, 0.9)}
 show(wall(torch.cat([coats[:10], *(part[:10] for part in reworked.values())]), rows=["coats", *reworked]),
      alt="Top row ten coats; below them five rows, drowned ever deeper and drawn back as T-shirts: first still "
@@ -553,16 +553,16 @@ predict("11.order", "The same Transformer, one trained from left to right, one i
 # return the mean loss is a **bound**, as lesson 09's ELBO: at most so much does a text cost.
 
 # %%
-from fmcourse.masked_diffusion import bound, fill
-from fmcourse.training import Windows
+from fmcourse.masked_diffusion import fill_masks, nll_bound
+from fmcourse.training import RandomCrops
 
 readers = {}
 for kind in ("causal", "any"):
     readers[kind] = Transformer(modern(vocab_size=1025, context=32, width=64, depth=3, heads=2,
                                        causal=kind == "causal")).eval().requires_grad_(False)  # fmt: skip
     readers[kind].load_state_dict(checkpoint(f"words_{kind}").tensors)
-texts = Windows(torch.tensor(pieces.encode(small(book.validation))), 32, 400, seed=1)[0]
-nats = bound(readers["any"], texts, torch.Generator().manual_seed(0), mask=MASK, draws=4).mean().item()
+texts = RandomCrops(torch.tensor(pieces.encode(small(book.validation))), 32, 400, seed=1)[0]
+nats = nll_bound(readers["any"], texts, torch.Generator().manual_seed(0), mask_id=MASK, draws=4).mean().item()
 cost = nats / math.log(2) * texts.numel() / len(pieces.decode(texts.flatten().tolist()))
 bits, spent = ({kind: each(shipped["words"][kind], key) for kind in readers} for key in ("bits", "seconds"))
 print(f"≈ in any order: at most {cost:.2f} bits a letter; three seeds {bits['any']}, after {spent['any']} seconds each")
@@ -590,7 +590,7 @@ for step in range(1, 17):
 # %%
 mine = torch.tensor(pieces.encode(" add the onion and garlic and cook until soft then stir in the tomatoes"))
 mine[[0, 6, 11]] = MASK
-theirs = fill(readers["any"], mine[None], mask=MASK, order="surest", temperature=0)[0]
+theirs = fill_masks(readers["any"], mine[None], mask_id=MASK, order="confidence", temperature=0)[0]
 print(f"{spelt(mine)}\n≈{spelt(theirs)}")
 while (mine == MASK).any():
     sure, guess = readers["any"](mine[None])[0, :, :MASK].softmax(-1).max(-1)
@@ -603,8 +603,8 @@ while ids.shape[1] < 32:
     p = readers["causal"](ids)[:, -1, :MASK].softmax(-1)
     ids = torch.cat([ids, torch.multinomial(p, 1, generator=g)], 1)
 blank = torch.full((3, 32), MASK)
-for name, rows in {"left to right": ids, "any order": fill(readers["any"], blank, g, mask=MASK),
-                   "surest first": fill(readers["any"], blank, g, mask=MASK, order="surest")}.items():  # fmt: skip
+for name, rows in {"left to right": ids, "any order": fill_masks(readers["any"], blank, g, mask_id=MASK),
+                   "surest first": fill_masks(readers["any"], blank, g, mask_id=MASK, order="confidence")}.items():  # fmt: skip
     print(name + "".join(f"\n    ≈ {spelt(row)}" for row in rows))
 
 # %%
@@ -663,16 +663,16 @@ claim("a gap of one piece it mends more often than who reads only from the left,
       **{f"{kind}_{gap}": mends(kind, gap) for kind in readers for gap in ("1", "2", "8")})  # fmt: skip
 
 
-def draw_filled(text="preheat the _ and _ the chicken with _ and pepper", seed=0, order="surest"):
+def draw_filled(text="preheat the _ and _ the chicken with _ and pepper", seed=0, order="confidence"):
     first, *rest = [pieces.encode(small(" " + part).rstrip()) for part in text.split("_")]
     ids = torch.tensor([(first + [i for part in rest for i in (MASK, *part)])[:32] or [MASK]])
     dice = [torch.Generator().manual_seed(seed + n) for n in range(4)]
-    texts = [spelt(fill(readers["any"], ids, each, mask=MASK, order=order)[0]) for each in dice]
+    texts = [spelt(fill_masks(readers["any"], ids, each, mask_id=MASK, order=order)[0]) for each in dice]
     return "".join(f"<pre>≈ {text}</pre>\n" for text in texts)  # fmt: skip
 
 
 interactive(draw_filled, text="preheat the _ and _ the chicken with _ and pepper", seed=(0, 20),
-            order=["surest", "chance"], alt="Four ways to fill in the blanks of a line.")  # fmt: skip
+            order=["confidence", "random"], alt="Four ways to fill in the blanks of a line.")  # fmt: skip
 
 # %%
 quiz("11.q1", "Why does a network that predicts noise draw badly in ten steps?",

@@ -25,11 +25,20 @@ from torch.nn import functional as F
 from fmcourse import plots, pretrained
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import checkpoint, load, table
-from fmcourse.diffusion import Denoiser, Guided, Schedule, ddpm, denoise
+from fmcourse.diffusion import ClassifierFreeGuidance, Denoiser, Schedule, ddpm, diffusion_loss
 from fmcourse.models.transformer import modern
-from fmcourse.multimodal import Captioner, PictureTower, Prior, Towers, caption, matched, ranks, told
-from fmcourse.pictures import PAINTS, main_paint, painted, sheet, signed
-from fmcourse.training import fit, seed_of, short
+from fmcourse.multimodal import (
+    CLIP,
+    Captioner,
+    DiffusionPrior,
+    ImageEncoder,
+    condition_vector,
+    generate_captions,
+    image_text_contrastive,
+    ranks,
+)
+from fmcourse.pictures import NAMED_COLOURS, dominant_colours, image_grid, normalize_pixels, recolour
+from fmcourse.training import derive_seed, fit, lesson_steps
 from fmcourse.widgets import interactive
 
 # fmt: off
@@ -44,7 +53,7 @@ emoji, shipped, hands = load("emoji"), table("lesson_12"), ["Google", "Twitter",
 row_of = {key: row for row, key in enumerate(zip(emoji.train.names, emoji.train.styles.tolist(), strict=True))}
 some = ["cat face", "bicycle", "hot pepper", "castle", "pilot", "crying face", "umbrella", "t-shirt", "octopus"]
 fig, ax = plt.subplots(figsize=(8.6, 3))
-ax.imshow(sheet(signed(emoji.train.pixels[[row_of[name, hand] for hand in range(3) for name in some]]), len(some)))
+ax.imshow(image_grid(normalize_pixels(emoji.train.pixels[[row_of[name, hand] for hand in range(3) for name in some]]), len(some)))
 ax.set_xticks([34 * n + 16 for n in range(9)], some, fontsize=8), ax.set_yticks([16, 50, 84], hands)
 show(fig, alt="Nine things, each drawn three times. Google's are shaded, Twitter's flat, Microsoft's rounded and "
      "lit as if they stood in a room.")  # fmt: skip
@@ -58,8 +67,8 @@ show(fig, alt="Nine things, each drawn three times. Google's are shaded, Twitter
 # %%
 dice = torch.Generator().manual_seed(0)
 a, b = torch.randn(128, 256, generator=dice), torch.randn(128, 256, generator=dice)
-plain = Towers(nn.Identity(), nn.Identity())
-gap = (match_loss(a, b, plain.sharpness.exp()) - matched(plain, (a, b)).value).abs()
+plain = CLIP(nn.Identity(), nn.Identity())
+gap = (match_loss(a, b, plain.logit_scale.exp()) - image_text_contrastive(plain, (a, b)).value).abs()
 claim("your loss is the package's", gap < 1e-4, gap=gap)
 alike, perfect = match_loss(torch.ones(128, 4), torch.ones(128, 4), 14.0), match_loss(a, a, 14.0)
 claim("who finds all alike pays log 128 = 4.85 nats; who is right pays almost nothing",
@@ -71,7 +80,7 @@ claim("who finds all alike pays log 128 = 4.85 nats; who is right pays almost no
 
 # %%
 kept, minilm = checkpoint("towers"), pretrained.load("minilm-l6")
-towers = Towers(PictureTower(kept.facts["config"]["width"], kept.facts["config"]["channels"]), nn.Identity()).eval()
+towers = CLIP(ImageEncoder(kept.facts["config"]["width"], kept.facts["config"]["channels"]), nn.Identity()).eval()
 towers.load_state_dict({name: weight.float() for name, weight in kept.tensors.items()})
 
 @torch.inference_mode()
@@ -81,7 +90,7 @@ def vectors(texts):
 
 @torch.inference_mode()
 def seen(pixels):
-    return F.normalize(torch.cat([towers.see(signed(part)) for part in pixels.split(200)]), dim=-1)
+    return F.normalize(torch.cat([towers.image_encoder(normalize_pixels(part)) for part in pixels.split(200)]), dim=-1)
 
 run = shipped["trained"]["towers"]
 print(f"learnt by a recipe: {run['steps']:,} batches of {shipped['batch']}, out of {shipped['phrases']:,} phrases "
@@ -97,7 +106,7 @@ def drawn(hand, *parts):  # pictures by one hand, their names, their kinds
     on = [(part.styles == hand).nonzero()[:, 0] for part in parts]
     names = [part.names[row] for part, rows in zip(parts, on, strict=True) for row in rows]
     return *(torch.cat([getattr(part, what)[rows] for part, rows in zip(parts, on, strict=True)])
-             for what in ("pixels", "kinds")), names  # fmt: skip
+             for what in ("pixels", "labels")), names  # fmt: skip
 
 third = {"known": drawn(2, emoji.train), "unseen": drawn(2, emoji.validation, emoji.test)}
 pictures, phrases = {group: seen(found[0]) for group, found in third.items()}, {group: vectors(found[2])
@@ -143,7 +152,7 @@ def nearest(phrase, hand, k=10):
 def draw_search(phrase="a musical instrument", hand="Microsoft, never seen"):
     x, names = nearest(phrase, hand)
     fig, ax = plt.subplots(figsize=(8.6, 1.9))
-    ax.imshow(sheet(signed(x), 10))
+    ax.imshow(image_grid(normalize_pixels(x), 10))
     ax.set_xticks([34 * n + 16 for n in range(10)], [name[:18] for name in names], fontsize=8, rotation=20,
                   ha="right"), ax.set_yticks([])  # fmt: skip
     return fig
@@ -197,7 +206,7 @@ claim("things never seen: three times as often as a guess, in each of three seed
 
 # %%
 # and the eight kinds in which Unicode keeps its emoji, told by their names alone?
-scores, is_ = pictures["unseen"] @ vectors(emoji.kinds).T, third["unseen"][1]
+scores, is_ = pictures["unseen"] @ vectors(emoji.classes).T, third["unseen"][1]
 said_kind = (scores - scores.mean(0)).argmax(1)  # some words are near to every picture: each loses its mean
 counts = torch.zeros(8, 8).index_put((is_, said_kind), torch.tensor(1.0), accumulate=True)
 fig, ax = plt.subplots(figsize=(6.2, 4))
@@ -205,8 +214,8 @@ ax.imshow(counts / counts.sum(1, keepdim=True), cmap="Blues", vmin=0, vmax=1)
 for i, j in torch.cartesian_prod(torch.arange(8), torch.arange(8)).tolist():
     ax.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", fontsize=8,
             color="white" if counts[i, j] > 0.6 * counts[i].sum() else "black")  # fmt: skip
-ax.set(xlabel="told", ylabel="is", yticks=range(8), yticklabels=emoji.kinds, xticks=range(8))
-ax.set_xticklabels(emoji.kinds, rotation=40, ha="right")
+ax.set(xlabel="told", ylabel="is", yticks=range(8), yticklabels=emoji.classes, xticks=range(8))
+ax.set_xticklabels(emoji.classes, rotation=40, ha="right")
 show(fig, alt="Kinds as they are against kinds as told, 296 pictures. Smileys and symbols are mostly told; people, "
      "activities and objects scatter over the whole row.")  # fmt: skip
 print(f"right: ≈ {(said_kind == is_).float().mean():.2f}; three seeds "
@@ -275,32 +284,32 @@ for title, words in (("best", order[:10]), ("worst", order[-10:])):
 facts, weights = checkpoint("captioner").facts, checkpoint("captioner").tensors
 vocabulary, channels = facts["words"], facts["config"]["channels"]
 
-class Places(nn.Module):  # the tower's last 16 places, before they are averaged
+class SpatialFeatures(nn.Module):  # the tower's last 16 places, before they are averaged
     def __init__(self):
         super().__init__()
-        self.tower = PictureTower(facts["config"]["width"], channels)
+        self.encoder = ImageEncoder(facts["config"]["width"], channels)
 
     def forward(self, x):
-        return self.tower.places(x)
+        return self.encoder.spatial_features(x)
 
-writer = Captioner(Places(), modern(vocab_size=len(vocabulary), context=26, width=128, depth=2, heads=4),
+writer = Captioner(SpatialFeatures(), modern(vocab_size=len(vocabulary), context=26, width=128, depth=2, heads=4),
                    channels[-1]).eval()  # fmt: skip
 writer.load_state_dict({name: weight.float() for name, weight in weights.items()})
-print(f"{len(vocabulary):,} words, {sum(weight.numel() for weight in writer.write.parameters()):,} numbers to "
+print(f"{len(vocabulary):,} words, {sum(weight.numel() for weight in writer.language_model.parameters()):,} numbers to "
       f"write with; eyes taken from the towers and taught on for {shipped['trained']['captioner']['steps']:,} "
       f"batches")  # fmt: skip
 
 # %%
-x, begun = signed(third["known"][0][:1]), torch.tensor([[vocabulary.index(word) for word in ("cat", "face")]])
+x, begun = normalize_pixels(third["known"][0][:1]), torch.tensor([[vocabulary.index(word) for word in ("cat", "face")]])
 with torch.no_grad():
-    yours = after_picture(writer.prefix(x), writer.write.embed(begun, torch.arange(16, 18)), writer.write.stack,
-                          writer.write.head)  # fmt: skip
+    yours = after_picture(writer.prefix(x), writer.language_model.embed(begun, torch.arange(16, 18)), writer.language_model.stack,
+                          writer.language_model.head)  # fmt: skip
     gap = (yours - writer(x, begun)).abs().max()
 claim("your prefix is the package's", gap < 1e-3, gap=gap)
 
 # %%
 shown = list(range(40, 1303, 130))
-said = caption(writer, signed(third["known"][0][shown]), vocabulary)
+said = generate_captions(writer, normalize_pixels(third["known"][0][shown]), vocabulary)
 found = (pictures["known"][shown] @ phrases["known"].T).argmax(1).tolist()
 for ax, i, text, j in zip(plt.subplots(2, 5, figsize=(9.4, 5))[1].flat, shown, said, found, strict=True):
     ax.imshow(third["known"][0][i]), ax.set(xticks=[], yticks=[])
@@ -337,21 +346,21 @@ claim("and of learnt names writing beats finding, in each of three seeds", min(w
 
 # %%
 from fmcourse.models.unet import UNet
-from fmcourse.optimizers import Recipe
+from fmcourse.optimizers import OptimizerConfig
 
 emoji_of, colours, left_out = ["cat", "fish", "duck", "butterfly", "T-Rex", "rose", "mushroom", "cupcake"], ["",
-    *PAINTS], lambda c, n: c > 0 and (c + 3 * n) % 8 == 0  # fmt: skip
+    *NAMED_COLOURS], lambda c, n: c > 0 and (c + 3 * n) % 8 == 0  # fmt: skip
 plain = emoji.train.pixels[[row_of[name, 1] for name in emoji_of]]
 # (colour, thing, 3, 32, 32)
-palette = signed(torch.cat([plain, *(painted(plain, colour) for colour in PAINTS)])).unflatten(0, (9, 8))  # fmt: skip
+palette = normalize_pixels(torch.cat([plain, *(recolour(plain, colour) for colour in NAMED_COLOURS)])).unflatten(0, (9, 8))  # fmt: skip
 words = vectors([f"{colour} {name}".strip() for colour in colours for name in emoji_of]).unflatten(0, (9, 8)) * 384**0.5
 pairs = torch.tensor([(c, n) for c in range(9) for n in range(8) if not left_out(c, n)])
 never = torch.tensor([(c, n) for c in range(9) for n in range(8) if left_out(c, n)])
 known = palette.clone()
 known[tuple(never.T)] = 1.0
 fig, ax = plt.subplots(figsize=(5.4, 5))
-ax.imshow(sheet(known.transpose(0, 1).flatten(0, 1), 9))
-ax.set_xticks([34 * n + 16 for n in range(9)], ["as it is", *PAINTS],
+ax.imshow(image_grid(known.transpose(0, 1).flatten(0, 1), 9))
+ax.set_xticks([34 * n + 16 for n in range(9)], ["as it is", *NAMED_COLOURS],
               fontsize=8), ax.set_yticks([34 * n + 16 for n in range(8)], emoji_of, fontsize=8)  # fmt: skip
 show(fig, alt="Eight rows of one thing each in nine colours. In each row one place is empty: a colour in which "
      "this thing is never shown.")  # fmt: skip
@@ -359,18 +368,18 @@ show(fig, alt="Eight rows of one thing each in nine colours. In each row one pla
 # %%
 class Pairs:
     def __getitem__(self, step):
-        pick = pairs[torch.randint(len(pairs), (32,), generator=torch.Generator().manual_seed(seed_of(0, step)))]
+        pick = pairs[torch.randint(len(pairs), (32,), generator=torch.Generator().manual_seed(derive_seed(0, step)))]
         return palette[tuple(pick.T)], words[tuple(pick.T)]
 
 torch.manual_seed(0)
 flow, live = Schedule.flow(), table("painter")["live"]
-full = short(live["steps"]) == live["steps"]
-small = UNet(3, (64, 128), 1, told=128, fold=4, conditioner=nn.Linear(384, 128))
-quick = Recipe(matrices="adamw", lr=3e-3, decay="cosine", warmup=0.05, betas=(0.9, 0.99))
+full = lesson_steps(live["steps"]) == live["steps"]
+small = UNet(3, (64, 128), 1, condition_width=128, fold=4, conditioner=nn.Linear(384, 128))
+quick = OptimizerConfig(matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", warmup=0.05, betas=(0.9, 0.99))
 with plots.LiveCurve(alt="Loss against step: it falls steeply for a hundred steps and more slowly afterwards.",
                      ylabel="mean square, pictures from -1 to 1") as curve:  # fmt: skip
-    history = fit(small, partial(denoise, schedule=flow, predicts="picture", nothing=0.0), Pairs(),
-                  steps=short(live["steps"]), seed=0, recipe=quick, on_step=curve, progress=False)  # fmt: skip
+    history = fit(small, partial(diffusion_loss, schedule=flow, predicts="image", null_condition=0.0), Pairs(),
+                  steps=lesson_steps(live["steps"]), seed=0, optimizer=quick, on_step=curve, progress=False)  # fmt: skip
 print("≈", history)
 
 # %%
@@ -381,18 +390,18 @@ predict("12.never", "It saw cats in eight colours and grey things of seven kinds
 def draw(network, asked, weight=2.0, seed=0, avoid=None, on_step=None):  # one seed and weight for all, or one for each
     dice, rows = torch.Generator().manual_seed(0), seed if isinstance(seed, list) else [(seed, n)
         for n in range(len(asked))]  # fmt: skip
-    x = torch.stack([torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(seed_of(*row))) for row in rows])
-    with_, without = (Denoiser(network, flow, "picture", given) for given in (asked,
+    x = torch.stack([torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(derive_seed(*row))) for row in rows])
+    with_, without = (Denoiser(network, flow, "image", given) for given in (asked,
         torch.zeros_like(asked) if avoid is None else avoid))  # fmt: skip
-    return ddpm(Guided(with_, without, torch.as_tensor(weight).view(-1, 1, 1, 1)), x, flow, 20, dice,
+    return ddpm(ClassifierFreeGuidance(with_, without, torch.as_tensor(weight).view(-1, 1, 1, 1)), x, flow, 20, dice,
                 on_step).clamp(-1, 1)  # fmt: skip
 
 made, asked = draw(small.eval(), words[tuple(never.T)]), [colours[c] for c, _ in never.tolist()]
 fig, ax = plt.subplots(figsize=(8.6, 1.5))
-ax.imshow(sheet(made, 8)), ax.set_yticks([])
+ax.imshow(image_grid(made, 8)), ax.set_yticks([])
 ax.set_xticks([34 * n + 16 for n in range(8)], [f"{colours[c]} {emoji_of[n]}" for c, n in never.tolist()], fontsize=8)
 show(fig, alt="Eight things, each in the colour that was left out: most of them as asked.")
-share = sum(a == b for a, b in zip(asked, main_paint(made), strict=True)) / 8
+share = sum(a == b for a, b in zip(asked, dominant_colours(made), strict=True)) / 8
 if full:
     claim("it puts together what it never saw together: the colour is right in more than half of the pairs, where "
           "chance is one in eight", share > 0.5, live=share, three_seeds=[row["colour"] for row in live["runs"]])  # fmt: skip
@@ -403,19 +412,19 @@ if full:
 # *flat*, *3D* say whose hand), and left out one pair of thing and colour in ten, such as a green fox. **Type a phrase, press Enter, move the step.**
 
 # %%
-painter = UNet(3, (64, 112, 144), 1, told=256, conditioner=nn.Linear(768, 256)).eval()
+painter = UNet(3, (64, 112, 144), 1, condition_width=256, conditioner=nn.Linear(768, 256)).eval()
 painter.load_state_dict({name: weight.float() for name, weight in checkpoint("painter").tensors.items()})
 
 @cache
 def forming(phrase):  # four pictures and the guesses at them, at each of twenty steps
     path = []
-    draw(painter, told(words=vectors([phrase or " "]).expand(4, -1)), seed=1,
+    draw(painter, condition_vector(text=vectors([phrase or " "]).expand(4, -1)), seed=1,
          on_step=lambda t, x_t, x_0: path.append(torch.cat([x_t, x_0])))  # fmt: skip
     return path
 
 def draw_phrase(phrase="a green fox", step=20):
     fig, ax = plt.subplots(figsize=(5.4, 2.9))
-    ax.imshow(sheet(forming(phrase)[step - 1], 4)), ax.set(xticks=[], yticks=[16, 50],
+    ax.imshow(image_grid(forming(phrase)[step - 1], 4)), ax.set(xticks=[], yticks=[16, 50],
         yticklabels=["picture", "its guess"], title=f"{phrase}, step {step} of 20")  # fmt: skip
     return fig
 
@@ -425,7 +434,7 @@ interactive(draw_phrase, phrase="a green fox", step=(1, 20),
 
 # %%
 fig, ax = plt.subplots(figsize=(9, 3.4))
-ax.imshow(sheet(torch.stack([forming(phrase)[n][row] for phrase in ("an orange T-Rex", "a pink sunflower")
+ax.imshow(image_grid(torch.stack([forming(phrase)[n][row] for phrase in ("an orange T-Rex", "a pink sunflower")
                              for row in (0, 4) for n in (0, 1, 2, 4, 6, 8, 11, 14, 17, 19)]), 10))  # fmt: skip
 ax.set_yticks([34 * n + 16 for n in range(4)], ["T-Rex", "its guess", "sunflower",
     "its guess"]), ax.set_xticks([34 * n + 16 for n in range(10)], [1, 2, 3, 5, 7, 9, 12, 15, 18, 20])  # fmt: skip
@@ -441,15 +450,15 @@ show(fig, alt="Two pictures form in twenty steps. The guess below each has the r
 knobs = {"prompt": ["butterfly", "shaded butterfly", "blue butterfly", "3D blue butterfly", "bird", "many birds"],
          "seed": ["octopus"] * 6, "weight": ["owl"] * 6, "negative prompt": ["cat"] * 6}  # fmt: skip
 avoid, weights = ["", "yellow cat", "orange cat", "blue cat", "flat cat", "dog"], [0, 0.5, 1, 2, 4, 8]
-asked = told(words=vectors([phrase for row in knobs.values() for phrase in row]))
-away = torch.cat([torch.zeros(19, 768), told(words=vectors(avoid[1:]))])
+asked = condition_vector(text=vectors([phrase for row in knobs.values() for phrase in row]))
+away = torch.cat([torch.zeros(19, 768), condition_vector(text=vectors(avoid[1:]))])
 x = draw(painter, asked, [2.0] * 12 + weights + [2.0] * 6, [*[(1, 0)] * 6, *[(n, 0) for n in range(6)],
     *[(1, 0)] * 12], away)  # fmt: skip
 labels = [*knobs["prompt"], *[f"octopus, seed {n}" for n in range(6)],
           *[f"owl, weight {weight}" for weight in weights], "cat", *[f"cat, not {text}" for text in avoid[1:]]]  # fmt: skip
 fig, axes = plt.subplots(4, 1, figsize=(8, 6.4))
 for ax, name, row, some in zip(axes, knobs, x.split(6), (labels[n : n + 6] for n in (0, 6, 12, 18)), strict=True):
-    ax.imshow(sheet(row, 6))
+    ax.imshow(image_grid(row, 6))
     ax.set_xticks([34 * n + 16 for n in range(6)], some, fontsize=7)
     ax.set_yticks([]), ax.set_ylabel(name)
 show(fig, alt="Four rows of six pictures: one seed and six prompts, one prompt and six seeds, an owl from weight "
@@ -512,7 +521,7 @@ claim("it hardly invents: of things never seen, the right one of 185 comes first
 # %%
 two = ["a red mushroom and a blue cat", "a blue mushroom and a red cat", "a red cat", "a blue cat"]
 fig, ax = plt.subplots(figsize=(6.6, 1.8))
-ax.imshow(sheet(draw(painter, told(words=vectors(two)), seed=1), 4)), ax.set_xticks([34 * n + 16 for n in range(4)],
+ax.imshow(image_grid(draw(painter, condition_vector(text=vectors(two)), seed=1), 4)), ax.set_xticks([34 * n + 16 for n in range(4)],
     [text.replace(" and", "\nand") for text in two], fontsize=8), ax.set_yticks([])  # fmt: skip
 show(fig, alt="Four phrases. Each of the first two asks for two things and gets one heap; the last two are cats in "
      "their colours.")  # fmt: skip
@@ -533,25 +542,25 @@ claim("swap the colours of two things, and a phrase's vector hardly moves: in 28
 # Our painter was told a picture's vector every other time, so it is both. And in a space of pictures one can walk.
 
 # %%
-prior = Prior(384, 384, 2)
+prior = DiffusionPrior(384, 384, 2)
 prior.load_state_dict({name: weight.float() for name, weight in checkpoint("prior").tensors.items()})
 
 def imagine(phrases):
     x, said = torch.randn(len(phrases), 384, generator=torch.Generator().manual_seed(0)), vectors(phrases) * 384**0.5
-    return F.normalize(ddpm(Denoiser(prior.eval(), flow, "picture", said), x, flow, 20,
+    return F.normalize(ddpm(Denoiser(prior.eval(), flow, "image", said), x, flow, 20,
                             torch.Generator().manual_seed(1)), dim=-1)  # fmt: skip
 
 phrases8 = ["frog", "pink frog", "lion", "3D doughnut", "rose", "yellow rose", "shark", "green shark"]
 real = emoji.train.pixels[[row_of[name, 0] for name in ("frog", "fox", "lion", "doughnut", "rose", "penguin",
     "shark", "cactus")]]  # fmt: skip
 look = seen(real).clone()
-rows = [draw(painter, told(words=vectors(phrases8)), seed=2), draw(painter, told(look=imagine(phrases8)), seed=2),
-        signed(real), draw(painter, told(look=look), seed=2)]  # fmt: skip
+rows = [draw(painter, condition_vector(text=vectors(phrases8)), seed=2), draw(painter, condition_vector(image=imagine(phrases8)), seed=2),
+        normalize_pixels(real), draw(painter, condition_vector(image=look), seed=2)]  # fmt: skip
 fig, axes = plt.subplots(2, 1, figsize=(8.8, 4.8))
 for ax, two, names, labels in zip(axes, (rows[:2], rows[2:]), (["the phrase", "prior, decoder"],
         ["a real picture", "decoded anew"]), (phrases8, ["frog", "fox", "lion", "doughnut", "rose", "penguin",
         "shark", "cactus"]), strict=True):  # fmt: skip
-    ax.imshow(sheet(torch.cat(two), 8)), ax.set_yticks([16, 50],
+    ax.imshow(image_grid(torch.cat(two), 8)), ax.set_yticks([16, 50],
         names), ax.set_xticks([34 * n + 16 for n in range(8)], labels, fontsize=8)  # fmt: skip
 show(fig, alt="Four rows of eight. Drawn from phrases and through the prior: mostly the same things, differently "
      "drawn. Below, real emoji, and what the decoder makes of their vectors: the same things, a little rougher.")  # fmt: skip
@@ -572,7 +581,7 @@ claim("the decoder is not to blame: from a real picture's vector it draws what o
 a, b = (look[i] for i in (1, 5))
 way = between(a, b, torch.linspace(0, 1, 9))
 fig, ax = plt.subplots(figsize=(8.8, 1.5))
-ax.imshow(sheet(draw(painter, told(look=way), seed=[(4, 0)] * 9), 9))
+ax.imshow(image_grid(draw(painter, condition_vector(image=way), seed=[(4, 0)] * 9), 9))
 ax.set_xticks([34 * n + 16 for n in range(9)], ["fox", *(f"{n}/8" for n in range(1, 8)), "penguin"],
               fontsize=8), ax.set_yticks([])  # fmt: skip
 show(fig, alt="Nine pictures on the way from a fox to a penguin. The three in the middle are neither.")

@@ -24,12 +24,12 @@ import torch
 from torch.nn import functional as F
 
 from fmcourse import pretrained
-from fmcourse.adaptation import add_low_rank, fit_head, trained
+from fmcourse.adaptation import add_lora, count_trainable, fit_linear_probe
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
-from fmcourse.evaluation import band, paired
+from fmcourse.evaluation import paired_test, summarize_runs
 from fmcourse.plots import COLOURS, HATCHES, bars
-from fmcourse.prompting import calibrated, label_scores
+from fmcourse.prompting import calibrate, label_scores
 
 # fmt: off
 
@@ -100,7 +100,7 @@ def said(model, name, shared=""):  # the answers as they are, and calibrated on 
     score = lambda texts: label_scores(model, tokenizer, [question.format(text) for text in texts], labels,
                                        shared=shared)  # fmt: skip
     scores, blank = score([text for text, _ in test[name]]), score(["N/A", "", "[MASK]"])
-    return scores.argmax(1).tolist(), calibrated(scores, blank).argmax(1).tolist()
+    return scores.argmax(1).tolist(), calibrate(scores, blank).argmax(1).tolist()
 
 share = lambda answers, name: mean(answer == label for answer, (_, label) in zip(answers, test[name], strict=True))
 zero = {name: said(smollm, name) for name in words}
@@ -179,12 +179,12 @@ ids = torch.tensor([tokenizer.encode("Word: delicious\nSentiment:")])
 plain = tokenizer.encode("Is it good? Be honest.")
 soft = SoftPrompt(smollm, len(plain), plain)
 with torch.no_grad():
-    mine = behind(smollm.stack, soft.vectors, smollm.embed(ids, torch.arange(ids.shape[1])))
+    mine = behind(smollm.stack, soft.embeddings, smollm.embed(ids, torch.arange(ids.shape[1])))
     claim("yours is the package's", (gap := (mine - soft.states(ids)).abs().max()) < 1e-2, largest_gap=gap)
     claim("vectors that are words are read as those words",
           (gap := (smollm.states(torch.tensor([plain + ids[0].tolist()]))[:, len(plain):]
                    - soft.states(ids)).abs().max()) < 1e-2, largest_gap=gap)  # fmt: skip
-print(f"trained would be {trained(soft):,} numbers of {sum(weight.numel() for weight in smollm.parameters()):,}")
+print(f"trained would be {count_trainable(soft):,} numbers of {sum(weight.numel() for weight in smollm.parameters()):,}")
 
 # %%
 learnt = runs["opinions"]["soft"]["64"][0]
@@ -219,7 +219,7 @@ vectors = lambda some: pretrained.embed_sentences(minilm, pieces, [text for text
 head = {}
 for name in words:
     some, begun = examples(name, 16), time.process_time()
-    matrix = fit_head(vectors(some), torch.tensor([label for _, label in some]), len(words[name]))
+    matrix = fit_linear_probe(vectors(some), torch.tensor([label for _, label in some]), len(words[name]))
     head[name] = matrix(vectors(test[name])).argmax(1).tolist()
     print(f"≈ {name}: {share(head[name], name):.3f} right, {time.process_time() - begun:.1f} s for learning and "
           f"200 answers; recipe, three seeds: {of(name, 'MiniLM head', 16)}")  # fmt: skip
@@ -229,14 +229,14 @@ for name in words:
 # the model answers as before.
 
 # %%
-from fmcourse.models.heads import padded
+from fmcourse.models.heads import pad_batch
 from fmcourse.objectives import Loss
-from fmcourse.optimizers import Recipe
-from fmcourse.training import Rounds, fit, short
+from fmcourse.optimizers import OptimizerConfig
+from fmcourse.training import EpochBatches, fit, lesson_steps
 
 
 def together(rows):  # ids, and which of them are an answer's
-    ids, real = padded([question + answer for question, answer in rows])
+    ids, real = pad_batch([question + answer for question, answer in rows])
     return ids, real & (torch.arange(ids.shape[1]) >= torch.tensor([len(question) for question, _ in rows])[:, None])
 
 def answer_only(model, batch, generator=None):
@@ -245,16 +245,16 @@ def answer_only(model, batch, generator=None):
                 int(wanted.sum()))  # fmt: skip
 
 # %%
-steps, gentle = short(shipped["steps"]["16"]), Recipe(matrices="adamw", lr=shipped["chosen"]["LoRA"],
+steps, gentle = lesson_steps(shipped["steps"]["16"]), OptimizerConfig(matrix_optimizer="adamw", lr=shipped["chosen"]["LoRA"],
     weight_decay=0.01, warmup=0.1)  # fmt: skip
 full, lora = steps == shipped["steps"]["16"], {}
 for name in words:
     torch.manual_seed(0)
-    model, begun = add_low_rank(copy.deepcopy(smollm), 8, 16.0, ("q", "v")), time.process_time()
+    model, begun = add_lora(copy.deepcopy(smollm), 8, 16.0, ("q", "v")), time.process_time()
     rows = [(tokenizer.encode(ask[name].format(text)), tokenizer.encode(f" {words[name][label]}"))
             for text, label in examples(name, 16)]  # fmt: skip
-    fit(model, answer_only, Rounds(rows, together, 8, 0, length=lambda row: len(row[0])), steps=steps, seed=0,
-        recipe=gentle, progress=False)  # fmt: skip
+    fit(model, answer_only, EpochBatches(rows, together, 8, 0, length=lambda row: len(row[0])), steps=steps, seed=0,
+        optimizer=gentle, progress=False)  # fmt: skip
     spent, lora[name] = time.process_time() - begun, said(model, name)[0]
     print(f"≈ {name}: {share(lora[name], name):.3f} right after {steps} steps, {spent:.0f} s; recipe, three seeds: "
           f"{of(name, 'LoRA', 16)}")  # fmt: skip
@@ -285,13 +285,13 @@ right = lambda answers, name: [int(answer) == label for answer, (_, label) in zi
 kept = lambda name, way, n, seed: right(runs[name][way][str(n)][seed]["said"], name)
 for name in words:
     untouched = right(runs[name]["zero-shot"][0]["said calibrated"], name)
-    print(f"≈ here, {name}: LoRA against no example {paired(right(lora[name], name), right(zero[name][1], name))}")
+    print(f"≈ here, {name}: LoRA against no example {paired_test(right(lora[name], name), right(zero[name][1], name))}")
     rare = [by_luck(kept(name, "LoRA", 16, seed), untouched) for seed in SEEDS]
-    ahead = [paired(kept(name, "LoRA", 16, seed), untouched).difference for seed in SEEDS]
+    ahead = [paired_test(kept(name, "LoRA", 16, seed), untouched).difference for seed in SEEDS]
     claim(f"{name}: with 16 labels LoRA is ahead of the prompt without any in each of three seeds", min(ahead) > 0,
           ahead=ahead, by_luck=rare)  # fmt: skip
     print(f"    luck does so less often than 5 times in 100: {sum(p < 0.05 for p in rare)} of 3 seeds")
-claim("your p is the package's", all(math.isclose(by_luck(a, b), paired(a, b).p, abs_tol=1e-9)
+claim("your p is the package's", all(math.isclose(by_luck(a, b), paired_test(a, b).p, abs_tol=1e-9)
                                      for a, b in [(kept("topics", "LoRA", 16, s), kept("topics", "MiniLM head", 16,
     s)) for s in SEEDS]))  # fmt: skip
 
@@ -415,9 +415,9 @@ claim("that has a price: on the five topics with labels LoRA loses by it, in eac
 # %% exercise="15.4"
 
 # %%
-shapes = [matrix for block in smollm.stack.blocks for matrix in ((block.attention.shares[0], 576),
-    (block.attention.shares[2], 576))]  # fmt: skip
-claim("your bytes are those of the trained steps", adapter_bytes(shapes, 8) == 4 * trained(model),
+shapes = [matrix for block in smollm.stack.blocks for matrix in ((block.attention.qkv_sizes[0], 576),
+    (block.attention.qkv_sizes[2], 576))]  # fmt: skip
+claim("your bytes are those of the trained steps", adapter_bytes(shapes, 8) == 4 * count_trainable(model),
       kilobytes=adapter_bytes(shapes, 8) / 1e3)  # fmt: skip
 print(f"{'topics, 64 labels':18}{'train (s)':>11}{'tokens an answer':>18}{'ms an answer':>14}{'stored (kB)':>13}"
       f"{'right':>8}")  # fmt: skip

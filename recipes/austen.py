@@ -14,7 +14,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
-from common import debian, write_works
+from common import unpack_debian, write_works
 
 PACKAGE = "r-cran-janeaustenr=1.0.0-1", "df6bddf211906d1ff404f8ff662c21b34e6660e7f54a311084e749050c019c95"
 TITLES = {  # as each text begins, in the order of first publication
@@ -69,7 +69,7 @@ def novel(lines: list[str]) -> str:
 
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        root = debian(*PACKAGE, Path(folder))
+        root = unpack_debian(*PACKAGE, Path(folder))
         database = (root / "usr/lib/R/site-library/janeaustenr/data/Rdata.rdb").read_bytes()
     texts = {lines[0]: novel(lines) for lines in map(strings, blocks(database))}
     works = [

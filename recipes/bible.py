@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import Work, debian, write_works
+from common import Work, unpack_debian, write_works
 
 PACKAGE = "sword-text-web=426.0-1", "930b23670b352f0829a306501de4bebb5e654a2df02cde2cbe86b802177868e1"
 READER = "pysword==0.2.8"
@@ -26,10 +26,10 @@ TEST = {"Jonah", "Job", "Judith", "James", "Revelation of John"}
 BLOCK = r"</?(?:div|l|lb|lg|item|list|chapter|milestone)\b[^>]*>"
 
 
-def plain(osis: str) -> str:
+def plain_text(osis: str) -> str:
     """One verse without mark-up.
 
-    >>> plain('<w lemma="strong:H0430">God</w><note>Elohim</note><w>created</w> <l level="1"/>all <w>this</w> .')
+    >>> plain_text('<w lemma="strong:H0430">God</w><note>Elohim</note><w>created</w> <l level="1"/>all <w>this</w> .')
     'God created all this.'
     """
     osis = re.sub(r'<div\b[^>]*type="glossary".*', " ", osis, flags=re.S)
@@ -52,7 +52,7 @@ def books(root: Path, reader: Path) -> Iterator[tuple[str, str]]:
         chapters = []
         for number, length in enumerate(book.chapter_lengths, 1):
             verses = [bible.get([book.name], [number], [verse], clean=False) for verse in range(1, length + 1)]
-            if verses := [verse for verse in map(plain, verses) if verse]:
+            if verses := [verse for verse in map(plain_text, verses) if verse]:
                 chapters.append("\n".join([f"{book.name} {number}", *verses]))
         if chapters:
             yield book.name, "\n\n".join(chapters)
@@ -65,7 +65,7 @@ def work(title: str, text: str) -> Work:
 
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        root, reader = debian(*PACKAGE, Path(folder)), Path(folder) / "reader"
+        root, reader = unpack_debian(*PACKAGE, Path(folder)), Path(folder) / "reader"
         install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", reader, READER]
         subprocess.run(install, check=True)
         write_works(out / "bible.jsonl.gz", [work(title, text) for title, text in books(root, reader)])

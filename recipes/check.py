@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def same(recipe: str, file: str, contents_sha256: str) -> bool:
+def is_same(recipe: str, file: str, contents_sha256: str) -> bool:
     """Does the recipe, run in an empty folder, make a file that holds what the manifest says?"""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, ROOT / recipe, folder], check=True)
@@ -27,7 +27,7 @@ def main(names: list[str]) -> int:
     wrong = []
     for name in names or manifest:
         entry = manifest[name]
-        equal = same(entry["recipe"], entry["file"], entry["contents_sha256"])
+        equal = is_same(entry["recipe"], entry["file"], entry["contents_sha256"])
         print(f"{name:15}{entry['recipe']:26}{'equal' if equal else 'DIFFERS'}", flush=True)
         wrong += [] if equal else [name]
     return 1 if wrong else 0

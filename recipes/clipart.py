@@ -20,7 +20,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from common import debian, packed
+from common import compress, unpack_debian
 from PIL import Image
 
 from fmcourse.files import write_atomically
@@ -28,7 +28,7 @@ from fmcourse.files import write_atomically
 PACKAGE = "openclipart-svg=1:0.18+dfsg-19", "989712d90d57dfa3230049f553bb43b76c30ee4d4b8c5f6e106e33f7db5cbdc5"
 DRAWER = "resvg-py==0.5.0"
 ROOT = "usr/share/openclipart/svg"
-KINDS = ("animals", "food", "people")
+CLASSES = ("animals", "food", "people")
 OTHER = "fantasy|clothing|smilies|bodypart|stickmen"  # folders of something else
 SIDE = 64
 EACH = {"train": 35, "validation": 5, "test": 35}  # pictures of each kind
@@ -43,11 +43,11 @@ def series(name: str) -> str:
     return " ".join(re.findall("[a-z]+", name.lower()))
 
 
-def hashed(text: str) -> str:
+def stable_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def drawn(svg: Path, to_png) -> np.ndarray:
+def render(svg: Path, to_png) -> np.ndarray:
     """(SIDE, SIDE, 3) bytes: the drawing in the middle of a white square. Raises: ValueError if nothing can be seen."""
     png = to_png(svg_string=svg.read_text("utf-8", errors="replace"), width=4 * SIDE)
     image = Image.open(BytesIO(bytes(png))).convert("RGBA")
@@ -61,12 +61,12 @@ def drawn(svg: Path, to_png) -> np.ndarray:
     return pixels
 
 
-def pictures(root: Path, to_png) -> Iterator[tuple[str, str, str, np.ndarray]]:
+def read_images(root: Path, to_png) -> Iterator[tuple[str, str, str, np.ndarray]]:
     """Split, kind, name and pixels of each picture, kinds side by side; which ones is decided by a hash of the name."""
     seen: set[str] = set()
-    for kind in KINDS:
+    for kind in CLASSES:
         splits = [split for split, n in EACH.items() for _ in range(n)]
-        for svg in sorted((root / ROOT / kind).rglob("*.svg"), key=lambda path: hashed(path.stem)):
+        for svg in sorted((root / ROOT / kind).rglob("*.svg"), key=lambda path: stable_hash(path.stem)):
             if not splits:
                 break
             text = svg.read_text("utf-8", errors="replace")
@@ -77,7 +77,7 @@ def pictures(root: Path, to_png) -> Iterator[tuple[str, str, str, np.ndarray]]:
             ):
                 continue
             try:
-                pixels = drawn(svg, to_png)
+                pixels = render(svg, to_png)
             except (ValueError, OSError):
                 continue
             if (look := hashlib.sha256(pixels.tobytes()).hexdigest()) in seen:
@@ -90,17 +90,17 @@ def pictures(root: Path, to_png) -> Iterator[tuple[str, str, str, np.ndarray]]:
 
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        root, library = debian(*PACKAGE, Path(folder)), Path(folder) / "library"
+        root, library = unpack_debian(*PACKAGE, Path(folder)), Path(folder) / "library"
         install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", library, DRAWER]
         subprocess.run(install, check=True)
         sys.path.insert(0, str(library))
         from resvg_py import svg_to_bytes
 
-        found = list(pictures(root, svg_to_bytes))
-    listed = [[split, KINDS.index(kind), name] for split, kind, name, _ in found]
-    head = json.dumps({"kinds": KINDS, "side": SIDE, "pictures": listed}, ensure_ascii=True)
+        found = list(read_images(root, svg_to_bytes))
+    listed = [[split, CLASSES.index(kind), name] for split, kind, name, _ in found]
+    head = json.dumps({"kinds": CLASSES, "side": SIDE, "pictures": listed}, ensure_ascii=True)
     content = head.encode() + b"\n" + b"".join(pixels.tobytes() for *_, pixels in found)
-    write_atomically(out / "clipart.gz", lambda temporary: temporary.write_bytes(packed(content)))
+    write_atomically(out / "clipart.gz", lambda temporary: temporary.write_bytes(compress(content)))
     print(f"{out / 'clipart.gz'}: {len(found)} pictures")
 
 

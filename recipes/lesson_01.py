@@ -24,29 +24,32 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import kept, write_table
+from common import measure_once, write_table
 from torch import Tensor
 
 from fmcourse import pretrained
 from fmcourse.data import load
 from fmcourse.evaluation import token_nats
-from fmcourse.models.recurrent import LSTMLM, Shape, WindowLM
-from fmcourse.models.transformer import Transformer, modern, parameters
-from fmcourse.models.vision import looked_at, untrained
+from fmcourse.models.recurrent import LSTMLM, LMConfig, WindowLM
+from fmcourse.models.transformer import Transformer, count_parameters, modern
+from fmcourse.models.vision import extract_features, untrained_efficientnet
 from fmcourse.ngram import NGram
 from fmcourse.objectives import next_token
-from fmcourse.optimizers import SPRINT, Recipe
+from fmcourse.optimizers import MUON_SHORT_RUN, OptimizerConfig
 from fmcourse.tokenizers import CharTokenizer
-from fmcourse.training import Windows, fit
+from fmcourse.training import RandomCrops, fit
 
 SEEDS, SECONDS, LONGER = 3, (7, 20, 60), 120  # the longer runs have one seed each
 SCORED = 30_000  # characters of the validation plays, from their beginning
 PARTS, ORDERS = (45_000, 450_000, None), range(1, 9)  # characters of the training plays that are counted
 PER_KIND, SIZE, DRAWS = (3, 10, 33), 128, 3
 NETWORKS = {  # how each is built, and how its weights move
-    "window": (lambda V: WindowLM(Shape(vocab_size=V, context=8, width=32, hidden=256)), SPRINT),
-    "LSTM": (lambda V: LSTMLM(Shape(vocab_size=V, width=64, hidden=192)), Recipe(lr=2e-2)),
-    "Transformer": (lambda V: Transformer(modern(vocab_size=V, context=64, width=64, depth=3, heads=2)), SPRINT),
+    "window": (lambda V: WindowLM(LMConfig(vocab_size=V, context=8, width=32, hidden=256)), MUON_SHORT_RUN),
+    "LSTM": (lambda V: LSTMLM(LMConfig(vocab_size=V, width=64, hidden=192)), OptimizerConfig(lr=2e-2)),
+    "Transformer": (
+        lambda V: Transformer(modern(vocab_size=V, context=64, width=64, depth=3, heads=2)),
+        MUON_SHORT_RUN,
+    ),
 }
 
 
@@ -60,28 +63,28 @@ class Text:
         self.scored = torch.tensor(tokenizer.encode(plays.validation[:SCORED]))  # every character is one byte
 
 
-def bits(nats: Tensor) -> float:
+def to_bits(nats: Tensor) -> float:
     return round(nats.double().mean().item() / math.log(2), 4)
 
 
-def trained(text: Text, name: str, steps: int, seed: int) -> torch.nn.Module:
-    build, recipe = NETWORKS[name]
+def train_model(text: Text, name: str, steps: int, seed: int) -> torch.nn.Module:
+    build, optimizer = NETWORKS[name]
     torch.manual_seed(seed)
     model = build(text.V)
-    data = Windows(text.train, length=65, batch=12, seed=seed)
-    fit(model, next_token, data, steps=steps, seed=seed, recipe=recipe, progress=False)
+    data = RandomCrops(text.train, length=65, batch=12, seed=seed)
+    fit(model, next_token, data, steps=steps, seed=seed, optimizer=optimizer, progress=False)
     return model
 
 
-def paces(text: Text) -> dict[str, float]:
+def step_seconds(text: Text) -> dict[str, float]:
     """Seconds of computing that a step takes: the middle one of seven rounds in which all take their turn."""
     for name in NETWORKS:
-        trained(text, name, 10, 0)  # the first steps of a process are slow
+        train_model(text, name, 10, 0)  # the first steps of a process are slow
     rounds: dict[str, list[float]] = {name: [] for name in NETWORKS}
     for _ in range(7):
         for name, found in rounds.items():
             began = time.process_time()
-            trained(text, name, 20, 0)
+            train_model(text, name, 20, 0)
             found.append((time.process_time() - began) / 20)
     return {name: statistics.median(found) for name, found in rounds.items()}
 
@@ -89,10 +92,10 @@ def paces(text: Text) -> dict[str, float]:
 def network_row(text: Text, pace: dict[str, float], name: str, seconds: int, seed: int) -> dict[str, Any]:
     steps = max(2, round(seconds / pace[name]))
     began = time.process_time()
-    model = trained(text, name, steps, seed)
+    model = train_model(text, name, steps, seed)
     took = round(time.process_time() - began, 1)
     found = {"model": name, "seed": seed, "steps": steps, "seconds": seconds, "took": took}
-    return found | {"parameters": parameters(model), "bits_per_byte": bits(token_nats(model, text.scored))}
+    return found | {"parameters": count_parameters(model), "bits_per_byte": to_bits(token_nats(model, text.scored))}
 
 
 def ngram_rows(text: Text) -> list[dict[str, Any]]:
@@ -102,8 +105,8 @@ def ngram_rows(text: Text) -> list[dict[str, Any]]:
             began = time.process_time()
             model = NGram(text.train[:part], vocab_size=text.V, order=order)
             seconds = round(time.process_time() - began, 3)
-            found = {"characters": len(text.train[:part]), "order": order, "seconds": seconds, "rows": model.rows}
-            rows.append(found | {"bits_per_byte": bits(model.nats(text.scored))})
+            found = {"characters": len(text.train[:part]), "order": order, "seconds": seconds, "rows": model.n_ngrams}
+            rows.append(found | {"bits_per_byte": to_bits(model.nats(text.scored))})
     return rows
 
 
@@ -112,13 +115,16 @@ def probe_rows() -> list[dict[str, Any]]:
     drawings, rows = load("clipart"), []
     for seed in range(SEEDS):
         torch.manual_seed(seed)
-        networks = {"ImageNet": pretrained.vision(), "untrained": untrained(drawings.train.pixels, SIZE)}
-        seen = {name: [looked_at(network, part.pixels, SIZE) for part in (drawings.train, drawings.test)]
+        networks = {
+            "ImageNet": pretrained.load_vision(),
+            "untrained": untrained_efficientnet(drawings.train.pixels, SIZE),
+        }
+        seen = {name: [extract_features(network, part.pixels, SIZE) for part in (drawings.train, drawings.test)]
                 for name, network in networks.items()}  # fmt: skip
         seen["pixels"] = [part.pixels.flatten(1).float() for part in (drawings.train, drawings.test)]
         for name, (known, asked) in seen.items():
             for per_kind in PER_KIND:
-                right = [percent(known, drawings.train.kinds, asked, drawings.test.kinds, per_kind, DRAWS * seed + draw)
+                right = [nearest_mean_accuracy(known, drawings.train.labels, asked, drawings.test.labels, per_kind, DRAWS * seed + draw)
                          for draw in range(DRAWS)]  # fmt: skip
                 rows.append(
                     {"features": name, "per_kind": per_kind, "seed": seed, "percent": round(statistics.mean(right), 2)}
@@ -126,7 +132,9 @@ def probe_rows() -> list[dict[str, Any]]:
     return rows
 
 
-def percent(known: Tensor, kinds: Tensor, asked: Tensor, answers: Tensor, per_kind: int, seed: int) -> float:
+def nearest_mean_accuracy(
+    known: Tensor, kinds: Tensor, asked: Tensor, answers: Tensor, per_kind: int, seed: int
+) -> float:
     """Right answers if `per_kind` random pictures of each kind have labels, and the nearest mean of a kind decides."""
     order = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))
     known, kinds = known[order], kinds[order]
@@ -137,7 +145,7 @@ def percent(known: Tensor, kinds: Tensor, asked: Tensor, answers: Tensor, per_ki
 
 def main(out: Path) -> None:
     text, parts = Text(), out / "lesson_01.parts"
-    pace = kept(parts / "pace.json", partial(paces, text))
+    pace = measure_once(parts / "pace.json", partial(step_seconds, text))
     runs = [(name, seconds, seed) for seconds in SECONDS for seed in range(SEEDS) for name in NETWORKS]
     runs += [(name, LONGER, 0) for name in ("LSTM", "Transformer")]
     made = {
@@ -146,9 +154,9 @@ def main(out: Path) -> None:
         "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
         "scored_characters": SCORED,
         "pace": pace,
-        "probes": kept(parts / "probes.json", probe_rows),
-        "ngrams": kept(parts / "ngrams.json", partial(ngram_rows, text)),
-        "networks": [kept(parts / f"{'-'.join(map(str, run))}.json", partial(network_row, text, pace, *run)) for run in runs],
+        "probes": measure_once(parts / "probes.json", probe_rows),
+        "ngrams": measure_once(parts / "ngrams.json", partial(ngram_rows, text)),
+        "networks": [measure_once(parts / f"{'-'.join(map(str, run))}.json", partial(network_row, text, pace, *run)) for run in runs],
     }  # fmt: skip
     write_table(out / "lesson_01.json", made, parts)
 

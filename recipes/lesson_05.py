@@ -20,19 +20,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import kept, write_table
+from common import measure_once, write_table
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from fmcourse.data import Pair, load
+from fmcourse.data import Pronunciation, load
 from fmcourse.generation import translate
-from fmcourse.models.seq2seq import EncoderDecoder, SinusoidEmbedding, original
+from fmcourse.models.seq2seq import EncoderDecoder, SinusoidalEmbedding, vaswani2017
 from fmcourse.models.transformer import Transformer, modern
 from fmcourse.objectives import next_token, translation
-from fmcourse.optimizers import FAST, InverseRoot, Recipe
+from fmcourse.optimizers import MUON, InverseSqrtConfig, OptimizerConfig
 from fmcourse.tokenizers import CharTokenizer
-from fmcourse.training import Windows, fit
+from fmcourse.training import RandomCrops, fit
 
 STEPS, SEEDS, BATCH, START, END = 800, 3, 48, 1, 2
 SHAPE = {"context": 16, "width": 96, "depth": 2, "heads": 4}
@@ -45,11 +45,11 @@ LEARNT, ASKED, LM_STEPS = (
 
 
 LARGEST = (SHAPE["width"] * WARMUP * STEPS) ** -0.5
-ADAM = InverseRoot(matrices="adamw", lr=LARGEST, warmup=WARMUP, clip=0.0)
-WAYS: dict[str, Recipe] = {"live": FAST, "2017": ADAM}
+ADAM = InverseSqrtConfig(matrix_optimizer="adamw", lr=LARGEST, warmup=WARMUP, clip=0.0)
+WAYS: dict[str, OptimizerConfig] = {"live": MUON, "2017": ADAM}
 
 
-def coded(pairs: tuple[Pair, ...]) -> tuple[Tensor, Tensor]:
+def encode_pairs(pairs: tuple[Pronunciation, ...]) -> tuple[Tensor, Tensor]:
     """Letters (N, S) and sounds (N, T), with a start and an end; 0 fills up."""
     number = {sound: n for n, sound in enumerate(sounds_of(load("pronunciation").train), 3)}
     letters = [torch.tensor([ord(letter) - 96 for letter in pair.word]) for pair in pairs]
@@ -57,20 +57,20 @@ def coded(pairs: tuple[Pair, ...]) -> tuple[Tensor, Tensor]:
     return pad_sequence(letters, batch_first=True), pad_sequence(sounds, batch_first=True)
 
 
-def sounds_of(pairs: tuple[Pair, ...]) -> list[str]:
+def sounds_of(pairs: tuple[Pronunciation, ...]) -> list[str]:
     return sorted({sound for pair in pairs for sound in pair.sounds})
 
 
-def batches(pairs: tuple[Pair, ...], seed: int) -> list[tuple[Tensor, Tensor]]:
+def batches(pairs: tuple[Pronunciation, ...], seed: int) -> list[tuple[Tensor, Tensor]]:
     """Words of one length side by side, so that little is padding; batches in random order."""
     generator = torch.Generator().manual_seed(seed)
     mixed = [pairs[i] for i in torch.randperm(len(pairs), generator=generator)]
     mixed.sort(key=lambda pair: len(pair.word))
-    made = [coded(tuple(mixed[i : i + BATCH])) for i in range(0, len(mixed), BATCH)]
+    made = [encode_pairs(tuple(mixed[i : i + BATCH])) for i in range(0, len(mixed), BATCH)]
     return [made[i] for i in torch.randperm(len(made), generator=generator)]
 
 
-def edits(given: list[int], wanted: list[int]) -> int:
+def edit_distance(given: list[int], wanted: list[int]) -> int:
     """Sounds to change, add or leave out to get from one to the other (Levenshtein 1966)."""
     row = list(range(len(wanted) + 1))
     for i, a in enumerate(given, 1):
@@ -80,27 +80,27 @@ def edits(given: list[int], wanted: list[int]) -> int:
     return row[-1]
 
 
-def pronounced(way: str, seed: int) -> dict[str, Any]:
+def pronunciation_row(way: str, seed: int) -> dict[str, Any]:
     """One run as in the lesson, or with another seed or another recipe."""
     words = load("pronunciation")
     torch.manual_seed(seed)
-    shape = original(vocab_size=3 + len(sounds_of(words.train)), **SHAPE, dropout=0.0)
-    model, data = EncoderDecoder(shape, source_size=27), batches(words.train, seed)
+    shape = vaswani2017(vocab_size=3 + len(sounds_of(words.train)), **SHAPE, dropout=0.0)
+    model, data = EncoderDecoder(shape, source_vocab_size=27), batches(words.train, seed)
     objective = partial(translation, smoothing=0.1)
-    history = fit(model, objective, data, steps=STEPS, seed=seed, recipe=WAYS[way], progress=False)
-    return {"seed": seed} | scores(model, drafts=way == "live") | {"seconds": round(history.seconds[-1])}
+    history = fit(model, objective, data, steps=STEPS, seed=seed, optimizer=WAYS[way], progress=False)
+    return {"seed": seed} | pronunciation_scores(model, drafts=way == "live") | {"seconds": round(history.seconds[-1])}
 
 
-def scores(model: EncoderDecoder, drafts: bool) -> dict[str, float]:
+def pronunciation_scores(model: EncoderDecoder, drafts: bool) -> dict[str, float]:
     """Words of the test split said wholly right, and sounds wrong; with `drafts`, every fourth word also by a beam of four."""
-    source, target = coded(load("pronunciation").test)
+    source, target = encode_pairs(load("pronunciation").test)
     wanted = [[sound for sound in row if sound > END] for row in target.tolist()]
-    given = translate(model, source, start=START, end=END, longest=13)
+    given = translate(model, source, start=START, end=END, max_new_tokens=13)
     exact = [a == b for a, b in zip(given, wanted, strict=True)]
-    wrong = sum(map(edits, given, wanted)) / sum(map(len, wanted))
+    wrong = sum(map(edit_distance, given, wanted)) / sum(map(len, wanted))
     found = {"exact": round(sum(exact) / len(exact), 4), "sounds_wrong": round(wrong, 4)}
     if drafts:
-        of_four = translate(model, source[::4], start=START, end=END, longest=13, width=4)
+        of_four = translate(model, source[::4], start=START, end=END, max_new_tokens=13, width=4)
         right = sum(a == b for a, b in zip(of_four, wanted[::4], strict=True))
         found |= {
             "one_draft": round(sum(exact[::4]) / len(exact[::4]), 4),
@@ -109,7 +109,7 @@ def scores(model: EncoderDecoder, drafts: bool) -> dict[str, float]:
     return found
 
 
-def told(kind: str, seed: int) -> dict[str, Any]:
+def length_row(kind: str, seed: int) -> dict[str, Any]:
     """A small language model of LEARNT positions, scored on ASKED: nats per letter inside and beyond what it learnt."""
     plays = load("shakespeare")
     tokenizer = CharTokenizer.train(plays.train)
@@ -117,10 +117,10 @@ def told(kind: str, seed: int) -> dict[str, Any]:
     shape = modern(vocab_size=tokenizer.vocab_size, context=ASKED, width=64, depth=2, heads=2)
     model = Transformer(replace(shape, positions="none" if kind == "sinusoidal" else kind))
     if kind == "sinusoidal":
-        model.embed = SinusoidEmbedding(model.config)
-    data = Windows(tokenizer.encode(plays.train), length=LEARNT + 1, batch=32, seed=seed)
+        model.embed = SinusoidalEmbedding(model.config)
+    data = RandomCrops(tokenizer.encode(plays.train), length=LEARNT + 1, batch=32, seed=seed)
     fit(model, next_token, data, steps=LM_STEPS, seed=seed, progress=False)
-    unseen = Windows(tokenizer.encode(plays.validation), length=ASKED + 1, batch=256, seed=0)[0]
+    unseen = RandomCrops(tokenizer.encode(plays.validation), length=ASKED + 1, batch=256, seed=0)[0]
     with torch.inference_mode():
         nats = F.cross_entropy(model(unseen[:, :-1]).mT, unseen[:, 1:], reduction="none").mean(0)
     inside, beyond = nats[LEARNT // 2 : LEARNT].mean().item(), nats[ASKED - LEARNT :].mean().item()
@@ -131,10 +131,12 @@ def main(out: Path) -> None:
     parts = out / "lesson_05.parts"
     runs = {way: [] for way in WAYS}
     for way in WAYS:
-        runs[way] = [kept(parts / f"{way}-{seed}.json", partial(pronounced, way, seed)) for seed in range(SEEDS)]
+        runs[way] = [
+            measure_once(parts / f"{way}-{seed}.json", partial(pronunciation_row, way, seed)) for seed in range(SEEDS)
+        ]
     kinds = ("none", "learned", "sinusoidal", "rope")
     positions = {
-        kind: [kept(parts / f"{kind}-{seed}.json", partial(told, kind, seed)) for seed in range(SEEDS)]
+        kind: [measure_once(parts / f"{kind}-{seed}.json", partial(length_row, kind, seed)) for seed in range(SEEDS)]
         for kind in kinds
     }
     made = {

@@ -29,23 +29,23 @@ from fmcourse.evaluation import bits_per_byte, token_nats
 from fmcourse.models.transformer import Transformer, modern
 from fmcourse.objectives import next_token
 from fmcourse.tokenizers import CharTokenizer
-from fmcourse.training import Windows, fit
+from fmcourse.training import RandomCrops, fit
 
 STEPS, SEEDS, LONGER = 700, 5, 4
 SHAPE = {"context": 64, "width": 96, "depth": 3, "heads": 3}
-SCORED = 30_000  # characters of the validation plays, from their beginning
+N_SCORED = 30_000  # characters of the validation plays, from their beginning
 PROMPT = "The capital of France is"
 
 
-def trained(steps: int, seed: int) -> dict[str, Any]:
+def train_model(steps: int, seed: int) -> dict[str, Any]:
     """One run as in the lesson, with another seed or longer."""
     plays = load("shakespeare")
     tokenizer = CharTokenizer.train(plays.train)
     torch.manual_seed(seed)
     model = Transformer(modern(vocab_size=tokenizer.vocab_size, **SHAPE))
-    data = Windows(tokenizer.encode(plays.train), length=SHAPE["context"] + 1, batch=12, seed=seed)
+    data = RandomCrops(tokenizer.encode(plays.train), length=SHAPE["context"] + 1, batch=12, seed=seed)
     fit(model, next_token, data, steps=steps, seed=seed)
-    unseen = plays.validation[:SCORED]
+    unseen = plays.validation[:N_SCORED]
     bits = bits_per_byte(token_nats(model, tokenizer.encode(unseen)), unseen)
     return {"seed": seed, "steps": steps, "bits_per_byte": round(bits, 4)}
 
@@ -88,15 +88,15 @@ def scores() -> dict[str, Any]:
 
 
 def main(out: Path) -> None:
-    seeds = [trained(STEPS, seed) for seed in range(SEEDS)]
+    seeds = [train_model(STEPS, seed) for seed in range(SEEDS)]
     made = {
         "command": "python recipes/lesson_06.py data/tables",
         "date": datetime.date.today().isoformat(),
         "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
         "shape": SHAPE,
-        "scored_characters": SCORED,
+        "scored_characters": N_SCORED,
         "seeds": seeds,
-        "longer": trained(STEPS * LONGER, 0),
+        "longer": train_model(STEPS * LONGER, 0),
         "smollm2_by_transformers": scores(),
     }
     write_table(out / "lesson_06.json", made)

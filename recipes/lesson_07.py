@@ -28,20 +28,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import by_words, kept, write_table
+from common import bag_of_words_accuracy, measure_once, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from fmcourse import pretrained
-from fmcourse.data import Asked, load
+from fmcourse.data import QuestionAnswer, load
 from fmcourse.evaluation import answer_scores, entity_scores
-from fmcourse.models.heads import PerText, PerToken, mean_state
+from fmcourse.models.heads import SequenceClassifier, TokenClassifier, mean_pool
 from fmcourse.models.transformer import Transformer, modern
-from fmcourse.objectives import Loss, answer_span, hide, labelled, masked_token, next_token
-from fmcourse.optimizers import FAST, Recipe
+from fmcourse.objectives import Loss, answer_span, classification, mask_tokens, masked_token, next_token
+from fmcourse.optimizers import MUON, OptimizerConfig
 from fmcourse.tokenizers import WordPieceTokenizer
-from fmcourse.training import Windows, fit
+from fmcourse.training import RandomCrops, fit
 
 # -- hidden letters -------------------------------------------------------------------------------------------------------
 
@@ -49,7 +49,7 @@ T, BATCH, STEPS, SEEDS = 64, 8, 1400, 3  # letters read at once, texts in a batc
 RATE = 0.3  # of the letters are hidden: see the rates among the ways below
 SHAPE = {"vocab_size": 28, "context": 160, "width": 64, "depth": 3, "heads": 2}
 MASK = 27  # a space is 0, a to z are 1 to 26
-ASKED = 3000  # unseen windows, one letter of each
+N_WINDOWS = 3000  # unseen windows, one letter of each
 
 
 def letters(text: str) -> Tensor:
@@ -58,51 +58,51 @@ def letters(text: str) -> Tensor:
 
 
 @lru_cache
-def book(split: str) -> Tensor:
+def book_letters(split: str) -> Tensor:
     return letters(getattr(load("recipes"), split))
 
 
-def trained(causal: bool, seed: int) -> Transformer:
+def train_model(causal: bool, seed: int) -> Transformer:
     """One run as in the lesson, or its causal twin."""
     torch.manual_seed(seed)
     model = Transformer(modern(**SHAPE, causal=causal))
-    objective = next_token if causal else partial(masked_token, mask=MASK, rate=RATE)
-    data = Windows(book("train"), length=T + causal, batch=BATCH, seed=seed)
-    fit(model, objective, data, steps=STEPS, seed=seed, recipe=FAST, progress=False)
+    objective = next_token if causal else partial(masked_token, mask_id=MASK, rate=RATE)
+    data = RandomCrops(book_letters("train"), length=T + causal, batch=BATCH, seed=seed)
+    fit(model, objective, data, steps=STEPS, seed=seed, optimizer=MUON, progress=False)
     return model.eval()
 
 
 def windows() -> Tensor:
     """Unseen texts with a letter to guess in the middle, (ASKED, T)."""
-    return Windows(book("validation"), length=T, batch=ASKED, seed=1)[0]
+    return RandomCrops(book_letters("validation"), length=T, batch=N_WINDOWS, seed=1)[0]
 
 
 @torch.inference_mode()
-def filled(model: Transformer, causal: bool) -> dict[str, float]:
+def fill_accuracy(model: Transformer, causal: bool) -> dict[str, float]:
     """Share of the letters in the middle that are guessed, in one pass."""
     texts, at = windows(), T // 2
-    logits = model(texts[:, :at])[:, -1] if causal else model(with_mask(texts, at))[:, at]
+    logits = model(texts[:, :at])[:, -1] if causal else model(mask_at(texts, at))[:, at]
     logits, truth = logits[:, :27], texts[:, at]
-    return {"right": share(logits.argmax(-1) == truth), "nats": round(F.cross_entropy(logits, truth).item(), 4)}
+    return {"right": accuracy(logits.argmax(-1) == truth), "nats": round(F.cross_entropy(logits, truth).item(), 4)}
 
 
-def with_mask(texts: Tensor, at: int) -> Tensor:
+def mask_at(texts: Tensor, at: int) -> Tensor:
     return texts.index_fill(1, torch.tensor([at]), MASK)
 
 
-def share(right: Tensor) -> float:
+def accuracy(right: Tensor) -> float:
     return round(right.float().mean().item(), 4)
 
 
 @torch.inference_mode()
-def tried(model: Transformer, n: int = 400) -> float:
+def rescore_accuracy(model: Transformer, n: int = 400) -> float:
     """The causal model once more, but each of the 27 letters is put in, and the whole text scored: 27 passes."""
     texts, at = windows()[:n], T // 2
     scores = []
     for letter in range(27):
         put = texts.index_fill(1, torch.tensor([at]), letter)
         scores.append(F.cross_entropy(model(put[:, :-1]).mT, put[:, 1:], reduction="none").sum(1))
-    return share(torch.stack(scores, 1).argmin(1) == texts[:, at])
+    return accuracy(torch.stack(scores, 1).argmin(1) == texts[:, at])
 
 
 # -- RoBERTa's changes ----------------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ class Texts:
     """The text cut into pieces that are read in a new order each time round: batch number `step`."""
 
     def __init__(self, batch: int, seed: int) -> None:
-        self.texts, self.batch, self.seed = book("train")[:READ].view(-1, T), batch, seed
+        self.texts, self.batch, self.seed = book_letters("train")[:READ].view(-1, T), batch, seed
 
     def rows(self, step: int) -> Tensor:
         each = len(self.texts) // self.batch  # steps that one reading takes
@@ -147,37 +147,42 @@ class Texts:
         return self.texts[rows], rows
 
 
-def dynamic(
+def dynamic_masking(
     model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None, *, rate: float = 0.15
 ) -> Loss:
     """RoBERTa: other letters are hidden each time a text is read."""
-    return masked_token(model, batch[0], generator, mask=MASK, rate=rate)
+    return masked_token(model, batch[0], generator, mask_id=MASK, rate=rate)
 
 
-def only_masks(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None) -> Loss:
+def masking_without_noise(
+    model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None
+) -> Loss:
     """All that is asked for is hidden behind [MASK]: no letter is left as it is, or put in the place of another."""
-    _, asked = hide(batch[0], generator, mask=MASK, vocab_size=27, rate=RATE)
+    _, asked = mask_tokens(batch[0], generator, mask_id=MASK, vocab_size=27, rate=RATE)
     states = model.states(batch[0].masked_fill(asked, MASK))[asked]
     return Loss(F.cross_entropy(model.head(states), batch[0][asked]), {}, int(asked.sum()))
 
 
-def static(
+def static_masking(
     model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None, *, seed: int
 ) -> Loss:
     """BERT: what is hidden in a text was decided once, before training."""
-    hidden, asked = decided(seed)
+    hidden, asked = static_masks(seed)
     hidden, asked = hidden[batch[1]], asked[batch[1]]
     return Loss(F.cross_entropy(model.head(model.states(hidden)[asked]), batch[0][asked]), {}, int(asked.sum()))
 
 
 @lru_cache(1)
-def decided(seed: int) -> tuple[Tensor, Tensor]:
-    return hide(
-        book("train")[:READ].view(-1, T), torch.Generator().manual_seed(seed), mask=MASK, vocab_size=SMALL["vocab_size"]
+def static_masks(seed: int) -> tuple[Tensor, Tensor]:
+    return mask_tokens(
+        book_letters("train")[:READ].view(-1, T),
+        torch.Generator().manual_seed(seed),
+        mask_id=MASK,
+        vocab_size=SMALL["vocab_size"],
     )
 
 
-def paired(texts: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+def make_pairs(texts: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """Two halves with END between them, of every other text the second half of another: (B, T), and 1 where it goes on."""
     left, right = texts[:, : T // 2 - 1], texts[:, T // 2 - 1 : -1]
     goes_on = torch.rand(len(texts), generator=generator) < 0.5
@@ -185,39 +190,41 @@ def paired(texts: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Te
     return torch.cat([left, torch.full((len(texts), 1), END), right], 1), goes_on.long()
 
 
-def with_pairs(model: WithPairs, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None) -> Loss:
+def next_sentence_objective(
+    model: WithPairs, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None
+) -> Loss:
     """BERT: hidden letters, and does the second half go on where the first one ends?"""
-    ids, labels = paired(batch[0], generator)
-    hidden, asked = hide(ids, generator, mask=MASK, vocab_size=SMALL["vocab_size"], special=(END,))
+    ids, labels = make_pairs(batch[0], generator)
+    hidden, asked = mask_tokens(ids, generator, mask_id=MASK, vocab_size=SMALL["vocab_size"], special_ids=(END,))
     states = model.states(hidden)
     letter = F.cross_entropy(model.head(states[asked]), ids[asked])
     pair = F.cross_entropy(model.head_pair(states.mean(1)), labels)
     return Loss(letter + pair, {"letters": letter.item(), "pairs": pair.item()}, int(asked.sum()))
 
 
-def twice_as_far() -> Recipe:
-    return Recipe(lr=2 * FAST.lr, matrix_lr=2 * FAST.matrix_lr)
+def doubled_learning_rate() -> OptimizerConfig:
+    return OptimizerConfig(lr=2 * MUON.lr, matrix_lr=2 * MUON.matrix_lr)
 
 
 @torch.inference_mode()
-def scored(model: WithPairs) -> dict[str, float]:
+def masked_scores(model: WithPairs) -> dict[str, float]:
     """Unseen texts, 15 letters of a hundred behind [MASK], whatever the training did; and a pair or not, where that was learnt."""
-    texts = Windows(book("validation"), length=T, batch=1000, seed=2)[0]
-    _, asked = hide(texts, torch.Generator().manual_seed(0), mask=MASK, vocab_size=SMALL["vocab_size"])
+    texts = RandomCrops(book_letters("validation"), length=T, batch=1000, seed=2)[0]
+    _, asked = mask_tokens(texts, torch.Generator().manual_seed(0), mask_id=MASK, vocab_size=SMALL["vocab_size"])
     logits, truth = model.head(model.states(texts.masked_fill(asked, MASK))[asked]), texts[asked]
-    ids, labels = paired(texts, torch.Generator().manual_seed(0))
-    pairs = share(model.head_pair(model.states(ids).mean(1)).argmax(-1) == labels)
+    ids, labels = make_pairs(texts, torch.Generator().manual_seed(0))
+    pairs = accuracy(model.head_pair(model.states(ids).mean(1)).argmax(-1) == labels)
     return {
         "nats": round(F.cross_entropy(logits, truth).item(), 4),
-        "right": share(logits.argmax(-1) == truth),
+        "right": accuracy(logits.argmax(-1) == truth),
         "pairs": pairs,
     }
 
 
 @torch.inference_mode()
-def suspicion(model: nn.Module) -> float:
+def error_detection_auc(model: nn.Module) -> float:
     """No [MASK] anywhere, one letter of twenty is wrong: how often does a wrong one look less likely than a right one?"""
-    texts = Windows(book("validation"), length=T, batch=500, seed=3)[0]
+    texts = RandomCrops(book_letters("validation"), length=T, batch=500, seed=3)[0]
     generator = torch.Generator().manual_seed(0)
     wrong = torch.rand(texts.shape, generator=generator) < 0.05
     shift = torch.randint(1, 27, texts.shape, generator=generator)
@@ -230,24 +237,24 @@ def suspicion(model: nn.Module) -> float:
     )  # the area under the curve, by ranks
 
 
-def ruled(alone: bool, seed: int) -> dict[str, Any]:
+def corruption_row(alone: bool, seed: int) -> dict[str, Any]:
     """The rule of 80/10/10, or [MASK] alone; as in "longer", with RATE hidden."""
     torch.manual_seed(seed)
-    model, objective = WithPairs(), only_masks if alone else partial(dynamic, rate=RATE)
+    model, objective = WithPairs(), masking_without_noise if alone else partial(dynamic_masking, rate=RATE)
     fit(model, objective, Texts(SMALL_BATCH, seed), steps=SMALL_STEPS * LONGER, seed=seed, progress=False)
-    found = scored(model.eval())
-    return {"seed": seed, "nats": found["nats"], "right": found["right"], "suspicion": suspicion(model)}
+    found = masked_scores(model.eval())
+    return {"seed": seed, "nats": found["nats"], "right": found["right"], "suspicion": error_detection_auc(model)}
 
 
-def changed(way: str, seed: int) -> dict[str, Any]:
+def ablation_row(way: str, seed: int) -> dict[str, Any]:
     """One run of an ablation: everything as in "dynamic" but for what its name says."""
     special = {
-        "static": partial(static, seed=seed),
-        "pairs": with_pairs,
-        "30 percent": partial(dynamic, rate=0.3),
-        "50 percent": partial(dynamic, rate=0.5),
+        "static": partial(static_masking, seed=seed),
+        "pairs": next_sentence_objective,
+        "30 percent": partial(dynamic_masking, rate=0.3),
+        "50 percent": partial(dynamic_masking, rate=0.5),
     }
-    objective = special.get(way, dynamic)
+    objective = special.get(way, dynamic_masking)
     larger, longer = way == "larger", way == "longer"
     batch, steps = (
         SMALL_BATCH * (LARGER if larger else 1),
@@ -255,10 +262,10 @@ def changed(way: str, seed: int) -> dict[str, Any]:
     )
     torch.manual_seed(seed)
     model, begun = WithPairs(), time.process_time()
-    recipe = twice_as_far() if larger else FAST
-    history = fit(model, objective, Texts(batch, seed), steps=steps, seed=seed, recipe=recipe, progress=False)
+    optimizer = doubled_learning_rate() if larger else MUON
+    history = fit(model, objective, Texts(batch, seed), steps=steps, seed=seed, optimizer=optimizer, progress=False)
     model.eval()
-    found = {"seed": seed, "steps": history.steps} | scored(model)
+    found = {"seed": seed, "steps": history.steps} | masked_scores(model)
     if way != "pairs":
         del found["pairs"]
     return found | {"seconds": round(time.process_time() - begun, 1)}
@@ -278,86 +285,87 @@ def words(text: str) -> list[str]:
 
 
 @lru_cache
-def numbers() -> dict[str, int]:
+def word_numbers() -> dict[str, int]:
     return {word: n for n, (word, _) in enumerate(Counter(words(load("recipes").train)).most_common(WORDS), 3)}
 
 
-def coded(texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+def encode_texts(texts: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Ids (B, T) and where they are real, LENGTH words at most."""
     rows = [
-        torch.tensor([numbers().get(word, UNKNOWN) for word in words(text)[:LENGTH]] or [UNKNOWN]) for text in texts
+        torch.tensor([word_numbers().get(word, UNKNOWN) for word in words(text)[:LENGTH]] or [UNKNOWN])
+        for text in texts
     ]
     real = torch.arange(max(map(len, rows))) < torch.tensor([len(row) for row in rows])[:, None]
     return pad_sequence(rows, batch_first=True), real
 
 
-def vectors(model: Transformer, texts: tuple[Tensor, Tensor]) -> Tensor:
+def mean_vectors(model: Transformer, texts: tuple[Tensor, Tensor]) -> Tensor:
     """One vector of length 1 a text: the mean of its words' states."""
     ids, real = texts
-    return F.normalize(mean_state(model.states(ids, real[:, None]), real), dim=-1)
+    return F.normalize(mean_pool(model.states(ids, real[:, None]), real), dim=-1)
 
 
-def matched(model: Transformer, batch: tuple[Tensor, ...], generator: torch.Generator | None = None) -> Loss:
+def contrastive_titles(model: Transformer, batch: tuple[Tensor, ...], generator: torch.Generator | None = None) -> Loss:
     """Which list of ingredients belongs to which title? The other pairs of the batch are the wrong answers."""
-    a, b = vectors(model, batch[:2]), vectors(model, batch[2:])
+    a, b = mean_vectors(model, batch[:2]), mean_vectors(model, batch[2:])
     scores, own = a @ b.T / WARMTH, torch.arange(len(a))
     return Loss((F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2, {}, len(a))
 
 
 def title_and_list(split: str) -> list[tuple[str, str]]:
     """What a dish is called, and what goes into it. Roman numbers at the end of a title are left out."""
-    works = [work for work in load("recipes").of(split) if work.ingredients]
+    works = [work for work in load("recipes").works_in(split) if work.ingredients]
     return [(re.sub(r" [IVX]+$", "", work.title), ", ".join(work.ingredients)) for work in works]
 
 
 def pairs_of(seed: int) -> list[tuple[Tensor, ...]]:
-    pairs = drawn(title_and_list("train"), None, seed)
+    pairs = sample_items(title_and_list("train"), None, seed)
     groups = [pairs[at : at + PAIRS] for at in range(0, len(pairs) - PAIRS, PAIRS)]
-    return [(*coded([a for a, _ in group]), *coded([b for _, b in group])) for group in groups]
+    return [(*encode_texts([a for a, _ in group]), *encode_texts([b for _, b in group])) for group in groups]
 
 
-def found_at(a: Tensor, b: Tensor) -> dict[str, float]:
+def retrieval_scores(a: Tensor, b: Tensor) -> dict[str, float]:
     """For each title, is its own list the nearest of all, or among the ten nearest? And how alike are any two lists?"""
     scores = a @ b.T
     rank = (scores >= scores.diagonal()[:, None]).sum(
         1
     ) - 1  # a tie is not found: who shares no word is as good as all others
     alike = ((b @ b.T).sum() - len(b)) / (len(b) * (len(b) - 1))
-    return {"first": share(rank == 0), "among ten": share(rank < 10), "alike": round(alike.item(), 4)}
+    return {"first": accuracy(rank == 0), "among ten": accuracy(rank < 10), "alike": round(alike.item(), 4)}
 
 
 @torch.inference_mode()
-def searched(model: Transformer) -> dict[str, float]:
+def search_scores(model: Transformer) -> dict[str, float]:
     titles, lists = zip(*title_and_list("test"), strict=True)
-    return found_at(vectors(model.eval(), coded(titles)), vectors(model, coded(lists)))
+    return retrieval_scores(mean_vectors(model.eval(), encode_texts(titles)), mean_vectors(model, encode_texts(lists)))
 
 
 def encoders(seed: int) -> dict[str, Any]:
     """Fresh, after hidden words, after pairs as well; and after pairs alone."""
-    ids = coded_whole("train")
-    hidden_word = partial(masked_token, mask=HIDDEN, rate=RATE, special=(UNKNOWN,))
+    ids = encode_split("train")
+    hidden_word = partial(masked_token, mask_id=HIDDEN, rate=RATE, special_ids=(UNKNOWN,))
     torch.manual_seed(seed)
     model, begun = Transformer(modern(**READER, causal=False)), time.process_time()
-    found = {"seed": seed, "fresh": searched(model)}
+    found = {"seed": seed, "fresh": search_scores(model)}
     fit(
         model,
         hidden_word,
-        Windows(ids, length=LENGTH, batch=16, seed=seed),
+        RandomCrops(ids, length=LENGTH, batch=16, seed=seed),
         steps=MASKED_STEPS,
         seed=seed,
         progress=False,
     )
-    found["masked"] = searched(model)
-    fit(model, matched, pairs_of(seed), steps=PAIR_STEPS, seed=seed, progress=False)
-    found |= {"masked, then pairs": searched(model), "seconds": round(time.process_time() - begun)}
+    found["masked"] = search_scores(model)
+    fit(model, contrastive_titles, pairs_of(seed), steps=PAIR_STEPS, seed=seed, progress=False)
+    found |= {"masked, then pairs": search_scores(model), "seconds": round(time.process_time() - begun)}
     torch.manual_seed(seed)
     model = Transformer(modern(**READER, causal=False))
-    fit(model, matched, pairs_of(seed), steps=PAIR_STEPS, seed=seed, progress=False)
-    return found | {"pairs": searched(model)}
+    fit(model, contrastive_titles, pairs_of(seed), steps=PAIR_STEPS, seed=seed, progress=False)
+    return found | {"pairs": search_scores(model)}
 
 
-def coded_whole(split: str) -> Tensor:
-    return torch.tensor([numbers().get(word, UNKNOWN) for word in words(getattr(load("recipes"), split))])
+def encode_split(split: str) -> Tensor:
+    return torch.tensor([word_numbers().get(word, UNKNOWN) for word in words(getattr(load("recipes"), split))])
 
 
 def real_encoder() -> dict[str, Any]:
@@ -366,7 +374,7 @@ def real_encoder() -> dict[str, Any]:
 
     titles, lists = zip(*title_and_list("test"), strict=True)
     known = [text for pair in title_and_list("train") for text in pair]
-    things = drawn(load("topics").test, WORDS_ASKED, 0)
+    things = sample_items(load("topics").test, WORDS_ASKED, 0)
     words_asked, meanings = zip(*((item.word, item.text) for item in things), strict=True)
     found: dict[str, Any] = {"texts": {"cookbook": len(titles), "dictionary": len(things)}}
     for name, one, other, text in (
@@ -376,8 +384,8 @@ def real_encoder() -> dict[str, Any]:
         counter = TfidfVectorizer(sublinear_tf=True).fit([*text, *other])
         counted = [torch.tensor(counter.transform(texts).toarray(), dtype=torch.float32) for texts in (one, other)]
         found[name] = {
-            "MiniLM": found_at(*(pretrained.embed_sentences(*minilm(), texts) for texts in (one, other))),
-            "shared words": found_at(*counted),
+            "MiniLM": retrieval_scores(*(pretrained.embed_sentences(*minilm(), texts) for texts in (one, other))),
+            "shared words": retrieval_scores(*counted),
         }
     return found
 
@@ -385,25 +393,25 @@ def real_encoder() -> dict[str, Any]:
 def hidden_letters(seed: int) -> dict[str, Any]:
     """The lesson's own run, with its seconds of the processor."""
     begun = time.process_time()
-    model = trained(False, seed)
-    return {"seed": seed} | filled(model, False) | {"seconds": round(time.process_time() - begun)}
+    model = train_model(False, seed)
+    return {"seed": seed} | fill_accuracy(model, False) | {"seconds": round(time.process_time() - begun)}
 
 
 def causal_twin(seed: int) -> dict[str, Any]:
-    model = trained(True, seed)
-    return {"seed": seed} | filled(model, True) | {"right_in_27_passes": tried(model)}
+    model = train_model(True, seed)
+    return {"seed": seed} | fill_accuracy(model, True) | {"right_in_27_passes": rescore_accuracy(model)}
 
 
 # -- four tasks for one MiniLM ------------------------------------------------------------------------------------------------
 
 QUESTIONS = 384
-LEARNT = {
+N_LABELLED = {
     "names": 480,
     "questions": QUESTIONS,
     "countries": 800,
     "topics": 960,
 }  # labelled texts, for every method the same
-TOGETHER = {
+BATCH_SIZES = {
     "names": 8,
     "questions": 8,
     "countries": 16,
@@ -411,7 +419,7 @@ TOGETHER = {
 }  # texts in a batch: one reading of all in the end
 ASKED_QUESTIONS, ASKED_TOPICS = 120, 500  # of the test split, from its beginning
 WINDOW, LONGEST = 96, 24  # tokens of a passage in training; of an answer
-GENTLE = Recipe(matrices="adamw", lr=2e-4, warmup=0.1)
+GENTLE = OptimizerConfig(matrix_optimizer="adamw", lr=2e-4, warmup=0.1)
 FEW = (20, 50, 100, 300, 960)
 Row = tuple[list[int], list[int], Any]  # ids, types, label or labels
 
@@ -429,14 +437,14 @@ class Task:
     kinds: int
     train: list[Row]
     test: list[Row]
-    judge: Callable[[list[Tensor]], dict[str, float]]  # scores of each test row -> measures
+    metric: Callable[[list[Tensor]], dict[str, float]]  # scores of each test row -> measures
 
     @property
-    def head(self) -> type[PerToken]:
-        return PerText if self.name == "topics" else PerToken
+    def head(self) -> type[TokenClassifier]:
+        return SequenceClassifier if self.name == "topics" else TokenClassifier
 
 
-def drawn(items: Sequence[Any], n: int | None, seed: int) -> list[Any]:
+def sample_items(items: Sequence[Any], n: int | None, seed: int) -> list[Any]:
     return [items[i] for i in torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))[:n].tolist()]
 
 
@@ -444,7 +452,7 @@ def tagged_row(words: Sequence[str], labels: Sequence[int]) -> Row:
     """Words with a label each: the first piece carries it."""
     ids, asked = [minilm()[1].special_tokens["[CLS]"]], [-100]
     for word, label in zip(words, labels, strict=True):
-        pieces = minilm()[1].encode(word, wrap=False) or [minilm()[1].special_tokens["[UNK]"]]
+        pieces = minilm()[1].encode(word, add_special_tokens=False) or [minilm()[1].special_tokens["[UNK]"]]
         ids, asked = ids + pieces, asked + [label] + [-100] * (len(pieces) - 1)
     return [*ids, minilm()[1].special_tokens["[SEP]"]], [0] * (len(ids) + 1), [*asked, -100]
 
@@ -457,21 +465,21 @@ def names_task(seed: int) -> Task:
     rows = lambda items: [tagged_row(item.words, [TAGS.index(tag) for tag in item.tags]) for item in items]
     test = rows(data.test)
 
-    def judge(scores: list[Tensor]) -> dict[str, float]:
+    def metric(scores: list[Tensor]) -> dict[str, float]:
         asked = [torch.tensor(row[2]) != -100 for row in test]
         given = [
             [TAGS[i] for i in score[where].argmax(-1).tolist()] for score, where in zip(scores, asked, strict=True)
         ]
         return {"f1": round(entity_scores(given, [item.tags for item in data.test]).f1, 4)}
 
-    return Task("names", len(TAGS), rows(drawn(data.train, LEARNT["names"], seed)), test, judge)
+    return Task("names", len(TAGS), rows(sample_items(data.train, N_LABELLED["names"], seed)), test, metric)
 
 
 def dictionary(seed: int, n: int | None = None) -> dict[str, float]:
     """Each word gets the tag it had most often in training; a word that was never there gets none."""
     data = load("names")
     counts: dict[str, Counter] = defaultdict(Counter)
-    for item in drawn(data.train, n or LEARNT["names"], seed):
+    for item in sample_items(data.train, n or N_LABELLED["names"], seed):
         for word, tag in zip(item.words, item.tags, strict=True):
             counts[word][tag] += 1
     given = [
@@ -480,14 +488,14 @@ def dictionary(seed: int, n: int | None = None) -> dict[str, float]:
     return {"f1": round(entity_scores(given, [item.tags for item in data.test]).f1, 4)}
 
 
-def question_row(item: Asked, window: int | None = None, seed: int = 0) -> tuple[Row, list[tuple[int, int]]]:
+def question_row(item: QuestionAnswer, window: int | None = None, seed: int = 0) -> tuple[Row, list[tuple[int, int]]]:
     """Question and passage as one input, the first and last token of the answer, and where tokens stand in the passage.
 
     With a `window`, only that many tokens of the passage, the answer somewhere among them.
     """
     tokenizer = minilm()[1]
     question = tokenizer.encode(item.question)[:40]
-    ids, places = tokenizer.encode_with_offsets(item.passage, wrap=False)
+    ids, places = tokenizer.encode_with_offsets(item.passage, add_special_tokens=False)
     end = item.start + len(item.answer)
     inside = [n for n, (a, b) in enumerate(places) if b > item.start and a < end]
     first, last, begin = inside[0], inside[-1], 0
@@ -512,7 +520,7 @@ def questions_task(seed: int) -> Task:
     asked = data.test[:ASKED_QUESTIONS]
     rows = [question_row(item) for item in asked]
 
-    def judge(scores: list[Tensor]) -> dict[str, float]:
+    def metric(scores: list[Tensor]) -> dict[str, float]:
         marks = []
         for item, ((_, types, _), places), score in zip(asked, rows, scores, strict=True):
             before = types.index(1)
@@ -520,8 +528,11 @@ def questions_task(seed: int) -> Task:
             marks.append(answer_scores(item.passage[places[first][0] : places[last][1]], item.answer))
         return {"exact": mean([exact for exact, _ in marks]), "f1": mean([f1 for _, f1 in marks])}
 
-    train = [question_row(item, WINDOW, n)[0] for n, item in enumerate(drawn(data.train, LEARNT["questions"], seed))]
-    return Task("questions", 2, train, [row for row, _ in rows], judge)
+    train = [
+        question_row(item, WINDOW, n)[0]
+        for n, item in enumerate(sample_items(data.train, N_LABELLED["questions"], seed))
+    ]
+    return Task("questions", 2, train, [row for row, _ in rows], metric)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -558,7 +569,7 @@ FIELDS = (
 )
 
 
-def marked(text: str, fields: dict[str, str]) -> list[tuple[str, list[int]]]:
+def label_sentences(text: str, fields: dict[str, str]) -> list[tuple[str, list[int]]]:
     """The sentences of a report, word by word, 1 and more where a field stands. (The last place counts: history comes first.)"""
     places = {name: (text.rfind(value), text.rfind(value) + len(value)) for name, value in fields.items()}
     found, at = [], 0
@@ -582,7 +593,7 @@ def country_row(sentence: str, labels: list[int]) -> Row:
     return tagged_row([sentence[a:b] for a, b in words_of(sentence)], labels)
 
 
-def judged_fields(given: list[dict[str, str]]) -> dict[str, float]:
+def field_scores(given: list[dict[str, str]]) -> dict[str, float]:
     """Of the fields that are there, how many come out right to the letter; and the overlap in words."""
     wanted = load("countries").test
     marks = [
@@ -595,24 +606,26 @@ def judged_fields(given: list[dict[str, str]]) -> dict[str, float]:
 
 def countries_task(seed: int) -> Task:
     data = load("countries")
-    train = [country_row(*pair) for item in data.train for pair in marked(item.text, item.fields)]
+    train = [country_row(*pair) for item in data.train for pair in label_sentences(item.text, item.fields)]
     parts = [
-        (n, sentence, labels) for n, item in enumerate(data.test) for sentence, labels in marked(item.text, item.fields)
+        (n, sentence, labels)
+        for n, item in enumerate(data.test)
+        for sentence, labels in label_sentences(item.text, item.fields)
     ]
     test = [country_row(sentence, labels) for _, sentence, labels in parts]
 
-    def judge(scores: list[Tensor]) -> dict[str, float]:
+    def metric(scores: list[Tensor]) -> dict[str, float]:
         best: list[dict[str, tuple[float, str]]] = [{} for _ in data.test]
         for (n, sentence, _), row, score in zip(parts, test, scores, strict=True):
             p = score[torch.tensor(row[2]) != -100].softmax(-1)
-            for name, sure, text in runs(sentence, p):
+            for name, sure, text in labelled_runs(sentence, p):
                 best[n][name] = max(best[n].get(name, (0.0, "")), (sure, text))
-        return judged_fields([{name: text for name, (_, text) in found.items()} for found in best])
+        return field_scores([{name: text for name, (_, text) in found.items()} for found in best])
 
-    return Task("countries", 1 + len(FIELDS), drawn(train, LEARNT["countries"], seed), test, judge)
+    return Task("countries", 1 + len(FIELDS), sample_items(train, N_LABELLED["countries"], seed), test, metric)
 
 
-def runs(sentence: str, p: Tensor) -> Iterator[tuple[str, float, str]]:
+def labelled_runs(sentence: str, p: Tensor) -> Iterator[tuple[str, float, str]]:
     """Words side by side with one label: the field, how sure, and the text."""
     kinds, places, at = p.argmax(-1).tolist(), words_of(sentence), 0
     for kind, group in groupby(kinds):
@@ -642,7 +655,7 @@ def by_pattern(seed: int = 0) -> dict[str, float]:
                 ):
                     got.setdefault(name, match[1])
         given.append(got)
-    return judged_fields(given)
+    return field_scores(given)
 
 
 def topics_task(seed: int) -> Task:
@@ -651,21 +664,31 @@ def topics_task(seed: int) -> Task:
     row = lambda item: ((ids := minilm()[1].encode(item.text)), [0] * len(ids), topics.index(item.topic))
     test = [row(item) for item in data.test[:ASKED_TOPICS]]
     right = torch.tensor([label for _, _, label in test])
-    judge = lambda scores: {"right": share(torch.stack(scores).argmax(-1) == right)}
-    return Task("topics", len(topics), [row(item) for item in drawn(data.train, LEARNT["topics"], seed)], test, judge)
+    metric = lambda scores: {"right": accuracy(torch.stack(scores).argmax(-1) == right)}
+    return Task(
+        "topics",
+        len(topics),
+        [row(item) for item in sample_items(data.train, N_LABELLED["topics"], seed)],
+        test,
+        metric,
+    )
 
 
 def bag_of_words(seed: int, n: int | None = None) -> dict[str, float]:
     """Which words are in it, rare ones weighing more, and a linear classifier."""
     data = load("topics")
-    return {"right": by_words(drawn(data.train, LEARNT["topics"], seed)[:n], data.test[:ASKED_TOPICS])}
+    return {
+        "right": bag_of_words_accuracy(
+            sample_items(data.train, N_LABELLED["topics"], seed)[:n], data.test[:ASKED_TOPICS]
+        )
+    }
 
 
 TASKS = {"names": names_task, "questions": questions_task, "countries": countries_task, "topics": topics_task}
 BASELINES = {"names": dictionary, "questions": most_alike, "countries": by_pattern, "topics": bag_of_words}
 
 
-def padded(rows: Sequence[Row]) -> tuple[Tensor, ...]:
+def pad_rows(rows: Sequence[Row]) -> tuple[Tensor, ...]:
     """ids, real, types (B, T) and labels: (B,), (B, T), or first and last (B,) each."""
     ids = pad_sequence([torch.tensor(row[0]) for row in rows], batch_first=True)
     types = pad_sequence([torch.tensor(row[1]) for row in rows], batch_first=True)
@@ -683,23 +706,23 @@ def padded(rows: Sequence[Row]) -> tuple[Tensor, ...]:
     return ids, real, types, torch.tensor(labels)
 
 
-def loss(model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None) -> Loss:
-    return answer_span(model, batch) if len(batch) == 5 else labelled(model, (*batch[:2], batch[3]))
+def task_loss(model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None) -> Loss:
+    return answer_span(model, batch) if len(batch) == 5 else classification(model, (*batch[:2], batch[3]))
 
 
 @torch.no_grad()
-def states(encoder: Transformer, rows: list[Row], head: type[PerToken]) -> list[Tensor]:
+def frozen_states(encoder: Transformer, rows: list[Row], head: type[TokenClassifier]) -> list[Tensor]:
     """What a frozen encoder says of each row: (T, D), or (D,) where the head wants a whole text."""
     found: list[Tensor] = [torch.empty(0)] * len(rows)
     order = sorted(range(len(rows)), key=lambda n: len(rows[n][0]))
     for at in range(0, len(order), 16):
-        ids, real, types, *_ = padded([rows[n] for n in order[at : at + 16]])
+        ids, real, types, *_ = pad_rows([rows[n] for n in order[at : at + 16]])
         for n, state, there in zip(order[at : at + 16], encoder.states(ids, real[:, None], types), real, strict=True):
-            found[n] = state[there].mean(0) if head is PerText else state[there].clone()
+            found[n] = state[there].mean(0) if head is SequenceClassifier else state[there].clone()
     return found
 
 
-def probe(task: Task, seen: list[Tensor], rows: list[Row], seed: int, steps: int = 300) -> nn.Linear:
+def linear_probe(task: Task, seen: list[Tensor], rows: list[Row], seed: int, steps: int = 300) -> nn.Linear:
     """One matrix on frozen states, trained until it has read them several times."""
     torch.manual_seed(seed)
     score = nn.Linear(seen[0].shape[-1], task.kinds)
@@ -731,55 +754,57 @@ def probe(task: Task, seen: list[Tensor], rows: list[Row], seed: int, steps: int
     return score
 
 
-def tuned(task: Task, score: nn.Linear, seed: int) -> PerToken:
+def fine_tune(task: Task, score: nn.Linear, seed: int) -> TokenClassifier:
     """All blocks trained, from the frozen head on; the word vectors, half of the weights, stay as they are."""
     encoder = pretrained.load("minilm-l6")[0].requires_grad_(True)
     encoder.embed.requires_grad_(False)
     model = task.head(encoder, task.kinds)
-    model.score.load_state_dict(score.state_dict())
-    each = TOGETHER[task.name]
+    model.classifier.load_state_dict(score.state_dict())
+    each = BATCH_SIZES[task.name]
     rows = sorted(task.train, key=lambda row: len(row[0]))
-    batches = [padded(rows[at : at + each]) for at in range(0, len(rows) - each + 1, each)]
-    batches = drawn(batches, len(batches), seed)
-    fit(model, loss, batches, steps=len(batches), seed=seed, recipe=GENTLE, progress=False)
+    batches = [pad_rows(rows[at : at + each]) for at in range(0, len(rows) - each + 1, each)]
+    batches = sample_items(batches, len(batches), seed)
+    fit(model, task_loss, batches, steps=len(batches), seed=seed, optimizer=GENTLE, progress=False)
     return model.eval()
 
 
 @torch.no_grad()
-def predictions(model: PerToken, rows: list[Row]) -> list[Tensor]:
-    seen = states(model.encoder, rows, type(model))
-    return [model.score(state) for state in seen]
+def predictions(model: TokenClassifier, rows: list[Row]) -> list[Tensor]:
+    seen = frozen_states(model.encoder, rows, type(model))
+    return [model.classifier(state) for state in seen]
 
 
-def solved(name: str, seed: int) -> dict[str, Any]:
+def task_row(name: str, seed: int) -> dict[str, Any]:
     """One task, one seed: without a network, with a frozen MiniLM, with all of it trained; seconds of the processor."""
     task, encoder, begun = TASKS[name](seed), minilm()[0], time.process_time()
-    learnt, unseen = states(encoder, task.train, task.head), states(encoder, task.test, task.head)
-    score = probe(task, learnt, task.train, seed)
-    frozen = task.judge([score(state).detach() for state in unseen])
+    learnt, unseen = frozen_states(encoder, task.train, task.head), frozen_states(encoder, task.test, task.head)
+    score = linear_probe(task, learnt, task.train, seed)
+    frozen = task.metric([score(state).detach() for state in unseen])
     found: dict[str, Any] = {"seed": seed, "baseline": BASELINES[name](seed), "frozen": frozen}
     if name == "topics":
         found["few"] = {str(n): few_labels(task, learnt[:n], unseen, seed, n) for n in FEW}
     if name == "names":
         found["dictionary of all"] = dictionary(seed, len(load("names").train))
     middle = time.process_time()
-    found["tuned"] = task.judge(predictions(tuned(task, score, seed), task.test))
+    found["tuned"] = task.metric(predictions(fine_tune(task, score, seed), task.test))
     return found | {"frozen_seconds": round(middle - begun), "tuned_seconds": round(time.process_time() - middle)}
 
 
 def all_questions(seed: int) -> dict[str, Any]:
     """Fine-tuned once more, with every question there is to learn from, four times as many."""
-    LEARNT["questions"] = len(load("questions").train)
+    N_LABELLED["questions"] = len(load("questions").train)
     task, begun = questions_task(seed), time.process_time()
-    score = probe(task, states(minilm()[0], task.train, PerToken), task.train, seed)
-    found = {"seed": seed, "learnt": len(task.train)} | task.judge(predictions(tuned(task, score, seed), task.test))
-    LEARNT["questions"] = QUESTIONS
+    score = linear_probe(task, frozen_states(minilm()[0], task.train, TokenClassifier), task.train, seed)
+    found = {"seed": seed, "learnt": len(task.train)} | task.metric(
+        predictions(fine_tune(task, score, seed), task.test)
+    )
+    N_LABELLED["questions"] = QUESTIONS
     return found | {"seconds": round(time.process_time() - begun)}
 
 
 def few_labels(task: Task, learnt: list[Tensor], unseen: list[Tensor], seed: int, n: int) -> dict[str, float]:
-    score = probe(task, learnt, task.train[:n], seed)
-    frozen = task.judge([score(state).detach() for state in unseen])["right"]
+    score = linear_probe(task, learnt, task.train[:n], seed)
+    frozen = task.metric([score(state).detach() for state in unseen])["right"]
     return {"frozen": frozen, "bag of words": bag_of_words(seed, n)["right"]}
 
 
@@ -789,15 +814,15 @@ def few_labels(task: Task, learnt: list[Tensor], unseen: list[Tensor], seed: int
 def main(out: Path) -> None:
     parts = out / "lesson_07.parts"
     many = lambda name, make, seeds=SEEDS: [
-        kept(parts / f"{name}-{seed}.json", partial(make, seed)) for seed in range(seeds)
+        measure_once(parts / f"{name}-{seed}.json", partial(make, seed)) for seed in range(seeds)
     ]
-    ways = {way: many(way, partial(changed, way), SMALL_SEEDS) for way in WAYS}
-    rule = {name: many(name, partial(ruled, name == "masks alone")) for name in ("80-10-10", "masks alone")}
+    ways = {way: many(way, partial(ablation_row, way), SMALL_SEEDS) for way in WAYS}
+    rule = {name: many(name, partial(corruption_row, name == "masks alone")) for name in ("80-10-10", "masks alone")}
     masked = many("masked", hidden_letters)
     causal = many("causal", causal_twin)
     made_encoders = many("encoder", encoders)
-    real = kept(parts / "real.json", real_encoder)
-    tasks = {name: many(name, partial(solved, name)) for name in TASKS}
+    real = measure_once(parts / "real.json", real_encoder)
+    tasks = {name: many(name, partial(task_row, name)) for name in TASKS}
     all_of_them = many("all_questions", all_questions)
     made = {
         "command": "python recipes/lesson_07.py data/tables",
@@ -812,7 +837,7 @@ def main(out: Path) -> None:
         "encoders": made_encoders,
         "masked_steps": MASKED_STEPS,
         "real": real,
-        "learnt": LEARNT,
+        "learnt": N_LABELLED,
         "tasks": tasks,
         "all_questions": all_of_them,
     }

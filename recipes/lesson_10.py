@@ -23,20 +23,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import kept, write_table
+from common import measure_once, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse import fidelity
 from fmcourse.data import load
-from fmcourse.diffusion import Denoiser, Schedule, ddim, ddpm, denoise
-from fmcourse.models.unet import UNet, waves
-from fmcourse.optimizers import Recipe
-from fmcourse.pictures import signed
-from fmcourse.training import Average, fit, seed_of
+from fmcourse.diffusion import Denoiser, Schedule, ddim, ddpm, diffusion_loss
+from fmcourse.models.unet import UNet, timestep_embedding
+from fmcourse.optimizers import OptimizerConfig
+from fmcourse.pictures import normalize_pixels
+from fmcourse.training import EMA, derive_seed, fit
 
 SEEDS, BATCH, WARMUP, MADE, FEW, STEPS_BACK = 3, 32, 40, 2000, 500, 20
-SHAPE = {"widths": (16, 32), "depth": 1, "told": 64}
+SHAPE = {"widths": (16, 32), "depth": 1, "condition_width": 64}
 LR = 8e-3
 SCHEDULES = {"linear": Schedule.linear(), "cosine": Schedule.cosine(), "flow": Schedule.flow()}
 MAIN = ("picture", "flow")
@@ -58,13 +58,13 @@ INK, INK_STEPS, INK_BATCH = 79, 1500, 384
 
 
 @cache
-def pictures() -> tuple[Tensor, Tensor, Any]:
+def load_images() -> tuple[Tensor, Tensor, Any]:
     """To learn from, to be compared with, and who compares."""
     shown = load("fashion")
-    return signed(shown.train.pixels), signed(shown.test.pixels), fidelity.judge()
+    return normalize_pixels(shown.train.pixels), normalize_pixels(shown.test.pixels), fidelity.load_feature_extractor()
 
 
-class Some:
+class RandomRows:
     """Random pictures, endless."""
 
     def __init__(self, x: Tensor, seed: int) -> None:
@@ -72,42 +72,50 @@ class Some:
 
     def __getitem__(self, step: int) -> Tensor:
         return self.x[
-            torch.randint(len(self.x), (BATCH,), generator=torch.Generator().manual_seed(seed_of(self.seed, step)))
+            torch.randint(len(self.x), (BATCH,), generator=torch.Generator().manual_seed(derive_seed(self.seed, step)))
         ]
 
 
-def adam(steps: int) -> Recipe:
+def adam_config(steps: int) -> OptimizerConfig:
     """The same steps whatever the length: up in WARMUP of them, then level. So one run can be scored along the way; the average settles it."""
-    return Recipe(matrices="adamw", lr=LR, final=1.0, warmup=min(0.9, WARMUP / steps))
+    return OptimizerConfig(matrix_optimizer="adamw", lr=LR, min_lr_ratio=1.0, warmup=min(0.9, WARMUP / steps))
 
 
-def pace() -> dict[str, float]:
+def seconds_per_step() -> dict[str, float]:
     """Seconds that a step of training takes where nobody disturbs it: the quickest of many."""
     torch.manual_seed(0)
     model, clock = UNet(**SHAPE), [time.process_time()]
-    average = Average(model)
+    average = EMA(model)
 
     def watch(*_: object) -> None:
         average.update()
         clock.append(time.process_time())
 
-    fit(model, asked(*MAIN), Some(pictures()[0], 0), steps=120, recipe=adam(120), on_step=watch, progress=False)
+    fit(
+        model,
+        denoise_objective(*MAIN),
+        RandomRows(load_images()[0], 0),
+        steps=120,
+        optimizer=adam_config(120),
+        on_step=watch,
+        progress=False,
+    )
     each = torch.tensor(clock).double().diff().sort().values
     return {"seconds_per_step": round(each[:12].mean().item(), 4), "median": round(each.median().item(), 4)}
 
 
-def asked(what: str, how: str) -> Callable:
-    return partial(denoise, schedule=SCHEDULES[how], predicts=what)
+def denoise_objective(what: str, how: str) -> Callable:
+    return partial(diffusion_loss, schedule=SCHEDULES[how], predicts="image" if what == "picture" else what)
 
 
-def score(
+def image_scores(
     network: nn.Module, what: str, how: str, seed: int, sampler: Callable = ddim, cut: bool = False
 ) -> dict[str, Any]:
     """Two thousand made pictures against the test pictures, and how many of each kind the judge sees; `cut` keeps each guess in -1 to 1."""
-    _, test, judge = pictures()
+    _, test, judge = load_images()
     g, whole, begun = (
         torch.Generator().manual_seed(1000 + seed),
-        Denoiser(network, SCHEDULES[how], what),
+        Denoiser(network, SCHEDULES[how], "image" if what == "picture" else what),
         time.process_time(),
     )
     guess = (lambda x_t, t: whole(x_t, t).clamp(-1, 1)) if cut else whole
@@ -116,36 +124,38 @@ def score(
     made = torch.cat([sampler(guess, part, SCHEDULES[how], STEPS_BACK, **again) for part in noise.split(100)]).clamp(
         -1, 1
     )
-    spent, found = time.process_time() - begun, fidelity.compare(judge, test, made)
-    few = fidelity.compare(judge, test, made[:FEW])
+    spent, found = time.process_time() - begun, fidelity.compute_fidelity(judge, test, made)
+    few = fidelity.compute_fidelity(judge, test, made[:FEW])
     kinds = torch.cat([judge(part).argmax(1) for part in made.split(500)]).bincount(minlength=10).tolist()
     return {"frechet": round(found.frechet, 3), "precision": round(found.precision, 4), "recall": round(found.recall, 4),
             "of_few": {"frechet": round(few.frechet, 3), "precision": round(few.precision, 4), "recall": round(few.recall, 4)}, "kinds": kinds, "seconds_to_make": round(spent, 1)}  # fmt: skip
 
 
-def run(what: str, how: str, points: tuple[int, ...], per_step: float, seed: int, ancestral: int = 0) -> dict[str, Any]:
+def training_row(
+    what: str, how: str, points: tuple[int, ...], per_step: float, seed: int, ancestral: int = 0
+) -> dict[str, Any]:
     """One training, scored after so many seconds each; at one of them also by ancestral sampling."""
     torch.manual_seed(seed)
     model = UNet(**SHAPE)
-    average, at, rows = Average(model), {round(seconds / per_step): seconds for seconds in points}, []
+    average, at, rows = EMA(model), {round(seconds / per_step): seconds for seconds in points}, []
 
     def watch(step: int, _: float) -> None:
         average.update()
         if step in at:
-            rows.append({"seconds": at[step], "steps": step} | score(average.model, what, how, seed))
+            rows.append({"seconds": at[step], "steps": step} | image_scores(average.model, what, how, seed))
             print(what, how, seed, rows[-1], flush=True)
             if what == "noise":  # as Ho et al. do it
-                rows[-1]["cut"] = score(average.model, what, how, seed, cut=True)
+                rows[-1]["cut"] = image_scores(average.model, what, how, seed, cut=True)
             if at[step] == ancestral:
-                rows[-1]["ddpm"] = score(average.model, what, how, seed, ddpm)
+                rows[-1]["ddpm"] = image_scores(average.model, what, how, seed, ddpm)
 
     fit(
         model,
-        asked(what, how),
-        Some(pictures()[0], seed),
+        denoise_objective(what, how),
+        RandomRows(load_images()[0], seed),
         steps=max(at),
         seed=seed,
-        recipe=adam(max(at)),
+        optimizer=adam_config(max(at)),
         on_step=watch,
         progress=False,
     )
@@ -155,7 +165,7 @@ def run(what: str, how: str, points: tuple[int, ...], per_step: float, seed: int
 # -- ink ------------------------------------------------------------------------------------------------------------------
 
 
-class Gatherer(nn.Module):
+class PointDenoiser(nn.Module):
     """Where a particle is, and when, in; which noise moved it, out. Also told sines of both: so it can draw fine edges."""
 
     def __init__(self, width: int = 128) -> None:
@@ -165,10 +175,10 @@ class Gatherer(nn.Module):
 
     def forward(self, x_t: Tensor, time: Tensor) -> Tensor:
         fine = [f(k * x_t) for k in (2, 5) for f in (torch.sin, torch.cos)]
-        return self.layers(torch.cat([x_t, *fine, waves(time, 32)], 1))
+        return self.layers(torch.cat([x_t, *fine, timestep_embedding(time, 32)], 1))
 
 
-def spilt(picture: Tensor, n: int, generator: torch.Generator) -> Tensor:
+def scatter_points(picture: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """Particles (n, 2) strewn over what is bright in a picture, its middle at (0, 0)."""
     at = torch.multinomial((picture.flatten() > 60).float(), n, replacement=True, generator=generator)
     return (torch.stack([at % 28, 27 - at // 28], 1) + torch.rand(n, 2, generator=generator) - 14) / 7
@@ -180,13 +190,13 @@ def on_the_ink(points: Tensor, picture: Tensor) -> float:
     return (picture[27 - up, across] > 60).float().mean().item()
 
 
-def gathered(seed: int) -> dict[str, Any]:
+def points_row(seed: int) -> dict[str, Any]:
     """A small network that learns in seconds where ink came from."""
     g, schedule = torch.Generator().manual_seed(seed), SCHEDULES["linear"]
     picture = load("fashion").train.pixels[INK]
-    ink = spilt(picture, 4000, torch.Generator().manual_seed(0))
+    ink = scatter_points(picture, 4000, torch.Generator().manual_seed(0))
     torch.manual_seed(seed)
-    net = Gatherer()
+    net = PointDenoiser()
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, betas=(0.9, 0.98))
     for step in range(INK_STEPS):
         x_0, t = (
@@ -194,7 +204,7 @@ def gathered(seed: int) -> dict[str, Any]:
             torch.randint(1, 1001, (INK_BATCH,), generator=g),
         )
         noise = torch.randn(INK_BATCH, 2, generator=g)
-        loss = F.mse_loss(net(schedule.add(x_0, t, noise), t / 1000), noise)
+        loss = F.mse_loss(net(schedule.add_noise(x_0, t, noise), t / 1000), noise)
         optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / INK_STEPS)
         optimizer.zero_grad(), loss.backward(), optimizer.step()
     z, guess = torch.randn(3000, 2, generator=g), Denoiser(net, schedule, "noise")
@@ -205,12 +215,12 @@ def gathered(seed: int) -> dict[str, Any]:
 # -- all of it ------------------------------------------------------------------------------------------------------------
 
 
-def floor() -> dict[str, float]:
+def score_floor() -> dict[str, float]:
     """Real pictures against real ones: 200 of each kind to learn from, against those of the test."""
-    train, test, judge = pictures()
-    kinds = load("fashion").train.kinds
+    train, test, judge = load_images()
+    kinds = load("fashion").train.labels
     even = torch.cat([(kinds == kind).nonzero()[:200, 0] for kind in range(10)])
-    found = fidelity.compare(judge, test, train[even])
+    found = fidelity.compute_fidelity(judge, test, train[even])
     return {
         "frechet": round(found.frechet, 3),
         "precision": round(found.precision, 4),
@@ -220,12 +230,13 @@ def floor() -> dict[str, float]:
 
 def main(out: Path) -> None:
     parts = out / "lesson_10.parts"
-    per_step = kept(parts / "pace.json", pace)["seconds_per_step"]
-    jobs = [("ink", gathered), ("-".join(MAIN), partial(run, *MAIN, POINTS, per_step, ancestral=POINTS[-1]))]
-    jobs += [("live", partial(run, *MAIN, (LIVE,), per_step, ancestral=LIVE))]  # the same runs, one stop more
-    jobs += [("-".join(pair), partial(run, *pair, (SHORT,), per_step)) for pair in CROSS if pair != MAIN]
+    per_step = measure_once(parts / "pace.json", seconds_per_step)["seconds_per_step"]
+    jobs = [("ink", points_row), ("-".join(MAIN), partial(training_row, *MAIN, POINTS, per_step, ancestral=POINTS[-1]))]
+    jobs += [("live", partial(training_row, *MAIN, (LIVE,), per_step, ancestral=LIVE))]  # the same runs, one stop more
+    jobs += [("-".join(pair), partial(training_row, *pair, (SHORT,), per_step)) for pair in CROSS if pair != MAIN]
     found = {
-        name: [kept(parts / f"{name}-{seed}.json", partial(make, seed)) for seed in range(SEEDS)] for name, make in jobs
+        name: [measure_once(parts / f"{name}-{seed}.json", partial(make, seed)) for seed in range(SEEDS)]
+        for name, make in jobs
     }
     rows = lambda pair: [run["rows"] for run in found["-".join(pair)]]
     at_short = lambda pair: [row for run in rows(pair) for row in run if row["seconds"] == SHORT]
@@ -233,8 +244,8 @@ def main(out: Path) -> None:
         "command": "python recipes/lesson_10.py data/tables",
         "date": datetime.date.today().isoformat(),
         "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
-        "pace": kept(parts / "pace.json", pace),
-        "floor": kept(parts / "floor.json", floor),
+        "pace": measure_once(parts / "pace.json", seconds_per_step),
+        "floor": measure_once(parts / "floor.json", score_floor),
         "live": {"seconds": LIVE, "steps": round(LIVE / per_step), "runs": [run["rows"][0] for run in found["live"]]},
         "curves": {", ".join(MAIN): rows(MAIN)},
         "cross": {what: {how: at_short((what, how)) for how in SCHEDULES if (what, how) in CROSS} for what in ("noise", "picture", "velocity")},

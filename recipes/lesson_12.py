@@ -27,30 +27,41 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import kept, write_checkpoint, write_table
+from common import measure_once, write_checkpoint, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse.data import SPLITS, load
 from fmcourse.files import write_atomically
 from fmcourse.models.transformer import modern
-from fmcourse.multimodal import Captioner, PhraseTower, PictureTower, Towers, caption, captioned, matched, ranks
-from fmcourse.optimizers import Recipe
-from fmcourse.pictures import PAINTS, painted, signed
+from fmcourse.multimodal import (
+    CLIP,
+    Captioner,
+    ImageEncoder,
+    TextEncoder,
+    captioning,
+    generate_captions,
+    image_text_contrastive,
+    ranks,
+)
+from fmcourse.optimizers import OptimizerConfig
+from fmcourse.pictures import NAMED_COLOURS, normalize_pixels, recolour
 from fmcourse.tokenizers import BPETokenizer
-from fmcourse.training import fit, seed_of
+from fmcourse.training import derive_seed, fit
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 COMMAND = "python recipes/lesson_12.py data"
 SEEDS, BATCH, WIDTH, CHANNELS, VOCABULARY, CONTEXT = 3, 128, 384, (48, 96, 192), 1200, 24
 STEPS = {"towers": 2000, "own": 2000, "captioner": 1500}
-ADAM = Recipe(matrices="adamw", lr=3e-3, decay="cosine", weight_decay=0.05)
-GENTLE = Recipe(matrices="adamw", lr=2e-3, decay="cosine", weight_decay=0.05)
+ADAM = OptimizerConfig(matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", weight_decay=0.05)
+GENTLE = OptimizerConfig(matrix_optimizer="adamw", lr=2e-3, lr_decay="cosine", weight_decay=0.05)
 UNSEEN = 2  # the style that no model learns from
 
 # -- phrases --------------------------------------------------------------------------------------------------------------
 
-STAYS = re.compile(r"left|right|clock|thirty|button|keycap|facing")  # not to be mirrored: it would be something else
+NOT_MIRRORED = re.compile(
+    r"left|right|clock|thirty|button|keycap|facing"
+)  # not to be mirrored: it would be something else
 SIMPLE = {"a", "an", "and", "at", "for", "in", "of", "on", "or", "the", "to", "with", "without"}
 
 
@@ -58,11 +69,11 @@ def words(text: str) -> list[str]:
     return re.findall(r"[\w’'-]+", text.lower())
 
 
-def one(text: str) -> str:
+def with_article(text: str) -> str:
     return f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
 
 
-def content(texts: Iterable[str]) -> set[str]:
+def content_words(texts: Iterable[str]) -> set[str]:
     """The words that say something."""
     return {word for text in texts for word in words(text)} - SIMPLE
 
@@ -74,13 +85,13 @@ def concepts(*splits: str) -> dict[str, tuple[str, ...]]:
     return {name: keywords for part in parts for name, keywords in zip(part.names, part.keywords, strict=True)}
 
 
-def paintable(name: str) -> bool:
+def is_paintable(name: str) -> bool:
     """A short name in which no colour stands."""
-    return len(words(name)) <= 3 and not {*PAINTS, "white", "black", "brown"} & {*words(name)}
+    return len(words(name)) <= 3 and not {*NAMED_COLOURS, "white", "black", "brown"} & {*words(name)}
 
 
 @cache
-def told() -> dict[str, tuple[list[str], list[str]]]:
+def keyword_phrases() -> dict[str, tuple[list[str], list[str]]]:
     """What is said of a picture besides its name: "NAME, KEYWORD" for each keyword, and keywords that belong to three names at most."""
     found, often = {}, Counter(word for keywords in concepts("train").values() for word in keywords)
     for name, keywords in concepts("train").items():
@@ -93,10 +104,10 @@ def told() -> dict[str, tuple[list[str], list[str]]]:
 def phrases() -> tuple[str, ...]:
     """All that can be said."""
     found: list[str] = []
-    for name, (pairs, rare) in told().items():
-        found += [name, one(name), *pairs, *rare]
-        painted_ones = [f"{colour} {name}" for colour in PAINTS if paintable(name)]
-        found += [*painted_ones, *map(one, painted_ones)]
+    for name, (pairs, rare) in keyword_phrases().items():
+        found += [name, with_article(name), *pairs, *rare]
+        painted_ones = [f"{colour} {name}" for colour in NAMED_COLOURS if is_paintable(name)]
+        found += [*painted_ones, *map(with_article, painted_ones)]
     return tuple(sorted(dict.fromkeys(found), key=len))  # of a length side by side: quicker to read
 
 
@@ -111,30 +122,30 @@ def vectors(texts: Iterable[str]) -> Tensor:
 
 
 @cache
-def pieces() -> BPETokenizer:
+def phrase_tokenizer() -> BPETokenizer:
     """A vocabulary learnt from the same phrases; id 0, a byte that no phrase holds, stands where there is nothing."""
     return BPETokenizer.train("".join(f" {phrase}" for phrase in phrases()), VOCABULARY)
 
 
 def ids(texts: Iterable[str]) -> Tensor:
-    rows = [torch.tensor(pieces().encode(f" {text}")[:CONTEXT]) for text in texts]
+    rows = [torch.tensor(phrase_tokenizer().encode(f" {text}")[:CONTEXT]) for text in texts]
     return nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
 @cache
 def vocabulary() -> tuple[str, ...]:
     """The words of captions; the first one ends them."""
-    return ("", *sorted({word for name in concepts("train") for word in words(name)} | {*PAINTS}))
+    return ("", *sorted({word for name in concepts("train") for word in words(name)} | {*NAMED_COLOURS}))
 
 
-def spelt(text: str) -> Tensor:
+def word_ids(text: str) -> Tensor:
     return torch.tensor([vocabulary().index(word) for word in words(text)])
 
 
 # -- batches --------------------------------------------------------------------------------------------------------------
 
 
-class Drawn:
+class CaptionedImages:
     """Pictures, each of another name, moved by up to two pixels, some mirrored, some painted; and what is said of them."""
 
     def __init__(self, say: Callable[[list[str]], Tensor], seed: int, names_alone: bool = False) -> None:
@@ -145,114 +156,131 @@ class Drawn:
                 self.rows.setdefault(name, []).append(row)
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        dice = random.Random(seed_of(self.seed, step))
+        dice = random.Random(derive_seed(self.seed, step))
         names = dice.sample(sorted(self.rows), BATCH)
-        colours = [dice.choice([*PAINTS]) if dice.random() < 0.3 and paintable(name) else "" for name in names]
+        colours = [
+            dice.choice([*NAMED_COLOURS]) if dice.random() < 0.3 and is_paintable(name) else "" for name in names
+        ]
         x = self.shown.pixels[[dice.choice(self.rows[name]) for name in names]]
         for colour in {*colours} - {""}:
             on = torch.tensor([one == colour for one in colours])
-            x[on] = painted(x[on], colour)
+            x[on] = recolour(x[on], colour)
         said = [self.phrase(name, colour, dice) for name, colour in zip(names, colours, strict=True)]
-        return signed(moved(x, names, dice)), self.say(said)
+        return normalize_pixels(augment_images(x, names, dice)), self.say(said)
 
     def phrase(self, name: str, colour: str, dice: random.Random) -> str:
-        (pairs, rare), kind = told()[name], dice.random()
+        (pairs, rare), kind = keyword_phrases()[name], dice.random()
         plain = self.names_alone or bool(colour)
         if not plain and pairs and kind < 0.25:
             return dice.choice(pairs)
         if not plain and rare and kind > 0.8:
             return dice.choice(rare)
         said = f"{colour} {name}".strip()
-        return said if self.names_alone or dice.random() < 0.5 else one(said)
+        return said if self.names_alone or dice.random() < 0.5 else with_article(said)
 
 
-def moved(x: Tensor, names: list[str], dice: random.Random) -> Tensor:
+def augment_images(x: Tensor, names: list[str], dice: random.Random) -> Tensor:
     """Pictures (B, S, S, 3) bytes, up to two pixels aside, mirrored by chance where that changes nothing that the name says."""
     S, wide = x.shape[1], F.pad(x, (0, 0, 2, 2, 2, 2), value=255)
     found = []
     for one, name in zip(wide, names, strict=True):
         down, across = dice.randrange(5), dice.randrange(5)
         one = one[down : down + S, across : across + S]
-        found.append(one.flip(1) if dice.random() < 0.5 and not STAYS.search(name) else one)
+        found.append(one.flip(1) if dice.random() < 0.5 and not NOT_MIRRORED.search(name) else one)
     return torch.stack(found)
 
 
 # -- models and their training --------------------------------------------------------------------------------------------
 
 
-def towers() -> Towers:
+def new_clip() -> CLIP:
     """Beside MiniLM, which stays as it is: its vectors come in ready."""
-    return Towers(PictureTower(WIDTH, CHANNELS), nn.Identity())
+    return CLIP(ImageEncoder(WIDTH, CHANNELS), nn.Identity())
 
 
-def own() -> Towers:
+def new_clip_own_text() -> CLIP:
     """The same, with a tower for phrases that begins with nothing."""
     config = modern(vocab_size=VOCABULARY, context=CONTEXT, width=128, depth=2, heads=4, causal=False)
-    return Towers(PictureTower(WIDTH, CHANNELS), PhraseTower(config, WIDTH))
+    return CLIP(ImageEncoder(WIDTH, CHANNELS), TextEncoder(config, WIDTH))
 
 
-class Places(nn.Module):
+class SpatialFeatures(nn.Module):
     """A picture tower that tells what it sees place by place."""
 
-    def __init__(self, tower: PictureTower) -> None:
+    def __init__(self, tower: ImageEncoder) -> None:
         super().__init__()
-        self.tower = tower
+        self.encoder = tower
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.tower.places(x)
+        return self.encoder.spatial_features(x)
 
 
-def captioner() -> Captioner:
+def new_captioner() -> Captioner:
     config = modern(vocab_size=len(vocabulary()), context=16 + 10, width=128, depth=2, heads=4)
-    return Captioner(Places(PictureTower(WIDTH, CHANNELS)), config, CHANNELS[-1])
+    return Captioner(SpatialFeatures(ImageEncoder(WIDTH, CHANNELS)), config, CHANNELS[-1])
 
 
-def said_in(table: Tensor, texts: list[str]) -> Tensor:
-    return table[[place()[text] for text in texts]]
+def phrase_vectors(table: Tensor, texts: list[str]) -> Tensor:
+    return table[[phrase_rows()[text] for text in texts]]
 
 
 @cache
-def place() -> dict[str, int]:
+def phrase_rows() -> dict[str, int]:
     return {phrase: row for row, phrase in enumerate(phrases())}
 
 
-def train_towers(parts: Path, seed: int) -> nn.Module:
+def train_clip(parts: Path, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     kept = torch.load(parts / "phrases.pt", weights_only=True)
     if tuple(kept["phrases"]) != phrases():
         raise ValueError(f"{parts / 'phrases.pt'} holds other phrases; delete it to make it anew.")
-    return learn(towers(), matched, Drawn(partial(said_in, kept["vectors"].float()), seed), "towers", seed)
+    return train_model(
+        new_clip(),
+        image_text_contrastive,
+        CaptionedImages(partial(phrase_vectors, kept["vectors"].float()), seed),
+        "towers",
+        seed,
+    )
 
 
-def train_own(parts: Path, seed: int) -> nn.Module:
+def train_clip_own_text(parts: Path, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     table = ids(phrases())
-    return learn(own(), matched, Drawn(partial(said_in, table), seed), "own", seed)
+    return train_model(
+        new_clip_own_text(), image_text_contrastive, CaptionedImages(partial(phrase_vectors, table), seed), "own", seed
+    )
 
 
 def train_captioner(parts: Path, seed: int) -> nn.Module:
     """Its eyes are those of the towers beside MiniLM, and go on learning."""
     torch.manual_seed(seed)
-    model = captioner()
-    model.see.tower.load_state_dict(trained(parts, "towers", seed).see.state_dict())
-    say = lambda texts: nn.utils.rnn.pad_sequence([spelt(text) for text in texts], batch_first=True)
-    return learn(model, captioned, Drawn(say, 100 + seed, names_alone=True), "captioner", seed, GENTLE)
+    model = new_captioner()
+    model.image_encoder.encoder.load_state_dict(load_or_train(parts, "towers", seed).image_encoder.state_dict())
+    say = lambda texts: nn.utils.rnn.pad_sequence([word_ids(text) for text in texts], batch_first=True)
+    return train_model(model, captioning, CaptionedImages(say, 100 + seed, names_alone=True), "captioner", seed, GENTLE)
 
 
-def learn(model: nn.Module, objective: Callable, data: Drawn, name: str, seed: int, recipe: Recipe = ADAM) -> nn.Module:
+def train_model(
+    model: nn.Module,
+    objective: Callable,
+    data: CaptionedImages,
+    name: str,
+    seed: int,
+    optimizer: OptimizerConfig = ADAM,
+) -> nn.Module:
     model = model.to(DEVICE, memory_format=torch.channels_last)
-    fit(model, objective, data, steps=STEPS[name], seed=seed, recipe=recipe, progress=False)
+    fit(model, objective, data, steps=STEPS[name], seed=seed, optimizer=optimizer, progress=False)
     return model
 
 
 MAKE: dict[str, tuple[Callable[[], nn.Module], Callable[[Path, int], nn.Module]]] = {
-    "towers": (towers, train_towers),
-    "own": (own, train_own),
-    "captioner": (captioner, train_captioner),
+    "towers": (new_clip, train_clip),
+    "own": (new_clip_own_text, train_clip_own_text),
+    "captioner": (new_captioner, train_captioner),
 }
 
 
-def trained(parts: Path, name: str, seed: int) -> Any:
+def load_or_train(parts: Path, name: str, seed: int) -> Any:
     """A model that was trained before, or is trained now and kept; on the CPU."""
     path, (fresh, train) = parts / f"{name}-{seed}.pt", MAKE[name]
     if not path.exists():
@@ -274,17 +302,17 @@ RARE = 50  # a telling word belongs to at most one emoji in so many
 
 
 @cache
-def drawn(style: int, *splits: str) -> tuple[Tensor, list[str], list[int]]:
+def images_in_style(style: int, *splits: str) -> tuple[Tensor, list[str], list[int]]:
     """The pictures in one style, bytes, their names and kinds."""
     parts = [getattr(load("emoji"), split) for split in splits]
     on = [(part.styles == style).nonzero()[:, 0].tolist() for part in parts]
     names = [part.names[row] for part, rows in zip(parts, on, strict=True) for row in rows]
-    kinds = [int(part.kinds[row]) for part, rows in zip(parts, on, strict=True) for row in rows]
+    kinds = [int(part.labels[row]) for part, rows in zip(parts, on, strict=True) for row in rows]
     return torch.cat([part.pixels[rows] for part, rows in zip(parts, on, strict=True)]), names, kinds
 
 
-drawn_anew = partial(drawn, UNSEEN)
-HANDS = {"a known hand": 0, "the third hand": UNSEEN}
+unseen_style_images = partial(images_in_style, UNSEEN)
+STYLES_SHOWN = {"a known hand": 0, "the third hand": UNSEEN}
 
 
 @cache
@@ -297,103 +325,108 @@ def synonyms() -> dict[str, set[str]]:
 
 
 @torch.inference_mode()
-def see(tower: nn.Module, pixels: Tensor) -> Tensor:
-    return F.normalize(torch.cat([tower(signed(part)) for part in pixels.split(200)]), dim=-1)
+def image_vectors(tower: nn.Module, pixels: Tensor) -> Tensor:
+    return F.normalize(torch.cat([tower(normalize_pixels(part)) for part in pixels.split(200)]), dim=-1)
 
 
 VECTORS: dict[str, Tensor] = {}  # MiniLM's, of all that was asked so far
 
 
-def known(texts: list[str]) -> Tensor:
+def text_vectors(texts: list[str]) -> Tensor:
     if new := sorted({*texts} - {*VECTORS}, key=len):
         VECTORS.update(zip(new, vectors(new), strict=True))
     return torch.stack([VECTORS[text] for text in texts])
 
 
 @torch.inference_mode()
-def read(model: Towers, name: str, texts: list[str]) -> Tensor:
+def read_texts(model: CLIP, name: str, texts: list[str]) -> Tensor:
     """Unit vectors of texts, by the model's own way to read."""
-    form = ids(texts) if name == "own" else known(texts)
-    return F.normalize(torch.cat([model.read(part) for part in form.split(256)]), dim=-1)
+    form = ids(texts) if name == "own" else text_vectors(texts)
+    return F.normalize(torch.cat([model.text_encoder(part) for part in form.split(256)]), dim=-1)
 
 
-def recall(scores: Tensor, right: Tensor) -> list[float]:
+def recall_at(scores: Tensor, right: Tensor) -> list[float]:
     found = ranks(scores, right)
     return [round((found <= k).float().mean().item(), 4) for k in PLACES]
 
 
-def by_chance(right: Tensor) -> list[float]:
+def chance_recall(right: Tensor) -> list[float]:
     """Recall of one who puts the M answers in any order: in each row 1 - C(M - m, k) / C(M, k), m of them right."""
     M, each = right.shape[1], right.sum(1).tolist()
     missed = lambda k: statistics.mean(math.comb(M - m, k) / math.comb(M, k) for m in each)
     return [round(1 - missed(k), 5) for k in PLACES]
 
 
-def of_eight(places: Tensor, M: int) -> float:
+def eight_way_accuracy(places: Tensor, M: int) -> float:
     """How often is the right name the nearest among itself and seven others, drawn by lot? From its place among all M, exactly."""
     return round(statistics.mean(math.comb(M - place, 7) / math.comb(M - 1, 7) for place in places.tolist()), 4)
 
 
-def alone(names: list[str]) -> Tensor:
+def own_image(names: list[str]) -> Tensor:
     return torch.eye(len(names), dtype=torch.bool)
 
 
-def meant(names: list[str]) -> Tensor:
+def synonym_matches(names: list[str]) -> Tensor:
     """Which pictures are an answer to each synonym, (synonyms, pictures)."""
     return torch.tensor([[name in found for name in names] for found in synonyms().values()])
 
 
-def chances() -> dict[str, Any]:
-    found = {group: by_chance(alone(drawn_anew(*splits)[1])) for group, splits in GROUPS.items()}
-    kinds = {group: Counter(drawn_anew(*splits)[2]).values() for group, splits in GROUPS.items()}
-    words_too = {hand: by_chance(meant(drawn(style, *SPLITS)[1])) for hand, style in HANDS.items()}
-    found |= {"synonyms": words_too, "colour": round(1 / len(PAINTS), 4)}
+def chance_levels() -> dict[str, Any]:
+    found = {group: chance_recall(own_image(unseen_style_images(*splits)[1])) for group, splits in GROUPS.items()}
+    kinds = {group: Counter(unseen_style_images(*splits)[2]).values() for group, splits in GROUPS.items()}
+    words_too = {
+        hand: chance_recall(synonym_matches(images_in_style(style, *SPLITS)[1])) for hand, style in STYLES_SHOWN.items()
+    }
+    found |= {"synonyms": words_too, "colour": round(1 / len(NAMED_COLOURS), 4)}
     largest = {group: round(max(sizes) / sum(sizes), 4) for group, sizes in kinds.items()}
-    return found | {"kinds": 1 / len(load("emoji").kinds), "largest kind": largest}
+    return found | {"kinds": 1 / len(load("emoji").classes), "largest kind": largest}
 
 
-def towers_row(name: str, parts: Path, seed: int) -> dict[str, Any]:
+def clip_row(name: str, parts: Path, seed: int) -> dict[str, Any]:
     """One pair of towers, asked everything."""
-    model, found = trained(parts, name, seed), {"seed": seed}
+    model, found = load_or_train(parts, name, seed), {"seed": seed}
     for group, splits in GROUPS.items():
-        pixels, names, kinds = drawn_anew(*splits)
-        x, right = see(model.see, pixels), alone(names)
-        scores = read(model, name, names) @ x.T
-        by_kind = x @ read(model, name, list(load("emoji").kinds)).T
+        pixels, names, kinds = unseen_style_images(*splits)
+        x, right = image_vectors(model.image_encoder, pixels), own_image(names)
+        scores = read_texts(model, name, names) @ x.T
+        by_kind = x @ read_texts(model, name, list(load("emoji").classes)).T
         told = {"as they are": by_kind, "evened out": by_kind - by_kind.mean(0)}  # some words are near to every picture
         told_apart = {
             way: round((one.argmax(1) == torch.tensor(kinds)).float().mean().item(), 4) for way, one in told.items()
         }
-        found[group] = {"picture": recall(scores, right), "name": recall(scores.T, right), "of eight": of_eight(ranks(scores.T, right), len(names)), "kinds": told_apart}  # fmt: skip
+        found[group] = {"picture": recall_at(scores, right), "name": recall_at(scores.T, right), "of eight": eight_way_accuracy(ranks(scores.T, right), len(names)), "kinds": told_apart}  # fmt: skip
     found["synonyms"] = {}
-    for hand, style in HANDS.items():
-        pixels, names, _ = drawn(style, *SPLITS)
-        scores, right = read(model, name, list(synonyms())) @ see(model.see, pixels).T, meant(names)
-        found["synonyms"][hand] = {"recall": recall(scores, right), "ranks": dict(zip(synonyms(), ranks(scores, right).tolist(), strict=True))}  # fmt: skip
-    return found | {"colour": colour_told(model, name)}
+    for hand, style in STYLES_SHOWN.items():
+        pixels, names, _ = images_in_style(style, *SPLITS)
+        scores, right = (
+            read_texts(model, name, list(synonyms())) @ image_vectors(model.image_encoder, pixels).T,
+            synonym_matches(names),
+        )
+        found["synonyms"][hand] = {"recall": recall_at(scores, right), "ranks": dict(zip(synonyms(), ranks(scores, right).tolist(), strict=True))}  # fmt: skip
+    return found | {"colour": colour_accuracy(model, name)}
 
 
-def colour_told(model: Towers, name: str) -> float:
+def colour_accuracy(model: CLIP, name: str) -> float:
     """Unseen pictures in an unseen style, each painted in every colour: is the phrase with the right colour the nearest of eight?"""
-    pixels, names, _ = drawn_anew(*GROUPS["unseen"])
-    rows = [row for row, one in enumerate(names) if paintable(one)]
-    said = read(model, name, [f"{colour} {names[row]}" for row in rows for colour in PAINTS]).unflatten(
+    pixels, names, _ = unseen_style_images(*GROUPS["unseen"])
+    rows = [row for row, one in enumerate(names) if is_paintable(one)]
+    said = read_texts(model, name, [f"{colour} {names[row]}" for row in rows for colour in NAMED_COLOURS]).unflatten(
         0, (len(rows), -1)
     )
-    right = [(said @ see(model.see, painted(pixels[rows], colour))[:, :, None])[..., 0].argmax(1) == k for k, colour in enumerate(PAINTS)]  # fmt: skip
+    right = [(said @ image_vectors(model.image_encoder, recolour(pixels[rows], colour))[:, :, None])[..., 0].argmax(1) == k for k, colour in enumerate(NAMED_COLOURS)]  # fmt: skip
     return round(torch.stack(right).float().mean().item(), 4)
 
 
 JOBS = ("nurse", "secretary", "dancer", "hairdresser", "boss", "thief", "engineer", "soldier", "cleaner", "doctor")
 
 
-def habits(parts: Path, seed: int) -> dict[str, float]:
+def gender_bias(parts: Path, seed: int) -> dict[str, float]:
     """Of the roles that a known hand drew both as woman and as man: for which share is a job's word nearer to the woman?"""
-    model, (pixels, names, _) = trained(parts, "towers", seed), drawn(0, "train")
+    model, (pixels, names, _) = load_or_train(parts, "towers", seed), images_in_style(0, "train")
     roles = [name.removeprefix("woman ") for name in names if name.startswith("woman ")]
     both = [(names.index(f"woman {role}"), names.index(f"man {role}")) for role in roles if f"man {role}" in names]
-    women, men = (see(model.see, pixels[list(rows)]) for rows in zip(*both, strict=True))
-    nearer = (known(list(JOBS)) @ (women - men).T > 0).float().mean(1)
+    women, men = (image_vectors(model.image_encoder, pixels[list(rows)]) for rows in zip(*both, strict=True))
+    nearer = (text_vectors(list(JOBS)) @ (women - men).T > 0).float().mean(1)
     return {"roles": len(both)} | dict(zip(JOBS, [round(share, 4) for share in nearer.tolist()], strict=True))
 
 
@@ -401,20 +434,22 @@ def habits(parts: Path, seed: int) -> dict[str, float]:
 
 
 @cache
-def telling() -> set[str]:
+def informative_words() -> set[str]:
     """Words that few emoji share: who says one knows more than the coarse kind."""
-    often = Counter(word for name, keywords in concepts("train").items() for word in content([name, *keywords]))
-    return {word for word in content(concepts(*SPLITS)) if often[word] <= len(concepts("train")) / RARE}
+    often = Counter(word for name, keywords in concepts("train").items() for word in content_words([name, *keywords]))
+    return {word for word in content_words(concepts(*SPLITS)) if often[word] <= len(concepts("train")) / RARE}
 
 
-def scored(captions: list[str], names: list[str]) -> dict[str, float]:
+def caption_scores(captions: list[str], names: list[str]) -> dict[str, float]:
     """Shares of captions that say a word of the name or a keyword, a telling one, the name itself; and the same, shuffled among pictures."""
-    right = [content([name, *concepts(*SPLITS)[name]]) for name in names]
-    said = [content([text]) for text in captions]
+    right = [content_words([name, *concepts(*SPLITS)[name]]) for name in names]
+    said = [content_words([text]) for text in captions]
 
     def shares(order: list[int]) -> list[float]:
         pairs = [(said[i], right[row], captions[i], names[row]) for row, i in enumerate(order)]
-        hits = [(bool(a & b), bool(a & b & telling()), words(text) == words(name)) for a, b, text, name in pairs]
+        hits = [
+            (bool(a & b), bool(a & b & informative_words()), words(text) == words(name)) for a, b, text, name in pairs
+        ]
         return [statistics.mean(column) for column in zip(*hits, strict=True)]
 
     dice, order = random.Random(0), list(range(len(names)))
@@ -423,37 +458,50 @@ def scored(captions: list[str], names: list[str]) -> dict[str, float]:
     return {what: {"share": round(share, 4), "chance": round(chance, 4)} for what, (share, chance) in zip(("word", "telling", "exact"), both, strict=True)}  # fmt: skip
 
 
-def retrieved(model: Towers, pixels: Tensor) -> list[str]:
+def retrieve_captions(model: CLIP, pixels: Tensor) -> list[str]:
     """For each picture the nearest of all names that were learnt."""
     bank = list(concepts("train"))
-    return [bank[i] for i in (see(model.see, pixels) @ read(model, "towers", bank).T).argmax(1).tolist()]
+    return [
+        bank[i]
+        for i in (image_vectors(model.image_encoder, pixels) @ read_texts(model, "towers", bank).T).argmax(1).tolist()
+    ]
 
 
-def written(model: Captioner, pixels: Tensor) -> list[str]:
-    return [text for part in pixels.split(200) for text in caption(model, signed(part), vocabulary())]
+def write_captions(model: Captioner, pixels: Tensor) -> list[str]:
+    return [
+        text for part in pixels.split(200) for text in generate_captions(model, normalize_pixels(part), vocabulary())
+    ]
 
 
 def captions_row(parts: Path, seed: int) -> dict[str, Any]:
     """Captions written word by word beside those that are found."""
-    writer, finder, found = trained(parts, "captioner", seed), trained(parts, "towers", seed), {"seed": seed}
+    writer, finder, found = (
+        load_or_train(parts, "captioner", seed),
+        load_or_train(parts, "towers", seed),
+        {"seed": seed},
+    )
     for group, splits in GROUPS.items():
-        pixels, names, _ = drawn_anew(*splits)
-        found[group] = {"written": scored(written(writer, pixels), names), "found": scored(retrieved(finder, pixels), names)}  # fmt: skip
-    pixels, names, _ = drawn_anew(*GROUPS["unseen"])
-    rows = [row for row, one in enumerate(names) if paintable(one)]
-    right = [colour in words(text) for colour in PAINTS for text in written(writer, painted(pixels[rows], colour))]
+        pixels, names, _ = unseen_style_images(*splits)
+        found[group] = {"written": caption_scores(write_captions(writer, pixels), names), "found": caption_scores(retrieve_captions(finder, pixels), names)}  # fmt: skip
+    pixels, names, _ = unseen_style_images(*GROUPS["unseen"])
+    rows = [row for row, one in enumerate(names) if is_paintable(one)]
+    right = [
+        colour in words(text)
+        for colour in NAMED_COLOURS
+        for text in write_captions(writer, recolour(pixels[rows], colour))
+    ]
     return found | {"colour": round(statistics.mean(right), 4)}
 
 
-def kind_alone() -> dict[str, Any]:
+def class_baseline() -> dict[str, Any]:
     """What one gets who knows of each picture its kind and nothing else: for each kind the learnt name that fits most pictures of it."""
-    kinds, best = dict(zip(load("emoji").train.names, load("emoji").train.kinds.tolist(), strict=True)), {}
-    right = {name: content([name, *keywords]) for name, keywords in concepts("train").items()}
-    for kind in range(len(load("emoji").kinds)):
+    kinds, best = dict(zip(load("emoji").train.names, load("emoji").train.labels.tolist(), strict=True)), {}
+    right = {name: content_words([name, *keywords]) for name, keywords in concepts("train").items()}
+    for kind in range(len(load("emoji").classes)):
         of = [name for name in right if kinds[name] == kind]
-        best[kind] = max(of, key=lambda one: sum(bool(content([one]) & right[name]) for name in of))
-    rows = {group: drawn_anew(*splits) for group, splits in GROUPS.items()}
-    return {group: scored([best[kind] for kind in kinds], names) for group, (_, names, kinds) in rows.items()}
+        best[kind] = max(of, key=lambda one: sum(bool(content_words([one]) & right[name]) for name in of))
+    rows = {group: unseen_style_images(*splits) for group, splits in GROUPS.items()}
+    return {group: caption_scores([best[kind] for kind in kinds], names) for group, (_, names, kinds) in rows.items()}
 
 
 # -- all of it ------------------------------------------------------------------------------------------------------------
@@ -466,14 +514,14 @@ def train_all(parts: Path) -> None:
         write_atomically(parts / "phrases.pt", lambda temporary: torch.save(made, temporary))
     for seed in range(SEEDS):
         for name in MAKE:
-            trained(parts, name, seed)
+            load_or_train(parts, name, seed)
 
 
 def ship(out: Path, name: str, part: str, **facts: Any) -> None:
     """Weights of the first seed in half precision, which changes nothing that one could see."""
     parts = out / "tables" / "lesson_12.parts"
     run = torch.load(parts / f"{part}-0.pt", weights_only=True)
-    state = trained(parts, part, 0).state_dict()
+    state = load_or_train(parts, part, 0).state_dict()
     tensors = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     facts |= {"minutes": round(run["seconds"] / 60, 2), "on": run["device"], "data": "emoji, train, noto and twemoji", "config": {"width": WIDTH, "channels": CHANNELS}}  # fmt: skip
     write_checkpoint(
@@ -486,9 +534,11 @@ def main(out: Path, train_only: bool = False) -> None:
     train_all(parts)
     if train_only:
         return
-    rows = lambda name, make: [kept(parts / f"{name}-{seed}.json", partial(make, parts, seed)) for seed in range(SEEDS)]
-    found = {name: rows(f"{name}-scores", partial(towers_row, name)) for name in ("towers", "own")}
-    found["captions"], found["habits"] = rows("captions-scores", captions_row), rows("habits", habits)
+    rows = lambda name, make: [
+        measure_once(parts / f"{name}-{seed}.json", partial(make, parts, seed)) for seed in range(SEEDS)
+    ]
+    found = {name: rows(f"{name}-scores", partial(clip_row, name)) for name in ("towers", "own")}
+    found["captions"], found["habits"] = rows("captions-scores", captions_row), rows("habits", gender_bias)
     trainings = {name: [torch.load(parts / f"{name}-{seed}.pt", weights_only=True) for seed in range(SEEDS)] for name in MAKE}  # fmt: skip
     made = {
         "command": COMMAND,
@@ -497,9 +547,9 @@ def main(out: Path, train_only: bool = False) -> None:
         "trained": {name: {"steps": STEPS[name], "seconds": [round(run["seconds"]) for run in runs], "on": runs[0]["device"]} for name, runs in trainings.items()},
         "batch": BATCH,
         "phrases": len(phrases()),
-        "asked": {group: len(drawn_anew(*splits)[1]) for group, splits in GROUPS.items()} | {"synonyms": len(synonyms())},
-        "chance": chances(),
-        "kind alone": kind_alone(),
+        "asked": {group: len(unseen_style_images(*splits)[1]) for group, splits in GROUPS.items()} | {"synonyms": len(synonyms())},
+        "chance": chance_levels(),
+        "kind alone": class_baseline(),
     } | found  # fmt: skip
     ship(
         out,
@@ -514,7 +564,7 @@ def main(out: Path, train_only: bool = False) -> None:
         "own",
         title="a tower for pictures and one for phrases",
         score=found["own"][0],
-        merges=pieces().merges,
+        merges=phrase_tokenizer().merges,
     )
     ship(out, "captioner", "captioner", title="a picture becomes the first places of a small language model", score=found["captions"][0], words=vocabulary())  # fmt: skip
     write_table(out / "tables" / "lesson_12.json", made, parts)

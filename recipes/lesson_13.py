@@ -22,34 +22,34 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import by_words, kept, write_table
+from common import bag_of_words_accuracy, measure_once, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse import pretrained
-from fmcourse.adaptation import add_low_rank, fit_head, train_only, trained
+from fmcourse.adaptation import add_lora, count_trainable, fit_linear_probe, train_only
 from fmcourse.data import load
 from fmcourse.evaluation import token_nats
-from fmcourse.models.heads import PerText, mean_state, padded
+from fmcourse.models.heads import SequenceClassifier, mean_pool, pad_batch
 from fmcourse.models.transformer import Transformer
-from fmcourse.models.vision import FEATURES, EfficientNet, looked_at, prepared, steady
-from fmcourse.objectives import Loss, labelled
-from fmcourse.optimizers import Recipe
-from fmcourse.training import Rounds, fit
+from fmcourse.models.vision import FEATURES, EfficientNet, extract_features, freeze_batch_norm, preprocess
+from fmcourse.objectives import Loss, classification
+from fmcourse.optimizers import OptimizerConfig
+from fmcourse.training import EpochBatches, fit
 
 SEEDS, SIZES, BATCH = 3, (16, 64, 256, 1024), 16
 STEPS = {16: 30, 64: 40, 256: 60, 1024: 120}
 RATES = {"last": (3e-5, 1e-4, 3e-4, 1e-3, 3e-3), "LoRA": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "full": (3e-5, 1e-4, 3e-4, 1e-3, 3e-3), "scratch": (3e-4, 1e-3)}  # fmt: skip
-PICTURE_RATES = {"last": (3e-4, 1e-3, 3e-3), "full": (1e-4, 3e-4, 1e-3), "scratch": (1e-3, 3e-3)}
+IMAGE_RATES = {"last": (3e-4, 1e-3, 3e-3), "full": (1e-4, 3e-4, 1e-3), "scratch": (1e-3, 3e-3)}
 WHERE = ("q", "k", "v", "out", "up", "down")
-VALIDATED = 300  # texts by which a step size is chosen
+N_VALIDATION = 300  # texts by which a step size is chosen
 SIDE = 64  # to which emoji are enlarged
 
-move = lambda lr: Recipe(matrices="adamw", lr=lr, weight_decay=0.01, warmup=0.1)
-share = lambda right: round(right.float().mean().item(), 4)
+optimizer_config = lambda lr: OptimizerConfig(matrix_optimizer="adamw", lr=lr, weight_decay=0.01, warmup=0.1)
+accuracy_of = lambda right: round(right.float().mean().item(), 4)
 
 
-def drawn(items: Any, n: int, seed: int) -> list[int]:
+def sample_rows(items: Any, n: int, seed: int) -> list[int]:
     """Rows that get a label; those of 16 are among those of 64, and so on."""
     return torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))[:n].tolist()
 
@@ -72,71 +72,74 @@ def rows(split: str) -> list[tuple[list[int], int]]:
     return [(minilm()[1].encode(item.text)[:64], topics().index(item.topic)) for item in getattr(load("topics"), split)]
 
 
-def texts(items: list[tuple[list[int], int]]) -> tuple[Tensor, ...]:
-    return *padded([ids for ids, _ in items]), torch.tensor([label for _, label in items])
+def pad_texts(items: list[tuple[list[int], int]]) -> tuple[Tensor, ...]:
+    return *pad_batch([ids for ids, _ in items]), torch.tensor([label for _, label in items])
 
 
 @torch.inference_mode()
-def scores(model: nn.Module, ids: list[list[int]]) -> Tensor:
+def batched_scores(model: nn.Module, ids: list[list[int]]) -> Tensor:
     """What a model says of each text, those of like length together."""
     order, found = sorted(range(len(ids)), key=lambda n: len(ids[n])), []
     for at in range(0, len(ids), 64):
-        found.append(model(*padded([ids[n] for n in order[at : at + 64]])))
+        found.append(model(*pad_batch([ids[n] for n in order[at : at + 64]])))
     return torch.cat(found)[torch.tensor(order).argsort()]
 
 
-def right(model: nn.Module, split: str, n: int | None = None) -> float:
-    some = rows(split) if n is None else [rows(split)[row] for row in drawn(rows(split), n, 0)]
+def text_accuracy(model: nn.Module, split: str, n: int | None = None) -> float:
+    some = rows(split) if n is None else [rows(split)[row] for row in sample_rows(rows(split), n, 0)]
     ids, labels = zip(*some, strict=True)
-    return share(scores(model, ids).argmax(-1) == torch.tensor(labels))
+    return accuracy_of(batched_scores(model, ids).argmax(-1) == torch.tensor(labels))
 
 
-def changed(way: str, seed: int) -> PerText:
+def adapted_model(way: str, seed: int) -> SequenceClassifier:
     """MiniLM with a head that knows nothing yet; trainable is what this way trains."""
     torch.manual_seed(seed)
     encoder = Transformer(minilm()[0].config) if way == "scratch" else copy.deepcopy(minilm()[0])
-    model = PerText(encoder, len(topics()))
-    nn.init.zeros_(model.score.weight)
+    model = SequenceClassifier(encoder, len(topics()))
+    nn.init.zeros_(model.classifier.weight)
     if way == "LoRA":
-        add_low_rank(model, 8, 16.0, WHERE).score.requires_grad_(True)
+        add_lora(model, 8, 16.0, WHERE).classifier.requires_grad_(True)
         return model
     last = ("encoder.stack.blocks.4", "encoder.stack.blocks.5")
     return train_only(
-        model, "score", *{"last": last, "full": ("encoder.stack",), "scratch": ("encoder",), "head": ()}[way]
+        model, "classifier", *{"last": last, "full": ("encoder.stack",), "scratch": ("encoder",), "head": ()}[way]
     )
 
 
 def tune(model: nn.Module, n: int, lr: float, seed: int, steps: int | None = None) -> float:
     """CPU seconds that it took."""
-    learnt, begun = [rows("train")[row] for row in drawn(rows("train"), n, seed)], time.process_time()
-    data = Rounds(learnt, texts, BATCH, seed, length=lambda row: len(row[0]))
-    fit(model, labelled, data, steps=steps or STEPS[n], seed=seed, recipe=move(lr), progress=False)
+    learnt, begun = [rows("train")[row] for row in sample_rows(rows("train"), n, seed)], time.process_time()
+    data = EpochBatches(learnt, pad_texts, BATCH, seed, length=lambda row: len(row[0]))
+    fit(model, classification, data, steps=steps or STEPS[n], seed=seed, optimizer=optimizer_config(lr), progress=False)
     model.eval()
     return time.process_time() - begun
 
 
-def states(encoder: Transformer, ids: list[list[int]]) -> Tensor:
-    return scores(lambda ids, real: mean_state(encoder.states(ids, real[:, None]), real), ids)
+def text_states(encoder: Transformer, ids: list[list[int]]) -> Tensor:
+    return batched_scores(lambda ids, real: mean_pool(encoder.states(ids, real[:, None]), real), ids)
 
 
 @lru_cache
-def seen(split: str) -> Tensor:
+def frozen_states(split: str) -> Tensor:
     """States of all texts of a split, by the frozen network."""
-    return states(minilm()[0], [ids for ids, _ in rows(split)])
+    return text_states(minilm()[0], [ids for ids, _ in rows(split)])
 
 
 def rate_rows() -> dict[str, dict[str, list[float]]]:
     """Accuracy on validation items, with 64 labels, for each way and step size; one number a seed."""
     return {
-        way: {str(lr): [tried(way, lr, seed) for seed in range(1 if way == "scratch" else SEEDS)] for lr in rates}
+        way: {
+            str(lr): [validation_accuracy(way, lr, seed) for seed in range(1 if way == "scratch" else SEEDS)]
+            for lr in rates
+        }
         for way, rates in RATES.items()
     }
 
 
-def tried(way: str, lr: float, seed: int) -> float:
-    model = changed(way, seed)
+def validation_accuracy(way: str, lr: float, seed: int) -> float:
+    model = adapted_model(way, seed)
     tune(model, 64, lr, seed)
-    return right(model, "validation", VALIDATED)
+    return text_accuracy(model, "validation", N_VALIDATION)
 
 
 def best(found: dict[str, list[float]]) -> float:
@@ -147,15 +150,19 @@ def text_row(way: str, lr: float, n: int, seed: int) -> dict[str, Any]:
     """One run: accuracy on all test items, CPU seconds, and what became of MiniLM's old job."""
     if way == "head":
         begun = time.process_time()
-        learnt = drawn(rows("train"), n, seed)
-        known = states(minilm()[0], [rows("train")[row][0] for row in learnt])
-        head = fit_head(known, torch.tensor([rows("train")[row][1] for row in learnt]), len(topics()))
+        learnt = sample_rows(rows("train"), n, seed)
+        known = text_states(minilm()[0], [rows("train")[row][0] for row in learnt])
+        head = fit_linear_probe(known, torch.tensor([rows("train")[row][1] for row in learnt]), len(topics()))
         seconds = time.process_time() - begun
-        return {"right": share(head(seen("test")).argmax(-1) == torch.tensor([label for _, label in rows("test")])), "seconds": round(seconds, 2)}  # fmt: skip
-    model = changed(way, seed)
-    row = {"trained": trained(model), "seconds": round(tune(model, n, lr, seed), 2), "right": right(model, "test")}
+        return {"right": accuracy_of(head(frozen_states("test")).argmax(-1) == torch.tensor([label for _, label in rows("test")])), "seconds": round(seconds, 2)}  # fmt: skip
+    model = adapted_model(way, seed)
+    row = {
+        "trained": count_trainable(model),
+        "seconds": round(tune(model, n, lr, seed), 2),
+        "right": text_accuracy(model, "test"),
+    }
     if n == 256 and way != "scratch":
-        row["old job"] = found_dishes(model.encoder)
+        row["old job"] = dish_recall(model.encoder)
         row["spectrum"] = spectrum(model.encoder) if way == "full" else None
     return row
 
@@ -172,64 +179,64 @@ def spectrum(encoder: Transformer) -> list[float]:
     return [round(value, 4) for value in torch.stack(found).mean(0).tolist()]
 
 
-def found_dishes(encoder: Transformer) -> float:
+def dish_recall(encoder: Transformer) -> float:
     """MiniLM's old job: from the title of a dish to its ingredients, own list among the ten nearest."""
-    dishes = [work for work in load("recipes").of("test") if work.ingredients][:300]
-    vector = lambda said: F.normalize(states(encoder, [minilm()[1].encode(text)[:64] for text in said]), dim=-1)
+    dishes = [work for work in load("recipes").works_in("test") if work.ingredients][:300]
+    vector = lambda said: F.normalize(text_states(encoder, [minilm()[1].encode(text)[:64] for text in said]), dim=-1)
     alike = vector([work.title for work in dishes]) @ vector([", ".join(work.ingredients) for work in dishes]).T
-    return share((alike > alike.diag()[:, None]).sum(1) < 10)
+    return accuracy_of((alike > alike.diag()[:, None]).sum(1) < 10)
 
 
-def counted(n: int, seed: int) -> float:
+def bag_of_words_row(n: int, seed: int) -> float:
     """What counting words makes of the same labels."""
     data = load("topics")
-    return by_words([data.train[row] for row in drawn(data.train, n, seed)], data.test)
+    return bag_of_words_accuracy([data.train[row] for row in sample_rows(data.train, n, seed)], data.test)
 
 
 # -- pictures -------------------------------------------------------------------------------------------------------------
 
 
 @lru_cache
-def shown(split: str) -> tuple[Tensor, Tensor]:
+def images_of(split: str) -> tuple[Tensor, Tensor]:
     part = getattr(load("emoji"), split)
-    return prepared(part.pixels, SIDE), part.kinds
+    return preprocess(part.pixels, SIDE), part.labels
 
 
 def network(way: str, seed: int) -> EfficientNet:
     torch.manual_seed(seed)
-    net = EfficientNet() if way == "scratch" else steady(pretrained.vision())
-    net.classes = nn.Linear(FEATURES, len(load("emoji").kinds))
-    nn.init.zeros_(net.classes.weight)
-    parts = {"last": ("classes", "top", "blocks.14", "blocks.15"), "full": ("",), "scratch": ("",)}[way]
+    net = EfficientNet() if way == "scratch" else freeze_batch_norm(pretrained.load_vision())
+    net.classifier = nn.Linear(FEATURES, len(load("emoji").classes))
+    nn.init.zeros_(net.classifier.weight)
+    parts = {"last": ("classifier", "top", "blocks.14", "blocks.15"), "full": ("",), "scratch": ("",)}[way]
     return train_only(net, *parts)
 
 
 @torch.inference_mode()
-def recognised(net: EfficientNet, split: str) -> float:
-    pictures, kinds = shown(split)
-    return share(torch.cat([net(part) for part in pictures.split(64)]).argmax(-1) == kinds)
+def image_accuracy(net: EfficientNet, split: str) -> float:
+    pictures, kinds = images_of(split)
+    return accuracy_of(torch.cat([net(part) for part in pictures.split(64)]).argmax(-1) == kinds)
 
 
-def picture_row(way: str, lr: float, n: int, seed: int, split: str = "test") -> dict[str, Any]:
-    pictures, kinds = shown("train")
-    learnt = drawn(kinds, n, seed)
+def image_row(way: str, lr: float, n: int, seed: int, split: str = "test") -> dict[str, Any]:
+    pictures, kinds = images_of("train")
+    learnt = sample_rows(kinds, n, seed)
     begun = time.process_time()
     if way == "head":
-        head = fit_head(looked_at(pretrained.vision(), load("emoji").train.pixels[learnt], SIDE), kinds[learnt], len(load("emoji").kinds))  # fmt: skip
+        head = fit_linear_probe(extract_features(pretrained.load_vision(), load("emoji").train.pixels[learnt], SIDE), kinds[learnt], len(load("emoji").classes))  # fmt: skip
         seconds = time.process_time() - begun
-        known = looked_at(pretrained.vision(), getattr(load("emoji"), split).pixels, SIDE)
-        return {"right": share(head(known).argmax(-1) == shown(split)[1]), "seconds": round(seconds, 2)}
+        known = extract_features(pretrained.load_vision(), getattr(load("emoji"), split).pixels, SIDE)
+        return {"right": accuracy_of(head(known).argmax(-1) == images_of(split)[1]), "seconds": round(seconds, 2)}
     net = network(way, seed)
-    data = Rounds(learnt, lambda some: (pictures[some], kinds[some]), BATCH, seed)
-    fit(net, labelled, data, steps=STEPS[n], seed=seed, recipe=move(lr), progress=False)
+    data = EpochBatches(learnt, lambda some: (pictures[some], kinds[some]), BATCH, seed)
+    fit(net, classification, data, steps=STEPS[n], seed=seed, optimizer=optimizer_config(lr), progress=False)
     seconds = time.process_time() - begun
-    return {"trained": trained(net), "seconds": round(seconds, 2), "right": recognised(net.eval(), split)}
+    return {"trained": count_trainable(net), "seconds": round(seconds, 2), "right": image_accuracy(net.eval(), split)}
 
 
-def picture_rates() -> dict[str, dict[str, list[float]]]:
+def image_rates() -> dict[str, dict[str, list[float]]]:
     return {
-        way: {str(lr): [picture_row(way, lr, 64, seed, "validation")["right"] for seed in range(SEEDS)] for lr in rates}
-        for way, rates in PICTURE_RATES.items()
+        way: {str(lr): [image_row(way, lr, 64, seed, "validation")["right"] for seed in range(SEEDS)] for lr in rates}
+        for way, rates in IMAGE_RATES.items()
     }
 
 
@@ -239,7 +246,9 @@ TALK = {"full": 1e-4, "LoRA": 1e-3}
 TALK_STEPS, TALK_BATCH, TALK_LABELS, TALK_ASKED = 16, 8, 64, 150
 
 
-def answer(model: Transformer, batch: tuple[Tensor, Tensor, Tensor], generator: torch.Generator | None = None) -> Loss:
+def answer_loss(
+    model: Transformer, batch: tuple[Tensor, Tensor, Tensor], generator: torch.Generator | None = None
+) -> Loss:
     """Nats of the answer's tokens alone."""
     ids, real, asked = batch
     nats = F.cross_entropy(model(ids[:, :-1]).mT, ids[:, 1:], reduction="none")
@@ -247,35 +256,35 @@ def answer(model: Transformer, batch: tuple[Tensor, Tensor, Tensor], generator: 
     return Loss((nats * counted).sum() / counted.sum(), {}, int(counted.sum()))
 
 
-def asked_rows(tokenizer: Any, items: Any) -> list[tuple[list[int], int]]:
+def question_rows(tokenizer: Any, items: Any) -> list[tuple[list[int], int]]:
     """A question with its answer, and where the answer begins."""
     asked = [tokenizer.encode(f"Definition: {item.text}\nTopic:") for item in items]
     return [(ids + tokenizer.encode(f" {item.topic}\n"), len(ids)) for ids, item in zip(asked, items, strict=True)]
 
 
-def talk(items: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor, Tensor]:
-    ids, real = padded([row[0] for row in items])
+def pad_questions(items: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor, Tensor]:
+    ids, real = pad_batch([row[0] for row in items])
     return ids, real, torch.arange(ids.shape[1]) >= torch.tensor([row[1] for row in items])[:, None]
 
 
-def talk_row(way: str, seed: int) -> dict[str, float]:
+def question_row(way: str, seed: int) -> dict[str, float]:
     """SmolLM2 before and after it learnt to name topics: how many it names, and what Austen's next word costs it."""
     from fmcourse.prompting import label_scores
 
     torch.manual_seed(seed)
     model, tokenizer = pretrained.load("smollm2-135m-instruct")
     data = load("topics")
-    learnt = asked_rows(tokenizer, [data.train[row] for row in drawn(data.train, TALK_LABELS, seed)])
+    learnt = question_rows(tokenizer, [data.train[row] for row in sample_rows(data.train, TALK_LABELS, seed)])
     if way == "LoRA":
-        add_low_rank(model, 8, 16.0, ("q", "v"))
+        add_lora(model, 8, 16.0, ("q", "v"))
     if way != "before":
-        fit(model, answer, Rounds(learnt, talk, TALK_BATCH, seed, length=lambda row: len(row[0])), steps=TALK_STEPS, seed=seed, recipe=move(TALK[way]), progress=False)  # fmt: skip
+        fit(model, answer_loss, EpochBatches(learnt, pad_questions, TALK_BATCH, seed, length=lambda row: len(row[0])), steps=TALK_STEPS, seed=seed, optimizer=optimizer_config(TALK[way]), progress=False)  # fmt: skip
     model.eval()
-    some = [data.test[row] for row in drawn(data.test, TALK_ASKED, 0)]
+    some = [data.test[row] for row in sample_rows(data.test, TALK_ASKED, 0)]
     said = label_scores(model, tokenizer, [f"Definition: {item.text}\nTopic:" for item in some], [f" {name}" for name in topics()])  # fmt: skip
     novel = tokenizer.encode(load("austen").validation[:12_000])[:2_500]
     named = said.argmax(1) == torch.tensor([topics().index(item.topic) for item in some])
-    return {"right": share(named), "nats": round(token_nats(model, novel, context=512, batch=4)[1:].mean().item(), 4), "trained": trained(model)}  # fmt: skip
+    return {"right": accuracy_of(named), "nats": round(token_nats(model, novel, context=512, batch=4)[1:].mean().item(), 4), "trained": count_trainable(model)}  # fmt: skip
 
 
 # -- all of it --------------------------------------------------------------------------------------------------------------
@@ -283,8 +292,8 @@ def talk_row(way: str, seed: int) -> dict[str, float]:
 
 def main(out: Path) -> None:
     parts = out / "lesson_13.parts"
-    get = lambda name, make, *given: kept(parts / f"{name}.json", partial(make, *given))
-    rates, picture = get("rates", rate_rows), get("picture_rates", picture_rates)
+    get = lambda name, make, *given: measure_once(parts / f"{name}.json", partial(make, *given))
+    rates, picture = get("rates", rate_rows), get("picture_rates", image_rates)
     chosen = {way: best(found) for way, found in rates.items()} | {"head": 0.0}
     chosen_pictures = {way: best(found) for way, found in picture.items()} | {"head": 0.0}
     runs = lambda name, make, ways, rate: {
@@ -297,11 +306,11 @@ def main(out: Path) -> None:
         "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
         "steps": {str(n): steps for n, steps in STEPS.items()}, "batch": BATCH, "chosen": chosen, "chosen_pictures": chosen_pictures,
         "rates": rates, "picture_rates": picture,
-        "pictures": runs("pictures", picture_row, ("head", "last", "full", "scratch"), chosen_pictures),
+        "pictures": runs("pictures", image_row, ("head", "last", "full", "scratch"), chosen_pictures),
         "texts": runs("texts", text_row, ("head", "last", "LoRA", "full", "scratch"), chosen),
-        "words": {str(n): [counted(n, seed) for seed in range(SEEDS)] for n in SIZES},
-        "old job": found_dishes(minilm()[0]),
-        "talk": {"before": get("talk-before", talk_row, "before", 0)} | {way: [get(f"talk-{way}-{seed}", talk_row, way, seed) for seed in range(SEEDS)] for way in TALK},
+        "words": {str(n): [bag_of_words_row(n, seed) for seed in range(SEEDS)] for n in SIZES},
+        "old job": dish_recall(minilm()[0]),
+        "talk": {"before": get("talk-before", question_row, "before", 0)} | {way: [get(f"talk-{way}-{seed}", question_row, way, seed) for seed in range(SEEDS)] for way in TALK},
     }  # fmt: skip
     write_table(out / "lesson_13.json", measured, parts)
 

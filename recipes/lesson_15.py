@@ -25,21 +25,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import kept, write_table
+from common import measure_once, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse import pretrained
-from fmcourse.adaptation import add_low_rank, fit_head, train_only, trained
+from fmcourse.adaptation import add_lora, count_trainable, fit_linear_probe, train_only
 from fmcourse.data import load
 from fmcourse.evaluation import token_nats
-from fmcourse.models.heads import PerText, mean_state, padded
+from fmcourse.models.heads import SequenceClassifier, mean_pool, pad_batch
 from fmcourse.models.transformer import Transformer
-from fmcourse.objectives import Loss, labelled
-from fmcourse.optimizers import Recipe
-from fmcourse.prompting import answers, calibrated, few_shot, label_scores, query
+from fmcourse.objectives import Loss, classification
+from fmcourse.optimizers import OptimizerConfig
+from fmcourse.prompting import calibrate, few_shot_prompt, format_query, generate_answers, label_scores
 from fmcourse.soft_prompts import SoftPrompt
-from fmcourse.training import Rounds, fit
+from fmcourse.training import EpochBatches, fit
 
 SEEDS, ASKED, VALIDATED, BATCH = 3, 200, 120, 8
 SIZES = {"opinions": (4, 16, 64, 256), "topics": (16, 64, 256)}  # labelled examples
@@ -51,7 +51,7 @@ RATES = {"LoRA": (5e-4, 2e-3, 5e-3), "full": (1e-5, 3e-5, 1e-4, 3e-4), "soft": (
 SMALL_RATES = {"MiniLM full": (3e-5, 1e-4, 3e-4, 1e-3), "from scratch": (1e-4, 3e-4, 1e-3)}
 VECTORS, MOST_SHOTS = 20, 64  # of a soft prompt; examples in a prompt: of 256 definitions not all fit the context
 
-move = lambda lr: Recipe(matrices="adamw", lr=lr, weight_decay=0.01, warmup=0.1)
+optimizer_config = lambda lr: OptimizerConfig(matrix_optimizer="adamw", lr=lr, weight_decay=0.01, warmup=0.1)
 Example = tuple[str, int]  # a text, and which label
 
 
@@ -84,39 +84,44 @@ WORDINGS = {
     "opinions": ("Word: {}\nSentiment:", "Word: {}\nOpinion:", "Review: {}\nSentiment:", "The word {} sounds"),
     "topics": ("Definition: {}\nTopic:", "Definition: {}\nCategory:", "{}\nThis is a kind of", "{}\nWhat is it? It is a kind of"),
 }  # fmt: skip
-CHOSEN = {"opinions": (0, 3), "topics": (3, 3)}  # without an example, and behind some: what `wordings` finds best
+CHOSEN_WORDINGS = {
+    "opinions": (0, 3),
+    "topics": (3, 3),
+}  # without an example, and behind some: what `wordings` finds best
 
 
-def drawn(items: Sequence[Any], n: int | None, seed: int) -> list[Any]:
+def sample_items(items: Sequence[Any], n: int | None, seed: int) -> list[Any]:
     order = torch.randperm(len(items), generator=torch.Generator().manual_seed(seed)).tolist()
     return [items[at] for at in order[:n]]
 
 
 @lru_cache
 def task(name: str, behind_examples: bool = False, wording: int | None = None) -> Task:
-    data, ask = load(name), WORDINGS[name][CHOSEN[name][behind_examples] if wording is None else wording]
+    data, ask = load(name), WORDINGS[name][CHOSEN_WORDINGS[name][behind_examples] if wording is None else wording]
     words = ("negative", "positive") if name == "opinions" else tuple(TOPICS.values())
     label = (lambda item: words.index(item.label)) if name == "opinions" else (lambda item: words.index(TOPICS[item.topic]))  # fmt: skip
     split = lambda part: tuple(
         (item.text, label(item)) for item in getattr(data, part) if len(item.text.split()) <= LONGEST
     )
-    test, validation = drawn(split("test"), ASKED, 0), drawn(split("validation"), VALIDATED, 0)
+    test, validation = sample_items(split("test"), ASKED, 0), sample_items(split("validation"), VALIDATED, 0)
     return Task(ask, words, split("train"), tuple(validation), tuple(test))
 
 
 def examples(name: str, n: int, seed: int, labels: Sequence[int] | None = None) -> list[Example]:
     """The n labelled examples of a seed: label by label in turn, so that even a few show them all; fewer are the first of more."""
-    kinds = drawn(labels or range(len(task(name).words)), None, seed)
-    pools = {kind: iter([item for item in drawn(task(name).train, None, seed) if item[1] == kind]) for kind in kinds}
+    kinds = sample_items(labels or range(len(task(name).words)), None, seed)
+    pools = {
+        kind: iter([item for item in sample_items(task(name).train, None, seed) if item[1] == kind]) for kind in kinds
+    }
     return [next(pools[kinds[at % len(kinds)]]) for at in range(n)]
 
 
-def mixed(items: list[Example], seed: int) -> list[Example]:
+def mix_examples(items: list[Example], seed: int) -> list[Example]:
     """In another order, so that labels do not come in turn."""
     return random.Random(seed).sample(items, len(items))
 
 
-share = lambda said, items: round(sum(a == label for a, (_, label) in zip(said, items, strict=True)) / len(items), 4)
+accuracy = lambda said, items: round(sum(a == label for a, (_, label) in zip(said, items, strict=True)) / len(items), 4)
 
 
 # -- prompting ------------------------------------------------------------------------------------------------------------
@@ -127,25 +132,25 @@ def smollm2() -> tuple[Transformer, Any]:
     return pretrained.load("smollm2-135m-instruct")
 
 
-def fresh() -> Transformer:
+def fresh_model() -> Transformer:
     return copy.deepcopy(smollm2()[0])
 
 
-def asked(model: Transformer, of: Task, items: Sequence[Example], shared: Any = "") -> dict[str, Any]:
+def answer_row(model: Transformer, of: Task, items: Sequence[Example], shared: Any = "") -> dict[str, Any]:
     """What the model says of each item by the words' scores: as they are, and calibrated; tokens and CPU seconds an answer."""
     tokenizer, words = smollm2()[1], [f" {word}" for word in of.words]
     begun = time.process_time()
     scores = label_scores(model, tokenizer, [of.query(text) for text, _ in items], words, shared=shared)
     seconds = (time.process_time() - begun) / len(items)
     blank = label_scores(model, tokenizer, [of.query(text) for text in BLANKS], words, shared=shared)
-    raw, fair = scores.argmax(1).tolist(), calibrated(scores, blank).argmax(1).tolist()
+    raw, fair = scores.argmax(1).tolist(), calibrate(scores, blank).argmax(1).tolist()
     own = sum(len(tokenizer.encode(of.query(text))) for text, _ in items) / len(items)
     before = len(tokenizer.encode(shared)) if isinstance(shared, str) else shared.length
-    return {"right": share(raw, items), "calibrated": share(fair, items), "said": "".join(map(str, raw)), "said calibrated": "".join(map(str, fair)),
+    return {"right": accuracy(raw, items), "calibrated": accuracy(fair, items), "said": "".join(map(str, raw)), "said calibrated": "".join(map(str, fair)),
             "tokens": round(own + before, 1), "shared": before, "seconds an answer": round(seconds, 4)}  # fmt: skip
 
 
-def fitting(of: Task, some: Sequence[Example]) -> str:
+def fitting_examples(of: Task, some: Sequence[Example]) -> str:
     """As many of the examples as leave room for a question."""
     tokenizer, room = smollm2()[1], smollm2()[0].config.context - 64
     n = len(some)
@@ -154,10 +159,10 @@ def fitting(of: Task, some: Sequence[Example]) -> str:
     return of.shown(some[:n])
 
 
-def prompted(name: str, n: int, seed: int) -> dict[str, Any]:
+def prompting_row(name: str, n: int, seed: int) -> dict[str, Any]:
     of = task(name, n > 0)
-    shared = fitting(of, mixed(examples(name, n, seed), seed)) if n else ""
-    return asked(smollm2()[0], of, of.test, shared) | {"examples": shared.count("\n\n"), "bytes": len((shared + of.ask).encode())}  # fmt: skip
+    shared = fitting_examples(of, mix_examples(examples(name, n, seed), seed)) if n else ""
+    return answer_row(smollm2()[0], of, of.test, shared) | {"examples": shared.count("\n\n"), "bytes": len((shared + of.ask).encode())}  # fmt: skip
 
 
 def wordings(name: str) -> list[dict[str, list[float]]]:
@@ -165,8 +170,8 @@ def wordings(name: str) -> list[dict[str, list[float]]]:
     found = []
     for n in range(len(WORDINGS[name])):
         of = task(name, wording=n)
-        behind = lambda shared, of=of: asked(smollm2()[0], of, of.validation, shared)["calibrated"]
-        draws = [fitting(of, mixed(examples(name, 16, seed), seed)) for seed in range(SEEDS)]
+        behind = lambda shared, of=of: answer_row(smollm2()[0], of, of.validation, shared)["calibrated"]
+        draws = [fitting_examples(of, mix_examples(examples(name, 16, seed), seed)) for seed in range(SEEDS)]
         found.append({"none": [behind("")], "16": [behind(shared) for shared in draws]})
     return found
 
@@ -178,7 +183,7 @@ def best_wordings(found: list[dict[str, list[float]]]) -> tuple[int, ...]:
 # -- fine-tuning the language model -----------------------------------------------------------------------------------------
 
 
-def lines(of: Task, some: Sequence[Example]) -> list[tuple[list[int], int]]:
+def answer_lines(of: Task, some: Sequence[Example]) -> list[tuple[list[int], int]]:
     """Question with answer, as ids, and how many of them are the question's."""
     encode = smollm2()[1].encode
     return [
@@ -186,13 +191,13 @@ def lines(of: Task, some: Sequence[Example]) -> list[tuple[list[int], int]]:
     ]
 
 
-def together(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor]:
+def pad_answers(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor]:
     """Ids (B, T), and which of them are an answer's."""
-    ids, real = padded([ids for ids, _ in rows])
+    ids, real = pad_batch([ids for ids, _ in rows])
     return ids, real & (torch.arange(ids.shape[1]) >= torch.tensor([first for _, first in rows])[:, None])
 
 
-def answer(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None) -> Loss:
+def answer_loss(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None) -> Loss:
     """Next-token loss, where the next token is the answer's. The head, the dear part, is asked only there."""
     ids, wanted = batch
     states = model.states(ids[:, :-1])[wanted[:, 1:]]
@@ -200,29 +205,32 @@ def answer(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Gene
     return Loss(F.cross_entropy(head(states), ids[wanted]), {}, int(wanted.sum()))
 
 
-def changed(way: str, seed: int) -> nn.Module:
+def adapted_model(way: str, seed: int) -> nn.Module:
     """SmolLM2 as it is changed this way; trainable is what will be trained."""
     torch.manual_seed(seed)
     if way == "soft":
-        return SoftPrompt(fresh(), VECTORS)
-    return add_low_rank(fresh(), 8, 16.0, ("q", "v")) if way == "LoRA" else fresh().requires_grad_(True)
+        return SoftPrompt(fresh_model(), VECTORS)
+    return add_lora(fresh_model(), 8, 16.0, ("q", "v")) if way == "LoRA" else fresh_model().requires_grad_(True)
 
 
-def tune(model: nn.Module, rows: list[tuple[list[int], int]], steps: int, lr: float, seed: int) -> float:
+def fine_tune(model: nn.Module, rows: list[tuple[list[int], int]], steps: int, lr: float, seed: int) -> float:
     """CPU seconds that it took."""
     begun = time.process_time()
-    data = Rounds(rows, together, BATCH, seed, length=lambda row: len(row[0]))
-    fit(model, answer, data, steps=steps, seed=seed, recipe=move(lr), progress=False)
+    data = EpochBatches(rows, pad_answers, BATCH, seed, length=lambda row: len(row[0]))
+    fit(model, answer_loss, data, steps=steps, seed=seed, optimizer=optimizer_config(lr), progress=False)
     model.eval()
     return round(time.process_time() - begun, 1)
 
 
-def by_training(way: str, lr: float, name: str, n: int, seed: int, split: str = "test") -> dict[str, Any]:
+def training_row(way: str, lr: float, name: str, n: int, seed: int, split: str = "test") -> dict[str, Any]:
     """One training of SmolLM2, and its answers; with 64 labels also what became of its other jobs."""
-    of, model = task(name), changed(way, seed)
-    row = {"seconds": tune(model, lines(of, examples(name, n, seed)), STEPS[n], lr, seed), "trained": trained(model)}
-    inner, shared = (model.model, model.cache()) if way == "soft" else (model, "")
-    row |= asked(inner, of, getattr(of, split), shared)
+    of, model = task(name), adapted_model(way, seed)
+    row = {
+        "seconds": fine_tune(model, answer_lines(of, examples(name, n, seed)), STEPS[n], lr, seed),
+        "trained": count_trainable(model),
+    }
+    inner, shared = (model.model, model.new_cache()) if way == "soft" else (model, "")
+    row |= answer_row(inner, of, getattr(of, split), shared)
     return (
         row | {"bytes": 4 * row["trained"]} | (other_jobs(name, inner, shared) if n == 64 and split == "test" else {})
     )
@@ -231,10 +239,10 @@ def by_training(way: str, lr: float, name: str, n: int, seed: int, split: str = 
 def other_jobs(name: str, model: Transformer, shared: Any = "") -> dict[str, float]:
     """What the model, so changed, makes of the other task, which it was not trained on, and of a novel."""
     other = task("topics" if name == "opinions" else "opinions")
-    return {"other task": asked(model, other, other.test, shared)["calibrated"], "novel": novel(model)}
+    return {"other task": answer_row(model, other, other.test, shared)["calibrated"], "novel": austen_nats(model)}
 
 
-def novel(model: Transformer) -> float:
+def austen_nats(model: Transformer) -> float:
     """Nats a token of unseen Austen."""
     ids = smollm2()[1].encode(load("austen").validation[:8000])[:1025]
     return round(token_nats(model, ids, context=512, batch=2)[1:].mean().item(), 4)
@@ -243,7 +251,7 @@ def novel(model: Transformer) -> float:
 def rates(way: str) -> dict[str, list[float]]:
     """Accuracy on validation items with the 16 labels of seed 0, for each step size, task by task."""
     return {
-        str(lr): [by_training(way, lr, name, 16, 0, "validation")["right"] for name in WORDINGS] for lr in RATES[way]
+        str(lr): [training_row(way, lr, name, 16, 0, "validation")["right"] for name in WORDINGS] for lr in RATES[way]
     }
 
 
@@ -256,70 +264,70 @@ def minilm() -> tuple[Transformer, Any]:
 
 
 @torch.inference_mode()
-def in_turn(model: Callable[..., Tensor], rows: Sequence[list[int]]) -> Tensor:
+def run_batches(model: Callable[..., Tensor], rows: Sequence[list[int]]) -> Tensor:
     """Those of like length together."""
     order = sorted(range(len(rows)), key=lambda n: len(rows[n]))
-    found = [model(*padded([rows[n] for n in order[at : at + 32]])) for at in range(0, len(rows), 32)]
+    found = [model(*pad_batch([rows[n] for n in order[at : at + 32]])) for at in range(0, len(rows), 32)]
     return torch.cat(found)[torch.tensor(order).argsort()]
 
 
-def states(who: str, of: Task, items: Sequence[Example]) -> Tensor:
+def text_states(who: str, of: Task, items: Sequence[Example]) -> Tensor:
     """What a frozen model makes of each text: the mean state of MiniLM, the state of SmolLM2 from which the answer would come."""
     if who == "MiniLM":
         encoder, pieces = minilm()
-        read = lambda ids, real: mean_state(encoder.states(ids, real[:, None]), real)
-        return in_turn(read, [pieces.encode(text)[:64] for text, _ in items])
+        read = lambda ids, real: mean_pool(encoder.states(ids, real[:, None]), real)
+        return run_batches(read, [pieces.encode(text)[:64] for text, _ in items])
     model, tokenizer = smollm2()
     last = lambda ids, real: model.states(ids)[torch.arange(len(ids)), real.sum(1) - 1]
-    return in_turn(last, [tokenizer.encode(of.query(text)) for text, _ in items])
+    return run_batches(last, [tokenizer.encode(of.query(text)) for text, _ in items])
 
 
 @lru_cache
-def tested(who: str, name: str) -> tuple[Tensor, float]:
+def test_states(who: str, name: str) -> tuple[Tensor, float]:
     begun = time.process_time()
-    found = states(who, task(name), task(name).test)
+    found = text_states(who, task(name), task(name).test)
     return found, (time.process_time() - begun) / ASKED
 
 
-def by_head(who: str, name: str, n: int, seed: int) -> dict[str, Any]:
+def head_row(who: str, name: str, n: int, seed: int) -> dict[str, Any]:
     of, some = task(name), examples(name, n, seed)
-    known, seconds = tested(who, name)
+    known, seconds = test_states(who, name)
     begun = time.process_time()
-    head = fit_head(states(who, of, some), torch.tensor([label for _, label in some]), len(of.words))
+    head = fit_linear_probe(text_states(who, of, some), torch.tensor([label for _, label in some]), len(of.words))
     spent = time.process_time() - begun
     said = head(known).argmax(1).tolist()
     size = sum(weight.numel() for weight in head.parameters())
     encode = smollm2()[1].encode if who == "SmolLM2" else minilm()[1].encode
     tokens = sum(len(encode(of.query(text) if who == "SmolLM2" else text)) for text, _ in of.test) / ASKED
-    return {"right": share(said, of.test), "said": "".join(map(str, said)), "seconds": round(spent, 2), "trained": size, "bytes": 4 * size,
+    return {"right": accuracy(said, of.test), "said": "".join(map(str, said)), "seconds": round(spent, 2), "trained": size, "bytes": 4 * size,
             "tokens": round(tokens, 1), "seconds an answer": round(seconds, 4)}  # fmt: skip
 
 
-def by_encoder(way: str, lr: float, name: str, n: int, seed: int, split: str = "test") -> dict[str, Any]:
+def encoder_row(way: str, lr: float, name: str, n: int, seed: int, split: str = "test") -> dict[str, Any]:
     """All of MiniLM trained (but for its word vectors), or a network of its shape that has read nothing."""
     of, pieces = task(name), minilm()[1]
     torch.manual_seed(seed)
     encoder = Transformer(minilm()[0].config) if way == "from scratch" else copy.deepcopy(minilm()[0])
-    model = PerText(encoder, len(of.words))
-    nn.init.zeros_(model.score.weight)
-    train_only(model, "score", "encoder" if way == "from scratch" else "encoder.stack")
+    model = SequenceClassifier(encoder, len(of.words))
+    nn.init.zeros_(model.classifier.weight)
+    train_only(model, "classifier", "encoder" if way == "from scratch" else "encoder.stack")
     rows = [(pieces.encode(text)[:64], label) for text, label in examples(name, n, seed)]
-    texts = lambda some: (*padded([ids for ids, _ in some]), torch.tensor([label for _, label in some]))
+    texts = lambda some: (*pad_batch([ids for ids, _ in some]), torch.tensor([label for _, label in some]))
     begun = time.process_time()
-    data = Rounds(rows, texts, 16, seed, length=lambda row: len(row[0]))
-    fit(model, labelled, data, steps=SMALL_STEPS[n], seed=seed, recipe=move(lr), progress=False)
+    data = EpochBatches(rows, texts, 16, seed, length=lambda row: len(row[0]))
+    fit(model, classification, data, steps=SMALL_STEPS[n], seed=seed, optimizer=optimizer_config(lr), progress=False)
     model.eval()
     spent, items = time.process_time() - begun, getattr(of, split)
     begun = time.process_time()
-    said = in_turn(model, [pieces.encode(text)[:64] for text, _ in items]).argmax(1).tolist()
+    said = run_batches(model, [pieces.encode(text)[:64] for text, _ in items]).argmax(1).tolist()
     each = (time.process_time() - begun) / len(items)
-    return {"right": share(said, items), "said": "".join(map(str, said)), "seconds": round(spent, 2), "trained": trained(model), "bytes": 4 * trained(model),
+    return {"right": accuracy(said, items), "said": "".join(map(str, said)), "seconds": round(spent, 2), "trained": count_trainable(model), "bytes": 4 * count_trainable(model),
             "seconds an answer": round(each, 4)}  # fmt: skip
 
 
 def small_rates(way: str) -> dict[str, list[float]]:
     return {
-        str(lr): [by_encoder(way, lr, name, 64, 0, "validation")["right"] for name in WORDINGS]
+        str(lr): [encoder_row(way, lr, name, 64, 0, "validation")["right"] for name in WORDINGS]
         for lr in SMALL_RATES[way]
     }
 
@@ -327,20 +335,20 @@ def small_rates(way: str) -> dict[str, list[float]]:
 # -- a new topic ----------------------------------------------------------------------------------------------------------
 
 
-def narrow(way: str, n: int, seed: int, lr: float) -> dict[str, float]:
+def missing_labels_row(way: str, n: int, seed: int, lr: float) -> dict[str, float]:
     """Labels for five topics only, all ten may be the answer: how many of the other five are told, and how many of these?"""
-    of, known = task("topics"), sorted(drawn(range(10), 5, seed))
+    of, known = task("topics"), sorted(sample_items(range(10), 5, seed))
     some = examples("topics", n, seed, known) if n else []
     if way == "head":
-        head = fit_head(states("MiniLM", of, some), torch.tensor([label for _, label in some]), 10)
-        said = {"": head(tested("MiniLM", "topics")[0]).argmax(1).tolist()}
+        head = fit_linear_probe(text_states("MiniLM", of, some), torch.tensor([label for _, label in some]), 10)
+        said = {"": head(test_states("MiniLM", "topics")[0]).argmax(1).tolist()}
     else:
-        model = smollm2()[0] if way == "prompt" else changed(way, seed)
+        model = smollm2()[0] if way == "prompt" else adapted_model(way, seed)
         if way != "prompt":
-            tune(model, lines(of, some), STEPS[n], lr, seed)
+            fine_tune(model, answer_lines(of, some), STEPS[n], lr, seed)
         behind = task("topics", way == "prompt" and n > 0)
-        shared = behind.shown(mixed(some, seed)) if way == "prompt" and n else ""
-        row = asked(model, behind, behind.test, shared)
+        shared = behind.shown(mix_examples(some, seed)) if way == "prompt" and n else ""
+        row = answer_row(model, behind, behind.test, shared)
         said = {"": row["said"], " calibrated": row["said calibrated"]}
     told = lambda text, part: [int(a) == label for a, (_, label) in zip(text, of.test, strict=True) if (label in known) == part]  # fmt: skip
     return {part + how: round(sum(told(text, at)) / len(told(text, at)), 4) for how, text in said.items() for part, at in (("shown", True), ("new", False))}  # fmt: skip
@@ -350,11 +358,11 @@ def narrow(way: str, n: int, seed: int, lr: float) -> dict[str, float]:
 
 SIX, SHOTS, WRITTEN = ("capital", "antonym", "past tense", "plural", "French", "first letter"), 16, 54
 ARROW = {
-    "given": "",
-    "answer": "->",
-    "between": " ",
+    "input_prefix": "",
+    "output_prefix": "->",
+    "separator": " ",
 }  # the best of three ways to write them on validation items: lesson_14.py
-NAMED = {
+NAMED_FORMS = {
     "capital": "The capital of ", "antonym": "The opposite of ", "past tense": "The past tense of ", "plural": "The plural of ",
     "French": "In French, ", "first letter": "The first letter of ",
 }  # fmt: skip
@@ -364,27 +372,27 @@ def pairs(name: str, split: str) -> list[tuple[str, str]]:
     return [(item.given, item.answer) for item in getattr(load("tasks"), split) if item.task == name]
 
 
-def world(
+def generation_row(
     way: str, lr: float, name: str, seed: int, n: int = SHOTS, steps: int = 0, split: str = "test"
 ) -> dict[str, Any]:
     """Whole answers right, with the same examples in the prompt of the frozen model, or learnt by an adapter.
 
     "named": the question says what is wanted, "The plural of mouse is"; else only the examples do, "mouse ->".
     """
-    tokenizer, some, test = smollm2()[1], drawn(pairs(name, "train"), n, seed), drawn(pairs(name, split), WRITTEN, 0)  # fmt: skip
-    style = {"given": NAMED[name], "answer": "is", "between": " "} if "named" in way else ARROW
-    ids = lambda given: tokenizer.encode(query(given, **style))
-    model, shared, row = smollm2()[0], few_shot(some, **style) if "prompt" in way else "", {"seconds": 0.0}
+    tokenizer, some, test = smollm2()[1], sample_items(pairs(name, "train"), n, seed), sample_items(pairs(name, split), WRITTEN, 0)  # fmt: skip
+    style = {"input_prefix": NAMED_FORMS[name], "output_prefix": "is", "separator": " "} if "named" in way else ARROW
+    ids = lambda given: tokenizer.encode(format_query(given, **style))
+    model, shared, row = smollm2()[0], few_shot_prompt(some, **style) if "prompt" in way else "", {"seconds": 0.0}
     if "LoRA" in way:
-        model = changed("LoRA", seed)
+        model = adapted_model("LoRA", seed)
         taught = [(ids(given) + tokenizer.encode(f" {said}\n"), len(ids(given))) for given, said in some]
-        row = {"seconds": tune(model, taught, steps or STEPS[n], lr, seed)}
+        row = {"seconds": fine_tune(model, taught, steps or STEPS[n], lr, seed)}
     begun = time.process_time()
-    said = answers(model, tokenizer, [ids(given) for given, _ in test], shared=shared, max_new_tokens=8)
+    said = generate_answers(model, tokenizer, [ids(given) for given, _ in test], shared=shared, max_new_tokens=8)
     spent = time.process_time() - begun
     hits = [text.strip() == wanted for text, (_, wanted) in zip(said, test, strict=True)]
     tokens = len(tokenizer.encode(shared)) + sum(len(ids(given)) for given, _ in test) / len(test)
-    size = 4 * trained(model) if "LoRA" in way else len(shared.encode())
+    size = 4 * count_trainable(model) if "LoRA" in way else len(shared.encode())
     return row | {"bytes": size, "right": round(sum(hits) / len(hits), 4), "hits": "".join("01"[hit] for hit in hits),
                   "tokens": round(tokens, 1), "seconds an answer": round(spent / len(test), 4)}  # fmt: skip
 
@@ -396,7 +404,8 @@ def written_rates() -> dict[str, list[float]]:
     """As `rates`, where an answer is written: two of the six jobs, named or not."""
     jobs = [(way, name) for way in ("LoRA", "LoRA, named") for name in ("past tense", "capital")]
     return {
-        str(lr): [world(way, lr, name, 0, split="validation")["right"] for way, name in jobs] for lr in RATES["LoRA"]
+        str(lr): [generation_row(way, lr, name, 0, split="validation")["right"] for way, name in jobs]
+        for lr in RATES["LoRA"]
     }
 
 
@@ -406,21 +415,23 @@ def best(found: dict[str, list[float]]) -> float:
 
 def main(out: Path) -> None:
     parts = out / "lesson_15.parts"
-    get = lambda name, make, *given: kept(parts / f"{name}.json", partial(make, *given))
+    get = lambda name, make, *given: measure_once(parts / f"{name}.json", partial(make, *given))
     measured: dict[str, Any] = {
         "command": "python recipes/lesson_15.py data/tables",
         "date": datetime.date.today().isoformat(),
         "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
         "asked": ASKED, "sizes": SIZES, "steps": {str(n): steps for n, steps in STEPS.items()}, "batch": BATCH,
         "wordings": {name: get(f"wordings-{name}", wordings, name) for name in WORDINGS},
-        "untouched": get("untouched", lambda: {"novel": novel(smollm2()[0])}),
+        "untouched": get("untouched", lambda: {"novel": austen_nats(smollm2()[0])}),
     }  # fmt: skip
     for name, found in measured["wordings"].items():
-        if best_wordings(found) != CHOSEN[name]:
+        if best_wordings(found) != CHOSEN_WORDINGS[name]:
             raise ValueError(
                 f"the best wordings of {name} on validation items are {best_wordings(found)}: put that into CHOSEN."
             )
-    tasks: dict[str, Any] = {name: {"zero-shot": [get(f"{name}-zero-shot", prompted, name, 0, 0)]} for name in SIZES}
+    tasks: dict[str, Any] = {
+        name: {"zero-shot": [get(f"{name}-zero-shot", prompting_row, name, 0, 0)]} for name in SIZES
+    }
 
     def add(way: str, make: Callable[..., Any], least: int = 0, most: int = 256) -> None:
         """One method on every task, with every number of labels between two, for three seeds."""
@@ -430,18 +441,18 @@ def main(out: Path) -> None:
                 tasks[name].setdefault(way, {})[str(n)] = found
 
     for who in ("MiniLM", "SmolLM2"):
-        add(f"{who} head", partial(by_head, who))
-    add("few-shot", prompted, most=MOST_SHOTS)
+        add(f"{who} head", partial(head_row, who))
+    add("few-shot", prompting_row, most=MOST_SHOTS)
     tried = {"LoRA": get("rates-LoRA", rates, "LoRA"), "LoRA, written": get("rates-written", written_rates)}
     rate, writing = best(tried["LoRA"]), best(tried["LoRA, written"])
-    add("LoRA", partial(by_training, "LoRA", rate))
+    add("LoRA", partial(training_row, "LoRA", rate))
     measured["new topics"] = {
-        f"{way} {n}": [get(f"new-{way}-{n}-{seed}", narrow, way, n, seed, rate) for seed in range(SEEDS)]
+        f"{way} {n}": [get(f"new-{way}-{n}-{seed}", missing_labels_row, way, n, seed, rate) for seed in range(SEEDS)]
         for way, n in (("prompt", 0), ("prompt", 16), ("head", 16), ("LoRA", 16))
     }
     measured["six"] = {
         of: {
-            name: [get(f"six-{of}-{name}-{seed}", world, of, writing, name, seed) for seed in range(SEEDS)]
+            name: [get(f"six-{of}-{name}-{seed}", generation_row, of, writing, name, seed) for seed in range(SEEDS)]
             for name in SIX
         }
         for of in ("prompt", "LoRA", "prompt, named", "LoRA, named")
@@ -450,7 +461,7 @@ def main(out: Path) -> None:
     measured["past tense"] = {
         of: {
             str(n): [
-                get(f"past-{of}-{n}-{seed}", world, of, writing, "past tense", seed, n)
+                get(f"past-{of}-{n}-{seed}", generation_row, of, writing, "past tense", seed, n)
                 for seed in range(SEEDS if n else 1)
             ]
             for n in sizes
@@ -458,17 +469,19 @@ def main(out: Path) -> None:
         for of, sizes in grown.items()
     }
     measured["longer"] = {  # does LoRA only lack steps? On validation items, seed 0
-        str(steps): get(f"longer-{steps}", world, "LoRA", writing, "past tense", 0, SHOTS, steps, "validation")["right"]
+        str(steps): get(
+            f"longer-{steps}", generation_row, "LoRA", writing, "past tense", 0, SHOTS, steps, "validation"
+        )["right"]
         for steps in (STEPS[SHOTS], 4 * STEPS[SHOTS])
     }
     for way in SMALL_RATES:
         tried[way] = get(f"rates-{way}", small_rates, way)
-        add(way, partial(by_encoder, way, best(tried[way])), least=16)
+        add(way, partial(encoder_row, way, best(tried[way])), least=16)
     for way in ("soft", "full"):
         tried[way] = get(f"rates-{way}", rates, way)
     for n in (64, 16, 256):  # the dearest last
         for way in ("soft", "full"):
-            add(way, partial(by_training, way, best(tried[way])), least=n, most=n)
+            add(way, partial(training_row, way, best(tried[way])), least=n, most=n)
     measured |= {"rates": tried, "chosen": {way: best(found) for way, found in tried.items()}, "tasks": tasks}
     write_table(out / "lesson_15.json", measured, parts)
 

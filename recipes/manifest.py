@@ -18,15 +18,15 @@ from typing import Any
 
 from fmcourse.data import BETWEEN_WORKS, RECORDS, SPLITS, read_items, read_works
 from fmcourse.files import write_text
-from fmcourse.pictures import read_pictures
-from fmcourse.sounds import RATE, read_sounds
+from fmcourse.pictures import read_images
+from fmcourse.sounds import SAMPLE_RATE, read_utterances
 
 HEADER = """\
 # What ships in this folder. Prose is written by hand; `python recipes/manifest.py data` measures the rest.
 # sha256 and bytes are of the file; contents_sha256 is of what it unpacks to, the same wherever the recipe is run.
 """
-LISTED = 100  # more works than this are counted, not named
-MORE = {  # what is counted besides the records themselves
+MOST_LISTED = 100  # more works than this are counted, not named
+EXTRA_COUNTS = {  # what is counted besides the records themselves
     "pairs": {
         "letters": lambda pairs: sum(len(pair.word) for pair in pairs),
         "sounds": lambda pairs: sum(len(pair.sounds) for pair in pairs),
@@ -50,7 +50,7 @@ MORE = {  # what is counted besides the records themselves
 }
 
 
-def measured(path: Path) -> dict[str, Any]:
+def measure_file(path: Path) -> dict[str, Any]:
     """Facts of one file, and of each split in it."""
     packed = path.read_bytes()
     contents = gzip.decompress(packed)
@@ -66,30 +66,30 @@ def size_of(contents: bytes) -> Callable[[bytes], dict[str, Any]]:
     """How to measure what is in a file, by how it begins."""
     first = json.loads(contents.partition(b"\n")[0])
     if "pictures" in first:
-        return sizes_of_pictures
+        return sizes_of_images
     if "prompts" in first:
         return sizes_of_sounds
     counted = (count for count, record in RECORDS.items() if {*record._fields, "split"} == set(first))
     return partial(sizes_of_items, count) if (count := next(counted, "")) else sizes_of_works
 
 
-def sizes_of_pictures(contents: bytes) -> dict[str, Any]:
+def sizes_of_images(contents: bytes) -> dict[str, Any]:
     """How many pictures each split holds."""
-    return {split: {"pictures": len(shown)} for split, shown in read_pictures(contents)[1].items()}
+    return {split: {"pictures": len(shown)} for split, shown in read_images(contents)[1].items()}
 
 
 def sizes_of_sounds(contents: bytes) -> dict[str, Any]:
     """How many prompts each split holds, and how long they last together."""
     return {
-        split: {"prompts": len(said), "seconds": sum(len(prompt.samples) for prompt in said) // RATE}
-        for split, said in read_sounds(contents).items()
+        split: {"prompts": len(said), "seconds": sum(len(prompt.samples) for prompt in said) // SAMPLE_RATE}
+        for split, said in read_utterances(contents).items()
     }
 
 
 def sizes_of_items(count: str, contents: bytes) -> dict[str, Any]:
     """How many records each split holds, and what they are made of."""
     return {
-        split: {count: len(items)} | {more: measure(items) for more, measure in MORE[count].items()}
+        split: {count: len(items)} | {more: measure(items) for more, measure in EXTRA_COUNTS[count].items()}
         for split, items in read_items(contents, RECORDS[count]).items()
     }
 
@@ -101,7 +101,7 @@ def sizes_of_works(contents: bytes) -> dict[str, Any]:
         titles = [work.title for work in works if work.split == split]
         text = BETWEEN_WORKS.join(work.text for work in works if work.split == split)
         size = {"works": len(titles), "characters": len(text), "bytes": len(text.encode()), "words": len(text.split())}
-        facts[split] = size | ({"titles": titles} if len(works) <= LISTED else {})
+        facts[split] = size | ({"titles": titles} if len(works) <= MOST_LISTED else {})
     return facts
 
 
@@ -127,7 +127,7 @@ def table(name: str, entry: dict[str, Any]) -> str:
 
 def main(data: Path) -> None:
     manifest = tomllib.loads((data / "manifest.toml").read_text(encoding="utf-8"))
-    entries = {name: entry | measured(data / entry["file"]) for name, entry in manifest.items()}
+    entries = {name: entry | measure_file(data / entry["file"]) for name, entry in manifest.items()}
     write_text(data / "manifest.toml", HEADER + "".join(table(name, entry) for name, entry in entries.items()))
 
 

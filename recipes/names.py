@@ -30,8 +30,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from bible import MODULE, PACKAGE, READER, plain
-from common import Work, debian, write_works
+from bible import MODULE, PACKAGE, READER, plain_text
+from common import Work, unpack_debian, write_works
 
 DICTIONARIES = {
     "H": ("sword-dict-strongs-hebrew=3.0-1", "614e272f6a4153a48cc9893f67d342564de98be23d824e7f8bc7678ca4938cfa"),
@@ -44,7 +44,7 @@ LENGTH = range(5, 41)  # words of a sentence
 NAMELESS = 6
 RUN = 12
 
-KINDS = {  # how an entry speaks of each
+ENTITY_TYPES = {  # how an entry speaks of each
     "GROUP": r"patrial|patronymic\w*|inhabitants?|people|tribes?|aborigin\w+|sect\b|sectar\w+|nations?|descendants|posterity",
     "PLACE": r"places?|regions?|countr\w+|cit(?:y|ies)|towns?|villages?|rivers?|mountains?|hills?|valleys?|islands?|province"
     r"|springs?|wilderness|deserts?|lakes?|stream|brook|wells?|pools?|capital|territory|district|fords?|peak|spots?|port"
@@ -108,17 +108,17 @@ def entries(root: Path, language: str) -> Iterator[tuple[str, str]]:
         yield f"{language}{int(number):04}", unpacked[begin : begin + size].decode("utf-8", "replace")
 
 
-def told(entry: str) -> tuple[set[str], set[str]]:
+def entry_types(entry: str) -> tuple[set[str], set[str]]:
     """The kinds an entry speaks of, and the first three letters of each word with a capital in it.
 
-    >>> kinds, starts = told("<def>From H1; house of bread;<lb/> Beth-Lechem a place in Palestine: - Beth-lehem.</def>")
+    >>> kinds, starts = entry_types("<def>From H1; house of bread;<lb/> Beth-Lechem a place in Palestine: - Beth-lehem.</def>")
     >>> kinds, "Bet" in starts
     ({'PLACE'}, True)
     """
     text = " ".join(re.findall(r"<def>(.*?)</def>", re.sub(r"<orig>.*?</orig>", "", entry, flags=re.S), flags=re.S))
     text = re.sub(r"<[^>]*>|[{}]", "", text.rpartition("<lb/>")[2] if ":--" not in text else text)
     body = re.split(r":?\s*--?\s", text)[0].split(":--")[0]
-    kinds = {kind for kind, words in KINDS.items() if re.search(rf"\b(?:{words})\b", body)}
+    kinds = {kind for kind, words in ENTITY_TYPES.items() if re.search(rf"\b(?:{words})\b", body)}
     kinds = set() if re.search(GODS, body) else kinds
     return kinds, {word[:3] for word in re.findall(r"[A-Z]\w{2,}", text)}
 
@@ -133,7 +133,7 @@ def tokens(osis: str) -> list[Token]:
     def marked(found: re.Match) -> str:
         return " ".join(f"{word}\\{found[1]}\\" for word in found[2].split())
 
-    text = plain(re.sub(r'<w lemma="strong:(\w+)[^>]*>(.*?)</w>', marked, osis, flags=re.S))
+    text = plain_text(re.sub(r'<w lemma="strong:(\w+)[^>]*>(.*?)</w>', marked, osis, flags=re.S))
     found = []
     for word, number in re.findall(r"(\w+(?:[-’]\w+)*|[^\w\s\\])(?:\\(\w+)\\)?", text):
         name, end = (word[:-2], word[-2:]) if word.endswith("’s") else (word, "")
@@ -165,11 +165,11 @@ def chapters(root: Path, reader: Path) -> Iterator[tuple[str, list[Token]]]:
             yield book.name, tokens(" ".join(verses))
 
 
-class Judge:
+class EntityTagger:
     """Says of what kind a word is: PERSON, PLACE, GROUP, "" for none, None for "cannot say"."""
 
     def __init__(self, dictionary: dict[str, str], text: list[list[Token]]) -> None:
-        self.told = {number: told(entry) for number, entry in dictionary.items()}
+        self.entry_types = {number: entry_types(entry) for number, entry in dictionary.items()}
         self.no_names = set(NO_NAMES.split())
         self.by_hand = {word: kind for kind, words in BY_HAND.items() for word in words.split()}
         self.small = Counter(word for sentence in text for word, _ in sentence if word.islower())
@@ -181,10 +181,10 @@ class Judge:
         for word, count in votes.items():
             kind, n = max(count.items(), key=lambda item: (item[0] != "", item[1]))
             sure = n >= 0.9 * (count.total() - count[""]) and n >= 0.2 * count.total()
-            self.usual[word] = kind if sure and kind in KINDS else None
+            self.usual[word] = kind if sure and kind in ENTITY_TYPES else None
 
     def kinds(self, word: str, number: str) -> set[str]:
-        kinds, starts = self.told.get(number, (set(), set()))
+        kinds, starts = self.entry_types.get(number, (set(), set()))
         return kinds if word[:3] in starts else set()
 
     def __call__(self, book: str, before: str, word: str, number: str, first: bool) -> str | None:
@@ -198,7 +198,7 @@ class Judge:
             return self.by_hand[word]
         kinds = self.kinds(word, number)
         people, land = word in PEOPLES_TOO.split(), word in LANDS_TOO.split()
-        kinds = set(KINDS) if people else kinds | {"GROUP", "PLACE"} if land else kinds
+        kinds = set(ENTITY_TYPES) if people else kinds | {"GROUP", "PLACE"} if land else kinds
         if len(kinds) == 1:
             return min(kinds)
         for kind, cue in CUES:
@@ -210,12 +210,12 @@ class Judge:
         return "PLACE" if land else "PERSON" if book == "Genesis" and "PERSON" in kinds else self.usual.get(word)
 
 
-def labelled(judge: Judge, book: str, sentence: list[Token]) -> tuple[list[str], list[str]] | None:
+def tag_sentence(tagger: EntityTagger, book: str, sentence: list[Token]) -> tuple[list[str], list[str]] | None:
     """Words and tags of a sentence, or nothing if a capital in it cannot be explained."""
     words, kinds = [word for word, _ in sentence], []
     for row, (word, number) in enumerate(sentence):
         first = row == 0 or words[row - 1] in "“‘.?!:—”"
-        kind = judge(book, " ".join(words[max(0, row - 4) : row]) + " ", word, number, first)
+        kind = tagger(book, " ".join(words[max(0, row - 4) : row]) + " ", word, number, first)
         if word[:1].isupper() and row and words[row - 1] in TWO_WORDS.split():
             kind = kinds[-1] = "PLACE"
         if word in ("Mount", "Sea"):
@@ -245,8 +245,8 @@ def main(out: Path) -> None:
         subprocess.run(install, check=True)
         dictionary = {}
         for language, package in DICTIONARIES.items():
-            dictionary |= entries(debian(*package, Path(folder, language)), language)
-        text = list(chapters(debian(*PACKAGE, places[0]), places[3]))
+            dictionary |= entries(unpack_debian(*package, Path(folder, language)), language)
+        text = list(chapters(unpack_debian(*PACKAGE, places[0]), places[3]))
     write_works(out / "names.jsonl.gz", works(dictionary, text))
 
 
@@ -254,20 +254,20 @@ def works(dictionary: dict[str, str], text: list[tuple[str, list[Token]]]) -> li
     """The sentences that are kept, in the order of the text."""
     numbered = [(book, chapter) for book, chapter in text if sum(bool(n) for _, n in chapter) > len(chapter) / 2]
     every = [(book, sentence) for book, chapter in numbered for sentence in sentences(chapter)]
-    judge, found, known = Judge(dictionary, [sentence for _, sentence in every]), [], set()
+    tagger, found, known = EntityTagger(dictionary, [sentence for _, sentence in every]), [], set()
     for book, sentence in every:
-        if len(sentence) in LENGTH and (both := labelled(judge, book, sentence)):
+        if len(sentence) in LENGTH and (both := tag_sentence(tagger, book, sentence)):
             words, tags = (" ".join(part) for part in both)
             named = "-" in tags or int(hashlib.sha256(words.encode()).hexdigest(), 16) % NAMELESS == 0
             split = "validation" if book in VALIDATION else "test" if book in TEST else "train"
             if named:
                 found.append({"split": split, "words": words, "tags": tags})
             if named and split == "train":
-                known |= runs(words)
-    return [work for work in found if work["split"] == "train" or not runs(work["words"]) & known]
+                known |= word_runs(words)
+    return [work for work in found if work["split"] == "train" or not word_runs(work["words"]) & known]
 
 
-def runs(words: str) -> set[tuple[str, ...]]:
+def word_runs(words: str) -> set[tuple[str, ...]]:
     """Every run of RUN words."""
     found = re.findall(r"\w+", words.lower())
     return {tuple(found[row : row + RUN]) for row in range(len(found) - RUN + 1)}

@@ -17,8 +17,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from common import debian, wheel, write_works
-from topics import PACKAGE, UNFIT, hashed
+from common import download_wheel, unpack_debian, write_works
+from topics import PACKAGE, UNFIT, stable_hash
 
 LEXICON = "vaderSentiment==3.3.2", "3bf1d243b98b1afad575b9f22bc2cb1e212b94ff89ca74f8a23a588d024ea311"
 FILE = "vaderSentiment/vader_lexicon.txt"
@@ -27,10 +27,10 @@ CLEAR, LETTERS = 1.5, 4  # of at most 4, as the raters were asked; letters that 
 CRUDE = r"bitch|bastard|slut|whore|damn|crap|piss|retard"  # which WordNet lists without a warning
 
 
-def rated(lexicon: str) -> Iterator[tuple[str, str]]:
+def clear_opinions(lexicon: str) -> Iterator[tuple[str, str]]:
     """Words with a clear opinion, and which.
 
-    >>> list(rated("good\\t1.9\\t0.9\\t[2, 1, 1, 3, 2, 4, 2, 2, 1, 1]\\nso-so\\t0.1\\t1.0\\t[1, -1, 0, 0, 1, 0, 0, 0, 0, 0]"))
+    >>> list(clear_opinions("good\\t1.9\\t0.9\\t[2, 1, 1, 3, 2, 4, 2, 2, 1, 1]\\nso-so\\t0.1\\t1.0\\t[1, -1, 0, 0, 1, 0, 0, 0, 0, 0]"))
     [('good', 'positive')]
     """
     for line in filter(None, lexicon.split("\n")):
@@ -40,7 +40,7 @@ def rated(lexicon: str) -> Iterator[tuple[str, str]]:
             yield word, "positive" if float(mean) > 0 else "negative"
 
 
-def known(folder: Path) -> set[str]:
+def wordnet_words(folder: Path) -> set[str]:
     """The words that WordNet has an entry for, but for those with an unfit meaning."""
     words, unfit = set(), set()
     for path in folder.glob("data.*"):
@@ -69,24 +69,24 @@ def families(words: Iterable[str]) -> dict[str, str]:
 
 def split_of(family: str) -> str:
     """Of ten families five train, two validation, three test: few labels are enough, and a test of hundreds tells more."""
-    return "train" if (place := hashed(family) % 10) < 5 else "validation" if place < 7 else "test"
+    return "train" if (place := stable_hash(family) % 10) < 5 else "validation" if place < 7 else "test"
 
 
-def balanced(opinions: dict[str, str]) -> list[dict[str, str]]:
+def balance_labels(opinions: dict[str, str]) -> list[dict[str, str]]:
     """Lines of the file, in each split as many of one label as of the other, chosen by a hash."""
     kin, groups = families(opinions), defaultdict(list)
     for word, label in opinions.items():
         groups[split_of(kin[word]), label].append(word)
     most = {split: min(len(groups[split, label]) for label in ("positive", "negative")) for split, _ in groups}
-    kept = {word for (split, _), words in groups.items() for word in sorted(words, key=hashed)[: most[split]]}
+    kept = {word for (split, _), words in groups.items() for word in sorted(words, key=stable_hash)[: most[split]]}
     return [{"split": split_of(kin[word]), "text": word, "label": opinions[word]} for word in sorted(kept)]
 
 
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        there = known(debian(*PACKAGE, Path(folder)) / WORDNET)
-    opinions = dict(rated(wheel(*LEXICON).read(FILE).decode()))
-    works = balanced({word: label for word, label in opinions.items() if word in there})
+        there = wordnet_words(unpack_debian(*PACKAGE, Path(folder)) / WORDNET)
+    opinions = dict(clear_opinions(download_wheel(*LEXICON).read(FILE).decode()))
+    works = balance_labels({word: label for word, label in opinions.items() if word in there})
     write_works(out / "opinions.jsonl.gz", works)
     print(Counter((work["split"], work["label"]) for work in works))
 

@@ -4,7 +4,7 @@ Source   the emoji that ship, the checkpoint `towers`, and the published MiniLM 
 Run      python recipes/painter.py data       Takes     two hours and a half on one thread for each of three seeds; four minutes on a GPU
 
 It draws animals, plants and food whose name is one word, as three makers drew them, in the colours they have or repainted in one of
-eight (`pictures.painted`). One in ten pairs of a thing and a colour is never shown, nor is any thing of the other splits: what is drawn for
+eight (`pictures.recolour`). One in ten pairs of a thing and a colour is never shown, nor is any thing of the other splits: what is drawn for
 those was put together, not remembered. The same network takes a phrase's vector or a picture's vector, or neither. Each part is kept in
 OUT/tables/painter.parts as soon as it is done, training saves its state every minute, and a second run goes on from there.
 """
@@ -25,24 +25,24 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import lesson_12
 import torch
-from common import fitted, kept, write_checkpoint, write_table
+from common import fit_once, measure_once, write_checkpoint, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse.data import checkpoint, load
-from fmcourse.diffusion import Denoiser, Guided, Schedule, ddpm, denoise
+from fmcourse.diffusion import ClassifierFreeGuidance, Denoiser, Schedule, ddpm, diffusion_loss
 from fmcourse.models.unet import UNet
-from fmcourse.multimodal import Prior, Towers, ranks, told
-from fmcourse.optimizers import Recipe
-from fmcourse.pictures import PAINTS, main_paint, painted, signed
-from fmcourse.training import fit, seed_of
+from fmcourse.multimodal import CLIP, DiffusionPrior, condition_vector, ranks
+from fmcourse.optimizers import OptimizerConfig
+from fmcourse.pictures import NAMED_COLOURS, dominant_colours, normalize_pixels, recolour
+from fmcourse.training import derive_seed, fit
 
 SEEDS, BATCH, STEPS = 3, 64, 7000
 PRIOR_BATCH, PRIOR_STEPS = 256, 4000
-FLOW, PREDICTS, SAMPLING = Schedule.flow(), "picture", 20
-ADAM = Recipe(matrices="adamw", lr=1.5e-3, decay="cosine", warmup=0.05, betas=(0.9, 0.99))
+FLOW, PREDICTS, SAMPLING = Schedule.flow(), "image", 20
+ADAM = OptimizerConfig(matrix_optimizer="adamw", lr=1.5e-3, lr_decay="cosine", warmup=0.05, betas=(0.9, 0.99))
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-COLOURS = ("", *PAINTS)  # as it is, or painted
+COLOURS = ("", *NAMED_COLOURS)  # as it is, or painted
 STYLES = ("shaded", "flat", "3D")  # Noto, Twemoji, Fluent: how the three makers draw
 KINDS = ("animals & nature", "food & drink")
 WEIGHTS = (0, 1, 2, 3, 5, 8)  # of guidance
@@ -50,18 +50,18 @@ WEIGHTS = (0, 1, 2, 3, 5, 8)  # of guidance
 # -- what is drawn ----------------------------------------------------------------------------------------------------------
 
 
-def things(*splits: str) -> dict[str, tuple[str, ...]]:
+def emoji_things(*splits: str) -> dict[str, tuple[str, ...]]:
     """Animals, plants and food with a name of one word, drawn by all three makers, with their keywords."""
     emoji, found = load("emoji"), {}
     for split in splits:
         part = getattr(emoji, split)
-        for name, kind, words in zip(part.names, part.kinds.tolist(), part.keywords, strict=True):
-            if emoji.kinds[kind] in KINDS and " " not in name and part.names.count(name) == len(STYLES):
+        for name, kind, words in zip(part.names, part.labels.tolist(), part.keywords, strict=True):
+            if emoji.classes[kind] in KINDS and " " not in name and part.names.count(name) == len(STYLES):
                 found[name] = words
     return found
 
 
-def never_shown(name: str, colour: str) -> bool:
+def is_held_out(name: str, colour: str) -> bool:
     """One in ten pairs of a thing and a colour."""
     return bool(colour) and int(hashlib.sha256(f"{name}/{colour}".encode()).hexdigest(), 16) % 10 == 0
 
@@ -75,7 +75,7 @@ def phrases(name: str, colour: str, known: dict[str, tuple[str, ...]]) -> tuple[
 
 def all_phrases() -> list[str]:
     """Every phrase that this recipe needs a vector for."""
-    known, new = things("train"), things("validation", "test")
+    known, new = emoji_things("train"), emoji_things("validation", "test")
     every = [part for name in known for colour in COLOURS for part in sum(phrases(name, colour, known), [])]
     asked = [f"{colour} {name}".strip() for name in new for colour in COLOURS] + [word for word, _ in synonyms()]
     return list(dict.fromkeys(every + asked))
@@ -83,7 +83,7 @@ def all_phrases() -> list[str]:
 
 def synonyms() -> list[tuple[str, str]]:
     """Words that stand in no name and no keyword, and the thing each means: the list that ships, as far as it speaks of these things."""
-    known, items = things("train"), load("synonyms")
+    known, items = emoji_things("train"), load("synonyms")
     return [
         (one.word, one.name)
         for part in (items.train, items.validation, items.test)
@@ -92,7 +92,7 @@ def synonyms() -> list[tuple[str, str]]:
     ]
 
 
-def said_in(parts: Path) -> dict[str, Tensor]:
+def phrase_vectors(parts: Path) -> dict[str, Tensor]:
     """The vector of each phrase, (384,), from the published model; kept, since training then needs no other model."""
     if not (parts / "phrases.pt").exists():
         torch.save(vectors(), parts / "phrases.pt")
@@ -109,14 +109,14 @@ def vectors() -> tuple[list[str], Tensor]:
 
 
 @cache
-def drawings() -> tuple[list[str], Tensor, Tensor]:
+def all_drawings() -> tuple[list[str], Tensor, Tensor]:
     """The things, their pictures as (thing, style, colour, S, S, 3) bytes, on the device; and their vectors (thing, style, colour, D)."""
     part = load("emoji").train
-    names = sorted(things("train"))
+    names = sorted(emoji_things("train"))
     rows = torch.tensor([[row_of(part, name, style) for style in range(3)] for name in names])
     plain = part.pixels[rows.flatten()]
-    pixels = torch.stack([plain, *(painted(plain, colour) for colour in PAINTS)], 1).unflatten(0, rows.shape)
-    looks = [seen(some) for some in signed(pixels.flatten(0, 2)).split(500)]
+    pixels = torch.stack([plain, *(recolour(plain, colour) for colour in NAMED_COLOURS)], 1).unflatten(0, rows.shape)
+    looks = [image_vectors(some) for some in normalize_pixels(pixels.flatten(0, 2)).split(500)]
     return names, pixels.to(DEVICE), torch.cat(looks).unflatten(0, pixels.shape[:3])
 
 
@@ -129,41 +129,41 @@ def row_of(part: Any, name: str, style: int) -> int:
 
 
 @cache
-def towers() -> Towers:
+def clip_model() -> CLIP:
     """Lesson 12's: a picture's vector lies where MiniLM puts its name."""
-    model = lesson_12.towers()
+    model = lesson_12.new_clip()
     model.load_state_dict({key: value.float() for key, value in checkpoint("towers").tensors.items()})
     return model.eval().to(DEVICE)
 
 
 @torch.no_grad()
-def seen(x: Tensor) -> Tensor:
-    return F.normalize(towers().see(x.to(DEVICE)), dim=-1)
+def image_vectors(x: Tensor) -> Tensor:
+    return F.normalize(clip_model().image_encoder(x.to(DEVICE)), dim=-1)
 
 
 # -- training ---------------------------------------------------------------------------------------------------------------
 
 
-def painter() -> UNet:
-    return UNet(3, (64, 112, 144), 1, told=256, conditioner=nn.Linear(768, 256))
+def new_painter() -> UNet:
+    return UNet(3, (64, 112, 144), 1, condition_width=256, conditioner=nn.Linear(768, 256))
 
 
-class Drawn:
+class ConditionedImages:
     """Batches: pictures, and for each its phrase's vector or its own, in turn."""
 
     def __init__(self, said: dict[str, Tensor], seed: int, batch: int = BATCH, looks: bool = True) -> None:
-        self.known, self.seed, self.batch, self.looks = things("train"), seed, batch, looks
-        self.names, self.pixels, self.vectors = drawings()
+        self.known, self.seed, self.batch, self.looks = emoji_things("train"), seed, batch, looks
+        self.names, self.pixels, self.vectors = all_drawings()
         self.row = {phrase: row for row, phrase in enumerate(said)}
         self.said = F.normalize(torch.stack(list(said.values())).float(), dim=-1).to(DEVICE)
         self.phrases = {(name, c): phrases(name, c, self.known) for name in self.names for c in COLOURS}
 
     def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Bytes (B, S, S, 3), phrases' vectors and pictures' vectors (B, D)."""
-        lot, picks, said = random.Random(seed_of(self.seed, step)), [], []
+        lot, picks, said = random.Random(derive_seed(self.seed, step)), [], []
         while len(picks) < self.batch:
             name, style, c = lot.randrange(len(self.names)), lot.randrange(3), max(0, lot.randrange(11) - 2)
-            if never_shown(self.names[name], COLOURS[c]):
+            if is_held_out(self.names[name], COLOURS[c]):
                 continue
             plain, styled = self.phrases[self.names[name], COLOURS[c]]
             picks.append((name, style, c))
@@ -174,11 +174,11 @@ class Drawn:
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         pixels, words, look = self.draw(step)
         half = (torch.arange(len(words), device=DEVICE) % 2 == 0)[:, None]
-        condition = torch.where(half, told(words=words), told(look=look))
+        condition = torch.where(half, condition_vector(text=words), condition_vector(image=look))
         return pixels.movedim(-1, 1).float() / 127.5 - 1, condition
 
 
-class Spoken(Drawn):
+class PriorBatches(ConditionedImages):
     """Batches for the prior: the vectors of pictures, to be guessed from those of their phrases; numbers of spread 1."""
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
@@ -186,20 +186,28 @@ class Spoken(Drawn):
         return look * look.shape[1] ** 0.5, words * words.shape[1] ** 0.5
 
 
-def trained(make: Callable[[], nn.Module], data: Any, seed: int, steps: int, path: Path, **options: Any) -> nn.Module:
+def train_model(
+    make: Callable[[], nn.Module], data: Any, seed: int, steps: int, path: Path, **options: Any
+) -> nn.Module:
     """The network of one seed."""
     torch.manual_seed(seed)
-    objective = partial(denoise, schedule=FLOW, predicts=PREDICTS, **options)
-    return fitted(path, make().to(DEVICE), objective, data, steps=steps, seed=seed, recipe=ADAM)
+    objective = partial(diffusion_loss, schedule=FLOW, predicts=PREDICTS, **options)
+    return fit_once(path, make().to(DEVICE), objective, data, steps=steps, seed=seed, optimizer=ADAM)
 
 
 def models(parts: Path, seed: int) -> tuple[nn.Module, nn.Module]:
     """The painter and the prior of one seed."""
-    said = said_in(parts)
-    prior = trained(
-        lambda: Prior(384, 384, 2), Spoken(said, 500 + seed, PRIOR_BATCH), seed, PRIOR_STEPS, parts / f"prior-{seed}.pt"
+    said = phrase_vectors(parts)
+    prior = train_model(
+        lambda: DiffusionPrior(384, 384, 2),
+        PriorBatches(said, 500 + seed, PRIOR_BATCH),
+        seed,
+        PRIOR_STEPS,
+        parts / f"prior-{seed}.pt",
     )
-    return trained(painter, Drawn(said, seed), seed, STEPS, parts / f"painter-{seed}.pt", nothing=0.0), prior
+    return train_model(
+        new_painter, ConditionedImages(said, seed), seed, STEPS, parts / f"painter-{seed}.pt", null_condition=0.0
+    ), prior
 
 
 # -- drawing ----------------------------------------------------------------------------------------------------------------
@@ -212,17 +220,19 @@ def noise(n: int, *shape: int, seed: int) -> tuple[Tensor, torch.Generator]:
     ).manual_seed(seed)
 
 
-def drawn(model: nn.Module, condition: Tensor, weight: float = 2.0, seed: int = 0) -> Tensor:
+def generate_images(model: nn.Module, condition: Tensor, weight: float = 2.0, seed: int = 0) -> Tensor:
     """Pictures (B, 3, 32, 32) of what the network is told, (B, 768)."""
     x, g = noise(len(condition), 3, 32, 32, seed=seed)
     done = []
     for some, asked in zip(x.split(100), condition.split(100), strict=True):
         guess = lambda told_: Denoiser(model, FLOW, PREDICTS, told_)
-        done.append(ddpm(Guided(guess(asked), guess(torch.zeros_like(asked)), weight), some, FLOW, SAMPLING, g))
+        done.append(
+            ddpm(ClassifierFreeGuidance(guess(asked), guess(torch.zeros_like(asked)), weight), some, FLOW, SAMPLING, g)
+        )
     return torch.cat(done).clamp(-1, 1)
 
 
-def imagined(prior: nn.Module, words: Tensor, seed: int = 0) -> Tensor:
+def sample_prior(prior: nn.Module, words: Tensor, seed: int = 0) -> Tensor:
     """For each phrase's vector (B, 384) the vector of a picture that could be meant."""
     x, g = noise(*words.shape, seed=seed)
     return F.normalize(
@@ -230,14 +240,14 @@ def imagined(prior: nn.Module, words: Tensor, seed: int = 0) -> Tensor:
     )
 
 
-def scored(
+def prompt_scores(
     x: Tensor, asked: list[tuple[str, str]], said: dict[str, Tensor], candidates: Sequence[str]
 ) -> dict[str, float]:
     """Does each picture look like its phrase? Where the right thing stands among all candidates by the towers' cosine, where that of
     another prompt of the same list stands, and how often the main colour is the one asked for."""
     every = [[said[f"{colour} {name}".strip()] for name in candidates] for colour in COLOURS]  # each in each colour
     every = F.normalize(torch.stack([torch.stack(row) for row in every]).float(), dim=-1).to(DEVICE)
-    scores = torch.einsum("bd,bnd->bn", seen(x), every[[COLOURS.index(colour) for _, colour in asked]])
+    scores = torch.einsum("bd,bnd->bn", image_vectors(x), every[[COLOURS.index(colour) for _, colour in asked]])
     at = torch.tensor([candidates.index(name) for name, _ in asked])
     place = lambda right: ranks(scores.cpu(), F.one_hot(right, len(candidates)).bool())
     rank, other = place(at), place(at.roll(len(at) // 2 + 1))
@@ -245,25 +255,25 @@ def scored(
     found = {"n": len(asked), "candidates": len(candidates), "first": share(rank == 1), "first five": share(rank <= 5),
              "median place": rank.median().item(), "shuffled, first five": share(other <= 5), "shuffled, median place": other.median().item()}  # fmt: skip
     if coloured := [i for i, (_, colour) in enumerate(asked) if colour]:
-        right = [asked[i][1] == one for i, one in zip(coloured, main_paint(x[coloured]), strict=True)]
+        right = [asked[i][1] == one for i, one in zip(coloured, dominant_colours(x[coloured]), strict=True)]
         found["colour"] = round(sum(right) / len(right), 4)
     return found
 
 
 def prompts(seed: int) -> dict[str, list[tuple[str, str]]]:
     """Things and colours that were shown together, that never were, things never seen, and words never read."""
-    lot, known = random.Random(seed), sorted(things("train"))
-    pairs = [(name, colour) for name in known for colour in PAINTS]
-    shown, held = ([pair for pair in pairs if never_shown(*pair) is not_shown] for not_shown in (False, True))
+    lot, known = random.Random(seed), sorted(emoji_things("train"))
+    pairs = [(name, colour) for name in known for colour in NAMED_COLOURS]
+    shown, held = ([pair for pair in pairs if is_held_out(*pair) is not_shown] for not_shown in (False, True))
     return {"as they are": [(name, "") for name in known], "shown": lot.sample(shown, 100), "never shown": lot.sample(held, 100),
-            "things never seen": [(name, "") for name in sorted(things("validation", "test"))], "words never read": synonyms()}  # fmt: skip
+            "things never seen": [(name, "") for name in sorted(emoji_things("validation", "test"))], "words never read": synonyms()}  # fmt: skip
 
 
 def row(parts: Path, seed: int) -> dict[str, Any]:
     """All that is measured with one seed."""
-    said = said_in(parts)
+    said = phrase_vectors(parts)
     model, prior = models(parts, seed)
-    known, new = sorted(things("train")), sorted(things("validation", "test"))
+    known, new = sorted(emoji_things("train")), sorted(emoji_things("validation", "test"))
     vector = lambda texts: F.normalize(torch.stack([said[text] for text in texts]).float(), dim=-1).to(DEVICE)
     found: dict[str, Any] = {"seed": seed}
     for name, asked in prompts(seed).items():
@@ -273,34 +283,36 @@ def row(parts: Path, seed: int) -> dict[str, Any]:
         ]  # (word, thing)
         among = known + new if name == "things never seen" else known
         words = vector(texts)
-        found[name] = {"direct": scored(drawn(model, told(words=words), seed=seed), right, said, among),
-                       "prior": scored(drawn(model, told(look=imagined(prior, words, seed)), seed=seed), right, said, among)}  # fmt: skip
-    found |= real(seed, said, model) | {"guidance": guidance(model, seed, said)}
+        found[name] = {"direct": prompt_scores(generate_images(model, condition_vector(text=words), seed=seed), right, said, among),
+                       "prior": prompt_scores(generate_images(model, condition_vector(image=sample_prior(prior, words, seed)), seed=seed), right, said, among)}  # fmt: skip
+    found |= real_scores(seed, said, model) | {"guidance": guidance_rows(model, seed, said)}
     return found
 
 
-def real(seed: int, said: dict[str, Tensor], model: nn.Module) -> dict[str, Any]:
+def real_scores(seed: int, said: dict[str, Tensor], model: nn.Module) -> dict[str, Any]:
     """What the drawings themselves get, and pictures drawn of their own vectors."""
-    names, pixels, looks = drawings()
+    names, pixels, looks = all_drawings()
     asked = prompts(seed)["never shown"]
     at = tuple(torch.tensor([(names.index(name), 1, COLOURS.index(colour)) for name, colour in asked]).T)
     x = pixels[at].movedim(-1, 1).float() / 127.5 - 1
     return {
-        "the drawings": scored(x, asked, said, names),
-        "of a drawing's vector": scored(drawn(model, told(look=looks[at]), seed=seed), asked, said, names),
+        "the drawings": prompt_scores(x, asked, said, names),
+        "of a drawing's vector": prompt_scores(
+            generate_images(model, condition_vector(image=looks[at]), seed=seed), asked, said, names
+        ),
     }
 
 
-def guidance(model: nn.Module, seed: int, said: dict[str, Tensor], n: int = 25, each: int = 4) -> dict[str, Any]:
+def guidance_rows(model: nn.Module, seed: int, said: dict[str, Tensor], n: int = 25, each: int = 4) -> dict[str, Any]:
     """By weight: is it what was asked for, and how far apart are four pictures of one phrase (mean distance between their vectors)?"""
-    names = sorted(things("train"))
+    names = sorted(emoji_things("train"))
     asked = random.Random(seed).sample(names, n)
     words = F.normalize(torch.stack([said[name] for name in asked for _ in range(each)]).float(), dim=-1).to(DEVICE)
     found = {}
     for weight in WEIGHTS:
-        x = drawn(model, told(words=words), weight, seed)
-        apart = torch.stack([torch.pdist(four).mean() for four in seen(x).split(each)])
-        found[str(weight)] = scored(x, [(name, "") for name in asked for _ in range(each)], said, names) | {
+        x = generate_images(model, condition_vector(text=words), weight, seed)
+        apart = torch.stack([torch.pdist(four).mean() for four in image_vectors(x).split(each)])
+        found[str(weight)] = prompt_scores(x, [(name, "") for name in asked for _ in range(each)], said, names) | {
             "apart": round(apart.mean().item(), 4)
         }
     return found
@@ -309,7 +321,7 @@ def guidance(model: nn.Module, seed: int, said: dict[str, Tensor], n: int = 25, 
 # -- the lesson's own run -----------------------------------------------------------------------------------------------------
 
 LIVE, LIVE_STEPS = ("cat", "fish", "duck", "butterfly", "T-Rex", "rose", "mushroom", "cupcake"), 280
-QUICK = Recipe(matrices="adamw", lr=3e-3, decay="cosine", warmup=0.05, betas=(0.9, 0.99))
+FAST_OPTIMIZER = OptimizerConfig(matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", warmup=0.05, betas=(0.9, 0.99))
 
 
 class Palette:
@@ -317,45 +329,47 @@ class Palette:
 
     def __init__(self, pictures: Tensor, words: Tensor, seed: int) -> None:
         self.pictures, self.words, self.seed = pictures, words, seed  # (colour, thing, ...)
-        self.pairs = torch.tensor([(c, n) for c in range(9) for n in range(8) if not left_out(c, n)])
+        self.pairs = torch.tensor([(c, n) for c in range(9) for n in range(8) if not is_left_out(c, n)])
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        g = torch.Generator().manual_seed(seed_of(self.seed, step))
+        g = torch.Generator().manual_seed(derive_seed(self.seed, step))
         pick = tuple(self.pairs[torch.randint(len(self.pairs), (32,), generator=g)].T)
         return self.pictures[pick], self.words[pick]
 
 
-def left_out(colour: int, thing: int) -> bool:
+def is_left_out(colour: int, thing: int) -> bool:
     """Each thing lacks one colour, and each colour one thing."""
     return colour > 0 and (colour + 3 * thing) % 8 == 0
 
 
-def live(parts: Path, seed: int) -> dict[str, Any]:
+def lesson_row(parts: Path, seed: int) -> dict[str, Any]:
     """What the lesson trains, with another seed: the eight pairs that were left out, drawn; is the colour right, is the thing?"""
-    said, part = said_in(parts), load("emoji").train
+    said, part = phrase_vectors(parts), load("emoji").train
     plain = part.pixels[[row_of(part, name, 1) for name in LIVE]]
-    pictures = signed(torch.cat([plain, *(painted(plain, colour) for colour in PAINTS)])).unflatten(0, (9, 8))
+    pictures = normalize_pixels(torch.cat([plain, *(recolour(plain, colour) for colour in NAMED_COLOURS)])).unflatten(
+        0, (9, 8)
+    )
     texts = [[f"{colour} {name}".strip() for name in LIVE] for colour in COLOURS]
     words = (
         torch.stack([F.normalize(torch.stack([said[text] for text in row]).float(), dim=-1) for row in texts])
         * 384**0.5
     )
     torch.manual_seed(seed)
-    model = UNet(3, (64, 128), 1, told=128, fold=4, conditioner=nn.Linear(384, 128))
+    model = UNet(3, (64, 128), 1, condition_width=128, fold=4, conditioner=nn.Linear(384, 128))
     history = fit(
         model,
-        partial(denoise, schedule=FLOW, predicts=PREDICTS, nothing=0.0),
+        partial(diffusion_loss, schedule=FLOW, predicts=PREDICTS, null_condition=0.0),
         Palette(pictures, words, seed),
         steps=LIVE_STEPS,
         seed=seed,
-        recipe=QUICK,
+        optimizer=FAST_OPTIMIZER,
         progress=False,
     )
-    pairs = [(c, n) for c in range(9) for n in range(8) if left_out(c, n)]
+    pairs = [(c, n) for c in range(9) for n in range(8) if is_left_out(c, n)]
     at = tuple(torch.tensor(pairs).T)
-    x = drawn(model.eval().to(DEVICE), words[at].to(DEVICE), seed=seed)
+    x = generate_images(model.eval().to(DEVICE), words[at].to(DEVICE), seed=seed)
     nearest = torch.cdist(x.cpu().flatten(1), pictures.flatten(2).flatten(0, 1)).argmin(1)  # of all 72 drawings
-    colour = [list(PAINTS)[c - 1] == one for (c, _), one in zip(pairs, main_paint(x), strict=True)]
+    colour = [list(NAMED_COLOURS)[c - 1] == one for (c, _), one in zip(pairs, dominant_colours(x), strict=True)]
     thing = [int(row) % 8 == n for (_, n), row in zip(pairs, nearest.tolist(), strict=True)]
     return {
         "seed": seed,
@@ -374,8 +388,8 @@ COMMAND = "python recipes/painter.py data"
 def main(out: Path) -> None:
     parts = out / "tables" / "painter.parts"
     parts.mkdir(parents=True, exist_ok=True)
-    rows = [kept(parts / f"row-{seed}.json", partial(row, parts, seed)) for seed in range(SEEDS)]
-    lives = [kept(parts / f"live-{seed}.json", partial(live, parts, seed)) for seed in range(SEEDS)]
+    rows = [measure_once(parts / f"row-{seed}.json", partial(row, parts, seed)) for seed in range(SEEDS)]
+    lives = [measure_once(parts / f"live-{seed}.json", partial(lesson_row, parts, seed)) for seed in range(SEEDS)]
     training = {
         name: [json.loads((parts / f"{name}-{seed}.json").read_text()) for seed in range(SEEDS)]
         for name in ("painter", "prior")
@@ -383,9 +397,9 @@ def main(out: Path) -> None:
     today, on = datetime.date.today().isoformat(), training["painter"][0]["on"]
     measured = {"command": COMMAND, "date": today, "with": f"torch {torch.__version__.partition('+')[0]}, trained on {on}", "steps": {"painter": STEPS, "prior": PRIOR_STEPS},
                 "batch": {"painter": BATCH, "prior": PRIOR_BATCH}, "sampling": {"steps": SAMPLING, "weight": 2}, "training": training, "runs": rows, "live": {"steps": LIVE_STEPS, "runs": lives}}  # fmt: skip
-    for name, make, title in (("painter", painter, "draws animals, plants and food of a phrase's vector or of a picture's"),
-                              ("prior", lambda: Prior(384, 384, 2), "from a phrase's vector to that of a picture")):  # fmt: skip
-        model = trained(make, None, 0, 0, parts / f"{name}-0.pt")
+    for name, make, title in (("painter", new_painter, "draws animals, plants and food of a phrase's vector or of a picture's"),
+                              ("prior", lambda: DiffusionPrior(384, 384, 2), "from a phrase's vector to that of a picture")):  # fmt: skip
+        model = train_model(make, None, 0, 0, parts / f"{name}-0.pt")
         write_checkpoint(out / "checkpoints", name, {key: value.half() for key, value in model.state_dict().items()}, title=title, command=COMMAND, date=today,
                          minutes=training[name][0]["minutes"], data="emoji, train", score=rows[0], on=on)  # fmt: skip
     write_table(out / "tables" / "painter.json", measured, parts)

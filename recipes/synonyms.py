@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from common import debian, write_works
+from common import unpack_debian, write_works
 from topics import PACKAGE, UNFIT
 
 from fmcourse.data import SPLITS, load
@@ -117,7 +117,7 @@ def pairs(nouns: Nouns) -> Iterator[tuple[str, str, str]]:
 
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        nouns = Nouns(debian(*PACKAGE, Path(folder)) / FOLDER)
+        nouns = Nouns(unpack_debian(*PACKAGE, Path(folder)) / FOLDER)
     works = [{"split": split, "word": word, "name": name} for split, word, name in pairs(nouns)]
     write_works(out / "synonyms.jsonl.gz", works)
 

@@ -22,9 +22,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from common import debian, fetched, wheel, write_works
+from common import download_file, download_wheel, unpack_debian, write_works
 from synonyms import FOLDER, lines
-from topics import PACKAGE, UNFIT, hashed
+from topics import PACKAGE, UNFIT, stable_hash
 
 from fmcourse.data import SPLITS, load
 
@@ -40,7 +40,7 @@ KINDS = {
 Pairs = list[tuple[str, str]]
 
 
-def often(folder: Path, kind: str) -> list[str]:
+def common_words(folder: Path, kind: str) -> list[str]:
     """The words of a kind, the most common first, each by what it mostly is: "like" is a verb and no noun."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for line in (folder / "cntlist.rev").read_text("utf-8").splitlines():
@@ -62,7 +62,7 @@ def forms(table: str, kind: str) -> dict[str, list[list[str]]]:
     return {word: [form.split("/") for form in rest] for word, one, *rest in rows if one == kind}
 
 
-def inflected(common: Iterable[str], table: dict[str, list[list[str]]]) -> Pairs:
+def inflections(common: Iterable[str], table: dict[str, list[list[str]]]) -> Pairs:
     """Common words with the first of their forms, where there is one way to spell it and it is another word."""
     first = ((word, table[word][0]) for word in common if table.get(word))
     found = [(word, form[0]) for word, form in first if len(form) == 1]
@@ -89,7 +89,9 @@ def antonyms(folder: Path, common: list[str]) -> Pairs:
 
 def french() -> Pairs:
     """What CLDR calls an emoji or a sign in English and in French, where both are one word and not the same one."""
-    with tarfile.open(fileobj=io.BytesIO(fetched(["npm", "pack", "--silent", NAMES[0]], "*.tgz", NAMES[1]))) as file:
+    with tarfile.open(
+        fileobj=io.BytesIO(download_file(["npm", "pack", "--silent", NAMES[0]], "*.tgz", NAMES[1]))
+    ) as file:
         read = lambda code: json.load(file.extractfile(f"package/annotations/{code}/annotations.json"))
         english, other = (read(code)["annotations"]["annotations"] for code in ("en", "fr"))
     said: dict[str, set[str]] = defaultdict(set)
@@ -99,7 +101,7 @@ def french() -> Pairs:
     fits = lambda one, two: WORD.fullmatch(one) and re.fullmatch("[a-zà-ÿœ]{3,14}", two) and one != two
     return [
         (one, *two)
-        for one, two in sorted(said.items(), key=lambda pair: hashed(pair[0]))
+        for one, two in sorted(said.items(), key=lambda pair: stable_hash(pair[0]))
         if len(two) == 1 and fits(one, *two)
     ][:EACH]
 
@@ -115,13 +117,13 @@ def capitals() -> Pairs:
 
 def tasks(folder: Path) -> Iterator[tuple[str, Pairs]]:
     """Each task and what is asked in it."""
-    table = gzip.decompress(wheel(*FORMS).read("lemminflect/resources/infl_lu.csv.gz")).decode()
-    kinds = {kind: often(folder, kind) for kind in KINDS}
+    table = gzip.decompress(download_wheel(*FORMS).read("lemminflect/resources/infl_lu.csv.gz")).decode()
+    kinds = {kind: common_words(folder, kind) for kind in KINDS}
     opposites = antonyms(folder, kinds["a"])
     yield "capital", capitals()
     yield "antonym", opposites
-    yield "past tense", inflected(kinds["v"], forms(table, "verb"))
-    yield "plural", inflected(kinds["n"], forms(table, "noun"))
+    yield "past tense", inflections(kinds["v"], forms(table, "verb"))
+    yield "plural", inflections(kinds["n"], forms(table, "noun"))
     yield "French", french()
     yield "first letter", [(word, word[0]) for word in sorted(kinds["a"][:EACH])]
 
@@ -129,14 +131,14 @@ def tasks(folder: Path) -> Iterator[tuple[str, Pairs]]:
 def works(folder: Path) -> Iterator[dict[str, str]]:
     for task, pairs in tasks(folder):
         for given, answer in sorted(pairs):
-            lot = hashed(min(given, answer) if task == "antonym" else given) % 10
+            lot = stable_hash(min(given, answer) if task == "antonym" else given) % 10
             split = "train" if lot < 5 else "validation" if lot < 7 else "test"
             yield {"split": split, "task": task, "given": given, "answer": answer}
 
 
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        found = list(works(debian(*PACKAGE, Path(folder)) / FOLDER))
+        found = list(works(unpack_debian(*PACKAGE, Path(folder)) / FOLDER))
     write_works(out / "tasks.jsonl.gz", found)
     print(Counter((work["task"], work["split"]) for work in found))
 

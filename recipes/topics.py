@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from common import debian, write_works
+from common import unpack_debian, write_works
 
 PACKAGE = "wordnet-base=1:3.0-37", "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752"
 FILE = "usr/share/wordnet/data.noun"
@@ -41,7 +41,7 @@ UNFIT = r"\bsex\b|slang term|offensive|disparag|derogat|vulgar|obscen|\bslur|ins
 Entry = tuple[str, str, str]  # word, definition, topic
 
 
-def hashed(text: str) -> int:
+def stable_hash(text: str) -> int:
     return int(hashlib.sha256(text.encode()).hexdigest(), 16)
 
 
@@ -66,7 +66,7 @@ def entries(root: Path) -> list[Entry]:
     for _, text, topic in found:
         topics[text].add(topic)
     chosen, taken = set(), Counter()
-    for item in sorted(found, key=lambda item: hashed(item[1] + item[0])):
+    for item in sorted(found, key=lambda item: stable_hash(item[1] + item[0])):
         if len(topics[item[1]]) == 1 and taken[item[2]] < EACH:
             chosen.add(item)
             taken[item[2]] += 1
@@ -91,12 +91,12 @@ def families(items: Iterable[Entry]) -> Iterator[tuple[Entry, str]]:
 
 def split_of(family: str) -> str:
     """Eight of ten families train, one validation, one test."""
-    return {8: "validation", 9: "test"}.get(hashed(family) % 10, "train")
+    return {8: "validation", 9: "test"}.get(stable_hash(family) % 10, "train")
 
 
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        found = entries(debian(*PACKAGE, Path(folder)))
+        found = entries(unpack_debian(*PACKAGE, Path(folder)))
     works = [
         {"split": split_of(family), "word": word, "text": text, "topic": topic}
         for (word, text, topic), family in families(found)

@@ -19,4 +19,4 @@ def pytest_terminal_summary(terminalreporter):
     if found:
         from tools import mutants
 
-        terminalreporter.write_line(f"\n{mutants.published(found)}")
+        terminalreporter.write_line(f"\n{mutants.publish(found)}")

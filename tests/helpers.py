@@ -9,7 +9,7 @@ from torch import nn
 from fmcourse.models.transformer import Transformer, bert, gpt2, llama, modern
 
 
-def randomised(model: nn.Module, std: float = 0.2, seed: int = 0) -> nn.Module:
+def randomize(model: nn.Module, std: float = 0.2, seed: int = 0) -> nn.Module:
     """Fresh norms are all alike and zero-initialised layers pass everything: both would hide a swap."""
     generator = torch.Generator().manual_seed(seed)
     for weight in model.parameters():
@@ -34,7 +34,7 @@ PUBLISHED = [name for name in SHAPES if name != "modern"]
 
 
 def model_of(name: str) -> Transformer:
-    return randomised(Transformer(SHAPES[name]))
+    return randomize(Transformer(SHAPES[name]))
 
 
 def ids_for(name: str, batch: int = 3, length: int | None = None, seed: int = 1) -> torch.Tensor:
@@ -43,7 +43,7 @@ def ids_for(name: str, batch: int = 3, length: int | None = None, seed: int = 1)
     return torch.randint(config.vocab_size, (batch, length or config.context), generator=generator)
 
 
-class Bytes:
+class ByteTokenizer:
     """The simplest tokenizer there is, for models with 256 tokens or fewer."""
 
     def __init__(self, vocab_size: int = 256) -> None:
@@ -56,14 +56,14 @@ class Bytes:
         return bytes(ids).decode(errors="replace")
 
 
-def misjudged(exercise: Any, say: Callable[[Any, Any], Any]) -> list[str]:
+def wrong_verdicts(exercise: Any, say: Callable[[Any, Any], Any]) -> list[str]:
     """Right answers that are refused, mistakes that are called something else or told instead of asked, a sentence each."""
     found = []
     for n, answer in enumerate([exercise.solution, *exercise.other_solutions]):
-        if not (verdict := say(exercise, answer)).right:
+        if not (verdict := say(exercise, answer)).correct:
             found.append(f"right answer {n} is refused: {verdict}")
     for mistake in exercise.mistakes:
-        if (verdict := say(exercise, mistake.wrong)).name != mistake.name:
+        if (verdict := say(exercise, mistake.wrong_answer)).name != mistake.name:
             found.append(f"{mistake.name!r} is called {verdict.name!r}: {verdict.sentences}")
         if "?" not in mistake.explanation:
             found.append(f"{mistake.name!r} is told, not asked")

@@ -7,12 +7,21 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 from torch.testing import assert_close
 
-from fmcourse.adversarial import LOSSES, Rules, hinge_critic, hinge_generator, log_critic, log_generator, play, steadied
+from fmcourse.adversarial import (
+    LOSSES,
+    GANConfig,
+    add_spectral_norm,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
+    log_discriminator_loss,
+    log_generator_loss,
+    train_gan,
+)
 from fmcourse.autoencoders import decoder, encoder
-from fmcourse.training import CheckpointMismatch, Diverged
+from fmcourse.training import CheckpointMismatch, DivergenceError
 
 seeded = lambda seed=0: torch.Generator().manual_seed(seed)
-real, forged = (2 * torch.randn(50, generator=seeded(seed)) for seed in (0, 1))
+real, fake = (2 * torch.randn(50, generator=seeded(seed)) for seed in (0, 1))
 
 
 # -- what they are paid for -------------------------------------------------------------------------------------------------
@@ -20,27 +29,27 @@ real, forged = (2 * torch.randn(50, generator=seeded(seed)) for seed in (0, 1))
 
 def test_the_loss_of_2014_is_two_cross_entropies():
     ones, zeros = torch.ones(50), torch.zeros(50)
-    theirs = F.binary_cross_entropy_with_logits(real, ones) + F.binary_cross_entropy_with_logits(forged, zeros)
-    assert_close(log_critic(real, forged), theirs)
-    assert_close(log_generator(forged), F.binary_cross_entropy_with_logits(forged, ones))
+    theirs = F.binary_cross_entropy_with_logits(real, ones) + F.binary_cross_entropy_with_logits(fake, zeros)
+    assert_close(log_discriminator_loss(real, fake), theirs)
+    assert_close(log_generator_loss(fake), F.binary_cross_entropy_with_logits(fake, ones))
 
 
 def test_the_hinge_is_torchs_own():
-    theirs = F.margin_ranking_loss(real, 0 * real, torch.ones(50), margin=1) + F.margin_ranking_loss(forged, 0 * forged, -torch.ones(50), margin=1)  # fmt: skip
-    assert_close(hinge_critic(real, forged), theirs)
-    assert_close(hinge_generator(forged), -forged.mean())
+    theirs = F.margin_ranking_loss(real, 0 * real, torch.ones(50), margin=1) + F.margin_ranking_loss(fake, 0 * fake, -torch.ones(50), margin=1)  # fmt: skip
+    assert_close(hinge_discriminator_loss(real, fake), theirs)
+    assert_close(hinge_generator_loss(fake), -fake.mean())
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_two_want_opposite_things_of_a_forgery(name):
-    scores = forged.clone().requires_grad_()
-    of_critic, of_generator = LOSSES[name]
+    scores = fake.clone().requires_grad_()
+    of_discriminator, of_generator = LOSSES[name]
     (up,) = torch.autograd.grad(of_generator(scores), scores)
-    (down,) = torch.autograd.grad(of_critic(real, scores), scores)
+    (down,) = torch.autograd.grad(of_discriminator(real, scores), scores)
     assert (up <= 0).all() and (down >= 0).all() and up.abs().sum() > 0 < down.abs().sum()
 
 
-# -- what steadies the critic -----------------------------------------------------------------------------------------------
+# -- what steadies the discriminator -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layer", [lambda: nn.Linear(7, 5), lambda: nn.Conv2d(3, 6, 3), lambda: nn.Linear(2, 1)])
@@ -48,7 +57,7 @@ def test_equals_torchs_spectral_norm(layer):
     torch.manual_seed(0)
     ours, theirs = layer(), layer()
     theirs.load_state_dict(ours.state_dict())
-    steadied(ours)
+    add_spectral_norm(ours)
     parametrizations.spectral_norm(theirs)
     for _ in range(200):  # both follow their own random start to the same place
         assert ours.weight.shape == theirs.weight.shape
@@ -62,7 +71,7 @@ def test_a_steadied_network_never_stretches():
     model = nn.Sequential(nn.Linear(6, 20), nn.LeakyReLU(0.2), nn.Linear(20, 20), nn.LeakyReLU(0.2), nn.Linear(20, 1))
     for weight in model.parameters():
         nn.init.normal_(weight, std=3)
-    steadied(model)
+    add_spectral_norm(model)
     for _ in range(100):
         a, b = torch.randn(2, 64, 6, generator=seeded())
         gap = (model(a) - model(b)).abs().flatten()
@@ -72,18 +81,20 @@ def test_a_steadied_network_never_stretches():
 
 
 def test_it_follows_while_learning_and_rests_otherwise():
-    critic = steadied(nn.Linear(4, 3)).eval()
-    before = critic.parametrizations.weight[0].u.clone()
+    discriminator = add_spectral_norm(nn.Linear(4, 3)).eval()
+    before = discriminator.parametrizations.weight[0].u.clone()
     with torch.no_grad():
-        critic.parametrizations.weight.original.copy_(torch.randn(3, 4))
-    assert critic(torch.ones(1, 4)).shape == (1, 3) and torch.equal(critic.parametrizations.weight[0].u, before)
-    critic.train()(torch.ones(1, 4))
-    assert not torch.equal(critic.parametrizations.weight[0].u, before)
+        discriminator.parametrizations.weight.original.copy_(torch.randn(3, 4))
+    assert discriminator(torch.ones(1, 4)).shape == (1, 3) and torch.equal(
+        discriminator.parametrizations.weight[0].u, before
+    )
+    discriminator.train()(torch.ones(1, 4))
+    assert not torch.equal(discriminator.parametrizations.weight[0].u, before)
 
 
 def test_nothing_is_steadied_twice():
     model = nn.Sequential(encoder(1, 4), nn.Linear(1, 1))
-    names = lambda: [name for name, _ in steadied(model).named_parameters()]
+    names = lambda: [name for name, _ in add_spectral_norm(model).named_parameters()]
     assert names() == names()
 
 
@@ -92,10 +103,10 @@ def test_nothing_is_steadied_twice():
 RING = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat(32, 1)
 
 
-def players(seed=0, steady=True):
+def networks(seed=0, steady=True):
     torch.manual_seed(seed)
     net = lambda i, o: nn.Sequential(nn.Linear(i, 32), nn.LeakyReLU(0.2), nn.Linear(32, o))
-    return net(4, 2), steadied(net(2, 1)) if steady else net(2, 1)
+    return net(4, 2), add_spectral_norm(net(2, 1)) if steady else net(2, 1)
 
 
 class Points:
@@ -111,91 +122,97 @@ def weights(*models):
 def test_the_same_seed_plays_the_same_game_and_global_randomness_is_left_alone():
     state, found = torch.get_rng_state(), []
     for seed in (0, 0, 1):
-        generator, critic = players()
+        generator, discriminator = networks()
         torch.set_rng_state(state)
-        averaged, history = play(generator, critic, Points(), code=4, steps=5, seed=seed, progress=False)
+        averaged, history = train_gan(
+            generator, discriminator, Points(), latent_dim=4, steps=5, seed=seed, progress=False
+        )
         assert torch.equal(torch.get_rng_state(), state) and history.steps == 5
-        found.append(weights(generator, critic, averaged))
+        found.append(weights(generator, discriminator, averaged))
     assert all(map(torch.equal, found[0], found[1])) and not all(map(torch.equal, found[0], found[2]))
 
 
-@pytest.mark.parametrize("rules", [Rules(), Rules.plain()], ids=["steady", "plain"])
-def test_a_game_that_was_killed_goes_on_bit_for_bit(tmp_path, rules):
-    generator, critic = players()
-    averaged, history = play(generator, critic, Points(), code=4, steps=9, rules=rules, progress=False)
-    whole = weights(generator, critic, averaged)
+@pytest.mark.parametrize("config", [GANConfig(), GANConfig.dcgan()], ids=["steady", "plain"])
+def test_a_game_that_was_killed_goes_on_bit_for_bit(tmp_path, config):
+    generator, discriminator = networks()
+    averaged, history = train_gan(
+        generator, discriminator, Points(), latent_dim=4, steps=9, config=config, progress=False
+    )
+    whole = weights(generator, discriminator, averaged)
 
     class Killed(Exception):
         pass
 
-    def kill(step, loss, critic):
+    def kill(step, loss, discriminator):
         if step == 5:
             raise Killed
 
     options = {
-        "code": 4,
+        "latent_dim": 4,
         "steps": 9,
-        "rules": rules,
+        "config": config,
         "checkpoint": tmp_path / "game",
         "save_every": 3,
         "progress": False,
     }
     with pytest.raises(Killed):
-        play(*players(), Points(), **options, on_step=kill)
-    generator, critic = players(seed=1)  # other weights: all must come from the file
-    averaged, resumed = play(generator, critic, Points(), **options)
-    assert all(map(torch.equal, whole, weights(generator, critic, averaged)))
+        train_gan(*networks(), Points(), **options, on_step=kill)
+    generator, discriminator = networks(seed=1)  # other weights: all must come from the file
+    averaged, resumed = train_gan(generator, discriminator, Points(), **options)
+    assert all(map(torch.equal, whole, weights(generator, discriminator, averaged)))
     assert resumed.losses == history.losses
 
 
 def test_a_checkpoint_of_another_game_is_refused(tmp_path):
-    options = {"code": 4, "checkpoint": tmp_path / "game", "progress": False}
-    play(*players(), Points(), steps=2, **options)
-    with pytest.raises(CheckpointMismatch, match="recipe"):
-        play(*players(), Points(), steps=2, rules=Rules.plain(), **options)
+    options = {"latent_dim": 4, "checkpoint": tmp_path / "game", "progress": False}
+    train_gan(*networks(), Points(), steps=2, **options)
+    with pytest.raises(CheckpointMismatch, match="config"):
+        train_gan(*networks(), Points(), steps=2, config=GANConfig.dcgan(), **options)
     with pytest.raises(CheckpointMismatch, match="steps"):
-        play(*players(), Points(), steps=3, **options)
+        train_gan(*networks(), Points(), steps=3, **options)
 
 
 def test_forgeries_move_to_where_the_real_ones_are():
-    generator, critic = players()
-    rules = Rules(lr_generator=3e-3, lr_critic=3e-3, average=0.9)
+    generator, discriminator = networks()
+    config = GANConfig(lr_generator=3e-3, lr_discriminator=3e-3, ema_decay=0.9)
 
     @torch.no_grad()
     def off(network):
         return torch.cdist(network(torch.randn(500, 4, generator=seeded(3))), RING[:2]).amin(1).median()
 
     before = off(generator)
-    averaged, _ = play(generator, critic, Points(), code=4, steps=300, rules=rules, progress=False)
+    averaged, _ = train_gan(generator, discriminator, Points(), latent_dim=4, steps=300, config=config, progress=False)
     assert off(averaged) < 0.5 < before and not averaged.training
 
 
 def test_each_move_teaches_one_player_alone():
-    from fmcourse.adversarial import Game
+    from fmcourse.adversarial import GANRun
 
-    generator, critic = players()
-    game = Game(generator, critic, Rules(lr_generator=1e-9), 4, 0, 10)
+    generator, discriminator = networks()
+    run = GANRun(generator, discriminator, GANConfig(lr_generator=1e-9), 4, 0, 10)
     before = weights(generator)
-    game.turn(Points()[0])
-    assert_close(weights(generator), before, rtol=0, atol=1e-7)  # the critic's loss moved nothing of it
-    assert all(weight.requires_grad for weight in critic.parameters())
+    run.train_step(Points()[0])
+    assert_close(weights(generator), before, rtol=0, atol=1e-7)  # the discriminator's loss moved nothing of it
+    assert all(weight.requires_grad for weight in discriminator.parameters())
 
 
 def test_the_same_networks_as_an_autoencoder_can_play():
-    averaged, history = play(decoder(3, 4), encoder(1, 4), [torch.zeros(4, 1, 28, 28)], code=3, steps=2, progress=False)
+    averaged, history = train_gan(
+        decoder(3, 4), encoder(1, 4), [torch.zeros(4, 1, 28, 28)], latent_dim=3, steps=2, progress=False
+    )
     assert averaged(torch.zeros(1, 3)).shape == (1, 1, 28, 28) and history.steps == 2
 
 
 def test_ill_numbers_stop_the_game_and_say_whose():
-    with pytest.raises(Diverged, match="critic became nan at step 0"):
-        play(*players(), [torch.full((4, 2), float("nan"))], code=4, steps=1, progress=False)
+    with pytest.raises(DivergenceError, match="discriminator became nan at step 0"):
+        train_gan(*networks(), [torch.full((4, 2), float("nan"))], latent_dim=4, steps=1, progress=False)
 
 
 @pytest.mark.parametrize(("wrong", "message"), [
-    (lambda: Rules(loss="square"), "choose 'log' or 'hinge'"),
-    (lambda: Rules(lr_critic=0), "lr_critic=0"),
-    (lambda: play(*players(), Points(), code=0, steps=1), "code=0"),
-    (lambda: play(*players(), Points(), code=4, steps=0), "steps=0"),
+    (lambda: GANConfig(loss="square"), "choose 'log' or 'hinge'"),
+    (lambda: GANConfig(lr_discriminator=0), "lr_discriminator=0"),
+    (lambda: train_gan(*networks(), Points(), latent_dim=0, steps=1), "latent_dim=0"),
+    (lambda: train_gan(*networks(), Points(), latent_dim=4, steps=0), "steps=0"),
 ])  # fmt: skip
 def test_bad_arguments_say_what_was_given(wrong, message):
     with pytest.raises(ValueError, match=message):

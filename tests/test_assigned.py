@@ -4,33 +4,33 @@ import json
 import random
 
 import pytest
-from helpers import misjudged
+from helpers import wrong_verdicts
 
-from fmcourse.classroom.assigned import Assigned, Record, all_assigned, from_record, record
+from fmcourse.classroom.assigned import AssignedExercise, ExerciseRecord, all_assigned, from_record, make_record
 from fmcourse.classroom.values import pack, unpack
 from fmcourse.course import compare
 from fmcourse.course.diagnosis import diagnose
 from fmcourse.course.exercises import all_exercises
-from fmcourse.course.sandbox import outcomes
+from fmcourse.course.sandbox import run_cases
 
 EVERY = all_assigned()
-NAME = lambda exercise: exercise.id
+EXERCISE_ID = lambda exercise: exercise.id
 STUDENTS = [random.Random(n) for n in range(4)]
 pytestmark = pytest.mark.skipif(not EVERY, reason="this edition has no instructor's folder")
 
 
-def say(exercise, answer):
+def verdict_of(exercise, answer):
     return diagnose(exercise.with_hidden(), exercise.compile(answer) if isinstance(answer, str) else answer)
 
 
-def faults(exercise: Assigned) -> list[str]:
+def faults(exercise: AssignedExercise) -> list[str]:
     """Every promise that an exercise breaks, a sentence each."""
     found = []
-    if say(exercise, ... if exercise.literal else exercise.starter).name != "blank":
+    if verdict_of(exercise, ... if exercise.literal else exercise.starter).name != "blank":
         found.append("its starter is not called blank")
-    found += misjudged(exercise, say)
+    found += wrong_verdicts(exercise, verdict_of)
     for mistake in exercise.mistakes:
-        if not isinstance(mistake.wrong, str):
+        if not isinstance(mistake.wrong_answer, str):
             found.append(f"{mistake.name!r} is no source: the proof that nothing leaks reads source")
     if (
         len(exercise.mistakes) < 3
@@ -44,44 +44,44 @@ def faults(exercise: Assigned) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("exercise", EVERY, ids=NAME)
+@pytest.mark.parametrize("exercise", EVERY, ids=EXERCISE_ID)
 def test_the_answer_passes_and_every_mistake_is_named(exercise):
     assert faults(exercise) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("exercise", EVERY, ids=NAME)
+@pytest.mark.parametrize("exercise", EVERY, ids=EXERCISE_ID)
 def test_its_record_judges_the_public_cases_as_it_does_itself(exercise):
-    handed: Record = from_record(json.loads(json.dumps(record(exercise))))
-    assert diagnose(handed, exercise.answer).right
+    handed: ExerciseRecord = from_record(json.loads(json.dumps(make_record(exercise))))
+    assert diagnose(handed, exercise.reference).correct
     assert diagnose(handed, ... if exercise.literal else exercise.compile(exercise.starter)).name == "blank"
     for mistake in exercise.mistakes:
-        wrong = exercise.compile(mistake.wrong)
-        public = Assigned.for_numbers(exercise, exercise.cases[0]) if exercise.literal else exercise
-        assert diagnose(handed, wrong).right == diagnose(public, wrong).right
+        wrong = exercise.compile(mistake.wrong_answer)
+        public = AssignedExercise.for_numbers(exercise, exercise.cases[0]) if exercise.literal else exercise
+        assert diagnose(handed, wrong).correct == diagnose(public, wrong).correct
 
 
-@pytest.mark.parametrize("exercise", EVERY, ids=NAME)
+@pytest.mark.parametrize("exercise", EVERY, ids=EXERCISE_ID)
 def test_cases_and_results_cross_to_another_process_and_back(exercise):
     for case in exercise.with_hidden().cases:
         assert compare.equal(case, unpack(json.loads(json.dumps(pack(case)))))
-    for right in exercise.with_hidden().rights():
+    for right in exercise.with_hidden().expected_outcomes():
         assert right.error or compare.equal(right.value, unpack(json.loads(json.dumps(pack(right.value)))))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("exercise", [one for one in EVERY if one.literal], ids=NAME)
+@pytest.mark.parametrize("exercise", [one for one in EVERY if one.literal], ids=EXERCISE_ID)
 def test_other_numbers_have_other_answers_and_the_same_mistakes(exercise):
-    numbers = [exercise.numbers(f"student {n}") for n in range(6)]
+    numbers = [exercise.draw_numbers(f"student {n}") for n in range(6)]
     asked = [exercise.for_numbers(mine) for mine in numbers]
-    rights = [outcomes(one, one.answer)[0] for one in asked]
+    rights = [run_cases(one, one.reference)[0] for one in asked]
     assert not any(right.error for right in rights), [right.error for right in rights]
     values = [json.dumps(pack(right.value)) for right in rights]
     assert len(set(values)) == len(values), "two students have the same answer"
-    assert exercise.numbers("student 0") == numbers[0], "the same seed draws other numbers"
+    assert exercise.draw_numbers("student 0") == numbers[0], "the same seed draws other numbers"
     for one in asked[:2]:
         for mistake in exercise.mistakes:
-            assert diagnose(one, one.compile(mistake.wrong)).name == mistake.name
+            assert diagnose(one, one.compile(mistake.wrong_answer)).name == mistake.name
 
 
 def test_every_lesson_with_exercises_has_two_and_ids_are_its_own():

@@ -10,7 +10,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from fmcourse.autoencoders import VAE, Autoencoder, Gaussian, decoder, elbo, encoder, evidence, reconstruction
+from fmcourse.autoencoders import VAE, Autoencoder, Gaussian, decoder, elbo, encoder, log_evidence, reconstruction
 from fmcourse.training import fit
 
 seeded = lambda seed=0: torch.Generator().manual_seed(seed)
@@ -26,14 +26,14 @@ def test_equals_the_gaussian_of_diffusers():
     theirs = DiagonalGaussianDistribution(torch.cat([mean, log_variance], 1))
     z = torch.randn(3, 4, 5, 5, generator=seeded(3))
     assert_close(q.kl().sum((1, 2, 3)), theirs.kl())
-    assert_close(-q.log_p(z).sum((1, 2, 3)), theirs.nll(z))
+    assert_close(-q.log_prob(z).sum((1, 2, 3)), theirs.nll(z))
     assert_close(q.sample(seeded(4)), theirs.sample(seeded(4)))
 
 
 def test_equals_torch_distributions():
     theirs, standard = Normal(mean, (log_variance / 2).exp()), Normal(torch.zeros(()), torch.ones(()))
     assert_close(q.kl(), kl_divergence(theirs, standard))
-    assert_close(q.log_p(pictures[0, 0, :5, :5]), theirs.log_prob(pictures[0, 0, :5, :5]))
+    assert_close(q.log_prob(pictures[0, 0, :5, :5]), theirs.log_prob(pictures[0, 0, :5, :5]))
     assert_close(q.std, theirs.stddev)
 
 
@@ -93,7 +93,7 @@ x = torch.randn(3, 5, generator=seeded(9), dtype=torch.float64)
 def test_with_the_exact_posterior_the_bound_is_the_evidence():
     model, truth = linear()
     assert bound(model, x) == pytest.approx(truth.log_prob(x).mean().item(), abs=0.03)
-    assert_close(evidence(model, x, 1, seeded()), truth.log_prob(x))  # each draw is then exact
+    assert_close(log_evidence(model, x, 1, seeded()), truth.log_prob(x))  # each draw is then exact
 
 
 @pytest.mark.parametrize("off", [0.3, -1.0])
@@ -107,7 +107,7 @@ def test_with_another_the_gap_is_the_divergence_from_the_exact_one(off):
 
 def test_more_draws_bring_the_evidence_nearer():
     model, truth = linear(off=0.5)
-    far, near = ((truth.log_prob(x) - evidence(model, x.repeat(200, 1), n, seeded()).view(200, 3).mean(0)).abs().mean() for n in (1, 200))  # fmt: skip
+    far, near = ((truth.log_prob(x) - log_evidence(model, x.repeat(200, 1), n, seeded()).view(200, 3).mean(0)).abs().mean() for n in (1, 200))  # fmt: skip
     assert near < far / 20
 
 
@@ -131,7 +131,7 @@ def test_the_objective_is_reconstruction_and_divergence():
     wanted = squares + 784 * math.log(0.3 * math.sqrt(2 * math.pi)) + kl_divergence(Normal(q.mean, q.std), Normal(torch.zeros(()), 1.0)).sum() / 6  # fmt: skip
     assert_close(loss.value, wanted)
     assert loss.value.item() == pytest.approx(loss.parts["reconstruction"] + loss.parts["KL"], rel=1e-5)
-    weighed = elbo(model, pictures, seeded(), weight=4).value
+    weighed = elbo(model, pictures, seeded(), beta=4).value
     assert_close(weighed - loss.value, torch.tensor(3 * loss.parts["KL"]), rtol=1e-3, atol=1e-3)
 
 
@@ -151,18 +151,18 @@ def test_a_code_dies_where_the_data_spread_less_than_the_noise():
     wide = torch.randn(512, 4, generator=seeded()) * torch.tensor([2.0, 1.0, 0.2, 0.2])
     model = VAE(nn.Linear(4, 6), nn.Linear(3, 4), noise=0.5)
     fit(model, elbo, [wide], steps=400, seed=0, progress=False)
-    told = model.encode(wide).kl().mean(0).sort().values
-    assert told[0] < 0.02 and told[1] > 0.3
+    kl = model.encode(wide).kl().mean(0).sort().values
+    assert kl[0] < 0.02 and kl[1] > 0.3
 
 
 @pytest.mark.parametrize(("wrong", "message"), [
     (lambda: VAE(nn.Identity(), nn.Identity(), noise=0), "noise=0"),
     (lambda: encoder(4, side=30), "side=30"),
-    (lambda: decoder(0), "code=0"),
+    (lambda: decoder(0), "latent_dim=0"),
     (lambda: elbo(VAE(encoder(4), decoder(2)), pictures[:0]), "empty"),
-    (lambda: elbo(VAE(encoder(4), decoder(2)), pictures, weight=-1), "weight=-1"),
+    (lambda: elbo(VAE(encoder(4), decoder(2)), pictures, beta=-1), "beta=-1"),
     (lambda: reconstruction(nn.Identity(), pictures[:0]), "empty"),
-    (lambda: evidence(VAE(encoder(4), decoder(2)), pictures, 0), "draws=0"),
+    (lambda: log_evidence(VAE(encoder(4), decoder(2)), pictures, 0), "draws=0"),
 ])  # fmt: skip
 def test_bad_arguments_say_what_was_given(wrong, message):
     with pytest.raises(ValueError, match=message):

@@ -26,7 +26,7 @@ def test_every_benchmark_runs_at_its_smallest(name, capsys):
         assert isinstance(row["what"], str) and isinstance(row["unit"], str) and isinstance(row["ours"], float)
         assert (row["peer"] is None) == (row["ratio"] is None)
         assert row["ratio"] is None or row["ratio"] > 0
-        assert rows.met(row) in (None, True, False)
+        assert rows.meets_target(row) in (None, True, False)
     assert capsys.readouterr() == ("", "")
 
 
@@ -38,8 +38,8 @@ def test_every_benchmark_says_how_to_run_it_and_how_long_that_takes(name):
 
 
 def test_a_target_is_met_by_the_ratio_or_by_our_own_value():
-    assert [rows.met(row) for row in (FAST, SLOW, ALONE, FREE)] == [True, False, False, None]
-    assert rows.met(ALONE | {"ours": 150.0}) is True
+    assert [rows.meets_target(row) for row in (FAST, SLOW, ALONE, FREE)] == [True, False, False, None]
+    assert rows.meets_target(ALONE | {"ours": 150.0}) is True
 
 
 def test_the_table_holds_every_value_in_columns_of_one_width():
@@ -61,10 +61,10 @@ def test_a_section_names_the_targets_it_missed_and_only_those():
 
 
 def test_a_new_section_takes_the_place_of_the_old_one_and_the_others_stay():
-    first = runner.merged("", {"start": "## start\n\nold\n", "bpe": "## bpe\n\nkept\n"})
-    second = runner.merged(first, {"start": "## start\n\nnew\n", "recipe": "## recipe\n\nadded\n"})
+    first = runner.merge_sections("", {"start": "## start\n\nold\n", "bpe": "## bpe\n\nkept\n"})
+    second = runner.merge_sections(first, {"start": "## start\n\nnew\n", "recipe": "## recipe\n\nadded\n"})
     assert second == runner.HEAD + "\n## recipe\n\nadded\n\n## bpe\n\nkept\n\n## start\n\nnew\n"
-    assert runner.merged(second, {}) == second
+    assert runner.merge_sections(second, {}) == second
 
 
 def test_rounds_alternate_and_warm_up_does_not_count(monkeypatch):
@@ -92,12 +92,12 @@ def test_notebooks_are_read_from_their_report_or_said_to_be_missing(tmp_path):
     report.write_text(json.dumps([{"notebook": "04_tokenizers", "cpu_seconds": 20.5, "peak_mb": 900.0}]))
     seconds, memory = start.notebooks(report)
     assert (seconds["ours"], memory["ours"], memory["unit"]) == (20.5, 900.0, "MB")
-    assert rows.met(seconds) and rows.met(memory)
+    assert rows.meets_target(seconds) and rows.meets_target(memory)
 
 
 @pytest.mark.parametrize("flags", [set(), {"avx2"}, {"avx512_bf16"}])
 def test_half_precision_is_compared_only_where_the_cpu_has_it(flags):
-    assert bool(decoding.HALF & flags) == ("avx512_bf16" in flags)
+    assert bool(decoding.HALF_PRECISION_FLAGS & flags) == ("avx512_bf16" in flags)
 
 
 def test_an_unknown_benchmark_is_named(capsys):

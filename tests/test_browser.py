@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import nbformat
 import pytest
 
-from tools.kernels import scratch
+from tools.kernels import scratch_folder
 from tools.lessons import ROOT, all_lessons
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
@@ -23,7 +23,7 @@ LAUNCH = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ]  # fmt: skip
-PICTURES = ROOT / "build" / "browser"
+SCREENSHOTS = ROOT / "build" / "browser"
 START_SECONDS, RUN_SECONDS = 120, 420
 
 pytestmark = [
@@ -63,7 +63,7 @@ def address(log: Path, process: subprocess.Popen) -> str:
 @pytest.fixture(scope="module")
 def lab():
     """JupyterLab as start.py opens it, on a work folder of its own and with training cut down."""
-    with scratch() as folder:
+    with scratch_folder() as folder:
         own = {
             "FMCOURSE_WORK": str(folder / "work"),
             "FMCOURSE_PROGRESS": str(folder / "progress.json"),
@@ -107,9 +107,9 @@ def page():
         browser.close()
 
 
-def picture(page, name: str) -> None:
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / f"{name}.png")
+def screenshot(page, name: str) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
 def open_notebook(page, lab: Lab, name: str) -> None:
@@ -176,28 +176,28 @@ def move_slider(page) -> tuple[list[str], list[str]]:
     return before, sources(cell)
 
 
-def outside(urls: list[str]) -> list[str]:
+def outside_urls(urls: list[str]) -> list[str]:
     """Those that leave this machine."""
     return [url for url in urls if urlsplit(url).hostname not in ("127.0.0.1", "localhost", None)]
 
 
-def chosen() -> list[str]:
+def chosen_lessons() -> list[str]:
     """Lesson 06, or those that FMCOURSE_BROWSER names."""
     wanted = os.environ.get("FMCOURSE_BROWSER", "06").split(",")
     return [lesson.notebook.name for lesson in all_lessons() if lesson.number in wanted]
 
 
-@pytest.mark.parametrize("name", chosen())
+@pytest.mark.parametrize("name", chosen_lessons())
 def test_a_lesson_opens_quietly_runs_and_its_slider_moves_the_picture(lab, page, name):
     open_notebook(page, lab, name)
     page.wait_for_timeout(4000)  # news and questions come late
-    picture(page, f"{name[:2]}-opened")
+    screenshot(page, f"{name[:2]}-opened")
     assert page.locator(".jp-Dialog").count() == 0
     assert page.locator(".Toastify__toast, .jp-toast").count() == 0
     assert "Python 3 (ipykernel)" in page.locator(".jp-NotebookPanel-toolbar").inner_text()
 
     saved = run_all(page, lab.work / name)
-    picture(page, f"{name[:2]}-ran")
+    screenshot(page, f"{name[:2]}-ran")
     errors = [output for cell in saved.cells for output in cell.get("outputs", []) if output.output_type == "error"]
     assert errors == []
 
@@ -205,10 +205,10 @@ def test_a_lesson_opens_quietly_runs_and_its_slider_moves_the_picture(lab, page,
     assert len(alt.split()) > 3
 
     before, after = move_slider(page)
-    picture(page, f"{name[:2]}-moved")
+    screenshot(page, f"{name[:2]}-moved")
     assert before and after and before != after
     assert page.locator(".jp-Dialog").count() == 0
-    assert page.requested and outside(page.requested) == []
+    assert page.requested and outside_urls(page.requested) == []
 
 
 WRONG = 'check("00.1", lambda text, letter: text.count(letter))'
@@ -235,7 +235,7 @@ def test_a_newcomer_answers_wrongly_then_rightly_and_is_told_so(lab, page):
     cell = page.locator(f'[data-windowed-list-index="{cell.get_attribute("data-windowed-list-index")}"]')
     choose(page, "Edit", "Clear Outputs of All Cells")
     assert "not yet" in answer(page, cell, WRONG)
-    picture(page, "00-wrong")
+    screenshot(page, "00-wrong")
     choose(page, "Edit", "Clear Outputs of All Cells")
     assert "right" in answer(page, cell, RIGHT)
-    picture(page, "00-right")
+    screenshot(page, "00-right")

@@ -14,7 +14,7 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tools import build, check, figures, kernels, lint, offline, replay
-from tools.lessons import ROOT, Lesson, all_lessons, exercises_of, solved, to_json, to_notebook
+from tools.lessons import ROOT, Lesson, all_lessons, exercises_of, solved_edition, to_json, to_notebook
 
 STARTER = 'def double(x):\n    """Twice x."""\n    ...\n'
 DOUBLE = SimpleNamespace(
@@ -139,7 +139,7 @@ def test_a_lesson_that_is_not_there_is_named_and_the_others_listed(lesson):
 
 def test_the_solved_edition_holds_the_solution_and_leaves_the_shipped_one_alone(lesson):
     shipped = to_notebook(lesson, find)
-    edition = solved(shipped, find)
+    edition = solved_edition(shipped, find)
     assert edition.cells[5].source == 'def double(x):\n    return x + x\n\ndouble = check("03.1", double)'
     assert shipped.cells[5].source.startswith(STARTER.rstrip())
     assert [cell.source for cell in edition.cells[:5]] == [cell.source for cell in shipped.cells[:5]]
@@ -147,14 +147,14 @@ def test_the_solved_edition_holds_the_solution_and_leaves_the_shipped_one_alone(
 
 @pytest.mark.slow
 def test_the_solved_edition_runs_and_its_check_says_right(lesson):
-    kernels.run(solved(to_notebook(lesson, find), find, prove=True), "solved")
+    kernels.run_notebook(solved_edition(to_notebook(lesson, find), find, prove=True), "solved")
 
 
 def test_the_solved_edition_stops_where_a_check_does_not_call_the_solution_right(lesson):
     wrong = SimpleNamespace(**vars(DOUBLE) | {"solution": "def double(x):\n    return 3 * x\n"})
-    edition = solved(to_notebook(lesson, lambda _: wrong), lambda _: wrong, prove=True)
+    edition = solved_edition(to_notebook(lesson, lambda _: wrong), lambda _: wrong, prove=True)
     with pytest.raises(kernels.NotebookFailed, match=r"check\('03\.1'\) does not call the solution right"):
-        kernels.run(edition, "solved")
+        kernels.run_notebook(edition, "solved")
 
 
 # --- building
@@ -172,7 +172,7 @@ def built(tmp_path_factory):
 def test_a_build_is_in_step_and_keeps_its_outputs(built):
     lesson, cost = built
     notebook = nbformat.read(lesson.notebook, as_version=4)
-    assert build.out_of_step(lesson, find) == []
+    assert build.staleness(lesson, find) == []
     assert notebook.cells[-1].outputs[0].text == "8\n"  # the stand-in, as the exercise is blank
     assert [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"] == [1, 2, 3, 4, 5]
     assert cost.cpu_seconds > 0 and 20 < cost.peak_mb < 1000
@@ -202,25 +202,25 @@ def test_two_builds_differ_only_after_the_sign_for_live_values(built):
 @pytest.mark.parametrize("field", ["goal", "starter", "solution"])
 def test_a_changed_exercise_is_out_of_step(built, field):
     changed = SimpleNamespace(**vars(DOUBLE) | {field: getattr(DOUBLE, field) + "# more\n"})
-    assert "another edition" in build.out_of_step(built[0], lambda _: changed)[0]
+    assert "another edition" in build.staleness(built[0], lambda _: changed)[0]
 
 
 def test_a_changed_lesson_is_out_of_step(built):
     lesson, _ = built
     rewrite(lesson, "A promise.", "Another promise.")
     try:
-        (said,) = build.out_of_step(lesson, find)
+        (said,) = build.staleness(lesson, find)
         assert "another edition" in said and "python start.py build 03" in said
     finally:
         rewrite(lesson, "Another promise.", "A promise.")
-    assert build.out_of_step(lesson, find) == []
+    assert build.staleness(lesson, find) == []
 
 
 def test_a_notebook_edited_by_hand_is_out_of_step(built, tmp_path):
     notebook = nbformat.read(built[0].notebook, as_version=4)
     notebook.cells[-1].source = "print(double(5))"
-    edited = copied(built[0], tmp_path, notebook)
-    assert "edited by hand" in build.out_of_step(edited, find)[0]
+    edited = copy_lesson(built[0], tmp_path, notebook)
+    assert "edited by hand" in build.staleness(edited, find)[0]
 
 
 def test_the_check_goes_red_for_a_missing_and_for_a_stray_notebook(lesson, capsys):
@@ -233,7 +233,7 @@ def test_the_check_goes_red_for_a_missing_and_for_a_stray_notebook(lesson, capsy
     assert "03_doubles.ipynb: no lesson builds this notebook" in capsys.readouterr().out
 
 
-def copied(lesson, root, notebook):
+def copy_lesson(lesson, root, notebook):
     """`lesson` under another root, with `notebook` as what is shipped."""
     other = dataclasses.replace(lesson, root=root)
     for path in (other.source, other.notebook):
@@ -284,7 +284,7 @@ def test_a_kernel_knows_nothing_of_its_user_and_leaves_nothing_behind(lesson, mo
     lines += "\nimport matplotlib\nprint(os.getcwd(), os.getpid(), matplotlib.get_backend())"
     rewrite(lesson, "print(double(4))", lines)
     notebook = to_notebook(lesson, find)
-    kernels.run(notebook, "asks")
+    kernels.run_notebook(notebook, "asks")
     settings, rest = notebook.cells[-1].outputs[0].text.splitlines()
     folder, kernel, backend = rest.split()
     assert settings == "['1', '1', 'passive', '0', None] []"
@@ -295,39 +295,47 @@ def test_a_kernel_knows_nothing_of_its_user_and_leaves_nothing_behind(lesson, mo
 # --- lint: each promise, broken
 
 
-def text(n):
+def text_cell(n):
     return new_markdown_cell("word " * n)
 
 
-def code(source="x = 1", output="1"):
+def code_cell(source="x = 1", output="1"):
     outputs = [new_output("stream", text=output)] if output else []
     return new_code_cell(source, outputs=outputs, execution_count=1)
 
 
-def exercise():
+def exercise_cell():
     return new_code_cell("x", metadata={"fmcourse": {"exercise": "03.1"}}, execution_count=1)
 
 
-def picture(html=None):
+def picture_cell(html=None):
     data = {"image/png": "iVBO"} | ({"text/html": html} if html else {})
     return new_code_cell("draw()", outputs=[new_output("display_data", data)], execution_count=1)
 
 
-GOOD = [text(10), code(), exercise(), picture('<img alt="It falls." src="data:">'), exercise(), exercise(), code()]
+GOOD = [
+    text_cell(10),
+    code_cell(),
+    exercise_cell(),
+    picture_cell('<img alt="It falls." src="data:">'),
+    exercise_cell(),
+    exercise_cell(),
+    code_cell(),
+]
 ERROR = new_output("error", ename="E", evalue="", traceback=[])
 BROKEN = {
-    "it has 71 cells; 70 is the most": [*GOOD, *(text(10) for _ in range(64))],
-    "half of its text cells have 45 words or more": [*GOOD, text(45), text(45), text(45)],
-    "half of its code cells have 13 lines or more": [*GOOD, *(code("x = 1\n" * 13) for _ in range(8))],
-    "cell 8: 61 words": [*GOOD, text(61)],
-    "cell 8: 23 lines": [*GOOD, code("x = 1\n" * 23)],
-    "cell 8: a line of 121 characters": [*GOOD, code("x = " + "1" * 117)],
-    "cell 8: not plain Python": [*GOOD, code("%time 1")],
-    "cell 8: show(...) without alt": [*GOOD, code("show(fig)")],
-    "cell 10: the 3rd code cell in a row with nothing": [*GOOD, *(code(output="") for _ in range(3))],
+    "it has 71 cells; 70 is the most": [*GOOD, *(text_cell(10) for _ in range(64))],
+    "half of its text cells have 45 words or more": [*GOOD, text_cell(45), text_cell(45), text_cell(45)],
+    "half of its code cells have 13 lines or more": [*GOOD, *(code_cell("x = 1\n" * 13) for _ in range(8))],
+    "cell 8: 61 words": [*GOOD, text_cell(61)],
+    "cell 8: 23 lines": [*GOOD, code_cell("x = 1\n" * 23)],
+    "cell 8: a line of 121 characters": [*GOOD, code_cell("x = " + "1" * 117)],
+    "cell 8: not plain Python": [*GOOD, code_cell("%time 1")],
+    "cell 8: show(...) without alt": [*GOOD, code_cell("show(fig)")],
+    "cell 10: the 3rd code cell in a row with nothing": [*GOOD, *(code_cell(output="") for _ in range(3))],
     "cell 8: stored without having been run": [*GOOD, new_code_cell("x")],
     "cell 8: an error is stored": [*GOOD, new_code_cell("x", outputs=[ERROR], execution_count=1)],
-    "cell 8: a picture without alt text (draw())": [*GOOD, picture()],
+    "cell 8: a picture without alt text (draw())": [*GOOD, picture_cell()],
     "it has 2 exercises; at least 3": [cell for cell in GOOD if cell is not GOOD[4]],
 }
 
@@ -338,7 +346,7 @@ def faults_of(cells):
 
 def test_a_notebook_that_keeps_its_promises_has_no_faults():
     assert faults_of(GOOD) == []
-    assert faults_of([*GOOD, code("f(\n" + "    'a sentence, read as text',\n" * 30 + ")")]) == []
+    assert faults_of([*GOOD, code_cell("f(\n" + "    'a sentence, read as text',\n" * 30 + ")")]) == []
 
 
 @pytest.mark.parametrize("sentence", BROKEN)
@@ -349,24 +357,24 @@ def test_each_broken_promise_is_said_once(sentence):
 
 @pytest.mark.parametrize("tag", ["<img src='data:'>", '<img alt="" src="x">', "<img alt=' ' src='x'>"])
 def test_an_empty_alt_text_is_none(tag):
-    assert "without alt text" in faults_of([*GOOD, picture(tag)])[0]
+    assert "without alt text" in faults_of([*GOOD, picture_cell(tag)])[0]
 
 
 def test_words_are_what_a_reader_reads():
-    assert lint.words("Two [words](https://a.b/c) · ≈ — https://a.b/c d") == 3
-    assert lint.words("| a table | is looked at |\nand this is read") == 4
+    assert lint.count_words("Two [words](https://a.b/c) · ≈ — https://a.b/c d") == 3
+    assert lint.count_words("| a table | is looked at |\nand this is read") == 4
 
 
 def test_a_lesson_that_costs_too_much_says_how_much_is_allowed():
-    assert lint.overspent(kernels.Cost(400, 140, 2000)) == []  # a busy machine is no fault of the lesson
-    assert lint.overspent(kernels.Cost(200, 160, 2000)) == ["it computes for 160 seconds; 150 is the most."]
-    assert lint.overspent(kernels.Cost(10, 10, 4000)) == ["it needs 4000 MB; 3072 is the most."]
+    assert lint.budget_faults(kernels.Cost(400, 140, 2000)) == []  # a busy machine is no fault of the lesson
+    assert lint.budget_faults(kernels.Cost(200, 160, 2000)) == ["it computes for 160 seconds; 150 is the most."]
+    assert lint.budget_faults(kernels.Cost(10, 10, 4000)) == ["it needs 4000 MB; 3072 is the most."]
 
 
 # --- what is compared when a notebook runs again
 
 
-def sanitised(text):
+def sanitize(text):
     lines = replay.SANITIZE.read_text(encoding="ascii")  # readable whatever the system's encoding
     pairs = zip(re.findall("^regex: (.*)$", lines, re.M), re.findall("^replace: (.*)$", lines, re.M), strict=True)
     for pattern, replacement in pairs:
@@ -375,28 +383,28 @@ def sanitised(text):
 
 
 def test_live_values_and_the_bytes_of_pictures_are_not_compared_and_nothing_else_is_dropped():
-    assert sanitised("loss ≈ 1.23 nats\nsteps 100") == "loss ≈\nsteps 100"
+    assert sanitize("loss ≈ 1.23 nats\nsteps 100") == "loss ≈\nsteps 100"
     figure = '<img alt="It falls." src="data:image/png;base64,{}" width="4">'
-    assert sanitised(figure.format("iVBO+/\nR==")) == figure.format("")
-    assert sanitised("plain 1.5, base64,abc, /tmp/x 0x7f") == "plain 1.5, base64,abc, /tmp/x 0x7f"
+    assert sanitize(figure.format("iVBO+/\nR==")) == figure.format("")
+    assert sanitize("plain 1.5, base64,abc, /tmp/x 0x7f") == "plain 1.5, base64,abc, /tmp/x 0x7f"
 
 
 @pytest.mark.slow
 def test_replay_is_green_on_what_was_built_and_red_when_an_output_was_altered(built, tmp_path):
     lesson, _ = built
-    with kernels.scratch() as folder:
+    with kernels.scratch_folder() as folder:
         status, rows = replay.replay([lesson], folder)
     assert status == 0 and rows[0]["cells"] == 7 and rows[0]["peak_mb"] > 20
     notebook = nbformat.read(lesson.notebook, as_version=4)
     notebook.cells[-1].outputs[0].text = "9\n"
-    with kernels.scratch() as folder:
-        status, _ = replay.replay([copied(lesson, tmp_path, notebook)], folder)
+    with kernels.scratch_folder() as folder:
+        status, _ = replay.replay([copy_lesson(lesson, tmp_path, notebook)], folder)
     assert status == 1
 
 
 def test_claims_are_counted_where_they_are_made():
-    cells = [code('claim("a", True)\nfor x in y: claim("b", x)'), code("claim = 3"), text(3)]
-    assert replay.claims(new_notebook(cells=cells)) == 2
+    cells = [code_cell('claim("a", True)\nfor x in y: claim("b", x)'), code_cell("claim = 3"), text_cell(3)]
+    assert replay.count_claims(new_notebook(cells=cells)) == 2
 
 
 # --- the checks as a whole
@@ -408,22 +416,24 @@ def stage(*words):
 
 def test_a_stage_counts_tests_and_keeps_the_lines_that_say_why():
     lines = ["...", "FAILED tests/test_a.py::test_b - assert 1 == 2", "1 failed, 11 passed, 2 skipped in 2.1s"]
-    result = check.judged(stage("python", "-m", "pytest"), 1, lines, 2.0)
+    result = check.parse_result(stage("python", "-m", "pytest"), 1, lines, 2.0)
     assert (result.passed, result.failed, result.skipped) == (11, 1, 2)
     assert result.why == [lines[1]]
 
 
 def test_a_command_that_dies_is_a_failure_though_it_counted_none():
-    assert check.judged(stage("python", "-m", "pytest"), 3, ["5 passed"], 1.0).failed == 1
-    assert check.judged(stage("ruff"), 1, ["Found 2 errors."], 1.0).why == ["Found 2 errors."]
+    assert check.parse_result(stage("python", "-m", "pytest"), 3, ["5 passed"], 1.0).failed == 1
+    assert check.parse_result(stage("ruff"), 1, ["Found 2 errors."], 1.0).why == ["Found 2 errors."]
 
 
 def test_the_last_line_is_a_tally_and_failures_name_their_command(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(check, "REPORT", tmp_path / "report.json")
     good, bad = check.Result("lint", 1, 0, 0, 1.0), check.Result("step", 2, 1, 0, 1.0, ["03 is out of step"])
-    assert check.finish([good], []) == 0
+    assert check.report_results([good], []) == 0
     assert (
-        check.finish([good, bad], [{"notebook": "03", "claims": 4, "cells": 6} | dict.fromkeys(check.COLUMNS[:3], 1.0)])
+        check.report_results(
+            [good, bad], [{"notebook": "03", "claims": 4, "cells": 6} | dict.fromkeys(check.COLUMNS[:3], 1.0)]
+        )
         == 1
     )
     said = capsys.readouterr().out
@@ -438,12 +448,12 @@ def test_fast_runs_no_notebook():
 
 
 def test_arguments_go_to_the_check_that_is_named_or_to_pytest_alone():
-    (alone,) = check.choose(fast=False, only=None, extra=["-k", "bpe"])
+    (alone,) = check.choose_stages(fast=False, only=None, extra=["-k", "bpe"])
     assert alone.name == "tests" and alone.command[-2:] == ["-k", "bpe"]
-    (named,) = check.choose(fast=False, only="replay", extra=["06"])
+    (named,) = check.choose_stages(fast=False, only="replay", extra=["06"])
     assert named.command[-2:] == ["tools.replay", "06"]
     with pytest.raises(ValueError, match="no check is called 'lnit'; there are: format, lint"):
-        check.choose(fast=False, only="lnit", extra=[])
+        check.choose_stages(fast=False, only="lnit", extra=[])
 
 
 def test_what_runs_before_a_commit_runs_in_the_checks_too():
@@ -456,8 +466,8 @@ def test_what_runs_before_a_commit_runs_in_the_checks_too():
 
 def test_where_there_can_be_no_cut_a_sentence_says_so(monkeypatch, capsys):
     monkeypatch.delenv(offline.INSIDE, raising=False)
-    monkeypatch.setattr(offline, "way_in", lambda: None)
-    assert offline.wrapped(["run", "me"]) == ["run", "me"]
+    monkeypatch.setattr(offline, "unshare_command", lambda: None)
+    assert offline.offline_command(["run", "me"]) == ["run", "me"]
     assert "with the network open" in capsys.readouterr().out
 
 
@@ -477,5 +487,5 @@ def test_every_figure_is_on_a_sheet_with_its_alt_text(tmp_path, capsys):
     assert figures.main(["06", "--out", str(tmp_path)]) == 0
     assert f"{len(shown)} figures" in capsys.readouterr().out
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in tmp_path.iterdir())
-    texts = [text.get_text() for ax in figures.sheet("a", shown[:3]).axes for text in ax.texts]
+    texts = [text.get_text() for ax in figures.contact_sheet("a", shown[:3]).axes for text in ax.texts]
     assert [text.replace("\n", " ") for text in texts] == [one.alt for one in shown[:3]]

@@ -116,7 +116,7 @@ def test_data_card(capsys):
 
 
 def test_models_are_listed_and_installed(monkeypatch, capsys):
-    monkeypatch.setattr(packages, "installed", lambda name: name == "minilm-l6")
+    monkeypatch.setattr(packages, "is_installed", lambda name: name == "minilm-l6")
     assert cli.main(["models"]) == cli.main(["models", "list"]) == 0
     first = capsys.readouterr().out.splitlines()[:2]
     assert first[0].endswith(" not installed") and first[1].endswith(" installed") and "not" not in first[1]
@@ -182,7 +182,7 @@ def test_a_collection_and_a_vocabulary_of_ones_own_can_be_chosen(tmp_path, capsy
 def test_weights_come_back_bit_for_bit_for_a_tied_model_too(tmp_path):
     model = Transformer(gpt2(vocab_size=30, context=8, width=12, depth=1, heads=2))
     tokenizer = CharTokenizer("abcdefghijklmnopqrstuvwxyzäöüß")
-    cli.save_plan(tmp_path, model, tokenizer, {"data": "x"})
+    cli.save_settings(tmp_path, model, tokenizer, {"data": "x"})
     cli.save_weights(tmp_path, model)
     again, alphabet = cli.load_model(str(tmp_path))
     assert alphabet.tokens == tokenizer.tokens and again.config == model.config
@@ -328,7 +328,7 @@ def test_ctrl_c_ends_a_talk_quietly(small_talk, monkeypatch, capsys):
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent to a process in another way there")
 def test_the_real_model_answers_in_a_terminal_and_leaves_at_ctrl_c():
-    assert packages.installed(cli.CHAT_MODEL)
+    assert packages.is_installed(cli.CHAT_MODEL)
     answer = program("chat", "--message", "What is the capital of France?", "--max-new-tokens", "12")
     assert answer.returncode == 0 and "Paris" in answer.stdout and answer.stderr == ""
     child = subprocess.Popen([sys.executable, "-m", "fmcourse", "chat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

@@ -15,7 +15,7 @@ from torch import nn
 
 from fmcourse.course import check, sandbox
 from fmcourse.course.diagnosis import diagnose
-from fmcourse.course.exercises import Exercise, Mistake, Property, exercises_in, find
+from fmcourse.course.exercises import Exercise, Mistake, Property, exercises_in, find_exercise
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -112,12 +112,12 @@ LAYER = Exercise(
             "At x = 0 it says 0. Should it?",
         )
     ],
-    run=lambda layer, case: filled(layer(case[0].shape[-1], case[1]))(case[0]),
+    run=lambda layer, case: fill_weights(layer(case[0].shape[-1], case[1]))(case[0]),
     explanation="A linear map.",
 )
 
 
-def filled(module):
+def fill_weights(module):
     for n, weight in enumerate(module.parameters()):
         nn.init.normal_(weight, generator=torch.Generator().manual_seed(n))
     return module
@@ -125,15 +125,15 @@ def filled(module):
 
 SAMPLES = [MASK, WEIGHTS, MEAN, COUNTS, LAYER]
 T = 3
-RIGHT = MASK.answer
+RIGHT = MASK.reference
 
 
-def changed(exercise, **change):
+def with_changes(exercise, **change):
     return Exercise(**{name: getattr(exercise, name) for name in exercise.__dataclass_fields__} | change)
 
 
 def quick(exercise):
-    return changed(exercise, seconds=0.2)
+    return with_changes(exercise, seconds=0.2)
 
 
 # --- what the course promises holds for these samples, and its proof can fail
@@ -145,8 +145,8 @@ def test_the_samples_keep_every_promise(exercise):
 
 
 def test_the_proof_goes_red():
-    middle, right = MEAN.mistakes[0].wrong, lambda values: sum(values) / len(values)
-    broken = changed(MEAN, other_solutions=[middle], mistakes=[Mistake("m", right, "No.")])
+    middle, right = MEAN.mistakes[0].wrong_answer, lambda values: sum(values) / len(values)
+    broken = with_changes(MEAN, other_solutions=[middle], mistakes=[Mistake("m", right, "No.")])
     found = " ".join(faults(broken))
     assert "right answer 1 is refused" in found and "'m' is called" in found and "told, not asked" in found
 
@@ -177,7 +177,7 @@ def recurses(T):
     return recurses(T) + 1
 
 
-def leaves(T):
+def exits(T):
     raise SystemExit(3)
 
 
@@ -246,7 +246,7 @@ WHATEVER = [
     (loops_and_catches, "too slow", "a loop that never ends"),
     (loops_and_prints, "too slow", "a loop that never ends"),
     (recurses, "endless recursion", "Which call stops it?"),
-    (leaves, "it exits", "`return` ends a function"),
+    (exits, "it exits", "`return` ends a function"),
     (prints, "nothing returned", "it prints its answer, and must `return` it"),
     (gap, "it raises", "A gap (`...`) is still to be filled"),
     (reseeds, "global randomness", "torch and numpy"),
@@ -267,7 +267,7 @@ def test_whatever_is_handed_in_is_named_and_the_course_stands_in(candidate, name
     exercise = quick(MASK)
     verdict = diagnose(exercise, candidate)
     assert verdict.name == name and words in " ".join(verdict.sentences)
-    assert check(exercise, candidate) is exercise.answer
+    assert check(exercise, candidate) is exercise.reference
     assert "stands in below" in capsys.readouterr().out
 
 
@@ -303,9 +303,9 @@ def test_callables_that_are_no_plain_functions_may_be_right():
             return RIGHT(T)
 
     assert (
-        diagnose(MASK, Mask()).right
-        and diagnose(MASK, partial(RIGHT)).right
-        and diagnose(MASK, lambda *a: RIGHT(*a)).right
+        diagnose(MASK, Mask()).correct
+        and diagnose(MASK, partial(RIGHT)).correct
+        and diagnose(MASK, lambda *a: RIGHT(*a)).correct
     )
 
 
@@ -328,7 +328,7 @@ def test_ctrl_c_is_the_users(capsys):
 @pytest.mark.parametrize("spoil", [lambda q: q.mul_(2), lambda q: q.add_(1), lambda q: q.__setitem__(0, 0)])
 def test_inputs_that_change_are_named(spoil):
     def weights(q, k):
-        result = WEIGHTS.answer(q, k)
+        result = WEIGHTS.reference(q, k)
         spoil(q)
         return result
 
@@ -343,13 +343,13 @@ def test_lists_that_change_are_noticed_too():
 
 
 def test_gradients_must_flow_where_a_case_asks_for_them():
-    verdict = diagnose(WEIGHTS, lambda q, k: WEIGHTS.answer(q, k).detach())
+    verdict = diagnose(WEIGHTS, lambda q, k: WEIGHTS.reference(q, k).detach())
     assert verdict.name == "no gradients" and "weights(q=tensor (5, 8), k=tensor (6, 8))" in verdict.sentences[0]
 
 
 def test_what_is_not_finite_is_said():
-    assert diagnose(WEIGHTS, lambda q, k: WEIGHTS.answer(q, k) * math.nan).name == "not a number"
-    assert diagnose(WEIGHTS, lambda q, k: WEIGHTS.answer(q, k) / 0).name == "not finite"
+    assert diagnose(WEIGHTS, lambda q, k: WEIGHTS.reference(q, k) * math.nan).name == "not a number"
+    assert diagnose(WEIGHTS, lambda q, k: WEIGHTS.reference(q, k) / 0).name == "not finite"
     assert diagnose(MEAN, lambda values: math.inf).name == "not finite"
 
 
@@ -357,7 +357,7 @@ def test_global_random_state_is_put_back_whatever_happens():
     torch.manual_seed(7), np.random.seed(7), random.seed(7)
     wanted = torch.rand(1), np.random.rand(), random.random()
     torch.manual_seed(7), np.random.seed(7), random.seed(7)
-    for candidate in (reseeds, draws, leaves):
+    for candidate in (reseeds, draws, exits):
         diagnose(MASK, candidate)
     assert (torch.rand(1), np.random.rand(), random.random()) == wanted
 
@@ -368,7 +368,7 @@ def test_a_layer_may_draw_its_first_weights():
         solution="class Layer(nn.Linear):\n    def __init__(self, a, b):\n        super().__init__(a, b)\n",
         hints=["a"] * 3, run=lambda layer, n: layer(n, n).weight,
     )  # fmt: skip
-    assert diagnose(drawn, drawn.answer).right
+    assert diagnose(drawn, drawn.reference).correct
 
 
 # --- time
@@ -395,14 +395,14 @@ def test_without_an_alarm_a_thread_keeps_the_time():
     thread.join(20)
     assert [verdict.name for verdict in found] == ["too slow", "right"]
     with pytest.raises(ZeroDivisionError):
-        sandbox.in_a_thread(lambda: 1 / 0, 1)
+        sandbox.call_in_thread(lambda: 1 / 0, 1)
 
 
 def test_what_is_printed_without_end_does_not_fill_the_memory():
-    out = sandbox.Printed()
+    out = sandbox.TruncatedOutput()
     for _ in range(10_000):
         out.write("round and round")
-    assert len(out.getvalue()) == sandbox.MOST_PRINTED
+    assert len(out.getvalue()) == sandbox.MAX_PRINTED
 
 
 # --- steps 2 to 5
@@ -464,7 +464,7 @@ RELATED = [
 
 @pytest.mark.parametrize("exercise, candidate, name", RELATED, ids=lambda x: x if isinstance(x, str) else "")
 def test_a_relation_to_the_right_answer_is_named(exercise, candidate, name):
-    assert diagnose(changed(exercise, mistakes=[], properties=[]), candidate).name == name
+    assert diagnose(with_changes(exercise, mistakes=[], properties=[]), candidate).name == name
 
 
 def test_otherwise_the_smallest_input_is_shown_with_both_results():
@@ -480,8 +480,8 @@ def test_a_matrix_is_shown_row_by_row():
 
 
 def test_a_float_may_differ_in_its_last_digits_and_no_further():
-    assert diagnose(WEIGHTS, lambda q, k: WEIGHTS.answer(q, k) * (1 + 1e-6)).right
-    assert not diagnose(WEIGHTS, lambda q, k: WEIGHTS.answer(q, k) * (1 + 1e-2)).right
+    assert diagnose(WEIGHTS, lambda q, k: WEIGHTS.reference(q, k) * (1 + 1e-6)).correct
+    assert not diagnose(WEIGHTS, lambda q, k: WEIGHTS.reference(q, k) * (1 + 1e-2)).correct
 
 
 # --- exercises as objects
@@ -500,12 +500,12 @@ def test_a_float_may_differ_in_its_last_digits_and_no_further():
 )
 def test_an_exercise_that_lacks_something_says_what(change, sentence):
     with pytest.raises(ValueError, match=sentence.replace("(", r"\(")):
-        changed(MASK, **change)
+        with_changes(MASK, **change)
 
 
 def test_an_unknown_id_offers_the_nearest(monkeypatch):
     monkeypatch.setattr("fmcourse.course.exercises.all_exercises", lambda: iter(SAMPLES))
-    assert find("91.2") is WEIGHTS
+    assert find_exercise("91.2") is WEIGHTS
     with pytest.raises(ValueError, match=r"there is no exercise '91\.22'; did you mean 91\.2"):
         check("91.22", None)
     with pytest.raises(ValueError, match='named by text: "06.1", not 6.1'):
@@ -548,7 +548,7 @@ def test_a_loop_that_ignores_every_error_is_stopped_too():
 
 
 def test_two_values_are_too_few_to_be_called_shifted():
-    short = changed(LABELS, cases=[[1, 2, 4], [5, 6, 9]])
+    short = with_changes(LABELS, cases=[[1, 2, 4], [5, 6, 9]])
     assert diagnose(short, lambda ids: [ids[2], 8]).name == "another result"
     assert diagnose(short, lambda ids: [ids[2], 8, 9]).name == "another result"
 
@@ -560,10 +560,10 @@ def test_a_relation_that_holds_on_one_case_alone_is_none():
 
 
 def test_a_mistake_is_told_by_the_input_that_it_spoils():
-    spoils = Mistake("writes into q", lambda q, k: (WEIGHTS.answer(q, k), q.zero_())[0], "Whose is q?")
-    exercise = changed(WEIGHTS, mistakes=[spoils])
-    assert diagnose(exercise, lambda q, k: (WEIGHTS.answer(q, k), q.add_(1))[0]).name == "writes into q"
-    assert diagnose(exercise, lambda q, k: (WEIGHTS.answer(q, k), k.data.add_(1))[0]).name == "inputs changed"
+    spoils = Mistake("writes into q", lambda q, k: (WEIGHTS.reference(q, k), q.zero_())[0], "Whose is q?")
+    exercise = with_changes(WEIGHTS, mistakes=[spoils])
+    assert diagnose(exercise, lambda q, k: (WEIGHTS.reference(q, k), q.add_(1))[0]).name == "writes into q"
+    assert diagnose(exercise, lambda q, k: (WEIGHTS.reference(q, k), k.data.add_(1))[0]).name == "inputs changed"
 
 
 def test_what_is_meant_to_change_its_input_may():
@@ -571,7 +571,7 @@ def test_what_is_meant_to_change_its_input_may():
         "91.12", goal="g", minutes=1, cases=[[1], [2, 3]], mistakes=[], hints=["a"] * 3,
         starter="def twice(xs):\n    ...\n", solution="def twice(xs):\n    xs.append(0)\n    return len(xs)\n",
     )  # fmt: skip
-    assert diagnose(append, append.answer).right
+    assert diagnose(append, append.reference).correct
 
 
 # --- odd things that come back
@@ -591,8 +591,8 @@ ODD = [
 @pytest.mark.parametrize("exercise", [*SAMPLES, SCORES, SQUARE, LOSS, LABELS], ids=lambda exercise: exercise.id)
 def test_no_result_is_too_odd_to_be_judged(exercise):
     for value in ODD:
-        assert not diagnose(exercise, lambda *_, value=value: value).right
-        assert not diagnose(exercise, value).right
+        assert not diagnose(exercise, lambda *_, value=value: value).correct
+        assert not diagnose(exercise, value).correct
 
 
 def test_an_array_is_compared_as_tensors_are():
@@ -600,6 +600,6 @@ def test_an_array_is_compared_as_tensors_are():
         "91.11", goal="g", minutes=1, cases=[np.arange(4.0), np.arange(6.0) ** 2], mistakes=[], hints=["a"] * 3,
         starter="def f(x):\n    ...\n", solution="import numpy as np\ndef f(x):\n    return np.cumsum(x)\n",
     )  # fmt: skip
-    assert diagnose(arrays, lambda x: np.add.accumulate(x)).right
+    assert diagnose(arrays, lambda x: np.add.accumulate(x)).correct
     assert diagnose(arrays, lambda x: x.cumsum()[::-1]).name == "backwards"
     assert diagnose(arrays, lambda x: torch.from_numpy(x).cumsum(0)).name == "another type"

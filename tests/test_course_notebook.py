@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from fmcourse.plots import LIVE_VIEW
 from tools import kernels
-from tools.build import settled
+from tools.build import strip_volatile
 from tools.replay import SANITIZE, environment
 
 pytestmark = pytest.mark.slow  # kernels are started
@@ -49,10 +49,10 @@ CELLS = {
 
 
 @pytest.fixture(scope="module")
-def executed():
+def executed_notebook():
     notebook = new_notebook(cells=[new_code_cell(source) for source in CELLS.values()])
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    kernels.run(notebook, "a lesson")
+    kernels.run_notebook(notebook, "a lesson")
     return notebook
 
 
@@ -60,46 +60,48 @@ def outputs(notebook, name):
     return notebook.cells[list(CELLS).index(name)].outputs
 
 
-def test_every_cell_leaves_one_output_and_no_figure_comes_twice(executed):
-    counts = {name: len(outputs(executed, name)) for name in CELLS}
+def test_every_cell_leaves_one_output_and_no_figure_comes_twice(executed_notebook):
+    counts = {name: len(outputs(executed_notebook, name)) for name in CELLS}
     assert {name for name, count in counts.items() if count == 0} == {"begin", "sample"}
     assert {name for name, count in counts.items() if count > 1} == {"blank"}  # the verdict, and what is printed
-    assert not any(output.output_type in ("error", "execute_result") for c in executed.cells for output in c.outputs)
+    assert not any(
+        output.output_type in ("error", "execute_result") for c in executed_notebook.cells for output in c.outputs
+    )
 
 
-def test_the_plain_text_says_what_happened(executed):
-    text = lambda name: outputs(executed, name)[0].data["text/plain"]
+def test_the_plain_text_says_what_happened(executed_notebook):
+    text = lambda name: outputs(executed_notebook, name)[0].data["text/plain"]
     assert text("blank") == "○ 93.1 is blank so far.\n    Until then the course's `double` stands in below."
-    assert outputs(executed, "blank")[1].text == "4\n"
+    assert outputs(executed_notebook, "blank")[1].text == "4\n"
     assert text("wrong").splitlines()[:2] == ["✗ 93.1 not yet: thrice.", "    1 becomes 3. How often is it said?"]
     assert "✗ 93.1 not yet: too slow." in text("loop") and "✓ 93.1 right" in text("right")
-    assert re.fullmatch(r"✓ time passes\n    steps 3\n    ≈ at \S+\n", outputs(executed, "claim")[0].text)
+    assert re.fullmatch(r"✓ time passes\n    steps 3\n    ≈ at \S+\n", outputs(executed_notebook, "claim")[0].text)
 
 
 @pytest.mark.parametrize("name", ["figure", "slider", "live", "watched"])
-def test_a_picture_has_its_alt_text_in_every_form(executed, name):
-    [output] = outputs(executed, name)
+def test_a_picture_has_its_alt_text_in_every_form(executed_notebook, name):
+    [output] = outputs(executed_notebook, name)
     assert output.data["text/plain"] == ALT and f'<img alt="{ALT}"' in output.data["text/html"]
     assert output.data["image/png"] and output.metadata["image/png"] == {"alt": ALT}
 
 
 @pytest.mark.parametrize("name", ["slider", "text", "predict", "quiz"])
-def test_what_is_live_is_one_bundle_with_its_still_form(executed, name):
-    [output] = outputs(executed, name)
+def test_what_is_live_is_one_bundle_with_its_still_form(executed_notebook, name):
+    [output] = outputs(executed_notebook, name)
     assert {LIVE_VIEW, "text/html", "text/plain"} <= set(output.data)
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["as run", "as stored"])
-def test_run_again_it_says_the_same(executed, tmp_path, keep):
-    notebook = executed if keep else settled(executed)
+def test_run_again_it_says_the_same(executed_notebook, tmp_path, keep):
+    notebook = executed_notebook if keep else strip_volatile(executed_notebook)
     assert (LIVE_VIEW in outputs(notebook, "slider")[0].data) == keep
     done = nbval(notebook, tmp_path)
     assert done.returncode == 0, done.stdout[-3000:]
     assert f"{len(CELLS)} passed" in done.stdout
 
 
-def test_a_changed_verdict_or_alt_text_is_noticed(executed, tmp_path):
-    notebook = settled(executed)
+def test_a_changed_verdict_or_alt_text_is_noticed(executed_notebook, tmp_path):
+    notebook = strip_volatile(executed_notebook)
     outputs(notebook, "right")[0].data["text/plain"] += "!"
     picture = outputs(notebook, "figure")[0].data
     picture["text/html"] = picture["text/html"].replace("climbs", "falls")
@@ -117,8 +119,8 @@ def nbval(notebook, folder):
     return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True)
 
 
-def test_an_exported_page_shows_pictures_questions_and_answers(executed):
-    page, _ = HTMLExporter().from_notebook_node(settled(executed))
+def test_an_exported_page_shows_pictures_questions_and_answers(executed_notebook):
+    page, _ = HTMLExporter().from_notebook_node(strip_volatile(executed_notebook))
     assert page.count(f'<img alt="{ALT}"') == 4
     assert "slope: 2.0</figcaption>" in page and "It is far." in page and "It goes up." in page
     assert page.count("jupyter-widgets-view") == 0

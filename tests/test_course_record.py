@@ -28,7 +28,7 @@ def path(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def beside(tmp_path, monkeypatch):
+def notebook_folder(tmp_path, monkeypatch):
     """No place named: a current folder and a cache folder of the test's own."""
     monkeypatch.delenv("FMCOURSE_PROGRESS")
     monkeypatch.setenv("FMCOURSE_CACHE", str(tmp_path / "cache"))
@@ -37,7 +37,7 @@ def beside(tmp_path, monkeypatch):
     return tmp_path
 
 
-def kept(path):
+def saved_record(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -47,7 +47,7 @@ def test_checks_hints_and_solutions_are_noted(path):
     check("92.1", lambda x: 2 * x)
     solution("92.1")
     check("92.1", None)
-    assert kept(path)["exercises"] == {"92.1": {"tries": 2, "hints": 2, "right": True, "solution": True}}
+    assert saved_record(path)["exercises"] == {"92.1": {"tries": 2, "hints": 2, "right": True, "solution": True}}
 
 
 def test_hints_come_one_by_one_and_the_last_stays(path, capsys):
@@ -112,41 +112,44 @@ def test_a_damaged_file_is_set_aside_and_nothing_is_lost(path, capsys, damage):
     assert "It is kept as progress.json.damaged-2" in capsys.readouterr().out
     assert path.with_name("progress.json.damaged-2").read_bytes() == damage.encode("latin-1")
     assert path.with_name("progress.json.damaged-1").read_text() == "older"
-    assert kept(path)["exercises"]["92.1"]["right"]
+    assert saved_record(path)["exercises"]["92.1"]["right"]
 
 
 def test_what_a_newer_edition_noted_is_not_thrown_away(path):
     path.parent.mkdir()
     path.write_text('{"exercises": {"92.1": {"stars": 3}}, "badges": {"x": 1}}')
     check("92.1", lambda x: 2 * x)
-    assert kept(path)["exercises"]["92.1"] == {"stars": 3, "tries": 1, "right": True}
-    assert kept(path)["badges"] == {"x": 1}
+    assert saved_record(path)["exercises"]["92.1"] == {"stars": 3, "tries": 1, "right": True}
+    assert saved_record(path)["badges"] == {"x": 1}
 
 
-def test_it_lies_beside_the_notebooks(beside):
+def test_it_lies_beside_the_notebooks(notebook_folder):
     hint("92.1")
-    assert kept(beside / "here" / ".fmcourse" / "progress.json")["exercises"]["92.1"]["hints"] == 1
+    assert saved_record(notebook_folder / "here" / ".fmcourse" / "progress.json")["exercises"]["92.1"]["hints"] == 1
 
 
-def test_from_above_the_work_folder_it_is_found_too(beside, monkeypatch):
-    (beside / "here" / "work").mkdir()
+def test_from_above_the_work_folder_it_is_found_too(notebook_folder, monkeypatch):
+    (notebook_folder / "here" / "work").mkdir()
     monkeypatch.chdir("work")
     hint("92.1")
     monkeypatch.chdir("..")
     hint("92.1")
-    assert kept(beside / "here" / "work" / ".fmcourse" / "progress.json")["exercises"]["92.1"]["hints"] == 2
+    assert (
+        saved_record(notebook_folder / "here" / "work" / ".fmcourse" / "progress.json")["exercises"]["92.1"]["hints"]
+        == 2
+    )
 
 
-def test_of_two_records_the_newer_counts(beside):
+def test_of_two_records_the_newer_counts(notebook_folder):
     hint("92.1")
-    (beside / "cache").mkdir()
-    older = beside / "cache" / "progress.json"
+    (notebook_folder / "cache").mkdir()
+    older = notebook_folder / "cache" / "progress.json"
     older.write_text('{"exercises": {"92.1": {"hints": 3}}}')
     os.utime(older, (1, 1))
     hint("92.1")
-    assert kept(beside / "here" / ".fmcourse" / "progress.json")["exercises"]["92.1"]["hints"] == 2
+    assert saved_record(notebook_folder / "here" / ".fmcourse" / "progress.json")["exercises"]["92.1"]["hints"] == 2
     os.utime(older, (4e9, 4e9))
-    assert record.load()["exercises"]["92.1"]["hints"] == 3
+    assert record.load_record()["exercises"]["92.1"]["hints"] == 3
 
 
 def test_looking_again_writes_nothing(path):
@@ -169,17 +172,17 @@ def refuse(places):
     return write
 
 
-def test_where_the_folder_is_read_only_it_lies_in_the_cache(beside, monkeypatch):
+def test_where_the_folder_is_read_only_it_lies_in_the_cache(notebook_folder, monkeypatch):
     monkeypatch.setattr(record, "write_text", refuse(["here"]))
     hint("92.1"), hint("92.1")
-    assert kept(beside / "cache" / "progress.json")["exercises"]["92.1"]["hints"] == 2
+    assert saved_record(notebook_folder / "cache" / "progress.json")["exercises"]["92.1"]["hints"] == 2
 
 
-def test_where_nothing_can_be_written_it_is_kept_in_memory_and_said_once(beside, monkeypatch, capsys):
+def test_where_nothing_can_be_written_it_is_kept_in_memory_and_said_once(notebook_folder, monkeypatch, capsys):
     monkeypatch.setattr(record, "write_text", refuse(["here", "cache"]))
     hint("92.1"), hint("92.1")
     assert capsys.readouterr().out.count("cannot be saved here") == 1
-    assert record.load()["exercises"]["92.1"]["hints"] == 2
+    assert record.load_record()["exercises"]["92.1"]["hints"] == 2
 
 
 def test_a_file_that_cannot_be_read_or_moved_is_left_alone(path, monkeypatch, capsys):
@@ -190,7 +193,7 @@ def test_a_file_that_cannot_be_read_or_moved_is_left_alone(path, monkeypatch, ca
     monkeypatch.setattr(os, "replace", stuck)
     hint("92.1"), hint("92.1")
     assert path.read_text() == "{" and "is not saved" in capsys.readouterr().out
-    assert record.load()["exercises"]["92.1"]["hints"] == 2
+    assert record.load_record()["exercises"]["92.1"]["hints"] == 2
 
 
 # --- questions
@@ -216,7 +219,7 @@ def test_a_prediction_is_remembered_and_what_turned_out_can_be_unfolded(path, wi
     assert "You predict: down." in reply.value
     ask()
     assert widgets[1].live.children[1].value == "down" and "You predict: down." in widgets[1].page
-    assert kept(path)["predictions"] == {"92.p": {"chosen": "down"}}
+    assert saved_record(path)["predictions"] == {"92.p": {"chosen": "down"}}
 
 
 def test_a_quiz_explains_every_option_on_the_page_and_the_chosen_one_live(path, widgets):
@@ -227,9 +230,15 @@ def test_a_quiz_explains_every_option_on_the_page_and_the_chosen_one_live(path, 
     _, box, reply = widgets[0].live.children
     assert reply.value == ""
     box.value = "a"
-    assert reply.value == "✗ No. It is small." and kept(path)["quizzes"]["92.q"] == {"chosen": "a", "right": False}
+    assert reply.value == "✗ No. It is small." and saved_record(path)["quizzes"]["92.q"] == {
+        "chosen": "a",
+        "right": False,
+    }
     box.value = "b"
-    assert reply.value == "✓ Right. It is large." and kept(path)["quizzes"]["92.q"] == {"chosen": "b", "right": True}
+    assert reply.value == "✓ Right. It is large." and saved_record(path)["quizzes"]["92.q"] == {
+        "chosen": "b",
+        "right": True,
+    }
 
 
 def test_an_option_that_is_no_longer_there_is_forgotten(path, widgets):

@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from fmcourse import data
-from fmcourse.data import SPLITS, DataError, Recipe, load, names, verify, verify_table
-from fmcourse.sounds import RATE, read_sounds
+from fmcourse.data import SPLITS, CookbookRecipe, DataError, load, names, verify, verify_table
+from fmcourse.sounds import SAMPLE_RATE, read_utterances
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = tomllib.loads((ROOT / "data/manifest.toml").read_text(encoding="utf-8"))
@@ -67,7 +67,7 @@ def test_manifest_entries_are_complete(name):
 @TEXTS
 def test_sizes_in_the_manifest_are_those_of_the_texts(name):
     for split in SPLITS:
-        text, works, entry = getattr(load(name), split), load(name).of(split), MANIFEST[name][split]
+        text, works, entry = getattr(load(name), split), load(name).works_in(split), MANIFEST[name][split]
         assert (entry["works"], entry["characters"]) == (len(works), len(text))
         assert (entry["bytes"], entry["words"]) == (len(text.encode()), len(text.split()))
         assert entry.get("titles") in (None, [work.title for work in works])
@@ -77,13 +77,13 @@ def test_sizes_in_the_manifest_are_those_of_the_texts(name):
 def test_every_work_is_whole_and_in_one_split(name):
     corpus = load(name)
     pieces = {split: getattr(corpus, split).split("\n\n\n") for split in SPLITS}
-    assert pieces == {split: [work.text for work in corpus.of(split)] for split in SPLITS}
+    assert pieces == {split: [work.text for work in corpus.works_in(split)] for split in SPLITS}
     assert len(set().union(*pieces.values())) == len(corpus.works) == sum(map(len, pieces.values()))
 
 
 def runs(work, length=20):
     """Every run of so many words; of a recipe without its numbers of steps."""
-    body = " ".join(work.ingredients + work.steps) if isinstance(work, Recipe) else work.text
+    body = " ".join(work.ingredients + work.steps) if isinstance(work, CookbookRecipe) else work.text
     words = re.findall(r"\w+", body.lower())
     return zip(*(words[i:] for i in range(length)), strict=False)
 
@@ -91,11 +91,13 @@ def runs(work, length=20):
 @TEXTS
 def test_no_twenty_words_in_a_row_are_in_two_splits(name):
     corpus = load(name)
-    validation, test = ({run for work in corpus.of(split) for run in runs(work)} for split in ("validation", "test"))
+    validation, test = (
+        {run for work in corpus.works_in(split) for run in runs(work)} for split in ("validation", "test")
+    )
     assert len(validation) > 20_000 and len(test) > 20_000
     assert not validation & test
     held_out = validation | test
-    for work in corpus.of("train"):
+    for work in corpus.works_in("train"):
         assert not held_out.intersection(runs(work)), work.title
 
 
@@ -113,7 +115,7 @@ def test_texts_hold_no_leftover_markup(name):
 
 def test_recipes_keep_their_parts_and_are_written_out():
     tuna = load("recipes").works["Tuna Salad (1940)"]
-    assert isinstance(tuna, Recipe) and tuna.page == "Cookbook:Tuna Salad (1940)"
+    assert isinstance(tuna, CookbookRecipe) and tuna.page == "Cookbook:Tuna Salad (1940)"
     assert tuna.text.startswith("Tuna Salad (1940)\n\n")
     assert f"\n- {tuna.ingredients[-1]}\n" in tuna.text and tuna.text.endswith(f"{len(tuna.steps)}. {tuna.steps[-1]}")
 
@@ -175,13 +177,13 @@ def words_in_a_row(text, length):
 def test_clothes_are_grey_as_many_of_each_kind_and_none_is_in_two_splits():
     clothes = load("fashion")
     shown = [clothes.train, clothes.validation, clothes.test]
-    assert [len(part) for part in shown] == [10_000, 2_000, 2_000] and len(clothes.kinds) == 10
+    assert [len(part) for part in shown] == [10_000, 2_000, 2_000] and len(clothes.classes) == 10
     for part in shown:
         assert part.pixels.shape == (len(part), 28, 28) and part.names == ()
-        assert part.kinds.bincount().tolist() == [len(part) // 10] * 10
+        assert part.labels.bincount().tolist() == [len(part) // 10] * 10
     pixels = [picture.numpy().tobytes() for part in shown for picture in part.pixels]
     assert len(set(pixels)) == len(pixels)
-    trousers = clothes.train.pixels[clothes.train.kinds == clothes.kinds.index("trousers")].float().mean(0)
+    trousers = clothes.train.pixels[clothes.train.labels == clothes.classes.index("trousers")].float().mean(0)
     assert trousers[20:, 13:15].mean() < trousers[20:, 9:12].mean() / 2  # between the legs one sees through
 
 
@@ -196,7 +198,7 @@ def test_emoji_are_drawn_in_styles_and_no_idea_is_in_two_splits(recipe):
         assert len({*zip(part.names, part.styles.tolist(), strict=True)}) == len(part)  # each once in each style
         assert (part.pixels.flatten(1).float().std(1) > 2).all() and sum(map(bool, part.keywords)) > 0.95 * len(part)
     at = next(n for n, name in enumerate(emoji.train.names) if name == "grinning face with big eyes")
-    assert "happy" in emoji.train.keywords[at] and emoji.kinds[emoji.train.kinds[at]] == "smileys & emotion"
+    assert "happy" in emoji.train.keywords[at] and emoji.classes[emoji.train.labels[at]] == "smileys & emotion"
     r, g, b = emoji.train.pixels[at, 14, 16].tolist()
     assert r > g > b  # a yellow face
 
@@ -309,7 +311,9 @@ def test_prompts_are_short_and_what_means_the_same_is_in_one_split():
         said = getattr(load("speech"), split)
         assert [prompt.language for prompt in said] == ["en", "es", "fr"] * (len(said) // 3)
         for prompt in said:
-            assert prompt.samples.dtype == torch.int16 and 0.2 < len(prompt.samples) / RATE <= 2.5 and prompt.text
+            assert (
+                prompt.samples.dtype == torch.int16 and 0.2 < len(prompt.samples) / SAMPLE_RATE <= 2.5 and prompt.text
+            )
             assert prompt.samples.abs().max() > 1000 > prompt.samples[:40].abs().max()  # heard, and it begins quietly
     texts = [
         tuple(prompt.text for prompt in said[i : i + 3])
@@ -324,7 +328,7 @@ def test_a_prompt_is_read_back_as_it_was_written():
     steps = torch.cat(sounds).diff(prepend=torch.tensor([0])) % 65536
     body = bytes((steps % 256).tolist() + (steps // 256).tolist())
     head = {"prompts": [["test", "en", "one", 5], ["train", "es", "dos", 2]]}
-    found = read_sounds(json.dumps(head).encode() + b"\n" + body)
+    found = read_utterances(json.dumps(head).encode() + b"\n" + body)
     assert found["test"][0].samples.tolist() == sounds[0].tolist() and found["train"][0].samples.tolist() == [-1, 300]
     assert found["train"][0][1:] == ("dos", "es") and found["validation"] == ()
 
@@ -373,7 +377,7 @@ def test_a_name_like_no_other_lists_them_all(wrong):
 
 def test_an_unknown_split_lists_the_three():
     with pytest.raises(ValueError, match="split='dev' is not known; choose one of train, validation, test"):
-        load("austen").of("dev")
+        load("austen").works_in("dev")
 
 
 @pytest.mark.parametrize(
@@ -480,7 +484,7 @@ def test_recipes_that_share_a_run_of_words_are_one_family(recipe):
     other = shared.replace("word", "other")
     steps = {"a": shared, "b": f"First {shared}", "c": shared[:-2], "d": f"{shared} {other}", "e": f"{other}!"}
     recipes = [{"page": page, "ingredients": [], "steps": [step]} for page, step in steps.items()]
-    assert cookbook.kin(recipes) == {"a": "a", "b": "a", "c": "c", "d": "a", "e": "a"}
+    assert cookbook.recipe_families(recipes) == {"a": "a", "b": "a", "c": "c", "d": "a", "e": "a"}
 
 
 @EACH

@@ -8,7 +8,17 @@ from diffusers import DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler, Flow
 from torch import nn
 from torch.testing import assert_close
 
-from fmcourse.diffusion import Denoiser, Guided, Schedule, ddim, ddim_step, ddpm, denoise, euler, moments
+from fmcourse.diffusion import (
+    ClassifierFreeGuidance,
+    Denoiser,
+    Schedule,
+    ddim,
+    ddim_step,
+    ddpm,
+    diffusion_loss,
+    euler,
+    timesteps,
+)
 from fmcourse.training import fit
 
 seeded = lambda seed=0: torch.Generator().manual_seed(seed)
@@ -18,14 +28,14 @@ x, noise = torch.randn(4, 2, 5, 5, generator=seeded()), torch.randn(4, 2, 5, 5, 
 MEAN, SPREAD = 0.7, 0.4
 
 
-def knows_the_gaussian(schedule):
+def optimal_denoiser(schedule):
     """The best guess there is at x_0 from x_t, if all pictures come from one Gaussian."""
 
-    def guess(x_t, t):
-        a, b = schedule.at(t, x_t)
+    def denoiser(x_t, t):
+        a, b = schedule.coefficients(t, x_t)
         return MEAN + a * SPREAD**2 / (a**2 * SPREAD**2 + b**2) * (x_t - a * MEAN)
 
-    return guess
+    return denoiser
 
 
 # -- the fixed rule ---------------------------------------------------------------------------------------------------------
@@ -37,7 +47,7 @@ def test_equals_the_schedules_of_diffusers(ours, theirs):
     schedule = SCHEDULES[ours]
     assert_close(schedule.signal[1:].square().float(), reference.alphas_cumprod, rtol=1e-4, atol=1e-6)
     t = torch.tensor([1, 17, 500, 1000])
-    assert_close(schedule.add(x, t, noise), reference.add_noise(x, noise, t - 1), rtol=0, atol=1e-5)
+    assert_close(schedule.add_noise(x, t, noise), reference.add_noise(x, noise, t - 1), rtol=0, atol=1e-5)
     assert_close(schedule.velocity(x, t, noise), reference.get_velocity(x, noise, t - 1), rtol=0, atol=1e-5)
 
 
@@ -45,38 +55,38 @@ def test_the_straight_schedule_equals_diffusers_flow():
     reference = FlowMatchEulerDiscreteScheduler()
     t = torch.tensor([1000, 750, 3, 1])
     theirs = reference.scale_noise(x, reference.timesteps[1000 - t], noise)
-    assert_close(Schedule.flow().add(x, t, noise), theirs, rtol=0, atol=1e-5)
+    assert_close(Schedule.flow().add_noise(x, t, noise), theirs, rtol=0, atol=1e-5)
 
 
 @every_schedule
 def test_it_begins_with_the_picture_and_noise_only_grows(schedule):
-    assert_close(schedule.add(x, torch.zeros(4, dtype=torch.long), noise), x)
+    assert_close(schedule.add_noise(x, torch.zeros(4, dtype=torch.long), noise), x)
     assert (schedule.signal.diff() < 0).all() and (schedule.noise.diff() > 0).all() and schedule.T == 1000
     assert (schedule.snr.diff() < 0).all() and schedule.snr[-1] < 1e-4
 
 
 @every_schedule
-@pytest.mark.parametrize("predicts", ["noise", "picture", "velocity"])
+@pytest.mark.parametrize("predicts", ["noise", "image", "velocity"])
 def test_a_true_prediction_gives_the_picture_back(schedule, predicts):
     t = torch.tensor([1, 40, 500, 900])
-    truth = {"noise": noise, "picture": x, "velocity": schedule.velocity(x, t, noise)}[predicts]
-    assert_close(schedule.picture(truth, schedule.add(x, t, noise), t, predicts), x, rtol=0, atol=2e-4)
+    truth = {"noise": noise, "image": x, "velocity": schedule.velocity(x, t, noise)}[predicts]
+    assert_close(schedule.predict_x_0(truth, schedule.add_noise(x, t, noise), t, predicts), x, rtol=0, atol=2e-4)
 
 
 def test_where_nothing_is_left_noise_does_not_tell_the_picture():
     flow, end = Schedule.flow(), torch.full((4,), 1000)
     with pytest.raises(ValueError, match=r'leaves no signal.*predict "velocity"'):
-        flow.picture(noise, noise, end, "noise")
-    assert_close(flow.picture(flow.velocity(x, end, noise), noise, end, "velocity"), x)
+        flow.predict_x_0(noise, noise, end, "noise")
+    assert_close(flow.predict_x_0(flow.velocity(x, end, noise), noise, end, "velocity"), x)
 
 
 def test_many_small_steps_are_one_large_one():
-    schedule, many = Schedule.linear(50, last=0.1), torch.full((20_000,), 1.5)
+    schedule, many = Schedule.linear(50, beta_end=0.1), torch.full((20_000,), 1.5)
     left = (schedule.signal[1:] / schedule.signal[:-1]).tolist()
     walked, g = many, seeded(2)
     for keep in left:
         walked = keep * walked + (1 - keep**2) ** 0.5 * torch.randn(len(many), generator=g)
-    at_once = schedule.add(many, torch.full((20_000,), 50), torch.randn(len(many), generator=g))
+    at_once = schedule.add_noise(many, torch.full((20_000,), 50), torch.randn(len(many), generator=g))
     assert abs(walked.mean() - at_once.mean()) < 0.03 and abs(walked.std() - at_once.std()) < 0.03
     assert abs(at_once.mean() - 1.5) > 0.5  # so the test could fail
 
@@ -96,36 +106,50 @@ class Constant(nn.Module):
         return self.value.expand_as(x_t)
 
 
-@pytest.mark.parametrize("predicts", ["noise", "picture", "velocity"])
+@pytest.mark.parametrize("predicts", ["noise", "image", "velocity"])
 def test_the_loss_is_the_mean_square_of_what_is_asked(predicts):
     model, schedule = Constant(), SCHEDULES["linear"]
-    loss = denoise(model, x, seeded(3), schedule=schedule, predicts=predicts)
+    loss = diffusion_loss(model, x, seeded(3), schedule=schedule, predicts=predicts)
     x_t, time, _ = model.seen
     t = (time * 1000).round().long()
-    noise = (x_t - schedule.at(t, x)[0] * x) / schedule.at(t, x)[1]
-    wanted = {"noise": noise, "picture": x, "velocity": schedule.velocity(x, t, noise)}[predicts]
+    noise = (x_t - schedule.coefficients(t, x)[0] * x) / schedule.coefficients(t, x)[1]
+    wanted = {"noise": noise, "image": x, "velocity": schedule.velocity(x, t, noise)}[predicts]
     assert_close(loss.value, wanted.square().mean(), rtol=1e-3, atol=1e-4)
     assert loss.value.requires_grad and t.min() >= 1 and t.max() <= 1000
 
 
 def test_every_t_is_asked_for_and_none_beyond():
     model = Constant()
-    denoise(model, torch.zeros(4000, 1), seeded(), schedule=Schedule.flow(8))
+    diffusion_loss(model, torch.zeros(4000, 1), seeded(), schedule=Schedule.flow(8))
     assert set((model.seen[1] * 8).round().int().tolist()) == {1, 2, 3, 4, 5, 6, 7, 8}
 
 
 def test_some_conditions_are_taken_away():
     model, kinds = Constant(), torch.arange(2000) % 10
-    denoise(model, (torch.zeros(2000, 1), kinds), seeded(), schedule=Schedule.flow(), drop=0.2, nothing=10)
+    diffusion_loss(
+        model,
+        (torch.zeros(2000, 1), kinds),
+        seeded(),
+        schedule=Schedule.flow(),
+        condition_dropout=0.2,
+        null_condition=10,
+    )
     gone = model.seen[2] == 10
     assert 0.15 < gone.double().mean() < 0.25 and (model.seen[2][~gone] == kinds[~gone]).all()
-    denoise(model, (torch.zeros(2000, 1), kinds), seeded(), schedule=Schedule.flow())
+    diffusion_loss(model, (torch.zeros(2000, 1), kinds), seeded(), schedule=Schedule.flow())
     assert (model.seen[2] == kinds).all()
 
 
 def test_a_vector_of_conditions_is_taken_away_whole():
     model = Constant()
-    denoise(model, (torch.zeros(500, 1), torch.ones(500, 6)), seeded(), schedule=Schedule.flow(), drop=0.5, nothing=0.0)
+    diffusion_loss(
+        model,
+        (torch.zeros(500, 1), torch.ones(500, 6)),
+        seeded(),
+        schedule=Schedule.flow(),
+        condition_dropout=0.5,
+        null_condition=0.0,
+    )
     assert set(model.seen[2].sum(1).tolist()) == {0.0, 6.0}
 
 
@@ -133,18 +157,18 @@ def test_a_vector_of_conditions_is_taken_away_whole():
 def test_no_honest_network_beats_the_best_guess(schedule):
     """A line fitted at one t, for data from a known Gaussian, ends at the loss that theory gives; lower would be a leak."""
     data, t = MEAN + SPREAD * torch.randn(50_000, 1, generator=seeded()), torch.full((50_000,), 300)
-    x_t = schedule.add(data, t, torch.randn(50_000, 1, generator=seeded(1)))
-    left = (knows_the_gaussian(schedule)(x_t, t) - data).square().mean()
+    x_t = schedule.add_noise(data, t, torch.randn(50_000, 1, generator=seeded(1)))
+    left = (optimal_denoiser(schedule)(x_t, t) - data).square().mean()
     a, b = schedule.signal[300], schedule.noise[300]
     assert_close(left.double(), SPREAD**2 * b**2 / (a**2 * SPREAD**2 + b**2), rtol=0.03, atol=0)
 
 
 @pytest.mark.parametrize(("batch", "more", "message"), [
-    (torch.zeros(0, 1, 4, 4), {}, r"\(0, 1, 4, 4\) is empty"), (x, {"predicts": "score"}, "'noise', 'picture' or 'velocity'"),
+    (torch.zeros(0, 1, 4, 4), {}, r"\(0, 1, 4, 4\) is empty"), (x, {"predicts": "score"}, "'noise', 'image' or 'velocity'"),
 ])  # fmt: skip
 def test_what_cannot_be_learnt_is_refused(batch, more, message):
     with pytest.raises(ValueError, match=message):
-        denoise(Constant(), batch, schedule=Schedule.flow(), **more)
+        diffusion_loss(Constant(), batch, schedule=Schedule.flow(), **more)
 
 
 # -- samplers ---------------------------------------------------------------------------------------------------------------
@@ -152,8 +176,8 @@ def test_what_cannot_be_learnt_is_refused(batch, more, message):
 
 def test_a_ddpm_step_equals_diffusers():
     reference, schedule = DDPMScheduler(clip_sample=False), SCHEDULES["linear"]
-    guess = schedule.picture(noise, x, torch.full((4,), 700), "noise")
-    ours = ddim_step(schedule, x, guess, 700, 699, 1.0, torch.randn(x.shape, generator=seeded(5)))
+    denoised = schedule.predict_x_0(noise, x, torch.full((4,), 700), "noise")
+    ours = ddim_step(schedule, x, denoised, 700, 699, 1.0, torch.randn(x.shape, generator=seeded(5)))
     theirs = reference.step(noise, 699, x, generator=seeded(5)).prev_sample
     assert_close(ours, theirs, rtol=0, atol=1e-5)
 
@@ -162,8 +186,8 @@ def test_a_ddpm_step_equals_diffusers():
 def test_a_ddim_step_equals_diffusers(eta):
     reference, schedule = DDIMScheduler(clip_sample=False, set_alpha_to_one=True), SCHEDULES["linear"]
     reference.set_timesteps(50)  # steps of 20
-    guess = schedule.picture(noise, x, torch.full((4,), 700), "noise")
-    ours = ddim_step(schedule, x, guess, 700, 680, eta, torch.randn(x.shape, generator=seeded(5)))
+    denoised = schedule.predict_x_0(noise, x, torch.full((4,), 700), "noise")
+    ours = ddim_step(schedule, x, denoised, 700, 680, eta, torch.randn(x.shape, generator=seeded(5)))
     theirs = reference.step(noise, 699, x, eta=eta, generator=seeded(5)).prev_sample
     assert_close(ours, theirs, rtol=0, atol=1e-5)
 
@@ -174,9 +198,9 @@ def test_euler_on_a_curve_equals_diffusers():
     reference.set_timesteps(1000)
     level = reference.sigmas[0]  # theirs counts x in units of the signal
     theirs = reference.step(noise, reference.timesteps[0], x * (1 + level**2) ** 0.5).prev_sample
-    guess = lambda x_t, t: schedule.picture(noise, x_t, t, "noise")
+    denoiser = lambda x_t, t: schedule.predict_x_0(noise, x_t, t, "noise")
     met = {}
-    euler(guess, x, schedule, 1000, on_step=lambda t, x_t, _: met.setdefault(t, x_t.clone()))
+    euler(denoiser, x, schedule, 1000, on_step=lambda t, x_t, _: met.setdefault(t, x_t.clone()))
     assert_close(met[999] / schedule.signal[999].item(), theirs, rtol=1e-4, atol=1e-3)  # numbers of about 150
 
 
@@ -194,7 +218,7 @@ def test_euler_on_the_line_equals_diffusers_flow():
 @pytest.mark.parametrize("sampler", [ddpm, partial(ddpm, steps=100), partial(ddim, steps=100), partial(euler, steps=100)],
                          ids=["ddpm-1000", "ddpm-100", "ddim-100", "euler-100"])  # fmt: skip
 def test_one_who_knows_the_gaussian_makes_it_from_noise(sampler, schedule):
-    made = sampler(knows_the_gaussian(schedule), torch.randn(20_000, generator=seeded()), schedule)
+    made = sampler(optimal_denoiser(schedule), torch.randn(20_000, generator=seeded()), schedule)
     assert abs(made.mean() - MEAN) < 0.02 and abs(made.std() - SPREAD) < 0.035
 
 
@@ -206,17 +230,19 @@ def test_one_who_knows_the_picture_finds_it(sampler, schedule):
 
 @every_schedule
 def test_euler_is_ddim(schedule):
-    guess = knows_the_gaussian(schedule)
-    assert_close(euler(guess, noise, schedule, 7), ddim(guess, noise, schedule, 7), rtol=0, atol=1e-5)
+    denoiser = optimal_denoiser(schedule)
+    assert_close(euler(denoiser, noise, schedule, 7), ddim(denoiser, noise, schedule, 7), rtol=0, atol=1e-5)
 
 
 def test_the_same_seed_makes_the_same_pictures_and_the_noise_is_left_as_it_was():
     schedule, before, state = Schedule.cosine(), noise.clone(), torch.random.get_rng_state()
-    guess = knows_the_gaussian(schedule)
-    one, same, other = (ddpm(guess, noise, schedule, 20, generator=seeded(s)) for s in (1, 1, 2))
+    denoiser = optimal_denoiser(schedule)
+    one, same, other = (ddpm(denoiser, noise, schedule, 20, generator=seeded(s)) for s in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)
     assert torch.equal(noise, before) and torch.equal(state, torch.random.get_rng_state())
-    assert torch.equal(ddim(guess, noise, schedule, 20), ddim(guess, noise, schedule, 20)) and not one.is_inference()
+    assert (
+        torch.equal(ddim(denoiser, noise, schedule, 20), ddim(denoiser, noise, schedule, 20)) and not one.is_inference()
+    )
 
 
 def test_every_step_can_be_watched():
@@ -228,9 +254,9 @@ def test_every_step_can_be_watched():
 def test_guidance_goes_on_from_one_guess_through_the_other():
     with_, without = (lambda x_t, t: x_t + 1), (lambda x_t, t: x_t)
     t = torch.ones(4, dtype=torch.long)
-    assert_close(Guided(with_, without, 1.0)(x, t), with_(x, t))
-    assert_close(Guided(with_, without, 0.0)(x, t), without(x, t))
-    assert_close(Guided(with_, without, 3.0)(x, t), x + 3)
+    assert_close(ClassifierFreeGuidance(with_, without, 1.0)(x, t), with_(x, t))
+    assert_close(ClassifierFreeGuidance(with_, without, 0.0)(x, t), without(x, t))
+    assert_close(ClassifierFreeGuidance(with_, without, 3.0)(x, t), x + 3)
 
 
 def test_a_condition_reaches_the_network():
@@ -253,7 +279,7 @@ def test_a_small_network_learns_two_points():
 
     torch.manual_seed(0)
     model, data = Net(), [torch.tensor([-1.0, 1.0]).repeat(128)[:, None]]
-    fit(model, partial(denoise, schedule=schedule, predicts="velocity"), data, steps=400, seed=0, progress=False)
+    fit(model, partial(diffusion_loss, schedule=schedule, predicts="velocity"), data, steps=400, seed=0, progress=False)
     made = euler(Denoiser(model, schedule, "velocity"), torch.randn(1000, 1, generator=seeded()), schedule, 50)
     assert ((made.abs() - 1).abs() < 0.25).double().mean() > 0.9 and 0.4 < (made > 0).double().mean() < 0.6
 
@@ -263,10 +289,10 @@ def test_a_small_network_learns_two_points():
 
 @pytest.mark.parametrize(("act", "message"), [
     (lambda: Schedule.flow(0), "T=0; at least one step is needed"), (lambda: Schedule.linear(2.5), "T=2.5; at least one"),
-    (lambda: Schedule.of_betas(torch.tensor([0.1, 1.0])), "each between 0 and 1"), (lambda: Schedule.of_betas(torch.tensor([])), "at least one number"),
-    (lambda: moments(Schedule.flow(10), 11), "steps=11 are more than the schedule's T=10"), (lambda: ddim(None, x, Schedule.flow(), 0), "steps=0; at least one step"),
-    (lambda: Schedule.flow(10).add(x, torch.tensor([0, 1, 2, 11]), noise), "from 0 to T=10"), (lambda: Schedule.flow(10).add(x, torch.tensor([-1, 1, 2, 3]), noise), "from -1 to 3"),
-    (lambda: Schedule.flow(10).add(x, torch.ones(4), noise), "whole numbers"), (lambda: Denoiser(None, Schedule.flow(), "epsilon"), "predicts='epsilon' is not known"),
+    (lambda: Schedule.from_betas(torch.tensor([0.1, 1.0])), "each between 0 and 1"), (lambda: Schedule.from_betas(torch.tensor([])), "at least one number"),
+    (lambda: timesteps(Schedule.flow(10), 11), "steps=11 are more than the schedule's T=10"), (lambda: ddim(None, x, Schedule.flow(), 0), "steps=0; at least one step"),
+    (lambda: Schedule.flow(10).add_noise(x, torch.tensor([0, 1, 2, 11]), noise), "from 0 to T=10"), (lambda: Schedule.flow(10).add_noise(x, torch.tensor([-1, 1, 2, 3]), noise), "from -1 to 3"),
+    (lambda: Schedule.flow(10).add_noise(x, torch.ones(4), noise), "whole numbers"), (lambda: Denoiser(None, Schedule.flow(), "epsilon"), "predicts='epsilon' is not known"),
 ])  # fmt: skip
 def test_what_makes_no_sense_is_refused_in_words(act, message):
     with pytest.raises(ValueError, match=message):

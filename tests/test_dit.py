@@ -7,13 +7,13 @@ import pytest
 import torch
 from diffusers.models.embeddings import PatchEmbed, get_2d_sincos_pos_embed
 from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
-from helpers import randomised
+from helpers import randomize
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from fmcourse.diffusion import Denoiser, Schedule, denoise, euler
-from fmcourse.models.dit import DiT, places
+from fmcourse.diffusion import Denoiser, Schedule, diffusion_loss, euler
+from fmcourse.models.dit import DiT, sinusoidal_encoding_2d
 from fmcourse.models.transformer import Stack, modern
 from fmcourse.training import fit
 
@@ -22,19 +22,19 @@ CONFIG = replace(modern(width=24, depth=2, heads=3, context=200, causal=False), 
 x, time = torch.randn(3, 1, 12, 12, generator=seeded()), torch.tensor([0.1, 0.5, 1.0])
 
 
-def turned(waves):
+def sines_first(encoding):
     """Ours begin with cosines, theirs with sines; across and down each have both."""
-    return torch.cat([half for pair in waves.chunk(2, 1) for half in pair.chunk(2, 1)[::-1]], 1)
+    return torch.cat([half for pair in encoding.chunk(2, 1) for half in pair.chunk(2, 1)[::-1]], 1)
 
 
 @pytest.mark.parametrize("side", [1, 3, 7])
 def test_places_equal_diffusers(side):
     theirs = get_2d_sincos_pos_embed(24, side, base_size=side)
-    assert_close(turned(places(side, side, 24)), theirs.float(), rtol=0, atol=1e-5)
+    assert_close(sines_first(sinusoidal_encoding_2d(side, side, 24)), theirs.float(), rtol=0, atol=1e-5)
 
 
 def test_places_of_a_grid_that_is_no_square():
-    grid = places(2, 5, 16).view(2, 5, 16)
+    grid = sinusoidal_encoding_2d(2, 5, 16).view(2, 5, 16)
     assert_close(grid[0, :, :8], grid[1, :, :8])  # across: the same in each row
     assert_close(grid[:, 0, 8:], grid[:, 4, 8:])  # down: the same in each column
     assert len(grid.flatten(0, 1).unique(dim=0)) == 10
@@ -42,14 +42,14 @@ def test_places_of_a_grid_that_is_no_square():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_both_ends_equal_diffusers_dit(channels):
-    ours = randomised(DiT(CONFIG, channels=channels))
+    ours = randomize(DiT(CONFIG, channels=channels))
     theirs = PatchEmbed(12, 12, patch_size=4, in_channels=channels, embed_dim=24)
     with torch.no_grad():
         theirs.proj.weight.copy_(ours.embed.weight.view(24, channels, 4, 4)), theirs.proj.bias.copy_(ours.embed.bias)
-        theirs.pos_embed.copy_(places(3, 3, 24))  # theirs are proven above
+        theirs.pos_embed.copy_(sinusoidal_encoding_2d(3, 3, 24))  # theirs are proven above
     pictures, seen = torch.randn(2, channels, 12, 12, generator=seeded()), []
     ours.stack.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
-    made, told = ours(pictures, time[:2]), ours.told(time[:2], None)
+    made, told = ours(pictures, time[:2]), ours.time_conditioner(time[:2], None)
     assert_close(seen[0], theirs(pictures) + told[:, None], rtol=1e-4, atol=1e-5)
     patches = ours.head(ours.stack(seen[0])).unflatten(2, (channels, 4, 4)).permute(0, 1, 3, 4, 2).flatten(2)
     ending = DiTTransformer2DModel(num_attention_heads=1, attention_head_dim=16 * channels, in_channels=channels, out_channels=channels,
@@ -71,13 +71,13 @@ def test_its_waist_is_the_language_models_own():
 
 @pytest.mark.parametrize("shape", [(3, 1, 28, 28), (3, 1, 27, 29), (3, 1, 1, 1), (3, 1, 5, 64)])
 def test_any_side_comes_back(shape):
-    made = randomised(DiT(CONFIG))(torch.randn(shape, generator=seeded()), time)
+    made = randomize(DiT(CONFIG))(torch.randn(shape, generator=seeded()), time)
     assert made.shape == shape and made.isfinite().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_the_type_of_numbers_comes_back(dtype):
-    assert randomised(DiT(CONFIG)).to(dtype)(x.to(dtype), time.to(dtype)).dtype == dtype
+    assert randomize(DiT(CONFIG)).to(dtype)(x.to(dtype), time.to(dtype)).dtype == dtype
 
 
 def test_a_fresh_network_says_nothing_yet():
@@ -85,12 +85,12 @@ def test_a_fresh_network_says_nothing_yet():
 
 
 def test_each_picture_is_seen_alone():
-    model = randomised(DiT(CONFIG))
+    model = randomize(DiT(CONFIG))
     assert_close(model(x, time)[1:2], model(x[1:2], time[1:2]), rtol=1e-4, atol=1e-5)
 
 
 def test_a_patch_knows_where_it_is_and_what_the_others_hold():
-    model = randomised(DiT(CONFIG))
+    model = randomize(DiT(CONFIG))
     alike = torch.zeros(1, 1, 8, 8)
     made = F.pixel_unshuffle(model(alike, time[:1]), 4)
     assert (made[0, :, 0, 0] - made[0, :, 1, 1]).abs().max() > 1e-3
@@ -100,7 +100,7 @@ def test_a_patch_knows_where_it_is_and_what_the_others_hold():
 
 
 def test_the_time_and_the_condition_matter_and_every_weight_is_used():
-    model = randomised(DiT(CONFIG, conditioner=nn.Embedding(4, 24)))
+    model = randomize(DiT(CONFIG, conditioner=nn.Embedding(4, 24)))
     kinds = torch.tensor([0, 1, 2])
     made = model(x, time, kinds)
     assert (model(x, time / 2, kinds) - made).abs().amax((1, 2, 3)).min() > 1e-4
@@ -114,7 +114,7 @@ def test_one_picture_can_be_learnt_by_heart_and_is_then_sampled():
     picture = torch.rand(1, 1, 8, 8, generator=seeded(4)).round() * 2 - 1
     schedule = Schedule.flow(100)
     model = DiT(replace(CONFIG, width=48))
-    fit(model, partial(denoise, schedule=schedule, predicts="velocity"), [picture.repeat(32, 1, 1, 1)], steps=200, seed=0, progress=False)  # fmt: skip
+    fit(model, partial(diffusion_loss, schedule=schedule, predicts="velocity"), [picture.repeat(32, 1, 1, 1)], steps=200, seed=0, progress=False)  # fmt: skip
     made = euler(Denoiser(model.eval(), schedule, "velocity"), torch.randn(4, 1, 8, 8, generator=seeded()), schedule, 20)  # fmt: skip
     assert (made - picture).abs().mean() < 0.1
 

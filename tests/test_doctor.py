@@ -20,7 +20,7 @@ WELL = Machine(
 )  # fmt: skip
 
 
-def but(**changes) -> Machine:
+def machine_with(**changes) -> Machine:
     return dataclasses.replace(WELL, **changes)
 
 
@@ -39,7 +39,7 @@ def test_speed_is_measured_on_one_thread_and_on_all_and_leaves_threads_and_rando
     before, state = torch.get_num_threads(), torch.get_rng_state()
     torch.set_num_threads(3)  # neither one nor all
     try:
-        speed = doctor.measure(seconds=0.3)
+        speed = doctor.measure_speed(seconds=0.3)
         assert torch.get_num_threads() == 3 and torch.equal(torch.get_rng_state(), state)
     finally:
         torch.set_num_threads(before)
@@ -71,9 +71,9 @@ def test_the_estimate_is_of_the_training_that_lesson_06_does():
         pytest.skip("there is no lesson 06 here")
     source = lesson[0].source.read_text(encoding="utf-8")
     shapes = [numbers(call) for call in calls_in(source, "modern")]
-    assert {name: size for name, size in doctor.GPT.items() if name != "vocab_size"} in shapes
+    assert {name: size for name, size in doctor.GPT_SHAPE.items() if name != "vocab_size"} in shapes
     assert doctor.STEPS in [call.args[0].value for call in calls_in(source, "short")]
-    windows = {"length": doctor.GPT["context"] + 1, "batch": doctor.BATCH}
+    windows = {"length": doctor.GPT_SHAPE["context"] + 1, "batch": doctor.BATCH}
     assert any(windows.items() <= numbers(call).items() for call in calls_in(source, "Windows"))
 
 
@@ -103,9 +103,9 @@ def test_without_psutil_it_asks_the_system(monkeypatch):
 
 
 def test_where_nobody_tells_it_says_so():
-    lines = "\n".join(doctor.report(but(memory=Memory(None, None), physical=None, threads=None, speed=None)))
+    lines = "\n".join(doctor.report(machine_with(memory=Memory(None, None), physical=None, threads=None, speed=None)))
     assert "an unknown amount" in lines and "an unknown number" in lines and "not measured" in lines
-    assert doctor.advice(but(memory=Memory(None, None))) == []
+    assert doctor.advice(machine_with(memory=Memory(None, None))) == []
 
 
 def test_the_report_says_what_the_speed_means():
@@ -125,12 +125,12 @@ def test_the_report_says_what_the_speed_means():
     ],
 )  # fmt: skip
 def test_what_would_be_better_is_advised_and_is_no_fault(changes, said):
-    (sentence,) = doctor.advice(but(**changes))
-    assert said in sentence and doctor.faults(but(**changes)) == [] and doctor.advice(WELL) == []
+    (sentence,) = doctor.advice(machine_with(**changes))
+    assert said in sentence and doctor.faults(machine_with(**changes)) == [] and doctor.advice(WELL) == []
 
 
 def test_what_must_be_mended_is_a_fault_and_the_exit_code_says_so(monkeypatch, capsys):
-    ill = but(versions={**WELL.versions, "torch": None}, data_problems=("data/bible.jsonl.gz is truncated.",))
+    ill = machine_with(versions={**WELL.versions, "torch": None}, data_problems=("data/bible.jsonl.gz is truncated.",))
     assert len(doctor.faults(ill)) == 2 and "torch is missing" in doctor.faults(ill)[0]
     monkeypatch.setattr(doctor, "examine", lambda: ill)
     assert doctor.main() == 1
@@ -142,7 +142,7 @@ def test_what_must_be_mended_is_a_fault_and_the_exit_code_says_so(monkeypatch, c
 
 def test_damaged_data_are_found(monkeypatch, tmp_path):
     monkeypatch.setenv("FMCOURSE_DATA", str(tmp_path))
-    files, problems = doctor.data_state()
+    files, problems = doctor.check_data()
     assert files == 0 and "manifest.toml is missing" in problems[0]
 
 

@@ -27,7 +27,7 @@ def conda() -> dict[str, str]:
     return {CONDA.get(name, name): version for name, version in pairs}
 
 
-def needed(name: str, extras: tuple[str, ...], seen: set[str]) -> set[str]:
+def needed_packages(name: str, extras: tuple[str, ...], seen: set[str]) -> set[str]:
     """A package and all that it brings along on this machine."""
     name = canonicalize_name(name)
     if (name, extras) in seen:
@@ -36,12 +36,12 @@ def needed(name: str, extras: tuple[str, ...], seen: set[str]) -> set[str]:
     for line in metadata.requires(name) or []:
         requirement = Requirement(line)
         if any(requirement.marker is None or requirement.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
-            needed(requirement.name, tuple(sorted(requirement.extras)), seen)
+            needed_packages(requirement.name, tuple(sorted(requirement.extras)), seen)
     return seen
 
 
 def test_the_core_stays_few():
-    assert [start.bare(line) for line in start.requirements()] == FEW
+    assert [start.package_name(line) for line in start.requirements()] == FEW
 
 
 def test_conda_and_constraints_name_the_same_core_in_the_same_versions():
@@ -53,7 +53,7 @@ def test_conda_and_constraints_name_the_same_core_in_the_same_versions():
 
 @pytest.mark.parametrize("line", start.requirements(("test", "instructor")))
 def test_what_pyproject_asks_for_is_pinned_in_a_version_it_admits(line):
-    assert Requirement(line).specifier.contains(start.pins()[start.bare(line)])
+    assert Requirement(line).specifier.contains(start.pins()[start.package_name(line)])
 
 
 def test_torch_is_the_one_that_the_course_was_measured_with():
@@ -61,7 +61,7 @@ def test_torch_is_the_one_that_the_course_was_measured_with():
 
 
 def test_every_package_is_pinned_with_all_that_it_brings_along():
-    names = {name for name, _ in needed("fmcourse", ("test", "instructor"), set())} - {"fmcourse"}
+    names = {name for name, _ in needed_packages("fmcourse", ("test", "instructor"), set())} - {"fmcourse"}
     assert names - set(start.pins()) == set()
     assert set(start.pins()) - names - ELSEWHERE - {"pip"} == set()
 

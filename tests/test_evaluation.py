@@ -15,16 +15,16 @@ from torch.testing import assert_close
 from fmcourse.evaluation import (
     accuracy,
     answer_scores,
-    band,
     bits_per_byte,
     bits_per_byte_interval,
     entity_scores,
+    entity_spans,
     macro_f1,
     mean_interval,
-    paired,
+    paired_test,
     perplexity,
-    spans,
-    student,
+    summarize_runs,
+    t_quantile,
     token_nats,
 )
 
@@ -91,7 +91,7 @@ def test_the_interval_in_bits_is_the_one_in_nats_scaled():
 def test_empty_or_impossible_input_is_named():
     for call, says in [
         (lambda: bits_per_byte(torch.zeros(0), ""), "text is empty"), (lambda: perplexity(torch.zeros(0)), "no tokens"),
-        (lambda: token_nats(model_of("gpt2"), []), "no tokens to score"), (lambda: accuracy(3, 2), "right=3 of n=2"),
+        (lambda: token_nats(model_of("gpt2"), []), "no tokens to score"), (lambda: accuracy(3, 2), "correct=3 of n=2"),
         (lambda: mean_interval(torch.zeros(300)), "10 are needed; give more text"),
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=says):
@@ -111,7 +111,7 @@ def tagged(seed, sentences=30):
 @pytest.mark.parametrize("seed", range(10))
 def test_names_are_found_as_the_reference_finds_them(seed):
     for sentence in tagged(seed):
-        assert spans(sentence) == {(kind, begin, end + 1) for kind, begin, end in get_entities(sentence)}
+        assert entity_spans(sentence) == {(kind, begin, end + 1) for kind, begin, end in get_entities(sentence)}
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -140,7 +140,7 @@ def test_sentences_that_do_not_match_are_refused(given, wanted):
 @pytest.mark.parametrize("tag", ["PERSON", "B-", "E-PERSON", ""])
 def test_an_unknown_tag_is_named(tag):
     with pytest.raises(ValueError, match=f"tag '{tag}' at 1 is not known"):
-        spans(["O", tag])
+        entity_spans(["O", tag])
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -161,12 +161,12 @@ def test_answers_are_compared_as_squad_does(given, wanted, exact, f1):
 
 @pytest.mark.parametrize("freedom", [2, 3, 4, 9, 30, 200])
 def test_students_interval_is_scipys(freedom):
-    assert student(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=1e-4)
+    assert t_quantile(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=1e-4)
 
 
 @pytest.mark.parametrize("values", [[0.5, 0.7, 0.9], [3.0, 1.0, 2.0, 2.0, 9.0], [0.1] * 4])
 def test_a_band_holds_its_values_and_scipys_interval(values):
-    found, n = band(values), len(values)
+    found, n = summarize_runs(values), len(values)
     assert (found.low, found.high, found.runs) == (min(values), max(values), n)
     error = torch.tensor(values).double().std().item() / n**0.5
     assert found.spread == pytest.approx(t.ppf(0.975, n - 1) * error, rel=1e-4, abs=1e-12)
@@ -175,12 +175,12 @@ def test_a_band_holds_its_values_and_scipys_interval(values):
 
 def test_two_runs_are_too_few_for_an_interval_and_a_band_says_so():
     assert (
-        band([1.0, 2.0]).spread is None
-        and str(band([1.0])) == "1.000 (1.000 to 1.000 in 1 runs; too few for an interval)"
+        summarize_runs([1.0, 2.0]).spread is None
+        and str(summarize_runs([1.0])) == "1.000 (1.000 to 1.000 in 1 runs; too few for an interval)"
     )
     for bad in ([], [1.0, math.nan], [math.inf]):
         with pytest.raises(ValueError, match="at least one run, each a finite number"):
-            band(bad)
+            summarize_runs(bad)
 
 
 @pytest.mark.parametrize(
@@ -189,16 +189,16 @@ def test_two_runs_are_too_few_for_an_interval_and_a_band_says_so():
 def test_a_paired_comparison_is_scipys_sign_test(wins, losses, same):
     ours = [True] * wins + [False] * losses + [True] * same
     theirs = [False] * wins + [True] * losses + [True] * same
-    found = paired(ours, theirs)
+    found = paired_test(ours, theirs)
     assert (found.wins, found.losses) == (wins, losses)
     assert found.p == pytest.approx(binomtest(wins, wins + losses).pvalue if wins + losses else 1.0)
     assert found.difference == pytest.approx((wins - losses) / (wins + losses + same))
-    back = paired(theirs, ours)
+    back = paired_test(theirs, ours)
     assert back.p == found.p and back.difference == pytest.approx(-found.difference)
 
 
 def test_scores_are_compared_by_who_has_more_and_lists_must_match():
-    found = paired([1.5, 2.0, 0.0], [1.0, 2.0, 5.0])
+    found = paired_test([1.5, 2.0, 0.0], [1.0, 2.0, 5.0])
     assert (found.wins, found.losses, found.p) == (1, 1, 1.0) and found.difference == pytest.approx(-1.5)
-    with pytest.raises(ValueError, match="2 given and 1 wanted"):
-        paired([1, 0], [1])
+    with pytest.raises(ValueError, match="2 predicted and 1 expected"):
+        paired_test([1, 0], [1])

@@ -1,7 +1,7 @@
 """What every exercise of the course promises, proven for each of them."""
 
 import pytest
-from helpers import misjudged
+from helpers import wrong_verdicts
 
 from fmcourse.course.diagnosis import Verdict, diagnose
 from fmcourse.course.exercises import Exercise, all_exercises
@@ -19,7 +19,7 @@ def faults(exercise: Exercise) -> list[str]:
     found = []
     if say(exercise, exercise.starter).name != "blank":
         found.append("its starter is not called blank")
-    found += misjudged(exercise, say)
+    found += wrong_verdicts(exercise, say)
     if len(set(exercise.hints)) != 3 or min(map(len, exercise.hints)) < 15:
         found.append("its three hints are not three sentences")
     if not exercise.mistakes or not exercise.other_solutions or not exercise.explanation:

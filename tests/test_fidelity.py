@@ -8,8 +8,16 @@ from sklearn.neighbors import NearestNeighbors
 from torch.testing import assert_close
 
 from fmcourse.data import load
-from fmcourse.fidelity import Fidelity, compare, features, frechet, judge, precision_recall, square_root
-from fmcourse.pictures import signed
+from fmcourse.fidelity import (
+    Fidelity,
+    compute_fidelity,
+    extract_features,
+    frechet_distance,
+    load_feature_extractor,
+    matrix_sqrt,
+    precision_recall,
+)
+from fmcourse.pictures import normalize_pixels
 
 draw = lambda n, seed, F=6: torch.randn(n, F, generator=torch.Generator().manual_seed(seed))
 mixed = draw(6, 9)  # so that the features hang together
@@ -19,32 +27,34 @@ real, made = draw(400, 0) @ mixed, 0.7 * draw(300, 1) @ mixed + 0.5
 def test_the_distance_equals_the_formula_with_scipys_root():
     S, R = np.cov(real.double().numpy(), rowvar=False), np.cov(made.double().numpy(), rowvar=False)
     apart = ((real.double().mean(0) - made.double().mean(0)) ** 2).sum().item()
-    assert frechet(real, made) == pytest.approx(apart + np.trace(S + R - 2 * sqrtm(S @ R).real), rel=1e-6)
+    assert frechet_distance(real, made) == pytest.approx(apart + np.trace(S + R - 2 * sqrtm(S @ R).real), rel=1e-6)
 
 
 def test_of_two_known_gaussians_it_is_what_theory_says():
-    assert frechet(draw(200_000, 0, 3), 2 * draw(200_000, 1, 3) + 1) == pytest.approx(3 + 3 * (2 - 1) ** 2, rel=0.02)
+    assert frechet_distance(draw(200_000, 0, 3), 2 * draw(200_000, 1, 3) + 1) == pytest.approx(
+        3 + 3 * (2 - 1) ** 2, rel=0.02
+    )
 
 
 def test_it_is_no_matter_who_is_called_real_and_nothing_lies_between_a_cloud_and_itself():
-    assert frechet(real, made) == pytest.approx(frechet(made, real)) and frechet(real, real) == pytest.approx(
-        0, abs=1e-6
-    )
+    assert frechet_distance(real, made) == pytest.approx(frechet_distance(made, real)) and frechet_distance(
+        real, real
+    ) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_flat_cloud_is_no_crash():
     flat = real.clone()
     flat[:, 0] = 0
-    assert frechet(flat, made) > 0 and np.isfinite(frechet(flat, flat))
+    assert frechet_distance(flat, made) > 0 and np.isfinite(frechet_distance(flat, flat))
 
 
 def test_a_root_is_a_root():
     S = real.double().T.cov()
-    assert_close(square_root(S) @ square_root(S), S)
+    assert_close(matrix_sqrt(S) @ matrix_sqrt(S), S)
 
 
 def test_few_pictures_look_worse_than_they_are():
-    floors = [frechet(draw(5000, 1), draw(n, 2)) for n in (50, 200, 2000)]
+    floors = [frechet_distance(draw(5000, 1), draw(n, 2)) for n in (50, 200, 2000)]
     assert floors == sorted(floors, reverse=True) and floors[0] > 5 * floors[-1]
 
 
@@ -67,8 +77,8 @@ def test_one_good_kind_alone_is_precise_and_leaves_much_out():
 
 
 @pytest.mark.parametrize(("act", "message"), [
-    (lambda: frechet(real[:6], made), "6 and 300 points in 6 features; more points than features"), (lambda: frechet(real, made[:, :5]), r"\(400, 6\) and \(300, 5\)"),
-    (lambda: frechet(real, made.masked_fill(made > 1, torch.nan)), "finite"), (lambda: precision_recall(real, made, 0), "k=0 neighbours"),
+    (lambda: frechet_distance(real[:6], made), "6 and 300 points in 6 features; more points than features"), (lambda: frechet_distance(real, made[:, :5]), r"\(400, 6\) and \(300, 5\)"),
+    (lambda: frechet_distance(real, made.masked_fill(made > 1, torch.nan)), "finite"), (lambda: precision_recall(real, made, 0), "k=0 neighbours"),
     (lambda: precision_recall(real[:3], made), "k=3 neighbours among 3"),
 ])  # fmt: skip
 def test_what_cannot_be_compared_is_refused(act, message):
@@ -82,7 +92,12 @@ def test_what_cannot_be_compared_is_refused(act, message):
 @pytest.fixture(scope="module")
 def clothes():
     shown = load("fashion")
-    return judge(), signed(shown.train.pixels[:1000]), signed(shown.test.pixels[:1000]), shown.test.kinds[:1000]
+    return (
+        load_feature_extractor(),
+        normalize_pixels(shown.train.pixels[:1000]),
+        normalize_pixels(shown.test.pixels[:1000]),
+        shown.test.labels[:1000],
+    )
 
 
 def test_the_judge_knows_clothes(clothes):
@@ -95,7 +110,7 @@ def test_the_judge_knows_clothes(clothes):
 def test_real_is_near_real_and_spoilt_is_further_the_more_it_is(clothes):
     model, train, test, _ = clothes
     noise = torch.randn(train.shape, generator=torch.Generator().manual_seed(0))
-    found = [compare(model, test, (train + s * noise).clamp(-1, 1)) for s in (0, 0.1, 0.5)]
+    found = [compute_fidelity(model, test, (train + s * noise).clamp(-1, 1)) for s in (0, 0.1, 0.5)]
     assert [one.frechet for one in found] == sorted(one.frechet for one in found) and found[2].frechet > 5 * found[
         0
     ].frechet
@@ -105,7 +120,7 @@ def test_real_is_near_real_and_spoilt_is_further_the_more_it_is(clothes):
 
 def test_parts_make_no_difference(clothes):
     model, _, test, _ = clothes
-    assert_close(features(model, test[:50], batch=7), features(model, test[:50]), rtol=1e-4, atol=1e-4)
+    assert_close(extract_features(model, test[:50], batch=7), extract_features(model, test[:50]), rtol=1e-4, atol=1e-4)
 
 
 def test_what_is_no_picture_is_refused(clothes):
@@ -116,4 +131,4 @@ def test_what_is_no_picture_is_refused(clothes):
         (test * torch.nan, "-1 to 1 is needed"),
     ):
         with pytest.raises(ValueError, match=message):
-            features(model, bad)
+            extract_features(model, bad)

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from fmcourse.classroom import grading, reports, variants
-from fmcourse.classroom.assigned import PUBLIC, all_assigned, folder
-from fmcourse.classroom.jail import Jail, bubblewrap
+from fmcourse.classroom.assigned import PUBLIC_SEED, all_assigned, instructor_folder
+from fmcourse.classroom.jail import Jail, find_bubblewrap
 from fmcourse.classroom.names import safe_name
-from fmcourse.course.exercises import find
+from fmcourse.course.exercises import find_exercise
 
 ASSIGNED = {exercise.id: exercise for exercise in all_assigned()}
 pytestmark = [
@@ -31,16 +31,16 @@ pytestmark = [
     pytest.mark.xdist_group("grading"),
 ]
 IDS = ["06.2", "07.1", "07.A1", "07.A2"]
-NAME = {exercise_id: (ASSIGNED.get(exercise_id) or find(exercise_id)).name for exercise_id in IDS}
+NAME = {exercise_id: (ASSIGNED.get(exercise_id) or find_exercise(exercise_id)).name for exercise_id in IDS}
 KEY = b"0123456789abcdef of the class"
-ATTEND, POOL, WHOLE = (find("06.2").solution, find("07.1").solution, "")
+ATTEND, POOL, WHOLE = (find_exercise("06.2").solution, find_exercise("07.1").solution, "")
 LITERAL = "mine = variant('07.A2')\n"
 FULL = {"06.2": 1, "07.1": 1, "07.A1": 10, "07.A2": 10}  # of practice: done or not
 
 
-def solved(exercise_id: str) -> str:
+def solution_cell(exercise_id: str) -> str:
     """A right answer as a student writes it."""
-    exercise = ASSIGNED.get(exercise_id) or find(exercise_id)
+    exercise = ASSIGNED.get(exercise_id) or find_exercise(exercise_id)
     if exercise_id != "07.A2":
         return exercise.solution
     inner = exercise.solution.replace(f"def {exercise.name}", "def share")
@@ -51,7 +51,7 @@ def cells(**other: str | None) -> list[str]:
     """The code cells of a right notebook; `e07_A1=...` puts other code there, None leaves the cell out."""
     found = ["import torch\nfrom torch import Tensor\nfrom fmcourse.classroom import points, variant\n"]
     for exercise_id in IDS:
-        code = other.get("e" + exercise_id.replace(".", "_"), solved(exercise_id))
+        code = other.get("e" + exercise_id.replace(".", "_"), solution_cell(exercise_id))
         if code is not None:
             most = f", of={FULL[exercise_id]}" if ".A" in exercise_id else ""
             found += [code, f'points("{exercise_id}", {NAME[exercise_id]}{most})']
@@ -71,7 +71,7 @@ def notebook(sources: list, minor: int = 5, **more) -> bytes:
     return json.dumps({"nbformat": 4, "nbformat_minor": minor, "metadata": {}, "cells": made} | more).encode()
 
 
-def zipped(**files: bytes) -> bytes:
+def zip_bytes(**files: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
@@ -90,12 +90,12 @@ def put(name: str, data: bytes, where: str = "week3/week3.ipynb"):
     return write
 
 
-def hostile(code: str) -> bytes:
+def hostile_notebook(code: str) -> bytes:
     """A notebook whose 07.A1 does something else, and whose other answers are right."""
     return notebook(cells(e07_A1=code))
 
 
-def inside(body: str, after: str = "return begins") -> str:
+def in_function(body: str, after: str = "return begins") -> str:
     """An answer to 07.A1 that does something first."""
     lines = "\n".join("    " + line for line in body.strip().splitlines())
     return f"import os, sys\ndef {NAME['07.A1']}(begins, chosen):\n{lines}\n    {after}\n"
@@ -115,7 +115,7 @@ os._exit(0)
 """
 PATCHED = """
 import builtins, torch, fmcourse.course.diagnosis as d, fmcourse.course.compare as c, fmcourse.classroom.marking as m, fmcourse.course as fc
-d.diagnose = d.judged = lambda *a, **k: d.Verdict(True, "right", "right")
+d.diagnose = d.judge_outcomes = lambda *a, **k: d.Verdict(True, "right", "right")
 c.equal = lambda *a, **k: True
 m.mark = lambda *a, **k: m.Mark(1.0, d.Verdict(True, "right", "right"))
 fc.check = lambda i, f: f
@@ -127,12 +127,12 @@ MEMORY = """
 import gc, sys
 seen = []
 for thing in gc.get_objects():
-    if type(thing).__name__ in ("Outcome", "Assigned"): seen.append(repr(thing)[:200])
+    if type(thing).__name__ in ("Outcome", "AssignedExercise"): seen.append(repr(thing)[:200])
 frame = sys._getframe()
 while frame is not None:
     exercise = frame.f_locals.get("exercise")
     if exercise is not None:
-        seen += [getattr(exercise, "solution", "")] + [str(vars(o)) for o in getattr(exercise, "recorded", ())]
+        seen += [getattr(exercise, "solution", "")] + [str(vars(o)) for o in getattr(exercise, "recorded_outcomes", ())]
         seen.append(f"cases: {len(exercise.cases)}")
     frame = frame.f_back
 from fmcourse.classroom.assigned import all_assigned
@@ -178,10 +178,10 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
     fill = lambda text: (
         text.replace("{submitted}", str(submitted)).replace("{course}", str(course)).replace("{mark}", mark["mark"])
     )
-    starters = {f"e{i.replace('.', '_')}": (ASSIGNED.get(i) or find(i)).starter for i in IDS}
+    starters = {f"e{i.replace('.', '_')}": (ASSIGNED.get(i) or find_exercise(i)).starter for i in IDS}
     own = variants.numbers_for(KEY, "borrower's friend", ASSIGNED["07.A2"])
-    value = lambda numbers: ASSIGNED["07.A2"].answer(numbers)
-    public, ben = value(ASSIGNED["07.A2"].numbers(PUBLIC)), value(own)
+    value = lambda numbers: ASSIGNED["07.A2"].reference(numbers)
+    public, ben = value(ASSIGNED["07.A2"].draw_numbers(PUBLIC_SEED)), value(own)
     text = "\n\n".join(f"# %%\n{cell}" for cell in RIGHT)
     v3 = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": [
         {"cell_type": "code", "input": cell, "language": "python", "outputs": []} for cell in RIGHT]}]}  # fmt: skip
@@ -196,7 +196,7 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
     }
     half = "def half(begins):\n    return begins.cumsum(1) - 1\n"
     split = f"def {NAME['07.A1']}(begins, chosen):\n    return chosen.gather(1, half(begins))\n"
-    wrong = lambda n: a1.mistakes[n].wrong
+    wrong = lambda n: a1.mistakes[n].wrong_answer
     return {
         # -- as it should be
         "ann right": (put("ann right", notebook(RIGHT)), ALL, ""),
@@ -209,7 +209,7 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
         "split": (put("split", notebook([*cells(e07_A1=split), half])), ALL, ""),
         "merged": (put("merged", notebook(["\n".join(RIGHT)])), ALL, ""),
         "deleted": (put("deleted", notebook(cells(e07_A1=None))), LOST_1, f"No `{NAME['07.A1']}` was found"),
-        "duplicated": (put("duplicated", notebook([*RIGHT, a1.starter, RIGHT[1], find("07.1").starter])), ALL, ""),
+        "duplicated": (put("duplicated", notebook([*RIGHT, a1.starter, RIGHT[1], find_exercise("07.1").starter])), ALL, ""),
         "magics": (put("magics", notebook(["%matplotlib inline\n!pip install x\n?torch\n", "%%time\n" + RIGHT[1], *RIGHT, "%%bash\nrm -rf /\n", "%load_ext x"])), ALL, ""),
         "elsewhere broken": (put("elsewhere broken", notebook(["x = = 1", *RIGHT[:3], "while True: pass", *RIGHT[3:], "1/0", "raise SystemExit"])), ALL, ""),
         # -- files
@@ -225,7 +225,7 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
         "outputs": (put("outputs", json.dumps(huge).encode()), ALL, ""),
         "script": (put("script", text.encode(), "week3.py"), ALL, "a script, not a notebook"),
         "plain script": (put("plain script", "\n".join(RIGHT).encode(), "homework.txt"), ALL, "a script, not a notebook"),
-        "zip": (put("zip", zipped(**{"a/week3.ipynb": notebook(RIGHT), "__MACOSX/._week3.ipynb": b"x"}), "week3.zip"), ALL, ""),
+        "zip": (put("zip", zip_bytes(**{"a/week3.ipynb": notebook(RIGHT), "__MACOSX/._week3.ipynb": b"x"}), "week3.zip"), ALL, ""),
         "several": (lambda s: [put("several", notebook(cells(**starters)))(s), (s / "several" / "week3" / "week3-solved.ipynb").write_bytes(notebook(RIGHT))], ALL, ""),
         "flat": (lambda s: (s / "flat.ipynb").write_bytes(notebook(RIGHT)), ALL, ""),
         "empty file": (put("empty file", b""), NONE, "The file is empty"),
@@ -244,35 +244,35 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
         "borrower": (put("borrower", notebook(cells(e07_A2=f"{NAME['07.A2']} = {ben!r}"))), {**FULL, "07.A2": (0, 3)}, ""),
         "borrower's friend": (put("borrower's friend", notebook(RIGHT)), ALL, ""),
         # -- what costs its exercise and nothing else
-        "endless": (put("endless", hostile(inside("while True: pass"))), LOST_1, "loop that never ends"),
-        "endless before": (put("endless before", hostile("x = [1]\nwhile x:\n    x.append(1); x.pop()\n" + inside("x"))), LOST_1, "loop that never ends"),
-        "dead kernel": (put("dead kernel", hostile(inside("os._exit(0)"))), LOST_1, "ended its own process"),
-        "crash": (put("crash", hostile(inside("import ctypes; ctypes.string_at(0)"))), LOST_1, "broke down"),
-        "memory bomb": (put("memory bomb", hostile(inside("x = [bytearray(10**8) for _ in range(100)]"))), LOST_1, "Memory"),
-        "deep result": (put("deep result", hostile(inside("x = []\nfor _ in range(10**5): x = [x]", "return x"))), LOST_1, ""),
-        "huge result": (put("huge result", hostile(inside("", "return torch.zeros(40_000_000)"))), LOST_1, ""),
-        "prints": (put("prints", hostile(inside("for _ in range(10**5): print('x' * 1000)"))), {**FULL, "07.A1": (0, 3)}, ""),
-        "stubborn": (put("stubborn", hostile(inside(STUBBORN))), LOST_1, "It was stopped"),
+        "endless": (put("endless", hostile_notebook(in_function("while True: pass"))), LOST_1, "loop that never ends"),
+        "endless before": (put("endless before", hostile_notebook("x = [1]\nwhile x:\n    x.append(1); x.pop()\n" + in_function("x"))), LOST_1, "loop that never ends"),
+        "dead kernel": (put("dead kernel", hostile_notebook(in_function("os._exit(0)"))), LOST_1, "ended its own process"),
+        "crash": (put("crash", hostile_notebook(in_function("import ctypes; ctypes.string_at(0)"))), LOST_1, "broke down"),
+        "memory bomb": (put("memory bomb", hostile_notebook(in_function("x = [bytearray(10**8) for _ in range(100)]"))), LOST_1, "Memory"),
+        "deep result": (put("deep result", hostile_notebook(in_function("x = []\nfor _ in range(10**5): x = [x]", "return x"))), LOST_1, ""),
+        "huge result": (put("huge result", hostile_notebook(in_function("", "return torch.zeros(40_000_000)"))), LOST_1, ""),
+        "prints": (put("prints", hostile_notebook(in_function("for _ in range(10**5): print('x' * 1000)"))), {**FULL, "07.A1": (0, 3)}, ""),
+        "stubborn": (put("stubborn", hostile_notebook(in_function(STUBBORN))), LOST_1, "It was stopped"),
         # -- hostile
-        "forger": (put("forger", hostile(inside(FORGED))), LOST_1, ""),
-        "forges words": (put("forges words", hostile("def points(*a, **k):\n    return 10.0\nprint('07.A1 right: 10 of 10 points.')\n" + inside("print('right')"))), {**FULL, "07.A1": (0, 3)}, ""),
-        "patcher": (put("patcher", hostile(inside(PATCHED))), {**FULL, "07.A1": (0, 3)}, ""),
-        "patches first": (put("patches first", hostile("import torch\n" + "\n".join(PATCHED.strip().splitlines()) + "\n" + inside(""))), {**FULL, "07.A1": (0, 3)}, ""),
-        "reads memory": (put("reads memory", hostile(inside(MEMORY))), LOST_1, f"FOUND False 0 ['cases: {len(a1.cases)}'"),
-        "reads disk": (put("reads disk", hostile(inside(DISK))), LOST_1, "FOUND (line"),
-        "deletes": (put("deletes", hostile(inside(fill(DELETE)))), LOST_1, ""),
-        "fork bomb": (put("fork bomb", hostile(inside("while True: os.fork()"))), LOST_1, "more processes"),
-        "escapes": (put("escapes", hostile(inside(fill(ESCAPE)))), {**FULL, "07.A1": (0, 3)}, ""),
-        "kills": (put("kills", hostile(inside("import signal\nfor p in (-1, 1, 2, os.getppid()):\n    try: os.kill(p, signal.SIGKILL)\n    except OSError: pass"))), {**FULL, "07.A1": (0, 3)}, ""),
-        "calls home": (put("calls home", hostile(inside(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2).sendall(b'cases')"))), LOST_1, ""),
-        "fills the disk": (put("fills the disk", hostile(inside("f = open('x', 'wb')\nwhile True: f.write(bytes(10**7))"))), LOST_1, ""),
-        "pickles": (put("pickles", hostile(fill(PICKLED) + inside("", "return Bomb()"))), LOST_1, ""),
+        "forger": (put("forger", hostile_notebook(in_function(FORGED))), LOST_1, ""),
+        "forges words": (put("forges words", hostile_notebook("def points(*a, **k):\n    return 10.0\nprint('07.A1 right: 10 of 10 points.')\n" + in_function("print('right')"))), {**FULL, "07.A1": (0, 3)}, ""),
+        "patcher": (put("patcher", hostile_notebook(in_function(PATCHED))), {**FULL, "07.A1": (0, 3)}, ""),
+        "patches first": (put("patches first", hostile_notebook("import torch\n" + "\n".join(PATCHED.strip().splitlines()) + "\n" + in_function(""))), {**FULL, "07.A1": (0, 3)}, ""),
+        "reads memory": (put("reads memory", hostile_notebook(in_function(MEMORY))), LOST_1, f"FOUND False 0 ['cases: {len(a1.cases)}'"),
+        "reads disk": (put("reads disk", hostile_notebook(in_function(DISK))), LOST_1, "FOUND (line"),
+        "deletes": (put("deletes", hostile_notebook(in_function(fill(DELETE)))), LOST_1, ""),
+        "fork bomb": (put("fork bomb", hostile_notebook(in_function("while True: os.fork()"))), LOST_1, "more processes"),
+        "escapes": (put("escapes", hostile_notebook(in_function(fill(ESCAPE)))), {**FULL, "07.A1": (0, 3)}, ""),
+        "kills": (put("kills", hostile_notebook(in_function("import signal\nfor p in (-1, 1, 2, os.getppid()):\n    try: os.kill(p, signal.SIGKILL)\n    except OSError: pass"))), {**FULL, "07.A1": (0, 3)}, ""),
+        "calls home": (put("calls home", hostile_notebook(in_function(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2).sendall(b'cases')"))), LOST_1, ""),
+        "fills the disk": (put("fills the disk", hostile_notebook(in_function("f = open('x', 'wb')\nwhile True: f.write(bytes(10**7))"))), LOST_1, ""),
+        "pickles": (put("pickles", hostile_notebook(fill(PICKLED) + in_function("", "return Bomb()"))), LOST_1, ""),
         "a pickle": (put("a pickle", pickle.dumps({"cells": []})), NONE, "not a notebook"),
-        "zip bomb": (put("zip bomb", zipped(**{"week3.ipynb": bytes(250 * 10**6)})), NONE, "more than 200 MB"),
-        "liar": (put("liar", hostile(f"import torch\nclass Yes(torch.Tensor):\n    def __eq__(self, other): return True\n{inside('', 'return begins.as_subclass(Yes)')}")), {**FULL, "07.A1": (0, 3)}, ""),
+        "zip bomb": (put("zip bomb", zip_bytes(**{"week3.ipynb": bytes(250 * 10**6)})), NONE, "more than 200 MB"),
+        "liar": (put("liar", hostile_notebook(f"import torch\nclass Yes(torch.Tensor):\n    def __eq__(self, other): return True\n{in_function('', 'return begins.as_subclass(Yes)')}")), {**FULL, "07.A1": (0, 3)}, ""),
         "link": (lambda s: [(s / "link").mkdir(), (s / "link" / "week3.ipynb").symlink_to(s / safe_name("ann right") / "week3" / "week3.ipynb")], NONE, "links are not followed"),
         "folder link": (lambda s: (s / safe_name("folder link")).symlink_to(s / safe_name("ann right")), NONE, "links are not followed"),
-        "zip path": (put("zip path", zipped(**{"../../../week3.ipynb": notebook(RIGHT)}), "week3.zip"), ALL, ""),
+        "zip path": (put("zip path", zip_bytes(**{"../../../week3.ipynb": notebook(RIGHT)}), "week3.zip"), ALL, ""),
     }  # fmt: skip
 
 
@@ -288,15 +288,15 @@ def graded(tmp_path_factory):
         for write, *_ in pupils.values():
             if write:
                 write(course / "submitted")
-        manifest = made_manifest(course)
+        manifest = make_manifest(course)
         out = course.parent / f"{course.name}-grades"
-        results = grading.run(course / "submitted", out, manifest, KEY, jobs=2)
-        borrowed = grading.borrowed(manifest, KEY, results)
-        reports.write_all(out, manifest, results, Jail().walls, borrowed)
+        results = grading.grade_class(course / "submitted", out, manifest, KEY, jobs=2)
+        borrowed = grading.find_borrowed_answers(manifest, KEY, results)
+        reports.write_all(out, manifest, results, Jail().protection, borrowed)
         yield course, {one["student"]: one for one in results}, heard, out, pupils, manifest, borrowed
 
 
-def made_manifest(course: Path) -> dict:
+def make_manifest(course: Path) -> dict:
     exercises = [
         {"id": i, "points": FULL[i] if ".A" in i else 0, "cell": i, "points_cell": f"{i}-points", "name": NAME[i]}
         for i in IDS
@@ -313,7 +313,7 @@ def made_manifest(course: Path) -> dict:
     return manifest
 
 
-def held(points: float, wanted: float | tuple[float, float]) -> bool:
+def in_range(points: float, wanted: float | tuple[float, float]) -> bool:
     low, high = wanted if isinstance(wanted, tuple) else (wanted, wanted)
     return low <= points <= high
 
@@ -326,14 +326,14 @@ def test_each_gets_what_is_theirs_with_the_reason(graded):
         found = results[name]["exercises"]
         points = {i: found[i]["points"] if ".A" in i else found[i]["share"] for i in IDS}
         said = " ".join([*results[name]["remarks"], *(s for one in found.values() for s in one["sentences"])])
-        if not all(held(points[i], wanted[i]) for i in IDS) or words not in said:
+        if not all(in_range(points[i], wanted[i]) for i in IDS) or words not in said:
             wrong[name] = (points, said)
     assert wrong == {}
 
 
 def test_behind_bubblewrap_nothing_was_reached(graded):
     course, results, heard, _, pupils, *_ = graded
-    if bubblewrap() is None:
+    if find_bubblewrap() is None:
         pytest.skip("no bubblewrap works here, so answers run with limits only")
     assert heard == []
     assert (course / "gradebook.db").read_text() == "the gradebook"
@@ -346,11 +346,14 @@ def test_behind_bubblewrap_nothing_was_reached(graded):
 
 def test_a_name_that_is_on_no_list_is_remarked(graded):
     _, results, *_ = graded
-    assert grading.UNKNOWN in results["ann right"]["remarks"] and grading.UNKNOWN not in results["absent"]["remarks"]
+    assert (
+        grading.NOT_ON_THE_LIST in results["ann right"]["remarks"]
+        and grading.NOT_ON_THE_LIST not in results["absent"]["remarks"]
+    )
 
 
 def test_work_for_another_assignment_is_not_this_one(tmp_path):
-    course = small(tmp_path / "course", 2)
+    course = make_small_course(tmp_path / "course", 2)
     (course / "assignments" / "week2.json").write_text("{}")
     (course / "submitted" / "s1" / "week3").rename(course / "submitted" / "s1" / "week2")
     done = subprocess.run(
@@ -380,7 +383,7 @@ def test_a_borrowed_answer_is_told_to_the_instructor_alone(graded):
 def test_reports_have_everybody_and_no_hidden_case(graded):
     _, results, _, out, pupils, *_ = graded
     rows = list(csv.DictReader((out / "grades.csv").open(encoding="utf-8")))
-    assert {row["student"] for row in rows} == {harmless(name) for name in pupils}
+    assert {row["student"] for row in rows} == {escape_formula(name) for name in pupils}
     first = next(row for row in rows if row["student"] == "ann right")
     assert (first["points"], first["of"], first["completed"]) == ("20", "20", "2")
     pages = list((out / "feedback").glob("*.html"))
@@ -391,8 +394,8 @@ def test_reports_have_everybody_and_no_hidden_case(graded):
     assert set(items) == set(IDS) and float(items["07.A1"]["right"]) < 1 and items["07.1"]["commonest_mistakes"]
 
 
-def harmless(name: str) -> str:
-    return reports.harmless(name)
+def escape_formula(name: str) -> str:
+    return reports.escape_formula(name)
 
 
 def test_graded_again_it_is_the_same_and_costs_nothing(graded):
@@ -401,7 +404,7 @@ def test_graded_again_it_is_the_same_and_costs_nothing(graded):
     for path in sorted((out / "results" / "week3").glob("*.json"))[::9]:
         path.unlink()
     began = time.monotonic()
-    again = grading.run(course / "submitted", out, manifest, KEY, jobs=2)
+    again = grading.grade_class(course / "submitted", out, manifest, KEY, jobs=2)
     reports.write_all(out, manifest, again, "")
     assert (out / "grades.csv").read_bytes() == before
     assert sum(one.get("again", False) for one in again) >= len(again) * 3 // 4
@@ -410,11 +413,11 @@ def test_graded_again_it_is_the_same_and_costs_nothing(graded):
     assert {one["student"]: plain(one) for one in again} == {name: plain(one) for name, one in results.items()}
 
 
-def small(folder_: Path, n: int = 6) -> Path:
+def make_small_course(folder_: Path, n: int = 6) -> Path:
     """A course with a few right students."""
     for k in range(n):
         put(f"s{k}", notebook(RIGHT))(folder_ / "submitted")
-    made_manifest(folder_)
+    make_manifest(folder_)
     (folder_ / "key").write_bytes(KEY)
     return folder_
 
@@ -435,7 +438,7 @@ def command(course: Path, out: Path, *more: str) -> list[str]:
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
-    course, out = small(tmp_path / "course", 12), tmp_path / "grades"
+    course, out = make_small_course(tmp_path / "course", 12), tmp_path / "grades"
     running = subprocess.Popen(
         command(course, out, "--jobs", "1"),
         start_new_session=True,
@@ -458,10 +461,10 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
 
 
 def test_without_bubblewrap_it_says_so_and_limits_hold(tmp_path):
-    course, out = small(tmp_path / "course", 1), tmp_path / "grades"
-    put("bomb", hostile(inside("while True: os.fork()")))(course / "submitted")
-    put("memory", hostile(inside("x = [bytearray(10**8) for _ in range(100)]")))(course / "submitted")
-    put("loop", hostile(inside("while True: pass")))(course / "submitted")
+    course, out = make_small_course(tmp_path / "course", 1), tmp_path / "grades"
+    put("bomb", hostile_notebook(in_function("while True: os.fork()")))(course / "submitted")
+    put("memory", hostile_notebook(in_function("x = [bytearray(10**8) for _ in range(100)]")))(course / "submitted")
+    put("loop", hostile_notebook(in_function("while True: pass")))(course / "submitted")
     done = subprocess.run(command(course, out, "--without-bubblewrap"), capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert "There is no bubblewrap here" in done.stdout
@@ -476,7 +479,7 @@ def test_without_bubblewrap_it_says_so_and_limits_hold(tmp_path):
     (lambda course: ["--out", str(course / "submitted" / "out")], "lies among the submissions"),
 ])  # fmt: skip
 def test_bad_words_get_one_clear_line(tmp_path, change, sentence):
-    course = small(tmp_path / "course", 1)
+    course = make_small_course(tmp_path / "course", 1)
     done = subprocess.run(
         [*command(course, tmp_path / "grades"), *change(course)], capture_output=True, text=True, timeout=100
     )
@@ -484,12 +487,12 @@ def test_bad_words_get_one_clear_line(tmp_path, change, sentence):
 
 
 def test_the_jail_shows_no_folder_of_the_instructor():
-    if bubblewrap() is None:
+    if find_bubblewrap() is None:
         pytest.skip("no bubblewrap works here")
     with Jail() as jail:
         command = [*jail.process.args]
     seen = [command[n + 1] for n, word in enumerate(command) if word == "--ro-bind"]
-    assert not [path for path in seen if Path(path) == folder() or Path(path) in folder().parents]
+    assert not [path for path in seen if Path(path) == instructor_folder() or Path(path) in instructor_folder().parents]
 
 
 def test_what_was_assigned_is_graded_into_the_gradebook_and_exported(tmp_path):
@@ -501,8 +504,8 @@ def test_what_was_assigned_is_graded_into_the_gradebook_and_exported(tmp_path):
     (tmp_path / "ids").write_text("anna\nben\ncleo\n")
     assign(IDS, "week3", course, key_file=key, students_file=tmp_path / "ids")
     released = json.loads((course / "release" / "week3" / "week3.ipynb").read_text())
-    for student, other in (("anna", {}), ("ben", {"07-A1": ASSIGNED["07.A1"].mistakes[4].wrong})):
-        code = {i.replace(".", "-"): solved(i) for i in IDS} | other
+    for student, other in (("anna", {}), ("ben", {"07-A1": ASSIGNED["07.A1"].mistakes[4].wrong_answer})):
+        code = {i.replace(".", "-"): solution_cell(i) for i in IDS} | other
         for cell in released["cells"]:
             cell["source"] = code.get(cell["metadata"].get("nbgrader", {}).get("grade_id"), cell["source"])
         put(student, json.dumps(released).encode())(course / "submitted")

@@ -7,22 +7,22 @@ import warnings
 import pytest
 
 from fmcourse.classroom import assigned, handout
-from fmcourse.classroom.assigned import Assigned, record
+from fmcourse.classroom.assigned import AssignedExercise, make_record
 from fmcourse.classroom.handout import points, variant
 from fmcourse.classroom.values import pack
-from fmcourse.course.exercises import find
+from fmcourse.course.exercises import find_exercise
 
 SUMS = """
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
-twice = Assigned(
+twice = AssignedExercise(
     "00.A1", goal="double it", minutes=1, text="...", points=12, cases=[1, 2], hidden=[5, 7, 1000],
     starter="def twice(n):\\n    ...\\n", solution="def twice(n):\\n    return 2 * n\\n",
     mistakes=[Mistake("squared", "def twice(n):\\n    return n * n\\n", "2 and 2 hide it. What of 1?")],
     properties=[Property("odd", "def test(out, case):\\n    return out % 2 == 0\\n", "Can a double be odd?")],
 )
-half = Assigned(
+half = AssignedExercise(
     "00.A2", goal="halve it", minutes=1, text="...", vary=lambda draw: {"n": draw.randrange(1, 10**6)},
     starter="mine = variant('00.A2')\\nhalf = ...\\n", solution="def half(mine):\\n    return mine['n'] / 2\\n", mistakes=(),
     properties=[Property("negative", "def test(out, case):\\n    return out >= 0\\n", "Is half of a positive number below 0?"),
@@ -32,38 +32,38 @@ half = Assigned(
 
 
 @pytest.fixture
-def at_home(tmp_path, monkeypatch) -> dict[str, Assigned]:
+def student_machine(tmp_path, monkeypatch) -> dict[str, AssignedExercise]:
     """A student's machine: beside the notebook the records, and no instructor's folder. Gives what only the instructor has."""
     (tmp_path / "office" / "exercises").mkdir(parents=True)
     (tmp_path / "office" / "exercises" / "lesson_00.py").write_text(SUMS)
-    monkeypatch.setenv(assigned.WHERE, str(tmp_path / "office"))
+    monkeypatch.setenv(assigned.FOLDER_VARIABLE, str(tmp_path / "office"))
     exercises = {one.id: one for one in assigned.all_assigned()}
     (tmp_path / "home").mkdir()
-    handed = {"assignment": "week1", "exercises": [record(one) for one in exercises.values()]}
-    (tmp_path / "home" / handout.RECORDS).write_text(json.dumps(handed))
+    handed = {"assignment": "week1", "exercises": [make_record(one) for one in exercises.values()]}
+    (tmp_path / "home" / handout.RECORDS_FILE).write_text(json.dumps(handed))
     monkeypatch.chdir(tmp_path / "home")
-    monkeypatch.setenv(assigned.WHERE, str(tmp_path / "nothing"))
+    monkeypatch.setenv(assigned.FOLDER_VARIABLE, str(tmp_path / "nothing"))
     return exercises
 
 
 @pytest.fixture
-def in_office(at_home, tmp_path, monkeypatch) -> dict[str, Assigned]:
+def instructor_machine(student_machine, tmp_path, monkeypatch) -> dict[str, AssignedExercise]:
     """The instructor's machine, with the same files and the instructor's folder."""
-    monkeypatch.setenv(assigned.WHERE, str(tmp_path / "office"))
-    return at_home
+    monkeypatch.setenv(assigned.FOLDER_VARIABLE, str(tmp_path / "office"))
+    return student_machine
 
 
-def own_numbers(tmp_path, n=90, **more):
+def write_variant(tmp_path, n=90, **more):
     made = {"student": "ada", "assignment": "week1", "numbers": {"00.A2": pack({"n": n})}} | more
-    (tmp_path / "home" / handout.VARIANT).write_text(json.dumps(made))
+    (tmp_path / "home" / handout.VARIANT_FILE).write_text(json.dumps(made))
 
 
 # -- points on a student's machine ------------------------------------------------------------------------------------------
 
 
 def test_a_practice_exercise_is_done_or_not(capsys):
-    exercise = find("06.1")
-    assert points("06.1", exercise.answer) == 0.0 and points("06.1", exercise.answer, of=1) == 1.0
+    exercise = find_exercise("06.1")
+    assert points("06.1", exercise.reference) == 0.0 and points("06.1", exercise.reference, of=1) == 1.0
     said = capsys.readouterr().out
     assert "✓ 06.1 right.\n" in said and "✓ 06.1 right: 1 of 1 points." in said
     assert points("06.1", exercise.compile(exercise.starter)) == points("06.1", ..., of=1) == 0.0
@@ -71,16 +71,18 @@ def test_a_practice_exercise_is_done_or_not(capsys):
     assert "○ 06.1 is blank so far.\n" in said and "○ 06.1 is blank so far: 0 of 1 points." in said
     mistake = exercise.mistakes[0]
     assert (
-        points("06.1", exercise.compile(mistake.wrong)) == points("06.1", exercise.compile(mistake.wrong), of=2) == 0.0
+        points("06.1", exercise.compile(mistake.wrong_answer))
+        == points("06.1", exercise.compile(mistake.wrong_answer), of=2)
+        == 0.0
     )
     said = capsys.readouterr().out
     assert f"not yet: {mistake.name}.\n" in said and f"not yet: {mistake.name}. 0 of 2 points." in said
     assert mistake.explanation in said
 
 
-def test_at_home_only_the_public_cases_speak_and_it_is_said(at_home, capsys):
+def test_at_home_only_the_public_cases_speak_and_it_is_said(student_machine, capsys):
     assert points("00.A1", lambda n: 2 * n, of=12) == 12.0
-    assert handout.LATER in capsys.readouterr().out
+    assert handout.HIDDEN_CASES_LATER in capsys.readouterr().out
     assert points("00.A1", lambda n: 2 * n if n < 3 else 0, of=12) == 12.0
     assert points("00.A1", lambda n: 2 * n + 1, of=12) == 0.0
     assert (
@@ -90,63 +92,65 @@ def test_at_home_only_the_public_cases_speak_and_it_is_said(at_home, capsys):
     assert points("00.A1", None, of=12) == 0.0
 
 
-def test_a_value_for_everybodys_numbers_is_judged(at_home):
+def test_a_value_for_everybodys_numbers_is_judged(student_machine):
     n = variant("00.A2")["n"]
-    assert n == at_home["00.A2"].numbers("public")["n"]
+    assert n == student_machine["00.A2"].draw_numbers("public")["n"]
     assert points("00.A2", n / 2, of=10) == 10.0 and points("00.A2", n / 3, of=10) < 4
     assert points("00.A2", ..., of=10) == 0.0
 
 
-def test_a_value_for_ones_own_numbers_is_noted_unless_something_speaks_against_it(at_home, tmp_path, capsys):
-    own_numbers(tmp_path)
+def test_a_value_for_ones_own_numbers_is_noted_unless_something_speaks_against_it(student_machine, tmp_path, capsys):
+    write_variant(tmp_path)
     assert variant("00.A2") == {"n": 90}
     for value in (45.0, 44.9, 1):  # not known here
         assert points("00.A2", value, of=10) == 10.0
-        assert "00.A2 noted: 10 of 10" in (said := capsys.readouterr().out) and handout.NOTED in said
+        assert "00.A2 noted: 10 of 10" in (said := capsys.readouterr().out) and handout.JUDGED_LATER in said
     assert points("00.A2", 91.0, of=10) == 0.0
     assert "not yet: too large" in capsys.readouterr().out
     for value in (float("nan"), "45", [45.0], None, ...):
         assert points("00.A2", value, of=10) == 0.0
 
 
-def test_where_each_has_numbers_those_of_everybody_are_not_taken(at_home, tmp_path, capsys):
-    path = tmp_path / "home" / handout.RECORDS
+def test_where_each_has_numbers_those_of_everybody_are_not_taken(student_machine, tmp_path, capsys):
+    path = tmp_path / "home" / handout.RECORDS_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | {"variants": True}))
     assert points("00.A2", variant("00.A2")["n"] / 2, of=10) == 0.0
     assert "Put your own `variant.json` beside" in capsys.readouterr().out
     assert points("00.A2", ..., of=10) == 0.0 and "blank" in capsys.readouterr().out
-    own_numbers(tmp_path)
+    write_variant(tmp_path)
     assert points("00.A2", 45.0, of=10) == 10.0
 
 
 # -- points on the instructor's -----------------------------------------------------------------------------------------------
 
 
-def test_in_the_office_hidden_cases_count_and_give_nothing_away(in_office, capsys):
+def test_in_the_office_hidden_cases_count_and_give_nothing_away(instructor_machine, capsys):
     assert points("00.A1", lambda n: 2 * n, of=12) == 12.0
-    assert handout.LATER not in capsys.readouterr().out
+    assert handout.HIDDEN_CASES_LATER not in capsys.readouterr().out
     assert points("00.A1", lambda n: 2 * n if n < 3 else 0, of=12) == 6.0  # 1 + 2 of 1 + 2 + 3
     said = capsys.readouterr().out
     assert "not on others" in said and "1000" not in said and "6 of 12" in said
     assert points("00.A1", lambda n: n * n, of=12) < 6 and "squared" in capsys.readouterr().out
 
 
-def test_in_the_office_a_value_is_judged_by_the_numbers_of_its_student(in_office, tmp_path):
-    own_numbers(tmp_path)
+def test_in_the_office_a_value_is_judged_by_the_numbers_of_its_student(instructor_machine, tmp_path):
+    write_variant(tmp_path)
     assert points("00.A2", 45.0, of=10) == 10.0 and points("00.A2", 44.9, of=10) == 0.0
 
 
-def test_numbers_are_those_that_were_handed_out_even_if_others_were_handed_in(in_office, tmp_path, monkeypatch):
-    own_numbers(tmp_path, n=8)
+def test_numbers_are_those_that_were_handed_out_even_if_others_were_handed_in(
+    instructor_machine, tmp_path, monkeypatch
+):
+    write_variant(tmp_path, n=8)
     graded, kept = tmp_path / "autograded" / "ada" / "week1", tmp_path / "variants" / "week1" / "ada"
     graded.mkdir(parents=True)
     kept.mkdir(parents=True)
-    for name in (handout.RECORDS, handout.VARIANT):
+    for name in (handout.RECORDS_FILE, handout.VARIANT_FILE):
         (graded / name).write_text((tmp_path / "home" / name).read_text())
     monkeypatch.chdir(graded)
     assert variant("00.A2") == {"n": 8}
-    own_numbers(tmp_path, n=90)
-    (tmp_path / "home" / handout.VARIANT).rename(kept / handout.VARIANT)
+    write_variant(tmp_path, n=90)
+    (tmp_path / "home" / handout.VARIANT_FILE).rename(kept / handout.VARIANT_FILE)
     assert variant("00.A2") == {"n": 90} and points("00.A2", 45.0, of=10) == 10.0
 
 
@@ -194,11 +198,11 @@ ODD = [
 @pytest.mark.parametrize("make", ODD)
 @pytest.mark.parametrize("exercise_id", ["06.1", "00.A1", "00.A2"])
 def test_nothing_that_is_handed_in_stops_the_notebook_or_speaks_on_stderr(
-    exercise_id, make, in_office, tmp_path, capfd
+    exercise_id, make, instructor_machine, tmp_path, capfd
 ):
     for own in (False, True):
         if own:
-            own_numbers(tmp_path)
+            write_variant(tmp_path)
         worth = points(exercise_id, make(), of=10)
         assert type(worth) is float and 0 <= worth < 5
     assert capfd.readouterr().err == ""
@@ -209,7 +213,7 @@ def test_nothing_that_is_handed_in_stops_the_notebook_or_speaks_on_stderr(
     [("06.9", "there is 06."), ("00.A7", r"exercises.json has no exercise '00.A7'; there is 00.A"), ("", "no exercise ''"),
      (6.2, "named by text"), ("../00.A1", "there is")],
 )  # fmt: skip
-def test_an_unknown_exercise_is_an_error_with_near_ones(exercise_id, said, at_home):
+def test_an_unknown_exercise_is_an_error_with_near_ones(exercise_id, said, student_machine):
     with pytest.raises(ValueError, match=said):
         points(exercise_id, None, of=1)
 
@@ -220,29 +224,29 @@ def test_an_unknown_exercise_is_an_error_with_near_ones(exercise_id, said, at_ho
      ({"numbers": 3}, "holds no numbers"), ({"numbers": {"00.A2": {"what": 3}}}, "cannot be read"),
      ({"numbers": {"00.A2": 5}}, "cannot be read")],
 )  # fmt: skip
-def test_a_file_of_numbers_that_does_not_fit_says_why(made, said, at_home, tmp_path):
-    own_numbers(tmp_path, **made)
+def test_a_file_of_numbers_that_does_not_fit_says_why(made, said, student_machine, tmp_path):
+    write_variant(tmp_path, **made)
     with pytest.raises(ValueError, match=said):
         variant("00.A2")
 
 
-def test_broken_and_missing_files_are_said_in_one_line(at_home, tmp_path):
-    (tmp_path / "home" / handout.VARIANT).write_text("{half")
+def test_broken_and_missing_files_are_said_in_one_line(student_machine, tmp_path):
+    (tmp_path / "home" / handout.VARIANT_FILE).write_text("{half")
     with pytest.raises(ValueError, match=r"variant.json is damaged"):
         variant("00.A2")
-    (tmp_path / "home" / handout.VARIANT).unlink()
+    (tmp_path / "home" / handout.VARIANT_FILE).unlink()
     with pytest.raises(ValueError, match="no numbers of one's own"):
         variant("00.A1")
     for text in ("[]", "{}", '{"exercises": [3]}', "{"):
-        (tmp_path / "home" / handout.RECORDS).write_text(text)
+        (tmp_path / "home" / handout.RECORDS_FILE).write_text(text)
         with pytest.raises(ValueError, match=r"exercises.json is damaged"):
             points("00.A1", None, of=1)
-    (tmp_path / "home" / handout.RECORDS).unlink()
+    (tmp_path / "home" / handout.RECORDS_FILE).unlink()
     with pytest.raises(ValueError, match="not beside the notebook"):
         variant("00.A2")
 
 
-def test_numbers_without_records_are_taken_as_they_are(at_home, tmp_path):
-    own_numbers(tmp_path, assignment="")
-    (tmp_path / "home" / handout.RECORDS).unlink()
+def test_numbers_without_records_are_taken_as_they_are(student_machine, tmp_path):
+    write_variant(tmp_path, assignment="")
+    (tmp_path / "home" / handout.RECORDS_FILE).unlink()
     assert variant("00.A2") == {"n": 90}

@@ -8,7 +8,7 @@ import torch
 
 from fmcourse.data import table
 from fmcourse.models.config import Config
-from fmcourse.models.transformer import Transformer, gpt2, parameters
+from fmcourse.models.transformer import Transformer, count_parameters, gpt2
 
 MODELS = {row["name"]: row for row in table("history")["models"]}
 PATH = Path(__file__).resolve().parents[1] / "recipes"
@@ -29,7 +29,10 @@ def test_every_row_is_what_the_recipe_makes(recipe):
 def test_a_shape_that_was_written_down_builds_the_same_model(recipe):
     assert Config(**MODELS["GPT-2"]["shape"]) == gpt2(width=1600, depth=48, heads=25)
     with torch.device("meta"):
-        assert parameters(Transformer(Config(**MODELS["RoBERTa large"]["shape"]))) == MODELS["RoBERTa large"]["counted"]
+        assert (
+            count_parameters(Transformer(Config(**MODELS["RoBERTa large"]["shape"])))
+            == MODELS["RoBERTa large"]["counted"]
+        )
 
 
 @pytest.mark.parametrize("name", [name for name, row in MODELS.items() if "counted" in row])

@@ -9,18 +9,25 @@ import pytest
 import torch
 from diffusers import AmusedScheduler
 from diffusers.schedulers.scheduling_block_refinement import BlockRefinementScheduler
-from helpers import randomised
+from helpers import randomize
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from fmcourse.masked_diffusion import any_share, bound, fill, guesses, hidden_nats, how_many
+from fmcourse.masked_diffusion import (
+    fill_masks,
+    masked_diffusion_loss,
+    masked_log_probs,
+    masked_nll,
+    nll_bound,
+    sample_num_masked,
+)
 from fmcourse.models.transformer import Transformer, modern
 from fmcourse.training import fit
 
 MASK, V = 5, 6
 seeded = lambda seed=0: torch.Generator().manual_seed(seed)
-model = randomised(Transformer(modern(vocab_size=V, context=12, width=16, depth=2, heads=2, causal=False)), std=0.6)
+model = randomize(Transformer(modern(vocab_size=V, context=12, width=16, depth=2, heads=2, causal=False)), std=0.6)
 text = torch.randint(MASK, (1, 4), generator=seeded(1))
 
 
@@ -45,7 +52,7 @@ def log_p_in_order(order):
     """Of the text, its tokens uncovered in this order."""
     ids, total = torch.full_like(text, MASK), 0.0
     for at in order:
-        total += guesses(model, ids, torch.arange(4)[None] == at, MASK)[0, text[0, at]].item()
+        total += masked_log_probs(model, ids, torch.arange(4)[None] == at, MASK)[0, text[0, at]].item()
         ids[0, at] = text[0, at]
     return total
 
@@ -58,13 +65,15 @@ def test_the_objectives_mean_is_the_cost_over_all_orders():
             found = []
             for hidden in combinations(range(4), k):
                 at = torch.isin(torch.arange(4), torch.tensor(hidden))[None]
-                log_p = guesses(model, text.masked_fill(at, MASK), at, MASK)
+                log_p = masked_log_probs(model, text.masked_fill(at, MASK), at, MASK)
                 found.append(F.nll_loss(log_p, text[at]).item())
             sizes.append(sum(found) / len(found))
-        drawn = bound(model, text.repeat(4000, 1), seeded(), mask=MASK)
+        drawn = nll_bound(model, text.repeat(4000, 1), seeded(), mask_id=MASK)
     assert math.isclose(sum(sizes) / 4, every_order, rel_tol=1e-5)
     assert abs(drawn.mean().item() - every_order) < 4 * drawn.std().item() / 4000**0.5 < 0.1
-    by_row = [any_share(model, text.repeat(400, 1), seeded(seed), mask=MASK).value.item() for seed in range(10)]
+    by_row = [
+        masked_diffusion_loss(model, text.repeat(400, 1), seeded(seed), mask_id=MASK).value.item() for seed in range(10)
+    ]
     assert abs(sum(by_row) / 10 - every_order) < 4 * drawn.std().item() / 4000**0.5
 
 
@@ -74,9 +83,9 @@ def test_equals_the_loss_that_weights_by_one_over_the_share():
     t = torch.rand(len(rows), 1, generator=g) * 0.99 + 0.01
     at = torch.rand(rows.shape, generator=g) < t
     with torch.no_grad():
-        nats = F.nll_loss(guesses(model, rows.masked_fill(at, MASK), at, MASK), rows[at], reduction="none")
+        nats = F.nll_loss(masked_log_probs(model, rows.masked_fill(at, MASK), at, MASK), rows[at], reduction="none")
         theirs = (torch.zeros(rows.shape).masked_scatter(at, nats) / t).sum(1) / 4
-        ours = bound(model, rows, seeded(), mask=MASK)
+        ours = nll_bound(model, rows, seeded(), mask_id=MASK)
     assert abs(theirs.mean() - ours.mean()) < 4 * (theirs.std() + ours.std()) / len(rows) ** 0.5 + 0.01 * ours.mean()
 
 
@@ -86,27 +95,29 @@ def test_hidden_tokens_cannot_be_seen_and_the_count_is_kept():
     stub.states = lambda ids: seen.append(ids) or F.one_hot(ids, V).float()
     stub.head = lambda states: states
     ids = torch.randint(MASK, (5, 8), generator=seeded(2))
-    hidden_nats(stub, ids, torch.tensor([1, 2, 4, 7, 8]), seeded(), MASK)
+    masked_nll(stub, ids, torch.tensor([1, 2, 4, 7, 8]), seeded(), MASK)
     assert (seen[0] == MASK).sum(1).tolist() == [1, 2, 4, 7, 8]
     assert torch.equal(seen[0][seen[0] != MASK], ids[seen[0] != MASK])
 
 
 def test_every_share_is_asked_for_and_a_batch_is_spread_over_them():
-    assert how_many(64, 64, seeded()).tolist() == list(range(1, 65))
-    drawn = torch.cat([how_many(3, 4, seeded(seed)) for seed in range(2000)])
+    assert sample_num_masked(64, 64, seeded()).tolist() == list(range(1, 65))
+    drawn = torch.cat([sample_num_masked(3, 4, seeded(seed)) for seed in range(2000)])
     assert drawn.bincount(minlength=5)[0] == 0 and drawn.bincount()[1:].min() > 1300
 
 
 def test_who_knows_the_language_pays_its_entropy_and_not_more():
     pairs = torch.tensor([[0, 0], [1, 1]]).repeat(500, 1)
-    assert_close(bound(Twins(), pairs, seeded(), mask=2, draws=4).mean().item(), math.log(2) / 2, rtol=0.03, atol=0)
+    assert_close(
+        nll_bound(Twins(), pairs, seeded(), mask_id=2, draws=4).mean().item(), math.log(2) / 2, rtol=0.03, atol=0
+    )
 
 
 def test_nobody_honest_beats_log_v_on_noise():
     torch.manual_seed(0)
     fresh = [torch.randint(MASK, (32, 12), generator=seeded(n)) for n in range(150)]
     made = Transformer(modern(vocab_size=V, context=12, width=32, depth=2, heads=2, causal=False))
-    history = fit(made, partial(any_share, mask=MASK), fresh, steps=150, seed=0, progress=False)
+    history = fit(made, partial(masked_diffusion_loss, mask_id=MASK), fresh, steps=150, seed=0, progress=False)
     assert 0.99 * math.log(MASK) < sum(history.losses[-30:]) / 30 < 1.05 * math.log(MASK)
 
 
@@ -117,34 +128,34 @@ def test_one_text_can_be_learnt_by_heart_and_is_then_written_in_any_order():
     made = Transformer(
         replace(shape, positions="learned")
     )  # rope tells distances alone: among blanks all places are one
-    fit(made, partial(any_share, mask=MASK), [known.repeat(16, 1)], steps=150, seed=0, progress=False)
+    fit(made, partial(masked_diffusion_loss, mask_id=MASK), [known.repeat(16, 1)], steps=150, seed=0, progress=False)
     blank = torch.full((4, 12), MASK)
-    for order in ("chance", "surest"):
-        assert torch.equal(fill(made, blank, seeded(), mask=MASK, order=order, steps=6), known.repeat(4, 1))
+    for order in ("random", "confidence"):
+        assert torch.equal(fill_masks(made, blank, seeded(), mask_id=MASK, order=order, steps=6), known.repeat(4, 1))
 
 
 def test_one_by_one_the_twins_agree_and_both_at_once_they_do_in_half():
     blank = torch.full((2000, 2), 2)
-    slow, fast = (fill(Twins(), blank, seeded(), mask=2, steps=steps) for steps in (2, 1))
+    slow, fast = (fill_masks(Twins(), blank, seeded(), mask_id=2, steps=steps) for steps in (2, 1))
     assert (slow[:, 0] == slow[:, 1]).all() and 900 < slow[:, 0].sum() < 1100
     assert 900 < (fast[:, 0] == fast[:, 1]).sum() < 1100
 
 
-@pytest.mark.parametrize("order", ["chance", "surest"])
+@pytest.mark.parametrize("order", ["random", "confidence"])
 @pytest.mark.parametrize("steps", [1, 3, 5, None])
 def test_what_is_there_stays_and_no_blank_is_left(order, steps):
     ids = torch.randint(MASK, (3, 9), generator=seeded(4))
     ids[0, 2:7], ids[1, ::2], ids[2, :1] = MASK, MASK, MASK
     before, passes = ids.clone(), []
-    made = fill(model, ids, seeded(), mask=MASK, order=order, steps=steps, on_step=lambda step, now: passes.append((now == MASK).sum(1)))  # fmt: skip
+    made = fill_masks(model, ids, seeded(), mask_id=MASK, order=order, steps=steps, on_step=lambda step, now: passes.append((now == MASK).sum(1)))  # fmt: skip
     assert torch.equal(ids, before) and torch.equal(made[before != MASK], before[before != MASK])
     assert (made != MASK).all() and len(passes) == (steps or 5) and not passes[-1].any()
-    assert torch.equal(made, fill(model, ids, seeded(), mask=MASK, order=order, steps=steps))
+    assert torch.equal(made, fill_masks(model, ids, seeded(), mask_id=MASK, order=order, steps=steps))
 
 
 def test_nothing_to_fill_is_nothing_to_do():
     whole = torch.zeros(2, 3, dtype=torch.long)
-    assert torch.equal(fill(model, whole, mask=MASK), whole)
+    assert torch.equal(fill_masks(model, whole, mask_id=MASK), whole)
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 8, 12])
@@ -152,7 +163,7 @@ def test_the_surest_first_is_diffusers_block_refinement(steps):
     theirs = BlockRefinementScheduler(block_length=12, threshold=1.0)
     theirs.set_timesteps(steps, block_length=12)
     sample = torch.full((3, 12), MASK)
-    ours = fill(model, sample, mask=MASK, order="surest", temperature=0, steps=steps)
+    ours = fill_masks(model, sample, mask_id=MASK, order="confidence", temperature=0, steps=steps)
     with torch.no_grad():
         for step in range(steps):
             logits = model(sample).index_fill(-1, torch.tensor([MASK]), -1e9)
@@ -163,7 +174,9 @@ def test_the_surest_first_is_diffusers_block_refinement(steps):
 def test_as_many_are_left_after_each_step_as_in_diffusers_linear_schedule():
     theirs, sample, left = AmusedScheduler(MASK, masking_schedule="linear"), torch.full((1, 12), MASK), []
     theirs.set_timesteps(4, temperature=0)
-    fill(model, sample, seeded(), mask=MASK, steps=4, on_step=lambda step, ids: left.append(int((ids == MASK).sum())))
+    fill_masks(
+        model, sample, seeded(), mask_id=MASK, steps=4, on_step=lambda step, ids: left.append(int((ids == MASK).sum()))
+    )
     found, now = [], sample
     for t in theirs.timesteps:
         now = theirs.step(torch.randn(1, 12, MASK, generator=seeded(int(t))), t, now, generator=seeded()).prev_sample
@@ -174,15 +187,15 @@ def test_as_many_are_left_after_each_step_as_in_diffusers_linear_schedule():
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"steps": 4}, {"steps": 1.5}, {"order": "left"}, {"temperature": -1}])
 def test_a_sampler_refuses_by_name(wrong):
     with pytest.raises(ValueError, match="and 3 blanks in a row; give a whole number of steps from 1 to the blanks"):
-        fill(model, torch.full((1, 3), MASK), mask=MASK, **wrong)
+        fill_masks(model, torch.full((1, 3), MASK), mask_id=MASK, **wrong)
 
 
 def test_one_text_without_its_batch_is_refused():
     with pytest.raises(ValueError, match=r"for one text ids\[None\]"):
-        fill(model, torch.full((3,), MASK), mask=MASK)
+        fill_masks(model, torch.full((3,), MASK), mask_id=MASK)
 
 
 @pytest.mark.parametrize("batch", [torch.zeros(0, 4, dtype=torch.long), torch.zeros(4, dtype=torch.long), torch.full((2, 3), MASK)])  # fmt: skip
 def test_a_batch_that_cannot_be_learnt_from_is_named(batch):
-    with pytest.raises(ValueError, match=f"give token ids .*none of them mask={MASK}"):
-        any_share(model, batch, mask=MASK)
+    with pytest.raises(ValueError, match=f"give token ids .*none of them mask_id={MASK}"):
+        masked_diffusion_loss(model, batch, mask_id=MASK)

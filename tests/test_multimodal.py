@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers import randomised
+from helpers import randomize
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -13,18 +13,18 @@ from transformers.models.resnet.modeling_resnet import ResNetBasicLayer
 
 from fmcourse.models.transformer import gpt2, modern
 from fmcourse.multimodal import (
+    CLIP,
+    BasicBlock,
     Captioner,
-    PhraseTower,
-    PictureTower,
-    Step,
-    Towers,
-    caption,
-    captioned,
-    matched,
+    ImageEncoder,
+    TextEncoder,
+    captioning,
+    generate_captions,
+    image_text_contrastive,
     ranks,
 )  # fmt: skip
 from fmcourse.objectives import Loss
-from fmcourse.optimizers import Recipe
+from fmcourse.optimizers import OptimizerConfig
 from fmcourse.training import fit
 
 seeded = lambda seed=0: torch.Generator().manual_seed(seed)
@@ -34,11 +34,11 @@ WRITES = modern(vocab_size=9, context=10, width=16, depth=2, heads=2)
 WORDS = ("", "a", "b", "c", "d", "e", "f", "g", "h")
 
 
-def small(width: int = 12) -> PictureTower:
-    return randomised(PictureTower(width, (4, 6)))
+def small_encoder(width: int = 12) -> ImageEncoder:
+    return randomize(ImageEncoder(width, (4, 6)))
 
 
-def warmed(module: nn.Module) -> nn.Module:
+def with_running_statistics(module: nn.Module) -> nn.Module:
     """Norms that have seen something: their running means and spreads are not 0 and 1."""
     for norm in module.modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -53,14 +53,17 @@ def warmed(module: nn.Module) -> nn.Module:
 @pytest.mark.parametrize(("channels", "out"), [(5, 5), (5, 7)])
 @pytest.mark.parametrize("training", [False, True])
 def test_a_step_equals_the_residual_layer_of_transformers(channels, out, training):
-    ours, theirs = warmed(randomised(Step(channels, out))), ResNetBasicLayer(channels, out, 1 if channels == out else 2)
-    theirs.load_state_dict(dict(zip(theirs.state_dict(), ordered(ours, theirs), strict=True)))
+    ours, theirs = (
+        with_running_statistics(randomize(BasicBlock(channels, out))),
+        ResNetBasicLayer(channels, out, 1 if channels == out else 2),
+    )
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), in_their_order(ours, theirs), strict=True)))
     ours.train(training), theirs.train(training)
     x = noise(3, channels, 8, 10)
     assert_close(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
 
 
-def ordered(ours: Step, theirs: nn.Module) -> list[torch.Tensor]:
+def in_their_order(ours: BasicBlock, theirs: nn.Module) -> list[torch.Tensor]:
     """Our weights in the order of theirs, which begins with the shortcut."""
     path, skip = ours.path.state_dict(), ours.skip.state_dict()
     return [*skip.values(), *path.values()] if next(iter(theirs.state_dict())).startswith("shortcut") else [*path.values(), *skip.values()]  # fmt: skip
@@ -68,43 +71,47 @@ def ordered(ours: Step, theirs: nn.Module) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("side", [(2, 2), (6, 10), (32, 32), (34, 18)])
 def test_towers_give_unit_vectors_for_any_even_side(side):
-    pictures, phrases = Towers(small(), nn.Linear(5, 12))(noise(3, 3, *side), noise(3, 5))
+    pictures, phrases = CLIP(small_encoder(), nn.Linear(5, 12))(noise(3, 3, *side), noise(3, 5))
     assert pictures.shape == phrases.shape == (3, 12)
     assert_close(pictures.norm(dim=-1), torch.ones(3)), assert_close(phrases.norm(dim=-1), torch.ones(3))
 
 
 def test_towers_work_in_double_precision():
-    pictures, phrases = Towers(small(), nn.Linear(5, 12)).double()(noise(2, 3, 8, 8).double(), noise(2, 5).double())
+    pictures, phrases = CLIP(small_encoder(), nn.Linear(5, 12)).double()(
+        noise(2, 3, 8, 8).double(), noise(2, 5).double()
+    )
     assert pictures.dtype == phrases.dtype == torch.float64
 
 
 def test_places_are_in_reading_order_and_their_mean_is_the_picture():
-    tower, x = small(), noise(1, 3, 128, 128)
-    seen = tower.places(x)
+    tower, x = small_encoder(), noise(1, 3, 128, 128)
+    seen = tower.spatial_features(x)
     assert seen.shape == (1, 1024, 6)
-    assert_close(tower.leave(seen.mean(1)), tower(x))
+    assert_close(tower.projection(seen.mean(1)), tower(x))
     changed = x.clone()
     changed[:, :, :4, -4:] += 5  # in the upper right corner
-    down, across = (tower.places(changed) - seen).abs().amax((0, 2)).view(32, 32).nonzero().T
+    down, across = (tower.spatial_features(changed) - seen).abs().amax((0, 2)).view(32, 32).nonzero().T
     assert down.min() == 0 and across.max() == 31 and down.max() < 16 <= across.min()
 
 
 def test_one_picture_does_not_change_the_vector_of_another():
-    tower, x = small(), noise(3, 3, 8, 8)
+    tower, x = small_encoder(), noise(3, 3, 8, 8)
     assert_close(tower(x)[:1], tower(x[:1]))
 
 
 @pytest.mark.parametrize("x", [torch.zeros(2, 1, 8, 8), torch.zeros(3, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.zeros(2, 3, 7, 8)])  # fmt: skip
 def test_other_pictures_are_refused(x):
-    with pytest.raises(ValueError, match=r"coloured ones \(B, 3, S, S\) from -1 to 1, S even, are needed: `signed"):
-        small()(x)
+    with pytest.raises(
+        ValueError, match=r"coloured ones \(B, 3, S, S\) from -1 to 1, S even, are needed: `normalize_pixels"
+    ):
+        small_encoder()(x)
 
 
 # -- the phrase's tower -----------------------------------------------------------------------------------------------------
 
 
 def test_padding_changes_nothing_and_order_does():
-    tower = randomised(PhraseTower(READS, 12))
+    tower = randomize(TextEncoder(READS, 12))
     short = torch.tensor([[3, 7, 5]])
     assert_close(tower(F.pad(short, (0, 3))), tower(short))
     assert (tower(short.flip(1)) - tower(short)).abs().max() > 1e-3
@@ -113,7 +120,7 @@ def test_padding_changes_nothing_and_order_does():
 
 
 def test_every_token_of_a_phrase_is_read():
-    tower, ids = randomised(PhraseTower(READS, 12)), torch.tensor([[3, 7, 5, 2]])
+    tower, ids = randomize(TextEncoder(READS, 12)), torch.tensor([[3, 7, 5, 2]])
     for at in range(4):
         other = ids.clone()
         other[0, at] = 11
@@ -126,56 +133,70 @@ def test_every_token_of_a_phrase_is_read():
 ])  # fmt: skip
 def test_what_the_phrase_tower_cannot_read(ids, message):
     with pytest.raises(ValueError, match=message):
-        PhraseTower(READS, 12)(ids)
+        TextEncoder(READS, 12)(ids)
 
 
 def test_a_phrase_tower_that_looks_back_alone_is_refused():
     with pytest.raises(ValueError, match="causal=False"):
-        PhraseTower(modern(vocab_size=30), 12)
+        TextEncoder(modern(vocab_size=30), 12)
 
 
 # -- which belong together? -------------------------------------------------------------------------------------------------
 
 
-def given(width: int = 5) -> Towers:
+def identity_clip(width: int = 5) -> CLIP:
     """Towers that pass vectors on."""
-    return Towers(nn.Identity(), nn.Identity())
+    return CLIP(nn.Identity(), nn.Identity())
 
 
 @pytest.mark.parametrize("B", [2, 5, 16])
 def test_where_all_are_alike_a_match_costs_log_B(B):
-    assert_close(matched(given(), (torch.ones(B, 4), torch.ones(B, 4))).value, torch.tensor(math.log(B)))
+    assert_close(
+        image_text_contrastive(identity_clip(), (torch.ones(B, 4), torch.ones(B, 4))).value, torch.tensor(math.log(B))
+    )
 
 
 @pytest.mark.parametrize("sharpness", [0.0, 2.66, 4.0])
 def test_a_match_costs_what_clip_pays_in_transformers(sharpness):
-    model, a, b = randomised(Towers(small(), nn.Linear(5, 12))), noise(6, 3, 8, 8), noise(6, 5, seed=1)
-    model.sharpness.data.fill_(sharpness)
+    model, a, b = randomize(CLIP(small_encoder(), nn.Linear(5, 12))), noise(6, 3, 8, 8), noise(6, 5, seed=1)
+    model.logit_scale.data.fill_(sharpness)
     pictures, phrases = model(a, b)
-    loss = matched(model, (a, b))
-    assert_close(loss.value, image_text_contrastive_loss(phrases @ pictures.T * model.sharpness.exp()))
+    loss = image_text_contrastive(model, (a, b))
+    assert_close(loss.value, image_text_contrastive_loss(phrases @ pictures.T * model.logit_scale.exp()))
     assert loss.tokens == 6 and loss.parts["nats per pair"] == loss.value.item()
 
 
 def test_sharper_than_a_hundredfold_is_not_asked():
-    model, batch = given(), (noise(4, 3), noise(4, 3, seed=1))
-    model.sharpness.data.fill_(math.log(100))
-    most = matched(model, batch).value
-    model.sharpness.data.fill_(9.0)
-    assert_close(matched(model, batch).value, most, rtol=1e-3, atol=1e-3)
+    model, batch = identity_clip(), (noise(4, 3), noise(4, 3, seed=1))
+    model.logit_scale.data.fill_(math.log(100))
+    most = image_text_contrastive(model, batch).value
+    model.logit_scale.data.fill_(9.0)
+    assert_close(image_text_contrastive(model, batch).value, most, rtol=1e-3, atol=1e-3)
 
 
 def test_the_right_pairs_cost_less_than_the_same_in_disorder():
     x = noise(8, 5)
-    assert matched(given(), (x, x)).value < 0.1 < matched(given(), (x, x.roll(1, 0))).value
+    assert (
+        image_text_contrastive(identity_clip(), (x, x)).value
+        < 0.1
+        < image_text_contrastive(identity_clip(), (x, x.roll(1, 0))).value
+    )
 
 
 def test_three_colours_are_matched_to_their_numbers():
     torch.manual_seed(0)
-    model = Towers(PictureTower(8, (4, 6)), nn.Embedding(3, 8))
+    model = CLIP(ImageEncoder(8, (4, 6)), nn.Embedding(3, 8))
     x = torch.eye(3)[:, :, None, None] * torch.ones(3, 3, 8, 8)
     batches = [(x + 0.1 * noise(3, 3, 8, 8, seed=seed), torch.arange(3)) for seed in range(8)]
-    history = fit(model, matched, batches, steps=60, seed=0, recipe=Recipe(matrices="adamw", lr=1e-2), progress=False)
+    history = fit(
+        model,
+        image_text_contrastive,
+        batches,
+        steps=60,
+        seed=0,
+        optimizer=OptimizerConfig(matrix_optimizer="adamw", lr=1e-2),
+        progress=False,
+    )
     assert history.losses[-1] < 0.1 < math.log(3) / 2 < history.losses[0]
     pictures, phrases = model.eval()(x, torch.arange(3))
     assert (pictures @ phrases.T).argmax(1).tolist() == [0, 1, 2]
@@ -215,7 +236,7 @@ def test_ranks_want_a_right_answer_in_every_row(scores, right):
 
 
 def writer() -> Captioner:
-    return randomised(Captioner(small(7), WRITES, 7))
+    return randomize(Captioner(small_encoder(7), WRITES, 7))
 
 
 pictures, said = noise(3, 3, 8, 8), torch.tensor([[1, 2, 3], [4, 5, 0], [6, 0, 0]])
@@ -233,18 +254,18 @@ def test_every_word_is_told_by_the_picture_and_by_the_words_before_it_alone():
 
 
 def test_a_picture_may_fill_several_places():
-    tower = small()
+    tower = small_encoder()
     see = nn.Module()
-    see.forward = tower.places
-    model = randomised(Captioner(see, WRITES, 6))
+    see.forward = tower.spatial_features
+    model = randomize(Captioner(see, WRITES, 6))
     assert model.prefix(pictures).shape == (3, 4, 16) and model(pictures, said).shape == (3, 4, 9)
 
 
 def test_words_stand_at_the_places_after_the_picture():
-    model = randomised(Captioner(small(7), gpt2(vocab_size=9, context=10, width=16, depth=2, heads=2), 7))
-    embed, prefix = model.write.embed, model.prefix(pictures)
+    model = randomize(Captioner(small_encoder(7), gpt2(vocab_size=9, context=10, width=16, depth=2, heads=2), 7))
+    embed, prefix = model.language_model.embed, model.prefix(pictures)
     x = torch.cat([prefix, embed.tokens(said) + embed.positions.weight[1:4]], 1)
-    assert_close(model(pictures, said), model.write.head(model.write.stack(x)))
+    assert_close(model(pictures, said), model.language_model.head(model.language_model.stack(x)))
 
 
 def test_a_caption_costs_its_words_and_one_end():
@@ -253,20 +274,23 @@ def test_a_caption_costs_its_words_and_one_end():
     for row, words in zip(logits, ([1, 2, 3, 0], [4, 5, 0], [6, 0]), strict=True):
         total -= sum(row.log_softmax(-1)[t, word].item() for t, word in enumerate(words))
         count += len(words)
-    loss = captioned(model, (pictures, said))
+    loss = captioning(model, (pictures, said))
     assert loss.tokens == count == 9 and loss.value.item() == pytest.approx(total / count, rel=1e-5)
 
 
 def test_gradients_reach_the_picture_through_the_prefix():
     model, x = writer(), pictures.clone().requires_grad_()
-    captioned(model, (x, said)).value.backward()
-    assert (x.grad.abs().amax((1, 2, 3)) > 0).all() and model.enter.weight.grad.abs().max() > 0
+    captioning(model, (x, said)).value.backward()
+    assert (x.grad.abs().amax((1, 2, 3)) > 0).all() and model.input_proj.weight.grad.abs().max() > 0
 
 
 def test_greedy_captions_repeat_and_are_the_likeliest_words():
     model = writer()
-    found = caption(model, pictures, WORDS, most=5)
-    assert found == caption(model, pictures, WORDS, most=5) and caption(model, pictures[:1], WORDS, most=5) == found[:1]
+    found = generate_captions(model, pictures, WORDS, max_words=5)
+    assert (
+        found == generate_captions(model, pictures, WORDS, max_words=5)
+        and generate_captions(model, pictures[:1], WORDS, max_words=5) == found[:1]
+    )
     for picture, text in zip(pictures, found, strict=True):
         ids: list[int] = []
         while len(ids) < 5 and (word := model(picture[None], torch.tensor([ids], dtype=torch.long))[0, -1].argmax().item()):  # fmt: skip
@@ -276,16 +300,26 @@ def test_greedy_captions_repeat_and_are_the_likeliest_words():
 
 def test_captions_can_be_learnt_by_heart():
     torch.manual_seed(0)
-    model = Captioner(PictureTower(7, (4, 6)), WRITES, 7)
+    model = Captioner(ImageEncoder(7, (4, 6)), WRITES, 7)
     fit(
-        model, captioned, [(pictures, said)], steps=80, seed=0, recipe=Recipe(matrices="adamw", lr=1e-2), progress=False
+        model,
+        captioning,
+        [(pictures, said)],
+        steps=80,
+        seed=0,
+        optimizer=OptimizerConfig(matrix_optimizer="adamw", lr=1e-2),
+        progress=False,
     )
-    assert caption(model.train(), pictures, WORDS) == ["a b c", "d e", "f"]  # norms as in training: a batch of three
+    assert generate_captions(model.train(), pictures, WORDS) == [
+        "a b c",
+        "d e",
+        "f",
+    ]  # norms as in training: a batch of three
 
 
 def test_what_a_captioner_cannot_do():
     with pytest.raises(ValueError, match="causal=True"):
-        Captioner(small(7), READS, 7)
+        Captioner(small_encoder(7), READS, 7)
     with pytest.raises(ValueError, match="11 positions are more than context=10"):
         writer()(pictures, torch.ones(3, 10, dtype=torch.long))
-    assert isinstance(captioned(writer(), (pictures, said)), Loss)
+    assert isinstance(captioning(writer(), (pictures, said)), Loss)

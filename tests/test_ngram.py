@@ -14,14 +14,14 @@ TEXT = torch.randint(5, (400,), generator=torch.Generator().manual_seed(0))
 @pytest.mark.parametrize("order", [1, 2, 3, 6])
 @pytest.mark.parametrize("context", [[], [0], [4, 4], [1, 2, 3, 4, 0, 1, 2], [3, 3, 3, 3, 3, 3]])
 def test_probabilities_add_up_to_one_and_none_is_zero(order, context):
-    p = NGram(TEXT[TEXT != 4], vocab_size=5, order=order).next(context)  # token 4 was never seen
+    p = NGram(TEXT[TEXT != 4], vocab_size=5, order=order).next_probabilities(context)  # token 4 was never seen
     assert p.shape == (5,) and p.min() > 0 and abs(p.sum().item() - 1) < 1e-12
 
 
 def test_a_text_gets_what_next_gives_one_by_one():
     model = NGram(TEXT, vocab_size=5, order=4)
     asked = torch.tensor([0, 3, 3, 1, 4, 2, 2, 2, 0, 1])
-    alone = torch.stack([model.next(asked[:t])[asked[t]] for t in range(len(asked))])
+    alone = torch.stack([model.next_probabilities(asked[:t])[asked[t]] for t in range(len(asked))])
     assert_close(model.probabilities(asked), alone)
     assert_close(model.nats(asked), -alone.log())
 
@@ -37,18 +37,18 @@ def by_hand(text: list[int], context: list[int], token: int, V: int) -> float:
 @pytest.mark.parametrize("context", [[], [1], [2, 3], [0, 4, 1], [4, 4, 4]])
 def test_it_is_the_formula(context):
     model, text = NGram(TEXT, vocab_size=5, order=4), TEXT.tolist()
-    assert_close(model.next(context).tolist(), [by_hand(text, context, token, 5) for token in range(5)])
+    assert_close(model.next_probabilities(context).tolist(), [by_hand(text, context, token, 5) for token in range(5)])
 
 
 def test_only_the_last_tokens_of_a_context_count():
     model = NGram(TEXT, vocab_size=5, order=3)
-    assert_close(model.next([0, 1, 2, 3]), model.next([2, 3]))
-    assert not torch.allclose(model.next([2, 3]), model.next([3]))
+    assert_close(model.next_probabilities([0, 1, 2, 3]), model.next_probabilities([2, 3]))
+    assert not torch.allclose(model.next_probabilities([2, 3]), model.next_probabilities([3]))
 
 
 def test_it_knows_what_always_follows_and_noise_costs_log_v():
     sure = NGram(torch.arange(600) % 3, vocab_size=3, order=3)
-    assert sure.next([1, 2])[0] > 0.99 and sure.next([0, 1])[2] > 0.99
+    assert sure.next_probabilities([1, 2])[0] > 0.99 and sure.next_probabilities([0, 1])[2] > 0.99
     noise = torch.randint(8, (20_000,), generator=torch.Generator().manual_seed(1))
     assert NGram(noise[:10_000], vocab_size=8, order=3).nats(noise[10_000:]).mean() > math.log(8)
 

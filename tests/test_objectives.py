@@ -5,25 +5,25 @@ from functools import partial
 
 import pytest
 import torch
-from helpers import randomised
+from helpers import randomize
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
-from fmcourse.models.seq2seq import EncoderDecoder, original
+from fmcourse.models.seq2seq import EncoderDecoder, vaswani2017
 from fmcourse.models.transformer import Transformer, bert, modern
 from fmcourse.objectives import (
     contrastive,
-    corrupt,
+    corrupt_spans,
     denoising,
-    divided,
-    hide,
     info_nce,
+    mask_tokens,
     masked_patches,
     masked_token,
+    random_partition,
     span_corruption,
-    which_change,
+    transformation_prediction,
 )
 from fmcourse.training import fit
 
@@ -34,7 +34,7 @@ ids[:, 30:] = 0  # padding
 
 
 def test_of_the_tokens_asked_for_most_are_hidden_some_swapped_some_left():
-    inputs, asked = hide(ids, seeded(1), mask=MASK, vocab_size=V, special=[0])
+    inputs, asked = mask_tokens(ids, seeded(1), mask_id=MASK, vocab_size=V, special_ids=[0])
     shares = [(asked.sum() / (ids > 0).sum()).item()]
     shares += [(part & asked).sum().item() / asked.sum().item()
                for part in (inputs == MASK, (inputs != MASK) & (inputs != ids), inputs == ids)]  # fmt: skip
@@ -46,27 +46,27 @@ def test_of_the_tokens_asked_for_most_are_hidden_some_swapped_some_left():
 
 def test_hiding_is_a_function_of_the_generator_alone():
     before = torch.random.get_rng_state()
-    first, second = (hide(ids, seeded(3), mask=MASK, vocab_size=V) for _ in range(2))
+    first, second = (mask_tokens(ids, seeded(3), mask_id=MASK, vocab_size=V) for _ in range(2))
     assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
-    assert not torch.equal(first[1], hide(ids, seeded(4), mask=MASK, vocab_size=V)[1])
+    assert not torch.equal(first[1], mask_tokens(ids, seeded(4), mask_id=MASK, vocab_size=V)[1])
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_even_a_single_token_is_asked_for(seed):
-    assert hide(torch.tensor([[0, 7, 0]]), seeded(seed), mask=MASK, vocab_size=V, special=[0])[1].tolist() == [[False, True, False]]  # fmt: skip
+    assert mask_tokens(torch.tensor([[0, 7, 0]]), seeded(seed), mask_id=MASK, vocab_size=V, special_ids=[0])[1].tolist() == [[False, True, False]]  # fmt: skip
 
 
 @pytest.mark.parametrize(("batch", "rate"), [(ids, 0.0), (ids, 1.0), (ids, -0.1), (ids[:0], 0.15), (ids[:, 30:], 0.15)])
 def test_nothing_or_everything_hidden_is_refused(batch, rate):
     with pytest.raises(ValueError, match=rf"rate={rate} of \d+ tokens that may be hidden.*give a rate between 0 and 1"):
-        hide(batch, seeded(), mask=MASK, vocab_size=V, rate=rate, special=[0])
+        mask_tokens(batch, seeded(), mask_id=MASK, vocab_size=V, rate=rate, special_ids=[0])
 
 
 def test_the_loss_is_the_surprise_at_the_hidden_tokens_and_at_no_others():
-    model = randomised(Transformer(bert(vocab_size=V, context=40, width=24, depth=2, heads=2)))
-    loss = masked_token(model, ids, seeded(5), mask=MASK, special=[0])
-    inputs, asked = hide(ids, seeded(5), mask=MASK, vocab_size=V, special=[0])
+    model = randomize(Transformer(bert(vocab_size=V, context=40, width=24, depth=2, heads=2)))
+    loss = masked_token(model, ids, seeded(5), mask_id=MASK, special_ids=[0])
+    inputs, asked = mask_tokens(ids, seeded(5), mask_id=MASK, vocab_size=V, special_ids=[0])
     assert_close(loss.value, F.cross_entropy(model(inputs)[asked], ids[asked]))
     assert loss.tokens == asked.sum()
 
@@ -76,7 +76,9 @@ def test_on_noise_no_masked_model_beats_a_guess():
     torch.manual_seed(0)
     model = Transformer(modern(vocab_size=V, context=16, width=32, depth=2, heads=2, causal=False))
     batches = [torch.randint(V - 1, (16, 16), generator=seeded(n)) for n in range(400)]
-    history = fit(model, lambda m, b, g: masked_token(m, b, g, mask=MASK), batches, steps=400, seed=0, progress=False)
+    history = fit(
+        model, lambda m, b, g: masked_token(m, b, g, mask_id=MASK), batches, steps=400, seed=0, progress=False
+    )
     tail = sum(history.losses[-100:]) / 100
     # at best: a [MASK] is a blind guess among 49; a token that is seen was left in place half the time
     seen = 0.5 * math.log(2) + 0.5 * math.log(2 * 48)
@@ -89,7 +91,7 @@ def test_on_noise_no_masked_model_beats_a_guess():
 texts = torch.randint(1, 40, (64, 30), generator=seeded(7))
 
 
-def spelt(source, target, sentinel):
+def undo_corruption(source, target, sentinel):
     """A row put together again: each mark in the source gives way to what follows it in the target."""
     parts, key = {}, None
     for token in target.tolist():
@@ -102,17 +104,17 @@ def spelt(source, target, sentinel):
 
 @pytest.mark.parametrize(("rate", "span"), [(0.15, 3.0), (0.5, 1.0), (0.9, 3.0), (0.01, 3.0), (0.3, 8.0)])
 def test_source_and_target_together_are_the_text_each_token_once(rate, span):
-    source, target = corrupt(texts, seeded(8), sentinel=40, rate=rate, span=span)
+    source, target = corrupt_spans(texts, seeded(8), sentinel=40, rate=rate, span=span)
     hidden = (target < 40).sum(1)
     assert (hidden == min(max(round(30 * rate), 1), 29)).all() and ((source < 40).sum(1) + hidden == 30).all()
-    assert [spelt(*row, 40) for row in zip(source, target, strict=True)] == texts.tolist()
+    assert [undo_corruption(*row, 40) for row in zip(source, target, strict=True)] == texts.tolist()
     marks = target[target >= 40].view(64, -1)
     assert_close(marks, (40 + torch.arange(marks.shape[1])).expand_as(marks))
     assert_close(source[source >= 40].view(64, -1), marks[:, :-1])  # the last mark says that it is over
 
 
 def test_spans_are_as_long_as_asked_on_average_and_lie_anywhere():
-    source, target = corrupt(texts.repeat(20, 1), seeded(9), sentinel=40, rate=0.3, span=3.0)
+    source, target = corrupt_spans(texts.repeat(20, 1), seeded(9), sentinel=40, rate=0.3, span=3.0)
     assert (target.shape[1], source.shape[1]) == (9 + 3 + 1, 21 + 3)
     second = (target == 41).nonzero()[:, 1] - 1  # how long the first span is: 1 to 7, and not always the same
     assert set(second.tolist()) == set(range(1, 8))
@@ -121,16 +123,16 @@ def test_spans_are_as_long_as_asked_on_average_and_lie_anywhere():
 
 @pytest.mark.parametrize("total", [1, 2, 7])
 def test_every_way_to_divide_is_as_likely(total):
-    found = divided(total, min(total, 3), 6000, seeded())
+    found = random_partition(total, min(total, 3), 6000, seeded())
     assert (found >= 1).all() and (found.sum(1) == total).all()
     ways, times = found.unique(dim=0, return_counts=True)
     assert len(ways) == math.comb(total - 1, min(total, 3) - 1) and times.min() > 0.8 * 6000 / len(ways)
 
 
 def test_the_loss_is_that_of_the_writing_half():
-    shape = original(vocab_size=60, context=40, width=24, depth=1, heads=2, dropout=0.0)
-    model = randomised(EncoderDecoder(shape))
-    source, target = corrupt(texts, seeded(3), sentinel=40)
+    shape = vaswani2017(vocab_size=60, context=40, width=24, depth=1, heads=2, dropout=0.0)
+    model = randomize(EncoderDecoder(shape))
+    source, target = corrupt_spans(texts, seeded(3), sentinel=40)
     written = model(source, F.pad(target, (1, 0))[:, :-1])
     assert_close(span_corruption(model, texts, seeded(3), sentinel=40).value, F.cross_entropy(written.mT, target))
 
@@ -140,7 +142,7 @@ def test_the_loss_is_that_of_the_writing_half():
 ])  # fmt: skip
 def test_spans_that_cannot_be_cut_are_refused(batch, given):
     with pytest.raises(ValueError, match="give .B, T. with T of at least 2, a rate between 0 and 1"):
-        corrupt(batch, seeded(), sentinel=40, **given)
+        corrupt_spans(batch, seeded(), sentinel=40, **given)
 
 
 # -- noise, pieces --------------------------------------------------------------------------------------------------------
@@ -217,11 +219,13 @@ def test_every_change_is_asked_for_and_told_rightly():
         back = torch.stack([changed.rot90(-k, (1, 2)) for k in range(4)], 1).flatten(2)
         return 100 * (back == pictures.flatten(1)[:, None]).all(-1).float()
 
-    loss = which_change(knows, pictures, seeded(), changes=turns)
+    loss = transformation_prediction(knows, pictures, seeded(), transforms=turns)
     assert loss.value < 1e-6 and loss.tokens == 400
-    guess = which_change(lambda changed: torch.zeros(len(changed), 4), pictures, seeded(), changes=turns)
+    guess = transformation_prediction(
+        lambda changed: torch.zeros(len(changed), 4), pictures, seeded(), transforms=turns
+    )
     assert_close(guess.value, torch.tensor(math.log(4)))
-    shares = [which_change(lambda changed, k=k: 50 * F.one_hot(torch.full((400,), k), 4).float(), pictures, seeded(), changes=turns).value / 50
+    shares = [transformation_prediction(lambda changed, k=k: 50 * F.one_hot(torch.full((400,), k), 4).float(), pictures, seeded(), transforms=turns).value / 50
               for k in range(4)]  # fmt: skip
     assert all(0.69 < share < 0.81 for share in shares)
 
@@ -229,4 +233,4 @@ def test_every_change_is_asked_for_and_told_rightly():
 @pytest.mark.parametrize(("batch", "changes"), [(numbers[:0], [abs, abs]), (numbers, [abs])])
 def test_one_change_is_no_question(batch, changes):
     with pytest.raises(ValueError, match="give at least one thing and two changes"):
-        which_change(nn.Identity(), batch, changes=changes)
+        transformation_prediction(nn.Identity(), batch, transforms=changes)

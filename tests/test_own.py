@@ -17,8 +17,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from torch.testing import assert_close
 
 from fmcourse import cli, own, pretrained, tables
-from fmcourse.own import Item, Own, read
-from fmcourse.tables import bare, read_table
+from fmcourse.own import Item, OwnData, read_dataset
+from fmcourse.tables import fold_text, read_table
 
 SUN = ["sun", "rain", "wind", "cloud", "snow", "storm", "fog", "hail", "frost", "thunder", "drizzle", "breeze"]
 FOOD = ["bread", "soup", "cheese", "apple", "pasta", "rice", "butter", "salad", "honey", "cake", "onion", "pepper"]
@@ -39,13 +39,13 @@ def table(tmp_path):
     return write
 
 
-def found(data: Own) -> list[tuple[str, str]]:
-    return [(item.what, item.label) for item in data.train + data.test]
+def found(data: OwnData) -> list[tuple[str, str]]:
+    return [(item.content, item.label) for item in data.train + data.test]
 
 
 def refused(path: Path, *said: str, **more) -> None:
     with pytest.raises(ValueError) as error:
-        read(path, **more)
+        read_dataset(path, **more)
     assert all(one in str(error.value) for one in said), str(error.value)
 
 
@@ -59,25 +59,28 @@ def refused(path: Path, *said: str, **more) -> None:
     TABLE.replace("\n", ",,\n").replace("label,,", "label"),
 ])  # fmt: skip
 def test_the_same_rows_are_read_however_they_are_written(table, content):
-    assert sorted(found(read(table(content)))) == sorted(ROWS)
+    assert sorted(found(read_dataset(table(content)))) == sorted(ROWS)
 
 
 def test_a_note_is_written_on_nothing_that_is_as_it_should_be(table):
-    assert read(table(TABLE)).notes == ()
-    assert str(read(table(TABLE))) == "24 texts under 2 labels (food 12, weather 12): 20 to learn from, 4 held out."
+    assert read_dataset(table(TABLE)).notes == ()
+    assert (
+        str(read_dataset(table(TABLE)))
+        == "24 texts under 2 labels (food 12, weather 12): 20 to learn from, 4 held out."
+    )
 
 
 def test_quotation_marks_separators_and_line_breaks_inside_a_text_are_text(table):
     odd = 'he said "no, never;\tnot|at all"\r\n\r\nand left, "quietly"\n.'
-    data = read(table(TABLE + '"' + odd.replace('"', '""') + '",weather\r\n"after it",food\n'))
+    data = read_dataset(table(TABLE + '"' + odd.replace('"', '""') + '",weather\r\n"after it",food\n'))
     assert (odd, "weather") in found(data) and ("after it", "food") in found(data)
-    where = {item.what: item.where for item in data.train + data.test}
+    where = {item.content: item.where for item in data.train + data.test}
     assert (where[odd], where["after it"]) == ("mine.csv line 26", "mine.csv line 30")
 
 
 def test_a_field_of_200_000_characters_is_read_whole_and_noted(table):
     before, long = csv.field_size_limit(), "word " * 40_000
-    data = read(table(TABLE + f"{long},food\n"))
+    data = read_dataset(table(TABLE + f"{long},food\n"))
     assert (long.strip(), "food") in found(data) and csv.field_size_limit() == before
     assert data.notes == ("1 text of more than 128 words, of which only the beginning is read (128 pieces)",)
 
@@ -110,7 +113,7 @@ def test_any_bytes_at_all_are_read_or_refused_in_words(tmp_path_factory, content
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(b"text,label\n" + content)
     try:
-        read(path)
+        read_dataset(path)
     except ValueError as error:
         assert not isinstance(error, UnicodeDecodeError) and len(str(error)) > 30
 
@@ -159,19 +162,19 @@ def test_what_was_asked_for_wrongly_is_said(table):
 
 def test_the_columns_can_be_named(table):
     content = TABLE.replace("text,label", "Message,Kind of it")
-    assert sorted(found(read(table(content), "message", " kind  of it"))) == sorted(ROWS)
+    assert sorted(found(read_dataset(table(content), "message", " kind  of it"))) == sorted(ROWS)
 
 
 def test_a_name_that_is_exact_wins_over_one_that_differs_in_case(table):
     content = "Text,text,label\n" + "".join(f"no,{text},{label}\n" for text, label in ROWS)
-    assert sorted(found(read(table(content)))) == sorted(ROWS)
+    assert sorted(found(read_dataset(table(content)))) == sorted(ROWS)
 
 
 # -- what is mended, and noted --------------------------------------------------------------------------------------------
 
 
 def test_empty_rows_are_left_out_and_named(table):
-    data = read(table(TABLE + "\n,food\nrain\n  ,  \n" + "\n" * 4))
+    data = read_dataset(table(TABLE + "\n,food\nrain\n  ,  \n" + "\n" * 4))
     assert sorted(found(data)) == sorted(ROWS)
     assert data.notes == (
         "mine.csv: 8 rows without a text or without a label, left out: lines 26, 27, 28, 29, 30 and 3 more",
@@ -179,7 +182,9 @@ def test_empty_rows_are_left_out_and_named(table):
 
 
 def test_what_stands_twice_is_kept_once_and_what_contradicts_itself_not_at_all(table):
-    data = read(table(TABLE + "The RAIN  of today,weather\nthe rain of today,weather\nthe snow of today,food\n"))
+    data = read_dataset(
+        table(TABLE + "The RAIN  of today,weather\nthe rain of today,weather\nthe snow of today,food\n")
+    )
     assert sorted(found(data)) == sorted(row for row in ROWS if row[0] != "the snow of today")
     assert data.notes == (
         "mine.csv: 1 item standing there more than once, kept once",
@@ -188,7 +193,7 @@ def test_what_stands_twice_is_kept_once_and_what_contradicts_itself_not_at_all(t
 
 
 def test_labels_that_are_few_uneven_or_nearly_alike_are_noted(table):
-    data = read(table(TABLE + "".join(f"dish {n},Food\n" for n in range(60)) + "x,odd\ny,odd\n"))
+    data = read_dataset(table(TABLE + "".join(f"dish {n},Food\n" for n in range(60)) + "x,odd\ny,odd\n"))
     assert data.notes == (
         "labels that differ only in case or spaces, are they one? Food, food",
         "labels with fewer than 10 items, whose scores will say little: odd 2",
@@ -201,15 +206,23 @@ def test_labels_that_are_few_uneven_or_nearly_alike_are_noted(table):
 
 def test_the_split_is_the_same_every_time_and_does_not_depend_on_the_order_of_rows(table):
     head, *rows = TABLE.splitlines(keepends=True)
-    one, again = read(table(TABLE)), read(table("".join([head, *sorted(rows, key=lambda row: row[::-1])]), "other.csv"))
-    parts = lambda data: [[(item.what, item.label) for item in part] for part in (data.train, data.test)]
-    assert parts(one) == parts(read(table(TABLE))) == parts(again)
-    assert parts(one) != parts(read(table(TABLE), seed=1)) and sorted(found(read(table(TABLE), seed=1))) == sorted(ROWS)
+    one, again = (
+        read_dataset(table(TABLE)),
+        read_dataset(table("".join([head, *sorted(rows, key=lambda row: row[::-1])]), "other.csv")),
+    )
+    parts = lambda data: [[(item.content, item.label) for item in part] for part in (data.train, data.test)]
+    assert parts(one) == parts(read_dataset(table(TABLE))) == parts(again)
+    assert parts(one) != parts(read_dataset(table(TABLE), seed=1)) and sorted(
+        found(read_dataset(table(TABLE), seed=1))
+    ) == sorted(ROWS)
 
 
 @pytest.mark.parametrize(("share", "each"), [(0.01, 1), (0.2, 2), (0.5, 6), (0.99, 11)])
 def test_at_least_one_of_each_label_is_held_out_and_one_is_left_to_learn_from(table, share, each):
-    assert Counter(item.label for item in read(table(TABLE), held_out=share).test) == {"food": each, "weather": each}
+    assert Counter(item.label for item in read_dataset(table(TABLE), held_out=share).test) == {
+        "food": each,
+        "weather": each,
+    }
 
 
 words = some.sampled_from(["rain", "Rain", " rain ", "snow", "wind", "hail", "fog", "mist", "sleet", "frost", "FOG"])
@@ -226,13 +239,13 @@ def test_nothing_is_on_both_sides_and_every_label_is_on_each(tmp_path_factory, r
     path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows), encoding="utf-8")
     labels = {}
     for text, label in rows:
-        labels.setdefault(bare(text), set()).add(label)
+        labels.setdefault(fold_text(text), set()).add(label)
     usable = Counter(next(iter(kinds)) for kinds in labels.values() if len(kinds) == 1)
     if len(usable) < 2 or min(usable.values()) < 2:
         refused(path, held_out=share, seed=seed)
         return
-    data = read(path, held_out=share, seed=seed)
-    train, test = ([bare(item.what) for item in part] for part in (data.train, data.test))
+    data = read_dataset(path, held_out=share, seed=seed)
+    train, test = ([fold_text(item.content) for item in part] for part in (data.train, data.test))
     assert not set(train) & set(test) and len(train + test) == len(set(train + test)) == usable.total()
     for label, n in usable.items():
         assert sum(item.label == label for item in data.test) == min(n - 1, max(1, round(share * n)))
@@ -241,15 +254,15 @@ def test_nothing_is_on_both_sides_and_every_label_is_on_each(tmp_path_factory, r
 def test_a_split_of_ones_own_is_kept_and_what_leaks_is_taken_out_of_train(table):
     table(TABLE, "pair/train.csv")
     path = table("text,label\nThe Rain of today,weather\na plate of figs,food\n", "pair/test.csv").parent
-    data = read(path)
-    assert [item.what for item in sorted(data.test, key=lambda item: item.label)] == [
+    data = read_dataset(path)
+    assert [item.content for item in sorted(data.test, key=lambda item: item.label)] == [
         "a plate of figs",
         "The Rain of today",
     ]
     assert ("the rain of today", "weather") not in found(data) and len(data.train) == 23
     assert data.notes == ("1 item in train and in test, taken out of train: train.csv line 3",)
     table("more", "pair/notes.txt")
-    assert read(path).notes[0] == "not used, beside train and test: notes.txt"
+    assert read_dataset(path).notes[0] == "not used, beside train and test: notes.txt"
 
 
 @pytest.mark.parametrize(("test", "said"), [
@@ -264,7 +277,7 @@ def test_a_test_that_asks_for_what_train_never_shows_is_refused(table, test, sai
 def test_labels_that_the_test_leaves_out_are_noted_and_half_a_pair_is_refused(table):
     table(TABLE, "pair/train.csv")
     path = table("text,label\nsleet,weather\n", "pair/test.csv")
-    assert "labels that test never asks for: food" in read(path.parent).notes
+    assert "labels that test never asks for: food" in read_dataset(path.parent).notes
     path.unlink()
     refused(path.parent, "pair holds train.csv without its other half; put train.csv and test.csv there")
 
@@ -301,12 +314,12 @@ def pets(tmp_path) -> Path:
 
 
 def test_pictures_are_read_whatever_their_ending_and_hidden_files_are_passed_over(pets):
-    data = read(pets)
+    data = read_dataset(pets)
     assert str(data).splitlines()[0] == "16 pictures under 2 labels (blue 8, red 8): 12 to learn from, 4 held out."
     assert data.notes == ("labels with fewer than 10 items, whose scores will say little: blue 8, red 8",)
-    assert all(item.what.shape == (96, 96, 3) and item.what.dtype == np.uint8 for item in data.train + data.test)
+    assert all(item.content.shape == (96, 96, 3) and item.content.dtype == np.uint8 for item in data.train + data.test)
     assert sum(item.where == "pets/red/1.PNG" for item in data.train + data.test) == 1
-    assert [item.where for item in read(pets).test] == [item.where for item in data.test]
+    assert [item.where for item in read_dataset(pets).test] == [item.where for item in data.test]
 
 
 def test_what_is_no_picture_is_left_out_and_named(pets):
@@ -314,13 +327,13 @@ def test_what_is_no_picture_is_left_out_and_named(pets):
     (pets / "red" / "more").mkdir()
     (pets / "green").mkdir()
     (pets / "list.csv").write_text("a")
-    assert "pets: no pictures, not used: list.csv, green (empty), red/more and 1 more" in read(pets).notes
+    assert "pets: no pictures, not used: list.csv, green (empty), red/more and 1 more" in read_dataset(pets).notes
 
 
 def test_pictures_that_look_the_same_are_one_whatever_the_file(pets):
     Image.open(pets / "red" / "0.png").save(pets / "red" / "again.bmp")
     Image.open(pets / "red" / "1.PNG").save(pets / "blue" / "stray.png")
-    notes = read(pets).notes
+    notes = read_dataset(pets).notes
     assert "pets: 1 item standing there more than once, kept once" in notes
     assert (
         "pets: 1 item carrying two labels, left out: 'blue' (pets/blue/stray.png) and 'red' (pets/red/1.PNG)" in notes
@@ -358,20 +371,20 @@ def test_train_and_test_folders_are_kept_apart_and_half_a_pair_is_refused(pets):
         for n in ("0.png", "1.PNG"):
             shutil.move(both / "train" / label / n, both / "test" / label / n)
     shutil.copy(both / "test" / "red" / "0.png", both / "train" / "red" / "copy.png")
-    data = read(both)
+    data = read_dataset(both)
     assert (len(data.train), len(data.test)) == (12, 4)
     assert data.notes[0] == "1 item in train and in test, taken out of train: train/red/copy.png"
 
 
 def test_a_label_may_be_called_train(pets):
     (pets / "red").rename(pets / "train")
-    assert read(pets).labels == ("blue", "train")
+    assert read_dataset(pets).labels == ("blue", "train")
 
 
 def test_transparent_grey_deep_and_turned_pictures_look_as_they_should(tmp_path):
     seen = lambda image, name="x.png", **more: (
         image.save(tmp_path / name, **more),
-        own.picture(tmp_path / name).astype(int),
+        own.read_image(tmp_path / name).astype(int),
     )[1]
     assert (seen(Image.new("RGBA", (9, 9), (255, 0, 0, 0))) == 255).all()  # nothing there: white
     assert (seen(Image.new("RGBA", (9, 9), (255, 0, 0, 128)))[0, 0] == [255, 127, 127]).all()
@@ -389,9 +402,9 @@ def test_transparent_grey_deep_and_turned_pictures_look_as_they_should(tmp_path)
 
 def test_bytes_are_taken_as_pictures_too():
     pixels = torch.full((30, 20, 3), 9, dtype=torch.uint8)
-    assert (own.picture(pixels) == 9).all() and (own.picture(pixels[..., 0].numpy()) == 9).all()
+    assert (own.read_image(pixels) == 9).all() and (own.read_image(pixels[..., 0].numpy()) == 9).all()
     with pytest.raises(ValueError, match="ndarray cannot be opened as a picture"):
-        own.picture(np.zeros((3, 3, 7, 2)))
+        own.read_image(np.zeros((3, 3, 7, 2)))
 
 
 # -- judging --------------------------------------------------------------------------------------------------------------
@@ -405,8 +418,8 @@ def test_scores_are_those_of_scikit_learn(seed):
     probabilities = (
         torch.tensor(draw.dirichlet([0.6] * 4, 60)) + torch.eye(4)[[labels.index(label) for label in wanted]] * 0.3
     )
-    report = own.judged(
-        labels, Own("text", labels, (Item("", "b", ""), Item("", "b", ""), Item("", "a", "")), items), probabilities
+    report = own.make_report(
+        labels, OwnData("text", labels, (Item("", "b", ""), Item("", "b", ""), Item("", "a", "")), items), probabilities
     )
     said = [labels[n] for n in probabilities.argmax(1)]
     assert (
@@ -415,12 +428,12 @@ def test_scores_are_those_of_scikit_learn(seed):
     )
     assert report.confusion.tolist() == confusion_matrix(wanted, said, labels=labels).tolist()
     assert report.macro_f1 == pytest.approx(f1_score(wanted, said, average="macro"))
-    each = np.array([(one.precision, one.recall, one.f1) for one in report.each])
+    each = np.array([(one.precision, one.recall, one.f1) for one in report.per_label])
     assert (
         pytest.approx(np.array(precision_recall_fscore_support(wanted, said, labels=labels, zero_division=0)[:3]))
         == each.T
     )
-    assert report.always == pytest.approx((wanted == "b").mean())  # what train shows most
+    assert report.majority_accuracy == pytest.approx((wanted == "b").mean())  # what train shows most
     sure = [p for _, _, p in report.mistakes]
     assert len(sure) == sum(wanted != said) and sure == sorted(sure, reverse=True)
     assert all(item.label != wrong for item, wrong, _ in report.mistakes)
@@ -431,7 +444,9 @@ def test_a_report_can_be_read_and_drawn():
         ("no", "yes"),
         (Item("is it?", "yes", "line 3"), Item("it is", "yes", "line 4"), Item("never", "no", "line 5")),
     )
-    report = own.judged(labels, Own("text", labels, items, items), torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]))
+    report = own.make_report(
+        labels, OwnData("text", labels, items, items), torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
+    )
     assert str(report) == (
         "3 held out: accuracy 0.667 [0.208, 0.939], macro F1 0.667; always the same label 0.667\n"
         "label  precision  recall  items  said of them\n"
@@ -450,24 +465,24 @@ def test_a_report_can_be_read_and_drawn():
 
 # -- learning, keeping, coming back ---------------------------------------------------------------------------------------
 
-TEXT_WAYS, PICTURE_WAYS = list(own.WAYS["text"]), list(own.WAYS["pictures"])
+TEXT_WAYS, PICTURE_WAYS = list(own.WAYS["text"]), list(own.WAYS["images"])
 
 
 @pytest.fixture(scope="module")
-def words_of(tmp_path_factory) -> Own:
+def words_of(tmp_path_factory) -> OwnData:
     path = tmp_path_factory.mktemp("own") / "mine.csv"
     path.write_text(TABLE, encoding="utf-8")
-    return read(path)
+    return read_dataset(path)
 
 
 @pytest.fixture(scope="module")
-def colours_of(tmp_path_factory) -> Own:
+def colours_of(tmp_path_factory) -> OwnData:
     items = [
-        Item(own.picture(np.array(painted(10 * n + colour, colour))), label, f"{n}")
+        Item(own.read_image(np.array(painted(10 * n + colour, colour))), label, f"{n}")
         for n in range(6)
         for colour, label in ((0, "red"), (2, "blue"))
     ]
-    return Own("pictures", ("blue", "red"), tuple(items[:8]), tuple(items[8:]))
+    return OwnData("images", ("blue", "red"), tuple(items[:8]), tuple(items[8:]))
 
 
 @pytest.fixture(scope="module")
@@ -478,14 +493,14 @@ def learnt(words_of, colours_of):
     def get(kind: str, way: str) -> own.Classifier:
         if (kind, way) not in made:
             data = words_of if kind == "text" else colours_of
-            made[kind, way] = own.train(data, way, None if way == "head" else 2, progress=False)
+            made[kind, way] = own.train_classifier(data, way, None if way == "head" else 2, progress=False)
         return made[kind, way]
 
     return get
 
 
 EACH = pytest.mark.parametrize(
-    ("kind", "way"), [("text", way) for way in TEXT_WAYS] + [("pictures", way) for way in PICTURE_WAYS]
+    ("kind", "way"), [("text", way) for way in TEXT_WAYS] + [("images", way) for way in PICTURE_WAYS]
 )
 
 
@@ -494,7 +509,7 @@ def test_what_comes_back_gives_the_same_probabilities(kind, way, learnt, words_o
     data, classifier = (words_of if kind == "text" else colours_of), learnt(kind, way)
     classifier.evaluate(data)
     classifier.save(tmp_path / "kept")
-    back = own.load(tmp_path / "kept")
+    back = own.load_classifier(tmp_path / "kept")
     probabilities = classifier.predict(data.test)
     assert torch.equal(back.predict(data.test), probabilities)
     assert_close(probabilities.sum(1), torch.ones(len(data.test)))
@@ -511,13 +526,13 @@ def test_what_comes_back_gives_the_same_probabilities(kind, way, learnt, words_o
 
 @EACH
 def test_only_what_this_way_trains_has_changed_and_only_that_is_saved(kind, way, learnt, tmp_path):
-    classifier, before = learnt(kind, way), dict(own.network(kind, way, 2, seed=0).named_parameters())
+    classifier, before = learnt(kind, way), dict(own.build_network(kind, way, 2, seed=0).named_parameters())
     moved = {name for name, weight in classifier.model.named_parameters() if not torch.equal(weight, before[name])}
     assert moved and moved <= set(classifier.changed)
-    assert any(name.startswith(own.HEADS[kind]) for name in moved)
+    assert any(name.startswith(own.HEAD_NAMES[kind]) for name in moved)
     parts = own.WAYS[kind][way][0]
     for part in parts:
-        assert any(part in name or way == "lora" for name in moved - {f"{own.HEADS[kind]}.weight"}), part
+        assert any(part in name or way == "lora" for name in moved - {f"{own.HEAD_NAMES[kind]}.weight"}), part
     classifier.save(tmp_path / "kept")
     kept = next((tmp_path / "kept").glob("*.safetensors")).stat().st_size
     assert kept == pytest.approx(4 * sum(before[name].numel() for name in classifier.changed), rel=0.02, abs=30_000)
@@ -525,52 +540,54 @@ def test_only_what_this_way_trains_has_changed_and_only_that_is_saved(kind, way,
 
 @EACH
 def test_learning_begins_with_the_pretrained_network_and_a_head_that_says_nothing(kind, way, words_of, colours_of):
-    network, data = own.network(kind, way, 3, seed=4).eval(), words_of if kind == "text" else colours_of
-    rows = own.inputs(kind, data.test)
-    assert own.said(network, rows).abs().max() == 0
-    bare_model = pretrained.load("minilm-l6")[0] if kind == "text" else pretrained.vision()
+    network, data = own.build_network(kind, way, 3, seed=4).eval(), words_of if kind == "text" else colours_of
+    rows = own.encode_items(kind, data.test)
+    assert own.model_outputs(network, rows).abs().max() == 0
+    bare_model = pretrained.load("minilm-l6")[0] if kind == "text" else pretrained.load_vision()
     theirs, ours = dict(bare_model.named_parameters()), dict(network.named_parameters())
     prefix = "encoder." if kind == "text" else ""
-    same = [name for name in theirs if prefix + name in ours and not name.startswith("classes")]
+    same = [name for name in theirs if prefix + name in ours and not name.startswith("classifier")]
     assert len(same) > 25 and all(torch.equal(ours[prefix + name], theirs[name]) for name in same)
 
 
 def test_a_head_learns_to_tell_weather_from_food_and_blue_from_red(learnt, words_of, colours_of):
     report = learnt("text", "head").evaluate(words_of)
-    assert report.accuracy.value == 1.0 > report.always and not report.mistakes
-    assert learnt("pictures", "head").evaluate(colours_of).accuracy.value == 1.0
+    assert report.accuracy.value == 1.0 > report.majority_accuracy and not report.mistakes
+    assert learnt("images", "head").evaluate(colours_of).accuracy.value == 1.0
 
 
 def test_the_same_seed_learns_the_same_and_touches_no_other_chance(words_of, learnt):
     torch.manual_seed(5)
     before, losses = torch.random.get_rng_state(), []
-    again = own.train(words_of, "lora", 2, progress=False, on_step=lambda step, loss: losses.append((step, loss)))
+    again = own.train_classifier(
+        words_of, "lora", 2, progress=False, on_step=lambda step, loss: losses.append((step, loss))
+    )
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(again.predict(words_of.test), learnt("text", "lora").predict(words_of.test))
     assert [step for step, _ in losses] == [1, 2] and losses[0][1] == pytest.approx(np.log(2), abs=1e-4)
-    other = own.train(words_of, "lora", 2, seed=1, progress=False)
+    other = own.train_classifier(words_of, "lora", 2, seed=1, progress=False)
     assert not torch.equal(again.predict(words_of.test), other.predict(words_of.test))
 
 
 def test_more_steps_lower_the_loss(words_of):
-    history = own.train(words_of, "last", 8, progress=False).history
+    history = own.train_classifier(words_of, "last", 8, progress=False).history
     assert history.steps == 8 and history.losses[-1] < 0.7 * history.losses[0]
 
 
 @pytest.mark.parametrize(("n", "steps"), [(16, 32), (256, 62), (1024, 158), (2000, 160)])
 def test_more_items_get_more_steps_up_to_a_limit(n, steps):
-    assert own.STEPS(n) == steps
+    assert own.default_steps(n) == steps
 
 
 def test_batches_do_not_change_what_is_said(learnt, words_of, colours_of):
-    for kind, data in (("text", words_of), ("pictures", colours_of)):
+    for kind, data in (("text", words_of), ("images", colours_of)):
         items = data.train + data.test
-        one = torch.cat([learnt(kind, "head").predict([item.what]) for item in items])
+        one = torch.cat([learnt(kind, "head").predict([item.content]) for item in items])
         assert_close(learnt(kind, "head").predict(items, batch=5), one, atol=1e-4, rtol=1e-3)
 
 
 def test_a_long_text_is_cut_and_not_refused(learnt):
-    rows = own.inputs("text", ["rain " * 5000, "x" * 200_000, "rain"])
+    rows = own.encode_items("text", ["rain " * 5000, "x" * 200_000, "rain"])
     assert [len(row) for row in rows] == [128, 3, 3] and rows[0][-1] == rows[2][-1]
     assert learnt("text", "head").predict(["rain " * 5000]).shape == (1, 2)
 
@@ -586,27 +603,29 @@ def test_what_is_no_text_is_refused(learnt, items, said):
 def test_a_way_that_is_not_there_is_refused(words_of, colours_of):
     with pytest.raises(
         ValueError,
-        match=r"way='lora' is not there for pictures \(steps of low rank stand beside .* convolutions\); choose 'head', 'last', 'full'",
+        match=r"way='lora' is not there for images \(steps of low rank stand beside .* convolutions\); choose 'head', 'last', 'full'",
     ):
-        own.train(colours_of, "lora")
+        own.train_classifier(colours_of, "lora")
     with pytest.raises(ValueError, match="way='all' is not there for text; choose 'head', 'last', 'lora', 'full'"):
-        own.train(words_of, "all")
+        own.train_classifier(words_of, "all")
     for way, steps in (("head", 5), ("last", 0), ("full", -1)):
         with pytest.raises(ValueError, match=f"way='{way}', steps={steps}: a head is fitted without steps"):
-            own.train(words_of, way, steps)
+            own.train_classifier(words_of, way, steps)
 
 
 def test_other_data_are_refused(learnt, colours_of, table):
     with pytest.raises(
-        ValueError, match=r"these are pictures under blue, red; the classifier learnt text under food, weather"
+        ValueError, match=r"these are images under blue, red; the classifier learnt text under food, weather"
     ):
         learnt("text", "head").evaluate(colours_of)
     with pytest.raises(ValueError, match="these are text under food, rain"):
-        learnt("text", "head").evaluate(read(table(TABLE.replace(",weather", ",rain"))))
+        learnt("text", "head").evaluate(read_dataset(table(TABLE.replace(",weather", ",rain"))))
 
 
 def test_labels_are_matched_by_name_where_other_data_have_fewer(words_of, learnt):
-    fewer = Own("text", ("weather",), words_of.train, tuple(item for item in words_of.test if item.label == "weather"))
+    fewer = OwnData(
+        "text", ("weather",), words_of.train, tuple(item for item in words_of.test if item.label == "weather")
+    )
     assert learnt("text", "head").evaluate(fewer).confusion.tolist() == [[0, 0], [0, 2]]
 
 
@@ -621,7 +640,7 @@ def kept(learnt, tmp_path) -> Path:
 
 def not_loaded(folder: Path, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        own.load(folder)
+        own.load_classifier(folder)
 
 
 def test_a_folder_that_holds_no_classifier_says_how_to_make_one(tmp_path):
@@ -656,7 +675,11 @@ def test_weights_that_this_edition_does_not_train_are_refused(kept, monkeypatch)
 def test_another_classifier_takes_the_place_of_the_first_and_nothing_else_is_written_over(kept, learnt):
     (kept / "mine.safetensors").write_bytes(b"mine")
     learnt("text", "lora").save(kept)
-    assert len(list(kept.iterdir())) == 3 and (kept / "mine.safetensors").is_file() and own.load(kept).way == "lora"
+    assert (
+        len(list(kept.iterdir())) == 3
+        and (kept / "mine.safetensors").is_file()
+        and own.load_classifier(kept).way == "lora"
+    )
     other = kept.parent / "letters"
     other.mkdir()
     learnt("text", "head").save(other)  # empty: taken
@@ -676,7 +699,7 @@ def test_a_crash_while_saving_leaves_the_classifier_that_was_there(kept, learnt,
     monkeypatch.setattr(own, broken, crash)
     with pytest.raises(OSError, match="disk full"):
         learnt("text", "lora").save(kept)
-    assert own.load(kept).way == "head"
+    assert own.load_classifier(kept).way == "head"
 
 
 # -- the command line -----------------------------------------------------------------------------------------------------
@@ -716,7 +739,7 @@ def test_texts_go_all_the_way_on_the_command_line(table, capsys, tmp_path):
         )
         == 0
     )
-    assert own.load(out).way == "last"
+    assert own.load_classifier(out).way == "last"
 
 
 def test_pictures_go_all_the_way_on_the_command_line(pets, capsys, tmp_path):
@@ -729,9 +752,7 @@ def test_pictures_go_all_the_way_on_the_command_line(pets, capsys, tmp_path):
     rows = [row.split("\t") for row in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows] == ["red", "blue"] and rows[0][2] == str(tmp_path / "new.png")
     assert "nowhere.png cannot be opened as a picture" in line(["classify", out, "nowhere.png"], capsys)
-    assert "way='lora' is not there for pictures" in line(
-        ["finetune", str(pets), "--out", out, "--way", "lora"], capsys
-    )
+    assert "way='lora' is not there for images" in line(["finetune", str(pets), "--out", out, "--way", "lora"], capsys)
 
 
 def test_wrong_words_on_the_command_line(table, capsys, tmp_path):

@@ -4,17 +4,17 @@ from functools import partial
 
 import pytest
 import torch
-from helpers import randomised
+from helpers import randomize
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
 from fmcourse.data import checkpoint
-from fmcourse.diffusion import Denoiser, Guided, Schedule, ddpm, denoise
+from fmcourse.diffusion import ClassifierFreeGuidance, Denoiser, Schedule, ddpm, diffusion_loss
 from fmcourse.models.unet import UNet
-from fmcourse.multimodal import Prior, told
-from fmcourse.optimizers import Recipe
-from fmcourse.pictures import PAINTS, main_paint, painted, signed
+from fmcourse.multimodal import DiffusionPrior, condition_vector
+from fmcourse.optimizers import OptimizerConfig
+from fmcourse.pictures import NAMED_COLOURS, dominant_colours, normalize_pixels, recolour
 from fmcourse.training import fit
 
 flow = Schedule.flow()
@@ -24,19 +24,17 @@ flow = Schedule.flow()
 
 def test_each_half_stands_in_its_place_and_has_spread_one():
     a, b = F.normalize(torch.randn(2, 3, 64, generator=torch.Generator().manual_seed(0)), dim=-1)
-    whole = told(words=a, look=b)
+    whole = condition_vector(text=a, image=b)
     assert whole.shape == (3, 128)
     assert_close(whole.square().mean(1), torch.ones(3))
-    assert torch.equal(told(words=a), torch.cat([whole[:, :64], torch.zeros(3, 64)], 1))
-    assert torch.equal(told(look=b), torch.cat([torch.zeros(3, 64), whole[:, 64:]], 1))
+    assert torch.equal(condition_vector(text=a), torch.cat([whole[:, :64], torch.zeros(3, 64)], 1))
+    assert torch.equal(condition_vector(image=b), torch.cat([torch.zeros(3, 64), whole[:, 64:]], 1))
 
 
-@pytest.mark.parametrize(
-    "halves", [{}, {"words": torch.ones(4)}, {"words": torch.ones(1, 4), "look": torch.ones(2, 4)}]
-)
+@pytest.mark.parametrize("halves", [{}, {"text": torch.ones(4)}, {"text": torch.ones(1, 4), "image": torch.ones(2, 4)}])
 def test_what_cannot_be_told(halves):
     with pytest.raises(ValueError, match="give one, or two alike"):
-        told(**halves)
+        condition_vector(**halves)
 
 
 # -- the prior --------------------------------------------------------------------------------------------------------------
@@ -44,14 +42,14 @@ def test_what_cannot_be_told(halves):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_prior_begins_with_nothing_and_keeps_shape_and_dtype(dtype):
-    prior, x = Prior(12, 16, 1).to(dtype), torch.randn(5, 12, dtype=dtype)
+    prior, x = DiffusionPrior(12, 16, 1).to(dtype), torch.randn(5, 12, dtype=dtype)
     assert not prior(x, torch.rand(5, dtype=dtype), x).any()
-    out = randomised(prior)(x, torch.rand(5, dtype=dtype), x)
+    out = randomize(prior)(x, torch.rand(5, dtype=dtype), x)
     assert out.shape == x.shape and out.dtype == dtype and out.isfinite().all()
 
 
 def test_a_prior_hears_the_time_and_the_phrase_row_by_row():
-    prior, x, time = randomised(Prior(12, 16, 2)), torch.randn(4, 12), torch.rand(4)
+    prior, x, time = randomize(DiffusionPrior(12, 16, 2)), torch.randn(4, 12), torch.rand(4)
     before = prior(x, time, x)
     phrase, later = x.clone(), time.clone()
     phrase[1] += 1
@@ -72,12 +70,19 @@ def test_a_prior_draws_each_of_two_answers_and_not_their_mean():
             pick = torch.randint(2, (2, 128), generator=g)
             return ends[pick[0], pick[1]], asked[pick[0]]
 
-    prior = Prior(8, 64, 2)
-    recipe = Recipe(matrices="adamw", lr=3e-3, decay="cosine")
-    fit(prior, partial(denoise, schedule=flow, predicts="picture"), Batches(), steps=300, recipe=recipe, progress=False)
+    prior = DiffusionPrior(8, 64, 2)
+    optimizer = OptimizerConfig(matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine")
+    fit(
+        prior,
+        partial(diffusion_loss, schedule=flow, predicts="image"),
+        Batches(),
+        steps=300,
+        optimizer=optimizer,
+        progress=False,
+    )
     for n in range(2):
         g = torch.Generator().manual_seed(1)
-        made = ddpm(Denoiser(prior, flow, "picture", asked[n : n + 1]), torch.randn(200, 8, generator=g), flow, 20, g)
+        made = ddpm(Denoiser(prior, flow, "image", asked[n : n + 1]), torch.randn(200, 8, generator=g), flow, 20, g)
         gap = torch.cdist(made, ends[n])
         assert gap.min(1).values.median() < 0.3 * torch.dist(*ends[n])
         assert 0.25 < (gap.argmin(1) == 0).float().mean() < 0.75
@@ -86,16 +91,16 @@ def test_a_prior_draws_each_of_two_answers_and_not_their_mean():
 # -- colours ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("colour", PAINTS)
+@pytest.mark.parametrize("colour", NAMED_COLOURS)
 def test_the_main_paint_of_what_was_painted_is_that_paint(colour):
     pixels = torch.randint(30, 200, (6, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     pixels[:, :4] = 255
-    assert main_paint(signed(painted(pixels, colour))) == [colour] * 6
+    assert dominant_colours(normalize_pixels(recolour(pixels, colour))) == [colour] * 6
 
 
 def test_pictures_without_colours_have_no_main_paint():
     with pytest.raises(ValueError, match="floats"):
-        main_paint(torch.zeros(1, 1, 8, 8))
+        dominant_colours(torch.zeros(1, 1, 8, 8))
 
 
 # -- the recipe, and what it made -------------------------------------------------------------------------------------------
@@ -104,25 +109,25 @@ def test_pictures_without_colours_have_no_main_paint():
 def test_what_is_never_shown_is_never_in_a_batch(monkeypatch):
     import painter
 
-    names = sorted(painter.things("train"))
+    names = sorted(painter.emoji_things("train"))
     marks = torch.zeros(len(names), 3, 9, 1, 1, 3, dtype=torch.uint8)  # each drawing says which it is
     for axis in range(3):
         marks[..., axis] = torch.arange(marks.shape[axis], dtype=torch.uint8).view(
             *(-1 if n == axis else 1 for n in range(3)), 1, 1
         )
-    monkeypatch.setattr(painter, "drawings", lambda: (names, marks, torch.zeros(len(names), 3, 9, 4)))
-    data = painter.Drawn({text: torch.ones(4) for text in painter.all_phrases()}, seed=0)
+    monkeypatch.setattr(painter, "all_drawings", lambda: (names, marks, torch.zeros(len(names), 3, 9, 4)))
+    data = painter.ConditionedImages({text: torch.ones(4) for text in painter.all_phrases()}, seed=0)
     seen = torch.cat([data.draw(step)[0].flatten(1) for step in range(60)])
     assert len(seen) == 60 * painter.BATCH and seen[:, 1].unique().tolist() == [0, 1, 2]
-    assert not any(painter.never_shown(names[n], painter.COLOURS[c]) for n, _, c in seen.tolist())
-    shares = [painter.never_shown(name, colour) for name in names for colour in PAINTS]
+    assert not any(painter.is_held_out(names[n], painter.COLOURS[c]) for n, _, c in seen.tolist())
+    shares = [painter.is_held_out(name, colour) for name in names for colour in NAMED_COLOURS]
     assert 0.07 < sum(shares) / len(shares) < 0.13
-    assert not any(painter.never_shown(name, "") for name in names)
-    assert not set(names) & set(painter.things("validation", "test"))
+    assert not any(painter.is_held_out(name, "") for name in names)
+    assert not set(names) & set(painter.emoji_things("validation", "test"))
 
 
 def shipped() -> nn.Module:
-    model = UNet(3, (64, 112, 144), 1, told=256, conditioner=nn.Linear(768, 256))
+    model = UNet(3, (64, 112, 144), 1, condition_width=256, conditioner=nn.Linear(768, 256))
     model.load_state_dict({name: weight.float() for name, weight in checkpoint("painter").tensors.items()})
     return model.eval()
 
@@ -131,14 +136,16 @@ def test_the_painter_that_ships_draws_the_colour_that_is_asked_for_and_the_same_
     from fmcourse.pretrained import embed_sentences, load
 
     asked = ["blue cat", "green owl", "pink frog", "purple rose"]
-    condition, model = told(words=embed_sentences(*load("minilm-l6"), asked).clone()), shipped()
-    guess = lambda given: Denoiser(model, flow, "picture", given)
+    condition, model = condition_vector(text=embed_sentences(*load("minilm-l6"), asked).clone()), shipped()
+    guess = lambda given: Denoiser(model, flow, "image", given)
 
     def draw() -> torch.Tensor:
         g = torch.Generator().manual_seed(0)
         x = torch.randn(4, 3, 32, 32, generator=g)
-        return ddpm(Guided(guess(condition), guess(torch.zeros_like(condition)), 2), x, flow, 10, g).clamp(-1, 1)
+        return ddpm(
+            ClassifierFreeGuidance(guess(condition), guess(torch.zeros_like(condition)), 2), x, flow, 10, g
+        ).clamp(-1, 1)
 
     made = draw()
-    assert main_paint(made) == [text.split()[0] for text in asked]
+    assert dominant_colours(made) == [text.split()[0] for text in asked]
     assert torch.equal(made, draw())

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from helpers import randomised
+from helpers import randomize
 from torch.nn import functional as F
 from torch.testing import assert_close
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
-from fmcourse.models.patches import MaskedAutoencoder, PatchEncoder, cut
+from fmcourse.models.patches import MaskedAutoencoder, PatchEncoder, patchify
 from fmcourse.models.transformer import Config
 from fmcourse.objectives import masked_patches
 from fmcourse.training import fit
@@ -15,20 +15,20 @@ from fmcourse.training import fit
 SHAPE = {"width": 24, "depth": 2, "heads": 3, "causal": False}
 seeded = lambda seed=0: torch.Generator().manual_seed(seed)
 pictures = torch.rand(5, 12, 16, generator=seeded())
-pieces = cut(pictures, 4)  # (5, 12, 16)
+patches = patchify(pictures, 4)  # (5, 12, 16)
 
 
-def autoencoder(pieces=12, numbers=16):
+def autoencoder(num_patches=12, patch_width=16):
     decoder = Config(width=16, depth=1, heads=2, causal=False)
-    return randomised(MaskedAutoencoder(PatchEncoder(Config(**SHAPE), pieces, numbers), decoder))
+    return randomize(MaskedAutoencoder(PatchEncoder(Config(**SHAPE), num_patches, patch_width), decoder))
 
 
 def test_equals_torch_unfold():
-    assert_close(pieces, F.unfold(pictures[:, None], 4, stride=4).mT)
+    assert_close(patches, F.unfold(pictures[:, None], 4, stride=4).mT)
 
 
 def test_a_series_is_cut_into_stretches():
-    assert_close(cut(torch.arange(12.0).view(2, 6), 3), torch.arange(12.0).view(2, 2, 3))
+    assert_close(patchify(torch.arange(12.0).view(2, 6), 3), torch.arange(12.0).view(2, 2, 3))
 
 
 @pytest.mark.parametrize(
@@ -36,35 +36,35 @@ def test_a_series_is_cut_into_stretches():
 )
 def test_what_does_not_fit_is_refused(shape, size):
     with pytest.raises(
-        ValueError, match=rf"cannot be cut into pieces of size={size}; give .* a size that divides each side"
+        ValueError, match=rf"cannot be cut into patches of size={size}; give .* a size that divides each side"
     ):
-        cut(torch.zeros(shape), size)
+        patchify(torch.zeros(shape), size)
 
 
 def test_a_piece_is_embedded_as_a_convolution_would():
-    encoder = randomised(PatchEncoder(Config(**SHAPE), 12, 16))
+    encoder = randomize(PatchEncoder(Config(**SHAPE), 12, 16))
     kernel = encoder.embed.weight.view(24, 1, 4, 4)
     looked = F.conv2d(pictures[:, None], kernel, encoder.embed.bias, stride=4).flatten(2).mT
-    assert_close(encoder(pieces), encoder.stack(looked + encoder.places))
+    assert_close(encoder(patches), encoder.stack(looked + encoder.position_embedding))
 
 
 def test_what_is_hidden_changes_nothing_and_what_is_seen_does():
     model, hidden = autoencoder(), torch.rand(5, 12, generator=seeded(1)).argsort(1) < 8
-    guesses = model(pieces, hidden)
-    assert_close(model(torch.where(hidden[..., None], -9.0, pieces), hidden), guesses)
-    moved = (model(torch.where(hidden[..., None], pieces, -pieces), hidden) - guesses).abs()
-    assert guesses.shape == pieces.shape and moved.amax((1, 2)).min() > 1e-3
+    guesses = model(patches, hidden)
+    assert_close(model(torch.where(hidden[..., None], -9.0, patches), hidden), guesses)
+    moved = (model(torch.where(hidden[..., None], patches, -patches), hidden) - guesses).abs()
+    assert guesses.shape == patches.shape and moved.amax((1, 2)).min() > 1e-3
 
 
 def test_each_row_is_read_by_itself_with_pieces_at_their_own_places():
     model, hidden = autoencoder(), torch.rand(5, 12, generator=seeded(2)).argsort(1) < 9
     for row in range(5):
         at = (~hidden[row]).nonzero()[:, 0]
-        x = model.encoder.embed(pieces[row, at]) + model.encoder.places[at]
-        known = model.narrow(model.encoder.stack(x[None]))[0]
-        y = model.blank.repeat(12, 1)
+        x = model.encoder.embed(patches[row, at]) + model.encoder.position_embedding[at]
+        known = model.decoder_embed(model.encoder.stack(x[None]))[0]
+        y = model.mask_token.repeat(12, 1)
         y[at] = known
-        assert_close(model(pieces, hidden)[row], model.to_pieces(model.decoder(y[None]))[0])
+        assert_close(model(patches, hidden)[row], model.to_patches(model.decoder(y[None]))[0])
 
 
 def test_pieces_and_loss_are_those_of_vit_mae():
@@ -72,32 +72,32 @@ def test_pieces_and_loss_are_those_of_vit_mae():
                           intermediate_size=8, decoder_hidden_size=8, decoder_num_hidden_layers=1, decoder_num_attention_heads=1,
                           decoder_intermediate_size=8)  # fmt: skip
     theirs, square = ViTMAEForPreTraining(config), torch.rand(5, 1, 16, 16, generator=seeded())
-    ours = cut(square[:, 0], 4)
+    ours = patchify(square[:, 0], 4)
     assert_close(ours, theirs.patchify(square))
     hidden = torch.rand(5, 16, generator=seeded(3)).argsort(1) < 12  # what the objective draws from this seed
     found = theirs(
         square, noise=hidden + torch.rand(5, 16, generator=seeded()) / 2
     )  # they keep those with the least noise
     assert torch.equal(found.mask.bool(), hidden)
-    loss = masked_patches(lambda pieces, asked: found.logits, ours, seeded(3), rate=0.75)
+    loss = masked_patches(lambda patches, asked: found.logits, ours, seeded(3), rate=0.75)
     assert_close(loss.value, found.loss)
 
 
 @pytest.mark.parametrize("wrong", [{"causal": True}, {"positions": "rope"}])
 def test_pieces_in_any_order_need_places_of_their_own(wrong):
-    with pytest.raises(ValueError, match="pieces are seen in any order, so give causal=False and 'learned'"):
+    with pytest.raises(ValueError, match="patches are seen in any order, so give causal=False and 'learned'"):
         PatchEncoder(Config(**SHAPE | wrong), 12, 16)
 
 
 def test_a_few_pictures_can_be_learnt_by_heart_but_noise_that_is_hidden_cannot_be_guessed():
-    two = (cut(torch.rand(2, 8, 8, generator=seeded(4)).round(), 4) - 0.5).repeat(16, 1, 1)
+    two = (patchify(torch.rand(2, 8, 8, generator=seeded(4)).round(), 4) - 0.5).repeat(16, 1, 1)
     torch.manual_seed(0)
     make = lambda: MaskedAutoencoder(
         PatchEncoder(Config(**SHAPE), 4, 16), Config(width=24, depth=1, heads=2, causal=False)
     )
     known = fit(make(), masked_patches_half, [two], steps=200, seed=0, progress=False)
     assert sum(known.losses[-20:]) / 20 < 0.01  # of 0.25
-    fresh = [cut(torch.rand(32, 8, 8, generator=seeded(n)).round(), 4) - 0.5 for n in range(200)]
+    fresh = [patchify(torch.rand(32, 8, 8, generator=seeded(n)).round(), 4) - 0.5 for n in range(200)]
     noise = fit(make(), masked_patches_half, fresh, steps=200, seed=0, progress=False)
     assert sum(noise.losses[-20:]) / 20 > 0.245
 

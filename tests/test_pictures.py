@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fmcourse.pictures import PAINTS, as_bytes, checked, painted, sheet, signed
+from fmcourse.pictures import NAMED_COLOURS, check_images, denormalize_pixels, image_grid, normalize_pixels, recolour
 
 every_byte = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
 coloured = torch.randint(256, (3, 5, 5, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -11,43 +11,45 @@ coloured = torch.randint(256, (3, 5, 5, 3), dtype=torch.uint8, generator=torch.G
 
 @pytest.mark.parametrize(("pixels", "shape"), [(every_byte, (1, 1, 16, 16)), (coloured, (3, 3, 5, 5))])
 def test_there_and_back_is_the_same_byte(pixels, shape):
-    x = signed(pixels)
-    assert x.shape == shape and torch.equal(as_bytes(x), pixels) and checked(x, shape[1]) is x
+    x = normalize_pixels(pixels)
+    assert x.shape == shape and torch.equal(denormalize_pixels(x), pixels) and check_images(x, shape[1]) is x
 
 
 def test_what_lies_beyond_is_cut_off_in_a_copy():
     x = torch.tensor([[[[-3.0, 3.0]]]])
-    assert as_bytes(x).tolist() == [[[0, 255]]] and x.tolist() == [[[[-3.0, 3.0]]]]
+    assert denormalize_pixels(x).tolist() == [[[0, 255]]] and x.tolist() == [[[[-3.0, 3.0]]]]
 
 
 @pytest.mark.parametrize(("x", "channels", "message"), [
     (torch.full((1, 1, 2, 2), 1.01), 1, "reach from 1.01 to 1.01; -1 to 1 is needed.*clamp"), (torch.full((1, 1, 2, 2), float("nan")), 1, "-1 to 1 is needed"),
     (torch.zeros(1, 3, 2, 2), 1, r"floats \(N, 1, S, S\) are needed"), (torch.zeros(1, 2, 2), 1, r"\(1, 2, 2\) torch.float32"),
-    (torch.zeros(1, 1, 2, 2, dtype=torch.uint8), 1, "`signed"),
+    (torch.zeros(1, 1, 2, 2, dtype=torch.uint8), 1, "`normalize_pixels"),
 ])  # fmt: skip
 def test_what_can_be_no_picture_is_refused(x, channels, message):
     with pytest.raises(ValueError, match=message):
-        checked(x, channels)
+        check_images(x, channels)
 
 
 @pytest.mark.parametrize("pixels", [torch.zeros(2, 3, 3), torch.zeros(3, 3, dtype=torch.uint8), torch.zeros(2, 3, 3, 4, dtype=torch.uint8)])  # fmt: skip
 def test_what_are_no_bytes_of_pictures_is_refused(pixels):
     with pytest.raises(ValueError, match="bytes"):
-        signed(pixels)
+        normalize_pixels(pixels)
 
 
 def test_no_picture_at_all_is_no_error():
-    assert len(checked(torch.zeros(0, 1, 4, 4))) == 0
+    assert len(check_images(torch.zeros(0, 1, 4, 4))) == 0
 
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_a_sheet_holds_every_picture_where_it_belongs(depth):
     x = torch.linspace(-1, 1, 5).view(5, 1, 1, 1).expand(5, depth, 4, 6)
-    page = sheet(x, columns=3, gap=1)
+    page = image_grid(x, columns=3, gap=1)
     assert page.shape == ((9, 20) if depth == 1 else (9, 20, 3))
     at = lambda row, column: page[5 * row : 5 * row + 4, 7 * column : 7 * column + 6].unique().tolist()
     found = [at(n // 3, n % 3) for n in range(6)]
-    assert found == [[value] for value in as_bytes(x).flatten(1)[:, 0].tolist()] + [[255]]  # what is missing is white
+    assert found == [[value] for value in denormalize_pixels(x).flatten(1)[:, 0].tolist()] + [
+        [255]
+    ]  # what is missing is white
     assert (page[4] == 255).all() and (page[:, 6] == 255).all()
 
 
@@ -59,36 +61,38 @@ drawing[:, 3, 3] = torch.tensor([30, 20, 10], dtype=torch.uint8)  # with a dark 
 drawing[1, 4, 4] = torch.tensor([250, 240, 220], dtype=torch.uint8)  # and a light one
 
 
-@pytest.mark.parametrize("colour", list(PAINTS))
+@pytest.mark.parametrize("colour", list(NAMED_COLOURS))
 def test_paint_takes_the_middle_tone_and_leaves_white_dark_and_light(colour):
-    made, before = painted(drawing, colour), drawing.clone()
+    made, before = recolour(drawing, colour), drawing.clone()
     assert made.shape == drawing.shape and made.dtype == torch.uint8 and torch.equal(drawing, before)
     assert (made[:, 0] == 255).all()  # white stays white
-    assert (made[0, 2, 2].int() - torch.tensor(PAINTS[colour])).abs().max() <= 2  # the middle tone is the colour itself
+    assert (
+        made[0, 2, 2].int() - torch.tensor(NAMED_COLOURS[colour])
+    ).abs().max() <= 2  # the middle tone is the colour itself
     assert made[0, 3, 3].int().sum() < made[0, 2, 2].int().sum() < made[1, 4, 4].int().sum()
 
 
 def test_each_picture_is_painted_as_if_it_were_alone():
-    assert torch.equal(painted(drawing, "blue")[1:], painted(drawing[1:], "blue"))
+    assert torch.equal(recolour(drawing, "blue")[1:], recolour(drawing[1:], "blue"))
 
 
 @pytest.mark.parametrize(
     "pixels", [torch.full((1, 4, 4, 3), 255, dtype=torch.uint8), torch.zeros(1, 4, 4, 3, dtype=torch.uint8)]
 )
 def test_an_empty_or_black_picture_can_be_painted(pixels):
-    made = painted(pixels, "red")
+    made = recolour(pixels, "red")
     assert made.shape == pixels.shape and (made == 255).all() == (pixels == 255).all()
 
 
 def test_paint_that_there_is_not_is_refused():
     with pytest.raises(ValueError, match="colour 'beige' is not known; choose one of red, orange"):
-        painted(drawing, "beige")
+        recolour(drawing, "beige")
     with pytest.raises(ValueError, match="bytes"):
-        painted(drawing.float(), "red")
+        recolour(drawing.float(), "red")
 
 
 def test_light_is_what_the_eye_calls_light():
     pixels = torch.zeros(1, 4, 4, 3, dtype=torch.uint8)
     pixels[:, :, :2, 1], pixels[:, :, 2:, 2] = 255, 255  # green is lighter than blue
-    made = painted(pixels, "red").int().sum(-1)[0]
+    made = recolour(pixels, "red").int().sum(-1)[0]
     assert (made[:, :2] > made[:, 2:] + 50).all()

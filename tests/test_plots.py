@@ -17,7 +17,7 @@ ALT = 'The loss falls fast, then slowly, and is "flat" & < 2 at the end.'
 @pytest.fixture(autouse=True)
 def style():
     with mpl.rc_context():
-        plots.use()
+        plots.use_style()
         yield
     plt.close("all")
 
@@ -29,7 +29,7 @@ def shown(monkeypatch):
     keep = lambda update: (
         lambda data, display_id=None, raw=None, metadata=None: found.append((data, metadata, display_id, update))
     )
-    monkeypatch.setattr(plots, "in_a_notebook", lambda: True)
+    monkeypatch.setattr(plots, "in_notebook", lambda: True)
     monkeypatch.setattr("IPython.display.display", keep(False))
     monkeypatch.setattr("IPython.display.update_display", keep(True))
     return found
@@ -66,8 +66,8 @@ def test_outside_a_notebook_the_text_is_printed(capsys):
 
 
 def test_the_same_figure_has_the_same_bytes():
-    assert plots.png_of(line()) == plots.png_of(line())
-    assert b"Software" not in plots.png_of(line())  # matplotlib would sign with its version
+    assert plots.figure_png(line()) == plots.figure_png(line())
+    assert b"Software" not in plots.figure_png(line())  # matplotlib would sign with its version
 
 
 def test_colours_have_a_second_sign():

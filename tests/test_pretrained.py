@@ -182,7 +182,7 @@ def test_unknown_names_and_weights_are_refused():
 
 def test_a_package_that_is_not_installed_is_one_sentence_with_the_command(monkeypatch):
     monkeypatch.setitem(packages.PACKAGES, "minilm-l6", "no-such-package==1.0")
-    assert not packages.installed("minilm-l6")
+    assert not packages.is_installed("minilm-l6")
     with pytest.raises(
         ModuleNotFoundError, match="^minilm-l6 is not installed; `python -m fmcourse models install` installs it.$"
     ):
@@ -244,7 +244,7 @@ def test_packed_weights_are_the_same_numbers_in_fewer_bits(smol):
     loss = lambda model: token_nats(model, ids)[1:].mean().item()
     assert abs(loss(packed) - loss(full)) < 0.05
     x = torch.randn(3, 576, generator=torch.Generator().manual_seed(0))
-    ours, theirs = packed.stack.blocks[0].attention.to_qkv, full.stack.blocks[0].attention.to_qkv
+    ours, theirs = packed.stack.blocks[0].attention.qkv_proj, full.stack.blocks[0].attention.qkv_proj
     # the fast product rounds x and the scales to their 8 leading bits
     assert (ours(x) - theirs(x)).norm() < 0.01 * theirs(x).norm()
     held = sum(t.numel() * t.element_size() for t in packed.state_dict().values())
@@ -281,7 +281,7 @@ def test_minilm_gives_the_references_states_and_sentence_vectors(minilm):
     theirs = AutoModel.from_pretrained(pretrained.package_file("minilm-l6", "config.json").parent).eval()
     assert isinstance(tokenizer, WordPieceTokenizer)
     for text in SENTENCES:
-        ids = torch.tensor([pretrained.cut_to(tokenizer.encode(text), 256)])
+        ids = torch.tensor([pretrained.truncate(tokenizer.encode(text), 256)])
         with torch.no_grad():
             states = theirs(ids).last_hidden_state
             assert_close(model(ids), states, atol=1e-4, rtol=1e-4)

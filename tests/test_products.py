@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from fmcourse import products
-from fmcourse.products import FEW, ONEDNN, Linear, linear, times
+from fmcourse.products import MIN_ROWS, ONEDNN, Linear, linear, matmul_transposed
 
 HERE = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available() or ONEDNN is None,
@@ -22,7 +22,7 @@ EPYC = {"cpu_name": "AMD EPYC", "avx512_f": True}
 def onednn(monkeypatch):
     """Whatever the processor: oneDNN, which is right everywhere and fast on some; and a count of its products."""
     made, onednn = [], products.ONEDNN
-    monkeypatch.setattr(products, "wide", lambda: True)
+    monkeypatch.setattr(products, "prefers_onednn", lambda: True)
     monkeypatch.setattr(products, "ONEDNN", lambda *given: made.append(1) or onednn(*given))
     return made
 
@@ -97,9 +97,9 @@ def test_the_gradient_has_a_gradient(onednn):
 def test_two_matrices_or_stacks_of_them(onednn):
     x, y = drawn(3, 20, 8), drawn(3, 5, 8, seed=1)
     with torch.no_grad():
-        one_by_one = torch.stack([times(a, b) for a, b in zip(x, y, strict=True)])
+        one_by_one = torch.stack([matmul_transposed(a, b) for a, b in zip(x, y, strict=True)])
     assert len(onednn) == 3
-    assert_close(one_by_one, times(x, y))
+    assert_close(one_by_one, matmul_transposed(x, y))
 
 
 @HERE
@@ -114,7 +114,7 @@ def test_only_what_is_wanted_is_computed(onednn):
 
 @HERE
 @pytest.mark.parametrize("given", [
-    lambda: (drawn(FEW - 1, 7), drawn(5, 7)), lambda: (drawn(7), drawn(5, 7)), lambda: (drawn(0, 7), drawn(5, 7)),
+    lambda: (drawn(MIN_ROWS - 1, 7), drawn(5, 7)), lambda: (drawn(7), drawn(5, 7)), lambda: (drawn(0, 7), drawn(5, 7)),
     lambda: (drawn(24, 7), drawn(0, 7)), lambda: (drawn(24, 0), drawn(5, 0)), lambda: (drawn(24, 7).double(), drawn(5, 7).double()),
     lambda: (drawn(24, 7).bfloat16(), drawn(5, 7).bfloat16()), lambda: (drawn(24, 7).to("meta"), drawn(5, 7).to("meta")),
 ], ids=["few rows", "one row", "no rows", "nothing out", "nothing in", "64 bits", "16 bits", "no numbers"])  # fmt: skip
@@ -134,7 +134,7 @@ def test_half_precision_is_left_to_torch(onednn):
 
 
 def test_wrong_sizes_are_refused_in_torchs_words(monkeypatch):
-    monkeypatch.setattr(products, "wide", lambda: True)
+    monkeypatch.setattr(products, "prefers_onednn", lambda: True)
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         linear(drawn(24, 7), drawn(5, 8))
 
@@ -156,6 +156,6 @@ def test_who_gets_which(monkeypatch, cpu, wins):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(products, "ONEDNN", "there")
-    assert products.wide.__wrapped__() is wins
+    assert products.prefers_onednn.__wrapped__() is wins
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
-    assert not products.wide.__wrapped__()
+    assert not products.prefers_onednn.__wrapped__()

@@ -5,14 +5,23 @@ import math
 
 import pytest
 import torch
-from helpers import CAUSAL, SHAPES, Bytes, model_of, randomised
+from helpers import CAUSAL, SHAPES, ByteTokenizer, model_of, randomize
 from torch.testing import assert_close
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from fmcourse import pretrained, prompting
 from fmcourse.generation import generate
 from fmcourse.models.transformer import Transformer, bert, gpt2
-from fmcourse.prompting import answers, batch_calibrated, calibrated, few_shot, fingerprint, label_scores, query, read
+from fmcourse.prompting import (
+    batch_calibrate,
+    calibrate,
+    few_shot_prompt,
+    fingerprint,
+    format_query,
+    generate_answers,
+    label_scores,
+    read_prefix,
+)
 
 PROMPTS = ["hot", "a", "more", "wet", "cold and dry", "zz"]
 LABELS = ["x", "up", "down", "dower"]  # of one, two, four and five tokens; two of them begin alike
@@ -22,7 +31,7 @@ SHARED = "shared text: "
 def wide(name):
     """A model of that shape with room for texts."""
     torch.manual_seed(0)
-    return randomised(Transformer(SHAPES[name].__class__(**{**vars(SHAPES[name]), "context": 64, "vocab_size": 256})))
+    return randomize(Transformer(SHAPES[name].__class__(**{**vars(SHAPES[name]), "context": 64, "vocab_size": 256})))
 
 
 def one_by_one(log_p, tokenizer, shared, prompts, labels):
@@ -53,7 +62,7 @@ def llamas(tmp_path_factory):
     folder = tmp_path_factory.mktemp("llama")
     config = LlamaConfig(vocab_size=256, hidden_size=48, intermediate_size=80, num_hidden_layers=2, num_attention_heads=6,
                          num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=False)  # fmt: skip
-    theirs = randomised(LlamaForCausalLM(config))
+    theirs = randomize(LlamaForCausalLM(config))
     theirs.save_pretrained(folder)
     return theirs, pretrained.from_hf(folder)[0]
 
@@ -62,16 +71,16 @@ def llamas(tmp_path_factory):
 @pytest.mark.parametrize("batch", [1, 2, 32])
 def test_scores_are_the_references(llamas, shared, batch):
     theirs, model = llamas
-    scores = label_scores(model, Bytes(), PROMPTS, LABELS, shared=shared, batch=batch)
+    scores = label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=shared, batch=batch)
     assert scores.shape == (6, 4) and scores.max() < 0
-    assert_close(scores, one_by_one(reference(theirs), Bytes(), shared, PROMPTS, LABELS), rtol=1e-4, atol=1e-4)
+    assert_close(scores, one_by_one(reference(theirs), ByteTokenizer(), shared, PROMPTS, LABELS), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", CAUSAL)
 def test_every_causal_model_can_be_asked(name):
     model = wide(name)
-    scores = label_scores(model, Bytes(), PROMPTS, LABELS, shared=SHARED)
-    assert_close(scores, one_by_one(ours(model), Bytes(), SHARED, PROMPTS, LABELS), rtol=1e-4, atol=1e-4)
+    scores = label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED)
+    assert_close(scores, one_by_one(ours(model), ByteTokenizer(), SHARED, PROMPTS, LABELS), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -79,9 +88,9 @@ def test_scores_of_the_real_model_are_the_references(tmp_path):
     model, tokenizer = pretrained.load("smollm2-135m-instruct")
     pretrained.to_hf(model, tmp_path)
     theirs = LlamaForCausalLM.from_pretrained(tmp_path).eval()
-    shared = few_shot([("hot", "cold"), ("up", "down")], between=" ")
+    shared = few_shot_prompt([("hot", "cold"), ("up", "down")], separator=" ")
     prompts, labels = (
-        [query(word, between=" ") for word in ("wet", "expensive")],
+        [format_query(word, separator=" ") for word in ("wet", "expensive")],
         [" dry", " cheap", " inexpensive soap"],
     )
     scores = label_scores(model, tokenizer, prompts, labels, shared=shared)
@@ -91,22 +100,22 @@ def test_scores_of_the_real_model_are_the_references(tmp_path):
 
 def test_the_order_of_rows_and_of_labels_does_not_matter():
     model = wide("llama")
-    scores = label_scores(model, Bytes(), PROMPTS, LABELS, shared=SHARED)
-    back = label_scores(model, Bytes(), PROMPTS[::-1], LABELS[::-1], shared=SHARED)
+    scores = label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED)
+    back = label_scores(model, ByteTokenizer(), PROMPTS[::-1], LABELS[::-1], shared=SHARED)
     assert_close(back, scores.flip(0, 1), rtol=1e-5, atol=1e-5)
-    alone = torch.cat([label_scores(model, Bytes(), [prompt], LABELS, shared=SHARED) for prompt in PROMPTS])
+    alone = torch.cat([label_scores(model, ByteTokenizer(), [prompt], LABELS, shared=SHARED) for prompt in PROMPTS])
     assert_close(alone, scores, rtol=1e-5, atol=1e-5)
 
 
 def test_a_pack_has_so_many_prompts_and_tokens_at_most(monkeypatch):
-    monkeypatch.setattr(prompting, "TOGETHER", 10)
-    cut = lambda lengths, batch: [(rows.start, rows.stop) for rows in prompting.packs(lengths, batch)]
+    monkeypatch.setattr(prompting, "MAX_PACKED_TOKENS", 10)
+    cut = lambda lengths, batch: [(rows.start, rows.stop) for rows in prompting.pack_batches(lengths, batch)]
     assert cut([3, 3, 3, 3], 2) == [(0, 2), (2, 4)]
     assert cut([5, 5, 1, 30, 9], 9) == [(0, 2), (2, 3), (3, 4), (4, 5)] and cut([], 3) == []
     model = wide("llama")
-    few = label_scores(model, Bytes(), PROMPTS, LABELS, shared=SHARED)
+    few = label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED)
     monkeypatch.undo()
-    assert_close(few, label_scores(model, Bytes(), PROMPTS, LABELS, shared=SHARED), rtol=1e-5, atol=1e-5)
+    assert_close(few, label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED), rtol=1e-5, atol=1e-5)
 
 
 def positions_read(model, work):
@@ -120,38 +129,46 @@ def positions_read(model, work):
 
 def test_the_shared_text_is_read_once_and_labels_of_one_token_not_at_all():
     model, prompts = wide("llama"), ["abc", "de", "f"]
-    count = lambda labels, shared: positions_read(model, lambda: label_scores(model, Bytes(), prompts, labels, shared=shared, batch=1))  # fmt: skip
+    count = lambda labels, shared: positions_read(model, lambda: label_scores(model, ByteTokenizer(), prompts, labels, shared=shared, batch=1))  # fmt: skip
     assert count(["x", "y"], SHARED) == len(SHARED) + 6
     assert count(["x", "yes"], SHARED) == len(SHARED) + 6 + 3 * 2
-    assert count(["x", "y"], read(model, Bytes(), SHARED)) == 6
+    assert count(["x", "y"], read_prefix(model, ByteTokenizer(), SHARED)) == 6
 
 
 def test_what_was_read_serves_many_calls_and_stays_as_it_is():
     model = wide("modern")
-    cache = read(model, Bytes(), SHARED)
+    cache = read_prefix(model, ByteTokenizer(), SHARED)
     before = cache.store.clone(), cache.length
     for prompts in (PROMPTS, PROMPTS[:2]):
-        assert_close(label_scores(model, Bytes(), prompts, LABELS, shared=cache), label_scores(model, Bytes(), prompts, LABELS, shared=SHARED))  # fmt: skip
-    assert answers(model, Bytes(), PROMPTS, shared=cache) == answers(model, Bytes(), PROMPTS, shared=SHARED)
+        assert_close(label_scores(model, ByteTokenizer(), prompts, LABELS, shared=cache), label_scores(model, ByteTokenizer(), prompts, LABELS, shared=SHARED))  # fmt: skip
+    assert generate_answers(model, ByteTokenizer(), PROMPTS, shared=cache) == generate_answers(
+        model, ByteTokenizer(), PROMPTS, shared=SHARED
+    )
     assert torch.equal(cache.store, before[0]) and cache.length == before[1]
 
 
 def test_texts_may_be_ids_and_no_prompt_is_no_row():
-    model, ids = wide("llama"), Bytes().encode
-    assert torch.equal(label_scores(model, Bytes(), list(map(ids, PROMPTS)), LABELS, shared=ids(SHARED)),
-                       label_scores(model, Bytes(), PROMPTS, LABELS, shared=SHARED))  # fmt: skip
-    assert label_scores(model, Bytes(), [], LABELS).shape == (0, 4) and answers(model, Bytes(), []) == []
+    model, ids = wide("llama"), ByteTokenizer().encode
+    assert torch.equal(label_scores(model, ByteTokenizer(), list(map(ids, PROMPTS)), LABELS, shared=ids(SHARED)),
+                       label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED))  # fmt: skip
+    assert (
+        label_scores(model, ByteTokenizer(), [], LABELS).shape == (0, 4)
+        and generate_answers(model, ByteTokenizer(), []) == []
+    )
 
 
 def test_a_model_in_training_is_asked_at_rest_and_trains_on_afterwards():
     torch.manual_seed(0)
-    model = randomised(Transformer(gpt2(vocab_size=256, context=64, width=16, depth=2, heads=2, dropout=0.5)))
-    scores, words = label_scores(model, Bytes(), PROMPTS, LABELS), answers(model, Bytes(), PROMPTS)
+    model = randomize(Transformer(gpt2(vocab_size=256, context=64, width=16, depth=2, heads=2, dropout=0.5)))
+    scores, words = (
+        label_scores(model, ByteTokenizer(), PROMPTS, LABELS),
+        generate_answers(model, ByteTokenizer(), PROMPTS),
+    )
     before = fingerprint(model.train())
-    assert torch.equal(label_scores(model, Bytes(), PROMPTS, LABELS, shared=""), scores) and model.training
-    assert answers(model, Bytes(), PROMPTS) == words and model.training
+    assert torch.equal(label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=""), scores) and model.training
+    assert generate_answers(model, ByteTokenizer(), PROMPTS) == words and model.training
     with pytest.raises(ZeroDivisionError):
-        answers(model, Bytes(), PROMPTS, constraint=lambda ids: 1 / 0)
+        generate_answers(model, ByteTokenizer(), PROMPTS, constraint=lambda ids: 1 / 0)
     assert model.training and fingerprint(model) == before
     weight = torch.zeros(4, requires_grad=True)
     (scores * weight).sum().backward()  # what was scored can be learnt from
@@ -161,7 +178,7 @@ def test_a_model_in_training_is_asked_at_rest_and_trains_on_afterwards():
 # -- answers --------------------------------------------------------------------------------------------------------------
 
 
-class Letters(Bytes):
+class Letters(ByteTokenizer):
     """A letter for each id, also where the byte is no character."""
 
     def decode(self, ids):
@@ -177,14 +194,19 @@ def test_answers_are_what_generate_writes_row_by_row(name, shared):
     stop = (free[0][3], free[1][:2], free[2][0])
     for chosen, expected in (((), free), (stop, alone(stop))):
         for batch in (1, 4, 32):
-            assert answers(model, Letters(), PROMPTS, shared=shared, stop=chosen, batch=batch, **settings) == expected
+            assert (
+                generate_answers(model, Letters(), PROMPTS, shared=shared, stop=chosen, batch=batch, **settings)
+                == expected
+            )
     assert expected != free and {len(text) for text in free} == {7}
 
 
 def test_a_row_that_has_stopped_reads_no_more():
     model, settings = wide("llama"), {"shared": SHARED, "max_new_tokens": 6}
-    count = lambda stop: positions_read(model, lambda: answers(model, Letters(), PROMPTS, stop=stop, **settings))
-    first = [text[0] for text in answers(model, Letters(), PROMPTS, stop=(), **settings)]
+    count = lambda stop: positions_read(
+        model, lambda: generate_answers(model, Letters(), PROMPTS, stop=stop, **settings)
+    )
+    first = [text[0] for text in generate_answers(model, Letters(), PROMPTS, stop=(), **settings)]
     at_first = len(SHARED) + sum(map(len, PROMPTS))
     assert count(()) == at_first + 6 * 5  # the last token is written but not read
     assert count(tuple(first)) == at_first
@@ -198,7 +220,10 @@ def test_a_constraint_binds_each_row_with_what_was_added_to_it():
         seen.add(tuple(ids))
         return torch.arange(256) == (ids[-1] + 1 if ids else 65)
 
-    assert answers(model, Bytes(), ["a", "bcd"], max_new_tokens=4, constraint=rising) == ["ABCD", "ABCD"]
+    assert generate_answers(model, ByteTokenizer(), ["a", "bcd"], max_new_tokens=4, constraint=rising) == [
+        "ABCD",
+        "ABCD",
+    ]
     assert seen == {(), (65,), (65, 66), (65, 66, 67)}
 
 
@@ -207,19 +232,19 @@ def test_a_constraint_binds_each_row_with_what_was_added_to_it():
 
 def test_calibration_takes_away_what_the_prompt_alone_prefers():
     scores = torch.tensor([[0.6, 0.1], [0.2, 0.3]]).log()
-    assert_close(calibrated(scores[:1], scores[:1]).softmax(-1), torch.full((1, 2), 0.5))
+    assert_close(calibrate(scores[:1], scores[:1]).softmax(-1), torch.full((1, 2), 0.5))
     blank = torch.tensor(
         [[0.3, 0.1], [0.1, 0.3]]
     ).log()  # among the labels 3/4 and 1/4, 1/4 and 3/4: undecided in the mean
-    assert_close(calibrated(scores, blank), scores - math.log(0.5))
-    assert_close(calibrated(scores, blank[:1]).exp(), torch.tensor([[0.8, 0.4], [0.2 / 0.75, 1.2]]))
-    assert_close(calibrated(scores, blank - 7), calibrated(scores, blank))  # how likely any label is does not count
+    assert_close(calibrate(scores, blank), scores - math.log(0.5))
+    assert_close(calibrate(scores, blank[:1]).exp(), torch.tensor([[0.8, 0.4], [0.2 / 0.75, 1.2]]))
+    assert_close(calibrate(scores, blank - 7), calibrate(scores, blank))  # how likely any label is does not count
 
 
 def test_batch_calibration_leaves_every_label_equally_likely_in_the_mean():
     scores = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) + torch.tensor([5.0, 0.0, -2.0])
     assert set(scores.argmax(1).tolist()) == {0}
-    result = batch_calibrated(scores)
+    result = batch_calibrate(scores)
     assert_close(result - scores, (result - scores)[:1].expand(50, 3))
     assert_close((scores.softmax(-1) * (result - scores).exp()).mean(0), torch.ones(3))
     assert set(result.argmax(1).tolist()) == {0, 1, 2}
@@ -228,15 +253,21 @@ def test_batch_calibration_leaves_every_label_equally_likely_in_the_mean():
 @pytest.mark.parametrize("blank", [torch.zeros(0, 2), torch.zeros(1, 3), torch.zeros(2)])
 def test_blank_scores_must_be_of_the_same_labels(blank):
     with pytest.raises(ValueError, match="at least one input without content, for the same 2 labels"):
-        calibrated(torch.zeros(4, 2), blank)
+        calibrate(torch.zeros(4, 2), blank)
 
 
 def test_a_few_shots_are_spelt_out():
     shots = [("hot", "cold"), ("up", "down")]
-    assert few_shot(shots) + query("wet") == "Input: hot\nOutput: cold\nInput: up\nOutput: down\nInput: wet\nOutput:"
-    style = {"given": "", "answer": "->", "between": " "}
-    assert few_shot(shots, **style, after=";\n") + query("wet", **style) == "hot -> cold;\nup -> down;\nwet ->"
-    assert few_shot([]) == ""
+    assert (
+        few_shot_prompt(shots) + format_query("wet")
+        == "Input: hot\nOutput: cold\nInput: up\nOutput: down\nInput: wet\nOutput:"
+    )
+    style = {"input_prefix": "", "output_prefix": "->", "separator": " "}
+    assert (
+        few_shot_prompt(shots, **style, example_separator=";\n") + format_query("wet", **style)
+        == "hot -> cold;\nup -> down;\nwet ->"
+    )
+    assert few_shot_prompt([]) == ""
 
 
 # -- the fingerprint ------------------------------------------------------------------------------------------------------
@@ -282,33 +313,37 @@ def test_the_fingerprint_sees_names_and_shapes():
 def test_bad_input_is_explained(changes, message):
     given = {"prompts": PROMPTS, "labels": ["yes", "no"], "shared": SHARED} | changes
     with pytest.raises(ValueError, match=message):
-        label_scores(wide("llama"), Bytes(), **given)
+        label_scores(wide("llama"), ByteTokenizer(), **given)
 
 
 def test_what_just_fits_the_context_is_read():
     model = wide("llama")
     scores = label_scores(
-        model, Bytes(), ["b" * 49], ["yes", "no"], shared=SHARED
+        model, ByteTokenizer(), ["b" * 49], ["yes", "no"], shared=SHARED
     )  # 13 + 49 + 2: the "s" is never read
-    expected = one_by_one(ours(model), Bytes(), SHARED, ["b" * 49], ["yes", "no"])
+    expected = one_by_one(ours(model), ByteTokenizer(), SHARED, ["b" * 49], ["yes", "no"])
     assert_close(scores, expected, rtol=1e-4, atol=1e-4)
-    assert len(answers(model, Bytes(), ["b" * 45], shared=SHARED, max_new_tokens=6, stop=())) == 1
+    assert len(generate_answers(model, ByteTokenizer(), ["b" * 45], shared=SHARED, max_new_tokens=6, stop=())) == 1
     with pytest.raises(
         ValueError, match="prompt 0 has 46 tokens; with 13 shared and 6 to be written that is more than context=64"
     ):
-        answers(model, Bytes(), ["b" * 46], shared=SHARED, max_new_tokens=6)
+        generate_answers(model, ByteTokenizer(), ["b" * 46], shared=SHARED, max_new_tokens=6)
     with pytest.raises(ValueError, match="max_new_tokens=0"):
-        answers(model, Bytes(), ["b"], max_new_tokens=0)
+        generate_answers(model, ByteTokenizer(), ["b"], max_new_tokens=0)
 
 
 def test_labels_that_begin_alike_are_scored_where_nobody_forbids_it():
-    scores = label_scores(wide("llama"), Bytes(), ["a"], ["up", "us"])
+    scores = label_scores(wide("llama"), ByteTokenizer(), ["a"], ["up", "us"])
     assert scores[0, 0] != scores[0, 1]
 
 
 def test_a_model_that_looks_both_ways_cannot_be_prompted():
     model = model_of("bert")
     with pytest.raises(ValueError, match="does not predict the next token"):
-        label_scores(model, Bytes(71), ["a"], ["x", "y"])
+        label_scores(model, ByteTokenizer(71), ["a"], ["x", "y"])
     with pytest.raises(ValueError, match="does not predict the next token"):
-        answers(Transformer(bert(vocab_size=30, context=8, width=8, depth=1, heads=1, head="none")), Bytes(30), ["a"])
+        generate_answers(
+            Transformer(bert(vocab_size=30, context=8, width=8, depth=1, heads=1, head="none")),
+            ByteTokenizer(30),
+            ["a"],
+        )

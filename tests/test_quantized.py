@@ -19,7 +19,7 @@ def kernel(request, monkeypatch):
     """Each of the three ways in turn, whatever this processor would choose."""
     if request.param == "bytes" and not hasattr(torch, "_int_mm"):
         pytest.skip("this torch multiplies no bytes.")
-    monkeypatch.setattr(quantized, "adds_bytes", lambda: request.param == "bytes")
+    monkeypatch.setattr(quantized, "has_vnni", lambda: request.param == "bytes")
     if request.param == "none":
         monkeypatch.delattr(torch, "_weight_int8pack_mm", raising=False)
     return request.param
@@ -39,7 +39,7 @@ def test_it_is_near_the_product_in_32_bits(kernel):
 
 
 def test_turning_makes_rounding_cheaper(monkeypatch):
-    monkeypatch.setattr(quantized, "adds_bytes", lambda: hasattr(torch, "_int_mm"))
+    monkeypatch.setattr(quantized, "has_vnni", lambda: hasattr(torch, "_int_mm"))
     turned = error(Int8Linear(WEIGHT)(STATES))
     monkeypatch.setattr(torch.linalg, "qr", lambda x: (torch.eye(len(x)), None))
     assert hasattr(torch, "_int_mm") and 2 * turned < error(Int8Linear(WEIGHT)(STATES))
@@ -62,4 +62,4 @@ def test_nothing_and_no_number_stay_what_they_are(kernel, value):
 def test_bytes_are_added_where_the_processor_can(monkeypatch, cpu, adds):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
     monkeypatch.setattr(torch, "_int_mm", None, raising=False)
-    assert quantized.adds_bytes.__wrapped__() is adds
+    assert quantized.has_vnni.__wrapped__() is adds

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from fmcourse.data import sealed
+from fmcourse.data import checksum
 from fmcourse.objectives import Loss
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -27,16 +27,16 @@ def test_a_recipe_that_measures_can_be_opened(name):
 def test_what_was_measured_is_not_measured_again(tmp_path):
     calls = []
     make = lambda: calls.append(1) or {"n": len(calls)}
-    assert [common.kept(tmp_path / "parts" / "one.json", make) for _ in range(2)] == [{"n": 1}] * 2
+    assert [common.measure_once(tmp_path / "parts" / "one.json", make) for _ in range(2)] == [{"n": 1}] * 2
     assert calls == [1]
 
 
-def line() -> nn.Module:
+def linear_model() -> nn.Module:
     torch.manual_seed(0)
     return nn.Linear(3, 1)
 
 
-def squared(model, batch, generator):
+def mean_square(model, batch, generator):
     return Loss((model(batch) - batch.sum(1, keepdim=True)).square().mean(), {}, len(batch))
 
 
@@ -50,30 +50,30 @@ def test_a_training_that_was_killed_ends_as_one_that_was_not(tmp_path):
                 raise KeyboardInterrupt
             return BATCHES[step % 7]
 
-    whole = common.fitted(tmp_path / "whole.pt", line(), squared, BATCHES, steps=20, seed=1)
+    whole = common.fit_once(tmp_path / "whole.pt", linear_model(), mean_square, BATCHES, steps=20, seed=1)
     going = tmp_path / "cut.safetensors"
     from fmcourse.training import fit
 
     with pytest.raises(KeyboardInterrupt):
-        fit(line(), squared, Killed(), steps=20, seed=1, progress=False, checkpoint=going, save_every=0)
+        fit(linear_model(), mean_square, Killed(), steps=20, seed=1, progress=False, checkpoint=going, save_every=0)
     assert going.exists()
-    cut = common.fitted(tmp_path / "cut.pt", line(), squared, BATCHES, steps=20, seed=1)
+    cut = common.fit_once(tmp_path / "cut.pt", linear_model(), mean_square, BATCHES, steps=20, seed=1)
     assert torch.equal(cut.weight, whole.weight) and not going.exists()
     facts = json.loads((tmp_path / "cut.json").read_text())
     assert facts["on"] == "cpu" and len(facts["losses"]) == 10 and facts["losses"][-1] < facts["losses"][0]
-    read = common.fitted(tmp_path / "cut.pt", line(), squared, None, steps=20, seed=1)
+    read = common.fit_once(tmp_path / "cut.pt", linear_model(), mean_square, None, steps=20, seed=1)
     assert torch.equal(read.weight, whole.weight) and not read.training
 
 
 def test_a_table_has_a_seal_and_its_parts_are_gone(tmp_path):
-    common.kept(tmp_path / "parts" / "one.json", lambda: 1)
+    common.measure_once(tmp_path / "parts" / "one.json", lambda: 1)
     common.write_table(tmp_path / "table.json", {"a": [1, 2]}, tmp_path / "parts")
     found = json.loads((tmp_path / "table.json").read_text())
-    assert found == {"a": [1, 2], "sha256": sealed({"a": [1, 2]})}
+    assert found == {"a": [1, 2], "sha256": checksum({"a": [1, 2]})}
     assert not (tmp_path / "parts").exists()
 
 
 def test_the_painters_recipe_opens_the_towers_that_ship():
     painter = importlib.import_module("painter")
-    vectors = painter.seen(torch.zeros(2, 3, 32, 32))
+    vectors = painter.image_vectors(torch.zeros(2, 3, 32, 32))
     assert vectors.shape == (2, 384) and torch.allclose(vectors.norm(dim=1), torch.ones(2))

@@ -7,22 +7,22 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from fmcourse.evaluation import token_nats
-from fmcourse.models.recurrent import LSTMLM, Shape, WindowLM
+from fmcourse.models.recurrent import LSTMLM, LMConfig, WindowLM
 from fmcourse.objectives import next_token
-from fmcourse.optimizers import Recipe
+from fmcourse.optimizers import OptimizerConfig
 from fmcourse.training import fit
 
-SHAPE = Shape(vocab_size=7, context=4, width=5, hidden=6, depth=2)
+SHAPE = LMConfig(vocab_size=7, context=4, width=5, hidden=6, depth=2)
 IDS = torch.randint(7, (2, 9), generator=torch.Generator().manual_seed(0))
 BOTH = pytest.mark.parametrize("kind", [WindowLM, LSTMLM])
 
 
 def test_the_memory_runs_by_the_formula_of_its_page():
     torch.manual_seed(0)
-    model = LSTMLM(Shape(vocab_size=7, width=5, hidden=6))
+    model = LSTMLM(LMConfig(vocab_size=7, width=5, hidden=6))
     for weight in model.parameters():
         nn.init.normal_(weight, std=0.5)
-    inner, h = model.memory, torch.zeros(2, 6)
+    inner, h = model.lstm, torch.zeros(2, 6)
     c, logits = torch.zeros(2, 6), []
     for x in model.embed(IDS).unbind(1):
         i, f, g, o = (F.linear(x, inner.weight_ih_l0, inner.bias_ih_l0) + F.linear(h, inner.weight_hh_l0, inner.bias_hh_l0)).chunk(4, -1)  # fmt: skip
@@ -57,13 +57,13 @@ def test_the_window_holds_the_vectors_in_order():
     torch.manual_seed(0)
     model = WindowLM(SHAPE)
     x = torch.cat([model.embed(IDS[0, t]) for t in range(2, 6)])  # oldest first
-    assert_close(model(IDS)[0, 5], model.head(torch.tanh(model.hidden(x))) + model.straight(x))
+    assert_close(model(IDS)[0, 5], model.head(torch.tanh(model.hidden(x))) + model.direct(x))
 
 
 @BOTH
 def test_one_batch_can_be_learnt_by_heart(kind):
     torch.manual_seed(0)
-    history = fit(kind(SHAPE), next_token, [IDS[:, :6]], steps=300, recipe=Recipe(lr=1e-2), progress=False)
+    history = fit(kind(SHAPE), next_token, [IDS[:, :6]], steps=300, optimizer=OptimizerConfig(lr=1e-2), progress=False)
     assert history.losses[-1] < history.losses[0] / 10
 
 
@@ -75,7 +75,7 @@ def test_scoring_works_as_for_a_transformer(kind):
 
 def test_a_new_lstm_keeps_what_it_has():
     model = LSTMLM(SHAPE)
-    assert all(getattr(model.memory, f"bias_ih_l{layer}")[6:12].eq(1).all() for layer in range(2))
+    assert all(getattr(model.lstm, f"bias_ih_l{layer}")[6:12].eq(1).all() for layer in range(2))
 
 
 @BOTH
@@ -87,4 +87,4 @@ def test_ids_of_another_shape_are_one_clear_error(kind, ids):
 
 def test_a_size_of_zero_is_named():
     with pytest.raises(ValueError, match="hidden=0 must be at least 1"):
-        Shape(vocab_size=7, hidden=0)
+        LMConfig(vocab_size=7, hidden=0)

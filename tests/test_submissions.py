@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fmcourse.classroom.submissions import answer, read_file, units
-from fmcourse.course.exercises import Exercise, find
+from fmcourse.classroom.submissions import find_answer, read_file, split_cell
+from fmcourse.course.exercises import Exercise, find_exercise
 
 ADD = Exercise(
     "90.1", goal="add", minutes=1, cases=[(1, 2)], hints=["a" * 20] * 3, mistakes=(),
@@ -18,7 +18,7 @@ def book(*cells: str) -> bytes:
 
 
 def code(*cells: str, exercise: Exercise = ADD) -> str:
-    return answer(exercise, read_file("ann", "a.ipynb", book(*cells))).code
+    return find_answer(exercise, read_file("ann", "a.ipynb", book(*cells))).code
 
 
 def result(*cells: str) -> object:
@@ -72,22 +72,22 @@ def test_and_nothing_else():
     (["class A:\n    def add(self):\n        return 1"], "No `add` was found"),
 ])  # fmt: skip
 def test_where_there_is_none_it_says_why(cells, words):
-    assert words in answer(ADD, read_file("ann", "a.ipynb", book(*cells))).missing
+    assert words in find_answer(ADD, read_file("ann", "a.ipynb", book(*cells))).missing
 
 
 def test_one_broken_statement_costs_itself_alone():
-    made = list(units(1, "x = = 1\ndef add(a, b):\n    return a + b\n@twice\ndef f(\n"))
+    made = list(split_cell(1, "x = = 1\ndef add(a, b):\n    return a + b\n@twice\ndef f(\n"))
     assert [bool(unit.broken) for unit in made] == [True, False, True]
     assert [unit.offset for unit in made] == [0, 1, 3]
 
 
 def test_every_practice_exercise_is_found_in_its_own_notebook_and_blank_there():
-    from tools.lessons import all_lessons, exercises_of, solved, to_notebook
+    from tools.lessons import all_lessons, exercises_of, solved_edition, to_notebook
 
     for lesson in all_lessons():
         notebook = to_notebook(lesson)
-        for edition, found in ((notebook, False), (solved(notebook), True)):
+        for edition, found in ((notebook, False), (solved_edition(notebook), True)):
             made = read_file("ann", lesson.name, json.dumps(edition).encode())
             for exercise_id in exercises_of(notebook):
-                got = answer(find(exercise_id), made)
-                assert bool(got.steps) == found and got.missing == ("" if found else "blank"), exercise_id
+                got = find_answer(find_exercise(exercise_id), made)
+                assert bool(got.statements) == found and got.missing == ("" if found else "blank"), exercise_id

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fmcourse.data import DataError, sealed, table
+from fmcourse.data import DataError, checksum, table
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = sorted((ROOT / "data/tables").glob("*.json"))
@@ -41,7 +41,7 @@ def test_half_a_table_is_noticed(copy, content):
 def test_another_layout_is_the_same_table(copy):
     found = json.loads(copy.read_text())
     copy.write_text(json.dumps(found, indent=4, sort_keys=True).replace("\n", "\r\n"))
-    assert sealed(table("lesson_06")) == found["sha256"]
+    assert checksum(table("lesson_06")) == found["sha256"]
 
 
 def test_an_unknown_table_says_which_there_are(copy):

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from fmcourse.tokenizers import BPETokenizer, CharTokenizer, WordPieceTokenizer
-from fmcourse.tokenizers.base import Remembered
-from fmcourse.tokenizers.bpe import BYTE_TO_LETTER, learn_merges, splitter, to_bytes, to_letters
+from fmcourse.tokenizers.base import MemoDict
+from fmcourse.tokenizers.bpe import BYTE_TO_LETTER, learn_merges, pretokenizer_pattern, to_bytes, to_letters
 
 HARD = {
     "English": "It's they'll WE'VE 'tis rock'n'roll 'S x'd I'm you're won't ''s '' 'll",
@@ -125,7 +125,7 @@ def test_every_text_comes_back(split, text):
     ours, _ = ours_and_theirs(split)
     assert ours.decode(ours.encode(text)) == text
     assert b"".join(map(ours.token_bytes, ours.encode(text))) == text.encode()
-    assert "".join(splitter(split).findall(text)) == text
+    assert "".join(pretokenizer_pattern(split).findall(text)) == text
 
 
 @LABELLED
@@ -180,7 +180,7 @@ def test_minilm_has_the_ids_and_spans_of_the_reference(text):
     expected = theirs.encode(text)
     assert ours.encode(text) == expected.ids
     assert ours.encode_with_offsets(text) == (expected.ids, expected.offsets)
-    assert ours.encode(text, wrap=False) == theirs.encode(text, add_special_tokens=False).ids
+    assert ours.encode(text, add_special_tokens=False) == theirs.encode(text, add_special_tokens=False).ids
     assert ours.pieces(text) == expected.tokens
 
 
@@ -197,7 +197,7 @@ def test_every_assigned_character_is_a_letter_number_space_or_sign_as_in_the_ref
     """Each in a frame where its class shows. Characters that this Python's Unicode does not know yet may differ."""
     text = "".join(f"a{character}a {character}1{character}  {character}\n" for character in ASSIGNED)
     theirs = ours_and_theirs(split)[1].pre_tokenizer.pre_tokenize_str(text)
-    assert splitter(split).findall(text) == [text[start:end] for _, (start, end) in theirs]
+    assert pretokenizer_pattern(split).findall(text) == [text[start:end] for _, (start, end) in theirs]
 
 
 def test_minilm_agrees_on_every_character_that_kept_its_class_since_2002():
@@ -365,7 +365,7 @@ def test_every_word_of_minilms_vocabulary_is_cut_as_in_the_reference():
 @given(st.text() | st.sampled_from(list(HARD.values())), st.booleans(), st.booleans())
 def test_with_and_without_places_the_ids_are_the_same(text, wrap, special):
     ours, _ = minilm()
-    assert ours.encode(text, wrap=wrap, allow_special=special) == ours.encode_with_offsets(text, wrap=wrap, allow_special=special)[0]  # fmt: skip
+    assert ours.encode(text, add_special_tokens=wrap, allow_special=special) == ours.encode_with_offsets(text, add_special_tokens=wrap, allow_special=special)[0]  # fmt: skip
 
 
 def test_a_pair_is_wrapped_and_typed_as_in_the_reference():
@@ -385,7 +385,7 @@ def test_a_mask_is_read_only_where_allowed():
 
 def test_spans_point_into_the_original():
     text = "  Zürich’s  cafe\u0301s: 3\u00a0€ 猫!"
-    _, spans = minilm()[0].encode_with_offsets(text, wrap=False)
+    _, spans = minilm()[0].encode_with_offsets(text, add_special_tokens=False)
     words = ["Zürich", "’", "s", "cafe\u0301s", ":", "3", "€", "猫", "!"]
     assert [text[start:end] for start, end in spans] == words
 
@@ -418,7 +418,9 @@ def test_saved_and_loaded_is_the_same(make, tmp_path):
     for twin in (loaded, pickle.loads(pickle.dumps(ours)), copy.deepcopy(ours)):
         assert twin.tokens == ours.tokens
         assert twin.encode("Grüße") == ours.encode("Grüße")
-        assert {name: getattr(twin, name) for name in ours.saved} == {name: getattr(ours, name) for name in ours.saved}
+        assert {name: getattr(twin, name) for name in ours.saved_fields} == {
+            name: getattr(ours, name) for name in ours.saved_fields
+        }
     assert json.loads(path.read_text("utf-8"))["kind"] == type(ours).__name__
     assert [file.name for file in path.parent.iterdir()] == ["tokenizer.json"]
 
@@ -471,7 +473,7 @@ def test_only_a_str_is_read(make):
 
 def test_the_memory_for_words_is_bounded_and_forgetting_changes_nothing():
     asked = []
-    memory = Remembered(lambda word: asked.append(word) or len(word), most=2)
+    memory = MemoDict(lambda word: asked.append(word) or len(word), max_size=2)
     assert [memory[word] for word in ("a", "bb", "a", "ccc", "a")] == [1, 2, 1, 3, 1]
     assert asked == ["a", "bb", "ccc", "a"]
     assert len(memory) <= 2

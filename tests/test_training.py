@@ -11,15 +11,24 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import randomised
+from helpers import randomize
 from torch import nn
 from torch.testing import assert_close
 
 from fmcourse import optimizers as optimizers_module
 from fmcourse.models.transformer import Config, Transformer, gpt2, modern
 from fmcourse.objectives import Loss, next_token
-from fmcourse.optimizers import FAST, PLAIN, Muon, Recipe, cut, optimizers, orthogonalise
-from fmcourse.training import Average, CheckpointMismatch, Diverged, Rounds, Windows, fit, seed_of, short
+from fmcourse.optimizers import ADAMW, MUON, Muon, OptimizerConfig, build_optimizers, orthogonalize, square_blocks
+from fmcourse.training import (
+    EMA,
+    CheckpointMismatch,
+    DivergenceError,
+    EpochBatches,
+    RandomCrops,
+    derive_seed,
+    fit,
+    lesson_steps,
+)
 
 SMALL = modern(vocab_size=40, context=16, width=32, depth=2, heads=2)
 TEXT = torch.arange(4000) * 7 % 40
@@ -31,7 +40,7 @@ def small(seed=0, config=SMALL):
 
 
 def data(seed=0):
-    return Windows(TEXT, length=17, batch=4, seed=seed)
+    return RandomCrops(TEXT, length=17, batch=4, seed=seed)
 
 
 def weights(model):
@@ -43,10 +52,10 @@ def mean_square(model, batch, generator=None):
     return Loss((model(x) - y).square().mean())
 
 
-@pytest.mark.parametrize("recipe", [FAST, PLAIN], ids=["fast", "plain"])
-def test_one_batch_can_be_learnt_by_heart(recipe):
+@pytest.mark.parametrize("optimizer", [MUON, ADAMW], ids=["muon", "adamw"])
+def test_one_batch_can_be_learnt_by_heart(optimizer):
     batch = torch.randint(40, (4, 17), generator=torch.Generator().manual_seed(5))
-    history = fit(small(), next_token, [batch], steps=200, recipe=replace(recipe, lr=4e-3), progress=False)
+    history = fit(small(), next_token, [batch], steps=200, optimizer=replace(optimizer, lr=4e-3), progress=False)
     assert history.losses[0] > 3.4 and history.losses[-1] < 0.1
 
 
@@ -180,14 +189,14 @@ def test_a_loss_that_is_no_number_stops_with_an_explanation():
 
     broken.calls = 0
     count = lambda step, loss: setattr(broken, "calls", step >= 4)
-    with pytest.raises(Diverged, match=r"became nan at step 4 .*weights were still numbers.*try a third"):
+    with pytest.raises(DivergenceError, match=r"became nan at step 4 .*weights were still numbers.*try a third"):
         fit(small(), broken, data(), steps=10, on_step=count, progress=False)
 
 
 def test_a_step_far_too_large_is_told_as_such():
-    with pytest.raises(Diverged, match="no longer numbers"):
+    with pytest.raises(DivergenceError, match="no longer numbers"):
         fit(small(config=gpt2(vocab_size=40, context=16, width=32, depth=2, heads=2)), next_token, data(), steps=60,
-            recipe=Recipe(matrices="adamw", lr=1e38, clip=0, warmup=0), progress=False)  # fmt: skip
+            optimizer=OptimizerConfig(matrix_optimizer="adamw", lr=1e38, clip=0, warmup=0), progress=False)  # fmt: skip
 
 
 def test_seconds_choose_and_record_the_steps():
@@ -206,7 +215,7 @@ def test_bad_data_is_named():
     with pytest.raises(ValueError, match="data is empty"):
         fit(small(), next_token, [], steps=1, progress=False)
     with pytest.raises(ValueError, match="cannot cut batch=2 windows of length=9 from 5 tokens"):
-        Windows([1, 2, 3, 4, 5], length=9, batch=2)
+        RandomCrops([1, 2, 3, 4, 5], length=9, batch=2)
     with pytest.raises(ValueError, match=r"shape \(2, 1\); give \(B, T \+ 1\)"):
         fit(small(), next_token, [torch.zeros(2, 1, dtype=torch.long)], steps=1, progress=False)
     frozen = small().requires_grad_(False)
@@ -218,38 +227,42 @@ def test_windows_are_pieces_of_the_text_and_a_function_of_seed_and_step():
     batch = data()[5]
     assert torch.equal(batch, data()[5]) and not torch.equal(batch, data()[6]) and not torch.equal(batch, data(1)[5])
     assert torch.equal((batch[:, 1:] - batch[:, :-1]) % 40, torch.full((4, 16), 7))
-    starts = {int(Windows(torch.arange(4), length=2, batch=1)[step][0, 0]) for step in range(60)}
+    starts = {int(RandomCrops(torch.arange(4), length=2, batch=1)[step][0, 0]) for step in range(60)}
     assert starts == {0, 1, 2}
 
 
 def test_seeds_and_steps_do_not_meet():
-    assert len({seed_of(seed, step) for seed in range(40) for step in range(400)}) == 40 * 400
+    assert len({derive_seed(seed, step) for seed in range(40) for step in range(400)}) == 40 * 400
 
 
 def test_the_schedule_warms_up_peaks_and_decays():
-    recipe = Recipe(warmup=0.1, final=0.2, decay="cosine")
-    assert recipe.scale(0) == 0 and recipe.scale(0.1) == pytest.approx(1) and recipe.scale(1) == pytest.approx(0.2)
-    values = [recipe.scale(i / 100) for i in range(10, 101)]
+    optimizer = OptimizerConfig(warmup=0.1, min_lr_ratio=0.2, lr_decay="cosine")
+    assert (
+        optimizer.lr_scale(0) == 0
+        and optimizer.lr_scale(0.1) == pytest.approx(1)
+        and optimizer.lr_scale(1) == pytest.approx(0.2)
+    )
+    values = [optimizer.lr_scale(i / 100) for i in range(10, 101)]
     assert values == sorted(values, reverse=True)
 
 
 @pytest.mark.parametrize(("given", "says"), [
-    (dict(matrices="sgd"), "'muon' or 'adamw'"), (dict(decay="steps"), "'linear' or 'cosine'"), (dict(lr=0), "lr=0"),
-    (dict(rounds=4), "rounds=4 is not known; choose 5 or 3"), (dict(warmup=1.0), "warmup=1.0"), (dict(clip=-1), "clip=-1"),
+    (dict(matrix_optimizer="sgd"), "'muon' or 'adamw'"), (dict(lr_decay="steps"), "'linear' or 'cosine'"), (dict(lr=0), "lr=0"),
+    (dict(ns_steps=4), "ns_steps=4 is not known; choose 5 or 3"), (dict(warmup=1.0), "warmup=1.0"), (dict(clip=-1), "clip=-1"),
 ])  # fmt: skip
-def test_a_recipe_refuses_by_name(given, says):
+def test_an_optimizer_config_refuses_by_name(given, says):
     with pytest.raises(ValueError, match=says):
-        Recipe(**given)
+        OptimizerConfig(**given)
 
 
-@pytest.mark.parametrize("rounds", [3, 5])
-def test_muon_moves_alike_whether_pieces_go_together_or_one_by_one(rounds, monkeypatch):
+@pytest.mark.parametrize("ns_steps", [3, 5])
+def test_muon_moves_alike_whether_pieces_go_together_or_one_by_one(ns_steps, monkeypatch):
     moved = []
     for one_by_one in (True, False):
-        monkeypatch.setattr(optimizers_module, "wide", lambda choice=one_by_one: choice)
+        monkeypatch.setattr(optimizers_module, "prefers_onednn", lambda choice=one_by_one: choice)
         torch.manual_seed(0)
         weights = [torch.nn.Parameter(torch.randn(shape)) for shape in ((24, 8), (8, 8), (8, 32), (6, 10), (10, 6))]
-        muon = Muon(weights, 0.1, rounds=rounds)
+        muon = Muon(weights, 0.1, ns_steps=ns_steps)
         for _ in range(3):
             for weight in weights:
                 weight.grad = torch.randn_like(weight)
@@ -258,23 +271,23 @@ def test_muon_moves_alike_whether_pieces_go_together_or_one_by_one(rounds, monke
     torch.testing.assert_close(moved[0], moved[1], atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("rounds", "least", "most"), [(5, 0.3, 1.3), (3, 0.2, 2.0)])
-def test_orthogonalised_matrices_stretch_no_direction_much_more_than_another(rounds, least, most):
+@pytest.mark.parametrize(("ns_steps", "least", "most"), [(5, 0.3, 1.3), (3, 0.2, 2.0)])
+def test_orthogonalised_matrices_stretch_no_direction_much_more_than_another(ns_steps, least, most):
     x = torch.randn(3, 16, 40, generator=torch.Generator().manual_seed(0)) * torch.logspace(-1, 1, 16)[:, None]
-    stretched = torch.linalg.svdvals(orthogonalise(x, rounds))
+    stretched = torch.linalg.svdvals(orthogonalize(x, ns_steps))
     assert stretched.max() < most and stretched.min() > least
 
 
 def test_the_pieces_of_a_matrix_are_views_and_cover_it():
     for shape in ((6, 2), (2, 6), (3, 3), (5, 3)):
         matrix = torch.zeros(shape)
-        for piece in cut(matrix):
+        for piece in square_blocks(matrix):
             piece += 1
         assert torch.equal(matrix, torch.ones(shape))
 
 
 def test_muon_takes_the_inner_matrices_and_adamw_the_rest():
-    adamw, muon = optimizers(small(), FAST)
+    adamw, muon = build_optimizers(small(), MUON)
     assert isinstance(muon, Muon) and len(muon.param_groups[0]["params"]) == 2 * 4
     trained = sum(w.numel() for o in (adamw, muon) for g in o.param_groups for w in g["params"])
     assert trained == sum(w.numel() for w in small().parameters())
@@ -287,7 +300,7 @@ def test_adamw_alone_is_torchs_adamw():
         next_token,
         [batch],
         steps=4,
-        recipe=Recipe(matrices="adamw", lr=1e-3, warmup=0, clip=0, final=1.0),
+        optimizer=OptimizerConfig(matrix_optimizer="adamw", lr=1e-3, warmup=0, clip=0, min_lr_ratio=1.0),
         progress=False,
     )
     optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-3, betas=(0.9, 0.98), eps=1e-10, weight_decay=0)
@@ -299,7 +312,7 @@ def test_adamw_alone_is_torchs_adamw():
 
 
 def test_next_token_is_the_mean_negative_log_probability_of_the_text_one_ahead():
-    model, batch = randomised(small()), data()[0]
+    model, batch = randomize(small()), data()[0]
     chances = model(batch[:, :-1]).log_softmax(-1)
     by_hand = -sum(chances[b, t, batch[b, t + 1]] for b in range(4) for t in range(16)) / 64
     loss = next_token(model, batch)
@@ -315,9 +328,9 @@ def test_half_precision_learns_as_well():
 
 
 def test_a_rehearsal_is_a_twentieth(monkeypatch):
-    assert short(1000) == 1000
+    assert lesson_steps(1000) == 1000
     monkeypatch.setenv("FMCOURSE_SHORT", "1")
-    assert short(1000) == 50 and short(5) == 2
+    assert lesson_steps(1000) == 50 and lesson_steps(5) == 2
 
 
 @pytest.mark.slow
@@ -368,7 +381,7 @@ def test_how_a_matrix_lies_in_memory_changes_nothing_that_is_learnt():
 
 def test_an_average_follows_slowly_and_is_never_trained():
     model = nn.Linear(2, 1)
-    average = Average(model, decay=0.9)
+    average = EMA(model, decay=0.9)
     first = model.weight.detach().clone()
     with torch.no_grad():
         for _ in range(3):
@@ -387,7 +400,7 @@ def test_an_average_of_many_equals_a_plain_exponential_one():
 
     model, decay = nn.BatchNorm1d(3), 0.5
     ours, theirs = (
-        Average(model, decay),
+        EMA(model, decay),
         AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True),
     )
     ours.updates = 100  # past the beginning
@@ -404,31 +417,31 @@ def test_an_average_of_many_equals_a_plain_exponential_one():
 @pytest.mark.parametrize("decay", [1.0, -0.1])
 def test_an_average_that_never_moves_is_refused(decay):
     with pytest.raises(ValueError, match=f"decay={decay}; it must be at least 0 and below 1"):
-        Average(nn.Linear(1, 1), decay)
+        EMA(nn.Linear(1, 1), decay)
 
 
-# -- rounds ---------------------------------------------------------------------------------------------------------------
+# -- epochs ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("n", "batch"), [(1, 4), (10, 4), (16, 4), (70, 4)])
 @pytest.mark.parametrize("length", [None, lambda item: item % 7])
-def test_every_item_comes_once_a_round_in_an_order_of_its_own(n, batch, length):
-    per, rounds = -(-n // batch), Rounds(range(n), list, batch, seed=3, length=length)
-    turns = [sum((rounds[turn * per + at] for at in range(per)), []) for turn in range(3)]
-    assert all(sorted(turn) == list(range(n)) for turn in turns)
-    assert n < 70 or turns[0] != turns[1] != turns[2]
-    assert [rounds[step] for step in (5, 0, 5)] == [
-        Rounds(range(n), list, batch, seed=3, length=length)[step] for step in (5, 0, 5)
+def test_every_item_comes_once_an_epoch_in_an_order_of_its_own(n, batch, length):
+    per, batches = -(-n // batch), EpochBatches(range(n), list, batch, seed=3, length=length)
+    epochs = [sum((batches[epoch * per + at] for at in range(per)), []) for epoch in range(3)]
+    assert all(sorted(epoch) == list(range(n)) for epoch in epochs)
+    assert n < 70 or epochs[0] != epochs[1] != epochs[2]
+    assert [batches[step] for step in (5, 0, 5)] == [
+        EpochBatches(range(n), list, batch, seed=3, length=length)[step] for step in (5, 0, 5)
     ]
-    assert n < 70 or rounds[0] != Rounds(range(n), list, batch, seed=4, length=length)[0]
+    assert n < 70 or batches[0] != EpochBatches(range(n), list, batch, seed=4, length=length)[0]
 
 
 def test_items_of_like_length_come_together():
     items = torch.randint(1, 60, (256,), generator=torch.Generator().manual_seed(0)).tolist()
-    filling = lambda length: sum(max(batch) * len(batch) - sum(batch) for batch in (Rounds(items, list, 16, length=length)[step] for step in range(16)))  # fmt: skip
+    filling = lambda length: sum(max(batch) * len(batch) - sum(batch) for batch in (EpochBatches(items, list, 16, length=length)[step] for step in range(16)))  # fmt: skip
     assert filling(lambda item: item) < filling(None) / 2
 
 
 def test_no_items_are_refused():
     with pytest.raises(ValueError, match="0 items in batches of 4"):
-        Rounds([], list, 4)
+        EpochBatches([], list, 4)

@@ -2,13 +2,23 @@
 
 import pytest
 import torch
-from helpers import CAUSAL, SHAPES, ids_for, model_of, randomised
+from helpers import CAUSAL, SHAPES, ids_for, model_of, randomize
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from fmcourse.models.attention import MLP, Attention, GatedMLP, RMSNorm, Rope, SquaredReLU, TanhGELU, causal, rotate
-from fmcourse.models.transformer import Config, Transformer, bert, gpt2, llama, modern, parameters
+from fmcourse.models.attention import (
+    MLP,
+    Attention,
+    RMSNorm,
+    RotaryEmbedding,
+    SquaredReLU,
+    SwiGLUMLP,
+    TanhGELU,
+    apply_rope,
+    causal,
+)
+from fmcourse.models.transformer import Config, Transformer, bert, count_parameters, gpt2, llama, modern
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -49,8 +59,8 @@ def test_padding_on_the_right_changes_nothing_before_it(name):
 
 
 def test_a_prefix_mask_is_no_rule_plus_a_whole_mask():
-    free = randomised(Transformer(Config(vocab_size=45, context=32, width=32, depth=2, heads=2, causal=False)))
-    rule = randomised(Transformer(Config(vocab_size=45, context=32, width=32, depth=2, heads=2)))
+    free = randomize(Transformer(Config(vocab_size=45, context=32, width=32, depth=2, heads=2, causal=False)))
+    rule = randomize(Transformer(Config(vocab_size=45, context=32, width=32, depth=2, heads=2)))
     ids = ids_for("modern", 2, 9)
     assert_close(free(ids, causal(9)), rule(ids))
 
@@ -59,7 +69,7 @@ def test_a_prefix_mask_is_no_rule_plus_a_whole_mask():
 @pytest.mark.parametrize("cuts", [[1] * 9, [4, 5], [3, 1, 1, 4], [9]])
 def test_reading_on_with_a_cache_gives_the_same_logits(name, cuts):
     model, ids = model_of(name), ids_for(name, 2, 9)
-    cache, given = model.cache(2), []
+    cache, given = model.new_cache(2), []
     for piece in ids.split(cuts, 1):
         logits, cache = model.extend(piece, cache)
         given.append(logits)
@@ -72,7 +82,7 @@ def test_the_last_token_alone_can_be_asked_for(kept):
     """With and without gradients: the cache cuts its views in two ways."""
     model, ids = model_of("llama"), ids_for("llama", 2, 9)
     with torch.set_grad_enabled(kept):
-        first, cache = model.extend(ids[:, :6], model.cache(2), last=True)
+        first, cache = model.extend(ids[:, :6], model.new_cache(2), last=True)
         second, _ = model.extend(ids[:, 6:], cache, last=True)
     assert first.shape == second.shape == (2, 1, model.config.vocab_size) and first.requires_grad == kept
     assert_close(torch.cat([first, second], 1), model(ids)[:, [5, 8]], atol=2e-5, rtol=1e-4)
@@ -80,7 +90,7 @@ def test_the_last_token_alone_can_be_asked_for(kept):
 
 def test_continuations_can_share_a_prefix_without_disturbing_each_other():
     model, ids = model_of("llama"), ids_for("llama", 1, 12)
-    _, prefix = model.extend(ids[:, :6], model.cache(1, room=12))
+    _, prefix = model.extend(ids[:, :6], model.new_cache(1, capacity=12))
     first, longer = model.extend(ids[:, 6:9], prefix)
     other, _ = model.extend(ids[:, 9:12], prefix)  # writes where the first continuation wrote
     again, _ = model.extend(ids[:, 9:12], longer)
@@ -92,7 +102,7 @@ def test_continuations_can_share_a_prefix_without_disturbing_each_other():
 @pytest.mark.parametrize("name", CAUSAL)
 def test_padding_on_the_left_changes_nothing_behind_it(name):
     model, ids = model_of(name), ids_for(name, 2, 7)
-    cache = model.cache(2, padding=torch.tensor([0, 3]))
+    cache = model.new_cache(2, padding=torch.tensor([0, 3]))
     padded = ids.clone()
     padded[1] = torch.cat([torch.zeros(3, dtype=torch.long), ids[1, :4]])
     logits, cache = model.extend(padded, cache)
@@ -103,19 +113,19 @@ def test_padding_on_the_left_changes_nothing_behind_it(name):
 
 def test_attention_is_softmax_of_queries_and_keys_over_values():
     config = modern(width=12, heads=3, depth=1)
-    attention = randomised(Attention(config))
+    attention = randomize(Attention(config))
     x = torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(3))
-    q, k, v = (part.view(2, 5, 3, 4) for part in F.linear(x, attention.to_qkv.weight).chunk(3, -1))
+    q, k, v = (part.view(2, 5, 3, 4) for part in F.linear(x, attention.qkv_proj.weight).chunk(3, -1))
     q, k = F.rms_norm(q, (4,), attention.norm_q.weight), F.rms_norm(k, (4,), attention.norm_k.weight)
     scores = torch.einsum("bthk,bshk->bhts", q, k) / 2
     seen = scores.masked_fill(~causal(5), float("-inf")).softmax(-1)
     out = torch.einsum("bhts,bshk->bthk", seen, v).flatten(2)
-    assert_close(attention(x), F.linear(out, attention.to_out.weight))
+    assert_close(attention(x), F.linear(out, attention.out_proj.weight))
 
 
 def test_attention_equals_torchs_own_multi_head_attention():
     ours, theirs = (
-        randomised(Attention(Config(width=12, heads=3, causal=False))),
+        randomize(Attention(Config(width=12, heads=3, causal=False))),
         nn.MultiheadAttention(12, 3, batch_first=True),
     )
     theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
@@ -124,8 +134,8 @@ def test_attention_equals_torchs_own_multi_head_attention():
 
 
 def test_rotated_scores_depend_on_distance_alone():
-    rope, q, k = Rope(llama(width=16, heads=2, kv_heads=2, context=64)), torch.randn(8), torch.randn(8)
-    turned = lambda x, at: rotate(x[None, None, None], rope(torch.tensor([at]))).flatten()
+    rope, q, k = RotaryEmbedding(llama(width=16, heads=2, kv_heads=2, context=64)), torch.randn(8), torch.randn(8)
+    turned = lambda x, at: apply_rope(x[None, None, None], rope(torch.tensor([at]))).flatten()
     near, far = turned(q, 7) @ turned(k, 3), turned(q, 50) @ turned(k, 46)
     assert_close(near, far)
     assert not torch.isclose(near, turned(q, 7) @ turned(k, 4))
@@ -138,29 +148,29 @@ def test_a_block_whose_last_matrices_are_zero_passes_its_input_on():
 
 
 def test_grouped_heads_equal_full_heads_with_repeated_keys():
-    few = randomised(Attention(llama(width=24, heads=4, kv_heads=2, hidden=8)))
+    few = randomize(Attention(llama(width=24, heads=4, kv_heads=2, hidden=8)))
     full = Attention(llama(width=24, heads=4, kv_heads=4, hidden=8)).eval()
-    q, k, v = few.to_qkv.weight.split([24, 12, 12])
+    q, k, v = few.qkv_proj.weight.split([24, 12, 12])
     repeated = [part.unflatten(0, (2, 6)).repeat_interleave(2, 0).flatten(0, 1) for part in (k, v)]
-    full.load_state_dict({"to_qkv.weight": torch.cat([q, *repeated]), "to_out.weight": few.to_out.weight})
+    full.load_state_dict({"qkv_proj.weight": torch.cat([q, *repeated]), "out_proj.weight": few.out_proj.weight})
     x = torch.randn(2, 5, 24)
     assert_close(few(x), full(x))
 
 
 def test_the_gated_mlp_is_silu_times_value():
-    mlp, x = randomised(GatedMLP(llama(width=8, heads=2, kv_heads=1, hidden=6))), torch.randn(3, 8)
+    mlp, x = randomize(SwiGLUMLP(llama(width=8, heads=2, kv_heads=1, hidden=6))), torch.randn(3, 8)
     gate, value = mlp.up.weight.split(6)
     assert_close(mlp(x), (F.silu(x @ gate.T) * (x @ value.T)) @ mlp.down.weight.T)
 
 
-@pytest.mark.parametrize(("mlp", "bend"), [
+@pytest.mark.parametrize(("mlp", "activation"), [
     ("gelu", F.gelu), ("gelu_tanh", lambda h: F.gelu(h, approximate="tanh")), ("relu_squared", lambda h: F.relu(h) ** 2),
 ])  # fmt: skip
-def test_each_plain_mlp_bends_by_its_own_formula(mlp, bend):
-    block = randomised(Transformer(Config(mlp=mlp, width=8, heads=2, depth=1))).stack.blocks[0].mlp
+def test_each_plain_mlp_bends_by_its_own_formula(mlp, activation):
+    block = randomize(Transformer(Config(mlp=mlp, width=8, heads=2, depth=1))).stack.blocks[0].mlp
     x = torch.randn(3, 8)
     assert isinstance(block, MLP)
-    assert_close(block(x), block.down(bend(block.up(x))))
+    assert_close(block(x), block.down(activation(block.up(x))))
 
 
 def test_the_quick_gelu_has_torchs_values_and_slopes():
@@ -174,7 +184,7 @@ def test_the_quick_gelu_has_torchs_values_and_slopes():
 
 
 def test_dropout_acts_in_training_only():
-    model = randomised(Transformer(Config(dropout=0.5, width=16, heads=2)))
+    model = randomize(Transformer(Config(dropout=0.5, width=16, heads=2)))
     ids = torch.arange(6)[None]
     assert_close(model(ids), model(ids))
     model.train()
@@ -188,7 +198,7 @@ def test_dropout_acts_in_training_only():
 ])  # fmt: skip
 def test_published_shapes_have_the_published_counts(config, count):
     with torch.device("meta"):
-        assert parameters(Transformer(config)) == count
+        assert count_parameters(Transformer(config)) == count
 
 
 @pytest.mark.parametrize(("given", "says"), [
@@ -217,8 +227,8 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="dtype torch.float32; it must be bool"):
         model(torch.tensor([[1, 2]]), torch.ones(2, 2))
     with pytest.raises(ValueError, match="looks both ways"):
-        model_of("bert").extend(torch.tensor([[1]]), model_of("bert").cache())
-    cache = model.extend(torch.zeros(1, 20, dtype=torch.long), model.cache())[1]
+        model_of("bert").extend(torch.tensor([[1]]), model_of("bert").new_cache())
+    cache = model.extend(torch.zeros(1, 20, dtype=torch.long), model.new_cache())[1]
     with pytest.raises(ValueError, match="25 positions are more than context=24"):
         model.extend(torch.zeros(1, 5, dtype=torch.long), cache)
 
@@ -243,11 +253,11 @@ def test_the_root_mean_square_is_torchs_forwards_and_backwards(shape):
     assert torch.equal(ours(half), theirs(half))  # and where numbers are of two sizes
 
 
-@pytest.mark.parametrize("bend", [SquaredReLU.apply, TanhGELU.apply])
-def test_slopes_written_by_hand_are_right_and_refuse_a_second_slope(bend):
+@pytest.mark.parametrize("activation", [SquaredReLU.apply, TanhGELU.apply])
+def test_slopes_written_by_hand_are_right_and_refuse_a_second_slope(activation):
     x = torch.linspace(-3, 3, 41, dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradcheck(bend, (x,))
-    slope = torch.autograd.grad(bend(x).sum(), x, create_graph=True)[0]
+    assert torch.autograd.gradcheck(activation, (x,))
+    slope = torch.autograd.grad(activation(x).sum(), x, create_graph=True)[0]
     with pytest.raises(RuntimeError, match="does not require grad"):
         slope.sum().backward()
 

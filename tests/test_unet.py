@@ -6,30 +6,30 @@ import pytest
 import torch
 from diffusers.models.embeddings import get_timestep_embedding
 from diffusers.models.resnet import ResnetBlock2D
-from helpers import randomised
+from helpers import randomize
 from torch import nn
 from torch.testing import assert_close
 
-from fmcourse.diffusion import Denoiser, Schedule, denoise, euler
-from fmcourse.models.unet import Residual, UNet, waves
+from fmcourse.diffusion import Denoiser, Schedule, diffusion_loss, euler
+from fmcourse.models.unet import ResidualBlock, UNet, timestep_embedding
 from fmcourse.training import fit
 
 seeded = lambda seed=0: torch.Generator().manual_seed(seed)
-SMALL = {"widths": (8, 16), "depth": 1, "told": 16}
+SMALL = {"widths": (8, 16), "depth": 1, "condition_width": 16}
 x, time = torch.randn(3, 1, 12, 12, generator=seeded()), torch.tensor([0.1, 0.5, 1.0])
 
 
 def test_time_as_waves_equals_diffusers():
     theirs = get_timestep_embedding(1000 * time, 32, flip_sin_to_cos=True, downscale_freq_shift=0)
-    assert_close(waves(time, 32), theirs, rtol=0, atol=1e-4)  # angles of up to 1000, in 32 bits
+    assert_close(timestep_embedding(time, 32), theirs, rtol=0, atol=1e-4)  # angles of up to 1000, in 32 bits
 
 
 @pytest.mark.parametrize(("channels", "out"), [(16, 16), (16, 24)])
 def test_a_residual_block_equals_diffusers(channels, out):
-    ours = randomised(Residual(channels, out, 10))
+    ours = randomize(ResidualBlock(channels, out, 10))
     theirs = ResnetBlock2D(in_channels=channels, out_channels=out, temb_channels=10, groups=8, eps=1e-5,
                            time_embedding_norm="scale_shift", non_linearity="silu")  # fmt: skip
-    names = {"norm_1": "norm1", "norm_2": "norm2", "conv_1": "conv1", "conv_2": "conv2", "tell": "time_emb_proj", "skip": "conv_shortcut"}  # fmt: skip
+    names = {"norm_1": "norm1", "norm_2": "norm2", "conv_1": "conv1", "conv_2": "conv2", "scale_shift": "time_emb_proj", "skip": "conv_shortcut"}  # fmt: skip
     theirs.load_state_dict({f"{names[key.split('.')[0]]}.{key.split('.')[1]}": value for key, value in ours.state_dict().items()})  # fmt: skip
     pictures, told = torch.randn(2, channels, 6, 6, generator=seeded()), torch.randn(2, 10, generator=seeded(1))
     theirs.time_emb_proj.register_forward_pre_hook(lambda module, given: (told,))  # theirs bends what is told once more
@@ -38,13 +38,13 @@ def test_a_residual_block_equals_diffusers(channels, out):
 
 @pytest.mark.parametrize("shape", [(3, 1, 28, 28), (3, 1, 27, 29), (3, 1, 1, 1), (3, 1, 5, 64)])
 def test_any_side_comes_back(shape):
-    made = randomised(UNet(**SMALL))(torch.randn(shape), time)
+    made = randomize(UNet(**SMALL))(torch.randn(shape), time)
     assert made.shape == shape and made.isfinite().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_the_type_of_numbers_comes_back(dtype):
-    assert randomised(UNet(**SMALL)).to(dtype)(x.to(dtype), time.to(dtype)).dtype == dtype
+    assert randomize(UNet(**SMALL)).to(dtype)(x.to(dtype), time.to(dtype)).dtype == dtype
 
 
 def test_a_fresh_network_says_nothing_yet():
@@ -52,12 +52,12 @@ def test_a_fresh_network_says_nothing_yet():
 
 
 def test_each_picture_is_seen_alone():
-    model = randomised(UNet(**SMALL))
+    model = randomize(UNet(**SMALL))
     assert_close(model(x, time)[1:2], model(x[1:2], time[1:2]), rtol=1e-4, atol=1e-5)
 
 
 def test_the_time_and_the_condition_matter_and_every_weight_is_used():
-    model = randomised(UNet(**SMALL, conditioner=nn.Embedding(4, 16)))
+    model = randomize(UNet(**SMALL, conditioner=nn.Embedding(4, 16)))
     kinds = torch.tensor([0, 1, 2])
     made = model(x, time, kinds)
     assert (made - model(x, time.flip(0), kinds))[0].abs().max() > 1e-3 < (made - model(x, time, kinds + 1)).abs().max()
@@ -66,7 +66,7 @@ def test_the_time_and_the_condition_matter_and_every_weight_is_used():
 
 
 def test_far_corners_are_within_sight():
-    model = randomised(UNet(**SMALL)).double()
+    model = randomize(UNet(**SMALL)).double()
     corner = torch.zeros(3, 1, 12, 12).double()
     corner[..., 0, 0] = 1
     assert (model(corner, time.double()) - model(0 * corner, time.double()))[..., -1, -1].abs().min() > 0
@@ -78,13 +78,13 @@ def test_one_picture_can_be_learnt_by_heart():
     torch.manual_seed(0)
     model = UNet(**SMALL)
     data = [picture.expand(32, -1, -1, -1)]
-    fit(model, partial(denoise, schedule=schedule, predicts="velocity"), data, steps=400, seed=0, progress=False)
+    fit(model, partial(diffusion_loss, schedule=schedule, predicts="velocity"), data, steps=400, seed=0, progress=False)
     made = euler(Denoiser(model, schedule, "velocity"), torch.randn(4, 1, 8, 8, generator=seeded(1)), schedule, 20)
     assert (made - picture).abs().mean() < picture.abs().mean() / 2  # half as far off as grey would be
 
 
 @pytest.mark.parametrize(("act", "message"), [
-    (lambda: UNet(widths=()), "at least one width"), (lambda: UNet(widths=(8, 0)), "each must be at least 1"), (lambda: UNet(told=15), "told even"),
+    (lambda: UNet(widths=()), "at least one width"), (lambda: UNet(widths=(8, 0)), "each must be at least 1"), (lambda: UNet(condition_width=15), "condition_width even"),
     (lambda: UNet(**SMALL)(x.expand(-1, 3, -1, -1), time), r"takes pictures \(B, 1, S, S\)"), (lambda: UNet(**SMALL)(x, time[:2]), "a time for each"),
     (lambda: UNet(**SMALL)(x, time, time), "a condition was given to a network made without"),
     (lambda: UNet(**SMALL, conditioner=nn.Embedding(4, 16))(x, time), "no condition was given to a network made with"),

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcourse.classroom.values import MOST_PARTS, NotReadable, Opaque, pack, unpack
+from fmcourse.classroom.values import MAX_PARTS, NotReadable, Opaque, pack, unpack
 from fmcourse.course.compare import equal
 
 PLAIN = st.recursive(
@@ -77,7 +77,7 @@ def test_whatever_comes_is_read_or_refused(packed):
 @pytest.mark.parametrize("packed", [
     {"tensor": ["float32", [10**12], "AAAA", False]}, {"tensor": ["float32", [2], "AAAA", False]}, {"tensor": ["object", [1], "AAAA", False]},
     {"array": ["O", [1], "AAAAAAAAAAA="]}, {"int": "f" * 10**5}, {"tensor": []}, {"a": 1, "b": 2}, {}, {"set": [[1]]}, {"dict": [[[1], 2]]},
-    [0] * (MOST_PARTS + 1), {"unknown": 1},
+    [0] * (MAX_PARTS + 1), {"unknown": 1},
 ])  # fmt: skip
 def test_what_is_no_value_is_refused_in_a_sentence(packed):
     with pytest.raises(NotReadable):

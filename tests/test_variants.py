@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from fmcourse.classroom import variants
 from fmcourse.classroom.assign import read_manifest
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.classroom.manifest import write_manifest
-from fmcourse.classroom.names import checked, safe_name, student_of
+from fmcourse.classroom.names import check_assignment_name, safe_name, student_id
 
-ASKED = Assigned(
+ASKED = AssignedExercise(
     "00.A1", goal="a sum", minutes=1, starter='mine = variant("00.A1")\ntotal = ...\n',
     solution="def total(mine):\n    return mine['a'] + 1\n", mistakes=(), vary=lambda draw: {"a": draw.randrange(10**9)},
 )  # fmt: skip
-OTHER = Assigned(
+OTHER = AssignedExercise(
     "00.A2", goal="a sum", minutes=1, starter="total = ...\n", solution=ASKED.solution, mistakes=(), vary=ASKED.vary
 )
 MANIFEST = {"name": "week3", "variants": None, "students": ["ada"], "fmcourse": "1", "exercises": [
@@ -31,10 +31,10 @@ MANIFEST = {"name": "week3", "variants": None, "students": ["ada"], "fmcourse": 
 
 def test_a_key_is_made_once_for_its_owner_alone_and_read_from_then_on(tmp_path, capsys):
     path = tmp_path / "keys" / "mine.key"
-    key = variants.key_for(path, tmp_path / "course")
+    key = variants.read_or_make_key(path, tmp_path / "course")
     assert "Keep it" in capsys.readouterr().out and len(key) == 64 and int(key, 16)
     assert os.name == "nt" or stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert variants.key_for(path, tmp_path / "course") == variants.read_key(path) == key
+    assert variants.read_or_make_key(path, tmp_path / "course") == variants.read_key(path) == key
     assert capsys.readouterr().out == ""
     with pytest.raises(FileExistsError):
         variants.make_key(path)
@@ -45,10 +45,10 @@ def test_a_key_in_the_folder_that_is_handed_out_is_refused(tmp_path, where):
     course = tmp_path / "course"
     course.mkdir()
     with pytest.raises(ValueError, match="keep the key elsewhere"):
-        variants.key_for(course / where, course)
+        variants.read_or_make_key(course / where, course)
     (tmp_path / "link").symlink_to(course, target_is_directory=True)
     with pytest.raises(ValueError, match="keep the key elsewhere"):
-        variants.key_for(tmp_path / "link" / "key", course)
+        variants.read_or_make_key(tmp_path / "link" / "key", course)
     assert list(course.rglob("key")) == []
 
 
@@ -57,7 +57,7 @@ def test_a_key_that_keeps_nothing_secret_is_refused(tmp_path):
         variants.read_key(tmp_path / "none")
     (tmp_path / "short").write_text("abc\n")
     with pytest.raises(ValueError, match="holds 3 characters"):
-        variants.key_for(tmp_path / "short", tmp_path / "course")
+        variants.read_or_make_key(tmp_path / "short", tmp_path / "course")
 
 
 def test_numbers_belong_to_a_key_a_student_and_an_exercise():
@@ -68,7 +68,7 @@ def test_numbers_belong_to_a_key_a_student_and_an_exercise():
     assert len({mine["a"], *drawn}) == 5
     assert mine != ASKED.cases[0], "the numbers that everybody may see"
     seed = hmac.new(b"k" * 20, b"ada\x0000.A1", hashlib.sha256).hexdigest()
-    assert mine == ASKED.numbers(seed), "numbers that were handed out would be others in this version"
+    assert mine == ASKED.draw_numbers(seed), "numbers that were handed out would be others in this version"
 
 
 def test_a_fingerprint_tells_keys_apart_and_says_neither():
@@ -86,7 +86,7 @@ def test_a_fingerprint_tells_keys_apart_and_says_neither():
      ("a.", "a=2E"), ("x=y", "x=3Dy"), ("a+b", "a=2Bb"), ("*", "=2A"), ("50%", "50=25")],
 )  # fmt: skip
 def test_a_students_id_becomes_a_folder_that_leads_nowhere_else(student, name):
-    assert safe_name(student) == name and student_of(name) == student
+    assert safe_name(student) == name and student_id(name) == student
 
 
 @given(st.text(min_size=1, max_size=300), st.text(min_size=1, max_size=300))
@@ -94,7 +94,7 @@ def test_other_students_have_other_folders_whatever_they_are_called(one, two):
     name = safe_name(one)
     assert name.isascii() and len(name) <= 128 and not set(name) & set("/\\:*?\"<>|\0 +,'") and name.strip(".") == name
     assert (name == safe_name(two)) == (one == two)
-    assert student_of(name) == (None if "==" in name else one)
+    assert student_id(name) == (None if "==" in name else one)
 
 
 def test_an_empty_id_is_refused():
@@ -107,7 +107,7 @@ def test_an_empty_id_is_refused():
 )
 def test_an_assignment_has_a_plain_name(name):
     with pytest.raises(ValueError, match="cannot be an assignment's name"):
-        checked(name)
+        check_assignment_name(name)
 
 
 # -- the manifest ---------------------------------------------------------------------------------------------------------

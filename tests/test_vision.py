@@ -10,8 +10,16 @@ from PIL import Image
 from torch.testing import assert_close
 
 from fmcourse import data, packages, pretrained
-from fmcourse.models.vision import Block, EfficientNet, SameConv, looked_at, prepared, steady, untrained
-from fmcourse.pictures import read_pictures
+from fmcourse.models.vision import (
+    EfficientNet,
+    InvertedResidual,
+    SameConv,
+    extract_features,
+    freeze_batch_norm,
+    preprocess,
+    untrained_efficientnet,
+)
+from fmcourse.pictures import read_images
 
 UNIFORM = 652  # military uniform, among ImageNet's 1,000 classes
 NOISE = torch.randint(256, (3, 40, 40, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -19,14 +27,14 @@ NOISE = torch.randint(256, (3, 40, 40, 3), generator=torch.Generator().manual_se
 
 @pytest.fixture(scope="module")
 def model():
-    return pretrained.vision()
+    return pretrained.load_vision()
 
 
 def test_a_portrait_of_an_admiral_is_a_military_uniform(model):
     with get_sample_data("grace_hopper.jpg") as file:
         pixels = torch.tensor(np.asarray(Image.open(file).convert("RGB").crop((0, 0, 512, 512))))
     with torch.inference_mode():
-        assert model(prepared(pixels[None])).argmax().item() == UNIFORM
+        assert model(preprocess(pixels[None])).argmax().item() == UNIFORM
 
 
 def test_it_has_as_many_weights_as_the_file(model):
@@ -50,45 +58,51 @@ def test_an_odd_zero_more_goes_right_and_below():
 
 
 def test_a_block_adds_only_where_shapes_allow_it():
-    assert Block(8, 8, 3, 1, 6).adds and not Block(8, 8, 3, 2, 6).adds and not Block(8, 16, 3, 1, 6).adds
+    assert (
+        InvertedResidual(8, 8, 3, 1, 6).has_residual
+        and not InvertedResidual(8, 8, 3, 2, 6).has_residual
+        and not InvertedResidual(8, 16, 3, 1, 6).has_residual
+    )
 
 
 def test_features_do_not_depend_on_neighbours_or_batches(model):
-    together = looked_at(model, NOISE, size=64, batch=2)
+    together = extract_features(model, NOISE, size=64, batch=2)
     assert together.shape == (3, 1280)
-    assert_close(together, torch.cat([looked_at(model, one[None], size=64) for one in NOISE]), atol=1e-4, rtol=1e-3)
+    assert_close(
+        together, torch.cat([extract_features(model, one[None], size=64) for one in NOISE]), atol=1e-4, rtol=1e-3
+    )
 
 
 def test_an_untrained_network_still_tells_pictures_apart():
     torch.manual_seed(0)
-    seen = looked_at(untrained(NOISE, size=64), NOISE, size=64)
+    seen = extract_features(untrained_efficientnet(NOISE, size=64), NOISE, size=64)
     assert seen.std(0).mean() > 0.01
 
 
 def test_prepared_is_grey_or_coloured_bytes_from_minus_one_to_one():
-    assert_close(prepared(NOISE, size=40), (NOISE.permute(0, 3, 1, 2).float() - 127) / 128)
-    grey = prepared(NOISE[..., 0], size=32)
+    assert_close(preprocess(NOISE, size=40), (NOISE.permute(0, 3, 1, 2).float() - 127) / 128)
+    grey = preprocess(NOISE[..., 0], size=32)
     assert grey.shape == (3, 3, 32, 32) and torch.equal(grey[:, 0], grey[:, 2])
     for wrong in (NOISE.float(), NOISE[0, 0], NOISE[..., :2]):
         with pytest.raises(ValueError, match="give uint8"):
-            prepared(wrong)
+            preprocess(wrong)
 
 
 def test_pictures_of_another_shape_are_one_clear_error():
     for shape in [(3, 64, 64), (1, 1, 64, 64), (1, 3, 16, 64)]:
         with pytest.raises(ValueError, match=r"give \(N, 3, H, W\) with sides of at least 32"):
-            EfficientNet(classes=2).features(torch.zeros(shape))
+            EfficientNet(num_classes=2).features(torch.zeros(shape))
 
 
 def test_it_has_no_tokenizer_and_says_what_loads_it(monkeypatch):
-    for ask in (pretrained.load, pretrained.tokenizer):
-        with pytest.raises(ValueError, match=r"has no tokenizer; `pretrained.vision\(\)` loads it"):
+    for ask in (pretrained.load, pretrained.load_tokenizer):
+        with pytest.raises(ValueError, match=r"has no tokenizer; `pretrained.load_vision\(\)` loads it"):
             ask("efficientnet-lite0")
     with pytest.raises(ValueError, match="no model that looks at pictures is called 'minilm-l6'"):
-        pretrained.vision("minilm-l6")
+        pretrained.load_vision("minilm-l6")
     monkeypatch.setitem(packages.PACKAGES, "efficientnet-lite0", "no-such-package==1.0")
     with pytest.raises(ModuleNotFoundError, match="`python -m fmcourse models install` installs it"):
-        pretrained.vision()
+        pretrained.load_vision()
 
 
 def test_drawings_are_in_one_split_each_and_as_many_of_each_kind():
@@ -96,17 +110,17 @@ def test_drawings_are_in_one_split_each_and_as_many_of_each_kind():
     parts = [drawings.train, drawings.validation, drawings.test]
     for part, each in zip(parts, (35, 5, 35), strict=True):
         assert part.pixels.shape == (3 * each, 64, 64, 3) and part.pixels.dtype == torch.uint8
-        assert part.kinds.bincount().tolist() == [each] * len(drawings.kinds)
+        assert part.labels.bincount().tolist() == [each] * len(drawings.classes)
     looks = [picture.numpy().tobytes() for part in parts for picture in part.pixels]
     assert len(set(looks)) == len(looks)
 
 
 def test_the_file_is_read_in_the_order_of_its_list():
-    called, splits = read_pictures(
+    called, splits = read_images(
         b'{"kinds": ["a", "b"], "side": 1, "pictures": [["test", 1, "x"], ["train", 0, "y"]]}\n123\n56'
     )
-    assert called == {"kinds": ("a", "b")} and splits["train"].pixels.flatten().tolist() == [10, 53, 54]
-    assert splits["test"].names == ("x",) and splits["test"].kinds.tolist() == [1]
+    assert called == {"classes": ("a", "b")} and splits["train"].pixels.flatten().tolist() == [10, 53, 54]
+    assert splits["test"].names == ("x",) and splits["test"].labels.tolist() == [1]
 
 
 def test_the_shipped_file_unpacks_to_its_manifest():
@@ -115,10 +129,10 @@ def test_the_shipped_file_unpacks_to_its_manifest():
 
 def test_a_steady_network_keeps_its_statistics_in_training_and_sees_the_same():
     torch.manual_seed(0)
-    network = untrained(torch.randint(256, (4, 40, 40, 3), dtype=torch.uint8), size=32)
+    network = untrained_efficientnet(torch.randint(256, (4, 40, 40, 3), dtype=torch.uint8), size=32)
     pictures = torch.randn(4, 3, 32, 32)
     before, kept = network(pictures), {name: value.clone() for name, value in network.named_buffers()}
-    still = steady(network).train()
+    still = freeze_batch_norm(network).train()
     assert_close(still(pictures), before)  # training or not: the same
     assert all(torch.equal(value, kept[name]) for name, value in still.named_buffers())
     still(pictures).sum().backward()

@@ -99,5 +99,5 @@ def test_tokens_show_their_spaces_and_are_told_apart_without_colour():
 
 
 def test_a_typed_string_is_drawn_when_it_is_entered():
-    box = widgets.control(lambda phrase="a": phrase, "phrase", "a")
+    box = widgets.make_control(lambda phrase="a": phrase, "phrase", "a")
     assert box.value == "a" and box.continuous_update is False

@@ -18,7 +18,9 @@ from tools import kernels, lint
 from tools.kernels import Cost, NotebookFailed
 from tools.lessons import LANGUAGE, ROOT, Find, Lesson, all_lessons, find_exercise, to_json, to_notebook
 
-LIVE = "application/vnd.jupyter.widget-view+json"  # a view without its kernel shows as an error: keep its fallback only
+WIDGET_VIEW = (
+    "application/vnd.jupyter.widget-view+json"  # a view without its kernel shows as an error: keep its fallback only
+)
 
 
 def build(lesson: Lesson, find: Find = find_exercise) -> Cost:
@@ -29,50 +31,50 @@ def build(lesson: Lesson, find: Find = find_exercise) -> Cost:
     notebook = to_notebook(lesson, find)
     code = sum(cell.cell_type == "code" for cell in notebook.cells)
     with tqdm(total=code, desc=lesson.name, unit="cell", leave=False, disable=not sys.stderr.isatty()) as bar:
-        cost = kernels.run(notebook, lesson.name, on_cell=bar.update)
-    write_text(lesson.notebook, to_json(settled(notebook)))
+        cost = kernels.run_notebook(notebook, lesson.name, on_cell=bar.update)
+    write_text(lesson.notebook, to_json(strip_volatile(notebook)))
     return cost
 
 
-def settled(notebook: NotebookNode) -> NotebookNode:
+def strip_volatile(notebook: NotebookNode) -> NotebookNode:
     """Without what differs from one run to the next though nothing has changed."""
     notebook = copy.deepcopy(notebook)
     notebook.metadata["language_info"] = LANGUAGE
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            output.get("data", {}).pop(LIVE, None)
+            output.get("data", {}).pop(WIDGET_VIEW, None)
     return notebook
 
 
-def out_of_step(lesson: Lesson, find: Find = find_exercise) -> list[str]:
+def staleness(lesson: Lesson, find: Find = find_exercise) -> list[str]:
     """Why the notebook on disk is not what its lesson would build, a sentence each; nothing if it is."""
     if not lesson.notebook.exists():
         return [f"there is no {lesson.notebook.name} yet; build it: python start.py build {lesson.number}"]
     wanted, there = to_notebook(lesson, find), nbformat.read(lesson.notebook, as_version=4)
     if there.metadata.get("fmcourse") != wanted.metadata["fmcourse"]:
         return [f"built from another edition of its lesson or exercises; run: python start.py build {lesson.number}"]
-    if stripped(there) != stripped(wanted):
+    if strip_outputs(there) != strip_outputs(wanted):
         return [f"edited by hand; change the lesson instead, then run: python start.py build {lesson.number}"]
     return []
 
 
-def stripped(notebook: NotebookNode) -> NotebookNode:
+def strip_outputs(notebook: NotebookNode) -> NotebookNode:
     """A notebook without what running it adds."""
-    notebook = settled(notebook)
+    notebook = strip_volatile(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.execution_count, cell.outputs = None, []
     return notebook
 
 
-def check(lesson: Lesson, find: Find = find_exercise) -> list[str]:
+def check_lesson(lesson: Lesson, find: Find = find_exercise) -> list[str]:
     """Everything that can be said against a notebook without running it."""
-    if late := out_of_step(lesson, find):
+    if late := staleness(lesson, find):
         return late
     return lint.faults(nbformat.read(lesson.notebook, as_version=4), lesson.number)
 
 
-def strays(root: Path) -> list[str]:
+def stray_notebooks(root: Path) -> list[str]:
     """Notebooks that no lesson builds any more."""
     known = {lesson.notebook.name for lesson in all_lessons(root)}
     return [path.name for path in sorted((root / "notebooks").glob("*.ipynb")) if path.name not in known]
@@ -90,7 +92,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT, find: Find = fin
         return 2
     failed = sum([report(lesson, options.check, find) for lesson in wanted])
     if options.check and not options.lessons:
-        for name in strays(root):
+        for name in stray_notebooks(root):
             print(f"{name}: no lesson builds this notebook; remove it.")
             failed += 1
     return 1 if failed else 0
@@ -101,7 +103,7 @@ def report(lesson: Lesson, only_check: bool, find: Find) -> bool:
     said = f"{lesson.name}: "
     try:
         cost = Cost() if only_check else build(lesson, find)
-        against = check(lesson, find) + lint.overspent(cost)
+        against = check_lesson(lesson, find) + lint.budget_faults(cost)
     except (NotebookFailed, ValueError, SyntaxError) as error:
         print(error if isinstance(error, NotebookFailed) else said + str(error))
         return True

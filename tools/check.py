@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from fmcourse.files import write_text
 from tools import offline
 from tools.lessons import ROOT
-from tools.replay import REPORT as REPLAYED
+from tools.replay import REPORT as REPLAY_REPORT
 
 REPORT = ROOT / "build" / "report.json"
 TALLY = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
@@ -51,41 +51,44 @@ class Result:
     why: list[str] = field(default_factory=list)
 
 
-def python(*arguments: str) -> list[str]:
+def python_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", *arguments]
 
 
 def stages(fast: bool = False) -> list[Stage]:
     """The checks in order."""
     ours = ["tests", "fmcourse", "--ignore=tests/test_notebooks.py", "--ignore=tests/test_browser.py", "-n", "2"]
-    tests = python("pytest", *ours, *(["-m", "not slow"] if fast else []))
-    solved = python("pytest", "tests/test_notebooks.py", "-n", "2")
-    browser = python("pytest", "tests/test_browser.py", "-rs")
+    tests = python_command("pytest", *ours, *(["-m", "not slow"] if fast else []))
+    solved = python_command("pytest", "tests/test_notebooks.py", "-n", "2")
+    browser = python_command("pytest", "tests/test_browser.py", "-rs")
     everything = [
         Stage(
             "format",
             "one layout everywhere",
-            python("ruff", "format", "--check", "--output-format", "concise", "."),
+            python_command("ruff", "format", "--check", "--output-format", "concise", "."),
             fast=True,
         ),
         Stage(
             "lint",
             "no unused name, no test that cannot fail",
-            python("ruff", "check", "--output-format", "concise", "."),
+            python_command("ruff", "check", "--output-format", "concise", "."),
             fast=True,
         ),
         Stage(
-            "step", "each notebook is its lesson's, and keeps its promises", python("tools.build", "--check"), fast=True
+            "step",
+            "each notebook is its lesson's, and keeps its promises",
+            python_command("tools.build", "--check"),
+            fast=True,
         ),
         Stage("tests", "what the package promises", tests, fast=True),
-        Stage("replay", "each notebook, run again, says what it said", python("tools.replay")),
+        Stage("replay", "each notebook, run again, says what it said", python_command("tools.replay")),
         Stage("solved", "each lesson runs with its exercises solved", solved, offline=True),
         Stage("browser", "a lesson works in JupyterLab", browser),
     ]
     return [stage for stage in everything if stage.fast or not fast]
 
 
-def choose(fast: bool, only: str | None, extra: list[str]) -> list[Stage]:
+def choose_stages(fast: bool, only: str | None, extra: list[str]) -> list[Stage]:
     """Those asked for; `extra` arguments go to the one named, or to the tests alone.
 
     Raises: ValueError with the names there are, if there is no check called `only`.
@@ -97,11 +100,11 @@ def choose(fast: bool, only: str | None, extra: list[str]) -> list[Stage]:
     return [replace(stage, command=[*stage.command, *extra]) for stage in chosen]
 
 
-def run(stage: Stage) -> Result:
+def run_stage(stage: Stage) -> Result:
     """Run one stage, its output going by, and keep what it counted and why it failed."""
     print(f"\n== {stage.name}: {stage.proves}", flush=True)
     start, lines = time.monotonic(), []
-    command = offline.wrapped(stage.command) if stage.offline else stage.command
+    command = offline.offline_command(stage.command) if stage.offline else stage.command
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         encoding="utf-8", errors="replace",
@@ -109,7 +112,7 @@ def run(stage: Stage) -> Result:
     for line in process.stdout:
         print(line, end="", flush=True)
         lines.append(line.rstrip())
-    return judged(stage, process.wait(), lines, time.monotonic() - start)
+    return parse_result(stage, process.wait(), lines, time.monotonic() - start)
 
 
 def environment() -> dict[str, str]:
@@ -117,7 +120,7 @@ def environment() -> dict[str, str]:
     return os.environ | one_thread | {"PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
 
 
-def judged(stage: Stage, code: int, lines: list[str], seconds: float) -> Result:
+def parse_result(stage: Stage, code: int, lines: list[str], seconds: float) -> Result:
     """pytest counts its tests; any other command is one check. A failing exit code is a failure in any case."""
     counts = dict.fromkeys(("passed", "failed", "error", "skipped"), 0)
     if "pytest" in stage.command or "tools.replay" in stage.command:
@@ -126,17 +129,19 @@ def judged(stage: Stage, code: int, lines: list[str], seconds: float) -> Result:
     elif code == 0:
         counts["passed"] = 1
     failed = max(counts["failed"] + counts["error"], int(code != 0))
-    return Result(stage.name, counts["passed"], failed, counts["skipped"], seconds, reasons(lines) if code else [])
+    return Result(
+        stage.name, counts["passed"], failed, counts["skipped"], seconds, failure_lines(lines) if code else []
+    )
 
 
-def reasons(lines: list[str]) -> list[str]:
+def failure_lines(lines: list[str]) -> list[str]:
     """The lines that say why: those that pytest marks, or else the last ones."""
     marked = [line for line in lines if line.startswith(("FAILED", "ERROR", "E   "))]
     summary = [line for line in marked if not line.startswith("E   ")]
     return (summary or marked or [line for line in lines if line.strip()])[-8:]
 
 
-def table(rows: list[dict]) -> str:
+def cost_table(rows: list[dict]) -> str:
     """The notebooks, what each cost, and the sums."""
     if not rows:
         return "No notebook was run."
@@ -151,12 +156,12 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def finish(results: list[Result], rows: list[dict]) -> int:
+def report_results(results: list[Result], rows: list[dict]) -> int:
     """Say what was found, write the report, and return the exit code."""
     write_text(
         REPORT, json.dumps({"notebooks": rows, "stages": [asdict(result) for result in results]}, indent=1) + "\n"
     )
-    print(f"\n{table(rows)}\n" if rows else "")
+    print(f"\n{cost_table(rows)}\n" if rows else "")
     for result in results:
         mark = "FAILED" if result.failed else "ok"
         skipped = f", {result.skipped} skipped" if result.skipped else ""
@@ -177,13 +182,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", metavar="NAME", help=", ".join(stage.name for stage in stages()))
     options, extra = parser.parse_known_args(arguments)
     try:
-        chosen = choose(options.fast, options.only, extra)
+        chosen = choose_stages(options.fast, options.only, extra)
     except ValueError as error:
         parser.error(str(error))
-    REPLAYED.unlink(missing_ok=True)
-    results = [run(stage) for stage in chosen]
-    rows = json.loads(REPLAYED.read_text()) if REPLAYED.exists() else []
-    return finish(results, rows)
+    REPLAY_REPORT.unlink(missing_ok=True)
+    results = [run_stage(stage) for stage in chosen]
+    rows = json.loads(REPLAY_REPORT.read_text()) if REPLAY_REPORT.exists() else []
+    return report_results(results, rows)
 
 
 if __name__ == "__main__":

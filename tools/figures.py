@@ -23,7 +23,7 @@ COLUMNS, A_PAGE, WRAP = 2, 8, 72
 
 
 @dataclass(frozen=True)
-class Shown:
+class NotebookFigure:
     """A picture of a notebook, the number of its cell, and what is said to who does not see it."""
 
     cell: int
@@ -31,18 +31,18 @@ class Shown:
     alt: str
 
 
-def figures(lesson: Lesson) -> list[Shown]:
+def figures(lesson: Lesson) -> list[NotebookFigure]:
     """All pictures in a lesson's stored outputs, in order."""
     notebook, found = nbformat.read(lesson.notebook, as_version=4), []
     for number, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
             if png := output.get("data", {}).get("image/png"):
                 alt = output.get("metadata", {}).get("image/png", {}).get("alt", "NO ALT TEXT")
-                found.append(Shown(number, base64.b64decode(png), alt))
+                found.append(NotebookFigure(number, base64.b64decode(png), alt))
     return found
 
 
-def sheet(title: str, shown: list[Shown]) -> Figure:
+def contact_sheet(title: str, shown: list[NotebookFigure]) -> Figure:
     """One page: pictures in two columns, each under its cell's number and over its alt text."""
     rows = -(-len(shown) // COLUMNS)
     fig = Figure(figsize=(13, 4.6 * rows + 0.5), constrained_layout=True)
@@ -57,12 +57,12 @@ def sheet(title: str, shown: list[Shown]) -> Figure:
     return fig
 
 
-def write(lesson: Lesson, out: Path) -> list[Path]:
+def write_sheets(lesson: Lesson, out: Path) -> list[Path]:
     """The sheets of one lesson; returns their paths."""
     shown, paths = figures(lesson), []
     for page, start in enumerate(range(0, len(shown), A_PAGE), 1):
         paths.append(out / f"{lesson.name}-{page}.png")
-        sheet(f"{lesson.name}, page {page}", shown[start : start + A_PAGE]).savefig(paths[-1], dpi=80)
+        contact_sheet(f"{lesson.name}, page {page}", shown[start : start + A_PAGE]).savefig(paths[-1], dpi=80)
     return paths
 
 
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     for lesson in all_lessons(wanted=options.lessons or None):
-        paths = write(lesson, options.out)
+        paths = write_sheets(lesson, options.out)
         print(f"{lesson.name}: {len(figures(lesson))} figures on {len(paths)} sheets", *paths, sep="\n    ")
     return 0
 

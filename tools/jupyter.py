@@ -13,13 +13,13 @@ import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.trouble import Trouble
+from tools.trouble import StartError
 
 SETTINGS = Path(__file__).with_name("lab")
 INSTRUCTOR = Path(__file__).with_name("lab_instructor")  # switches on what SETTINGS has off: nbgrader
-FIRST = "00_welcome.ipynb"
+FIRST_NOTEBOOK = "00_welcome.ipynb"
 PORTS = range(8888, 8988)
-KEPT = {  # what JupyterLab and IPython write, and the folder of work/.jupyter that takes it
+STATE_FOLDERS = {  # what JupyterLab and IPython write, and the folder of work/.jupyter that takes it
     "IPYTHONDIR": "ipython",
     "JUPYTER_CONFIG_DIR": "config",
     "JUPYTER_DATA_DIR": "data",
@@ -31,7 +31,7 @@ KEPT = {  # what JupyterLab and IPython write, and the folder of work/.jupyter t
 def environment(base: Mapping[str, str], work: Path, instructor: bool = False) -> dict[str, str]:
     """`base` without the user's own Jupyter, which is neither read nor changed."""
     rest = {name: value for name, value in base.items() if not name.startswith(("JUPYTER", "IPYTHON"))}
-    places = {name: str(work / ".jupyter" / folder) for name, folder in KEPT.items()}
+    places = {name: str(work / ".jupyter" / folder) for name, folder in STATE_FOLDERS.items()}
     settings = os.pathsep.join(map(str, [INSTRUCTOR, SETTINGS] if instructor else [SETTINGS]))
     return {**rest, **places, "JUPYTER_CONFIG_PATH": settings, "JUPYTER_PREFER_ENV_PATH": "1"}
 
@@ -44,7 +44,7 @@ def trust(notebooks: list[Path], python: Path, base: Mapping[str, str], work: Pa
 
 
 def choose_port(asked: int | None) -> int:
-    """The port asked for, or else the first free one. Raises: Trouble if it is taken."""
+    """The port asked for, or else the first free one. Raises: StartError if it is taken."""
     for port in PORTS if asked is None else [asked]:
         with socket.socket() as door, contextlib.suppress(OSError, OverflowError):
             if os.name != "nt":
@@ -52,8 +52,8 @@ def choose_port(asked: int | None) -> int:
             door.bind(("127.0.0.1", port))
             return port
     if asked is None:
-        raise Trouble(f"Every port from {PORTS[0]} to {PORTS[-1]} is taken: name a free one with --port N.")
-    raise Trouble(f"Port {asked} is taken: name another with --port N, or leave --port out and a free one is found.")
+        raise StartError(f"Every port from {PORTS[0]} to {PORTS[-1]} is taken: name a free one with --port N.")
+    raise StartError(f"Port {asked} is taken: name another with --port N, or leave --port out and a free one is found.")
 
 
 def transport(runtime: str, platform: str = sys.platform) -> str:
@@ -72,7 +72,7 @@ def open_lab(
 ) -> int:
     """Open JupyterLab on the first lesson and stay until it ends; returns its exit code."""
     token = secrets.token_hex(24)
-    page = f"/lab/tree/{FIRST}" if (work / FIRST).exists() else "/lab"
+    page = f"/lab/tree/{FIRST_NOTEBOOK}" if (work / FIRST_NOTEBOOK).exists() else "/lab"
     with tempfile.TemporaryDirectory(prefix="fmc", dir=short_folder(), ignore_cleanup_errors=True) as runtime:
         variables = {**environment(base, work, instructor), "JUPYTER_RUNTIME_DIR": runtime, "JUPYTER_TOKEN": token}
         command = [python, "-m", "jupyterlab", f"--ServerApp.root_dir={work}", f"--ServerApp.port={port}"]
@@ -81,7 +81,7 @@ def open_lab(
         process = subprocess.Popen(command, cwd=work, env=variables, stdin=subprocess.DEVNULL)
         try:
             wait_for(process, port)
-            show(f"http://127.0.0.1:{port}{page}?token={token}", browser)
+            show_url(f"http://127.0.0.1:{port}{page}?token={token}", browser)
             return process.wait()
         except KeyboardInterrupt:  # the server has had the same Ctrl-C
             print("\nJupyterLab is closing.", flush=True)
@@ -91,16 +91,18 @@ def open_lab(
 
 
 def wait_for(process: subprocess.Popen, port: int) -> None:
-    """Until the server answers. Raises: Trouble if it ends first."""
+    """Until the server answers. Raises: StartError if it ends first."""
     while process.poll() is None:
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
         time.sleep(0.1)
-    raise Trouble("JupyterLab did not start, for the reason above. `python start.py setup --again` makes .venv anew.")
+    raise StartError(
+        "JupyterLab did not start, for the reason above. `python start.py setup --again` makes .venv anew."
+    )
 
 
-def show(url: str, browser: bool) -> None:
+def show_url(url: str, browser: bool) -> None:
     print(f"JupyterLab is open at\n\n    {url}\n\nCtrl-C in this window closes it.", flush=True)
     if browser and has_screen(os.environ):
         webbrowser.open(url)

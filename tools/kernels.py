@@ -26,7 +26,7 @@ SETTINGS = {
     "OMP_WAIT_POLICY": "passive",
     "PYTHONHASHSEED": "0",
 }
-NOT_HANDED_ON = ("MPLBACKEND", "PYTHONSTARTUP", "FMCOURSE_SHORT", "COLUMNS")
+NOT_INHERITED = ("MPLBACKEND", "PYTHONSTARTUP", "FMCOURSE_SHORT", "COLUMNS")
 
 
 class NotebookFailed(Exception):
@@ -59,11 +59,11 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         "IPYTHONDIR": str(folder / "ipython"),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
     }
-    inherited = {key: value for key, value in os.environ.items() if key not in NOT_HANDED_ON}
+    inherited = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
     return inherited | SETTINGS | own | more
 
 
-class ThisPython(KernelSpecManager):
+class CurrentPython(KernelSpecManager):
     """Always the Python that is running, whatever kernels somebody has installed under its name."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
@@ -71,13 +71,13 @@ class ThisPython(KernelSpecManager):
 
 
 @contextlib.contextmanager
-def scratch() -> Iterator[Path]:
+def scratch_folder() -> Iterator[Path]:
     """A folder that is gone afterwards. Short, because the path of a socket in it may have 107 bytes at most."""
     with tempfile.TemporaryDirectory(prefix="fmc", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
-def run(
+def run_notebook(
     notebook: NotebookNode, title: str, *, short: bool = False, on_cell: Callable[[], object] = lambda: None
 ) -> Cost:
     """Execute `notebook` in place, from top to bottom.
@@ -89,7 +89,7 @@ def run(
     Raises: NotebookFailed with the cell, its lines and the end of the traceback.
     """
     begun: list[int] = []
-    with scratch() as folder:
+    with scratch_folder() as folder:
         (folder / "here").mkdir()
         client = client_for(notebook, folder)
         client.on_cell_execute = lambda cell, cell_index: begun.append(cell_index)
@@ -105,7 +105,7 @@ def run(
 def client_for(notebook: NotebookNode, folder: Path) -> nbclient.NotebookClient:
     """nbclient over sockets in `folder` where the system has them, so that no port can be taken by someone else."""
     transport = "tcp" if sys.platform == "win32" else "ipc"
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython(), transport=transport)
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=CurrentPython(), transport=transport)
     manager.connection_file = str(folder / "kernel.json")
     return nbclient.NotebookClient(
         notebook, km=manager, timeout=CELL_SECONDS, record_timing=False, store_widget_state=False, coalesce_streams=True

@@ -53,7 +53,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.classroom.values import pack
 from fmcourse.course.sandbox import arguments
 from tools.lessons import ROOT
@@ -102,7 +102,7 @@ OF_THE_COURSE = {
         "Only the latest place is marked. And if the letter has come three times?",
         "Only the first place is marked. And if the letter has come three times?",
     ],
-    "fmcourse/fidelity.py": ["a, b = real.double(), made.double()"],
+    "fmcourse/fidelity.py": ["a, b = real.double(), generated.double()"],
     "recipes/lesson_07.py": ["torch.arange(len(a))\nreturn Loss((F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2"],
     "recipes/lesson_13.py": ["max(found, key=lambda lr: sum(found[lr]) / len(found[lr]))"],
     "tests/test_ngram.py": ["[text[i + n] for i in range(len(text) - n) if text[i : i + n]"],
@@ -541,14 +541,14 @@ class Part(NamedTuple):
     values: tuple = ()
 
 
-def parts(exercise: Assigned) -> Iterator[Part]:
+def parts(exercise: AssignedExercise) -> Iterator[Part]:
     """Everything of an exercise that is not handed out."""
     part = lambda name, **what: Part(exercise.id, name, **what)
     yield part("solution", code=exercise.solution)
     for n, answer in enumerate(exercise.other_solutions, 1):
         yield part(f"other solution {n}", code=source(answer))
     for mistake in exercise.mistakes:
-        yield part(f"wrong answer {mistake.name!r}", code=source(mistake.wrong))
+        yield part(f"wrong answer {mistake.name!r}", code=source(mistake.wrong_answer))
         yield part(f"what is said of {mistake.name!r}", prose=(mistake.explanation,))
     yield part("explanation", prose=(exercise.explanation,))
     for n, case in enumerate(exercise.hidden, 1):
@@ -572,7 +572,7 @@ def without_tensors(case: Any) -> str:
     return ", ".join(without_tensors(part) if isinstance(part, tuple) else repr(part) for part in found)
 
 
-def public(exercise: Assigned) -> list[str]:
+def public(exercise: AssignedExercise) -> list[str]:
     """What of an exercise everybody may read."""
     cases = [text for case in exercise.cases for text in shown(case)]
     wanted = [text for one in exercise.properties for text in (one.name, one.test, one.message)]
@@ -582,7 +582,7 @@ def public(exercise: Assigned) -> list[str]:
 class Secrets:
     """All parts of some exercises, ready to be looked for. Raises: ValueError if there are none: that would prove nothing."""
 
-    def __init__(self, exercises: Iterable[Assigned]) -> None:
+    def __init__(self, exercises: Iterable[AssignedExercise]) -> None:
         self.exercises = list(exercises)
         if not self.exercises:
             raise ValueError("there are no assigned exercises, so there is nothing to look for and nothing is proven.")
@@ -812,12 +812,12 @@ class Search:
 
 
 @cache
-def secrets(exercises: tuple[Assigned, ...]) -> Secrets:
+def secrets(exercises: tuple[AssignedExercise, ...]) -> Secrets:
     """What is secret of these exercises, worked out once."""
     return Secrets(exercises)
 
 
-def search(folder: Path, exercises: Iterable[Assigned]) -> Report:
+def search(folder: Path, exercises: Iterable[AssignedExercise]) -> Report:
     """Look into every file below a folder. Raises: ValueError if there are no exercises."""
     known = secrets(tuple(exercises))
     report, looking = Report(secrets=len(known.parts), too_short=known.too_short()), Search(known)
@@ -830,6 +830,6 @@ def search(folder: Path, exercises: Iterable[Assigned]) -> Report:
     return report
 
 
-def leaks(folder: Path, exercises: Iterable[Assigned]) -> list[Leak]:
+def leaks(folder: Path, exercises: Iterable[AssignedExercise]) -> list[Leak]:
     """Everything secret that is found below a folder, each part of an exercise once a file."""
     return search(folder, exercises).leaks

@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parents[1]
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
-PROVEN = ("id", "goal", "minutes", "difficulty", "starter", "solution")  # what a built notebook can depend on
+EXERCISE_FIELDS = ("id", "goal", "minutes", "difficulty", "starter", "solution")  # what a built notebook can depend on
 PROOF = """
 
 _answer = {name}
@@ -30,7 +30,7 @@ _answer = {name}
 
 assert {name} is _answer, "check({id!r}) does not call the solution right"
 """
-FOR_TOOLS = re.compile(r" *# (?:fmt|noqa|type)\b.*$", re.MULTILINE)  # remarks that tell a reader nothing
+TOOL_COMMENT = re.compile(r" *# (?:fmt|noqa|type)\b.*$", re.MULTILINE)  # remarks that tell a reader nothing
 Find = Callable[[str], Any]  # an exercise's id -> its object
 
 
@@ -69,9 +69,9 @@ def all_lessons(root: Path = ROOT, wanted: list[str] | None = None) -> list[Less
 
 def find_exercise(exercise_id: str) -> Any:
     """The course's exercise of that id. (Imported late: a lesson without exercises needs no course.)"""
-    from fmcourse.course.exercises import find
+    from fmcourse.course.exercises import find_exercise
 
-    return find(exercise_id)
+    return find_exercise(exercise_id)
 
 
 def to_notebook(lesson: Lesson, find: Find = find_exercise) -> NotebookNode:
@@ -83,7 +83,7 @@ def to_notebook(lesson: Lesson, find: Find = find_exercise) -> NotebookNode:
             used.append(find(exercise_id))
             cells += exercise_cells(used[-1], cell)
         elif cell.cell_type != "raw" and cell.source.strip():
-            cell.source = FOR_TOOLS.sub("", cell.source) if cell.cell_type == "code" else cell.source
+            cell.source = TOOL_COMMENT.sub("", cell.source) if cell.cell_type == "code" else cell.source
             cells.append(cell)
     name_cells(lesson.number, cells)
     metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE, "fmcourse": {"source_sha256": digest(source, used)}}
@@ -106,10 +106,10 @@ def exercise_cells(exercise: Any, marker: NotebookNode) -> list[NotebookNode]:
 
 def check_line(exercise: Any) -> str:
     """The line that has an answer checked."""
-    return f'{name_of(exercise)} = check("{exercise.id}", {name_of(exercise)})'
+    return f'{answer_name(exercise)} = check("{exercise.id}", {answer_name(exercise)})'
 
 
-def name_of(exercise: Any) -> str:
+def answer_name(exercise: Any) -> str:
     """What an exercise asks for: the last function or class that its starter defines at the outer level."""
     kinds = ast.FunctionDef | ast.ClassDef
     names = [node.name for node in ast.parse(exercise.starter).body if isinstance(node, kinds)]
@@ -129,11 +129,14 @@ def name_cells(number: str, cells: list[NotebookNode]) -> None:
 
 def digest(source: str, used: list[Any]) -> str:
     """What a built notebook was made from: the lesson's text and the exercises it shows."""
-    parts = [source, *([getattr(exercise, field) for field in PROVEN] + said_of(exercise) for exercise in used)]
+    parts = [
+        source,
+        *([getattr(exercise, field) for field in EXERCISE_FIELDS] + feedback_of(exercise) for exercise in used),
+    ]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
 
 
-def said_of(exercise: Any) -> list[Any]:
+def feedback_of(exercise: Any) -> list[Any]:
     """What a page may quote where it has a wrong answer checked: the cases, and what is said of each mistake."""
     mistakes = [[mistake.name, mistake.explanation] for mistake in getattr(exercise, "mistakes", ())]
     return [outline(list(getattr(exercise, "cases", ()))), mistakes]
@@ -156,7 +159,7 @@ def exercises_of(notebook: NotebookNode) -> list[str]:
     return [entry["exercise"] for entry in cells if "exercise" in entry]
 
 
-def solved(notebook: NotebookNode, find: Find = find_exercise, prove: bool = False) -> NotebookNode:
+def solved_edition(notebook: NotebookNode, find: Find = find_exercise, prove: bool = False) -> NotebookNode:
     """The edition in which every starter has become its solution; the checks stay.
 
     With `prove`, a cell stops where its check hands back anything but the solution itself: it did not call it right.
@@ -165,7 +168,7 @@ def solved(notebook: NotebookNode, find: Find = find_exercise, prove: bool = Fal
     for cell in edition.cells:
         if exercise_id := cell.metadata.get("fmcourse", {}).get("exercise"):
             exercise = find(exercise_id)
-            starter, name = exercise.starter.rstrip(), name_of(exercise)
+            starter, name = exercise.starter.rstrip(), answer_name(exercise)
             if not cell.source.startswith(starter):
                 raise ValueError(f"exercise {exercise_id} does not begin with its starter; build the lesson again.")
             before, after = PROOF.format(id=exercise_id, name=name).split("...") if prove else ("", "")

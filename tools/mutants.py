@@ -27,29 +27,29 @@ from torch import Tensor
 
 from fmcourse.classroom.assigned import all_assigned
 from fmcourse.course import compare
-from fmcourse.course.diagnosis import Verdict, behaviour, judged, unfit
+from fmcourse.course.diagnosis import Verdict, bytecode, judge_outcomes, precheck
 from fmcourse.course.exercises import Exercise, all_exercises
-from fmcourse.course.sandbox import Outcome, outcome, outcomes
+from fmcourse.course.sandbox import Outcome, run_case, run_cases
 from fmcourse.files import write_text
 from tools.lessons import ROOT
 from tools.mutations import Mutant, mutations
-from tools.variations import further
+from tools.variations import further_inputs
 
-MOST = 120  # mutants of a solution, and half of that of each other right answer; drawn, where there are more
+MOST_MUTANTS = 120  # mutants of a solution, and half of that of each other right answer; drawn, where there are more
 MOST_LITERAL = 60  # of one that is run on real data, for many students
 SECONDS = 0.5  # for a mutant on one case: an endless loop costs no more
 MEMORY = 3 * 2**30  # bytes that it may take, where the system can keep to that
-BRIEF = 0.05  # for a right answer on an input that may not be allowed
-FURTHER = 150  # inputs made from the cases
-JUDGED, ASKED = 6, 10  # numbers for a literal answer: judged on so many, looked for a difference on so many
-OTHERS = 2  # right answers written another way, at least
-ENOUGH = 0.95  # of the mutants that change something must be rejected
+BRIEF_SECONDS = 0.05  # for a right answer on an input that may not be allowed
+N_FURTHER = 150  # inputs made from the cases
+N_GRADED, N_NUMBERS = 6, 10  # numbers for a literal answer: judged on so many, looked for a difference on so many
+LEAST_OTHERS = 2  # right answers written another way, at least
+LEAST_REJECTED = 0.95  # of the mutants that change something must be rejected
 
 # -- judging --------------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def little_memory() -> Iterator[None]:
+def memory_limit() -> Iterator[None]:
     """A size that was mistaken for another must not fill the machine."""
     if sys.platform != "linux":
         yield
@@ -66,21 +66,21 @@ def little_memory() -> Iterator[None]:
 
 def differs(exercise: Exercise, right: Outcome, got: Outcome) -> bool:
     """Is it seen from outside that these are two?"""
-    if bool(got.error) != bool(right.error) or got.timed_out or got.changed != right.changed:
+    if bool(got.error) != bool(right.error) or got.timed_out or got.changed_inputs != right.changed_inputs:
         return True
-    if got.reseeded != right.reseeded or compare.misfit(right.value, got.value):
+    if got.changed_generators != right.changed_generators or compare.mismatch(right.value, got.value):
         return True
     return not compare.equal(right.value, got.value, exercise.tolerance)
 
 
-def undefined(value: Any) -> bool:
+def has_nan(value: Any) -> bool:
     """Is something in it not a number?"""
     if isinstance(value, list | tuple):
-        return any(map(undefined, value))
+        return any(map(has_nan, value))
     return bool(value.isnan().any()) if isinstance(value, Tensor) else isinstance(value, float) and value != value
 
 
-class Judge:
+class MutantChecker:
     """An exercise with everything that is needed again for each of its mutants. It says what `diagnose` says."""
 
     def __init__(self, exercise: Exercise) -> None:
@@ -88,59 +88,61 @@ class Judge:
         self.literal = getattr(exercise, "literal", False)
         self.answers = [exercise.compile(one) for one in (exercise.solution, *exercise.other_solutions)]
         hurried = replace(self.exercise, seconds=4 * SECONDS if self.literal else SECONDS)
-        numbers = [exercise.numbers(f"m{i}") for i in range(ASKED)] if self.literal else []
+        numbers = [exercise.draw_numbers(f"m{i}") for i in range(N_NUMBERS)] if self.literal else []
         self.asked = [hurried.for_numbers(mine) for mine in numbers] or [hurried]
-        self.kept: dict[tuple[int, str], list[Outcome]] = {}
+        self.known_outcomes: dict[tuple[int, str], list[Outcome]] = {}
 
-    def of(self, asked: Exercise, name: str, candidate: Any) -> list[Outcome]:
+    def outcomes_of(self, asked: Exercise, name: str, candidate: Any) -> list[Outcome]:
         """What somebody known makes of the cases, worked out once."""
         key = id(asked), name
-        if key not in self.kept:
-            self.kept[key] = outcomes(asked, asked.compile(candidate))
-        return self.kept[key]
+        if key not in self.known_outcomes:
+            self.known_outcomes[key] = run_cases(asked, asked.compile(candidate))
+        return self.known_outcomes[key]
 
-    def judged(self, asked: Exercise, gots: list[Outcome]) -> Verdict:
-        known = lambda mistake: self.of(asked, mistake.name, mistake.wrong)
-        return judged(asked, self.of(asked, "", asked.solution), gots, known)
+    def grade(self, asked: Exercise, gots: list[Outcome]) -> Verdict:
+        known = lambda mistake: self.outcomes_of(asked, mistake.name, mistake.wrong_answer)
+        return judge_outcomes(asked, self.outcomes_of(asked, "", asked.solution), gots, known)
 
-    def say(self, candidate: Any) -> Verdict:
+    def learner_verdict(self, candidate: Any) -> Verdict:
         """The verdict of somebody who has as long as a learner."""
-        found = unfit(self.exercise, candidate)
-        return found or self.judged(self.exercise, outcomes(self.exercise, candidate))
+        found = precheck(self.exercise, candidate)
+        return found or self.grade(self.exercise, run_cases(self.exercise, candidate))
 
     @cached_property
-    def beyond(self) -> list[tuple[Exercise, Any, Outcome]]:
+    def further_cases(self) -> list[tuple[Exercise, Any, Outcome]]:
         """Further inputs on which all right answers agree: (exercise, input, right outcome)."""
         if self.literal:
-            rest = self.asked[JUDGED:]
-            return [(asked, asked.cases[0], self.of(asked, "", asked.solution)[0]) for asked in rest]
-        brief = replace(self.exercise, seconds=BRIEF)
-        rights = [(case, self.agreed(brief, case)) for case in further(self.exercise, FURTHER)]
+            rest = self.asked[N_GRADED:]
+            return [(asked, asked.cases[0], self.outcomes_of(asked, "", asked.solution)[0]) for asked in rest]
+        brief = replace(self.exercise, seconds=BRIEF_SECONDS)
+        rights = [(case, self.common_outcome(brief, case)) for case in further_inputs(self.exercise, N_FURTHER)]
         return [(self.asked[0], case, right) for case, right in rights if right]
 
-    def agreed(self, brief: Exercise, case: Any) -> Outcome | None:
+    def common_outcome(self, brief: Exercise, case: Any) -> Outcome | None:
         """What all right answers make of an input; None if they part or fail."""
-        right = outcome(brief, self.answers[0], case)
-        if right.error or right.timed_out or undefined(right.value):
+        right = run_case(brief, self.answers[0], case)
+        if right.error or right.timed_out or has_nan(right.value):
             return None
-        parted = any(differs(brief, right, outcome(brief, other, case)) for other in self.answers[1:])
+        parted = any(differs(brief, right, run_case(brief, other, case)) for other in self.answers[1:])
         return None if parted else right
 
     def verdict(self, candidate: Any) -> Verdict | None:
         """The first verdict that is not "right"; None if the candidate fails everywhere, or is the starter."""
-        if found := unfit(self.exercise, candidate):
+        if found := precheck(self.exercise, candidate):
             return None if found.step == "blank" else found
         failing, found = [], None
-        for asked in self.asked[:JUDGED]:
-            gots = outcomes(asked, candidate)
+        for asked in self.asked[:N_GRADED]:
+            gots = run_cases(asked, candidate)
             if all(got.error for got in gots):
                 failing.append((asked, gots))
-            elif not (found := self.judged(asked, gots)).right:
+            elif not (found := self.grade(asked, gots)).correct:
                 return found
-        return self.judged(*failing[0]) if found and failing else found
+        return self.grade(*failing[0]) if found and failing else found
 
-    def same_everywhere(self, candidate: Any) -> bool:
-        return not any(differs(asked, right, outcome(asked, candidate, case)) for asked, case, right in self.beyond)
+    def is_equivalent(self, candidate: Any) -> bool:
+        return not any(
+            differs(asked, right, run_case(asked, candidate, case)) for asked, case, right in self.further_cases
+        )
 
 
 @dataclass
@@ -153,7 +155,7 @@ class Row:
     others: int  # right answers written another way that pass
     refused: int  # and that do not
     mistakes: int
-    told: int  # apart by name and message
+    identified: int  # apart by name and message
     made: int = 0  # mutants
     failing: int = 0  # everywhere: not counted any further
     rejected: int = 0
@@ -169,53 +171,53 @@ class Row:
         return self.rejected / self.changing if self.changing else 1.0
 
 
-def row(exercise: Exercise) -> Row:
+def exercise_row(exercise: Exercise) -> Row:
     """Everything about one exercise."""
-    with warnings.catch_warnings(action="ignore"), little_memory():
-        judge = Judge(exercise)
-        found = promises(judge)
-        for mutant in drawn(exercise):
-            settle(judge, mutant, found)
+    with warnings.catch_warnings(action="ignore"), memory_limit():
+        checker = MutantChecker(exercise)
+        found = check_promises(checker)
+        for mutant in sample_mutants(exercise):
+            count_mutant(checker, mutant, found)
     return found
 
 
-def drawn(exercise: Exercise) -> Iterator[Mutant]:
+def sample_mutants(exercise: Exercise) -> Iterator[Mutant]:
     """Mutants of the solution and of the other right answers that are kept as source; of a long one not all."""
-    most = MOST_LITERAL if getattr(exercise, "literal", False) else MOST
+    most = MOST_LITERAL if getattr(exercise, "literal", False) else MOST_MUTANTS
     for answer in (exercise.solution, *exercise.other_solutions):
         made = mutations(answer) if isinstance(answer, str) else []
         yield from made if len(made) <= most else random.Random(answer).sample(made, most)
-        most = min(most, MOST // 2)
+        most = min(most, MOST_MUTANTS // 2)
 
 
-def promises(judge: Judge) -> Row:
+def check_promises(checker: MutantChecker) -> Row:
     """What needs no mutants."""
-    exercise = judge.exercise
-    passing = [answer for answer in judge.answers if judge.say(answer).right]
-    different = {repr(behaviour(answer)) for answer in passing} - {repr(behaviour(judge.answers[0]))}
-    verdicts = [judge.say(exercise.compile(mistake.wrong)) for mistake in exercise.mistakes]
+    exercise = checker.exercise
+    passing = [answer for answer in checker.answers if checker.learner_verdict(answer).correct]
+    different = {repr(bytecode(answer)) for answer in passing} - {repr(bytecode(checker.answers[0]))}
+    verdicts = [checker.learner_verdict(exercise.compile(mistake.wrong_answer)) for mistake in exercise.mistakes]
     told = {mistake.explanation for mistake, verdict in zip(exercise.mistakes, verdicts, strict=True)
             if verdict.name == mistake.name and mistake.explanation in verdict.sentences}  # fmt: skip
-    blank = judge.say(... if judge.literal else exercise.compile(exercise.starter)).name == "blank"
-    return Row(exercise.id, blank, judge.say(judge.answers[0]).right, len(different),
-               len(judge.answers) - len(passing), len(verdicts), len(told))  # fmt: skip
+    blank = checker.learner_verdict(... if checker.literal else exercise.compile(exercise.starter)).name == "blank"
+    return Row(exercise.id, blank, checker.learner_verdict(checker.answers[0]).correct, len(different),
+               len(checker.answers) - len(passing), len(verdicts), len(told))  # fmt: skip
 
 
-def settle(judge: Judge, mutant: Mutant, found: Row) -> None:
+def count_mutant(checker: MutantChecker, mutant: Mutant, found: Row) -> None:
     """Count one mutant where it belongs."""
     found.made += 1
     try:
-        candidate = judge.exercise.compile(mutant.source)
+        candidate = checker.exercise.compile(mutant.source)
     except Exception:  # what stands outside of functions is run at once
         found.failing += 1
         return
-    verdict = judge.verdict(candidate)
+    verdict = checker.verdict(candidate)
     if verdict is None:
         found.failing += 1
-    elif not verdict.right:
+    elif not verdict.correct:
         found.rejected += 1
         found.named += verdict.step != "difference"
-    elif not judge.same_everywhere(candidate):
+    elif not checker.is_equivalent(candidate):
         found.survivors.append(mutant)
 
 
@@ -226,29 +228,29 @@ REPORT = ROOT / "build" / "exercises.txt"
 HEADINGS = "exercise  blank  solution  others    mistakes  mutants  failing  change  rejected          named"
 
 
-def line(found: Row) -> str:
+def row_line(found: Row) -> str:
     yes = lambda good: "yes" if good else "NO"
     named = f"{found.named / found.rejected:.0%}" if found.rejected else "-"
     return (
         f"{found.id:<10}{yes(found.blank):<7}{yes(found.solution):<10}{found.others:>6}"
-        f"{f'{found.told} of {found.mistakes}':>12}{found.made:>9}{found.failing:>9}{found.changing:>8}{found.rejected:>10}"
+        f"{f'{found.identified} of {found.mistakes}':>12}{found.made:>9}{found.failing:>9}{found.changing:>8}{found.rejected:>10}"
         f"{found.share:>8.1%}{named:>7}"
     )
 
 
-def total(rows: list[Row]) -> str:
+def total_line(rows: list[Row]) -> str:
     every = Row("all", all(one.blank for one in rows), all(one.solution for one in rows), *(0,) * 4)
-    for name in ("others", "mistakes", "told", "made", "failing", "rejected", "named", "survivors"):
+    for name in ("others", "mistakes", "identified", "made", "failing", "rejected", "named", "survivors"):
         for one in rows:
             setattr(every, name, getattr(every, name) + getattr(one, name))
-    return line(every)
+    return row_line(every)
 
 
 def table(rows: list[Row]) -> str:
-    return "\n".join([HEADINGS, *map(line, rows), total(rows)])
+    return "\n".join([HEADINGS, *map(row_line, rows), total_line(rows)])
 
 
-def published(found: list[str]) -> str:
+def publish(found: list[str]) -> str:
     """The table of rows that tests handed in as JSON; it is also written to a file."""
     rows = [json.loads(text) for text in found]
     rows = [Row(**{**row, "survivors": [Mutant(**one) for one in row["survivors"]]}) for row in rows]
@@ -263,12 +265,15 @@ def faults(found: Row) -> list[str]:
         (not found.blank, "its starter is not called blank"),
         (not found.solution, "its solution is refused"),
         (found.refused, f"{found.refused} of its right answers are refused"),
-        (found.others < OTHERS, f"{found.others} right answers are written another way; {OTHERS} are the least"),
-        (found.told < found.mistakes, f"{found.told} of its {found.mistakes} mistakes are told apart"),
-        (found.share < ENOUGH, f"only {found.share:.1%} of its mutants are rejected:"),
+        (
+            found.others < LEAST_OTHERS,
+            f"{found.others} right answers are written another way; {LEAST_OTHERS} are the least",
+        ),
+        (found.identified < found.mistakes, f"{found.identified} of its {found.mistakes} mistakes are told apart"),
+        (found.share < LEAST_REJECTED, f"only {found.share:.1%} of its mutants are rejected:"),
     ]
     said = [f"{found.id}: {sentence}" for fault, sentence in wrong if fault]
-    return said + [difference(mutant) for mutant in found.survivors if found.share < ENOUGH]
+    return said + [difference(mutant) for mutant in found.survivors if found.share < LEAST_REJECTED]
 
 
 def difference(mutant: Mutant) -> str:
@@ -278,7 +283,7 @@ def difference(mutant: Mutant) -> str:
     return "\n".join(f"    {text}" for text in changed if text[:3] not in ("---", "+++") and text[:2] != "@@")
 
 
-def chosen(wanted: Iterable[str]) -> list[Exercise]:
+def choose_exercises(wanted: Iterable[str]) -> list[Exercise]:
     """The exercises whose id, or whose lesson's number, is asked for; all of them if nothing is."""
     every = sorted([*all_exercises(), *all_assigned()], key=lambda one: one.id)
     wanted = set(wanted)
@@ -288,13 +293,13 @@ def chosen(wanted: Iterable[str]) -> list[Exercise]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.mutants", description="Every exercise, proven.")
     parser.add_argument("ids", nargs="*", metavar="ID", help="05 or 05.1; all of them if none is given")
-    exercises = chosen(parser.parse_args(arguments).ids)
+    exercises = choose_exercises(parser.parse_args(arguments).ids)
     print(HEADINGS)
     rows = []
     for exercise in exercises:
-        rows.append(row(exercise))
-        print(line(rows[-1]), flush=True)
-    print(total(rows))
+        rows.append(exercise_row(exercise))
+        print(row_line(rows[-1]), flush=True)
+    print(total_line(rows))
     for found in rows:
         for mutant in found.survivors:
             print(f"\n{found.id}, taken for right ({mutant.kind}):\n{difference(mutant)}")

@@ -35,7 +35,7 @@ TWINS = [
 TWIN = {name: [one for pair in TWINS if name in pair.split() for one in pair.split() if one != name]
         for pair in TWINS for name in pair.split()}  # fmt: skip
 MODULES = {"torch", "math", "F", "nn", "np"}
-KEPT = ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Pass | ast.Nonlocal | ast.Global
+NOT_DROPPED = ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Pass | ast.Nonlocal | ast.Global
 MOST_NAMES = 2  # that a name is taken for, the next ones after it
 Change = tuple[str, ast.AST]  # what kind it is, what stands there instead
 
@@ -117,7 +117,7 @@ def is_bound(node: ast.AST, parent: ast.AST) -> bool:
 def changes(node: ast.AST, parent: ast.AST, names: list[str]) -> Iterator[Change]:
     """What may stand there instead."""
     if isinstance(node, ast.stmt):
-        yield from of_statement(node, parent)
+        yield from statement_changes(node, parent)
     if is_condition(node, parent):
         yield "condition", ast.UnaryOp(ast.Not(), node)
         if not isinstance(parent, ast.While):
@@ -129,14 +129,14 @@ def changes(node: ast.AST, parent: ast.AST, names: list[str]) -> Iterator[Change
         nearest = [*names[first:], *names[: first - 1]][:MOST_NAMES]
         yield from (("name", ast.Name(other, ast.Load())) for other in nearest)
     signed = isinstance(parent, ast.UnaryOp)  # --1 is what leaving out the sign makes
-    if kind := KINDS.get(type(node)):
+    if kind := CHANGES.get(type(node)):
         yield from (change for change in kind(node) if not (signed and isinstance(change[1], ast.UnaryOp)))
 
 
 # -- what may stand there instead -----------------------------------------------------------------------------------------
 
 
-def with_(node: ast.AST, **parts: Any) -> Any:
+def copy_with(node: ast.AST, **parts: Any) -> Any:
     """A copy with other parts."""
     made = copy.copy(node)
     for name, part in parts.items():
@@ -144,61 +144,63 @@ def with_(node: ast.AST, **parts: Any) -> Any:
     return made
 
 
-def without(items: list, i: int) -> list:
+def drop_at(items: list, i: int) -> list:
     return [*items[:i], *items[i + 1 :]]
 
 
-def exchanged(items: list, i: int) -> list:
+def swap_at(items: list, i: int) -> list:
     return [*items[:i], items[i + 1], items[i], *items[i + 2 :]]
 
 
-def of_statement(node: ast.stmt, parent: ast.AST) -> Iterator[Change]:
+def statement_changes(node: ast.stmt, parent: ast.AST) -> Iterator[Change]:
     last = isinstance(parent, ast.FunctionDef) and node is parent.body[-1]
-    if not isinstance(node, KEPT) and not (last and isinstance(node, ast.Return)):  # which returns None: too easy
+    if not isinstance(node, NOT_DROPPED) and not (
+        last and isinstance(node, ast.Return)
+    ):  # which returns None: too easy
         yield "dropped line", ast.Pass()
     if isinstance(node, ast.Continue | ast.Break):
         yield "operator", ast.Break() if isinstance(node, ast.Continue) else ast.Continue()
     if isinstance(node, ast.If) and node.orelse:
-        yield "dropped line", with_(node, orelse=[])
+        yield "dropped line", copy_with(node, orelse=[])
 
 
-def of_loop(node: ast.For | ast.comprehension) -> Iterator[Change]:
+def loop_changes(node: ast.For | ast.comprehension) -> Iterator[Change]:
     """One round less, at either end."""
     every = ast.Call(ast.Name("list", ast.Load()), [node.iter], [])
     for ends in (ast.Slice(lower=ast.Constant(1)), ast.Slice(upper=ast.UnaryOp(ast.USub(), ast.Constant(1)))):
-        yield "loop", with_(node, iter=ast.Subscript(every, ends, ast.Load()))
+        yield "loop", copy_with(node, iter=ast.Subscript(every, ends, ast.Load()))
 
 
-def of_assignment(node: ast.AugAssign) -> Iterator[Change]:
+def assignment_changes(node: ast.AugAssign) -> Iterator[Change]:
     yield "operator", ast.Assign([node.target], node.value)
-    yield from (("operator", with_(node, op=op())) for op in OTHERS.get(type(node.op), []))
+    yield from (("operator", copy_with(node, op=op())) for op in OTHERS.get(type(node.op), []))
 
 
-def of_operation(node: ast.BinOp) -> Iterator[Change]:
-    yield from (("operator", with_(node, op=op())) for op in OTHERS.get(type(node.op), []))
+def operation_changes(node: ast.BinOp) -> Iterator[Change]:
+    yield from (("operator", copy_with(node, op=op())) for op in OTHERS.get(type(node.op), []))
     yield from (("dropped step", side) for side in (node.left, node.right))
     if isinstance(node.op, ONE_SIDED):
-        yield "swapped", with_(node, left=node.right, right=node.left)
+        yield "swapped", copy_with(node, left=node.right, right=node.left)
 
 
-def of_comparison(node: ast.Compare) -> Iterator[Change]:
+def comparison_changes(node: ast.Compare) -> Iterator[Change]:
     for i, op in enumerate(node.ops):
         for other in OTHERS.get(type(op), []):
-            yield "operator", with_(node, ops=[*node.ops[:i], other(), *node.ops[i + 1 :]])
+            yield "operator", copy_with(node, ops=[*node.ops[:i], other(), *node.ops[i + 1 :]])
 
 
-def of_logic(node: ast.BoolOp) -> Iterator[Change]:
-    yield from (("operator", with_(node, op=op())) for op in OTHERS[type(node.op)])
+def logic_changes(node: ast.BoolOp) -> Iterator[Change]:
+    yield from (("operator", copy_with(node, op=op())) for op in OTHERS[type(node.op)])
     for i in range(len(node.values)):
-        rest = without(node.values, i)
-        yield "dropped step", with_(node, values=rest) if len(rest) > 1 else rest[0]
+        rest = drop_at(node.values, i)
+        yield "dropped step", copy_with(node, values=rest) if len(rest) > 1 else rest[0]
 
 
-def of_sign(node: ast.UnaryOp) -> Iterator[Change]:
+def sign_changes(node: ast.UnaryOp) -> Iterator[Change]:
     yield "operator", node.operand
 
 
-def of_constant(node: ast.Constant) -> Iterator[Change]:
+def constant_changes(node: ast.Constant) -> Iterator[Change]:
     """A number one larger, one smaller, with the other sign, none at all; so an axis becomes another axis."""
     value = node.value
     if isinstance(value, bool):
@@ -216,7 +218,7 @@ def of_constant(node: ast.Constant) -> Iterator[Change]:
         yield "constant", ast.UnaryOp(ast.USub(), ast.Constant(-other)) if sign else ast.Constant(other)
 
 
-def of_call(node: ast.Call) -> Iterator[Change]:
+def call_changes(node: ast.Call) -> Iterator[Change]:
     """A step left out, an argument left out, two swapped, a function taken for its twin."""
     args, named = node.args, isinstance(node.func, ast.Attribute)
     method = named and getattr(node.func.value, "id", "") not in MODULES
@@ -225,30 +227,30 @@ def of_call(node: ast.Call) -> Iterator[Change]:
     if args and not isinstance(args[0], ast.Starred):
         yield "dropped step", args[0]
     if len(args) + method > 1:
-        yield from (("dropped argument", with_(node, args=without(args, i))) for i in range(len(args)))
+        yield from (("dropped argument", copy_with(node, args=drop_at(args, i))) for i in range(len(args)))
     yield from (
-        ("dropped argument", with_(node, keywords=without(node.keywords, i))) for i in range(len(node.keywords))
+        ("dropped argument", copy_with(node, keywords=drop_at(node.keywords, i))) for i in range(len(node.keywords))
     )
-    yield from (("swapped", with_(node, args=exchanged(args, i))) for i in range(len(args) - 1))
+    yield from (("swapped", copy_with(node, args=swap_at(args, i))) for i in range(len(args) - 1))
     for twin in TWIN.get(node.func.attr if named else getattr(node.func, "id", ""), []):
-        yield "twin", with_(node, func=with_(node.func, attr=twin) if named else ast.Name(twin, ast.Load()))
+        yield "twin", copy_with(node, func=copy_with(node.func, attr=twin) if named else ast.Name(twin, ast.Load()))
 
 
-def of_slice(node: ast.Slice) -> Iterator[Change]:
-    yield from (("bound", with_(node, **{end: None})) for end in ("lower", "upper", "step") if getattr(node, end))
+def slice_changes(node: ast.Slice) -> Iterator[Change]:
+    yield from (("bound", copy_with(node, **{end: None})) for end in ("lower", "upper", "step") if getattr(node, end))
 
 
-def of_subscript(node: ast.Subscript) -> Iterator[Change]:
+def subscript_changes(node: ast.Subscript) -> Iterator[Change]:
     if isinstance(node.ctx, ast.Load):
         yield "dropped step", node.value
 
 
-def of_tuple(node: ast.Tuple) -> Iterator[Change]:
-    yield from (("swapped", with_(node, elts=exchanged(node.elts, i))) for i in range(len(node.elts) - 1))
+def tuple_changes(node: ast.Tuple) -> Iterator[Change]:
+    yield from (("swapped", copy_with(node, elts=swap_at(node.elts, i))) for i in range(len(node.elts) - 1))
 
 
-KINDS: dict[type, Any] = {
-    ast.AugAssign: of_assignment, ast.For: of_loop, ast.comprehension: of_loop, ast.BinOp: of_operation,
-    ast.Compare: of_comparison, ast.BoolOp: of_logic, ast.UnaryOp: of_sign, ast.Constant: of_constant, ast.Call: of_call,
-    ast.Slice: of_slice, ast.Subscript: of_subscript, ast.Tuple: of_tuple,
+CHANGES: dict[type, Any] = {
+    ast.AugAssign: assignment_changes, ast.For: loop_changes, ast.comprehension: loop_changes, ast.BinOp: operation_changes,
+    ast.Compare: comparison_changes, ast.BoolOp: logic_changes, ast.UnaryOp: sign_changes, ast.Constant: constant_changes, ast.Call: call_changes,
+    ast.Slice: slice_changes, ast.Subscript: subscript_changes, ast.Tuple: tuple_changes,
 }  # fmt: skip

@@ -38,7 +38,7 @@ def raise_loopback() -> None:
         fcntl.ioctl(any_socket, SET_INTERFACE_FLAGS, struct.pack("16sh14x", b"lo", UP))
 
 
-def way_in() -> list[str] | None:
+def unshare_command() -> list[str] | None:
     """The command that opens a namespace here, or None where the system allows none."""
     if not shutil.which("unshare"):
         return None
@@ -49,11 +49,11 @@ def way_in() -> list[str] | None:
     return None
 
 
-def wrapped(command: list[str]) -> list[str]:
+def offline_command(command: list[str]) -> list[str]:
     """`command` behind the cut, or as it is where there can be none."""
     if os.environ.get(INSIDE) == "1":
         return command
-    way = way_in()
+    way = unshare_command()
     if way is None:
         print("This system allows no network namespace, so the notebooks run with the network open.", flush=True)
         return command
@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
         return 2
     if arguments[0] == "--inside":
         return enter(arguments[1:])
-    return subprocess.run(wrapped(arguments)).returncode
+    return subprocess.run(offline_command(arguments)).returncode
 
 
 if __name__ == "__main__":

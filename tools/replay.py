@@ -24,7 +24,7 @@ from tools.lessons import ROOT, Lesson, all_lessons
 
 SANITIZE = ROOT / "tests" / "nbval_sanitize.cfg"
 REPORT = ROOT / "build" / "replay.json"
-SIDE_BY_SIDE = 2
+N_WORKERS = 2
 
 
 def replay(lessons: list[Lesson], folder: Path) -> tuple[int, list[dict]]:
@@ -33,15 +33,17 @@ def replay(lessons: list[Lesson], folder: Path) -> tuple[int, list[dict]]:
         (folder / lesson.name).mkdir()
         shutil.copy(lesson.notebook, folder / lesson.name)
     (folder / "pytest.ini").write_text("[pytest]\n")  # none of the project's own settings
-    code = subprocess.run(offline.wrapped(command(folder, len(lessons))), env=environment(folder), cwd=ROOT).returncode
-    return code, [row(lesson, Cost.read(folder / lesson.name / "meter.json")) for lesson in lessons]
+    code = subprocess.run(
+        offline.offline_command(command(folder, len(lessons))), env=environment(folder), cwd=ROOT
+    ).returncode
+    return code, [cost_row(lesson, Cost.read(folder / lesson.name / "meter.json")) for lesson in lessons]
 
 
 def command(folder: Path, n: int) -> list[str]:
     """xdist by file: its default would spread one notebook's cells over several kernels."""
     return [
         sys.executable, "-m", "pytest", str(folder), "--rootdir", str(folder), "-q", "--color=no",
-        "-p", "no:cacheprovider", "-n", str(min(n, SIDE_BY_SIDE)), "--dist", "loadfile",
+        "-p", "no:cacheprovider", "-n", str(min(n, N_WORKERS)), "--dist", "loadfile",
         "--nbval", "--nbval-current-env", f"--nbval-sanitize-with={SANITIZE}",
         f"--nbval-cell-timeout={kernels.CELL_SECONDS}",
     ]  # fmt: skip
@@ -52,12 +54,12 @@ def environment(folder: Path) -> dict[str, str]:
     return kernels.environment(folder, FMCOURSE_METER="meter.json", FMCOURSE_PROGRESS="progress.json")
 
 
-def row(lesson: Lesson, cost: Cost) -> dict:
+def cost_row(lesson: Lesson, cost: Cost) -> dict:
     notebook = nbformat.read(lesson.notebook, as_version=4)
-    return {"notebook": lesson.name, **asdict(cost), "cells": len(notebook.cells), "claims": claims(notebook)}
+    return {"notebook": lesson.name, **asdict(cost), "cells": len(notebook.cells), "claims": count_claims(notebook)}
 
 
-def claims(notebook: nbformat.NotebookNode) -> int:
+def count_claims(notebook: nbformat.NotebookNode) -> int:
     """Sentences that a notebook claims. One that were false would stop its cell, since every run here is strict."""
     calls = [node for _, cell in lint.cells_of(notebook, "code") for node in ast.walk(ast.parse(cell.source))]
     return sum(isinstance(node, ast.Call) and getattr(node.func, "id", "") == "claim" for node in calls)
@@ -73,11 +75,11 @@ def main(arguments: list[str]) -> int:
     if not lessons:
         print("There are no lessons, so nothing was run.")
         return 0
-    with kernels.scratch() as folder:
+    with kernels.scratch_folder() as folder:
         code, rows = replay(lessons, folder)
     write_text(REPORT, json.dumps(rows, indent=1) + "\n")
     costs = {row["notebook"]: Cost(row["seconds"], row["cpu_seconds"], row["peak_mb"]) for row in rows}
-    over = [f"{name}: {sentence}" for name, cost in costs.items() for sentence in lint.overspent(cost)]
+    over = [f"{name}: {sentence}" for name, cost in costs.items() for sentence in lint.budget_faults(cost)]
     print("\n".join(over), end="\n" if over else "")
     return code or bool(over)
 

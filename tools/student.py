@@ -23,9 +23,9 @@ from tools.lessons import ROOT
 
 # Besides the folder itself: tests that skip themselves where it is not there, so that no check is lost with them, and that quote
 # answers or may come to; and the tools that prove this edition, whose list of common lines would tell which of them are answers.
-LEFT_OUT = ("instructor/", "tests/test_assign.py", "tests/test_assigned.py", "tests/test_grading.py",
+EXCLUDED = ("instructor/", "tests/test_assign.py", "tests/test_assigned.py", "tests/test_grading.py",
             "tests/test_student_edition.py", "tools/leaks.py", "tools/student.py")  # fmt: skip
-NEVER = (".git", "dist")  # made by use, and not in .gitignore
+NEVER_SHIPPED = (".git", "dist")  # made by use, and not in .gitignore
 
 
 def files(root: Path) -> list[str]:
@@ -43,18 +43,18 @@ def files(root: Path) -> list[str]:
         found = [name for name in asked.stdout.split("\0") if name and (root / name).is_file()]
     else:
         found = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-        found = [name for name in found if not ignored(name, patterns(root))]
-    return sorted(name for name in found if not name.startswith(LEFT_OUT))
+        found = [name for name in found if not is_ignored(name, patterns(root))]
+    return sorted(name for name in found if not name.startswith(EXCLUDED))
 
 
 def patterns(root: Path) -> list[str]:
     """What .gitignore names, and what it need not."""
     listed = root / ".gitignore"
     lines = listed.read_text(encoding="utf-8").split() if listed.is_file() else []
-    return [*NEVER, *(line.strip("/") for line in lines)]
+    return [*NEVER_SHIPPED, *(line.strip("/") for line in lines)]
 
 
-def ignored(name: str, patterns: list[str]) -> bool:
+def is_ignored(name: str, patterns: list[str]) -> bool:
     """Does a pattern name this file, or a folder that it is in?"""
     path = PurePosixPath(name)
     places = [path, *path.parents][:-1]
@@ -79,7 +79,7 @@ def build(out: Path, root: Path = ROOT, finish: Callable[[Path], object] = lambd
         for name in names:
             (made / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, made / name)
-        without_section(made / "README.md", "With a class")
+        remove_section(made / "README.md", "With a class")
         finish(made)
         if out.exists():
             out.rmdir()
@@ -87,7 +87,7 @@ def build(out: Path, root: Path = ROOT, finish: Callable[[Path], object] = lambd
     return len(names)
 
 
-def wheel(made: Path) -> None:
+def build_wheel(made: Path) -> None:
     """Build the wheel of an edition in its folder `dist`, and leave nothing else behind. Raises: ValueError if it cannot be."""
     if importlib.util.find_spec("setuptools") is None:
         raise ValueError("the wheel needs setuptools, which is not here: pip install setuptools")
@@ -100,7 +100,7 @@ def wheel(made: Path) -> None:
         raise ValueError(f"the wheel was not built: {lines[-1]}")
 
 
-def without_section(path: Path, title: str) -> None:
+def remove_section(path: Path, title: str) -> None:
     """Take a section out of a page, if both are there: what it speaks of is left out too."""
     if path.is_file():
         before, heading, rest = path.read_text(encoding="utf-8").partition(f"## {title}\n")
@@ -108,11 +108,11 @@ def without_section(path: Path, title: str) -> None:
         path.write_text(before + (f"## {after}" if after else ""), encoding="utf-8") if heading else None
 
 
-class Leaking(ValueError):
+class LeakError(ValueError):
     """The edition holds what it must not; its text names each leak."""
 
 
-def prove(made: Path) -> Report:
+def check_leaks(made: Path) -> Report:
     """Search an edition for everything that is secret. Raises: Leaking, or ValueError if there is nothing to search for."""
     report = search(made, all_assigned())
     if report.leaks:
@@ -120,7 +120,7 @@ def prove(made: Path) -> Report:
             f"{leak.file}: {f'{leak.exercise}, ' * bool(leak.exercise)}{leak.part}: {leak.excerpt}"
             for leak in report.leaks
         ]
-        raise Leaking("\n".join([*lines, f"{len(lines)} leaks, so the edition was not made."]))
+        raise LeakError("\n".join([*lines, f"{len(lines)} leaks, so the edition was not made."]))
     return report
 
 
@@ -135,8 +135,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
 
     def finish(made: Path) -> None:
         if options.wheel:
-            wheel(made)
-        reports.append(prove(made))
+            build_wheel(made)
+        reports.append(check_leaks(made))
 
     try:
         n = build(options.out, root, finish)

@@ -7,7 +7,7 @@ NO_ANSWER = (
     r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|Read timed out|IncompleteRead|ProxyError"
     r"|Connection (reset|refused|aborted)|Temporary failure in name resolution|Network is unreachable|getaddrinfo failed"
 )
-WHY = {
+EXPLANATIONS = {
     r"No space left|Errno 28|not enough space": "The disk is full. Make room, then run this again.",
     r"CERTIFICATE_VERIFY_FAILED": "The package index shows a certificate that this Python does not trust, as behind a "
     "company's proxy: name that proxy's certificate with `pip config set global.cert FILE`, then run this again.",
@@ -22,14 +22,14 @@ WHY = {
 }
 
 
-class Trouble(Exception):
+class StartError(Exception):
     """Something that the reader can mend; the message is the sentence that says how."""
 
 
 def explain(lines: list[str]) -> str:
     """The sentence for what pip or venv could not do, or else the lines that matter."""
     said = "\n".join(lines)
-    for pattern, sentence in WHY.items():
+    for pattern, sentence in EXPLANATIONS.items():
         found = re.search(pattern, said)
         if found:
             machine = f"{platform.system()} {platform.machine()}"

@@ -15,7 +15,7 @@ from fmcourse.course.exercises import Exercise
 from fmcourse.course.sandbox import arguments
 
 
-def further(exercise: Exercise, n: int) -> Iterator[Any]:
+def further_inputs(exercise: Exercise, n: int) -> Iterator[Any]:
     """So many inputs, the same each time."""
     draw = random.Random(exercise.id)
     numbers = numbers_in(exercise.solution)
@@ -23,9 +23,9 @@ def further(exercise: Exercise, n: int) -> Iterator[Any]:
         case, other = draw.choice(exercise.cases), arguments(draw.choice(exercise.cases))
         vary = Variation(draw, [*numbers, *(part for part in arguments(case) if is_number(part))])
         parts = list(arguments(case))
-        parts = vary.shorter(parts) if draw.random() < 0.5 else parts
+        parts = vary.shorten_axis(parts) if draw.random() < 0.5 else parts
         for i in range(len(parts)):
-            if draw.random() < 0.3 and i < len(other) and measure(other[i]) == measure(parts[i]):
+            if draw.random() < 0.3 and i < len(other) and shape_of(other[i]) == shape_of(parts[i]):
                 parts[i] = other[i]
             elif draw.random() < 0.6:
                 parts[i] = vary(parts[i])
@@ -42,22 +42,22 @@ def numbers_in(source: str) -> list[float]:
     return [0, 1, *(value for value in constants if is_number(value))]
 
 
-def measure(part: Any) -> Any:
+def shape_of(part: Any) -> Any:
     """What must stay the same where one part takes the place of another."""
     if isinstance(part, Tensor):
         return part.shape, part.dtype
     return type(part), len(part) if isinstance(part, list | dict) else 0
 
 
-def cut(part: Any, old: int, new: int) -> Any:
+def shorten(part: Any, old: int, new: int) -> Any:
     if isinstance(part, Tensor):
         for axis in range(part.dim()):
             part = part.narrow(axis, 0, new) if part.shape[axis] == old else part
-        return like(part, part.detach().clone())
+        return cast_like(part, part.detach().clone())
     return part[:new] if isinstance(part, list) and len(part) == old else part
 
 
-def like(old: Tensor, new: Tensor) -> Tensor:
+def cast_like(old: Tensor, new: Tensor) -> Tensor:
     return new.to(old.dtype).requires_grad_(old.requires_grad)
 
 
@@ -70,35 +70,41 @@ class Variation:
     def __call__(self, value: Any) -> Any:
         if isinstance(value, bool):
             return self.draw.random() < 0.5
-        known = {Tensor: self.tensor, int: self.whole, float: self.real, str: self.text, list: self.items}
+        known = {
+            Tensor: self.vary_tensor,
+            int: self.vary_int,
+            float: self.vary_float,
+            str: self.vary_text,
+            list: self.vary_list,
+        }
         for kind, varied in known.items():
             if isinstance(value, kind):
                 return varied(value)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return value
         if isinstance(value, tuple):
-            return tuple(self.sometimes(part) for part in value)
+            return tuple(self.maybe_vary(part) for part in value)
         if isinstance(value, dict):
-            return {key: self.sometimes(part) for key, part in value.items()}
+            return {key: self.maybe_vary(part) for key, part in value.items()}
         return value
 
-    def sometimes(self, value: Any) -> Any:
+    def maybe_vary(self, value: Any) -> Any:
         return self(value) if self.draw.random() < 0.5 else value
 
-    def whole(self, value: int) -> int:
+    def vary_int(self, value: int) -> int:
         return max(value + self.draw.choice([-2, -1, 1, 2, 3]), min(value, 0))
 
-    def real(self, value: float) -> float:
+    def vary_float(self, value: float) -> float:
         return self.draw.choice([value * self.draw.uniform(0.3, 1.7), self.draw.random(), 0.0, 1.0])
 
-    def text(self, value: str) -> str:
+    def vary_text(self, value: str) -> str:
         letters = [letter.swapcase() if self.draw.random() < 0.1 else letter for letter in value]
-        return "".join(self.reordered(letters))
+        return "".join(self.reorder(letters))
 
-    def items(self, value: list) -> list:
-        return self.reordered([self.sometimes(part) for part in value])
+    def vary_list(self, value: list) -> list:
+        return self.reorder([self.maybe_vary(part) for part in value])
 
-    def reordered(self, items: list) -> list:
+    def reorder(self, items: list) -> list:
         """Shuffled, a piece of them, one of them doubled, or as they were."""
         how = self.draw.randrange(4)
         if how == 0:
@@ -110,10 +116,10 @@ class Variation:
             items.insert(self.draw.randrange(len(items)), self.draw.choice(items))
         return items
 
-    def tensor(self, value: Tensor) -> Tensor:
-        return like(value, self.drawn(value.detach()))
+    def vary_tensor(self, value: Tensor) -> Tensor:
+        return cast_like(value, self.redraw(value.detach()))
 
-    def drawn(self, old: Tensor) -> Tensor:
+    def redraw(self, old: Tensor) -> Tensor:
         """The same shape: values that stood elsewhere in it, or others of the same range, some of them marks."""
         dice = torch.Generator().manual_seed(self.draw.randrange(2**31))
         if self.draw.random() < 0.4 or not old.numel() or old.is_complex():
@@ -130,7 +136,7 @@ class Variation:
             new = torch.where(torch.rand(old.shape, generator=dice) < 0.3, float(self.draw.choice(inside)), new)
         return new
 
-    def shorter(self, parts: list) -> list:
+    def shorten_axis(self, parts: list) -> list:
         """One size, wherever it is met in tensors and lists, made smaller: what belongs together stays together."""
         sizes = [
             part.shape if isinstance(part, Tensor) else [len(part)] for part in parts if isinstance(part, Tensor | list)
@@ -140,4 +146,4 @@ class Variation:
             return parts
         old = self.draw.choice(sizes)
         new = self.draw.randrange(1, old)
-        return [cut(part, old, new) for part in parts]
+        return [shorten(part, old, new) for part in parts]

@@ -25,11 +25,11 @@ from tqdm import tqdm
 
 from fmcourse import tables
 from fmcourse.classroom import gradebook, variants
-from fmcourse.classroom.assigned import Assigned, all_assigned, record
-from fmcourse.classroom.handout import RECORDS, VARIANT
-from fmcourse.classroom.manifest import place, read_manifest, write_manifest
-from fmcourse.classroom.names import checked, safe_name
-from fmcourse.classroom.sheet import counted, ids, sheet, worth
+from fmcourse.classroom.assigned import AssignedExercise, all_assigned, make_record
+from fmcourse.classroom.handout import RECORDS_FILE, VARIANT_FILE
+from fmcourse.classroom.manifest import manifest_path, read_manifest, write_manifest
+from fmcourse.classroom.names import check_assignment_name, safe_name
+from fmcourse.classroom.sheet import assignment_notebook, cell_ids, max_points, pluralize
 from fmcourse.classroom.values import pack
 from fmcourse.course.exercises import Exercise, all_exercises
 from fmcourse.files import write_text
@@ -52,8 +52,8 @@ class Plan:
     def manifest(self) -> dict[str, Any]:
         entries = []
         for exercise in self.exercises:
-            cell, points_cell = ids(exercise)
-            entries.append({"id": exercise.id, "points": worth(exercise), "cell": cell, "points_cell": points_cell,
+            cell, points_cell = cell_ids(exercise)
+            entries.append({"id": exercise.id, "points": max_points(exercise), "cell": cell, "points_cell": points_cell,
                             "name": exercise.name})  # fmt: skip
         key = variants.fingerprint(self.key) if self.key else None
         return {"name": self.name, "exercises": entries, "variants": key, "students": self.students,
@@ -65,40 +65,40 @@ def assign(
     students_file: str | Path | None = None, again: bool = False,
 ) -> Plan:  # fmt: skip
     """Make or renew an assignment, and say what is to be handed out. Raises: ValueError if something speaks against it."""
-    gradebook.present()
-    course, exercises = Path(out), chosen(wanted)
+    gradebook.require_nbgrader()
+    course, exercises = Path(out), find_exercises(wanted)
     students = read_students(Path(students_file)) if students_file else None
-    before = read_manifest(course, checked(name)) if place(course, name).exists() else None
+    before = read_manifest(course, check_assignment_name(name)) if manifest_path(course, name).exists() else None
     if before and not again and [entry["id"] for entry in before["exercises"]] != [one.id for one in exercises]:
         there = ", ".join(entry["id"] for entry in before["exercises"])
         raise ValueError(f"{course} has {name!r} already, with {there}; choose another --name, or replace it with --again.")  # fmt: skip
     students = students if students is not None else (before or {}).get("students", [])
-    key = key_of(course, exercises, key_file, before, again)
+    key = variants_key(course, exercises, key_file, before, again)
     plan = Plan(course, name, exercises, students, key)
     if key is None:
-        nobody_without_numbers(plan, before)
-    gradebook.settle(course)
-    write_source(plan, own_numbers(plan, before))
+        check_numbers_drawn(plan, before)
+    gradebook.make_course_folder(course)
+    write_source(plan, has_variants(plan, before))
     write_variants(plan)
     gradebook.add_students(course, students)
     manifest = plan.manifest()
-    if own_numbers(plan, before):
+    if has_variants(plan, before):
         manifest["variants"] = manifest["variants"] or before["variants"]
     write_manifest(course, manifest)
-    print(told(plan, manifest))
+    print(summary(plan, manifest))
     return plan
 
 
 # -- what is asked for ----------------------------------------------------------------------------------------------------
 
 
-def chosen(wanted: Sequence[str]) -> list[Exercise]:
+def find_exercises(wanted: Sequence[str]) -> list[Exercise]:
     """The exercises of these ids, in this order. Raises: ValueError naming near ones, or one that is there twice."""
     every = {exercise.id: exercise for exercise in [*all_exercises(), *all_assigned()]}
     for exercise_id in wanted:
         if exercise_id not in every:
             near = difflib.get_close_matches(exercise_id, every, n=3, cutoff=0.5)
-            also = "" if any(isinstance(one, Assigned) for one in every.values()) else " This edition has none for points alone (07.A1)."  # fmt: skip
+            also = "" if any(isinstance(one, AssignedExercise) for one in every.values()) else " This edition has none for points alone (07.A1)."  # fmt: skip
             raise ValueError(f"there is no exercise {exercise_id!r}; did you mean {' or '.join(near or list(every)[:3])}?{also}")  # fmt: skip
         if list(wanted).count(exercise_id) > 1:
             raise ValueError(f"{exercise_id} is named twice.")
@@ -107,51 +107,51 @@ def chosen(wanted: Sequence[str]) -> list[Exercise]:
     return [every[exercise_id] for exercise_id in wanted]
 
 
-def with_numbers(exercises: Sequence[Exercise]) -> list[Assigned]:
+def literal_exercises(exercises: Sequence[Exercise]) -> list[AssignedExercise]:
     """Those of which each student can have their own."""
-    return [exercise for exercise in exercises if isinstance(exercise, Assigned) and exercise.literal]
+    return [exercise for exercise in exercises if isinstance(exercise, AssignedExercise) and exercise.literal]
 
 
-def key_of(course: Path, exercises: Sequence[Exercise], path: str | Path | None, before: dict | None, again: bool) -> bytes | None:  # fmt: skip
+def variants_key(course: Path, exercises: Sequence[Exercise], path: str | Path | None, before: dict | None, again: bool) -> bytes | None:  # fmt: skip
     """The key for the students' numbers, where there are any. Raises: ValueError if it is not the one used before."""
     if path is None:
         return None
-    if not with_numbers(exercises):
+    if not literal_exercises(exercises):
         print("None of these exercises has numbers of each student's own, so the key is not used.")
         return None
-    key = variants.key_for(path, course)
+    key = variants.read_or_make_key(path, course)
     if before and before["variants"] not in (None, variants.fingerprint(key)) and not again:
         raise ValueError(f"--variants {path}: the numbers of {before['name']} were drawn with another key; give that one, or draw anew with --again.")  # fmt: skip
     return key
 
 
-def own_numbers(plan: Plan, before: dict | None) -> bool:
+def has_variants(plan: Plan, before: dict | None) -> bool:
     """Has each student numbers of their own in this assignment, by what is said now or was said before?"""
-    return bool(with_numbers(plan.exercises)) and bool(plan.key or (before and before["variants"]))
+    return bool(literal_exercises(plan.exercises)) and bool(plan.key or (before and before["variants"]))
 
 
-def nobody_without_numbers(plan: Plan, before: dict | None) -> None:
+def check_numbers_drawn(plan: Plan, before: dict | None) -> None:
     """Raises: ValueError if numbers have to be drawn, and the key for it was not named."""
-    if not own_numbers(plan, before):
+    if not has_variants(plan, before):
         return
     same = [entry["id"] for entry in before["exercises"]] == [exercise.id for exercise in plan.exercises]
-    lack = [student for student in plan.students if not variant_place(plan, student).is_file()]
+    lack = [student for student in plan.students if not variant_path(plan, student).is_file()]
     if lack or not same:
         raise ValueError(f"each student has numbers of their own in {plan.name!r}, and some are still to be drawn: name the key with --variants.")  # fmt: skip
 
 
-def variant_place(plan: Plan, student: str) -> Path:
-    return plan.course / "variants" / plan.name / safe_name(student) / VARIANT
+def variant_path(plan: Plan, student: str) -> Path:
+    return plan.course / "variants" / plan.name / safe_name(student) / VARIANT_FILE
 
 
 def read_students(path: Path) -> list[str]:
     """Ids out of a file: one a line, or the column id, student or username of a table. Raises: ValueError with what is wrong."""
     if not path.is_file():
         raise ValueError(f"--students {path}: there is no such file.")
-    content = tables.decoded(path)
+    content = tables.read_utf8(path)
     before = csv.field_size_limit(max(len(content), 1))
     try:
-        found = [one.strip() for one in listed(content, path)]
+        found = [one.strip() for one in parse_students(content, path)]
     finally:
         csv.field_size_limit(before)
     students = list(dict.fromkeys(filter(None, found)))
@@ -165,7 +165,7 @@ def read_students(path: Path) -> list[str]:
     return students
 
 
-def listed(content: str, path: Path) -> list[str]:
+def parse_students(content: str, path: Path) -> list[str]:
     """The ids in a text, before anything is made of them."""
     first = next((line for line in content.splitlines() if line.strip()), "")
     separator = max(tables.SEPARATORS, key=first.count)
@@ -186,18 +186,20 @@ def listed(content: str, path: Path) -> list[str]:
 def write_source(plan: Plan, own: bool) -> None:
     """The instructor's notebook and the records, and what nbgrader makes of them to be handed out; or all as it was."""
     folder = plan.course / "source" / plan.name
-    files = [plan.course / step / plan.name / file for step in ("source", "release") for file in (f"{plan.name}.ipynb", RECORDS)]  # fmt: skip
-    handed = [one for one in plan.exercises if isinstance(one, Assigned)]
+    files = [plan.course / step / plan.name / file for step in ("source", "release") for file in (f"{plan.name}.ipynb", RECORDS_FILE)]  # fmt: skip
+    handed = [one for one in plan.exercises if isinstance(one, AssignedExercise)]
     bar = tqdm(handed, desc="results of public cases", unit="exercise", disable=None, leave=False)
-    kept = {"assignment": plan.name, "variants": own, "exercises": [record(one) for one in bar]}
-    with or_else_as_before(files):
-        write_text(folder / RECORDS, json.dumps(kept) + "\n")
-        write_text(folder / f"{plan.name}.ipynb", nbformat.writes(sheet(plan.name, plan.exercises)) + "\n")
-        gradebook.release(plan.course, plan.name)
+    kept = {"assignment": plan.name, "variants": own, "exercises": [make_record(one) for one in bar]}
+    with restore_on_error(files):
+        write_text(folder / RECORDS_FILE, json.dumps(kept) + "\n")
+        write_text(
+            folder / f"{plan.name}.ipynb", nbformat.writes(assignment_notebook(plan.name, plan.exercises)) + "\n"
+        )
+        gradebook.make_release(plan.course, plan.name)
 
 
 @contextlib.contextmanager
-def or_else_as_before(paths: Sequence[Path]) -> Iterator[None]:
+def restore_on_error(paths: Sequence[Path]) -> Iterator[None]:
     """If something fails, these files are put back."""
     before = {path: path.read_bytes() for path in paths if path.exists()}
     try:
@@ -216,24 +218,24 @@ def write_variants(plan: Plan) -> None:
     """Each student's own numbers, in a file of their own."""
     if plan.key is None:
         return
-    asked = with_numbers(plan.exercises)
+    asked = literal_exercises(plan.exercises)
     for student in tqdm(plan.students, desc="numbers", unit="student", disable=None, leave=False):
         numbers = {one.id: pack(variants.numbers_for(plan.key, student, one)) for one in asked}
         made = {"student": student, "assignment": plan.name, "numbers": numbers}
-        write_text(variant_place(plan, student), json.dumps(made, ensure_ascii=False) + "\n")
+        write_text(variant_path(plan, student), json.dumps(made, ensure_ascii=False) + "\n")
 
 
-def told(plan: Plan, manifest: dict[str, Any]) -> str:
+def summary(plan: Plan, manifest: dict[str, Any]) -> str:
     """What was made, and what is to be done with it."""
     total = sum(entry["points"] for entry in manifest["exercises"])
     lines = [
-        f"{plan.name}: {counted(len(plan.exercises), 'exercise')}, {counted(total, 'point')}"
-        + (f", {counted(len(plan.students), 'student')}." if plan.students else "."),
+        f"{plan.name}: {pluralize(len(plan.exercises), 'exercise')}, {pluralize(total, 'point')}"
+        + (f", {pluralize(len(plan.students), 'student')}." if plan.students else "."),
         f"Hand out the folder {plan.course / 'release' / plan.name}; the answers are in source, which stays here.",
     ]
-    numbered = with_numbers(plan.exercises)
+    numbered = literal_exercises(plan.exercises)
     if plan.key and plan.students:
-        lines.append(f"Give each student, to lie beside the notebook, their own {plan.course / 'variants' / plan.name / 'STUDENT' / VARIANT}.")  # fmt: skip
+        lines.append(f"Give each student, to lie beside the notebook, their own {plan.course / 'variants' / plan.name / 'STUDENT' / VARIANT_FILE}.")  # fmt: skip
     elif plan.key:
         lines.append("No numbers are written yet: --students FILE says for whom.")
     elif numbered and not manifest["variants"]:

@@ -1,7 +1,7 @@
 """Exercises whose answers are nowhere in a student's edition: what they are, where they lie, and what of them is handed out.
 
 They lie in the instructor's folder (`instructor/`, or wherever FMCOURSE_INSTRUCTOR says), one file a lesson. What is
-handed out is a `Record`: the starter, the public cases with the right results as numbers, the properties. It holds no
+handed out is an `ExerciseRecord`: the starter, the public cases with the right results as numbers, the properties. It holds no
 code that answers the question.
 """
 
@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from fmcourse.classroom.values import pack, unpack
-from fmcourse.course.exercises import Exercise, Property, defined, exercises_in
+from fmcourse.course.exercises import Exercise, Property, defined_names, exercises_in
 from fmcourse.course.sandbox import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
-WHERE = "FMCOURSE_INSTRUCTOR"  # a folder that holds exercises/lesson_NN.py
-PUBLIC = "public"  # the seed of the variant that everybody may see
-HANDED_OUT = ("id", "goal", "minutes", "difficulty", "starter", "imports", "tolerance", "seconds", "text", "points")
+FOLDER_VARIABLE = "FMCOURSE_INSTRUCTOR"  # a folder that holds exercises/lesson_NN.py
+PUBLIC_SEED = "public"  # the seed of the variant that everybody may see
+RECORD_FIELDS = ("id", "goal", "minutes", "difficulty", "starter", "imports", "tolerance", "seconds", "text", "points")
 
 
 @dataclass(frozen=True, eq=False)
-class Handed(Exercise):
+class GradedExercise(Exercise):
     """What assigned exercises and their records share: no hints, a text, points, perhaps a literal answer.
 
     Args:
@@ -35,8 +35,8 @@ class Handed(Exercise):
         points: what a full answer is worth.
     """
 
-    HINTS = 0
-    WANTED = "no function and no class, and sets no name"
+    N_HINTS = 0
+    NO_DEFINITION = "no function and no class, and sets no name"
 
     _: KW_ONLY
     hints: Sequence[str] = ()
@@ -46,12 +46,12 @@ class Handed(Exercise):
     @property
     def literal(self) -> bool:
         """Is a value asked for, and not a function?"""
-        return not defined(self.starter)
+        return not defined_names(self.starter)
 
     @property
     def name(self) -> str:
         """The last function or class that the starter defines, else the last name that it sets."""
-        return (defined(self.starter) or names_set(self.starter) or [""])[-1]
+        return (defined_names(self.starter) or assigned_names(self.starter) or [""])[-1]
 
     def candidate(self, value: Any) -> Any:
         """What is judged: a function as it is, a literal answer as a function that gives it."""
@@ -59,7 +59,7 @@ class Handed(Exercise):
 
 
 @dataclass(frozen=True, eq=False)
-class Assigned(Handed):
+class AssignedExercise(GradedExercise):
     """An exercise for points. Cases, hidden ones and numbers are plain values; `run` and properties are source.
 
     Two kinds. A function or class: `cases` are public, `hidden` ones decide with them. Or a literal answer: the starter
@@ -88,18 +88,18 @@ class Assigned(Handed):
         if callable(self.run) or any(callable(wanted.test) for wanted in self.properties):
             raise ValueError(f"exercise {self.id}: give `run` and the tests of properties as source.")
         if self.vary is not None:
-            object.__setattr__(self, "cases", [self.numbers(PUBLIC)])
+            object.__setattr__(self, "cases", [self.draw_numbers(PUBLIC_SEED)])
         super().__post_init__()
 
-    def numbers(self, seed: str | bytes) -> dict[str, Any]:
+    def draw_numbers(self, seed: str | bytes) -> dict[str, Any]:
         """The numbers that this seed draws."""
         return self.vary(random.Random(seed))
 
-    def with_hidden(self) -> "Assigned":
+    def with_hidden(self) -> "AssignedExercise":
         """The same with every case in one list: the public ones, then the hidden ones."""
         return replace(self, cases=[*self.cases, *self.hidden]) if self.hidden else self
 
-    def for_numbers(self, numbers: dict[str, Any]) -> "Assigned":
+    def for_numbers(self, numbers: dict[str, Any]) -> "AssignedExercise":
         """A literal exercise, asked of these numbers."""
         found = replace(self)
         object.__setattr__(found, "cases", [numbers])
@@ -107,62 +107,73 @@ class Assigned(Handed):
 
 
 @dataclass(frozen=True, eq=False)
-class Record(Handed):
-    """What of an assigned exercise is handed out; `recorded` are the right results of the public cases."""
+class ExerciseRecord(GradedExercise):
+    """What of an assigned exercise is handed out; `recorded_outcomes` are the right results of the public cases."""
 
-    recorded: Sequence[Outcome] = ()
+    recorded_outcomes: Sequence[Outcome] = ()
 
     @cached_property
-    def answer(self) -> Any:
+    def reference(self) -> Any:
         """The starter: it has the right parameters, and answers nothing."""
         return self.compile(self.starter) if not self.literal else (lambda mine: None)
 
-    def rights(self) -> list[Outcome]:
-        return list(self.recorded)
+    def expected_outcomes(self) -> list[Outcome]:
+        return list(self.recorded_outcomes)
 
 
-def names_set(source: str) -> list[str]:
+def assigned_names(source: str) -> list[str]:
     """Names that a source sets at its outer level, in order."""
     sets = [node.targets for node in ast.parse(source).body if isinstance(node, ast.Assign)]
     return [target.id for targets in sets for target in targets if isinstance(target, ast.Name)]
 
 
-def record(exercise: Assigned) -> dict[str, Any]:
+def make_record(exercise: AssignedExercise) -> dict[str, Any]:
     """The record as what JSON can hold."""
-    made = {name: getattr(exercise, name) for name in HANDED_OUT}
+    made = {name: getattr(exercise, name) for name in RECORD_FIELDS}
     made |= {"run": exercise.run, "properties": [asdict(wanted) for wanted in exercise.properties]}
-    rights = [{**asdict(replace(right, value=None)), "value": pack(right.value)} for right in exercise.rights()]
-    return made | {"cases": [pack(case) for case in exercise.cases], "recorded": rights}
+    rights = [
+        {**asdict(replace(right, value=None)), "value": pack(right.value)} for right in exercise.expected_outcomes()
+    ]
+    return made | {"cases": [pack(case) for case in exercise.cases], "recorded_outcomes": rights}
 
 
-def from_record(made: dict[str, Any]) -> Record:
+def from_record(made: dict[str, Any]) -> ExerciseRecord:
     """The exercise that a record tells of. Raises: ValueError if it tells of none."""
     try:
-        parts = {name: made[name] for name in (*HANDED_OUT, "run")}
-        rights = [Outcome(**{**right, "value": unpack(right["value"])}) for right in made["recorded"]]
-        rights = [replace(right, changed=tuple(right.changed), reseeded=tuple(right.reseeded)) for right in rights]
+        parts = {name: made[name] for name in (*RECORD_FIELDS, "run")}
+        rights = [Outcome(**{**right, "value": unpack(right["value"])}) for right in made["recorded_outcomes"]]
+        rights = [
+            replace(
+                right, changed_inputs=tuple(right.changed_inputs), changed_generators=tuple(right.changed_generators)
+            )
+            for right in rights
+        ]
         wanted = [Property(**{field.name: one[field.name] for field in fields(Property)}) for one in made["properties"]]
-        blank = made["starter"] + "".join(f"\ndef {name}(mine): ...\n" for name in names_set(made["starter"]))
-        return Record(**parts, solution=blank, mistakes=(), properties=wanted, recorded=rights,
+        blank = made["starter"] + "".join(f"\ndef {name}(mine): ...\n" for name in assigned_names(made["starter"]))
+        return ExerciseRecord(**parts, solution=blank, mistakes=(), properties=wanted, recorded_outcomes=rights,
                       cases=[unpack(case) for case in made["cases"]])  # fmt: skip
     except (KeyError, TypeError) as error:
         raise ValueError(f"this is no record of an exercise: {error}.") from None
 
 
-def folder() -> Path:
+def instructor_folder() -> Path:
     """The instructor's folder, whether it is there or not."""
-    return Path(os.environ.get(WHERE) or ROOT / "instructor")
+    return Path(os.environ.get(FOLDER_VARIABLE) or ROOT / "instructor")
 
 
-def all_assigned() -> list[Assigned]:
+def all_assigned() -> list[AssignedExercise]:
     """Every assigned exercise in the instructor's folder, in order; none where there is no such folder."""
-    return [found for path in sorted((folder() / "exercises").glob("lesson_[0-9][0-9].py")) for found in read(path)]
+    return [
+        found
+        for path in sorted((instructor_folder() / "exercises").glob("lesson_[0-9][0-9].py"))
+        for found in read_exercises(path)
+    ]
 
 
 @cache
-def read(path: Path) -> tuple[Assigned, ...]:
+def read_exercises(path: Path) -> tuple[AssignedExercise, ...]:
     """The exercises of one file."""
     spec = importlib.util.spec_from_file_location(f"assigned_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return tuple(found for found in exercises_in(module) if isinstance(found, Assigned))
+    return tuple(found for found in exercises_in(module) if isinstance(found, AssignedExercise))

@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import Any
 
 SCRATCH = "/scratch"
-USER, PROCESSES, MESSAGES, MOUNTS = 0x10000000, 0x20000000, 0x08000000, 0x00020000  # CLONE_NEW... in linux/sched.h
+NEW_USER, NEW_PID, NEW_IPC, NEW_MOUNTS = 0x10000000, 0x20000000, 0x08000000, 0x00020000  # CLONE_NEW... in linux/sched.h
 DUMPABLE, NO_NEW_PRIVILEGES, SUBREAPER, CAPSET = 4, 38, 36, 126  # linux/prctl.h; the number of capset on x86-64
 NOSUID, NODEV = 2, 4  # linux/mount.h
 FORKED_MB = 400  # what each answer has from the warm process, torch above all
-MB = 2**20
-MOST_REPLY, MOST_PROCESSES, TICK = 12 * MB, 5, 0.02
+MIB = 2**20
+MAX_REPLY, MAX_PROCESSES, TICK = 12 * MIB, 5, 0.02
 JOIN_KEYRING = {"x86_64": (250, 1), "aarch64": (219, 1)}  # keyctl: a session keyring of one's own, empty
 
 
@@ -40,7 +40,7 @@ JOIN_KEYRING = {"x86_64": (250, 1), "aarch64": (219, 1)}  # keyctl: a session ke
 
 def serve(door: socket.socket) -> None:
     """Fork a keeper for each pair of sockets that comes through the door, until it is closed."""
-    forget_keys()
+    drop_keyring()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for
     prctl(DUMPABLE, 0)  # nobody may look into this process's memory, nor write to it
     door.sendall(b"ready")
@@ -50,39 +50,39 @@ def serve(door: socket.socket) -> None:
             return
         if os.fork() == 0:
             door.close()
-            keep(*sockets)
+            supervise(*sockets)
         for one in sockets:
             os.close(one)
 
 
-def keep(task: int, ending: int) -> None:
+def supervise(task: int, ending: int) -> None:
     """Run one answer in a process of its own and say how it ended. Never returns."""
     how = {"how": "lost"}
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         prctl(DUMPABLE, 1)  # its own uid_map must be written
-        apart = namespaces()
+        isolated = unshare_namespaces()
         prctl(DUMPABLE, 0)
         prctl(SUBREAPER, 1)
         here, limits = socket.socket(fileno=task), json.loads(os.read(ending, 4096))
         child = os.fork()
         if child == 0:
             os.close(ending)
-            run(here, limits, apart)
+            run_task(here, limits, isolated)
         here.close()
         how = watch(child, limits)
-        if not apart or not limits["jailed"]:
-            sweep(limits["scratch"])
+        if not isolated or not limits["jailed"]:
+            clear_folder(limits["scratch"])
     finally:
         with contextlib.suppress(OSError):
             os.write(ending, json.dumps(how).encode())
         os._exit(0)
 
 
-def namespaces() -> bool:
+def unshare_namespaces() -> bool:
     """Leave the others' process numbers and messages behind; False where the system does not allow it."""
     mine = (os.getuid(), os.getgid())
-    if not hasattr(os, "pidfd_open") or libc().unshare(USER | PROCESSES | MESSAGES):
+    if not hasattr(os, "pidfd_open") or libc().unshare(NEW_USER | NEW_PID | NEW_IPC):
         return False
     with contextlib.suppress(OSError):
         Path("/proc/self/setgroups").write_text("deny")
@@ -94,25 +94,25 @@ def namespaces() -> bool:
 def watch(child: int, limits: dict[str, Any]) -> dict[str, Any]:
     """Wait for the child to end, or end it and whatever it started."""
     until, how = time.monotonic() + limits["seconds"], {}
-    ended = Ended(child)
-    while not ended.within(TICK):
+    ended = ChildProcess(child)
+    while not ended.wait(TICK):
         if time.monotonic() > until:
             how = {"how": "time"}
-        elif len(alive := below(os.getpid())) > MOST_PROCESSES:
+        elif len(alive := descendants(os.getpid())) > MAX_PROCESSES:
             how = {"how": "processes"}
-        elif sum(map(held, alive)) > (limits["memory_mb"] + FORKED_MB) * MB:
+        elif sum(map(private_bytes, alive)) > (limits["memory_mb"] + FORKED_MB) * MIB:
             how = {"how": "memory"}
         if how:
             break
-    for process in [child, *below(os.getpid())]:
+    for process in [child, *descendants(os.getpid())]:
         with contextlib.suppress(OSError):
             os.kill(process, signal.SIGKILL)
-    status = ended.status()
+    status = ended.exit_status()
     return how or ({"how": "signal", "number": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else
                    {"how": "exit", "number": os.WEXITSTATUS(status)})  # fmt: skip
 
 
-def held(process: int) -> int:
+def private_bytes(process: int) -> int:
     """Bytes of memory that are a process's own."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         pages = Path(f"/proc/{process}/statm").read_text().split()
@@ -120,7 +120,7 @@ def held(process: int) -> int:
     return 0
 
 
-def sweep(folder: str) -> None:
+def clear_folder(folder: str) -> None:
     """Leave nothing in a scratch folder that the next answer would find."""
     for path in Path(folder).iterdir():
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() and not path.is_symlink() else path.unlink(
@@ -128,27 +128,27 @@ def sweep(folder: str) -> None:
         )
 
 
-class Ended:
+class ChildProcess:
     """Whether a child has ended, asked without keeping the processor busy."""
 
     def __init__(self, child: int) -> None:
-        self.child, self.seen = child, None
+        self.child, self.waited_status = child, None
         self.file = os.pidfd_open(child) if hasattr(os, "pidfd_open") else None
 
-    def within(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         if self.file is not None:
             return bool(select.select([self.file], [], [], seconds)[0])
         found, status = os.waitpid(self.child, os.WNOHANG)
-        self.seen = status if found else None
-        if self.seen is None:
+        self.waited_status = status if found else None
+        if self.waited_status is None:
             time.sleep(seconds / 4)
-        return self.seen is not None
+        return self.waited_status is not None
 
-    def status(self) -> int:
-        return os.waitpid(self.child, 0)[1] if self.seen is None else self.seen
+    def exit_status(self) -> int:
+        return os.waitpid(self.child, 0)[1] if self.waited_status is None else self.waited_status
 
 
-def below(process: int) -> list[int]:
+def descendants(process: int) -> list[int]:
     """Every process that descends from one, where /proc says so."""
     parents: dict[int, list[int]] = {}
     for entry in os.listdir("/proc") if os.path.isdir("/proc") else []:
@@ -166,18 +166,18 @@ def below(process: int) -> list[int]:
 # -- the process that runs a student's code -------------------------------------------------------------------------------
 
 
-def run(here: socket.socket, limits: dict[str, Any], apart: bool) -> None:
+def run_task(here: socket.socket, limits: dict[str, Any], isolated: bool) -> None:
     """Read the task, run the code, send what came of it. Never returns."""
     try:
         os.setsid()
-        forget_keys()
-        place(limits, apart)
-        task = json.loads(read(here))
-        silence()
-        restrict(limits)
-        reply = attempt(task)
+        drop_keyring()
+        enter_scratch(limits, isolated)
+        task = json.loads(read_message(here))
+        redirect_to_null()
+        limit_resources(limits)
+        reply = run_answer(task)
         data = json.dumps(reply).encode()
-        if len(data) > MOST_REPLY:
+        if len(data) > MAX_REPLY:
             data = json.dumps({"large": len(data)}).encode()
         here.sendall(struct.pack("!Q", len(data)) + data)
     except MemoryError:
@@ -190,26 +190,26 @@ def run(here: socket.socket, limits: dict[str, Any], apart: bool) -> None:
         os._exit(0)
 
 
-def read(here: socket.socket) -> bytes:
+def read_message(here: socket.socket) -> bytes:
     """One message: its length, then so many bytes."""
-    left = struct.unpack("!Q", exactly(here, 8))[0]
-    return exactly(here, left)
+    left = struct.unpack("!Q", read_exactly(here, 8))[0]
+    return read_exactly(here, left)
 
 
-def exactly(here: socket.socket, n: int) -> bytes:
+def read_exactly(here: socket.socket, n: int) -> bytes:
     data = bytearray()
     while len(data) < n:
-        part = here.recv(min(n - len(data), MB))
+        part = here.recv(min(n - len(data), MIB))
         if not part:
             raise EOFError("the other end hung up")
         data += part
     return bytes(data)
 
 
-def place(limits: dict[str, Any], apart: bool) -> None:
+def enter_scratch(limits: dict[str, Any], isolated: bool) -> None:
     """A folder of its own, empty, that nobody else sees; the environment knows no other."""
     folder = Path(limits["scratch"])
-    if apart and limits["jailed"] and libc().unshare(MOUNTS) == 0:
+    if isolated and limits["jailed"] and libc().unshare(NEW_MOUNTS) == 0:
         size = f"size={limits['disk_mb']}m".encode()
         libc().mount(b"scratch", str(folder).encode(), b"tmpfs", NOSUID | NODEV, size)
         libc().mount(b"proc", b"/proc", b"proc", NOSUID | NODEV, None)
@@ -220,28 +220,28 @@ def place(limits: dict[str, Any], apart: bool) -> None:
     os.environ.update({"HOME": str(folder), "TMPDIR": str(folder)})
 
 
-def forget_keys() -> None:
+def drop_keyring() -> None:
     """Join an empty keyring: what lies in the login's, or in another answer's, is out of reach."""
     if sys.platform == "linux" and (call := JOIN_KEYRING.get(os.uname().machine)):
         libc().syscall(*call, None)
 
 
-def silence() -> None:
+def redirect_to_null() -> None:
     """Nothing to read from, nowhere to print to."""
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
 
 
-def restrict(limits: dict[str, Any]) -> None:
+def limit_resources(limits: dict[str, Any]) -> None:
     """What the process may use from here on; it cannot be taken back."""
     size = (
         int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         if Path("/proc/self/statm").exists()
         else 0
     )
-    cap = {"RLIMIT_AS": size + limits["memory_mb"] * MB if size else None, "RLIMIT_CORE": 0, "RLIMIT_NOFILE": 40,
-           "RLIMIT_CPU": int(limits["seconds"]) + 2, "RLIMIT_FSIZE": limits["disk_mb"] * MB,
+    cap = {"RLIMIT_AS": size + limits["memory_mb"] * MIB if size else None, "RLIMIT_CORE": 0, "RLIMIT_NOFILE": 40,
+           "RLIMIT_CPU": int(limits["seconds"]) + 2, "RLIMIT_FSIZE": limits["disk_mb"] * MIB,
            "RLIMIT_NPROC": None if os.geteuid() == 0 else 256}  # fmt: skip
     for name, most in cap.items():
         if most is not None and hasattr(resource, name):
@@ -253,11 +253,11 @@ def restrict(limits: dict[str, Any]) -> None:
         libc().syscall(CAPSET, header, none)
 
 
-def attempt(task: dict[str, Any]) -> dict[str, Any]:
+def run_answer(task: dict[str, Any]) -> dict[str, Any]:
     """Run a student's statements, then the answer on every case; what came of it, packed."""
     from fmcourse.classroom import answering
 
-    return answering.attempt(task)
+    return answering.run_answer(task)
 
 
 def prctl(option: int, value: int) -> None:

@@ -23,8 +23,8 @@ from fmcourse.classroom import handout
 from fmcourse.classroom.names import safe_name
 from fmcourse.files import write_text
 
-SETTINGS = "nbgrader_config.py"
-CONFIG = '''"""nbgrader's settings for this course, made once by `python -m fmcourse assign`; yours to change."""
+CONFIG_FILE = "nbgrader_config.py"
+CONFIG_TEMPLATE = '''"""nbgrader's settings for this course, made once by `python -m fmcourse assign`; yours to change."""
 
 from pathlib import Path
 
@@ -40,80 +40,80 @@ c.Execute.timeout = 300  # seconds for one cell, of an answer or of its points
 c.Execute.iopub_timeout = 60
 c.Autograde.permissions = c.GenerateFeedback.permissions = 644
 '''
-NOTHING = ("blank", "nothing to grade")  # verdicts on what is not there
-ABSENT = "nbgrader is not installed here; `python start.py setup --instructor` adds it."
+BLANK_VERDICTS = ("blank", "nothing to grade")  # verdicts on what is not there
+NBGRADER_MISSING = "nbgrader is not installed here; `python start.py setup --instructor` adds it."
 
 
-def settle(course: Path) -> None:
+def make_course_folder(course: Path) -> None:
     """Make the course's folder and settings, where there are none."""
     course.mkdir(parents=True, exist_ok=True)
-    if not (course / SETTINGS).exists():
+    if not (course / CONFIG_FILE).exists():
         name = "".join(letter if letter.isalnum() else "-" for letter in course.resolve().name) or "course"
-        write_text(course / SETTINGS, CONFIG.format(course_id=name))
+        write_text(course / CONFIG_FILE, CONFIG_TEMPLATE.format(course_id=name))
 
 
-def present() -> None:
+def require_nbgrader() -> None:
     """Raises: ValueError if nbgrader is not installed."""
     try:
         import nbgrader.coursedir  # noqa: F401
     except ModuleNotFoundError:
-        raise ValueError(ABSENT) from None
+        raise ValueError(NBGRADER_MISSING) from None
 
 
-def directory(course: Path) -> Any:
+def course_directory(course: Path) -> Any:
     """nbgrader's picture of the course, by the course's own settings. Raises: ValueError if nbgrader or they are missing."""
-    present()
+    require_nbgrader()
     from nbgrader.coursedir import CourseDirectory
     from traitlets.config.loader import PyFileConfigLoader
 
-    if not (course / SETTINGS).is_file():
-        raise ValueError(f"{course} is no course: it has no {SETTINGS}; `python -m fmcourse assign` makes one.")
+    if not (course / CONFIG_FILE).is_file():
+        raise ValueError(f"{course} is no course: it has no {CONFIG_FILE}; `python -m fmcourse assign` makes one.")
     try:
-        config = PyFileConfigLoader(SETTINGS, path=str(course.resolve())).load_config()
+        config = PyFileConfigLoader(CONFIG_FILE, path=str(course.resolve())).load_config()
         return CourseDirectory(config=config)
     except Exception as error:  # what an instructor wrote there
-        raise ValueError(f"{course / SETTINGS} cannot be used: {type(error).__name__}: {error}.") from None
+        raise ValueError(f"{course / CONFIG_FILE} cannot be used: {type(error).__name__}: {error}.") from None
 
 
 @contextlib.contextmanager
-def opened(course: Path) -> Iterator[Any]:
+def open_gradebook(course: Path) -> Iterator[Any]:
     """The gradebook. Raises: ValueError if it is not one, or another program has it."""
-    place = directory(course)
+    place = course_directory(course)
     from nbgrader.api import Gradebook
     from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
     try:
-        with warnings.catch_warnings(), programs(), Gradebook(place.db_url, place.course_id) as book:
+        with warnings.catch_warnings(), scripts_on_path(), Gradebook(place.db_url, place.course_id) as book:
             warnings.simplefilter("ignore", SAWarning)  # of nbgrader's own doing
             yield book
     except SQLAlchemyError as error:
         raise ValueError(f"the gradebook of {course} cannot be used: {str(error).splitlines()[0]}.") from None
 
 
-def release(course: Path, name: str) -> None:
+def make_release(course: Path, name: str) -> None:
     """Let nbgrader make what is handed out. Raises: ValueError with its reason, if it refuses."""
-    place = directory(course)
+    place = course_directory(course)
     from nbgrader.converters import GenerateAssignment
 
     said: list[str] = []
     place.assignment_id = name
     maker = GenerateAssignment(coursedir=place, config=place.config)
     maker.force, maker.create_assignment = True, True
-    with heard(said), programs():
+    with capture_log(said), scripts_on_path():
         try:
             maker.start()
         except (Exception, SystemExit) as error:
-            raise ValueError(f"nbgrader does not make {name}: {reason(said, error)}") from None
+            raise ValueError(f"nbgrader does not make {name}: {failure_reason(said, error)}") from None
 
 
-def reason(said: list[str], error: BaseException) -> str:
+def failure_reason(said: list[str], error: BaseException) -> str:
     """The end of the last traceback that nbgrader logged, else what it raised."""
     ends = re.findall(r"^(?:\w+\.)*\w+(?:Error|Exception|Entry): (.+)$", "\n".join(said), re.MULTILINE)
     return (ends or [str(error)])[-1]
 
 
 @contextlib.contextmanager
-def programs() -> Iterator[None]:
+def scripts_on_path() -> Iterator[None]:
     """Have nbgrader find what was installed with it: it calls `alembic` by name."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), before])
@@ -124,7 +124,7 @@ def programs() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def heard(said: list[str]) -> Iterator[None]:
+def capture_log(said: list[str]) -> Iterator[None]:
     """What nbgrader logs is kept, not shown."""
     from traitlets import log
 
@@ -140,12 +140,12 @@ def heard(said: list[str]) -> Iterator[None]:
 
 def add_students(course: Path, students: Sequence[str]) -> None:
     """Put students into the gradebook; those who are in it stay as they are."""
-    with opened(course) as book:
+    with open_gradebook(course) as book:
         for student in students:
-            book.update_or_create_student(safe_name(student), **known_as(student))
+            book.update_or_create_student(safe_name(student), **lms_fields(student))
 
 
-def known_as(student: str) -> dict[str, str]:
+def lms_fields(student: str) -> dict[str, str]:
     """Where a folder's name is not the student's id, the gradebook keeps the id too."""
     return {"lms_user_id": student[:128]} if safe_name(student) != student else {}
 
@@ -167,19 +167,19 @@ def write_grades(course: Path, manifest: dict[str, Any], results: list[dict[str,
         raise ValueError(f"{path} is not there; `python -m fmcourse assign ... --name {name}` makes it again.")
     blank = nbformat.read(path, as_version=4)
     try:
-        with opened(course) as book:
+        with open_gradebook(course) as book:
             for result in results:
-                put_scores(book, manifest, result, handed_in(course, name, safe_name(result["student"])))
+                put_scores(book, manifest, result, submission_time(course, name, safe_name(result["student"])))
     except MissingEntry:
         raise ValueError(
             f"the gradebook of {course} does not know {name}; `python -m fmcourse assign` adds it."
         ) from None
     for result in results:
         graded = course / "autograded" / safe_name(result["student"]) / name / f"{name}.ipynb"
-        replace(graded, nbformat.writes(marked(blank, manifest, result)) + "\n")
+        overwrite(graded, nbformat.writes(graded_notebook(blank, manifest, result)) + "\n")
 
 
-def handed_in(course: Path, name: str, folder: str) -> datetime.datetime | None:
+def submission_time(course: Path, name: str, folder: str) -> datetime.datetime | None:
     """When, by the file that nbgrader and its exchange write beside what was collected; None if nothing says so."""
     from nbgrader.utils import parse_utc
 
@@ -192,7 +192,7 @@ def handed_in(course: Path, name: str, folder: str) -> datetime.datetime | None:
 def put_scores(book: Any, manifest: dict[str, Any], result: dict[str, Any], when: datetime.datetime | None) -> None:
     """The scores of one student."""
     name, student = manifest["name"], safe_name(result["student"])
-    book.update_or_create_student(student, **known_as(result["student"]))
+    book.update_or_create_student(student, **lms_fields(result["student"]))
     submission = book.update_or_create_submission(name, student)
     submission.timestamp = when  # as formgrader finds it in the folder, or it asks to have it graded again
     for entry in manifest["exercises"]:
@@ -200,18 +200,18 @@ def put_scores(book: Any, manifest: dict[str, Any], result: dict[str, Any], when
         grade = book.find_grade(entry["points_cell"], name, name, student)
         grade.auto_score, grade.needs_manual_grade = float(got.get("points", 0.0)), False
         comment = book.find_comment(entry["cell"], name, name, student)
-        comment.auto_comment = "No response." if got.get("verdict", "blank") in NOTHING else None
+        comment.auto_comment = "No response." if got.get("verdict", "blank") in BLANK_VERDICTS else None
     book.db.commit()
 
 
-def replace(path: Path, text: str) -> None:
+def overwrite(path: Path, text: str) -> None:
     """Write over a file, also where nbgrader has made it read-only."""
     if path.exists():
         os.chmod(path, 0o644)
     write_text(path, text)
 
 
-def marked(blank: NotebookNode, manifest: dict[str, Any], result: dict[str, Any]) -> NotebookNode:
+def graded_notebook(blank: NotebookNode, manifest: dict[str, Any], result: dict[str, Any]) -> NotebookNode:
     """The notebook with a student's code, and what is said of it where the points stand."""
     book = nbformat.from_dict(json.loads(json.dumps(blank)))
     cells = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell for cell in book.cells}
@@ -219,7 +219,7 @@ def marked(blank: NotebookNode, manifest: dict[str, Any], result: dict[str, Any]
         got = result["exercises"].get(entry["id"], {"points": 0.0, "of": entry["points"], "verdict": "blank"})
         if str(got.get("code", "")).strip():
             cells[entry["cell"]].source = printable(got["code"])
-        cells[entry["points_cell"]].outputs = told(entry["id"], got)
+        cells[entry["points_cell"]].outputs = points_outputs(entry["id"], got)
     if result.get("remarks"):
         remarks = "".join(
             f"<pre>{html.escape(printable(remark)).replace(chr(10), ' ')}</pre>" for remark in result["remarks"]
@@ -233,10 +233,10 @@ def printable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def told(exercise_id: str, got: dict[str, Any]) -> list[NotebookNode]:
+def points_outputs(exercise_id: str, got: dict[str, Any]) -> list[NotebookNode]:
     """A points cell's outputs: the card, and the number that nbgrader reads."""
     lines = [[printable(line) for line in got.get(part, ())] for part in ("sentences", "table")]
-    text, page = handout.spelt(exercise_id, got["verdict"], got["points"], got["of"], *lines)
+    text, page = handout.render_mark(exercise_id, got["verdict"], got["points"], got["of"], *lines)
     card = nbformat.v4.new_output("display_data", {"text/plain": text, "text/html": page})
     number = nbformat.v4.new_output("execute_result", {"text/plain": repr(float(got["points"]))}, execution_count=None)
     return [card, number]

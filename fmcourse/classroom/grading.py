@@ -17,21 +17,21 @@ from typing import Any
 from tqdm import tqdm
 
 from fmcourse.classroom import variants
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.classroom.jail import Jail
-from fmcourse.classroom.judge import Judge, find_any, key_of_result
+from fmcourse.classroom.judge import Grader, find_any_exercise, result_key
 from fmcourse.classroom.manifest import read_manifest
-from fmcourse.classroom.names import safe_name, student_of
-from fmcourse.classroom.submissions import NOT_OURS
+from fmcourse.classroom.names import safe_name, student_id
+from fmcourse.classroom.submissions import IGNORED_FILES
 from fmcourse.classroom.values import unpack
 from fmcourse.course.compare import equal
 from fmcourse.files import write_text
 
-UNKNOWN = "This name is not on the list of students. Is it misspelt?"
-judge: Judge | None = None  # of this process
+NOT_ON_THE_LIST = "This name is not on the list of students. Is it misspelt?"
+grader: Grader | None = None  # of this process
 
 
-def course_of(submissions: Path, course: Path | None, name: str | None) -> tuple[Path, dict[str, Any]]:
+def find_course(submissions: Path, course: Path | None, name: str | None) -> tuple[Path, dict[str, Any]]:
     """The course's folder and the manifest of the assignment. Raises: ValueError if it is not clear which."""
     course = course or next(
         (up for up in [submissions, *submissions.resolve().parents][:4] if (up / "assignments").is_dir()), None
@@ -44,7 +44,7 @@ def course_of(submissions: Path, course: Path | None, name: str | None) -> tuple
     return course, read_manifest(course, name or there[0])
 
 
-def key_for(manifest: dict[str, Any], path: Path | None) -> bytes | None:
+def check_key(manifest: dict[str, Any], path: Path | None) -> bytes | None:
     """The key that the numbers were drawn with. Raises: ValueError if it is needed and not there, or another one."""
     if not manifest["variants"]:
         return None
@@ -56,7 +56,7 @@ def key_for(manifest: dict[str, Any], path: Path | None) -> bytes | None:
     return key
 
 
-def own_folder(out: Path, name: str) -> None:
+def check_output_folder(out: Path, name: str) -> None:
     """Raises: ValueError if another assignment's grades lie there: they would be written over."""
     for other in sorted((out / "results").glob("*")):
         if other.is_dir() and other.name != name:
@@ -65,7 +65,7 @@ def own_folder(out: Path, name: str) -> None:
             )
 
 
-def works(
+def list_submissions(
     submissions: Path, manifest: dict[str, Any], others: Collection[str] = ()
 ) -> list[tuple[str, Path | None, list[str]]]:
     """Each student with their work and what is to be remarked: those in the folder, then those who handed in nothing.
@@ -79,9 +79,9 @@ def works(
     found: dict[str, tuple[Path, list[str]]] = {}
     for path in sorted(submissions.iterdir(), key=lambda path: (not path.is_dir(), path.name)):
         name = path.name if path.is_dir() and not path.is_symlink() else path.stem
-        if NOT_OURS.match(path.name):
+        if IGNORED_FILES.match(path.name):
             continue
-        student = student_of(name) or name
+        student = student_id(name) or name
         if student in found:
             found[student][1].append(f"There is another work under that name, {path.name!r}; it was not read.")
         else:
@@ -90,7 +90,7 @@ def works(
         raise ValueError(f"{submissions} is empty: it should hold a folder or a notebook for each student.")
     for student, (_, remarks) in found.items() if manifest["students"] else ():
         if student not in manifest["students"]:
-            remarks.append(UNKNOWN)
+            remarks.append(NOT_ON_THE_LIST)
     absent = [(student, None, []) for student in manifest["students"] if student not in found]
     of_this = lambda path: (
         path.is_symlink() or not path.is_dir() or any(each.name not in others for each in path.iterdir())
@@ -103,80 +103,80 @@ def works(
 # -- on all cores ---------------------------------------------------------------------------------------------------------
 
 
-def begin(manifest: dict[str, Any], key: bytes | None, options: dict[str, Any]) -> None:
+def start_worker(manifest: dict[str, Any], key: bytes | None, options: dict[str, Any]) -> None:
     """Make this process a judge's."""
-    global judge
+    global grader
     import torch
 
     torch.set_num_threads(1)
     jail = Jail(**options)
     jail.start()
     multiprocessing.util.Finalize(jail, jail.stop, exitpriority=10)
-    judge = Judge(manifest, jail, key)
+    grader = Grader(manifest, jail, key)
 
 
-def graded(student: str, path: Path | None, remarks: list[str], place: str) -> dict[str, Any]:
+def grade_student(student: str, path: Path | None, remarks: list[str], place: str) -> dict[str, Any]:
     """One student's result, from the file of an earlier run if nothing has changed since."""
     file = Path(place)
-    made = judge.read(student, path)
+    made = grader.read(student, path)
     made.remarks += remarks
-    key = key_of_result(judge.manifest, made, judge.jail.limits | {"walls": judge.jail.program})
+    key = result_key(grader.manifest, made, grader.jail.limits | {"bubblewrap": grader.jail.program})
     with contextlib.suppress(OSError, ValueError, KeyError):
         before = json.loads(file.read_text(encoding="utf-8"))
         if before["key"] == key:
             return before["result"] | {"again": True}
-    result = judge.grade(made)
+    result = grader.grade(made)
     write_text(file, json.dumps({"key": key, "result": result}, ensure_ascii=True))
     return result
 
 
-def run(
+def grade_class(
     submissions: Path, out: Path, manifest: dict[str, Any], key: bytes | None = None, *, jobs: int | None = None,
     others: Collection[str] = (), **options: Any,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Results of all students, in their order. `others` goes to `works`, `options` go to the `Jail`."""
-    todo = works(submissions, manifest, others)
+    """Results of all students, in their order. `others` goes to `list_submissions`, `options` go to the `Jail`."""
+    todo = list_submissions(submissions, manifest, others)
     jobs = max(1, min(jobs or os.cpu_count() or 1, len(todo)))
     results: dict[str, dict[str, Any]] = {}
     with tqdm(total=len(todo), desc=manifest["name"], unit="student", disable=None) as bar:
-        for student, result in spread(todo, out, manifest, key, jobs, options):
+        for student, result in grade_in_pool(todo, out, manifest, key, jobs, options):
             results[student] = result
             bar.update()
         for work in [
             work for work in todo if work[0] not in results
         ]:  # a judge broke down: at which one is found out singly
-            found = dict(spread([work], out, manifest, key, 1, options))
-            results[work[0]] = found.get(work[0]) or lost(work[0], manifest, work[2])
+            found = dict(grade_in_pool([work], out, manifest, key, 1, options))
+            results[work[0]] = found.get(work[0]) or failed_result(work[0], manifest, work[2])
             bar.update()
     return [results[student] for student, _, _ in todo]
 
 
-def spread(
+def grade_in_pool(
     todo: list, out: Path, manifest: dict[str, Any], key: bytes | None, jobs: int, options: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Students and results as they are done, by so many judges at once."""
     context = multiprocessing.get_context("spawn")
     arguments = (manifest, key, options)
-    pool = concurrent.futures.ProcessPoolExecutor(jobs, context, begin, arguments)
+    pool = concurrent.futures.ProcessPoolExecutor(jobs, context, start_worker, arguments)
     place = lambda student: str(out / "results" / manifest["name"] / f"{safe_name(student)}.json")
     try:
-        waiting = {pool.submit(graded, *work, place(work[0])): work[0] for work in todo}
+        waiting = {pool.submit(grade_student, *work, place(work[0])): work[0] for work in todo}
         for done in concurrent.futures.as_completed(waiting):
             try:
                 yield waiting[done], done.result()
             except BrokenProcessPool:
                 continue
             except Exception as error:
-                note(f"{waiting[done]}: {type(error).__name__}: {error}")
+                print_note(f"{waiting[done]}: {type(error).__name__}: {error}")
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     tqdm.write(text, file=sys.stderr)
 
 
-def lost(student: str, manifest: dict[str, Any], remarks: list[str]) -> dict[str, Any]:
+def failed_result(student: str, manifest: dict[str, Any], remarks: list[str]) -> dict[str, Any]:
     """The result where grading itself broke down, three times: to be looked at by a person."""
     nothing = {"points": 0.0, "share": 0.0, "verdict": "not graded", "step": "missing", "value": None, "table": [], "code": "", "parts": [],
                "seconds": 0.0, "sentences": ["Grading broke down on this work; a person should look at it."]}  # fmt: skip
@@ -184,23 +184,25 @@ def lost(student: str, manifest: dict[str, Any], remarks: list[str]) -> dict[str
     return {"student": student, "exercises": exercises, "remarks": [*remarks, "Grading broke down on this work."]}
 
 
-def borrowed(manifest: dict[str, Any], key: bytes | None, results: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+def find_borrowed_answers(
+    manifest: dict[str, Any], key: bytes | None, results: list[dict[str, Any]]
+) -> list[tuple[str, str, str]]:
     """Wrong literal answers that are right for another student's numbers: (student, exercise, whose)."""
     found = []
     for entry in manifest["exercises"] if key else []:
-        exercise = find_any(entry["id"])
+        exercise = find_any_exercise(entry["id"])
         wrong = [(one["student"], one["exercises"][exercise.id]) for one in results if exercise.id in one["exercises"]]
         wrong = [
             (student, unpack(given["value"]))
             for student, given in wrong
             if given["points"] < given["of"] and given["value"] is not None
         ]
-        if not wrong or not isinstance(exercise, Assigned) or not exercise.literal:
+        if not wrong or not isinstance(exercise, AssignedExercise) or not exercise.literal:
             continue
         others = {
             one["student"]: exercise.for_numbers(variants.numbers_for(key, one["student"], exercise)) for one in results
         }
-        rights = {student: asked.rights()[0].value for student, asked in others.items()}
+        rights = {student: asked.expected_outcomes()[0].value for student, asked in others.items()}
         found += [(student, exercise.id, other) for student, value in wrong for other, right in rights.items()
                   if other != student and equal(right, value, exercise.tolerance)]  # fmt: skip
     return found

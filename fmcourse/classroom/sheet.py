@@ -1,7 +1,7 @@
 """The notebook of an assignment: a text, a gap and a locked cell with points for each exercise.
 
 nbgrader's convention: what stands between the marks of a solution is taken out of what is handed out. Here nothing takes
-its place (see `gradebook.CONFIG`): above the marks stands the starter, as it is, and runs.
+its place (see `gradebook.CONFIG_TEMPLATE`): above the marks stands the starter, as it is, and runs.
 """
 
 import ast
@@ -11,63 +11,65 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from fmcourse.classroom.assigned import ROOT, Handed
-from fmcourse.course.exercises import Exercise, defined
+from fmcourse.classroom.assigned import ROOT, GradedExercise
+from fmcourse.course.exercises import Exercise, defined_names
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-BEGIN, END = "### BEGIN SOLUTION\n", "### END SOLUTION"
-HOW = """**How it works.** Fill the gaps, which look like `...`. Then run everything: *Run*, *Restart Kernel and Run All Cells*. Below
+BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION\n", "### END SOLUTION"
+HOW_IT_WORKS = """**How it works.** Fill the gaps, which look like `...`. Then run everything: *Run*, *Restart Kernel and Run All Cells*. Below
 each answer a locked cell says what it is worth so far, and if something is wrong, what."""
 HAND_IN = """**Hand in** this file, `{name}.ipynb`, under this name. Add cells where you like; do not delete, copy or cut in two
 the cells that are here."""
 
 
-def worth(exercise: Exercise) -> int:
+def max_points(exercise: Exercise) -> int:
     """The most points that there are for it: none for practice, whose answer anybody can look up."""
-    return exercise.points if isinstance(exercise, Handed) else 0
+    return exercise.points if isinstance(exercise, GradedExercise) else 0
 
 
-def said_worth(points: int) -> str:
-    return counted(points, "point") if points else "for practice"
+def points_text(points: int) -> str:
+    return pluralize(points, "point") if points else "for practice"
 
 
-def ids(exercise: Exercise) -> tuple[str, str]:
+def cell_ids(exercise: Exercise) -> tuple[str, str]:
     """What the cells of its answer and of its points are called."""
     stem = exercise.id.replace(".", "-")
     return stem, f"{stem}-points"
 
 
-def sheet(name: str, exercises: Sequence[Exercise]) -> NotebookNode:
+def assignment_notebook(name: str, exercises: Sequence[Exercise]) -> NotebookNode:
     """The instructor's edition, every answer in its place. The same exercises make the same notebook."""
-    total = sum(map(worth, exercises))
+    total = sum(map(max_points, exercises))
     cells = [
-        text("title", f"# {name}\n\n{counted(len(exercises), 'exercise')}, {said_worth(total)}."),
-        text("how", HOW),
-        text("hand-in", HAND_IN.format(name=name)),
-        code("imports", needed(exercises), locked=True),
+        markdown_cell("title", f"# {name}\n\n{pluralize(len(exercises), 'exercise')}, {points_text(total)}."),
+        markdown_cell("how", HOW_IT_WORKS),
+        markdown_cell("hand-in", HAND_IN.format(name=name)),
+        code_cell("imports", imports_source(exercises), locked=True),
     ]
     for exercise in exercises:
-        answer, points = ids(exercise)
-        most = f", of={worth(exercise)}" if worth(exercise) else ""
+        answer, points = cell_ids(exercise)
+        most = f", of={max_points(exercise)}" if max_points(exercise) else ""
         call = f'points("{exercise.id}", {exercise.name}{most})'
         cells += [
-            text(f"{answer}-text", asked(exercise)),
-            code(answer, worked(exercise), solution=True),
-            code(points, f"from fmcourse.classroom import points\n\n{call}", locked=True, points=worth(exercise)),
+            markdown_cell(f"{answer}-text", task_text(exercise)),
+            code_cell(answer, starter_and_solution(exercise), solution=True),
+            code_cell(
+                points, f"from fmcourse.classroom import points\n\n{call}", locked=True, points=max_points(exercise)
+            ),
         ]
     metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}, "fmcourse": {"assignment": name}}
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
-def counted(number: int, thing: str) -> str:
+def pluralize(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def text(cell_id: str, source: str) -> NotebookNode:
+def markdown_cell(cell_id: str, source: str) -> NotebookNode:
     return nbformat.v4.new_markdown_cell(source, id=cell_id)
 
 
-def code(cell_id: str, source: str, **is_: Any) -> NotebookNode:
+def code_cell(cell_id: str, source: str, **is_: Any) -> NotebookNode:
     """A cell with nbgrader's marks: a `solution`, or `locked`, perhaps with `points`."""
     marks = {"grade": "points" in is_, "grade_id": cell_id, "locked": False, "solution": False, "task": False}
     marks |= {"schema_version": 3, **is_}
@@ -77,35 +79,35 @@ def code(cell_id: str, source: str, **is_: Any) -> NotebookNode:
 # -- what stands in the cells ---------------------------------------------------------------------------------------------
 
 
-def asked(exercise: Exercise) -> str:
+def task_text(exercise: Exercise) -> str:
     """The heading, and what is wanted as far as the starter does not say it."""
     dots = "●" * exercise.difficulty + "○" * (3 - exercise.difficulty)
-    facts = f"{exercise.minutes} minutes · {dots} · {said_worth(worth(exercise))}"
+    facts = f"{exercise.minutes} minutes · {dots} · {points_text(max_points(exercise))}"
     heading = f"## {exercise.id} · {exercise.goal}\n{facts}\n\n"
-    return heading + (exercise.text if isinstance(exercise, Handed) else f"It belongs to {lesson(exercise)}. What is wanted stands in the first lines.")  # fmt: skip
+    return heading + (exercise.text if isinstance(exercise, GradedExercise) else f"It belongs to {lesson_reference(exercise)}. What is wanted stands in the first lines.")  # fmt: skip
 
 
-def lesson(exercise: Exercise) -> str:
+def lesson_reference(exercise: Exercise) -> str:
     """Where an exercise comes from."""
     number = exercise.id.split(".")[0]
     there = sorted((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
     return f"lesson {number}" + (f", `{there[0].name}`" if there else "")
 
 
-def worked(exercise: Exercise) -> str:
+def starter_and_solution(exercise: Exercise) -> str:
     """The starter, and between marks what makes an answer of it."""
     starter, solution = exercise.starter.rstrip("\n") + "\n", exercise.solution.rstrip("\n") + "\n"
     head = starter.removesuffix(starter.splitlines(keepends=True)[-1])
-    if isinstance(exercise, Handed) and exercise.literal:
+    if isinstance(exercise, GradedExercise) and exercise.literal:
         rest = f'{solution}\n\n{exercise.name} = {exercise.name}(variant("{exercise.id}"))\n'
     elif starter.rstrip().endswith("...") and solution.startswith(head):
         rest = solution.removeprefix(head)  # goes on below the gap, in the same block
     else:
         rest = f"\n\n{solution}"
-    return starter + BEGIN + rest + END
+    return starter + BEGIN_SOLUTION + rest + END_SOLUTION
 
 
-def needed(exercises: Sequence[Exercise]) -> str:
+def imports_source(exercises: Sequence[Exercise]) -> str:
     """What the chosen exercises may use, each line once. A function that another one asks for is left to its answer."""
     imports, helpers, asked_for = {}, {}, {exercise.name for exercise in exercises}
     for exercise in exercises:
@@ -113,9 +115,9 @@ def needed(exercises: Sequence[Exercise]) -> str:
             source = ast.get_source_segment(exercise.imports, node)
             if isinstance(node, ast.Import | ast.ImportFrom):
                 imports[source] = None
-            elif not set(defined(ast.unparse(node))) & asked_for:
+            elif not set(defined_names(ast.unparse(node))) & asked_for:
                 helpers[source] = None
-    names = [name for source in helpers for name in defined(source)]
+    names = [name for source in helpers for name in defined_names(source)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"two of these exercises need a `{twice[0]}` each, and not the same: hand them out apart.")
     imports["from fmcourse.classroom import points, variant"] = None

@@ -27,14 +27,14 @@ from typing import Any
 from fmcourse.course.exercises import Exercise
 
 MB = 10**6
-MOST_BYTES, MOST_CODE = 200 * MB, 2 * MB  # of a file, of its code
-MOST_FILES, MOST_STEPS = 60, 4000  # in an archive or a student's folder; statements in a notebook
-RUNS_ITS_BODY = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*\n?")
-TIMED = re.compile(r"^%time ")
-FOR_IPYTHON = re.compile(r"[ \t]*[%!?]|[ \t]*[\w.]+\?\??$")
-SETTINGS = re.compile(r"seed|^set_|setrecursionlimit|use_deterministic")
-MARKER = re.compile(r"^# (?:%%|In\[).*$", re.MULTILINE)
-NOT_OURS = re.compile(r"^(\..*|__MACOSX|.*\.checkpoint.*|variant\.json|exercises\.json|timestamp\.txt)$")
+MAX_BYTES, MAX_CODE = 200 * MB, 2 * MB  # of a file, of its code
+MAX_FILES, MAX_STATEMENTS = 60, 4000  # in an archive or a student's folder; statements in a notebook
+BODY_MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*\n?")
+TIME_MAGIC = re.compile(r"^%time ")
+IPYTHON_LINE = re.compile(r"[ \t]*[%!?]|[ \t]*[\w.]+\?\??$")
+SETTING_NAME = re.compile(r"seed|^set_|setrecursionlimit|use_deterministic")
+CELL_MARKER = re.compile(r"^# (?:%%|In\[).*$", re.MULTILINE)
+IGNORED_FILES = re.compile(r"^(\..*|__MACOSX|.*\.checkpoint.*|variant\.json|exercises\.json|timestamp\.txt)$")
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Submission:
     answers: dict[str, "Answer"] = field(default_factory=dict)  # by exercise
 
     @cached_property
-    def steps(self) -> list["Step"]:
-        return steps_of(self.units)
+    def statements(self) -> list["Statement"]:
+        return statements_of(self.units)
 
     @cached_property
-    def needs(self) -> "Needs":
-        return Needs(self.steps)
+    def dependencies(self) -> "Dependencies":
+        return Dependencies(self.statements)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ class Answer:
     """The code for one exercise: statements in the order in which they are to be run; or why there is none."""
 
     units: tuple[Unit, ...] = ()
-    steps: tuple[tuple[int, int, bool], ...] = ()  # which unit, which of its statements, and can it not be left out
+    statements: tuple[
+        tuple[int, int, bool], ...
+    ] = ()  # which unit, which of its statements, and can it not be left out
     code: str = ""
     missing: str = ""
 
@@ -80,16 +82,16 @@ class Answer:
 # -- what was handed in ---------------------------------------------------------------------------------------------------
 
 
-def submission(student: str, path: Path, assignment: str, exercises: list[Exercise]) -> Submission:
+def read_submission(student: str, path: Path, assignment: str, exercises: list[Exercise]) -> Submission:
     """What lies under `path`, whatever that is; of several files the one that answers most. Raises: nothing."""
     best, most = Submission(student, remarks=["Nothing was handed in: the folder is empty."]), -1
     try:
-        for name, data in files(path, assignment):
+        for name, data in candidate_files(path, assignment):
             made = read_file(student, name, data)
-            score = sum(bool(answer(exercise, made).steps) for exercise in exercises)
+            score = sum(bool(find_answer(exercise, made).statements) for exercise in exercises)
             if score > most:
                 best, most = made, score
-    except NotTaken as error:
+    except SubmissionError as error:
         best = Submission(student, remarks=[str(error)])
     except OSError as error:
         best = Submission(student, remarks=[f"It cannot be read: {error.strerror or type(error).__name__}."])
@@ -97,71 +99,71 @@ def submission(student: str, path: Path, assignment: str, exercises: list[Exerci
         best = Submission(student, remarks=[f"It cannot be read ({type(error).__name__})."])
     best.digest = best.digest or hashlib.sha256(" ".join(best.remarks).encode()).hexdigest()
     if best.name and Path(best.name).stem not in (assignment, student):
-        best.remarks.append(f"The file is called {shown(Path(best.name).name)}; {assignment}.ipynb was handed out.")
+        best.remarks.append(f"The file is called {quote(Path(best.name).name)}; {assignment}.ipynb was handed out.")
     return best
 
 
-class NotTaken(ValueError):
+class SubmissionError(ValueError):
     """Something that is not read at all, and the sentence that says why."""
 
 
-def files(path: Path, assignment: str) -> Iterator[tuple[str, bytes]]:
+def candidate_files(path: Path, assignment: str) -> Iterator[tuple[str, bytes]]:
     """Names and contents of what may be the work, the likeliest first."""
     if path.is_symlink():
-        raise NotTaken("It is a link to another file; links are not followed. Hand in the file itself.")
+        raise SubmissionError("It is a link to another file; links are not followed. Hand in the file itself.")
     if path.is_file():
-        yield from opened(path.name, content(path))
+        yield from expand_archive(path.name, read_plain_file(path))
         return
     inside = path / assignment if (path / assignment).is_dir() and not (path / assignment).is_symlink() else path
-    ours = lambda p: not any(NOT_OURS.match(part) for part in p.relative_to(inside).parts)
-    there = sorted(p for p in itertools.islice(inside.rglob("*"), 40 * MOST_FILES) if ours(p))[: 4 * MOST_FILES]
+    ours = lambda p: not any(IGNORED_FILES.match(part) for part in p.relative_to(inside).parts)
+    there = sorted(p for p in itertools.islice(inside.rglob("*"), 40 * MAX_FILES) if ours(p))[: 4 * MAX_FILES]
     links = [p for p in there if p.is_symlink() or not p.resolve().is_relative_to(path.resolve())]
-    there = [p for p in there if p not in links and p.is_file()][:MOST_FILES]
+    there = [p for p in there if p not in links and p.is_file()][:MAX_FILES]
     if links and not there:
-        raise NotTaken("It is a link to another file; links are not followed. Hand in the file itself.")
+        raise SubmissionError("It is a link to another file; links are not followed. Hand in the file itself.")
     likely = lambda p: (p.suffix not in (".ipynb", ".py", ".zip"), p.stem != assignment, p.suffix != ".ipynb", p.name)
-    left = MOST_BYTES
+    left = MAX_BYTES
     for file in sorted(there, key=likely):
-        for name, data in opened(file.name, content(file)):
+        for name, data in expand_archive(file.name, read_plain_file(file)):
             left -= len(data)
             if left < 0:
-                raise NotTaken(f"There are more than {MOST_BYTES / MB:,.0f} MB in all; that is not read.")
+                raise SubmissionError(f"There are more than {MAX_BYTES / MB:,.0f} MB in all; that is not read.")
             yield name, data
 
 
-def content(path: Path) -> bytes:
-    """A file's bytes. Raises: NotTaken if it is no plain file, or too large."""
+def read_plain_file(path: Path) -> bytes:
+    """A file's bytes. Raises: SubmissionError if it is no plain file, or too large."""
     if not path.is_file():
-        raise NotTaken("It is not a plain file.")
-    if path.stat().st_size > MOST_BYTES:
-        raise NotTaken(
-            f"The file has {path.stat().st_size / MB:,.0f} MB; {MOST_BYTES / MB:,.0f} MB is the most that is read."
+        raise SubmissionError("It is not a plain file.")
+    if path.stat().st_size > MAX_BYTES:
+        raise SubmissionError(
+            f"The file has {path.stat().st_size / MB:,.0f} MB; {MAX_BYTES / MB:,.0f} MB is the most that is read."
         )
     return path.read_bytes()
 
 
-def opened(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+def expand_archive(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
     """A file, or the files of an archive: its names are only names, nothing is unpacked to disk."""
     if not data.startswith(b"PK\x03\x04"):
         yield name, data
         return
-    left = MOST_BYTES
+    left = MAX_BYTES
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = [
                 m
                 for m in archive.infolist()
                 if not m.is_dir()
-                and not any(NOT_OURS.match(part) for part in Path(m.filename).parts if part not in ("..", "/"))
+                and not any(IGNORED_FILES.match(part) for part in Path(m.filename).parts if part not in ("..", "/"))
             ]
-            for member in sorted(members, key=lambda m: (not m.filename.endswith(".ipynb"), m.filename))[:MOST_FILES]:
+            for member in sorted(members, key=lambda m: (not m.filename.endswith(".ipynb"), m.filename))[:MAX_FILES]:
                 with archive.open(member) as file:
                     inside = file.read(left + 1)
                 left -= len(inside)
                 if left < 0:
-                    raise NotTaken(f"The archive unpacks to more than {MOST_BYTES / MB:,.0f} MB; it is not read.")
+                    raise SubmissionError(f"The archive unpacks to more than {MAX_BYTES / MB:,.0f} MB; it is not read.")
                 yield Path(member.filename).name, inside
-    except NotTaken:
+    except SubmissionError:
         raise
     except (
         zipfile.BadZipFile,
@@ -173,7 +175,7 @@ def opened(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
         RuntimeError,
         EOFError,
     ):
-        raise NotTaken("The archive cannot be opened: it is damaged, locked, or of an unknown kind.") from None
+        raise SubmissionError("The archive cannot be opened: it is damaged, locked, or of an unknown kind.") from None
 
 
 # -- what a file says -----------------------------------------------------------------------------------------------------
@@ -185,24 +187,24 @@ def read_file(student: str, name: str, data: bytes) -> Submission:
     if not data.strip(b"\x00 \t\r\n"):
         made.remarks.append("The file is empty.")
         return made
-    text = decoded(data)
+    text = decode_text(data)
     cells = notebook_cells(text)
     if cells is None and (name.endswith(".py") or looks_like_code(text)):
-        cells = [part for part in MARKER.split(text) if part.strip()]
+        cells = [part for part in CELL_MARKER.split(text) if part.strip()]
         made.remarks.append("It is a script, not a notebook; its code was read.")
     if cells is None:
-        made.remarks.append(f"It is not a notebook: {described(text)}. Hand in the .ipynb file itself.")
+        made.remarks.append(f"It is not a notebook: {describe_text(text)}. Hand in the .ipynb file itself.")
         return made
-    if sum(map(len, cells)) > MOST_CODE:
-        made.remarks.append(f"It holds more than {MOST_CODE / MB:.0f} MB of code; that is not read.")
+    if sum(map(len, cells)) > MAX_CODE:
+        made.remarks.append(f"It holds more than {MAX_CODE / MB:.0f} MB of code; that is not read.")
         return made
-    made.units = [unit for number, cell in enumerate(cells, 1) for unit in units(number, cell)]
+    made.units = [unit for number, cell in enumerate(cells, 1) for unit in split_cell(number, cell)]
     if not any(unit.source.strip() for unit in made.units):
         made.remarks.append("It holds no code.")
     return made
 
 
-def decoded(data: bytes) -> str:
+def decode_text(data: bytes) -> str:
     """Text in whatever encoding, with plain line ends."""
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
@@ -224,15 +226,15 @@ def notebook_cells(text: str) -> list[str] | None:
     parts = [book] if isinstance(book.get("cells"), list) else sheets if isinstance(sheets, list) else None
     if parts is None:
         return None
-    cells = [cell for part in parts if isinstance(part, dict) for cell in listed(part.get("cells"))]
-    return [source(cell) for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+    cells = [cell for part in parts if isinstance(part, dict) for cell in as_list(part.get("cells"))]
+    return [cell_source(cell) for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
 
 
-def listed(value: Any) -> list:
+def as_list(value: Any) -> list:
     return value if isinstance(value, list) else []
 
 
-def source(cell: dict) -> str:
+def cell_source(cell: dict) -> str:
     """A cell's text, which may be a list of lines."""
     text = cell.get("source", cell.get("input", ""))
     text = "".join(part for part in text if isinstance(part, str)) if isinstance(text, list) else text
@@ -240,17 +242,17 @@ def source(cell: dict) -> str:
 
 
 def looks_like_code(text: str) -> bool:
-    return bool(re.search(r"^(def|class|import|from) \w", text, re.MULTILINE)) and parsed(text) is not None
+    return bool(re.search(r"^(def|class|import|from) \w", text, re.MULTILINE)) and parse(text) is not None
 
 
-def described(text: str) -> str:
+def describe_text(text: str) -> str:
     """A few words on what a text is."""
     if text.lstrip().startswith(("{", "[")):
         return "it begins like one and cannot be read as JSON, or has no cells"
-    return f"it begins with {shown(text.strip()[:30])}"
+    return f"it begins with {quote(text.strip()[:30])}"
 
 
-def shown(text: str) -> str:
+def quote(text: str) -> str:
     """Somebody's text, short and harmless, in quotes."""
     return "'" + re.sub(r"[^\w .,:;()/+*=%-]", "?", text[:60], flags=re.ASCII) + "'"
 
@@ -258,7 +260,7 @@ def shown(text: str) -> str:
 # -- cells and statements -------------------------------------------------------------------------------------------------
 
 
-def parsed(text: str) -> ast.Module | None:
+def parse(text: str) -> ast.Module | None:
     """The tree, or None where there can be none."""
     try:
         with warnings.catch_warnings():
@@ -268,49 +270,49 @@ def parsed(text: str) -> ast.Module | None:
         return None
 
 
-def units(number: int, cell: str) -> Iterator[Unit]:
+def split_cell(number: int, cell: str) -> Iterator[Unit]:
     """The cell as one unit; if it cannot be parsed, what can be saved of it and what is broken."""
-    text = cell if parsed(cell) is not None else without_magics(cell)
-    if parsed(text) is not None:
+    text = cell if parse(cell) is not None else strip_magics(cell)
+    if parse(text) is not None:
         yield Unit(number, 0, text)
         return
-    lines, whole = text.split("\n"), fault(text, 0)
+    lines, whole = text.split("\n"), describe_syntax_error(text, 0)
     starts = [n for n, line in enumerate(lines) if re.match(r"[A-Za-z_@(]", line)]
     starts = [n for i, n in enumerate(starts) if i == 0 or not lines[starts[i - 1]].startswith("@")] or [0]
     for begin, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         piece = "\n".join(lines[begin:end])
-        broken = "" if parsed(piece) is not None else whole or fault(piece, begin)
+        broken = "" if parse(piece) is not None else whole or describe_syntax_error(piece, begin)
         whole = "" if broken else whole  # the cell's own error is that of its first broken piece
         yield Unit(number, begin, piece, broken)
 
 
-def fault(piece: str, offset: int) -> str:
+def describe_syntax_error(piece: str, offset: int) -> str:
     """Why a piece cannot be parsed, in words."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ast.parse(piece)
     except SyntaxError as error:
-        line = f" in line {offset + (error.lineno or 1)}, {shown((error.text or '').strip())}" if error.text else ""
+        line = f" in line {offset + (error.lineno or 1)}, {quote((error.text or '').strip())}" if error.text else ""
         return f"{type(error).__name__}: {error.msg}{line}"
     except (ValueError, RecursionError, MemoryError) as error:
         return f"{type(error).__name__}: it is too deeply nested, or holds what is no text"
     return ""
 
 
-def without_magics(cell: str) -> str:
+def strip_magics(cell: str) -> str:
     """Python alone: lines for IPython (%, !, ?) become empty lines, so that line numbers stay."""
-    cell = RUNS_ITS_BODY.sub("\n", cell, count=1) if RUNS_ITS_BODY.match(cell) else cell
+    cell = BODY_MAGIC.sub("\n", cell, count=1) if BODY_MAGIC.match(cell) else cell
     if cell.lstrip().startswith("%%"):  # another language, or something that is not run in place
         return ""
     inside = lambda line: re.sub(r"\S.*", "pass", line) if line[:1] in " \t" else ""
-    lines = [TIMED.sub("", line) for line in cell.split("\n")]
-    lines = [inside(line) if FOR_IPYTHON.match(line) else line for line in lines]
+    lines = [TIME_MAGIC.sub("", line) for line in cell.split("\n")]
+    lines = [inside(line) if IPYTHON_LINE.match(line) else line for line in lines]
     return "\n".join(lines)
 
 
 @dataclass(frozen=True)
-class Step:
+class Statement:
     """A statement, and which names it binds, needs at once, needs when it is called, and changes."""
 
     unit: int
@@ -322,28 +324,30 @@ class Step:
     changes: frozenset[str]
 
 
-def steps_of(units: list[Unit]) -> list[Step]:
+def statements_of(units: list[Unit]) -> list[Statement]:
     """Every statement at the outer level, in order."""
     found = []
     for number, unit in enumerate(units):
-        for index, node in enumerate((parsed(unit.source) or ast.Module([])).body if not unit.broken else []):
-            if not asks(node) and len(found) < MOST_STEPS:
-                found.append(Step(number, index, node, *names(node)))
+        for index, node in enumerate((parse(unit.source) or ast.Module([])).body if not unit.broken else []):
+            if not is_check_call(node) and len(found) < MAX_STATEMENTS:
+                found.append(Statement(number, index, node, *names_of(node)))
     return found
 
 
-ASKS = ("check", "points", "hint", "solution", "quiz", "predict", "progress")
+CHECK_CALLS = ("check", "points", "hint", "solution", "quiz", "predict", "progress")
 
 
-def asks(node: ast.stmt) -> bool:
+def is_check_call(node: ast.stmt) -> bool:
     """Is it a line that only has an answer checked (`f = check("06.1", f)`, `points(...)`)? It is not run again."""
     call = getattr(node, "value", None)
     name = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
     first = call.args[0] if name and call.args else None
-    return name in ASKS and isinstance(first, ast.Constant) and bool(re.match(r"\d\d(\.\w+)?$", str(first.value)))
+    return (
+        name in CHECK_CALLS and isinstance(first, ast.Constant) and bool(re.match(r"\d\d(\.\w+)?$", str(first.value)))
+    )
 
 
-SURE = (
+ALWAYS_BINDING = (
     ast.FunctionDef,
     ast.AsyncFunctionDef,
     ast.ClassDef,
@@ -355,7 +359,7 @@ SURE = (
 )
 
 
-def names(node: ast.stmt) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
+def names_of(node: ast.stmt) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
     """What a statement binds, needs now, needs later, changes."""
     try:
         table = symtable.symtable(ast.unparse(node), "<step>", "exec")
@@ -365,37 +369,37 @@ def names(node: ast.stmt) -> tuple[frozenset[str], frozenset[str], frozenset[str
     now = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
     later: set[str] = set()
     for child in table.get_children():
-        outside(child, now, later, False)
-    if not isinstance(node, SURE):  # it may leave them as they were (`if`, `for`) or starts from them (`+=`)
+        collect_globals(child, now, later, False)
+    if not isinstance(node, ALWAYS_BINDING):  # it may leave them as they were (`if`, `for`) or starts from them (`+=`)
         counted = [part.target for part in ast.walk(node) if isinstance(part, ast.For)]
         now |= binds - {part.id for target in counted for part in ast.walk(target) if isinstance(part, ast.Name)}
-    return frozenset(binds), frozenset(now), frozenset(later), frozenset(changed(node))
+    return frozenset(binds), frozenset(now), frozenset(later), frozenset(changed_names(node))
 
 
-def outside(table: symtable.SymbolTable, now: set[str], later: set[str], deferred: bool) -> None:
+def collect_globals(table: symtable.SymbolTable, now: set[str], later: set[str], deferred: bool) -> None:
     """Names of the notebook that a scope uses: those of a function's body are needed only when it is called."""
     comprehension = table.get_name() in ("listcomp", "setcomp", "dictcomp", "genexpr")
     deferred = deferred or (table.get_type() == "function" and not comprehension)
     (later if deferred else now).update(s.get_name() for s in table.get_symbols() if s.is_global())
     for child in table.get_children():
-        outside(child, now, later, deferred)
+        collect_globals(child, now, later, deferred)
 
 
-def changed(node: ast.stmt) -> Iterator[str]:
+def changed_names(node: ast.stmt) -> Iterator[str]:
     """Names whose objects a statement may change in place: `a[0] = 1`, `a.b = 1`, `a.append(1)`, `fill(a)`, `@a.register`."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield from (part.id for one in node.decorator_list for part in ast.walk(one) if isinstance(part, ast.Name))
         return
     for part in ast.walk(node):
         if isinstance(part, ast.Attribute | ast.Subscript) and isinstance(part.ctx, ast.Store | ast.Del):
-            yield from rooted(part)
+            yield from root_name(part)
         if isinstance(part, ast.Call):
-            yield from rooted(part.func) if not isinstance(part.func, ast.Name) else ()
+            yield from root_name(part.func) if not isinstance(part.func, ast.Name) else ()
             given = [*part.args, *(keyword.value for keyword in part.keywords)]
             yield from (one.id for one in given if isinstance(one, ast.Name))
 
 
-def rooted(node: ast.expr) -> Iterator[str]:
+def root_name(node: ast.expr) -> Iterator[str]:
     """The name that an attribute or an item is reached from, if it is one."""
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
@@ -406,20 +410,22 @@ def rooted(node: ast.expr) -> Iterator[str]:
 # -- the answer -----------------------------------------------------------------------------------------------------------
 
 
-def answer(exercise: Exercise, made: Submission) -> Answer:
+def find_answer(exercise: Exercise, made: Submission) -> Answer:
     """The code for an exercise: its last definition that is not blank, with all that it needs."""
-    steps = made.steps
-    holds = [n for n, step in enumerate(steps) if exercise.name in step.binds and defines(step.node, exercise.name)]
-    filled = [n for n in holds if not blank(exercise, steps[n].node)]
+    statements = made.statements
+    holds = [
+        n for n, step in enumerate(statements) if exercise.name in step.binds and defines(step.node, exercise.name)
+    ]
+    filled = [n for n in holds if not is_blank(exercise, statements[n].node)]
     if not filled:
-        broken = lost(exercise, made.units)
+        broken = why_missing(exercise, made.units)
         return Answer(missing="blank" if holds and "cannot be read" not in broken else broken)
     try:
-        order, sure = gather(made.needs, filled[-1])
+        order, sure = dependency_order(made.dependencies, filled[-1])
     except RecursionError:
         return Answer(missing="Its code needs so many other statements that it cannot be followed.")
-    used = [(steps[n].unit, steps[n].index, n in sure) for n in order]
-    code = "\n".join(ast.unparse(steps[n].node) for n in order)
+    used = [(statements[n].unit, statements[n].index, n in sure) for n in order]
+    code = "\n".join(ast.unparse(statements[n].node) for n in order)
     return Answer(tuple(made.units), tuple(used), code)
 
 
@@ -440,20 +446,22 @@ def defines(node: ast.AST, name: str) -> bool:
     return any(defines(part, name) for part in ast.iter_child_nodes(node) if isinstance(part, inside))
 
 
-def blank(exercise: Exercise, node: ast.stmt) -> bool:
+def is_blank(exercise: Exercise, node: ast.stmt) -> bool:
     """Is it the starter still, whatever its comments and docstring say?"""
-    starter = parsed(exercise.starter)
-    return any(bare(node) == bare(given) for given in starter.body) or sets_nothing(node)
+    starter = parse(exercise.starter)
+    return any(
+        dump_without_docstrings(node) == dump_without_docstrings(given) for given in starter.body
+    ) or is_placeholder(node)
 
 
-def sets_nothing(node: ast.stmt) -> bool:
+def is_placeholder(node: ast.stmt) -> bool:
     """`answer = ...` or `answer = None`."""
     return isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value in (None, ...)
 
 
-def bare(node: ast.stmt) -> str:
+def dump_without_docstrings(node: ast.stmt) -> str:
     """A statement's tree without docstrings."""
-    copy = parsed(ast.unparse(node)) or node
+    copy = parse(ast.unparse(node)) or node
     for part in ast.walk(copy):
         body = getattr(part, "body", None)
         if isinstance(body, list) and isinstance(part, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(part):
@@ -461,7 +469,7 @@ def bare(node: ast.stmt) -> str:
     return ast.dump(copy)
 
 
-def lost(exercise: Exercise, units: list[Unit]) -> str:
+def why_missing(exercise: Exercise, units: list[Unit]) -> str:
     """Why an answer was not found."""
     wanted = re.compile(rf"^[ \t]*(?:def|class)[ \t]+{exercise.name}\b|^{exercise.name}[ \t]*=", re.MULTILINE)
     for unit in units:
@@ -470,15 +478,15 @@ def lost(exercise: Exercise, units: list[Unit]) -> str:
     return f"No `{exercise.name}` was found in the notebook."
 
 
-class Needs:
+class Dependencies:
     """Which statements a statement needs: those that bind its names, and those that may have changed what they stand for."""
 
-    def __init__(self, steps: list[Step]) -> None:
-        self.steps = steps
+    def __init__(self, statements: list[Statement]) -> None:
+        self.statements = statements
         self.binders: dict[str, list[int]] = {}
         self.changers: dict[str, list[int]] = {}
-        self.always = [n for n, step in enumerate(steps) if for_all(step.node)]
-        for n, step in enumerate(steps):
+        self.always = [n for n, step in enumerate(statements) if concerns_all(step.node)]
+        for n, step in enumerate(statements):
             for name in step.binds:
                 self.binders.setdefault(name, []).append(n)
             for name in step.changes:
@@ -486,33 +494,33 @@ class Needs:
 
     def of(self, n: int, goal: int) -> tuple[set[int], set[int]]:
         """What step `n` cannot do without, and what may matter to it."""
-        step, hard, soft = self.steps[n], {k for k in self.always if k < n}, set()
+        step, hard, soft = self.statements[n], {k for k in self.always if k < n}, set()
         for name in step.now | step.later:
             before = n if name in step.now else goal + 1
-            at = self.binding(name, before, n)
+            at = self.find_binding(name, before, n)
             if at is not None:
                 hard.add(at)
-                soft |= self.touched(name, at, min(before, goal))
+                soft |= self.find_changes(name, at, min(before, goal))
         return hard - {n}, soft - hard - {n}
 
-    def binding(self, name: str, before: int, own: int) -> int | None:
+    def find_binding(self, name: str, before: int, own: int) -> int | None:
         """The last step before `before` that binds a name; else the first one after it."""
         at = self.binders.get(name, [])
-        if name in self.steps[own].later and name in self.steps[own].binds:
+        if name in self.statements[own].later and name in self.statements[own].binds:
             return own
         k = bisect.bisect_left(at, before)
         earlier = next((n for n in reversed(at[:k]) if n != own), None)
         return earlier if earlier is not None else next((n for n in at[k:] if n > own), None)
 
-    def touched(self, name: str, since: int, until: int) -> set[int]:
+    def find_changes(self, name: str, since: int, until: int) -> set[int]:
         """Steps between that may change what a name stands for; of a module only its settings (`random.seed(0)`)."""
         at = self.changers.get(name, [])
         found = at[bisect.bisect_right(at, since) : bisect.bisect_left(at, until)]
-        module = isinstance(self.steps[since].node, ast.Import | ast.ImportFrom)
-        return {n for n in found if not module or settles(self.steps[n].node)}
+        module = isinstance(self.statements[since].node, ast.Import | ast.ImportFrom)
+        return {n for n in found if not module or changes_settings(self.statements[n].node)}
 
 
-def gather(needs: Needs, goal: int) -> tuple[list[int], set[int]]:
+def dependency_order(dependencies: Dependencies, goal: int) -> tuple[list[int], set[int]]:
     """Steps for the goal, each after what it needs, and which of them it cannot do without. Raises: RecursionError."""
     order: list[int] = []
     seen, sure = set(), set()
@@ -521,7 +529,7 @@ def gather(needs: Needs, goal: int) -> tuple[list[int], set[int]]:
         if n in seen:
             return
         seen.add(n)
-        hard, soft = needs.of(n, goal)
+        hard, soft = dependencies.of(n, goal)
         for need in sorted(hard | soft):
             take(need)
         order.append(n)
@@ -529,7 +537,7 @@ def gather(needs: Needs, goal: int) -> tuple[list[int], set[int]]:
     def keep(n: int) -> None:
         if n not in sure:
             sure.add(n)
-            for need in needs.of(n, goal)[0]:
+            for need in dependencies.of(n, goal)[0]:
                 keep(need)
 
     take(goal)
@@ -537,12 +545,16 @@ def gather(needs: Needs, goal: int) -> tuple[list[int], set[int]]:
     return order, sure
 
 
-def for_all(node: ast.stmt) -> bool:
+def concerns_all(node: ast.stmt) -> bool:
     """`from x import *` and `from __future__ import ...` concern all that follows."""
     return isinstance(node, ast.ImportFrom) and (node.names[0].name == "*" or node.module == "__future__")
 
 
-def settles(node: ast.stmt) -> bool:
+def changes_settings(node: ast.stmt) -> bool:
     """Does it set something for the whole program: `torch.manual_seed(0)`, `sys.setrecursionlimit(5000)`?"""
     call = node.value if isinstance(node, ast.Expr) else None
-    return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and bool(SETTINGS.search(call.func.attr))
+    return (
+        isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and bool(SETTING_NAME.search(call.func.attr))
+    )

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-DEEPEST, MOST_PARTS, MOST_MEMBERS, MOST_DIGITS = 40, 100_000, 2000, 4000
+MAX_DEPTH, MAX_PARTS, MAX_MEMBERS, MAX_DIGITS = 40, 100_000, 2000, 4000
 DTYPES = {str(kind).removeprefix("torch."): kind for kind in (
     torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
     torch.uint8, torch.bool, torch.complex64, torch.complex128,
@@ -38,13 +38,13 @@ def pack(value: Any, depth: int = 0) -> Any:
     >>> pack((1, [0.5, None])), pack(float("nan"))
     ({'tuple': [1, [0.5, None]]}, {'float': 'nan'})
     """
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         return {"object": "something too deep"}
     inside = lambda parts: [pack(part, depth + 1) for part in parts]
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, np.generic | np.ndarray | Tensor):
-        return packed_array(value) or {"object": type(value).__name__}
+        return pack_array(value) or {"object": type(value).__name__}
     if isinstance(value, str):
         return str(value)
     if isinstance(value, int):
@@ -62,7 +62,7 @@ def pack(value: Any, depth: int = 0) -> Any:
     return {"object": type(value).__name__}
 
 
-def packed_array(value: Any) -> dict | None:
+def pack_array(value: Any) -> dict | None:
     """A dense tensor or an array of numbers, packed; None for anything else."""
     if isinstance(value, np.generic):
         return (
@@ -86,34 +86,34 @@ def packed_array(value: Any) -> dict | None:
 def unpack(packed: Any) -> Any:
     """The value again. Raises: NotReadable, and nothing else, whatever is passed."""
     try:
-        return unpacked(packed, 0, [MOST_PARTS])
+        return unpack_part(packed, 0, [MAX_PARTS])
     except NotReadable:
         raise
     except Exception as error:  # what numpy and torch say of impossible shapes and types is theirs
         raise NotReadable(f"this is no packed value: {type(error).__name__}.") from None
 
 
-def unpacked(packed: Any, depth: int, left: list[int]) -> Any:
+def unpack_part(packed: Any, depth: int, left: list[int]) -> Any:
     left[0] -= 1
-    if depth > DEEPEST + 2 or left[0] < 0:
+    if depth > MAX_DEPTH + 2 or left[0] < 0:
         raise NotReadable("this value has too many parts, or lies too deep.")
     if packed is None or isinstance(packed, bool | str | int | float):
         return packed
-    inside = lambda parts: [unpacked(part, depth + 1, left) for part in parts]
+    inside = lambda parts: [unpack_part(part, depth + 1, left) for part in parts]
     if isinstance(packed, list):
         return inside(packed)
     ((kind, body),) = packed.items()
     if kind == "tensor":
-        return tensor(*body)
+        return unpack_tensor(*body)
     if kind == "array":
-        return np.frombuffer(base64.b64decode(body[2]), number_type(body[0])).reshape(body[1]).copy()
+        return np.frombuffer(base64.b64decode(body[2]), parse_number_type(body[0])).reshape(body[1]).copy()
     if kind == "number":
-        return np.frombuffer(base64.b64decode(body[1]), number_type(body[0]))[0]
-    if kind in ("set", "dict") and len(body) > MOST_MEMBERS:  # numbers can be chosen such that a set takes forever
-        raise NotReadable(f"sets and dicts of more than {MOST_MEMBERS} members are not read.")
-    if kind in ("tensor", "array") and len(body[1]) > DEEPEST:
+        return np.frombuffer(base64.b64decode(body[1]), parse_number_type(body[0]))[0]
+    if kind in ("set", "dict") and len(body) > MAX_MEMBERS:  # numbers can be chosen such that a set takes forever
+        raise NotReadable(f"sets and dicts of more than {MAX_MEMBERS} members are not read.")
+    if kind in ("tensor", "array") and len(body[1]) > MAX_DEPTH:
         raise NotReadable("this array has too many dimensions.")
-    if kind == "int" and len(body) < MOST_DIGITS:
+    if kind == "int" and len(body) < MAX_DIGITS:
         return int(body, 16)
     makers = {"tuple": lambda: tuple(inside(body)), "set": lambda: set(inside(body)), "float": lambda: float(body),
               "dict": lambda: dict(inside(pair) for pair in body), "bytes": lambda: base64.b64decode(body),
@@ -121,13 +121,13 @@ def unpacked(packed: Any, depth: int, left: list[int]) -> Any:
     return makers[kind]()
 
 
-def number_type(name: str) -> np.dtype:
+def parse_number_type(name: str) -> np.dtype:
     if not isinstance(name, str) or not re.fullmatch(r"[<>|=]?[bifu]\d{1,2}", name):
         raise NotReadable("arrays of this type are not read.")
     return np.dtype(name)
 
 
-def tensor(name: str, shape: list[int], data: str, has_gradients: bool) -> Tensor:
+def unpack_tensor(name: str, shape: list[int], data: str, has_gradients: bool) -> Tensor:
     raw = bytearray(base64.b64decode(data))
     flat = (
         torch.frombuffer(raw, dtype=torch.uint8).clone().view(DTYPES[name])

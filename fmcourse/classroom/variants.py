@@ -11,22 +11,22 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 
-LEAST = 16  # characters of a key
+MIN_CHARACTERS = 16  # characters of a key
 
 
-def numbers_for(key: bytes | str, student: str, exercise: Assigned) -> dict[str, Any]:
+def numbers_for(key: bytes | str, student: str, exercise: AssignedExercise) -> dict[str, Any]:
     """The numbers that a student is asked about."""
-    return exercise.numbers(signed(key, f"{student}\0{exercise.id}"))
+    return exercise.draw_numbers(sign(key, f"{student}\0{exercise.id}"))
 
 
 def fingerprint(key: bytes | str) -> str:
     """Tells one key from another, and gives neither away."""
-    return signed(key, "fmcourse: which key is this?")[:16]
+    return sign(key, "fmcourse: which key is this?")[:16]
 
 
-def signed(key: bytes | str, text: str) -> str:
+def sign(key: bytes | str, text: str) -> str:
     key = key.encode() if isinstance(key, str) else key
     return hmac.new(key, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
 
@@ -37,8 +37,8 @@ def read_key(path: str | Path) -> bytes:
     if not path.is_file():
         raise ValueError(f"{path}: there is no such key file; the one that the numbers were drawn with is needed.")
     key = path.read_bytes().strip()
-    if len(key) < LEAST:
-        raise ValueError(f"{path} is no key: it holds {len(key)} characters, and {LEAST} are the least.")
+    if len(key) < MIN_CHARACTERS:
+        raise ValueError(f"{path} is no key: it holds {len(key)} characters, and {MIN_CHARACTERS} are the least.")
     return key
 
 
@@ -54,7 +54,7 @@ def make_key(path: str | Path) -> bytes:
     return key
 
 
-def key_for(path: str | Path, course: str | Path) -> bytes:
+def read_or_make_key(path: str | Path, course: str | Path) -> bytes:
     """The key in that file, which is made if there is none. Raises: ValueError for one in the course's own folder."""
     path, course = Path(path).resolve(), Path(course).resolve()
     if path.is_relative_to(course):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 
-def grade_words(words: argparse.ArgumentParser) -> None:
+def grade_arguments(words: argparse.ArgumentParser) -> None:
     words.epilog = (
         "SUBMISSIONS holds a folder for each student (STUDENT/ASSIGNMENT/..., as nbgrader collects them, or STUDENT/...) or a file "
         "(STUDENT.ipynb, STUDENT.py, STUDENT.zip). A run that was stopped goes on where it was."
@@ -33,33 +33,33 @@ def grade_verb(options: argparse.Namespace) -> int:
         raise ValueError("grading forks a process for each answer, and this system cannot; use Linux, macOS or WSL.")
     from fmcourse.classroom import grading, reports
     from fmcourse.classroom.jail import Jail
-    from fmcourse.classroom.judge import find_any
+    from fmcourse.classroom.judge import find_any_exercise
 
     submissions, out = Path(options.submissions), Path(options.out)
-    course, manifest = grading.course_of(submissions, options.course and Path(options.course), options.assignment)
-    key = grading.key_for(manifest, options.variants and Path(options.variants))
+    course, manifest = grading.find_course(submissions, options.course and Path(options.course), options.assignment)
+    key = grading.check_key(manifest, options.variants and Path(options.variants))
     for entry in manifest["exercises"]:
-        find_any(entry["id"])
+        find_any_exercise(entry["id"])
     if out.resolve().is_relative_to(submissions.resolve()):
         raise ValueError(f"--out {out} lies among the submissions; name another folder.")
-    grading.own_folder(out, manifest["name"])
+    grading.check_output_folder(out, manifest["name"])
     others = {path.stem for path in (course / "assignments").glob("*.json")} - {manifest["name"]}
     limits = {"use_bubblewrap": not options.without_bubblewrap, "memory_mb": options.memory}
-    walls = Jail(**limits).walls
-    print(walls, flush=True)
-    results = grading.run(submissions, out, manifest, key, jobs=options.jobs, others=others, **limits)
-    borrowed = grading.borrowed(manifest, key, results)
-    reports.write_all(out, manifest, results, walls, borrowed)
-    return told(results, out, course, manifest, options.no_gradebook)
+    protection = Jail(**limits).protection
+    print(protection, flush=True)
+    results = grading.grade_class(submissions, out, manifest, key, jobs=options.jobs, others=others, **limits)
+    borrowed = grading.find_borrowed_answers(manifest, key, results)
+    reports.write_all(out, manifest, results, protection, borrowed)
+    return report(results, out, course, manifest, options.no_gradebook)
 
 
-def told(results: list[dict[str, Any]], out: Path, course: Path, manifest: dict[str, Any], no_gradebook: bool) -> int:
+def report(results: list[dict[str, Any]], out: Path, course: Path, manifest: dict[str, Any], no_gradebook: bool) -> int:
     """Write the gradebook, say what was done; 1 if somebody's work could not be graded at all."""
-    from fmcourse.classroom.judge import total
+    from fmcourse.classroom.judge import total_points
 
     again = sum(one.get("again", False) for one in results)
-    points = [total(one)[0] for one in results]
-    of = total(results[0])[1]
+    points = [total_points(one)[0] for one in results]
+    of = total_points(results[0])[1]
     middle = f", {sum(points) / len(points):.1f} of {of:g} points on average" if of else ""
     print(f"{len(results)} students graded{f', {again} of them before' if again else ''}{middle}: {out / 'grades.csv'}")
     if no_gradebook or not (course / "gradebook.db").exists():

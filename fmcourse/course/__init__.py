@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClaimError", "check", "claim", "hint", "predict", "progress", "quiz", "show", "solution"]
 
-HOME = {
+EXPORTS = {
     "answers": ("check", "hint", "solution"),
     "claims": ("ClaimError", "claim"),
     "questions": ("predict", "quiz"),
@@ -27,9 +27,9 @@ def __getattr__(name: str) -> Any:
     if name == "show":  # whoever shows figures wants them readable: asking for it sets their style
         from fmcourse import plots
 
-        plots.use()
+        plots.use_style()
         return plots.show
-    for module, names in HOME.items():
+    for module, names in EXPORTS.items():
         if name in names:
             return getattr(import_module(f"fmcourse.course.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

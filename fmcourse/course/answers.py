@@ -3,9 +3,9 @@
 import html
 from typing import Any
 
-from fmcourse.course.cards import card, inline
+from fmcourse.course.cards import inline_html, show_card
 from fmcourse.course.diagnosis import Verdict, diagnose
-from fmcourse.course.exercises import Exercise, find
+from fmcourse.course.exercises import Exercise, find_exercise
 from fmcourse.course.record import entry
 
 
@@ -15,27 +15,27 @@ def check(exercise_id: str, candidate: Any) -> Any:
     Says which mistake it is. Nothing that is passed stops the notebook; only Ctrl-C does.
     Raises: ValueError if there is no such exercise.
     """
-    exercise = find(exercise_id)
+    exercise = find_exercise(exercise_id)
     verdict = diagnose(exercise, candidate)
     with entry("exercises", exercise.id) as notes:
         if verdict.name != "blank":
             notes["tries"] = notes.get("tries", 0) + 1
-        if verdict.right:
+        if verdict.correct:
             notes["right"] = True
-    say(exercise, verdict)
-    return candidate if verdict.right else exercise.answer
+    show_verdict(exercise, verdict)
+    return candidate if verdict.correct else exercise.reference
 
 
-def say(exercise: Exercise, verdict: Verdict) -> None:
+def show_verdict(exercise: Exercise, verdict: Verdict) -> None:
     """Show a verdict."""
     stands_in = f"Until then the course's `{exercise.name}` stands in below."
-    if verdict.right:
-        card("good", f"{exercise.id} right: your `{exercise.name}` is used from here on.", verdict.sentences)
+    if verdict.correct:
+        show_card("good", f"{exercise.id} right: your `{exercise.name}` is used from here on.", verdict.sentences)
     elif verdict.name == "blank":
-        card("open", f"{exercise.id} is blank so far.", [stands_in])
+        show_card("open", f"{exercise.id} is blank so far.", [stands_in])
     else:
         help_ = f'{stands_in} Stuck? `hint("{exercise.id}")`'
-        card("bad", f"{exercise.id} not yet: {verdict.name}.", verdict.sentences, verdict.table, after=help_)
+        show_card("bad", f"{exercise.id} not yet: {verdict.name}.", verdict.sentences, verdict.table, after=help_)
 
 
 def hint(exercise_id: str, level: int | None = None) -> None:
@@ -43,7 +43,7 @@ def hint(exercise_id: str, level: int | None = None) -> None:
 
     Raises: ValueError if there is no such exercise or level.
     """
-    exercise = find(exercise_id)
+    exercise = find_exercise(exercise_id)
     if level not in (None, 1, 2, 3):
         raise ValueError(f"level={level!r} is not known; there are hints 1, 2 and 3.")
     with entry("exercises", exercise.id) as notes:
@@ -51,24 +51,22 @@ def hint(exercise_id: str, level: int | None = None) -> None:
         number = level or min(given + 1, 3)
         notes["hints"] = max(given, number)
     ask = f'Still stuck? `solution("{exercise.id}")`' if number == 3 else f'More: `hint("{exercise.id}", {number + 1})`'
-    card("open", f"Hint {number} of 3 for {exercise.id}", [exercise.hints[number - 1], ask])
+    show_card("open", f"Hint {number} of 3 for {exercise.id}", [exercise.hints[number - 1], ask])
 
 
 def solution(exercise_id: str) -> None:
     """Show the answer with its explanation, and the mistakes that others made. Raises: ValueError for an unknown id."""
-    exercise = find(exercise_id)
+    exercise = find_exercise(exercise_id)
     with entry("exercises", exercise.id) as notes:
         notes["solution"] = True
-    wrong = "".join(f"<li><em>{inline(m.name)}</em>: {inline(m.explanation)}</li>" for m in exercise.mistakes)
-    below = (
-        f"{highlighted(exercise.solution)}<details><summary>What often goes wrong</summary><ul>{wrong}</ul></details>"
-    )
+    wrong = "".join(f"<li><em>{inline_html(m.name)}</em>: {inline_html(m.explanation)}</li>" for m in exercise.mistakes)
+    below = f"{highlight_source(exercise.solution)}<details><summary>What often goes wrong</summary><ul>{wrong}</ul></details>"
     lines = exercise.solution.rstrip().splitlines()
-    card("good", f"Solution of {exercise.id}: {exercise.goal}", [exercise.explanation] * bool(exercise.explanation),
-         more=below, plain=lines)  # fmt: skip
+    show_card("good", f"Solution of {exercise.id}: {exercise.goal}", [exercise.explanation] * bool(exercise.explanation),
+         extra_html=below, extra_lines=lines)  # fmt: skip
 
 
-def highlighted(source: str) -> str:
+def highlight_source(source: str) -> str:
     """Source as coloured HTML that needs no style sheet."""
     try:
         from pygments import highlight

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-MOST_SHOWN = 8
+MAX_SHOWN = 8
 
 
 class ClaimError(AssertionError):
@@ -27,12 +27,12 @@ def claim(sentence: str, holds: bool, *, band: tuple[float, float] | None = None
         tokens 10
         ≈ letters 3.5, within 3 to 4 as with other seeds
     """
-    holds = truth(holds)
-    values = {name: plain(value) for name, value in measured.items()}
-    exact = [f"{name} {written(value)}" for name, value in values.items() if not is_live(value)]
-    live = [f"{name} {written(value)}" for name, value in values.items() if is_live(value)]
+    holds = to_bool(holds)
+    values = {name: to_python(value) for name, value in measured.items()}
+    exact = [f"{name} {format_value(value)}" for name, value in values.items() if not is_live(value)]
+    live = [f"{name} {format_value(value)}" for name, value in values.items() if is_live(value)]
     if band is not None:
-        live[:1] = [f"{live[0]}, {placed([v for v in values.values() if is_live(v)][0], band)}"] if live else []
+        live[:1] = [f"{live[0]}, {band_position([v for v in values.values() if is_live(v)][0], band)}"] if live else []
     lines = [", ".join(exact)] * bool(exact) + ["≈ " + "; ".join(live)] * bool(live)
     detail = "".join(f"\n    {line}" for line in lines)
     if not holds and os.environ.get("FMCOURSE_STRICT") == "1":
@@ -40,17 +40,17 @@ def claim(sentence: str, holds: bool, *, band: tuple[float, float] | None = None
     print(f"✓ {sentence}{detail}" if holds else f"✗ does not hold here: {sentence}{detail}")
 
 
-def truth(holds: Any) -> bool:
+def to_bool(holds: Any) -> bool:
     """A bool out of whatever library's bool it is, and out of nothing else."""
-    value = plain(holds)
+    value = to_python(holds)
     if not isinstance(value, bool):
         kind = type(holds).__name__
-        raise TypeError(f"holds must be True or False, not {kind} ({written(value)}); compare something, and reduce a tensor "
+        raise TypeError(f"holds must be True or False, not {kind} ({format_value(value)}); compare something, and reduce a tensor "
                         "with .all() or .any().")  # fmt: skip
     return value
 
 
-def plain(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """Tensors and arrays as Python's own numbers and lists."""
     if hasattr(value, "detach"):
         value = value.detach()
@@ -66,23 +66,23 @@ def is_live(value: Any) -> bool:
     return any(is_live(part) for part in value)
 
 
-def written(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Four digits of a float, the first few of a list."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {written(part)}" for key, part in value.items())
+        return ", ".join(f"{key} {format_value(part)}" for key, part in value.items())
     if isinstance(value, list | tuple):
-        more = f" ... ({len(value)} in all)" if len(value) > MOST_SHOWN else ""
-        return "[" + ", ".join(written(part) for part in value[:MOST_SHOWN]) + more + "]"
+        more = f" ... ({len(value)} in all)" if len(value) > MAX_SHOWN else ""
+        return "[" + ", ".join(format_value(part) for part in value[:MAX_SHOWN]) + more + "]"
     return str(value)
 
 
-def placed(value: Any, band: tuple[float, float]) -> str:
+def band_position(value: Any, band: tuple[float, float]) -> str:
     """Where a value, or the whole of a list, lies with regard to the band."""
     low, high = band
     parts = value if isinstance(value, list | tuple) else [value]
     where = "within" if all(low <= part <= high for part in parts) else "outside"
-    return f"{where} {written(float(low))} to {written(float(high))} as with other seeds"
+    return f"{where} {format_value(float(low))} to {format_value(float(high))} as with other seeds"

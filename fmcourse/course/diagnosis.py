@@ -13,10 +13,10 @@ from typing import Any
 
 from fmcourse.course import compare
 from fmcourse.course.exercises import Exercise, Mistake, Property
-from fmcourse.course.relations import relation
-from fmcourse.course.sandbox import Outcome, outcomes, parameters
+from fmcourse.course.relations import find_relation
+from fmcourse.course.sandbox import Outcome, parameter_names, run_cases
 
-Known = Callable[[Mistake], list[Outcome]]
+MistakeOutcomes = Callable[[Mistake], list[Outcome]]
 PRINTS = "It also prints something; a function that only returns is easier to use."
 
 
@@ -24,7 +24,7 @@ PRINTS = "It also prints something; a function that only returns is easier to us
 class Verdict:
     """What is said of a candidate. `name` is the mistake, "right" or "blank"; `step` says who found it."""
 
-    right: bool
+    correct: bool
     name: str
     step: str
     sentences: tuple[str, ...] = ()
@@ -33,27 +33,36 @@ class Verdict:
 
 def diagnose(exercise: Exercise, candidate: Any) -> Verdict:
     """The verdict on whatever was handed in. Raises: nothing but KeyboardInterrupt."""
-    if verdict := unfit(exercise, candidate):
+    if verdict := precheck(exercise, candidate):
         return verdict
-    return judged(exercise, exercise.rights(), outcomes(exercise, candidate))
+    return judge_outcomes(exercise, exercise.expected_outcomes(), run_cases(exercise, candidate))
 
 
-def judged(exercise: Exercise, rights: list[Outcome], gots: list[Outcome], known: Known | None = None) -> Verdict:
-    """The verdict on what came of every case. `known` gives a mistake's outcomes, where they have been kept."""
-    found = evidence(exercise, rights, gots)
+def judge_outcomes(
+    exercise: Exercise,
+    expected_outcomes: list[Outcome],
+    outcomes: list[Outcome],
+    mistake_outcomes: MistakeOutcomes | None = None,
+) -> Verdict:
+    """The verdict on what came of every case. `mistake_outcomes` gives a mistake's outcomes, where they have been kept."""
+    found = first_failure(exercise, expected_outcomes, outcomes)
     if found is None:
-        printed = any(got.printed for got in gots)
+        printed = any(got.printed for got in outcomes)
         return Verdict(True, "right", "right", (PRINTS,) if printed else ())
-    return found if gots[-1].timed_out else joined(found, *explained(exercise, rights, gots, known))
+    return (
+        found
+        if outcomes[-1].timed_out
+        else add_explanation(found, *explain(exercise, expected_outcomes, outcomes, mistake_outcomes))
+    )
 
 
-def evidence(exercise: Exercise, rights: list[Outcome], gots: list[Outcome]) -> Verdict | None:
+def first_failure(exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome]) -> Verdict | None:
     """The gravest thing that shows it is wrong; None if nothing does."""
-    found = broken_contract(exercise, rights, gots) or broken_property(exercise, gots)
-    return found or difference(exercise, rights, gots)
+    found = broken_contract(exercise, expected_outcomes, outcomes) or broken_property(exercise, outcomes)
+    return found or difference(exercise, expected_outcomes, outcomes)
 
 
-def joined(found: Verdict, name: str, why: str, step: str) -> Verdict:
+def add_explanation(found: Verdict, name: str, why: str, step: str) -> Verdict:
     """The evidence, with what explains it, if something does."""
     if not name:
         return found
@@ -63,28 +72,31 @@ def joined(found: Verdict, name: str, why: str, step: str) -> Verdict:
     return Verdict(False, name, step, (*seen, why))
 
 
-def wrongs(exercise: Exercise, mistake: Mistake) -> list[Outcome]:
+def run_mistake(exercise: Exercise, mistake: Mistake) -> list[Outcome]:
     """What a known mistake makes of every case."""
-    return outcomes(exercise, exercise.compile(mistake.wrong))
+    return run_cases(exercise, exercise.compile(mistake.wrong_answer))
 
 
-def explained(
-    exercise: Exercise, rights: list[Outcome], gots: list[Outcome], known: Known | None = None
+def explain(
+    exercise: Exercise,
+    expected_outcomes: list[Outcome],
+    outcomes: list[Outcome],
+    mistake_outcomes: MistakeOutcomes | None = None,
 ) -> tuple[str, str, str]:
     """The name of what is wrong, why, and whether a known mistake or a relation says so."""
-    known = known or (lambda mistake: wrongs(exercise, mistake))
+    mistake_outcomes = mistake_outcomes or (lambda mistake: run_mistake(exercise, mistake))
     for mistake in exercise.mistakes:
-        if alike(exercise, known(mistake), gots):
+        if same_behaviour(exercise, mistake_outcomes(mistake), outcomes):
             return mistake.name, mistake.explanation, "mistake"
-    return *relation(exercise, rights, gots), "relation"
+    return *find_relation(exercise, expected_outcomes, outcomes), "relation"
 
 
-def alike(exercise: Exercise, these: list[Outcome], those: list[Outcome]) -> bool:
+def same_behaviour(exercise: Exercise, these: list[Outcome], those: list[Outcome]) -> bool:
     """Do two candidates behave the same on every case?"""
     return len(these) == len(those) and all(
-        a.kind_of_error == b.kind_of_error
-        and a.changed == b.changed
-        and not compare.misfit(a.value, b.value)
+        a.error_type == b.error_type
+        and a.changed_inputs == b.changed_inputs
+        and not compare.mismatch(a.value, b.value)
         and compare.equal(a.value, b.value, exercise.tolerance)
         for a, b in zip(these, those, strict=True)
     )
@@ -93,23 +105,23 @@ def alike(exercise: Exercise, these: list[Outcome], those: list[Outcome]) -> boo
 # -- before anything is called --------------------------------------------------------------------------------------------
 
 
-def unfit(exercise: Exercise, candidate: Any) -> Verdict | None:
+def precheck(exercise: Exercise, candidate: Any) -> Verdict | None:
     """What can be said without calling it."""
-    kind = "class" if inspect.isclass(exercise.answer) else "function"
+    kind = "class" if inspect.isclass(exercise.reference) else "function"
     if candidate is None or candidate is Ellipsis or is_starter(exercise, candidate):
         return Verdict(False, "blank", "blank")
     if not callable(candidate):
-        return failed("not a function", f"This is {compare.described(candidate)}, not a {kind}. Pass {exercise.name} itself, "
+        return failure("not a function", f"This is {compare.describe(candidate)}, not a {kind}. Pass {exercise.name} itself, "
                       "without calling it.")  # fmt: skip
-    if inspect.isclass(candidate) != inspect.isclass(exercise.answer):
+    if inspect.isclass(candidate) != inspect.isclass(exercise.reference):
         other = "class" if inspect.isclass(candidate) else "function"
-        return failed(f"a {other}", f"This is a {other}; a {kind} is wanted.")
-    return arity(exercise, candidate)
+        return failure(f"a {other}", f"This is a {other}; a {kind} is wanted.")
+    return signature_mismatch(exercise, candidate)
 
 
-def arity(exercise: Exercise, candidate: Any) -> Verdict | None:
+def signature_mismatch(exercise: Exercise, candidate: Any) -> Verdict | None:
     """Can it be called with as many arguments as the cases have?"""
-    if not (names := parameters(exercise)):
+    if not (names := parameter_names(exercise)):
         return None
     try:
         signature = inspect.signature(candidate)
@@ -120,26 +132,28 @@ def arity(exercise: Exercise, candidate: Any) -> Verdict | None:
         signature.bind(*(case if isinstance(case, tuple) else (case,)))
     except TypeError:
         wanted = f"{exercise.name}({', '.join(names)})"
-        return failed("its parameters", f"It is written as {exercise.name}{signature}, but will be called as {wanted}.")
+        return failure(
+            "its parameters", f"It is written as {exercise.name}{signature}, but will be called as {wanted}."
+        )
     return None
 
 
-def failed(name: str, *sentences: str, table: tuple[str, ...] = (), step: str = "contract") -> Verdict:
+def failure(name: str, *sentences: str, table: tuple[str, ...] = (), step: str = "contract") -> Verdict:
     return Verdict(False, name, step, sentences, table)
 
 
 def is_starter(exercise: Exercise, candidate: Any) -> bool:
     """Is the code still that of the starter, whatever its comments and docstring say?"""
     try:
-        return behaviour(candidate) == behaviour(exercise.compile(exercise.starter))
+        return bytecode(candidate) == bytecode(exercise.compile(exercise.starter))
     except Exception:  # a starter that needs what the notebook has, or an object that forbids to look
         return False
 
 
-def behaviour(thing: Any) -> Any:
+def bytecode(thing: Any) -> Any:
     """The instructions of a function, or of every function in a class."""
     if inspect.isclass(thing):
-        return [(name, behaviour(part)) for name, part in vars(thing).items() if inspect.isfunction(part)]
+        return [(name, bytecode(part)) for name, part in vars(thing).items() if inspect.isfunction(part)]
     code = getattr(thing, "__code__", None)
     return None if code is None else instructions(code)
 
@@ -152,70 +166,68 @@ def instructions(code: CodeType) -> list[tuple[str, Any]]:
 # -- step 1: the contract -------------------------------------------------------------------------------------------------
 
 
-def broken_contract(exercise: Exercise, rights: list[Outcome], gots: list[Outcome]) -> Verdict | None:
+def broken_contract(exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome]) -> Verdict | None:
     """The first promise, in order of gravity, that is not kept on some case."""
-    for rule in contract():
-        for case, right, got in zip(exercise.cases, rights, gots, strict=False):
-            if found := rule(exercise, right, got):
+    for rule in contract_rules():
+        for case, expected, got in zip(exercise.cases, expected_outcomes, outcomes, strict=False):
+            if found := rule(exercise, expected, got):
                 name, *sentences = found
-                return failed(name, f"Tried: {called(exercise, case)}.", *sentences)
+                return failure(name, f"Tried: {format_case(exercise, case)}.", *sentences)
     return None
 
 
-def contract() -> tuple[Callable[[Exercise, Outcome, Outcome], list[str]], ...]:
+def contract_rules() -> tuple[Callable[[Exercise, Outcome, Outcome], list[str]], ...]:
     """What every call must keep, the gravest first; each gives a name and sentences where it is broken."""
-    return in_time, no_error, same_kind, inputs_kept, randomness_kept
+    return check_time, check_error, check_type, check_inputs, check_random_state
 
 
-def called(exercise: Exercise, case: Any) -> str:
-    return compare.call(exercise.name, parameters(exercise), case)
+def format_case(exercise: Exercise, case: Any) -> str:
+    return compare.format_call(exercise.name, parameter_names(exercise), case)
 
 
-def in_time(exercise: Exercise, right: Outcome, got: Outcome) -> list[str]:
+def check_time(exercise: Exercise, expected: Outcome, got: Outcome) -> list[str]:
     if not got.timed_out:
         return []
     return ["too slow", f"It was stopped after {exercise.seconds:g} seconds. Is there a loop that never ends?"]
 
 
-def no_error(exercise: Exercise, right: Outcome, got: Outcome) -> list[str]:
-    if not got.error or got.kind_of_error == right.kind_of_error:
-        return ["no error", f"It returns; {right.error} is wanted."] if right.error and not got.error else []
+def check_error(exercise: Exercise, expected: Outcome, got: Outcome) -> list[str]:
+    if not got.error or got.error_type == expected.error_type:
+        return ["no error", f"It returns; {expected.error} is wanted."] if expected.error and not got.error else []
     where = f" ({got.line})" if got.line else ""
-    if got.kind_of_error == "RecursionError":
+    if got.error_type == "RecursionError":
         return ["endless recursion", f"It calls itself without end{where}. Which call stops it?"]
-    if got.kind_of_error == "SystemExit":
+    if got.error_type == "SystemExit":
         return ["it exits", f"It ends the whole program{where}; `return` ends a function."]
     hint = " A gap (`...`) is still to be filled." if "ellipsis" in got.error.lower() else ""
     return ["it raises", f"It stops with {got.error}{where}.{hint}"]
 
 
-def same_kind(exercise: Exercise, right: Outcome, got: Outcome) -> list[str]:
-    if right.error or got.error:
+def check_type(exercise: Exercise, expected: Outcome, got: Outcome) -> list[str]:
+    if expected.error or got.error:
         return []
-    fault = compare.misfit(right.value, got.value, "its result")
+    fault = compare.mismatch(expected.value, got.value, "its result")
     if fault and got.value is None and got.printed:
         fault = "its result is None: it prints its answer, and must `return` it"
-    return (
-        [kind_of_misfit(fault), f"{fault[0].upper()}{fault[1:]}{'' if fault.endswith('?') else '.'}"] if fault else []
-    )
+    return [mismatch_name(fault), f"{fault[0].upper()}{fault[1:]}{'' if fault.endswith('?') else '.'}"] if fault else []
 
 
-def kind_of_misfit(fault: str) -> str:
+def mismatch_name(fault: str) -> str:
     names = {"has shape": "the shape", "has dtype": "the dtype", "contains NaN": "not a number",
              "contains an infinite": "not finite", "not a finite": "not finite", "gradients": "no gradients",
              "is None": "nothing returned"}  # fmt: skip
     return next((name for word, name in names.items() if word in fault), "another type")
 
 
-def inputs_kept(exercise: Exercise, right: Outcome, got: Outcome) -> list[str]:
-    if spoilt := [name for name in got.changed if name not in right.changed]:
+def check_inputs(exercise: Exercise, expected: Outcome, got: Outcome) -> list[str]:
+    if spoilt := [name for name in got.changed_inputs if name not in expected.changed_inputs]:
         return ["inputs changed", f"It changes {' and '.join(spoilt)}, which belongs to the caller. Work on a copy, or avoid "
                 "operations that write in place (names ending in _, +=, item assignment, .sort, .append)."]  # fmt: skip
     return []
 
 
-def randomness_kept(exercise: Exercise, right: Outcome, got: Outcome) -> list[str]:
-    if touched := [name for name in got.reseeded if name not in right.reseeded]:
+def check_random_state(exercise: Exercise, expected: Outcome, got: Outcome) -> list[str]:
+    if touched := [name for name in got.changed_generators if name not in expected.changed_generators]:
         return ["global randomness", f"It changes the global random state of {' and '.join(touched)}: it sets a seed or draws "
                 "from it. Everything random that comes later would change; use a generator of its own."]  # fmt: skip
     return []
@@ -224,35 +236,35 @@ def randomness_kept(exercise: Exercise, right: Outcome, got: Outcome) -> list[st
 # -- steps 2 and 5 --------------------------------------------------------------------------------------------------------
 
 
-def broken_property(exercise: Exercise, gots: list[Outcome]) -> Verdict | None:
+def broken_property(exercise: Exercise, outcomes: list[Outcome]) -> Verdict | None:
     """The first property that some result has not."""
-    for wanted in exercise.properties:
-        for case, got in by_size(exercise, gots):
-            held = True if got.error else tested(exercise, wanted, got.value, case)
+    for prop in exercise.properties:
+        for case, got in sort_by_size(exercise, outcomes):
+            held = True if got.error else property_holds(exercise, prop, got.value, case)
             if held is not True:
-                evidence = (held,) if isinstance(held, str) else (f"Tried: {called(exercise, case)}.",)
-                return failed(wanted.name, *evidence, wanted.message, step="property")
+                evidence = (held,) if isinstance(held, str) else (f"Tried: {format_case(exercise, case)}.",)
+                return failure(prop.name, *evidence, prop.message, step="property")
     return None
 
 
-def tested(exercise: Exercise, wanted: Property, value: Any, case: Any) -> bool | str:
+def property_holds(exercise: Exercise, prop: Property, value: Any, case: Any) -> bool | str:
     """A test's answer; one that cannot be given leaves the judgement to the comparison."""
     try:
-        held = exercise.holds(wanted, value, case)
+        held = exercise.apply_property(prop, value, case)
     except Exception:
         return True
     return held if isinstance(held, str) and held else bool(held)
 
 
-def by_size(exercise: Exercise, found: list[Any]) -> list[tuple[Any, Any]]:
-    return sorted(zip(exercise.cases, found, strict=False), key=lambda pair: compare.size(pair[0]))
+def sort_by_size(exercise: Exercise, found: list[Any]) -> list[tuple[Any, Any]]:
+    return sorted(zip(exercise.cases, found, strict=False), key=lambda pair: compare.display_size(pair[0]))
 
 
-def difference(exercise: Exercise, rights: list[Outcome], gots: list[Outcome]) -> Verdict | None:
+def difference(exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome]) -> Verdict | None:
     """The smallest input on which it differs, with both results."""
-    for case, (right, got) in by_size(exercise, list(zip(rights, gots, strict=True))):
-        if not right.error and not compare.equal(right.value, got.value, exercise.tolerance):
-            table = tuple(compare.side_by_side(right.value, got.value))
-            return failed("another result", f"The smallest input on which it differs: {called(exercise, case)}.",
+    for case, (expected, got) in sort_by_size(exercise, list(zip(expected_outcomes, outcomes, strict=True))):
+        if not expected.error and not compare.equal(expected.value, got.value, exercise.tolerance):
+            table = tuple(compare.side_by_side(expected.value, got.value))
+            return failure("another result", f"The smallest input on which it differs: {format_case(exercise, case)}.",
                           table=table, step="difference")  # fmt: skip
     return None

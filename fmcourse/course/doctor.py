@@ -17,10 +17,16 @@ from pathlib import Path
 
 from fmcourse import data, packages
 
-NEEDED = ("torch", "numpy", "jupyterlab")
+REQUIRED_PACKAGES = ("torch", "numpy", "jupyterlab")
 CGROUP = Path("/sys/fs/cgroup")  # where Linux keeps the limits of a container
 LESSON_GB, CACHE_GB = 3.0, 0.6  # the most that a lesson may take; a real model unpacked
-GPT = {"vocab_size": 78, "context": 64, "width": 96, "depth": 3, "heads": 3}  # lesson 06's model and how long it learns
+GPT_SHAPE = {
+    "vocab_size": 78,
+    "context": 64,
+    "width": 96,
+    "depth": 3,
+    "heads": 3,
+}  # lesson 06's model and how long it learns
 BATCH, STEPS = 12, 700
 
 
@@ -83,15 +89,15 @@ class Machine:
 
 def examine(*, speed: bool = True) -> Machine:
     """Look at everything; with `speed`, compute for about four seconds."""
-    versions = {name: version_of(name) for name in NEEDED}
+    versions = {name: version_of(name) for name in REQUIRED_PACKAGES}
     has_torch = versions["torch"] is not None
-    files, problems = data_state()
+    files, problems = check_data()
     return Machine(
         python=platform.python_version(), system=f"{platform.system()} {platform.release()}, {platform.machine()}",
         versions=versions, cores=usable_cores(), physical=physical_cores(), threads=torch_threads() if has_torch else None,
         memory=memory(), disk_free=shutil.disk_usage(Path(__file__).parent).free / 1e9,
-        models={name: packages.installed(name) for name in packages.PACKAGES}, data_files=files, data_problems=problems,
-        cache=has_torch and cache_writable(), speed=measure() if speed and has_torch else None,
+        models={name: packages.is_installed(name) for name in packages.PACKAGES}, data_files=files, data_problems=problems,
+        cache=has_torch and can_write_cache(), speed=measure_speed() if speed and has_torch else None,
     )  # fmt: skip
 
 
@@ -149,7 +155,7 @@ def read_words(path: Path) -> list[str]:
         return []
 
 
-def data_state() -> tuple[int, tuple[str, ...]]:
+def check_data() -> tuple[int, tuple[str, ...]]:
     """How many files of data ship, and a sentence for each that is not as it was."""
     try:
         rows = data.verify()
@@ -158,7 +164,7 @@ def data_state() -> tuple[int, tuple[str, ...]]:
     return len(rows), tuple(row.problem for row in rows if row.problem)
 
 
-def cache_writable() -> bool:
+def can_write_cache() -> bool:
     from fmcourse.pretrained import cache_folder
 
     return cache_folder() is not None
@@ -173,7 +179,7 @@ def torch_threads() -> int:
 # -- how fast -----------------------------------------------------------------------------------------------------------
 
 
-def measure(seconds: float = 2.0) -> Speed:
+def measure_speed(seconds: float = 2.0) -> Speed:
     """Large products on one thread and on all, then `seconds` of training. The number of threads is left as it was."""
     import torch
 
@@ -190,11 +196,11 @@ def matmul_gflops(threads: int, n: int = 768, seconds: float = 0.5) -> float:
     """The best of the products that fit in `seconds`: what else the machine does at the moment only slows some of them."""
     import torch
 
-    from fmcourse.products import times
+    from fmcourse.products import matmul_transposed
 
     torch.set_num_threads(threads)
     a = torch.ones(n, n)
-    product = lambda: times(a, a)  # as the course's models multiply
+    product = lambda: matmul_transposed(a, a)  # as the course's models multiply
     product()
     return 2 * n**3 / best_time(product, seconds) / 1e9
 
@@ -214,11 +220,11 @@ def step_seconds(seconds: float) -> float:
 
     from fmcourse.models.transformer import Transformer, modern
     from fmcourse.objectives import next_token
-    from fmcourse.training import Windows, fit
+    from fmcourse.training import RandomCrops, fit
 
     with torch.random.fork_rng():
-        model, ids = Transformer(modern(**GPT)), torch.randint(GPT["vocab_size"], (10_000,))
-    windows = Windows(ids, length=GPT["context"] + 1, batch=BATCH)
+        model, ids = Transformer(modern(**GPT_SHAPE)), torch.randint(GPT_SHAPE["vocab_size"], (10_000,))
+    windows = RandomCrops(ids, length=GPT_SHAPE["context"] + 1, batch=BATCH)
     times = fit(model, next_token, windows, seconds=seconds, progress=False).seconds
     return statistics.median([after - before for before, after in zip([0.0, *times], times, strict=False)])
 
@@ -233,21 +239,21 @@ def report(machine: Machine) -> list[str]:
         "Python": f"{machine.python} on {machine.system}",
         "packages": ", ".join(f"{name} {found or 'is missing'}" for name, found in machine.versions.items()),
         "cores": f"{machine.cores:g} to use, {machine.physical or 'an unknown number'} in the machine; "
-        f"torch uses {counted(machine.threads, 'thread')}",
-        "memory": f"{gb(machine.memory.total)}, of which {gb(machine.memory.free)} are free",
-        "disk": f"{gb(machine.disk_free)} are free",
+        f"torch uses {format_count(machine.threads, 'thread')}",
+        "memory": f"{format_gb(machine.memory.total)}, of which {format_gb(machine.memory.free)} are free",
+        "disk": f"{format_gb(machine.disk_free)} are free",
         "models": f"{len(there)} of {len(machine.models)} installed" + (f": {', '.join(there)}" if there else ""),
         "data": f"{machine.data_files} files, " + ("not all as shipped" if machine.data_problems else "all as shipped"),
         "cache": "can be written" if machine.cache else "cannot be written",
-        **told_speed(machine.speed),
+        **speed_lines(machine.speed),
     }
     return [f"{name:10}{text}" for name, text in rows.items()]
 
 
-def told_speed(speed: Speed | None) -> dict[str, str]:
+def speed_lines(speed: Speed | None) -> dict[str, str]:
     if speed is None:
         return {"speed": "not measured", "lesson 06": "not measured"}
-    products = ", ".join(f"{gflops:.0f} on {counted(n, 'thread')}" for n, gflops in speed.gflops.items())
+    products = ", ".join(f"{gflops:.0f} on {format_count(n, 'thread')}" for n, gflops in speed.gflops.items())
     return {
         "speed": f"billions of operations a second: {products}",
         "lesson 06": f"trains its model for about {speed.lesson_seconds:.0f} s here "
@@ -274,12 +280,12 @@ def advice(machine: Machine) -> list[str]:
     if not machine.cache:
         found.append("Unpacked models cannot be kept, so each use unpacks them anew: let FMCOURSE_CACHE name a folder "
                      "that can be written.")  # fmt: skip
-    if machine.speed and (more := threads_worth(machine.speed)):
+    if machine.speed and (more := thread_advice(machine.speed)):
         found.append(more)
     return found
 
 
-def threads_worth(speed: Speed) -> str:
+def thread_advice(speed: Speed) -> str:
     """A sentence where more threads pay in large products."""
     threads, fastest = max(speed.gflops.items())
     gain = fastest / speed.gflops[1]
@@ -289,11 +295,11 @@ def threads_worth(speed: Speed) -> str:
             "(The lessons' own models are small, and gain less.)")  # fmt: skip
 
 
-def gb(amount: float | None) -> str:
+def format_gb(amount: float | None) -> str:
     return "an unknown amount" if amount is None else f"{amount:.1f} GB"
 
 
-def counted(number: int | None, thing: str) -> str:
+def format_count(number: int | None, thing: str) -> str:
     return f"{'no' if number is None else number} {thing}{'' if number == 1 else 's'}"
 
 

@@ -21,11 +21,11 @@ import torch
 from fmcourse.course.compare import equal
 from fmcourse.course.exercises import Exercise
 
-MOST_PRINTED = 2000
+MAX_PRINTED = 2000
 SEED = 271_828_183  # one that nobody sets by hand, or setting it would go unseen
 
 
-class TimeUp(BaseException):
+class TimeLimitExceeded(BaseException):
     """Not an Exception, so that `except Exception` in a learner's function does not catch it."""
 
 
@@ -37,65 +37,65 @@ class Outcome:
     error: str = ""  # "IndexError: list index out of range"
     line: str = ""  # where in the learner's code
     printed: str = ""
-    changed: tuple[str, ...] = ()  # inputs that are not what they were
-    reseeded: tuple[str, ...] = ()  # libraries whose global random state is not what it was
+    changed_inputs: tuple[str, ...] = ()  # inputs that are not what they were
+    changed_generators: tuple[str, ...] = ()  # libraries whose global random state is not what it was
     timed_out: bool = False
 
     @property
-    def kind_of_error(self) -> str:
+    def error_type(self) -> str:
         return self.error.split(":")[0]
 
 
-def outcomes(exercise: Exercise, candidate: Any) -> list[Outcome]:
+def run_cases(exercise: Exercise, candidate: Any) -> list[Outcome]:
     """One for each case, up to the first that took too long."""
     found = []
     for case in exercise.cases:
-        found.append(outcome(exercise, candidate, case))
+        found.append(run_case(exercise, candidate, case))
         if found[-1].timed_out:
             break
     return found
 
 
-def outcome(exercise: Exercise, candidate: Any, case: Any) -> Outcome:
+def run_case(exercise: Exercise, candidate: Any, case: Any) -> Outcome:
     """Call `candidate` on a copy of `case`, with fixed global seeds that are put back afterwards."""
-    mine, out, found = fresh(case), Printed(), Outcome()
-    with seeded() as states, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+    mine, out, found = copy_case(case), TruncatedOutput(), Outcome()
+    with fixed_random_state() as states, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         try:
-            found.value = limited(lambda: exercise.apply(candidate, mine), exercise.seconds)
+            found.value = call_with_timeout(lambda: exercise.apply(candidate, mine), exercise.seconds)
             if inspect.iscoroutine(found.value):
                 found.value.close()  # nobody will wait for it
-        except TimeUp:
+        except TimeLimitExceeded:
             found.timed_out = True
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too
-            found.error, found.line = last_line(error), line_of(error.__traceback__, candidate)
-        found.reseeded = tuple(name for name, before, now in states() if not same_state(before, now))
-    found.changed = changed(exercise, case, mine)
+            found.error, found.line = format_error(error), error_line(error.__traceback__, candidate)
+        found.changed_generators = tuple(name for name, before, now in states() if not same_state(before, now))
+    found.changed_inputs = changed_inputs(exercise, case, mine)
     found.printed = out.getvalue()
     return found
 
 
-class Printed(io.StringIO):
+class TruncatedOutput(io.StringIO):
     """Keeps the beginning: an endless loop that prints must not fill the memory."""
 
     def write(self, text: str) -> int:
-        return super().write(text[: max(0, MOST_PRINTED - self.tell())])
+        return super().write(text[: max(0, MAX_PRINTED - self.tell())])
 
 
-def fresh(case: Any) -> Any:
+def copy_case(case: Any) -> Any:
     """A copy that may be spoilt; what cannot be copied is shared."""
     if isinstance(case, tuple):
-        return tuple(fresh(part) for part in case)
+        return tuple(copy_case(part) for part in case)
     try:
         return copy.deepcopy(case)
     except (TypeError, RuntimeError):
         return case
 
 
-def changed(exercise: Exercise, before: Any, now: Any) -> tuple[str, ...]:
+def changed_inputs(exercise: Exercise, before: Any, now: Any) -> tuple[str, ...]:
     """Names of the inputs that differ from what was passed."""
-    names, pairs = parameters(exercise), zip(arguments(before), arguments(now), strict=True)
+    names, pairs = parameter_names(exercise), zip(arguments(before), arguments(now), strict=True)
     return tuple(
         names[i] if i < len(names) else f"input {i + 1}" for i, (part, new) in enumerate(pairs) if not equal(part, new)
     )
@@ -105,18 +105,18 @@ def arguments(case: Any) -> tuple:
     return case if isinstance(case, tuple) else (case,)
 
 
-def parameters(exercise: Exercise) -> list[str]:
+def parameter_names(exercise: Exercise) -> list[str]:
     """The names of a case's parts, where they are the arguments of the function."""
-    if exercise.run is not None or inspect.isclass(exercise.answer):
+    if exercise.run is not None or inspect.isclass(exercise.reference):
         return []
-    return list(inspect.signature(exercise.answer).parameters)
+    return list(inspect.signature(exercise.reference).parameters)
 
 
 # -- random state ---------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def seeded() -> Iterator[Callable[[], list[tuple[str, Any, Any]]]]:
+def fixed_random_state() -> Iterator[Callable[[], list[tuple[str, Any, Any]]]]:
     """Global generators at a known point inside, and where they were afterwards; yields what reads (name, then, now)."""
     readers: dict[str, tuple[Callable, Callable, Callable]] = {
         "torch": (torch.default_generator.manual_seed, torch.get_rng_state, torch.set_rng_state),
@@ -144,23 +144,23 @@ def same_state(before: Any, now: Any) -> bool:
 # -- time -----------------------------------------------------------------------------------------------------------------
 
 
-def limited(call: Callable[[], Any], seconds: float) -> Any:
-    """The result of `call`. Raises: TimeUp after `seconds`, also inside an endless loop."""
+def call_with_timeout(call: Callable[[], Any], seconds: float) -> Any:
+    """The result of `call`. Raises: TimeLimitExceeded after `seconds`, also inside an endless loop."""
     if hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread():
         with alarm(seconds):
-            return called(call)
-    return in_a_thread(call, seconds)
+            return timed_call(call)
+    return call_in_thread(call, seconds)
 
 
-def called(call: Callable[[], Any]) -> Any:
-    """The call itself, with a name by which `within` knows it."""
+def timed_call(call: Callable[[], Any]) -> Any:
+    """The call itself, with a name by which `is_inside_call` knows it."""
     return call()
 
 
-def within(frame: Any) -> bool:
+def is_inside_call(frame: Any) -> bool:
     """Is the call still running there? Not while what it left is being tidied up, which can take longer than a ring."""
-    while frame is not None and frame.f_code is not limited.__code__:
-        if frame.f_code is called.__code__:
+    while frame is not None and frame.f_code is not call_with_timeout.__code__:
+        if frame.f_code is timed_call.__code__:
             return True
         frame = frame.f_back
     return False
@@ -168,18 +168,18 @@ def within(frame: Any) -> bool:
 
 @contextlib.contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Raise TimeUp in the main thread after `seconds`; whoever had the timer before gets it back."""
+    """Raise TimeLimitExceeded in the main thread after `seconds`; whoever had the timer before gets it back."""
     armed, rung, tracing = True, 0, sys.gettrace()
 
     def ring(number: int, frame: Any) -> None:
         nonlocal rung
-        if not armed or not within(frame):
+        if not armed or not is_inside_call(frame):
             return
         rung += 1
         if rung > 1:  # a bare `except:` in a loop caught the first; raise once more inside that handler
             frame.f_trace = raise_in_handler
             sys.settrace(raise_in_handler)
-        raise TimeUp
+        raise TimeLimitExceeded
 
     started, before = time.monotonic(), signal.signal(signal.SIGALRM, ring)
     left, every = signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)  # again, should something catch the first
@@ -197,12 +197,12 @@ def alarm(seconds: float) -> Iterator[None]:
 
 def raise_in_handler(frame: Any, event: str, argument: Any) -> Any:
     """A trace function that stops whoever is busy ignoring that time is up."""
-    if isinstance(sys.exc_info()[1], TimeUp):
-        raise TimeUp
+    if isinstance(sys.exc_info()[1], TimeLimitExceeded):
+        raise TimeLimitExceeded
     return raise_in_handler
 
 
-def in_a_thread(call: Callable[[], Any], seconds: float) -> Any:
+def call_in_thread(call: Callable[[], Any], seconds: float) -> Any:
     """For systems without an alarm: a thread that is told to stop when its time is up."""
     ended: list[tuple[Any, BaseException | None]] = []
 
@@ -216,9 +216,9 @@ def in_a_thread(call: Callable[[], Any], seconds: float) -> Any:
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TimeUp))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TimeLimitExceeded))
         thread.join(1)
-        raise TimeUp
+        raise TimeLimitExceeded
     value, error = ended[0]
     if error is not None:
         raise error
@@ -228,13 +228,13 @@ def in_a_thread(call: Callable[[], Any], seconds: float) -> Any:
 # -- errors ---------------------------------------------------------------------------------------------------------------
 
 
-def last_line(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """What a traceback ends with, on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def line_of(traceback: TracebackType | None, candidate: Any) -> str:
+def error_line(traceback: TracebackType | None, candidate: Any) -> str:
     """The last line of the learner's own code that was running."""
     code = getattr(candidate, "__code__", None)
     if inspect.isclass(candidate):

@@ -18,10 +18,10 @@ from torch.nn import functional as F
 from fmcourse.models.config import Config
 from fmcourse.products import Linear, linear
 
-Turn = tuple[Tensor, Tensor] | None
+CosSin = tuple[Tensor, Tensor] | None
 
 
-class RootMeanSquare(torch.autograd.Function):
+class RMSNormFunction(torch.autograd.Function):
     """x / √(mean x² + ε) w, with half the passes over memory on the way back that torch's own takes."""
 
     @staticmethod
@@ -45,7 +45,7 @@ class RMSNorm(nn.RMSNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         trained = torch.is_grad_enabled() and x.dtype == self.weight.dtype
-        return RootMeanSquare.apply(x, self.weight, self.eps) if trained else super().forward(x)
+        return RMSNormFunction.apply(x, self.weight, self.eps) if trained else super().forward(x)
 
 
 NORMS = {"layer": nn.LayerNorm, "rms": RMSNorm}
@@ -61,11 +61,11 @@ def causal(T: int, S: int | None = None, device: torch.device | str | None = Non
     return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
 
 
-class Cache:
+class KVCache:
     """Keys and values of what was read so far, so that a new token costs one position and not all of them.
 
     A cache is a value: `Transformer.extend` takes one and returns a longer one, and the old one stays good, so that many
-    continuations can share a prefix. Behind it stands one `store` (depth, 2, B, G, room, K) that is written in place and
+    continuations can share a prefix. Behind it stands one `store` (depth, 2, B, G, capacity, K) that is written in place and
     copied only when it is full or another continuation has already written there.
 
     `padding` (B,) counts the leading positions of each row that hold no text, for prompts of different lengths in a batch.
@@ -75,16 +75,16 @@ class Cache:
         self.store, self.length, self.padding = store, length, padding
         self._written = [length] if written is None else written  # shared by every cache on this store
 
-    def longer(self, T: int) -> "Cache":
+    def reserve(self, T: int) -> "KVCache":
         """A cache whose last T positions are still to be written by `append`."""
         length, store, written = self.length + T, self.store, self._written
         if length > store.shape[4] or written[0] != self.length:
-            room = max(length, 2 * self.length)
-            store = store.new_empty(*store.shape[:4], room, store.shape[5])
+            capacity = max(length, 2 * self.length)
+            store = store.new_empty(*store.shape[:4], capacity, store.shape[5])
             store[..., : self.length, :] = self.store[..., : self.length, :]
             written = [self.length]
         written[0] = length
-        return Cache(store, length, self.padding, written)
+        return KVCache(store, length, self.padding, written)
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Write the newest keys and values, (B, G, T, K) each, of one layer; returns all of that layer's, (B, G, S, K)."""
@@ -115,7 +115,7 @@ class Cache:
         return text[:, None, :] | (at == at[-T:, None])
 
 
-class Rope(nn.Module):
+class RotaryEmbedding(nn.Module):
     """Turns each pair of numbers by an angle that grows with position, so that a score depends on distance alone."""
 
     def __init__(self, config: Config) -> None:
@@ -125,24 +125,24 @@ class Rope(nn.Module):
         self.register_buffer("cos", angles.cos().repeat(1, 2), persistent=False)
         self.register_buffer("sin", torch.cat([-angles.sin(), angles.sin()], 1), persistent=False)
 
-    def forward(self, positions: Tensor) -> Turn:
+    def forward(self, positions: Tensor) -> CosSin:
         """Positions (T,) or (B, T) to cosines and sines, those of the left half negative: (T, K) or (B, 1, T, K)."""
         cos, sin = self.cos[positions], self.sin[positions]
         return (cos, sin) if positions.ndim == 1 else (cos[:, None], sin[:, None])
 
 
-class NoRope(nn.Module):
+class NoRotaryEmbedding(nn.Module):
     """Positions are told elsewhere, or not at all."""
 
-    def forward(self, positions: Tensor) -> Turn:
+    def forward(self, positions: Tensor) -> CosSin:
         return None
 
 
-def rotate(x: Tensor, turn: Turn) -> Tensor:
+def apply_rope(x: Tensor, rope: CosSin) -> Tensor:
     """Turn x (..., T, K); number i is paired with number i + K/2, as in the released Llama weights."""
-    if turn is None:
+    if rope is None:
         return x
-    cos, sin = turn
+    cos, sin = rope
     return x * cos + x.roll(x.shape[-1] // 2, -1) * sin  # the halves change places
 
 
@@ -153,60 +153,62 @@ class Attention(nn.Module):
         super().__init__()
         D, K = config.width, config.head_width
         self.head_width, self.causal, self.dropout = K, config.causal, config.dropout
-        self.shares = [config.heads * K, config.kv_heads * K, config.kv_heads * K]
-        self.heads, self.groups = (config.heads, config.kv_heads), config.heads // config.kv_heads
-        self.to_qkv = Linear(D, sum(self.shares), bias=config.bias)
-        self.to_out = Linear(D, D, bias=config.bias)
+        self.qkv_sizes = [config.heads * K, config.kv_heads * K, config.kv_heads * K]
+        self.heads, self.kv_heads = config.heads, config.kv_heads
+        self.group_size = config.heads // config.kv_heads
+        self.qkv_proj = Linear(D, sum(self.qkv_sizes), bias=config.bias)
+        self.out_proj = Linear(D, D, bias=config.bias)
         self.norm_q, self.norm_k = (
             RMSNorm(K, eps=torch.finfo(torch.float32).eps) if config.qk_norm else nn.Identity() for _ in "qk"
         )
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, turn: Turn = None, cache: Cache | None = None, layer: int = 0
+        self, x: Tensor, mask: Tensor | None = None, rope: CosSin = None, cache: KVCache | None = None, layer: int = 0
     ) -> Tensor:
-        q, k, v = self.turned(x, turn)
+        q, k, v = self.project_qkv(x, rope)
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, G, S, K)
-        elif turn is not None:
+        elif rope is not None:
             v = v.contiguous()  # a copy of its own: as a part of qkv it would keep all of that for the way back
-        return self.to_out(self.gather(q, k, v, mask).transpose(1, 2).flatten(2))  # (B, T, D)
+        return self.out_proj(self.attend(q, k, v, mask).transpose(1, 2).flatten(2))  # (B, T, D)
 
-    def turned(self, x: Tensor, turn: Turn) -> tuple[Tensor, ...]:
+    def project_qkv(self, x: Tensor, rope: CosSin) -> tuple[Tensor, ...]:
         """What meets: q (B, H, T, K), k and v (B, G, T, K). Where no norm tells q and k apart, they turn in one go."""
-        (H, G), qkv = self.heads, self.to_qkv(x).unflatten(-1, (-1, self.head_width)).transpose(1, 2)
-        if turn is None or isinstance(self.norm_q, nn.RMSNorm):
+        H, G = self.heads, self.kv_heads
+        qkv = self.qkv_proj(x).unflatten(-1, (-1, self.head_width)).transpose(1, 2)
+        if rope is None or isinstance(self.norm_q, nn.RMSNorm):
             q, k, v = qkv.split([H, G, G], 1)
-            return rotate(self.norm_q(q), turn), rotate(self.norm_k(k), turn), v
-        return (*rotate(qkv[:, : H + G], turn).split([H, G], 1), qkv[:, H + G :])
+            return apply_rope(self.norm_q(q), rope), apply_rope(self.norm_k(k), rope), v
+        return (*apply_rope(qkv[:, : H + G], rope).split([H, G], 1), qkv[:, H + G :])
 
-    def qkv(self, x: Tensor) -> tuple[Tensor, ...]:
+    def split_qkv(self, x: Tensor) -> tuple[Tensor, ...]:
         """What each position asks, offers and gives."""
-        return self.to_qkv(x).split(self.shares, -1)
+        return self.qkv_proj(x).split(self.qkv_sizes, -1)
 
-    def gather(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """softmax(q kᵀ / √K) v: (B, H, T, K)."""
         T, S = q.shape[2], k.shape[2]
         if T == 1 and mask is None:  # one new token sees all: queries that share a key stand in for positions
-            as_positions = q.reshape(len(q), -1, self.groups, q.shape[3])
+            as_positions = q.reshape(len(q), -1, self.group_size, q.shape[3])
             return F.scaled_dot_product_attention(as_positions, k, v).reshape(q.shape)
         simple = self.causal and mask is None and T == S
         dropout = self.dropout if self.training else 0.0
-        mask = None if simple else self.allowed(mask, T, S, q.device)
-        shared = self.groups > 1  # keys and values are not copied for each query head, nor kept so for the way back
+        mask = None if simple else self.combine_masks(mask, T, S, q.device)
+        shared = self.group_size > 1  # keys and values are not copied for each query head, nor kept so for the way back
         return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=simple, enable_gqa=shared)
 
-    def weights(self, x: Tensor, mask: Tensor | None = None, turn: Turn = None, *_: object) -> Tensor:
-        """Who looks at whom, and how much: (B, H, T, T), each row adds up to 1. What `gather` averages with, spelt out."""
-        q, k, _ = self.turned(x, turn)
-        return self.shares_of(q, k, mask)
+    def attention_map(self, x: Tensor, mask: Tensor | None = None, rope: CosSin = None, *_: object) -> Tensor:
+        """Who looks at whom, and how much: (B, H, T, T), each row adds up to 1. What `attend` averages with, spelt out."""
+        q, k, _ = self.project_qkv(x, rope)
+        return self.attention_weights(q, k, mask)
 
-    def shares_of(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
+    def attention_weights(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
         """softmax(q kᵀ / √K), nothing for what is hidden: (B, H, T, S)."""
-        scores = q @ k.repeat_interleave(self.groups, 1).mT / math.sqrt(self.head_width)
-        allowed = self.allowed(mask, q.shape[2], k.shape[2], q.device)
+        scores = q @ k.repeat_interleave(self.group_size, 1).mT / math.sqrt(self.head_width)
+        allowed = self.combine_masks(mask, q.shape[2], k.shape[2], q.device)
         return (scores if allowed is None else scores.masked_fill(~allowed, -math.inf)).softmax(-1)
 
-    def allowed(self, mask: Tensor | None, T: int, S: int, device: torch.device) -> Tensor | None:
+    def combine_masks(self, mask: Tensor | None, T: int, S: int, device: torch.device) -> Tensor | None:
         """The model's own rule, narrowed by the mask and never widened; the mask gets an axis for the heads."""
         rule = causal(T, S, device) if self.causal and T > 1 else None
         if mask is None:
@@ -223,26 +225,26 @@ class CrossAttention(Attention):
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
         """x (B, T, D) asks, memory (B, S, D) answers; mask bool, (T, S), (B, T, S) or (B, 1, S), True = may look."""
-        return self.to_out(self.gather(*self.meet(x, memory), mask).transpose(1, 2).flatten(2))  # (B, T, D)
+        return self.out_proj(self.attend(*self.project_qkv(x, memory), mask).transpose(1, 2).flatten(2))  # (B, T, D)
 
-    def meet(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def project_qkv(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, T, K) of x; keys and values (B, G, S, K) of the memory."""
-        first, rest = self.shares[0], sum(self.shares[1:])
-        weights = self.to_qkv.weight.split([first, rest])
-        biases = (None, None) if self.to_qkv.bias is None else self.to_qkv.bias.split([first, rest])
+        first, rest = self.qkv_sizes[0], sum(self.qkv_sizes[1:])
+        weights = self.qkv_proj.weight.split([first, rest])
+        biases = (None, None) if self.qkv_proj.bias is None else self.qkv_proj.bias.split([first, rest])
         q = linear(x, weights[0], biases[0])
         k, v = linear(memory, weights[1], biases[1]).chunk(2, -1)
         q, k, v = (part.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for part in (q, k, v))
         return self.norm_q(q), self.norm_k(k), v
 
-    def weights(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+    def attention_map(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
         """Who looks at what of the memory, and how much: (B, H, T, S)."""
-        q, k, _ = self.meet(x, memory)
-        return self.shares_of(q, k, mask)
+        q, k, _ = self.project_qkv(x, memory)
+        return self.attention_weights(q, k, mask)
 
 
 @torch.no_grad()
-def looks(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
+def attention_maps(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
     """Who looked at whom while `model(*inputs)` ran: for each attention in it, by its name, (B, H, T, S).
 
     The fused kernel never holds these weights, so each is computed a second time from what its attention was given.
@@ -254,7 +256,7 @@ def looks(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
         if isinstance(part, Attention):
 
             def note(part: Attention, given: tuple, name: str = name) -> None:
-                seen[name] = part.weights(*given)
+                seen[name] = part.attention_map(*given)
 
             hooks.append(part.register_forward_pre_hook(note))
     try:
@@ -274,9 +276,9 @@ class MLP(nn.Module):
         self.down = Linear(config.hidden, config.width, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(self.bend(self.up(x)))
+        return self.down(self.activation(self.up(x)))
 
-    def bend(self, h: Tensor) -> Tensor:
+    def activation(self, h: Tensor) -> Tensor:
         return F.gelu(h)
 
 
@@ -300,17 +302,17 @@ class TanhGELU(torch.autograd.Function):
         return torch.addcmul(x.new_full((), TanhGELU.A), x, x, value=3 * TanhGELU.B).mul_(inner).addcmul_(dy, gate)
 
 
-class TanhMLP(MLP):
+class TanhGELUMLP(MLP):
     """GPT-2's GELU, by its tanh formula."""
 
-    def bend(self, h: Tensor) -> Tensor:
+    def activation(self, h: Tensor) -> Tensor:
         return TanhGELU.apply(h)
 
 
-class ReluMLP(MLP):
+class ReLUMLP(MLP):
     """The 2017 one: what is below zero is cut off."""
 
-    def bend(self, h: Tensor) -> Tensor:
+    def activation(self, h: Tensor) -> Tensor:
         return F.relu(h)
 
 
@@ -329,26 +331,26 @@ class SquaredReLU(torch.autograd.Function):
         return (dy * ctx.saved_tensors[0]).mul_(2)
 
 
-class SquaredMLP(MLP):
+class SquaredReLUMLP(MLP):
     """ReLU, squared: cheap and a little better."""
 
-    def bend(self, h: Tensor) -> Tensor:
+    def activation(self, h: Tensor) -> Tensor:
         return SquaredReLU.apply(h)
 
 
-class GatedMLP(MLP):
+class SwiGLUMLP(MLP):
     """Llama's: one half decides how much of the other half passes."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.up = Linear(config.width, 2 * config.hidden, bias=config.bias)  # gate and value in one product
 
-    def bend(self, h: Tensor) -> Tensor:
+    def activation(self, h: Tensor) -> Tensor:
         gate, value = h.chunk(2, -1)
         return F.silu(gate) * value
 
 
-MLPS = {"gelu": MLP, "gelu_tanh": TanhMLP, "relu_squared": SquaredMLP, "swiglu": GatedMLP, "relu": ReluMLP}
+MLPS = {"gelu": MLP, "gelu_tanh": TanhGELUMLP, "relu_squared": SquaredReLUMLP, "swiglu": SwiGLUMLP, "relu": ReLUMLP}
 
 
 class Block(nn.Module):
@@ -362,23 +364,23 @@ class Block(nn.Module):
         self.drop = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, turn: Turn = None, cache: Cache | None = None, layer: int = 0
+        self, x: Tensor, mask: Tensor | None = None, rope: CosSin = None, cache: KVCache | None = None, layer: int = 0
     ) -> Tensor:
-        x = x + self.drop(self.attention(self.norm_1(x), mask, turn, cache, layer))
+        x = x + self.drop(self.attention(self.norm_1(x), mask, rope, cache, layer))
         return x + self.drop(self.mlp(self.norm_2(x)))
 
 
-class PostBlock(Block):
+class PostNormBlock(Block):
     """The 2017 order, which BERT kept: add first, then normalise the sum."""
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, turn: Turn = None, cache: Cache | None = None, layer: int = 0
+        self, x: Tensor, mask: Tensor | None = None, rope: CosSin = None, cache: KVCache | None = None, layer: int = 0
     ) -> Tensor:
-        x = self.norm_1(x + self.drop(self.attention(x, mask, turn, cache, layer)))
+        x = self.norm_1(x + self.drop(self.attention(x, mask, rope, cache, layer)))
         return self.norm_2(x + self.drop(self.mlp(x)))
 
 
-BLOCKS = {"before": Block, "after": PostBlock}
+BLOCKS = {"before": Block, "after": PostNormBlock}
 
 
 class DecoderBlock(Block):
@@ -386,22 +388,22 @@ class DecoderBlock(Block):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.cross = CrossAttention(config)
+        self.cross_attention = CrossAttention(config)
         self.norm_3 = NORMS[config.norm](config.width, eps=config.norm_eps)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
         x = x + self.drop(self.attention(self.norm_1(x)))
-        x = x + self.drop(self.cross(self.norm_2(x), memory, mask))
+        x = x + self.drop(self.cross_attention(self.norm_2(x), memory, mask))
         return x + self.drop(self.mlp(self.norm_3(x)))
 
 
-class PostDecoderBlock(DecoderBlock):
+class PostNormDecoderBlock(DecoderBlock):
     """The 2017 order: add first, then normalise the sum."""
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
         x = self.norm_1(x + self.drop(self.attention(x)))
-        x = self.norm_2(x + self.drop(self.cross(x, memory, mask)))
+        x = self.norm_2(x + self.drop(self.cross_attention(x, memory, mask)))
         return self.norm_3(x + self.drop(self.mlp(x)))
 
 
-DECODER_BLOCKS = {"before": DecoderBlock, "after": PostDecoderBlock}
+DECODER_BLOCKS = {"before": DecoderBlock, "after": PostNormDecoderBlock}

@@ -11,7 +11,7 @@ Norm = Literal["layer", "rms"]
 NormPlace = Literal["before", "after"]
 MLPKind = Literal["gelu", "gelu_tanh", "relu_squared", "swiglu", "relu"]
 Head = Literal["linear", "masked", "none"]
-WORDS = {"positions": Positions, "norm": Norm, "norm_place": NormPlace, "mlp": MLPKind, "head": Head}
+CHOICES = {"positions": Positions, "norm": Norm, "norm_place": NormPlace, "mlp": MLPKind, "head": Head}
 COUNTS = ("vocab_size", "context", "width", "depth", "heads", "kv_heads", "hidden")
 
 
@@ -70,7 +70,7 @@ class Config:
         self._check_parts()
 
     def _check_words(self) -> None:
-        for name, kind in WORDS.items():
+        for name, kind in CHOICES.items():
             given, known = getattr(self, name), get_args(kind)
             if given not in known:
                 raise ValueError(f"{name}={given!r} is not known; choose {' or '.join(map(repr, known))}.")

@@ -12,17 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fmcourse.models.transformer import Config, Stack, initialise
-from fmcourse.models.unet import Told, waves
+from fmcourse.models.transformer import Config, Stack, init_weights
+from fmcourse.models.unet import TimeConditioner, timestep_embedding
 from fmcourse.products import Linear
 
 
-def places(high: int, wide: int, width: int) -> Tensor:
+def sinusoidal_encoding_2d(high: int, wide: int, width: int) -> Tensor:
     """A vector for each place of a grid in reading order, (high * wide, D): waves across in the left half, waves down in the right.
 
     Source: Dosovitskiy et al. 2020, appendix D.4, with fixed waves as in Vaswani et al. 2017.
     """
-    across, down = (waves(torch.arange(n) / 1000, width // 2) for n in (wide, high))  # waves count in thousandths
+    across, down = (
+        timestep_embedding(torch.arange(n) / 1000, width // 2) for n in (wide, high)
+    )  # waves count in thousandths
     return torch.cat([across.repeat(high, 1), down.repeat_interleave(wide, 0)], 1)
 
 
@@ -32,35 +34,37 @@ class DiT(nn.Module):
     Args:
         config: of the stack; `context` is the most patches it takes, `width` must be a multiple of 4.
         channels: colours, C.
-        patch: side of a patch, P.
+        patch_size: side of a patch, P.
         conditioner: a network that makes (B, D) of the condition; without one the network takes none.
     Any side will do: what does not divide is padded at the right and below, and cut off again.
     Raises: ValueError for a stack that reads in one direction, other pictures than it was made for, or more patches than `context`.
     """
 
     def __init__(
-        self, config: Config, channels: int = 1, patch: int = 4, *, conditioner: nn.Module | None = None
+        self, config: Config, channels: int = 1, patch_size: int = 4, *, conditioner: nn.Module | None = None
     ) -> None:
         super().__init__()
-        if config.causal or config.positions == "rope" or config.width % 4 or min(channels, patch) < 1:
-            raise ValueError(f"causal={config.causal}, positions={config.positions!r}, width={config.width}, channels={channels}, patch={patch}: "
+        if config.causal or config.positions == "rope" or config.width % 4 or min(channels, patch_size) < 1:
+            raise ValueError(f"causal={config.causal}, positions={config.positions!r}, width={config.width}, channels={channels}, patch_size={patch_size}: "
                              "patches lie in two directions, so give causal=False and positions=\"none\", a width that 4 divides, and at "
                              "least one colour and one pixel.")  # fmt: skip
-        self.channels, self.patch = channels, patch
-        self.embed, self.stack = Linear(channels * patch**2, config.width), Stack(config)
-        self.head = Linear(config.width, channels * patch**2)
-        initialise(self)
+        self.channels, self.patch_size = channels, patch_size
+        self.embed, self.stack = Linear(channels * patch_size**2, config.width), Stack(config)
+        self.head = Linear(config.width, channels * patch_size**2)
+        init_weights(self)
         nn.init.zeros_(self.head.weight)
-        self.told = Told(config.width, conditioner)
+        self.time_conditioner = TimeConditioner(config.width, conditioner)
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
         if x.ndim != 4 or x.shape[1] != self.channels or time.shape != x.shape[:1]:
             raise ValueError(f"pictures {tuple(x.shape)} and time {tuple(time.shape)} were given; this network takes pictures "
                              f"(B, {self.channels}, S, S) and a time for each, (B,).")  # fmt: skip
-        told, (high, wide) = self.told(time, condition), x.shape[-2:]
-        x = F.pad(x, (0, -wide % self.patch, 0, -high % self.patch), mode="replicate")
-        x = F.pixel_unshuffle(x, self.patch)  # (B, C P², S/P, S/P): a patch's pixels are its colours now
+        conditioning, (high, wide) = self.time_conditioner(time, condition), x.shape[-2:]
+        x = F.pad(x, (0, -wide % self.patch_size, 0, -high % self.patch_size), mode="replicate")
+        x = F.pixel_unshuffle(x, self.patch_size)  # (B, C P², S/P, S/P): a patch's pixels are its colours now
         rows, columns = x.shape[-2:]
-        x = self.embed(x.flatten(2).mT) + places(rows, columns, told.shape[-1]).to(x)  # (B, N, D)
-        x = self.head(self.stack(x + told[:, None]))
-        return F.pixel_shuffle(x.mT.unflatten(-1, (rows, columns)), self.patch)[..., :high, :wide]
+        x = self.embed(x.flatten(2).mT) + sinusoidal_encoding_2d(rows, columns, conditioning.shape[-1]).to(
+            x
+        )  # (B, N, D)
+        x = self.head(self.stack(x + conditioning[:, None]))
+        return F.pixel_shuffle(x.mT.unflatten(-1, (rows, columns)), self.patch_size)[..., :high, :wide]

@@ -1,4 +1,4 @@
-"""Patches: pictures and series cut into pieces, which a Transformer reads as it reads words; and an autoencoder that sees only a few.
+"""Patches: pictures and series cut into patches, which a Transformer reads as it reads words; and an autoencoder that sees only a few.
 
     pictures (B, H, W) or series (B, T) ── cut ──▶ (B, N, P) ── embed, stack ──▶ (B, N, D)
 
@@ -12,46 +12,49 @@ from fmcourse.models.transformer import Config, Stack
 from fmcourse.products import Linear
 
 
-def cut(x: Tensor, size: int) -> Tensor:
+def patchify(x: Tensor, size: int) -> Tensor:
     """Pictures (B, H, W) into squares, or series (B, T) into stretches, in reading order: (B, N, P). Raises: ValueError if they do not fit.
 
-    >>> cut(torch.arange(8).view(1, 2, 4), 2).tolist()
+    >>> patchify(torch.arange(8).view(1, 2, 4), 2).tolist()
     [[[0, 1, 4, 5], [2, 3, 6, 7]]]
     """
     if x.ndim not in (2, 3) or size < 1 or any(side % size or not side for side in x.shape[1:]):
-        raise ValueError(f"shape {tuple(x.shape)} cannot be cut into pieces of size={size}; give (B, H, W) or (B, T), and a size "
+        raise ValueError(f"shape {tuple(x.shape)} cannot be cut into patches of size={size}; give (B, H, W) or (B, T), and a size "
                          "that divides each side.")  # fmt: skip
     rows = x.unflatten(-1, (-1, size))
     return rows if x.ndim == 2 else rows.unflatten(1, (-1, size)).transpose(2, 3).flatten(3).flatten(1, 2)
 
 
 class PatchEncoder(nn.Module):
-    """A vector for each piece and one for its place, then the waist: (B, N, P) -> (B, N, D), or of the pieces that are `seen` alone."""
+    """A vector for each piece and one for its place, then the waist: (B, N, P) -> (B, N, D), or of the patches that are `visible` alone."""
 
-    def __init__(self, config: Config, pieces: int, numbers: int) -> None:
+    def __init__(self, config: Config, num_patches: int, patch_width: int) -> None:
         super().__init__()
         if config.causal or config.positions == "rope":
-            raise ValueError(f"causal={config.causal}, positions={config.positions!r}: pieces are seen in any order, so give "
+            raise ValueError(f"causal={config.causal}, positions={config.positions!r}: patches are seen in any order, so give "
                              "causal=False and 'learned'.")  # fmt: skip
-        self.embed, self.stack = Linear(numbers, config.width), Stack(config)
-        self.places = nn.Parameter(0.02 * torch.randn(pieces, config.width))
+        self.embed, self.stack = Linear(patch_width, config.width), Stack(config)
+        self.position_embedding = nn.Parameter(0.02 * torch.randn(num_patches, config.width))
 
-    def forward(self, pieces: Tensor, seen: Tensor | None = None) -> Tensor:
-        x = self.embed(pieces) + self.places
-        return self.stack(x if seen is None else x[seen].view(len(x), -1, x.shape[-1]))  # every row sees as many
+    def forward(self, patches: Tensor, visible: Tensor | None = None) -> Tensor:
+        x = self.embed(patches) + self.position_embedding
+        return self.stack(x if visible is None else x[visible].view(len(x), -1, x.shape[-1]))  # every row sees as many
 
 
 class MaskedAutoencoder(nn.Module):
-    """Guesses all pieces from those that are not hidden: (B, N, P) and (B, N) bool -> (B, N, P). The encoder is kept, the rest is scaffolding."""
+    """Guesses all patches from those that are not masked: (B, N, P) and (B, N) bool -> (B, N, P). The encoder is kept, the rest is scaffolding."""
 
     def __init__(self, encoder: PatchEncoder, decoder: Config) -> None:
         super().__init__()
-        pieces, width = encoder.places.shape
-        self.encoder, self.blank = encoder, nn.Parameter(torch.zeros(decoder.width))
-        self.narrow, self.decoder = Linear(width, decoder.width), PatchEncoder(decoder, pieces, decoder.width)
-        self.to_pieces = Linear(decoder.width, encoder.embed.in_features)
+        num_patches, width = encoder.position_embedding.shape
+        self.encoder, self.mask_token = encoder, nn.Parameter(torch.zeros(decoder.width))
+        self.decoder_embed, self.decoder = (
+            Linear(width, decoder.width),
+            PatchEncoder(decoder, num_patches, decoder.width),
+        )
+        self.to_patches = Linear(decoder.width, encoder.embed.in_features)
 
-    def forward(self, pieces: Tensor, hidden: Tensor) -> Tensor:
-        known = self.narrow(self.encoder(pieces, ~hidden))  # what is hidden never enters
-        x = self.blank.expand(*hidden.shape, -1).masked_scatter(~hidden[..., None], known)
-        return self.to_pieces(self.decoder(x))
+    def forward(self, patches: Tensor, masked: Tensor) -> Tensor:
+        known = self.decoder_embed(self.encoder(patches, ~masked))  # what is masked never enters
+        x = self.mask_token.expand(*masked.shape, -1).masked_scatter(~masked[..., None], known)
+        return self.to_patches(self.decoder(x))

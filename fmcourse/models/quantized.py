@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from fmcourse.products import linear
 
-GROUP = 32
+GROUP_SIZE = 32
 
 
 class Int4Linear(nn.Module):
@@ -23,32 +23,41 @@ class Int4Linear(nn.Module):
 
     Args:
         codes: (N, K) uint8, 0 to 15.
-        scale, least: d and m, (N, K / 32) float32.
+        scale, minimum: d and m, (N, K / 32) float32.
     """
 
-    def __init__(self, codes: Tensor, scale: Tensor, least: Tensor) -> None:
+    def __init__(self, codes: Tensor, scale: Tensor, minimum: Tensor) -> None:
         super().__init__()
         self.fast = hasattr(torch, "_weight_int4pack_mm_for_cpu") and len(codes) % 16 == 0
-        pairs = torch.stack([scale, least + 8 * scale], -1).transpose(0, 1).contiguous()  # the kernel counts from -8
+        scales_and_zeros = (
+            torch.stack([scale, minimum + 8 * scale], -1).transpose(0, 1).contiguous()
+        )  # the kernel counts from -8
         if self.fast:
-            codes, pairs = torch._convert_weight_to_int4pack_for_cpu(codes.int(), 1), pairs.bfloat16()
+            codes, scales_and_zeros = (
+                torch._convert_weight_to_int4pack_for_cpu(codes.int(), 1),
+                scales_and_zeros.bfloat16(),
+            )
         self.register_buffer("codes", codes)
-        self.register_buffer("pairs", pairs)  # (K / 32, N, 2)
+        self.register_buffer("scales_and_zeros", scales_and_zeros)  # (K / 32, N, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.fast:
-            return F.linear(x, self.unpacked())
+            return F.linear(x, self.dequantize())
         rows = x.reshape(-1, x.shape[-1]).bfloat16()
-        return torch._weight_int4pack_mm_for_cpu(rows, self.codes, GROUP, self.pairs).view(*x.shape[:-1], -1).float()
+        return (
+            torch._weight_int4pack_mm_for_cpu(rows, self.codes, GROUP_SIZE, self.scales_and_zeros)
+            .view(*x.shape[:-1], -1)
+            .float()
+        )
 
-    def unpacked(self) -> Tensor:
+    def dequantize(self) -> Tensor:
         """(N, K) float32, from codes that are not packed for the fast product."""
-        scale, middle = self.pairs.transpose(0, 1).repeat_interleave(GROUP, 1).unbind(-1)
+        scale, middle = self.scales_and_zeros.transpose(0, 1).repeat_interleave(GROUP_SIZE, 1).unbind(-1)
         return (self.codes.float() - 8) * scale + middle
 
 
 @lru_cache
-def adds_bytes() -> bool:
+def has_vnni() -> bool:
     """Whether this processor multiplies bytes and adds them up in one instruction (VNNI)."""
     cpu = torch.cpu.get_capabilities()
     return hasattr(torch, "_int_mm") and bool(cpu.get("avx512_vnni") or cpu.get("avx_vnni"))
@@ -66,16 +75,16 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        turn = torch.linalg.qr(torch.randn(weight.shape[1], weight.shape[1], generator=torch.Generator().manual_seed(0)))[0]  # fmt: skip
-        weight = linear(weight, turn.T)
+        rotation = torch.linalg.qr(torch.randn(weight.shape[1], weight.shape[1], generator=torch.Generator().manual_seed(0)))[0]  # fmt: skip
+        weight = linear(weight, rotation.T)
         scale = weight.abs().amax(1) / 127
-        self.register_buffer("turn", turn)
+        self.register_buffer("rotation", rotation)
         self.register_buffer("codes", (weight / scale[:, None]).round().to(torch.int8))
         self.register_buffer("scale", scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.reshape(-1, x.shape[-1]) @ self.turn
-        if adds_bytes():
+        rows = x.reshape(-1, x.shape[-1]) @ self.rotation
+        if has_vnni():
             size = rows.abs().amax(1, keepdim=True).clamp(min=1e-30) / 127
             y = torch._int_mm((rows / size).round().to(torch.int8), self.codes.T) * self.scale * size
         elif hasattr(torch, "_weight_int8pack_mm"):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class LMConfig:
     """Sizes of such a model.
 
     Args:
@@ -44,24 +44,24 @@ class WindowLM(nn.Module):
     What two contexts have in common is shared through the vectors: a table has no such thing. Tokens before the beginning have the
     vector zero.
 
-    >>> WindowLM(Shape(vocab_size=5, context=3, width=2, hidden=4))(torch.tensor([[0, 1, 2, 3]])).shape
+    >>> WindowLM(LMConfig(vocab_size=5, context=3, width=2, hidden=4))(torch.tensor([[0, 1, 2, 3]])).shape
     torch.Size([1, 4, 5])
     """
 
-    def __init__(self, config: Shape) -> None:
+    def __init__(self, config: LMConfig) -> None:
         super().__init__()
         self.config = config
         self.embed = nn.Embedding(config.vocab_size, config.width)
         self.hidden = nn.Linear(config.context * config.width, config.hidden)
         self.head = nn.Linear(config.hidden, config.vocab_size)
-        self.straight = nn.Linear(config.context * config.width, config.vocab_size, bias=False)  # "direct connections"
+        self.direct = nn.Linear(config.context * config.width, config.vocab_size, bias=False)  # "direct connections"
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, T) token ids -> logits (B, T, V)."""
         n = self.config.context
-        x = F.pad(self.embed(checked(ids)), (0, 0, n - 1, 0))  # (B, n - 1 + T, D)
+        x = F.pad(self.embed(check_ids(ids)), (0, 0, n - 1, 0))  # (B, n - 1 + T, D)
         window = x.unfold(1, n, 1).mT.flatten(2)  # (B, T, n D): at each position, the last n vectors
-        return self.head(torch.tanh(self.hidden(window))) + self.straight(window)
+        return self.head(torch.tanh(self.hidden(window))) + self.direct(window)
 
 
 class LSTMLM(nn.Module):
@@ -72,22 +72,22 @@ class LSTMLM(nn.Module):
     The memory c forgets (f), is written to (i, g), and shows (o) what goes up and on; torch.nn.LSTM runs these steps.
     """
 
-    def __init__(self, config: Shape) -> None:
+    def __init__(self, config: LMConfig) -> None:
         super().__init__()
         self.config = config
         self.embed = nn.Embedding(config.vocab_size, config.width)
-        self.memory = nn.LSTM(config.width, config.hidden, config.depth, batch_first=True)
+        self.lstm = nn.LSTM(config.width, config.hidden, config.depth, batch_first=True)
         self.head = nn.Linear(config.hidden, config.vocab_size)
         with torch.no_grad():  # at first keep nearly everything: Gers et al. 2000, section 4; Jozefowicz et al. 2015
             for layer in range(config.depth):
-                getattr(self.memory, f"bias_ih_l{layer}")[config.hidden : 2 * config.hidden] = 1.0
+                getattr(self.lstm, f"bias_ih_l{layer}")[config.hidden : 2 * config.hidden] = 1.0
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, T) token ids -> logits (B, T, V)."""
-        return self.head(self.memory(self.embed(checked(ids)))[0])
+        return self.head(self.lstm(self.embed(check_ids(ids)))[0])
 
 
-def checked(ids: Tensor) -> Tensor:
+def check_ids(ids: Tensor) -> Tensor:
     """Raises: ValueError if ids are no (B, T) of whole numbers."""
     if ids.ndim != 2 or ids.is_floating_point():
         raise ValueError(f"ids have shape {tuple(ids.shape)} and dtype {ids.dtype}; give whole numbers (B, T), "

@@ -21,7 +21,7 @@ from fmcourse.products import Linear
 PAD = 0  # the id that fills rows up; nobody looks at it, and nobody is asked for it
 
 
-def original(
+def vaswani2017(
     *, vocab_size: int = 37_000, context: int = 512, width: int = 512, depth: int = 6, heads: int = 8,
     hidden: int | None = None, tied: bool = True, dropout: float = 0.1,
 ) -> Config:  # fmt: skip
@@ -32,13 +32,13 @@ def original(
     )  # fmt: skip
 
 
-def sinusoids(positions: int, width: int) -> Tensor:
+def sinusoidal_encoding(positions: int, width: int) -> Tensor:
     """A fixed vector for each position, (positions, width): sines and cosines from fast to slow, side by side in pairs.
 
     Raises: ValueError if width is odd.
     Source: Vaswani et al. 2017, section 3.5.
 
-    >>> [[round(number, 3) for number in row] for row in sinusoids(2, 4).tolist()]
+    >>> [[round(number, 3) for number in row] for row in sinusoidal_encoding(2, 4).tolist()]
     [[0.0, 1.0, 0.0, 1.0], [0.841, 0.54, 0.01, 1.0]]
     """
     if width % 2:
@@ -48,49 +48,49 @@ def sinusoids(positions: int, width: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1).float()
 
 
-class SinusoidEmbedding(Embedding):
+class SinusoidalEmbedding(Embedding):
     """A learned vector for each token, made longer by √D so that the positions do not drown it, plus the fixed sinusoids."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(replace(config, positions="none"))
         self.scale = math.sqrt(config.width)
         nn.init.normal_(self.tokens.weight, std=1 / self.scale)  # of size 1, as the waves are, once stretched
-        self.register_buffer("waves", sinusoids(config.context, config.width), persistent=False)
+        self.register_buffer("position_encoding", sinusoidal_encoding(config.context, config.width), persistent=False)
 
-    def add(self, ids: Tensor, positions: Tensor) -> Tensor:
-        return self.scale * super().add(ids, positions) + self.waves[positions]
+    def lookup(self, ids: Tensor, positions: Tensor) -> Tensor:
+        return self.scale * super().lookup(ids, positions) + self.position_encoding[positions]
 
 
 class EncoderDecoder(nn.Module):
     """Reads one sequence, writes another.
 
     Args:
-        config: the shape of both halves, `original()` for one; its vocab_size is that of the target.
-        source_size: how many different tokens the source has; None if both sides share one vocabulary, and so one embedding.
+        config: the shape of both halves, `vaswani2017()` for one; its vocab_size is that of the target.
+        source_vocab_size: how many different tokens the source has; None if both sides share one vocabulary, and so one embedding.
     Weights are drawn from torch's global stream: call `torch.manual_seed` first to repeat them.
     Raises: ValueError for RoPE, learned positions or token types: the 2017 model tells positions by sinusoids.
 
     >>> with torch.device("meta"):
-    ...     sum(weight.numel() for weight in EncoderDecoder(original()).parameters())
+    ...     sum(weight.numel() for weight in EncoderDecoder(vaswani2017()).parameters())
     63082496
     """
 
-    def __init__(self, config: Config, source_size: int | None = None) -> None:
+    def __init__(self, config: Config, source_vocab_size: int | None = None) -> None:
         super().__init__()
         if config.positions != "none" or config.token_types or not config.causal:
             raise ValueError(f"positions={config.positions!r}, token_types={config.token_types}, causal={config.causal}: an "
                              "EncoderDecoder needs 'none' (it brings sinusoids), 0 and True.")  # fmt: skip
         self.config = config
-        self.embed_target = SinusoidEmbedding(config)
+        self.embed_target = SinusoidalEmbedding(config)
         self.embed_source = self.embed_target
-        if source_size is not None:
-            self.embed_source = SinusoidEmbedding(replace(config, vocab_size=source_size))
+        if source_vocab_size is not None:
+            self.embed_source = SinusoidalEmbedding(replace(config, vocab_size=source_vocab_size))
         self.encoder = Stack(replace(config, causal=False))
         self.decoder = nn.ModuleList(DECODER_BLOCKS[config.norm_place](config) for _ in range(config.depth))
         last = config.norm_place == "before"
         self.norm = NORMS[config.norm](config.width, eps=config.norm_eps) if last else nn.Identity()
         self.head = Linear(config.width, config.vocab_size, bias=False)
-        initialise(self)
+        init_xavier(self)
         if config.tied:
             self.head.weight = self.embed_target.tokens.weight
 
@@ -103,10 +103,10 @@ class EncoderDecoder(nn.Module):
         Returns: logits (B, T, V): position t is asked for target t + 1.
         Raises: ValueError for an empty source or target, a row of nothing but padding, or more positions than the context.
         """
-        mask = self.mask(source, source_mask)
+        mask = self.padding_mask(source, source_mask)
         return self.decode(target, self.encode(source, mask), mask)
 
-    def mask(self, source: Tensor, given: Tensor | None = None) -> Tensor:
+    def padding_mask(self, source: Tensor, given: Tensor | None = None) -> Tensor:
         """(B, S) bool, True where there is text to look at."""
         if source.ndim != 2 or 0 in source.shape:
             raise ValueError(f"source has shape {tuple(source.shape)}; give (B, S) token ids with S of at least 1.")
@@ -135,7 +135,7 @@ class EncoderDecoder(nn.Module):
         return self.head(self.norm(x))
 
 
-def initialise(model: EncoderDecoder) -> None:
+def init_xavier(model: EncoderDecoder) -> None:
     """Xavier's uniform weights for the matrices, as the 2017 code drew them; a tied head keeps its embedding's."""
     for module in model.modules():
         if isinstance(module, nn.Linear):

@@ -3,7 +3,7 @@
     B batch   C colours   S side   W width of a level   D width of what it is told
 
     x (B, C, S, S) ── unshuffle ──▶ level 1 ──▶ level 2 ──▶ ... middle ... ──▶ level 2 ──▶ level 1 ── shuffle ──▶ (B, C, S, S)
-                                        └──────────── bridges ────────────────────────────────┘
+                                        └──────────── skips ────────────────────────────────┘
 
 Ronneberger et al. 2015; told the time as in Ho et al. 2020; scale and shift as in Dhariwal & Nichol 2021. The first step folds 2 by 2
 pixels into one place (Shi et al. 2016), which costs nothing and saves three quarters of the work at the finest level.
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def waves(time: Tensor, width: int) -> Tensor:
+def timestep_embedding(time: Tensor, width: int) -> Tensor:
     """Time (B,) from 0 to 1 as cosines and sines of many lengths, (B, width), so that near moments look alike and far ones do not.
 
     Source: Vaswani et al. 2017, section 3.5; time counted in thousandths, as in Ho et al. 2020.
@@ -26,36 +26,36 @@ def waves(time: Tensor, width: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], 1).to(time.dtype)
 
 
-class Told(nn.Module):
+class TimeConditioner(nn.Module):
     """What the network is told beside the picture, in D numbers: the time, and the condition if there is one."""
 
     def __init__(self, width: int, conditioner: nn.Module | None) -> None:
         super().__init__()
         self.width, self.conditioner = width, conditioner
-        self.mix = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.mlp = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, time: Tensor, condition: Tensor | None) -> Tensor:
         if (condition is None) != (self.conditioner is None):
             given, made = ("no condition", "with") if condition is None else ("a condition", "without")
             raise ValueError(f"{given} was given to a network made {made} a conditioner; give what it was made for.")
-        told = self.mix(waves(time, self.width))
-        return F.silu(told if condition is None else told + self.conditioner(condition))
+        conditioning = self.mlp(timestep_embedding(time, self.width))
+        return F.silu(conditioning if condition is None else conditioning + self.conditioner(condition))
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """Two convolutions beside a shortcut; what is told scales and shifts between them. Begins by changing nothing."""
 
-    def __init__(self, channels: int, out: int, told: int) -> None:
+    def __init__(self, channels: int, out: int, condition_width: int) -> None:
         super().__init__()
         self.norm_1, self.norm_2 = (nn.GroupNorm(math.gcd(8, n), n) for n in (channels, out))
         self.conv_1, self.conv_2 = nn.Conv2d(channels, out, 3, padding=1), nn.Conv2d(out, out, 3, padding=1)
-        self.tell = nn.Linear(told, 2 * out)
+        self.scale_shift = nn.Linear(condition_width, 2 * out)
         self.skip = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
-        for last in (self.conv_2, self.tell):
+        for last in (self.conv_2, self.scale_shift):
             nn.init.zeros_(last.weight), nn.init.zeros_(last.bias)
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        scale, shift = self.tell(told)[:, :, None, None].chunk(2, 1)
+    def forward(self, x: Tensor, conditioning: Tensor) -> Tensor:
+        scale, shift = self.scale_shift(conditioning)[:, :, None, None].chunk(2, 1)
         y = self.conv_1(F.silu(self.norm_1(x)))
         y = self.conv_2(F.silu(self.norm_2(y) * (1 + scale) + shift))
         return self.skip(x) + y
@@ -68,7 +68,7 @@ class UNet(nn.Module):
         channels: colours, C.
         widths: channels of each level; each level sees half the side of the one before.
         depth: residual blocks a level, down and up each.
-        told: width of time and condition, D.
+        condition_width: width of time and condition, D.
         fold: the first step makes one place of fold by fold pixels.
         conditioner: a network that makes (B, D) of the condition; without one the network takes none.
     Any side will do: what does not divide is padded at the right and below, and cut off again.
@@ -76,46 +76,46 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, channels: int = 1, widths: tuple[int, ...] = (32, 64), depth: int = 2, *, told: int = 128, fold: int = 2,
+        self, channels: int = 1, widths: tuple[int, ...] = (32, 64), depth: int = 2, *, condition_width: int = 128, fold: int = 2,
         conditioner: nn.Module | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        if not widths or min(*widths, depth, channels, fold, told // 2) < 1 or told % 2:
-            raise ValueError(f"channels={channels}, widths={widths}, depth={depth}, told={told}, fold={fold}: each must be at least 1, "
-                             "told even, and there must be at least one width.")  # fmt: skip
+        if not widths or min(*widths, depth, channels, fold, condition_width // 2) < 1 or condition_width % 2:
+            raise ValueError(f"channels={channels}, widths={widths}, depth={depth}, condition_width={condition_width}, fold={fold}: each must be at least 1, "
+                             "condition_width even, and there must be at least one width.")  # fmt: skip
         self.channels, self.fold, self.multiple = channels, fold, fold * 2 ** (len(widths) - 1)
-        self.told = Told(told, conditioner)
-        self.enter = nn.Conv2d(channels * fold**2, widths[0], 3, padding=1)
-        self.down, self.up, bridges, width = nn.ModuleList(), nn.ModuleList(), [widths[0]], widths[0]
+        self.time_conditioner = TimeConditioner(condition_width, conditioner)
+        self.input_proj = nn.Conv2d(channels * fold**2, widths[0], 3, padding=1)
+        self.down, self.up, skips, width = nn.ModuleList(), nn.ModuleList(), [widths[0]], widths[0]
         for level, wide in enumerate(widths):
             for _ in range(depth):
-                self.down.append(Residual(width, wide, told))
-                bridges.append(width := wide)
+                self.down.append(ResidualBlock(width, wide, condition_width))
+                skips.append(width := wide)
             if level < len(widths) - 1:
                 self.down.append(nn.Conv2d(wide, wide, 3, stride=2, padding=1))
-                bridges.append(wide)
-        self.middle = Residual(width, width, told)
+                skips.append(wide)
+        self.middle = ResidualBlock(width, width, condition_width)
         for level, wide in reversed(list(enumerate(widths))):
             for _ in range(depth + 1):
-                self.up.append(Residual(width + bridges.pop(), wide, told))
+                self.up.append(ResidualBlock(width + skips.pop(), wide, condition_width))
                 width = wide
             if level:
                 self.up.append(nn.Upsample(scale_factor=2, mode="nearest"))
-        self.leave = nn.Sequential(nn.GroupNorm(math.gcd(8, width), width), nn.SiLU(), nn.Conv2d(width, channels * fold**2, 3, padding=1))  # fmt: skip
-        nn.init.zeros_(self.leave[-1].weight), nn.init.zeros_(self.leave[-1].bias)
+        self.output_proj = nn.Sequential(nn.GroupNorm(math.gcd(8, width), width), nn.SiLU(), nn.Conv2d(width, channels * fold**2, 3, padding=1))  # fmt: skip
+        nn.init.zeros_(self.output_proj[-1].weight), nn.init.zeros_(self.output_proj[-1].bias)
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
         if x.ndim != 4 or x.shape[1] != self.channels or time.shape != x.shape[:1]:
             raise ValueError(f"pictures {tuple(x.shape)} and time {tuple(time.shape)} were given; this network takes pictures "
                              f"(B, {self.channels}, S, S) and a time for each, (B,).")  # fmt: skip
-        told, (high, wide) = self.told(time, condition), x.shape[-2:]
+        conditioning, (high, wide) = self.time_conditioner(time, condition), x.shape[-2:]
         x = F.pad(x, (0, -wide % self.multiple, 0, -high % self.multiple), mode="replicate")
-        x = self.enter(F.pixel_unshuffle(x, self.fold))
-        bridges = [x]
+        x = self.input_proj(F.pixel_unshuffle(x, self.fold))
+        skips = [x]
         for part in self.down:
-            x = part(x, told) if isinstance(part, Residual) else part(x)
-            bridges.append(x)
-        x = self.middle(x, told)
+            x = part(x, conditioning) if isinstance(part, ResidualBlock) else part(x)
+            skips.append(x)
+        x = self.middle(x, conditioning)
         for part in self.up:
-            x = part(torch.cat([x, bridges.pop()], 1), told) if isinstance(part, Residual) else part(x)
-        return F.pixel_shuffle(self.leave(x), self.fold)[..., :high, :wide]
+            x = part(torch.cat([x, skips.pop()], 1), conditioning) if isinstance(part, ResidualBlock) else part(x)
+        return F.pixel_shuffle(self.output_proj(x), self.fold)[..., :high, :wide]

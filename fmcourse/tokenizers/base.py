@@ -13,7 +13,7 @@ from fmcourse.files import write_text
 class Tokenizer:
     """Text to ids and back. A subclass adds `encode`, `decode` and `pieces`, and says which fields make it again."""
 
-    saved: ClassVar[tuple[str, ...]] = ("tokens",)
+    saved_fields: ClassVar[tuple[str, ...]] = ("tokens",)
     tokens: Sequence[str] | Sequence[bytes]
 
     @property
@@ -23,7 +23,7 @@ class Tokenizer:
 
     def save(self, path: str | Path) -> None:
         """Write one readable JSON file, whole or not at all."""
-        fields = {"kind": type(self).__name__} | {name: getattr(self, name) for name in self.saved}
+        fields = {"kind": type(self).__name__} | {name: getattr(self, name) for name in self.saved_fields}
         write_text(path, json.dumps(fields, ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
@@ -35,11 +35,13 @@ class Tokenizer:
             raise ValueError(f"{path} is not a saved tokenizer ({error}); save it again with tokenizer.save.") from None
         if (kind := fields.pop("kind", None)) != cls.__name__:
             raise ValueError(f"{path} holds a {kind}, not a {cls.__name__}; load it with the class that saved it.")
-        if set(fields) != set(cls.saved):
-            raise ValueError(f"{path} holds {sorted(fields)}, not {sorted(cls.saved)}; save it with tokenizer.save.")
+        if set(fields) != set(cls.saved_fields):
+            raise ValueError(
+                f"{path} holds {sorted(fields)}, not {sorted(cls.saved_fields)}; save it with tokenizer.save."
+            )
         return cls(**fields)
 
-    def checked_ids(self, ids: Iterable[int]) -> list[int]:
+    def check_ids(self, ids: Iterable[int]) -> list[int]:
         """`ids` as plain ints. Raises: ValueError at the first that is no token of this vocabulary."""
         ids = [index(i) for i in ids]
         for place, i in enumerate(ids):
@@ -51,20 +53,20 @@ class Tokenizer:
         return ids
 
 
-class Remembered(dict):
+class MemoDict(dict):
     """Answers of `compute`, kept: most of a text is words that were there before. Forgets all when it is full."""
 
-    def __init__(self, compute: Callable[[str], Any], most: int = 1 << 16) -> None:
-        self.compute, self.most = compute, most
+    def __init__(self, compute: Callable[[str], Any], max_size: int = 1 << 16) -> None:
+        self.compute, self.max_size = compute, max_size
 
     def __missing__(self, word: str) -> Any:
-        if len(self) >= self.most:
+        if len(self) >= self.max_size:
             self.clear()
         answer = self[word] = self.compute(word)
         return answer
 
 
-def checked_text(text: str) -> str:
+def check_text(text: str) -> str:
     """`text` itself. Raises: ValueError at a lone surrogate, half of a character, which UTF-8 cannot hold."""
     if not isinstance(text, str):
         raise TypeError(f"a tokenizer reads one str, not {type(text).__name__}; pass one text at a time.")
@@ -76,11 +78,11 @@ def checked_text(text: str) -> str:
     return text
 
 
-def cut(text: str, special_tokens: Iterable[str]) -> list[str]:
+def split_special(text: str, special_tokens: Iterable[str]) -> list[str]:
     """Ordinary text at even places, special tokens at odd ones; where two could start, the longer wins.
 
-    >>> cut("<s>Hello<s>", ["<s>"])
+    >>> split_special("<s>Hello<s>", ["<s>"])
     ['', '<s>', 'Hello', '<s>', '']
     """
     names = sorted(special_tokens, key=len, reverse=True)
-    return re.split(f"({'|'.join(map(re.escape, names))})", checked_text(text)) if names else [checked_text(text)]
+    return re.split(f"({'|'.join(map(re.escape, names))})", check_text(text)) if names else [check_text(text)]

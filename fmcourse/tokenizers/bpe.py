@@ -12,7 +12,7 @@ from functools import cache
 from heapq import heapify, heappop, heappush
 from itertools import groupby, pairwise
 
-from fmcourse.tokenizers.base import Remembered, Tokenizer, checked_text, cut
+from fmcourse.tokenizers.base import MemoDict, Tokenizer, check_text, split_special
 
 # GPT-2 writes a byte as one visible character: itself if it prints in Latin-1, else the next free one after U+00FF.
 # So a space is Ġ. The order of this table, printing bytes first, is also the order in which ties are broken.
@@ -44,7 +44,7 @@ def to_bytes(letters: str) -> bytes:
 
 
 @cache
-def splitter(split: str) -> re.Pattern[str]:
+def pretokenizer_pattern(split: str) -> re.Pattern[str]:
     r"""The pattern whose matches are the words of a text; joined, they are the text again.
 
     GPT-2's, in words: an ending such as 's; letters, numbers or other signs, each with the space before them; else
@@ -52,9 +52,9 @@ def splitter(split: str) -> re.Pattern[str]:
     Unicode's classes, in terms of `re`: \w is letter, number or _; \d lacks ² and Ⅷ; \s has four controls too many.
     Letters and numbers younger than this Python's Unicode tables count as other signs.
 
-    >>> splitter("gpt2").findall("It's  1984 (again)")
+    >>> pretokenizer_pattern("gpt2").findall("It's  1984 (again)")
     ['It', "'s", ' ', ' 1984', ' (', 'again', ')']
-    >>> splitter("digits").findall("It's  1984 (again)")
+    >>> pretokenizer_pattern("digits").findall("It's  1984 (again)")
     ['It', "'s", '  ', '1', '9', '8', '4', ' (', 'again', ')']
     """
     if split not in ("gpt2", "digits"):
@@ -95,7 +95,7 @@ def learn_merges(words: Mapping[str, int], size: int) -> list[tuple[bytes, bytes
     merges = []
     while len(tokens) < size and (pair := pairs.most_frequent()):
         left, right = tokens[pair[0]], tokens[pair[1]]
-        pairs.join(pair, new=len(tokens))
+        pairs.merge(pair, new=len(tokens))
         merges.append((left, right))
         tokens.append(left + right)
     return merges
@@ -107,18 +107,18 @@ class PairCounts:
     Joining a pair visits only the words that hold it: more than a hundred times faster than recounting.
 
     Args:
-        words: the ids that each distinct word is made of at the moment; changed by `join`.
-        times: how often each of these words stands in the text.
+        words: the ids that each distinct word is made of at the moment; changed by `merge`.
+        word_counts: how often each of these words stands in the text.
     """
 
-    def __init__(self, words: list[list[int]], times: list[int]) -> None:
-        self.words, self.times = words, times
+    def __init__(self, words: list[list[int]], word_counts: list[int]) -> None:
+        self.words, self.word_counts = words, word_counts
         self.counts = defaultdict(int)
-        self.homes = defaultdict(set)  # pair -> places of the words that hold it, or once did
+        self.words_with_pair = defaultdict(set)  # pair -> places of the words that hold it, or once did
         for home, word in enumerate(words):
             for pair in pairwise(word):
-                self.counts[pair] += times[home]
-                self.homes[pair].add(home)
+                self.counts[pair] += word_counts[home]
+                self.words_with_pair[pair].add(home)
         self.queue = [(-count, pair) for pair, count in self.counts.items()]
         heapify(self.queue)
 
@@ -132,27 +132,27 @@ class PairCounts:
                 heappush(self.queue, (-self.counts[pair], pair))
         return None
 
-    def join(self, pair: tuple[int, int], new: int) -> None:
+    def merge(self, pair: tuple[int, int], new: int) -> None:
         """Put `new` in place of every `pair`, and recount the words where it stood."""
         change = defaultdict(int)
-        for home in self.homes.pop(pair):
-            before, after = self.words[home], joined(self.words[home], pair, new)
+        for home in self.words_with_pair.pop(pair):
+            before, after = self.words[home], merge_pair(self.words[home], pair, new)
             self.words[home] = after
             for old in pairwise(before):
-                change[old] -= self.times[home]
+                change[old] -= self.word_counts[home]
             for fresh in pairwise(after):
-                change[fresh] += self.times[home]
-                self.homes[fresh].add(home)
+                change[fresh] += self.word_counts[home]
+                self.words_with_pair[fresh].add(home)
         for changed, by in change.items():
             self.counts[changed] += by
             if by > 0:
                 heappush(self.queue, (-self.counts[changed], changed))
 
 
-def joined(word: list[int], pair: tuple[int, int], new: int) -> list[int]:
+def merge_pair(word: list[int], pair: tuple[int, int], new: int) -> list[int]:
     """`word` with `new` in place of each `pair`, from the left.
 
-    >>> joined([7, 7, 7, 1], (7, 7), 9)
+    >>> merge_pair([7, 7, 7, 1], (7, 7), 9)
     [9, 7, 1]
     """
     result, i = [], 0
@@ -188,7 +188,7 @@ class BPETokenizer(Tokenizer):
     ([60, 101, 110, 100, 62], [259])
     """
 
-    saved = ("split", "special_tokens", "vocab", "merges")
+    saved_fields = ("split", "special_tokens", "vocab", "merges")
 
     def __init__(
         self,
@@ -201,17 +201,17 @@ class BPETokenizer(Tokenizer):
         names = sorted(vocab, key=vocab.get)
         if [vocab[name] for name in names] != list(range(len(names))):
             raise ValueError(f"the ids of vocab must be 0 to {len(names) - 1}, each once; special tokens fill gaps.")
-        special_tokens = checked_names(special_tokens)
+        special_tokens = check_special_tokens(special_tokens)
         if missing := set(special_tokens) - set(names):
             raise ValueError(f"special tokens {sorted(missing)} are not in vocab; give each an id there.")
         self.vocab, self.merges, self.split = dict(vocab), list(merges), split
         self.special_tokens = {name: vocab[name] for name in special_tokens}
         self.tokens = [name.encode() if name in self.special_tokens else to_bytes(name) for name in names]
-        self._words = splitter(split).findall
+        self._words = pretokenizer_pattern(split).findall
         self._special_ids = set(self.special_tokens.values())
         self._byte_ids = [self._ordinary_id(letter) for _, letter in sorted(BYTE_TO_LETTER.items())]
         self._ranks = dict(self._rank(rank, merge) for rank, merge in enumerate(self.merges))
-        self._word_ids = Remembered(self._encode_word)
+        self._word_ids = MemoDict(self._encode_word)
 
     def _ordinary_id(self, name: str) -> int | None:
         return None if name in self.special_tokens else self.vocab.get(name)
@@ -242,15 +242,15 @@ class BPETokenizer(Tokenizer):
 
         Raises: ValueError if `text` is empty or `vocab_size` leaves no room for bytes and special tokens.
         """
-        special_tokens = checked_names(special_tokens)
+        special_tokens = check_special_tokens(special_tokens)
         if not text:
             raise ValueError("text is empty, so there are no pairs to count; pass the training text.")
         n = len(special_tokens)
         if (room := vocab_size - n) < 256:
             raise ValueError(f"vocab_size={vocab_size} is too small; 256 bytes and {n} special tokens need {256 + n}.")
         words = Counter()
-        for part in cut(text, special_tokens)[::2]:
-            words.update(splitter(split).findall(part))
+        for part in split_special(text, special_tokens)[::2]:
+            words.update(pretokenizer_pattern(split).findall(part))
         merges = [(to_letters(left), to_letters(right)) for left, right in learn_merges(words, room)]
         names = [BYTE_TO_LETTER[byte] for byte in range(256)] + [left + right for left, right in merges]
         if taken := set(special_tokens) & set(names):
@@ -267,7 +267,7 @@ class BPETokenizer(Tokenizer):
         Raises: ValueError at a lone surrogate, or at a byte that a published vocabulary has no token for.
         """
         ids = []
-        for n, part in enumerate(cut(text, self.special_tokens if allow_special else ())):
+        for n, part in enumerate(split_special(text, self.special_tokens if allow_special else ())):
             if n % 2:
                 ids.append(self.special_tokens[part])
             else:
@@ -312,12 +312,12 @@ class BPETokenizer(Tokenizer):
         Raises: ValueError at an id outside the vocabulary.
         """
         skipped = self._special_ids if skip_special else ()
-        kept = (self.tokens[i] for i in self.checked_ids(ids) if i not in skipped)
+        kept = (self.tokens[i] for i in self.check_ids(ids) if i not in skipped)
         return b"".join(kept).decode(errors="replace")
 
     def token_bytes(self, i: int) -> bytes:
         """The bytes of one token; a character may be cut in two. Raises: ValueError at an id outside the vocabulary."""
-        return self.tokens[self.checked_ids([i])[0]]
+        return self.tokens[self.check_ids([i])[0]]
 
     def pieces(self, text: str, *, allow_special: bool = False) -> list[str]:
         r"""What each token of `text` spells, to look at; bytes that are no whole character are written out.
@@ -329,11 +329,11 @@ class BPETokenizer(Tokenizer):
         return [self.tokens[i].decode(errors="backslashreplace") for i in ids]
 
 
-def checked_names(special_tokens: Iterable[str]) -> list[str]:
+def check_special_tokens(special_tokens: Iterable[str]) -> list[str]:
     """The names as a list. Raises: ValueError if one is empty or stands there twice."""
     if isinstance(special_tokens, str):
         raise ValueError(f"special_tokens={special_tokens!r} is one text; pass a list of names.")
-    names = [checked_text(name) for name in special_tokens]
+    names = [check_text(name) for name in special_tokens]
     if "" in names or len(set(names)) < len(names):
         raise ValueError(f"special_tokens={names} must each have a name, and no two the same.")
     return names

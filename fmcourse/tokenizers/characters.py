@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from fmcourse.tokenizers.base import Tokenizer, checked_text
+from fmcourse.tokenizers.base import Tokenizer, check_text
 
 
 class CharTokenizer(Tokenizer):
@@ -19,7 +19,7 @@ class CharTokenizer(Tokenizer):
     """
 
     def __init__(self, tokens: str) -> None:
-        if not tokens or len(set(checked_text(tokens))) < len(tokens):
+        if not tokens or len(set(check_text(tokens))) < len(tokens):
             raise ValueError(f"tokens={tokens!r} must hold at least one character, and none twice.")
         self.tokens = tokens
         self._ids = {character: i for i, character in enumerate(tokens)}
@@ -29,7 +29,7 @@ class CharTokenizer(Tokenizer):
         """Learn the alphabet of `text`. Raises: ValueError if it is empty or holds a lone surrogate."""
         if not text:
             raise ValueError("text is empty, so it has no characters to learn; pass the training text.")
-        return cls("".join(sorted(set(checked_text(text)))))
+        return cls("".join(sorted(set(check_text(text)))))
 
     def encode(self, text: str) -> list[int]:
         """One id per character. Raises: ValueError naming the first character that training did not show.
@@ -38,7 +38,7 @@ class CharTokenizer(Tokenizer):
         Traceback (most recent call last):
         ValueError: character 'd' (U+0064) at position 2 was not in the training text; add it, or use BPETokenizer.
         """
-        for place, character in enumerate(checked_text(text)):
+        for place, character in enumerate(check_text(text)):
             if character not in self._ids:
                 raise ValueError(f"character {character!r} (U+{ord(character):04X}) at position {place} was not in the training "
                                  "text; add it, or use BPETokenizer.")  # fmt: skip
@@ -46,7 +46,7 @@ class CharTokenizer(Tokenizer):
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text that `ids` spell. Raises: ValueError at an id outside the vocabulary."""
-        return "".join(self.tokens[i] for i in self.checked_ids(ids))
+        return "".join(self.tokens[i] for i in self.check_ids(ids))
 
     def pieces(self, text: str) -> list[str]:
         """What each token of `text` spells: its characters."""

@@ -18,9 +18,9 @@ from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
-from fmcourse.tokenizers.base import Remembered, Tokenizer, cut
+from fmcourse.tokenizers.base import MemoDict, Tokenizer, split_special
 
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LONGEST_WORD = 100
 # BERT's blocks of Chinese characters, as the `tokenizers` library has them: without U+2B820 to U+2B91F.
 CHINESE = [
@@ -31,10 +31,10 @@ Span = tuple[int, int]
 
 
 @lru_cache(1 << 16)
-def simplify(character: str) -> str:
+def normalize_character(character: str) -> str:
     """What BERT (uncased) makes of one character; spaces in the answer end words.
 
-    >>> [simplify(character) for character in "É\\t!猫"]
+    >>> [normalize_character(character) for character in "É\\t!猫"]
     ['e', ' ', ' ! ', ' 猫 ']
     """
     if character in "\t\n\r":
@@ -53,15 +53,15 @@ def is_punctuation(character: str) -> bool:
     return character in string.punctuation or unicodedata.category(character).startswith("P")
 
 
-class Simplified(dict):
-    """`simplify` for every character of a text at once, by `str.translate`."""
+class NormalizationTable(dict):
+    """`normalize_character` for every character of a text at once, by `str.translate`."""
 
     def __missing__(self, code: int) -> str:
-        self[code] = simplify(chr(code))
+        self[code] = normalize_character(chr(code))
         return self[code]
 
 
-SIMPLIFIED = Simplified()
+NORMALIZATION = NormalizationTable()
 
 
 class WordPieceTokenizer(Tokenizer):
@@ -74,20 +74,20 @@ class WordPieceTokenizer(Tokenizer):
     >>> tokenizer = WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", "token", "##izer", "##s", "!"])
     >>> tokenizer.pieces("Tokenizers!")
     ['[CLS]', 'token', '##izer', '##s', '!', '[SEP]']
-    >>> tokenizer.decode(tokenizer.encode("Tokenizers!", wrap=False))
+    >>> tokenizer.decode(tokenizer.encode("Tokenizers!", add_special_tokens=False))
     'tokenizers !'
     """
 
     def __init__(self, tokens: Sequence[str]) -> None:
         self.tokens = list(tokens)
         self._ids = {token: i for i, token in enumerate(self.tokens)}
-        if missing := [name for name in SPECIAL[1:4] if name not in self._ids]:
+        if missing := [name for name in SPECIAL_TOKENS[1:4] if name not in self._ids]:
             raise ValueError(f"{len(self.tokens)} tokens, but not {', '.join(missing)}; is it BERT's vocab.txt?")
         if (extra := len(self.tokens) - len(self._ids)) > 0:
             raise ValueError(f"{extra} tokens stand in the vocabulary a second time; keep one of each.")
-        self.special_tokens = {name: self._ids[name] for name in SPECIAL if name in self._ids}
+        self.special_tokens = {name: self._ids[name] for name in SPECIAL_TOKENS if name in self._ids}
         self._longest = max(map(len, self.tokens))
-        self._split = Remembered(self._split_word)
+        self._split = MemoDict(self._split_word)
 
     @classmethod
     def from_vocab(cls, vocab: str | Path | Sequence[str]) -> "WordPieceTokenizer":
@@ -96,21 +96,21 @@ class WordPieceTokenizer(Tokenizer):
             vocab = Path(vocab).read_text(encoding="utf-8").removesuffix("\n").split("\n")
         return cls(vocab)
 
-    def encode(self, text: str, *, wrap: bool = True, allow_special: bool = False) -> list[int]:
+    def encode(self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False) -> list[int]:
         """The ids of `text`; a word that no pieces spell, or of more than 100 characters, is one [UNK].
 
         Args:
-            wrap: put [CLS] before and [SEP] after, as BERT expects of a whole input.
+            add_special_tokens: put [CLS] before and [SEP] after, as BERT expects of a whole input.
             allow_special: read "[MASK]" in the text as the special token, not as five signs and letters.
         Raises: ValueError at a lone surrogate.
         """
-        ids = [self._ids["[CLS]"]] if wrap else []
-        for n, part in enumerate(cut(text, self.special_tokens if allow_special else ())):
+        ids = [self._ids["[CLS]"]] if add_special_tokens else []
+        for n, part in enumerate(split_special(text, self.special_tokens if allow_special else ())):
             if n % 2:
                 ids.append(self._ids[part])
             else:  # several times as fast as with offsets, and the same (tests/test_tokenizers.py)
-                ids += [i for word in part.translate(SIMPLIFIED).split() for i, _, _ in self._split[word]]
-        return [*ids, self._ids["[SEP]"]] if wrap else ids
+                ids += [i for word in part.translate(NORMALIZATION).split() for i, _, _ in self._split[word]]
+        return [*ids, self._ids["[SEP]"]] if add_special_tokens else ids
 
     def encode_pair(self, first: str, second: str, *, allow_special: bool = False) -> tuple[list[int], list[int]]:
         """[CLS] first [SEP] second [SEP], and for each token its type: 0 up to the first [SEP], 1 after it."""
@@ -119,25 +119,27 @@ class WordPieceTokenizer(Tokenizer):
         return ids + more, [0] * len(ids) + [1] * len(more)
 
     def encode_with_offsets(
-        self, text: str, *, wrap: bool = True, allow_special: bool = False
+        self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False
     ) -> tuple[list[int], list[Span]]:
         """The ids, and for each the (start, end) of its characters in `text`; (0, 0) for [CLS] and [SEP].
 
         >>> tokenizer = WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", "cafe", "##s"])
-        >>> tokenizer.encode_with_offsets(" Cafés", wrap=False)
+        >>> tokenizer.encode_with_offsets(" Cafés", add_special_tokens=False)
         ([3, 4], [(1, 5), (5, 6)])
         """
         found, start = [], 0
-        for n, part in enumerate(cut(text, self.special_tokens if allow_special else ())):
+        for n, part in enumerate(split_special(text, self.special_tokens if allow_special else ())):
             found += [(self._ids[part], (start, start + len(part)))] if n % 2 else self._pieces(part, start)
             start += len(part)
-        if wrap:
+        if add_special_tokens:
             found = [(self._ids["[CLS]"], (0, 0)), *found, (self._ids["[SEP]"], (0, 0))]
         return [i for i, _ in found], [span for _, span in found]
 
     def _pieces(self, text: str, start: int) -> Iterator[tuple[int, Span]]:
         """Ids and spans of ordinary text that begins at `start`."""
-        letters = [(letter, place) for place, character in enumerate(text, start) for letter in simplify(character)]
+        letters = [
+            (letter, place) for place, character in enumerate(text, start) for letter in normalize_character(character)
+        ]
         for is_word, group in groupby(letters, lambda pair: pair[0] != " "):
             if is_word:
                 word, places = zip(*group, strict=True)
@@ -165,8 +167,11 @@ class WordPieceTokenizer(Tokenizer):
         Raises: ValueError at an id outside the vocabulary.
         """
         skipped = set(self.special_tokens.values()) if skip_special else ()
-        return " ".join(self.tokens[i] for i in self.checked_ids(ids) if i not in skipped).replace(" ##", "")
+        return " ".join(self.tokens[i] for i in self.check_ids(ids) if i not in skipped).replace(" ##", "")
 
-    def pieces(self, text: str, *, wrap: bool = True, allow_special: bool = False) -> list[str]:
+    def pieces(self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False) -> list[str]:
         """The tokens of `text` as the vocabulary spells them."""
-        return [self.tokens[i] for i in self.encode(text, wrap=wrap, allow_special=allow_special)]
+        return [
+            self.tokens[i]
+            for i in self.encode(text, add_special_tokens=add_special_tokens, allow_special=allow_special)
+        ]

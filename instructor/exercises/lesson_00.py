@@ -1,6 +1,6 @@
 """Assigned in lesson 00: what of a text was copied, and whether a table errs or falls silent."""
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 # -- 00.A1 copied ---------------------------------------------------------------------------------------------------------
@@ -26,7 +26,7 @@ def copying(body):
 PLAY = "the quality of mercy is not strained, it droppeth as the gentle rain from heaven upon the place beneath"
 GPT = "The quality of the king is not strained; it droppeth as the rain, and heaven was upon the plates"
 
-copied = Assigned(
+copied = AssignedExercise(
     "00.A1",
     goal="what did it copy?",
     minutes=15,
@@ -147,7 +147,7 @@ def asked(
     )  # fmt: skip
 
 
-wrong_or_silent = Assigned(
+wrong_or_silent = AssignedExercise(
     "00.A2",
     goal="does it err, or does it fall silent?",
     minutes=12,

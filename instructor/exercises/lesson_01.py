@@ -1,6 +1,6 @@
 """Assigned in lesson 01: after how many different words a word comes, and what novels say of he and she."""
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 # -- 01.A1 San Francisco --------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ ROSE = [
 ]
 RAIN = ["rain", "rain", "go", "away", "come", "again", "some", "other", "day", "rain", "rain"]
 
-francisco = Assigned(
+francisco = AssignedExercise(
     "01.A1",
     goal="not how often, but after how many",
     minutes=20,
@@ -228,7 +228,7 @@ def leaning(body, reach="words[i + 1 : i + 1 + window]"):
     )
 
 
-novels = Assigned(
+novels = AssignedExercise(
     "01.A2",
     goal="where does the lean come from?",
     minutes=15,

@@ -2,7 +2,7 @@
 
 import torch
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 # -- 03.A1 any order ------------------------------------------------------------------------------------------------------
@@ -34,7 +34,7 @@ def looking(mask, rank="order.argsort(1)"):
     )
 
 
-any_order = Assigned(
+any_order = AssignedExercise(
     "03.A1",
     goal="a mask for any order",
     minutes=15,
@@ -141,7 +141,7 @@ def guessing(
     )
 
 
-shortcut = Assigned(
+shortcut = AssignedExercise(
     "03.A2",
     goal="can the game be won without looking?",
     minutes=15,

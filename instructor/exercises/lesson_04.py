@@ -1,6 +1,6 @@
 """Assigned in lesson 04: the cheapest way to spell a word, and what a stranger's tokenizer costs."""
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 # -- 04.A1 the cheapest spelling ------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ RIVER = {
 }  # fmt: skip
 BITS = {"0": 1.03, "1": 1.17, "00": 1.71, "01": 1.92, "11": 2.09, "010": 2.74, "1101": 3.58, "00110": 4.61}
 
-spelling = Assigned(
+spelling = AssignedExercise(
     "04.A1",
     goal="the cheapest way to spell it",
     minutes=20,
@@ -173,7 +173,7 @@ def readers(body, size="size"):
     )
 
 
-premium = Assigned(
+premium = AssignedExercise(
     "04.A2",
     goal="what does a stranger's tokenizer cost?",
     minutes=12,
@@ -206,8 +206,8 @@ def premium_of_a_stranger(mine):
 ''', '''def premium_of_a_stranger(mine):
     from collections import Counter
     from fmcourse.data import load
-    from fmcourse.tokenizers.bpe import learn_merges, splitter
-    words, gap = splitter("gpt2").findall, chr(9999)
+    from fmcourse.tokenizers.bpe import learn_merges, pretokenizer_pattern
+    words, gap = pretokenizer_pattern("gpt2").findall, chr(9999)
     def tokens(name):
         sign = {bytes([byte]): chr(byte) for byte in range(256)}      # each token is written as one character
         text = gap.join(word.encode().decode("latin-1") for word in words(load(mine["read"]).validation[mine["start"]:][:30_000]))

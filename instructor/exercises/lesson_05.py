@@ -2,7 +2,7 @@
 
 import torch
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
@@ -54,7 +54,7 @@ def near(
     )
 
 
-distance_costs = Assigned(
+distance_costs = AssignedExercise(
     "05.A1",
     goal="attention in which distance costs",
     minutes=20,
@@ -165,7 +165,7 @@ def wasted(body):
     )
 
 
-padding = Assigned(
+padding = AssignedExercise(
     "05.A2",
     goal="what does padding cost?",
     minutes=12,

@@ -2,7 +2,7 @@
 
 import torch
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 # -- 06.A1 who sees whom --------------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def sees(inside, before=""):
     )
 
 
-mask_from_outside = Assigned(
+mask_from_outside = AssignedExercise(
     "06.A1",
     goal="read a model's mask from outside",
     minutes=20,
@@ -169,7 +169,7 @@ def left(body, pairs="zip(text, text[1:])"):
     )
 
 
-heat_and_choice = Assigned(
+heat_and_choice = AssignedExercise(
     "06.A2",
     goal="what does a temperature leave to choose?",
     minutes=15,

@@ -2,7 +2,7 @@
 
 import torch
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 chance = lambda *shape, seed, share=0.4: torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) < share
@@ -26,7 +26,7 @@ WHOLE = '''def hide_whole_words(begins, chosen):
     """
 '''
 
-whole_words = Assigned(
+whole_words = AssignedExercise(
     "07.A1",
     goal="hide whole words",
     minutes=15,
@@ -88,7 +88,7 @@ def ranked_names(draw):
     return {"first": draw.randrange(0, 9000), "many": draw.randrange(400, 800)}
 
 
-long_names = Assigned(
+long_names = AssignedExercise(
     "07.A2",
     goal="how long are names?",
     minutes=12,

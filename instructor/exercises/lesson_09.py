@@ -2,7 +2,7 @@
 
 import torch
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 # -- 09.A1 the best critic ------------------------------------------------------------------------------------------------
@@ -31,7 +31,7 @@ def critic(says, pays="-torch.special.xlogy(p, d).sum() - torch.special.xlogy(q,
     )
 
 
-best_critic = Assigned(
+best_critic = AssignedExercise(
     "09.A1",
     goal="the best critic there can be",
     minutes=20,
@@ -139,13 +139,13 @@ def a_kind_and_a_brush(draw):
 def told(body):
     """A near miss: x are the student's pictures."""
     return (
-        'def nats_told(mine):\n    from fmcourse.data import load\n    from fmcourse.pictures import signed\n    clothes, noise, n = load("fashion").train, mine["noise"], mine["many"]\n'
-        '    x = signed(clothes.pixels[clothes.kinds == mine["kind"]][mine["first"]:][:n]).flatten(1).double()\n'
+        'def nats_told(mine):\n    from fmcourse.data import load\n    from fmcourse.pictures import normalize_pixels\n    clothes, noise, n = load("fashion").train, mine["noise"], mine["many"]\n'
+        '    x = normalize_pixels(clothes.pixels[clothes.labels == mine["kind"]][mine["first"]:][:n]).flatten(1).double()\n'
         f"    directions = torch.linalg.svdvals(x - x.mean(0))[: n - 1]\n    {body}\n"
     )
 
 
-a_living_code = Assigned(
+a_living_code = AssignedExercise(
     "09.A2",
     goal="how much would a code tell?",
     minutes=15,
@@ -153,21 +153,21 @@ a_living_code = Assigned(
     text="In the lesson numbers of a code died: where data spread less than the noise, a number earns less than it costs. For a VAE of two *linear* networks one can say beforehand "
     "what is left when training is done (Lucas et al. 2019, who start from Tipping and Bishop 1999). It looks for the **principal directions** of the data. Those in which the data spread "
     "more than the decoder's `noise` each get a number of the code. Such a number tells, on average over the pictures, log(spread / noise) nats. All other numbers die and tell nothing.\n\n"
-    "Your data are pictures of one kind of clothes: with `clothes = load(\"fashion\").train`, of those for which `clothes.kinds == kind`, in their order, `many` from `first` on. As in the lesson, "
-    "pixels are numbers from -1 to 1 (`fmcourse.pictures.signed`), and a picture is a point in 784 dimensions. The spread in a direction is the standard deviation: the root of the mean, "
+    "Your data are pictures of one kind of clothes: with `clothes = load(\"fashion\").train`, of those for which `clothes.labels == kind`, in their order, `many` from `first` on. As in the lesson, "
+    "pixels are numbers from -1 to 1 (`fmcourse.pictures.normalize_pixels`), and a picture is a point in 784 dimensions. The spread in a direction is the standard deviation: the root of the mean, "
     "over your `many` pictures (divide by `many`), of the squared distance from the mean picture along that direction. The code has 784 numbers, more than enough.\n\n"
     "How many nats does it tell of a picture in all? (`torch.linalg.svd`, `svdvals` or `eigh` find principal directions. In the lesson's example, spreads 2.0, 1.0, 0.4 and 0.2 with noise 0.5, it would be log 4 + log 2 = 2.08.)",
     starter='''mine = variant("09.A2")  # your numbers
 nats_told = ...  # a float, in nats
 ''',
     solution='''from fmcourse.data import load
-from fmcourse.pictures import signed
+from fmcourse.pictures import normalize_pixels
 
 
 def nats_told(mine):
     clothes = load("fashion").train
-    pixels = clothes.pixels[clothes.kinds == mine["kind"]][mine["first"] : mine["first"] + mine["many"]]
-    x = signed(pixels).flatten(1).double()
+    pixels = clothes.pixels[clothes.labels == mine["kind"]][mine["first"] : mine["first"] + mine["many"]]
+    x = normalize_pixels(pixels).flatten(1).double()
     spreads = torch.linalg.svdvals(x - x.mean(0)) / mine["many"] ** 0.5
     alive = spreads[spreads > mine["noise"]]
     return (alive / mine["noise"]).log().sum().item()
@@ -176,7 +176,7 @@ def nats_told(mine):
         '''def nats_told(mine):
     from fmcourse.data import load
     clothes = load("fashion").train
-    rows = (clothes.kinds == mine["kind"]).nonzero()[:, 0][mine["first"]:][:mine["many"]]
+    rows = (clothes.labels == mine["kind"]).nonzero()[:, 0][mine["first"]:][:mine["many"]]
     x = clothes.pixels[rows].reshape(len(rows), -1).double() * 2 / 255
     gram = (x - x.mean(0)) @ (x - x.mean(0)).T / len(rows)  # as many values as pictures, and the same ones
     return sum(0.5 * math.log(v / mine["noise"] ** 2) for v in torch.linalg.eigvalsh(gram).tolist() if v > mine["noise"] ** 2)
@@ -184,7 +184,7 @@ def nats_told(mine):
         '''def nats_told(mine):
     from fmcourse.data import load
     clothes = load("fashion").train
-    x = clothes.pixels[clothes.kinds == mine["kind"]][mine["first"]:][:mine["many"]].flatten(1).double() / 127.5
+    x = clothes.pixels[clothes.labels == mine["kind"]][mine["first"]:][:mine["many"]].flatten(1).double() / 127.5
     variances = torch.linalg.eigvalsh(torch.cov(x.T, correction=0))
     return (variances / mine["noise"] ** 2).clamp(min=1).log().sum().item() / 2
 ''',

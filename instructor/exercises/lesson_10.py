@@ -2,7 +2,7 @@
 
 import torch
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
@@ -40,7 +40,7 @@ def guessed(
     )
 
 
-best_guess = Assigned(
+best_guess = AssignedExercise(
     "10.A1",
     goal="the guess that no network can beat",
     minutes=20,
@@ -142,20 +142,20 @@ def two_pictures_and_a_time(draw):
 def told_apart(z, schedule=""):
     """A near miss: d is the distance of the two, a and b signal and noise at t."""
     return (
-        "def right_guesses(mine):\n    from fmcourse.data import load\n    from fmcourse.diffusion import Schedule\n    from fmcourse.pictures import signed\n"
-        '    x = signed(load("fashion").train.pixels[[mine["one"], mine["other"]]]).flatten(1).double()\n    rule, t = Schedule.linear(), mine["t"]\n'
+        "def right_guesses(mine):\n    from fmcourse.data import load\n    from fmcourse.diffusion import Schedule\n    from fmcourse.pictures import normalize_pixels\n"
+        '    x = normalize_pixels(load("fashion").train.pixels[[mine["one"], mine["other"]]]).flatten(1).double()\n    rule, t = Schedule.linear(), mine["t"]\n'
         f"    {schedule}\n    d, a, b = (x[0] - x[1]).norm().item(), rule.signal[t].item(), rule.noise[t].item()\n"
         f"    share = lambda z: torch.special.ndtr(torch.tensor(z, dtype=torch.float64)).item()\n    return {z}\n"
     )
 
 
-one_of_two = Assigned(
+one_of_two = AssignedExercise(
     "10.A2",
     goal="which of the two was it?",
     minutes=15,
     difficulty=3,
     text="In the lesson pictures were recovered from what looked like snow. How can that be? Take the smallest form of it. Your two pictures are number `one` and number `other` of "
-    "`signed(load(\"fashion\").train.pixels)`, numbers from -1 to 1. A coin chooses one of them. It is drowned until your `t` of the linear dose, `Schedule.linear()`: x_t = signal · picture + noise · ε, with ε from the standard bell in "
+    "`normalize_pixels(load(\"fashion\").train.pixels)`, numbers from -1 to 1. A coin chooses one of them. It is drowned until your `t` of the linear dose, `Schedule.linear()`: x_t = signal · picture + noise · ε, with ε from the standard bell in "
     "each of the 784 numbers. A machine is shown x_t. It knows both pictures and the dose, and names the one whose faded picture is nearer to x_t (no guess is better).\n\n"
     "In which share of all cases is it right? Not tried out, but computed: tried out a thousand times it would be known to a hundredth only.\n\n"
     "Two facts help. Of all directions in which ε can point, only one moves x_t nearer to the wrong picture: that of the straight line from one to the other. And along any one direction ε is a number "
@@ -165,11 +165,11 @@ right_guesses = ...  # a float from 0 to 1
 ''',
     solution='''from fmcourse.data import load
 from fmcourse.diffusion import Schedule
-from fmcourse.pictures import signed
+from fmcourse.pictures import normalize_pixels
 
 
 def right_guesses(mine):
-    x, rule = signed(load("fashion").train.pixels[[mine["one"], mine["other"]]]), Schedule.linear()
+    x, rule = normalize_pixels(load("fashion").train.pixels[[mine["one"], mine["other"]]]), Schedule.linear()
     signal, noise = rule.signal[mine["t"]], rule.noise[mine["t"]]
     half_way = signal * (x[0] - x[1]).double().norm() / 2  # from a faded picture to where the other is as near
     return torch.special.ndtr(half_way / noise).item()

@@ -2,7 +2,7 @@
 
 import torch
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 noise = lambda *shape, seed: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
@@ -44,7 +44,7 @@ LIKE = """def heun(guess, x_t, t, s):
         return trial
 """
 
-two_looks = Assigned(
+two_looks = AssignedExercise(
     "11.A1",
     goal="a step that looks twice",
     minutes=20,
@@ -165,7 +165,7 @@ def shrunken(draw):
             "time": draw.randrange(300, 900) / 1000}  # fmt: skip
 
 
-later = Assigned(
+later = AssignedExercise(
     "11.A2",
     goal="why do large pictures need more noise?",
     minutes=15,
@@ -173,7 +173,7 @@ later = Assigned(
     text="A schedule that suits small pictures leaves large ones too easy: Stable Diffusion 3 shifts its times for them (Esser et al. 2024, section 5.3). Find "
     "out why, on real ones. Shrink a picture by a factor k: every block of k by k pixels becomes one pixel, its mean. Neighbouring pixels of a picture are "
     "much alike, so its strength hardly falls. The pixels of noise know nothing of each other.\n\n"
-    "Take the clothes `signed(load(\"fashion\").train.pixels[first : first + many])`, with your own numbers. Their *strength* is the root of the mean square of all their "
+    "Take the clothes `normalize_pixels(load(\"fashion\").train.pixels[first : first + many])`, with your own numbers. Their *strength* is the root of the mean square of all their "
     "numbers, over all pixels and all pictures; the strength of pure noise is 1. Mix by the straight line: (1 - t) picture + t noise.\n\n"
     "At your `time` t the mixture is shrunk by your `factor`, and in what comes out picture and noise stand in some proportion of strengths. "
     "At which other time do the pictures *at full size*, mixed with noise and not shrunk, stand to their noise in the very same proportion? "
@@ -184,11 +184,11 @@ later = Assigned(
 as_noisy_at_full_size = ...  # a float between 0 and 1, a time
 ''',
     solution='''from fmcourse.data import load
-from fmcourse.pictures import signed
+from fmcourse.pictures import normalize_pixels
 
 
 def as_noisy_at_full_size(mine):
-    x = signed(load("fashion").train.pixels[mine["first"] : mine["first"] + mine["many"]]).double()
+    x = normalize_pixels(load("fashion").train.pixels[mine["first"] : mine["first"] + mine["many"]]).double()
     k, t = mine["factor"], mine["time"]
     strength = lambda some: some.square().mean().sqrt().item()
     small = (1 - t) * strength(F.avg_pool2d(x, k)) / (t / k)       # a mean of k² independent numbers is k times weaker
@@ -231,22 +231,22 @@ def as_noisy_at_full_size(mine):
     mistakes=[
         Mistake("noise keeps its strength", '''def as_noisy_at_full_size(mine):
     from fmcourse.data import load
-    from fmcourse.pictures import signed
-    x, t = signed(load("fashion").train.pixels[mine["first"]:][:mine["many"]]), mine["time"]
+    from fmcourse.pictures import normalize_pixels
+    x, t = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]), mine["time"]
     small, full = (y.square().mean().sqrt().item() for y in (F.avg_pool2d(x, mine["factor"]), x))
     return full / (full + (1 - t) / t * small)
 ''', "Only the picture was shrunk here. What does a mean over k by k pixels do to noise?"),
         Mistake("the noise's variance", '''def as_noisy_at_full_size(mine):
     from fmcourse.data import load
-    from fmcourse.pictures import signed
-    x, t, k = signed(load("fashion").train.pixels[mine["first"]:][:mine["many"]]), mine["time"], mine["factor"]
+    from fmcourse.pictures import normalize_pixels
+    x, t, k = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]), mine["time"], mine["factor"]
     small, full = (y.square().mean().sqrt().item() for y in (F.avg_pool2d(x, k), x))
     return full / (full + (1 - t) / t * small * k * k)
 ''', "It makes the noise k² times weaker. That is what becomes of its variance: and of its strength?"),
         Mistake("powers for strengths", '''def as_noisy_at_full_size(mine):
     from fmcourse.data import load
-    from fmcourse.pictures import signed
-    x, t, k = signed(load("fashion").train.pixels[mine["first"]:][:mine["many"]]), mine["time"], mine["factor"]
+    from fmcourse.pictures import normalize_pixels
+    x, t, k = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]), mine["time"], mine["factor"]
     small, full = (y.square().mean().item() for y in (F.avg_pool2d(x, k), x))
     return full / (full + (1 - t) / t * small * k)
 ''', "The pictures come in with their mean squares. What was called strength?"),
@@ -256,15 +256,15 @@ def as_noisy_at_full_size(mine):
 ''', "That would hold for pictures that lose no strength at all; yours lose a little. Where do the clothes come in?"),
         Mistake("the other way", '''def as_noisy_at_full_size(mine):
     from fmcourse.data import load
-    from fmcourse.pictures import signed
-    x, t, k = signed(load("fashion").train.pixels[mine["first"]:][:mine["many"]]), mine["time"], mine["factor"]
+    from fmcourse.pictures import normalize_pixels
+    x, t, k = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]), mine["time"], mine["factor"]
     small, full = (y.square().mean().sqrt().item() for y in (F.avg_pool2d(x, k), x))
     return small / (small + (1 - t) / t * full / k)
 ''', "That is when shrunken pictures are as noisy as full ones are at your time. Which of the two is at your time?"),
         Mistake("without their mean", '''def as_noisy_at_full_size(mine):
     from fmcourse.data import load
-    from fmcourse.pictures import signed
-    x, t, k = signed(load("fashion").train.pixels[mine["first"]:][:mine["many"]]), mine["time"], mine["factor"]
+    from fmcourse.pictures import normalize_pixels
+    x, t, k = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]), mine["time"], mine["factor"]
     small, full = (y.std(correction=0).item() for y in (F.avg_pool2d(x, k), x))
     return full / (full + (1 - t) / t * small * k)
 ''', "It takes the spread around the mean. Is the mean no part of what was called strength?"),
@@ -273,6 +273,6 @@ def as_noisy_at_full_size(mine):
     x, t, k = load("fashion").train.pixels[mine["first"]:][:mine["many"], None] / 255, mine["time"], mine["factor"]
     small, full = (y.square().mean().sqrt().item() for y in (F.avg_pool2d(x, k), x))
     return full / (full + (1 - t) / t * small * k)
-''', "Its pixels run from 0 to 1. What does `signed` make of them?"),
+''', "Its pixels run from 0 to 1. What does `normalize_pixels` make of them?"),
     ],
 )  # fmt: skip

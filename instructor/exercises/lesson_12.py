@@ -2,7 +2,7 @@
 
 import torch
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 noise = lambda *shape, seed: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
@@ -29,7 +29,7 @@ SHARED = '''def match_things(scores, things):
 
 SAME = "    same = (things[:, None] == things[None]).float()\n    share = same / same.sum(1, keepdim=True)\n"
 
-same_thing = Assigned(
+same_thing = AssignedExercise(
     "12.A1",
     goal="the same thing twice in a batch",
     minutes=15,
@@ -122,10 +122,10 @@ same_thing = Assigned(
 # -- 12.A2 what a kind tells of a colour ------------------------------------------------------------------------------------
 
 COUNTED = """    from fmcourse.data import load
-    from fmcourse.pictures import main_paint, signed
+    from fmcourse.pictures import dominant_colours, normalize_pixels
     emoji = load("emoji").train
     lot = torch.randperm(len(emoji), generator=torch.Generator().manual_seed(mine["seed"]))[: mine["many"]]
-    colours, kinds = main_paint(signed(emoji.pixels[lot])), emoji.kinds[lot].tolist()
+    colours, kinds = dominant_colours(normalize_pixels(emoji.pixels[lot])), emoji.labels[lot].tolist()
     n = len(kinds)
     pairs = [(c, k) for c, k in zip(colours, kinds)]
     count = lambda things: [things.count(one) for one in set(things)]
@@ -139,7 +139,7 @@ def some_emoji(draw):
     return {"seed": draw.randrange(10**6), "many": draw.randrange(500, 1200)}
 
 
-entangled = Assigned(
+entangled = AssignedExercise(
     "12.A2",
     goal="how much does its kind tell of a picture's colour?",
     minutes=15,
@@ -150,21 +150,21 @@ entangled = Assigned(
     "Measure it as **mutual information**: how many bits do you save, on average, in guessing a picture's colour when you are told its kind? With p the shares in your sample, it is the sum over "
     "all pairs of a colour c and a kind k that occur of p(c, k) log₂ ( p(c, k) / ( p(c) p(k) ) ).\n\n"
     "Your sample: the first `many` of `torch.randperm(len(emoji), generator=torch.Generator().manual_seed(seed))`, with your own numbers, are places in `emoji = load(\"emoji\").train`. "
-    "A picture's kind is in `emoji.kinds`, its colour is what `main_paint(signed(pixels))` of `fmcourse.pictures` says.\n\n"
+    "A picture's kind is in `emoji.labels`, its colour is what `dominant_colours(normalize_pixels(pixels))` of `fmcourse.pictures` says.\n\n"
     "*Example.* Half of the pictures yellow faces, half green plants: 1 bit. Two colours and two kinds, all four pairs equally often: 0 bits.",
     starter='''mine = variant("12.A2")  # your numbers
 bits_about_the_colour = ...  # a float, in bits
 ''',
     solution='''from fmcourse.data import load
-from fmcourse.pictures import PAINTS, main_paint, signed
+from fmcourse.pictures import NAMED_COLOURS, dominant_colours, normalize_pixels
 
 
 def bits_about_the_colour(mine):
     emoji = load("emoji").train
     lot = torch.randperm(len(emoji), generator=torch.Generator().manual_seed(mine["seed"]))[: mine["many"]]
-    table = torch.zeros(len(PAINTS), 8, dtype=torch.float64)
-    for colour, kind in zip(main_paint(signed(emoji.pixels[lot])), emoji.kinds[lot].tolist()):
-        table[list(PAINTS).index(colour), kind] += 1
+    table = torch.zeros(len(NAMED_COLOURS), 8, dtype=torch.float64)
+    for colour, kind in zip(dominant_colours(normalize_pixels(emoji.pixels[lot])), emoji.labels[lot].tolist()):
+        table[list(NAMED_COLOURS).index(colour), kind] += 1
     p = table / table.sum()
     apart = p.sum(1, keepdim=True) * p.sum(0)          # what the shares would be if one said nothing of the other
     met = p > 0
@@ -175,10 +175,10 @@ def bits_about_the_colour(mine):
         '''def bits_about_the_colour(mine):
     from collections import Counter
     from fmcourse.data import load
-    from fmcourse.pictures import main_paint, signed
+    from fmcourse.pictures import dominant_colours, normalize_pixels
     emoji = load("emoji").train
     lot = torch.randperm(len(emoji), generator=torch.Generator().manual_seed(mine["seed"]))[: mine["many"]]
-    pairs = list(zip(main_paint(signed(emoji.pixels[lot])), emoji.kinds[lot].tolist()))
+    pairs = list(zip(dominant_colours(normalize_pixels(emoji.pixels[lot])), emoji.labels[lot].tolist()))
     both, colours, kinds = Counter(pairs), Counter(c for c, _ in pairs), Counter(k for _, k in pairs)
     told = [math.log2(both[c, k] / kinds[k]) - math.log2(colours[c] / len(pairs)) for c, k in pairs]
     return sum(told) / len(told)

@@ -2,7 +2,7 @@
 
 import torch
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 noise = lambda *shape, seed: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
@@ -42,7 +42,7 @@ def tuned(rows, columns, rank, alpha, seed, deep=None, size=0.3):
     return before, before + size * strong, rank, alpha
 
 
-extracted = Assigned(
+extracted = AssignedExercise(
     "13.A1",
     goal="LoRA out of a fully tuned model",
     minutes=20,
@@ -146,7 +146,7 @@ def lot(draw):
     }
 
 
-leak = Assigned(
+leak = AssignedExercise(
     "13.A2",
     goal="how often does a split by lot leak?",
     minutes=15,

@@ -2,7 +2,7 @@
 
 import random
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 LETTERS = "\n:abcdefghijklmnopqrstuvwxyz"
@@ -39,7 +39,7 @@ FINDS = """    T = len(ids)
 """
 LOOKING = "def look_up(ids, most, size):\n" + FINDS
 
-looked_up = Assigned(
+looked_up = AssignedExercise(
     "14.A1",
     goal="the simplest thing that learns in context",
     minutes=20,
@@ -177,7 +177,7 @@ def other_runs(draw):
     return {"runs": sorted(draw.sample(every, draw.choice([6, 7, 8, 9])))}
 
 
-leaning = Assigned(
+leaning = AssignedExercise(
     "14.A2",
     goal="how much of what is wrong must be the lean?",
     minutes=15,

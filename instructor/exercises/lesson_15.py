@@ -1,6 +1,6 @@
 """Assigned in lesson 15: who has won, if anybody has, and how far two methods agree."""
 
-from fmcourse.classroom.assigned import Assigned
+from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 
 # -- 15.A1 a winner, or none ----------------------------------------------------------------------------------------------
@@ -15,7 +15,7 @@ WINNER = '''def winner(scores):
     """
 '''
 
-winner = Assigned(
+winner = AssignedExercise(
     "15.A1",
     goal="a clear winner, or none",
     minutes=12,
@@ -75,7 +75,7 @@ winner = Assigned(
 
 WAYS = ["LoRA", "full", "MiniLM head", "SmolLM2 head", "MiniLM full", "soft"]
 
-agreement = Assigned(
+agreement = AssignedExercise(
     "15.A2",
     goal="do they answer alike?",
     minutes=15,

@@ -29,7 +29,7 @@ class Mistake:
     """One wrong belief: a function (or its source) that holds it, and the smallest evidence against it with a question."""
 
     name: str
-    wrong: Callable | str
+    wrong_answer: Callable | str
     explanation: str
 
 
@@ -65,8 +65,8 @@ class Exercise:
     Raises: ValueError if a part is missing.
     """
 
-    HINTS = 3
-    WANTED = "no function and no class"
+    N_HINTS = 3
+    NO_DEFINITION = "no function and no class"
 
     id: str
     _: KW_ONLY
@@ -90,13 +90,13 @@ class Exercise:
         wrong = [
             (not re.fullmatch(r"\d\d\.\w+", self.id), "its id must look like '06.1'"),
             (
-                len(self.hints) != self.HINTS,
-                f"it has {len(self.hints)} hints; give {'three' if self.HINTS else 'none'}",
+                len(self.hints) != self.N_HINTS,
+                f"it has {len(self.hints)} hints; give {'three' if self.N_HINTS else 'none'}",
             ),
             (not self.cases, "it has no cases; give at least one input"),
             (self.difficulty not in (1, 2, 3), f"difficulty={self.difficulty} must be 1, 2 or 3"),
-            (not self.name, f"its starter defines {self.WANTED}"),
-            (self.name not in defined(self.solution), f"its solution does not define {self.name!r}"),
+            (not self.name, f"its starter defines {self.NO_DEFINITION}"),
+            (self.name not in defined_names(self.solution), f"its solution does not define {self.name!r}"),
         ]
         for fault, sentence in wrong:
             if fault:
@@ -105,18 +105,18 @@ class Exercise:
     @property
     def name(self) -> str:
         """What the learner writes: the last function or class that the starter defines."""
-        return (defined(self.starter) or [""])[-1]
+        return (defined_names(self.starter) or [""])[-1]
 
     @cached_property
-    def answer(self) -> Any:
+    def reference(self) -> Any:
         """The course's function or class."""
         return self.compile(self.solution)
 
     def compile(self, answer: Callable | str) -> Any:
         """A function out of its source; a function as it is."""
-        return self.made(answer, self.name) if isinstance(answer, str) else answer
+        return self.execute(answer, self.name) if isinstance(answer, str) else answer
 
-    def made(self, source: str, name: str) -> Any:
+    def execute(self, source: str, name: str) -> Any:
         """What `source` calls `name`, with the exercise's imports at hand."""
         file = f"<answer {self.id} {zlib.crc32(source.encode()):08x}>"
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
@@ -125,15 +125,15 @@ class Exercise:
         exec(compile(source, file, "exec"), space)
         return space[name]
 
-    def rights(self) -> list[Any]:
+    def expected_outcomes(self) -> list[Any]:
         """What the answer makes of every case, an `Outcome` each."""
-        from fmcourse.course.sandbox import outcomes  # that module imports this one
+        from fmcourse.course.sandbox import run_cases  # that module imports this one
 
-        return outcomes(self, self.answer)
+        return run_cases(self, self.reference)
 
     @cached_property
     def runner(self) -> Callable[[Any, Any], Any] | None:
-        return self.made(self.run, defined(self.run)[-1]) if isinstance(self.run, str) else self.run
+        return self.execute(self.run, defined_names(self.run)[-1]) if isinstance(self.run, str) else self.run
 
     def apply(self, candidate: Any, case: Any) -> Any:
         """What a candidate makes of a case."""
@@ -141,18 +141,18 @@ class Exercise:
             return self.runner(candidate, case)
         return candidate(*case) if isinstance(case, tuple) else candidate(case)
 
-    def holds(self, wanted: Property, value: Any, case: Any) -> bool | str:
+    def apply_property(self, prop: Property, value: Any, case: Any) -> bool | str:
         """What a property's test says of a result."""
-        test = wanted.test
-        return (self.made(test, defined(test)[-1]) if isinstance(test, str) else test)(value, case)
+        test = prop.test
+        return (self.execute(test, defined_names(test)[-1]) if isinstance(test, str) else test)(value, case)
 
 
-def defined(source: str) -> list[str]:
+def defined_names(source: str) -> list[str]:
     """Functions and classes that a source defines at its outer level, in order."""
     return [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
 
 
-def find(exercise_id: str | Exercise) -> Exercise:
+def find_exercise(exercise_id: str | Exercise) -> Exercise:
     """The exercise of that id. Raises: ValueError with the nearest ids, if there is none."""
     if isinstance(exercise_id, Exercise):
         return exercise_id
