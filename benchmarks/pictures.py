@@ -22,13 +22,13 @@ from torch.nn import functional as F
 from benchmarks.rows import Row, clock, row, time_work
 from benchmarks.unet import peer_of_size
 from fmcourse.data import load
+from fmcourse.data.images import normalize_pixels
 from fmcourse.diffusion import Denoiser, Schedule, ddim, ddpm, diffusion_loss, euler
-from fmcourse.fidelity import extract_features, frechet_distance, load_feature_extractor
+from fmcourse.evaluation.image_quality import extract_features, frechet_distance, load_feature_extractor
 from fmcourse.models.transformer import count_parameters
 from fmcourse.models.unet import UNet
-from fmcourse.optimizers import OptimizerConfig
-from fmcourse.pictures import normalize_pixels
 from fmcourse.training import EMA, derive_seed, fit
+from fmcourse.training.optimizers import OptimizerConfig
 
 BATCH = 64
 OPTIMIZER = OptimizerConfig(matrix_optimizer="adamw", lr=2e-3, lr_decay="cosine")

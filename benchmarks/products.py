@@ -2,7 +2,7 @@
 
 Run   python -m benchmarks products     Takes   about half a minute on one core
 
-The shapes are those of the course's GPT (768 rows of 128) and of SmolLM2 (1,024 rows of 576). `fmcourse.products` takes oneDNN on AMD's
+The shapes are those of the course's GPT (768 rows of 128) and of SmolLM2 (1,024 rows of 576). `fmcourse.fast.products` takes oneDNN on AMD's
 processors with AVX-512 and torch's own elsewhere, where the first rows are 1 but for chance; the last ones say whether that was right here.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.rows import Row, Work, row, side_by_side
-from fmcourse.products import LinearFunction, linear
+from fmcourse.fast.products import LinearFunction, linear
 
 SHAPES = [(768, 128, 512), (768, 512, 128), (1024, 576, 1536)]  # rows, numbers in, numbers out
 SMALL = [(32, 8, 8)]

@@ -23,9 +23,9 @@ from benchmarks.rows import Row, row, time_work
 from fmcourse.data import load
 from fmcourse.models.transformer import Config, Transformer, gpt2, modern
 from fmcourse.objectives import next_token
-from fmcourse.optimizers import ADAMW, MUON_SHORT_RUN, OptimizerConfig
 from fmcourse.tokenizers import CharTokenizer
 from fmcourse.training import RandomCrops, fit
+from fmcourse.training.optimizers import ADAMW, MUON_SHORT_RUN, OptimizerConfig
 
 CONTEXT, BATCH = 64, 12
 PLAIN_STEPS = 2000

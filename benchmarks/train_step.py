@@ -4,7 +4,7 @@ Run   python -m benchmarks train_step     Takes   about a minute on one core
 
 A step is forward, loss, backward, clipping the gradient to length 1, torch's fused AdamW, and reading the loss. Both models go
 through the same lines for all but forward and loss, which each computes in its own way; no dropout, 32 bits, attention fused.
-Four fifths of a step are matrix products and attention. Where `fmcourse.products` takes oneDNN (AMD with AVX-512) our products are twice as
+Four fifths of a step are matrix products and attention. Where `fmcourse.fast.products` takes oneDNN (AMD with AVX-512) our products are twice as
 fast as the peer's; elsewhere they are the same library's for both, and the ratio is what all the rest costs: 1.13 and 1.14 on an AMD with AVX2.
 """
 

@@ -314,7 +314,7 @@ def print_pieces(pieces: Iterator[str]) -> str:
 
 def finetune_verb(options: argparse.Namespace) -> int:
     """Check the data, train, judge, save, and say what to do next."""
-    from fmcourse import own
+    from fmcourse.apps import own_data as own
 
     folder = own.check_output_folder(options.out)  # before anyone waits
     found = own.read_dataset(options.data, options.text, options.label, seed=options.seed)
@@ -328,7 +328,8 @@ def finetune_verb(options: argparse.Namespace) -> int:
 
 def classify_verb(options: argparse.Namespace) -> int:
     """A label, its probability and the item, separated by tabs, for each."""
-    from fmcourse import own, tables
+    from fmcourse.apps import own_data as own
+    from fmcourse.data import tables
 
     items = [line for line in tables.read_utf8(Path(options.file)).splitlines() if line.strip()] if options.file else options.items  # fmt: skip
     classifier = own.load_classifier(options.folder)

@@ -1,10 +1,38 @@
-"""Files that are either the old one or the new one, never half of each."""
+"""Where the course's files lie, and files that are written whole or not at all."""
 
 import contextlib
+import importlib.util
 import os
 import secrets
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def lessons_folder() -> Path:
+    """Where the lessons lie: FMCOURSE_LESSONS if it is set, else `lessons` beside the package."""
+    return Path(os.environ.get("FMCOURSE_LESSONS") or ROOT / "lessons")
+
+
+def import_file(path: str | Path, name: str) -> ModuleType:
+    """The module in a file, whatever the file is called; `name` is what it is known by afterwards.
+
+    Raises: FileNotFoundError naming the file, or whatever the module raises while it is imported.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no {path}.")
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:

@@ -8,13 +8,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from zipfile import ZipFile
 
 from fmcourse.data import checksum
-from fmcourse.files import write_atomically, write_text
+from fmcourse.files import import_file, lessons_folder, write_atomically, write_text
 
 Work = dict[str, Any]  # one line of a file that ships: title, split, and the text or its parts
 
@@ -103,6 +105,15 @@ def fit_once(path: Path, model: Any, objective: Callable[..., Any], data: Any, *
         going.unlink()
     model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
     return model.eval()
+
+
+@cache
+def measurements(number: str) -> ModuleType:
+    """`measure.py` of a lesson: how its table is made, and what other recipes use of it."""
+    found = sorted(lessons_folder().glob(f"{number}_*/measure.py"))
+    if not found:
+        raise ValueError(f"lesson {number!r} has no measure.py in {lessons_folder()}.")
+    return import_file(found[0], f"measure_{number}")
 
 
 def bag_of_words_accuracy(learnt: Iterable[Any], asked: Iterable[Any]) -> float:

@@ -22,18 +22,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import fit_once, measure_once, write_checkpoint, write_table
-from lesson_03 import labelled_subset, linear_probe, standardize
-from lesson_11 import RandomRows
+from common import fit_once, measure_once, measurements, write_checkpoint, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse.data import load
+from fmcourse.data.images import normalize_pixels
 from fmcourse.diffusion import Schedule, diffusion_loss
 from fmcourse.models.unet import UNet
-from fmcourse.optimizers import OptimizerConfig
-from fmcourse.pictures import normalize_pixels
+from fmcourse.training.optimizers import OptimizerConfig
 
+LESSON_03, LESSON_11 = measurements("03"), measurements("11")
 SEEDS, BATCH, STEPS, DRAWS = 3, 64, 4000, 3
 LABELS, TIMES, NEAREST = (10, 30, 100, 1000), (50, 150, 300, 500), 10
 FLOW = Schedule.flow()
@@ -56,7 +55,7 @@ def train_model(seed: int, path: Path) -> nn.Module:
     torch.manual_seed(seed)
     objective, data = (
         partial(diffusion_loss, schedule=FLOW, predicts="image"),
-        RandomRows(load_images("train")[0], seed=seed, batch=BATCH),
+        LESSON_11.RandomRows(load_images("train")[0], seed=seed, batch=BATCH),
     )
     return fit_once(path, network().to(DEVICE), objective, data, steps=STEPS, seed=seed, optimizer=ADAM)
 
@@ -80,9 +79,9 @@ def activations(model: UNet, x: Tensor, t: int, generator: torch.Generator) -> T
 def probe_accuracy(known: Tensor, asked: Tensor, seed: int) -> dict[str, Any]:
     """How often a probe is right, by number of labels, mean over draws; and how many of the nearest training pictures are of the same kind."""
     labels, wanted = load_images("train")[1], load_images("test")[1]
-    known, asked = standardize(known.cpu(), asked.cpu())
-    rows = {n: [labelled_subset(labels, n, DRAWS * seed + draw) for draw in range(DRAWS)] for n in LABELS}
-    right = {str(n): round(statistics.mean((linear_probe(known[r], labels[r], asked, 10) == wanted).float().mean().item() for r in some), 4) for n, some in rows.items()}  # fmt: skip
+    known, asked = LESSON_03.standardize(known.cpu(), asked.cpu())
+    rows = {n: [LESSON_03.labelled_subset(labels, n, DRAWS * seed + draw) for draw in range(DRAWS)] for n in LABELS}
+    right = {str(n): round(statistics.mean((LESSON_03.linear_probe(known[r], labels[r], asked, 10) == wanted).float().mean().item() for r in some), 4) for n, some in rows.items()}  # fmt: skip
     near = (F.normalize(asked, dim=1) @ F.normalize(known, dim=1).T).topk(NEAREST).indices
     return right | {"nearest": round((labels[near] == wanted[:, None]).float().mean().item(), 4)}
 

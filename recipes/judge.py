@@ -21,12 +21,12 @@ from common import write_checkpoint
 from torch import Tensor, nn
 
 from fmcourse.data import load
-from fmcourse.fidelity import compute_fidelity
+from fmcourse.data.images import normalize_pixels
+from fmcourse.evaluation.image_quality import compute_fidelity
 from fmcourse.models.vision import FashionClassifier
 from fmcourse.objectives import Loss
-from fmcourse.optimizers import OptimizerConfig
-from fmcourse.pictures import normalize_pixels
 from fmcourse.training import derive_seed, fit
+from fmcourse.training.optimizers import OptimizerConfig
 
 STEPS, BATCH, SEEDS = 800, 128, 3
 ADAM = OptimizerConfig(matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", weight_decay=1e-3)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from fmcourse.data import BETWEEN_WORKS, RECORDS, SPLITS, read_items, read_works
+from fmcourse.data.images import read_images
+from fmcourse.data.speech import SAMPLE_RATE, read_utterances
 from fmcourse.files import write_text
-from fmcourse.pictures import read_images
-from fmcourse.sounds import SAMPLE_RATE, read_utterances
 
 HEADER = """\
 # What ships in this folder. Prose is written by hand; `python recipes/manifest.py data` measures the rest.

@@ -23,19 +23,18 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import lesson_12
 import torch
-from common import fit_once, measure_once, write_checkpoint, write_table
+from common import fit_once, measure_once, measurements, write_checkpoint, write_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse.data import checkpoint, load
+from fmcourse.data.images import NAMED_COLOURS, dominant_colours, normalize_pixels, recolour
 from fmcourse.diffusion import ClassifierFreeGuidance, Denoiser, Schedule, ddpm, diffusion_loss
 from fmcourse.models.unet import UNet
 from fmcourse.multimodal import CLIP, DiffusionPrior, condition_vector, ranks
-from fmcourse.optimizers import OptimizerConfig
-from fmcourse.pictures import NAMED_COLOURS, dominant_colours, normalize_pixels, recolour
 from fmcourse.training import derive_seed, fit
+from fmcourse.training.optimizers import OptimizerConfig
 
 SEEDS, BATCH, STEPS = 3, 64, 7000
 PRIOR_BATCH, PRIOR_STEPS = 256, 4000
@@ -131,7 +130,7 @@ def row_of(part: Any, name: str, style: int) -> int:
 @cache
 def clip_model() -> CLIP:
     """Lesson 12's: a picture's vector lies where MiniLM puts its name."""
-    model = lesson_12.new_clip()
+    model = measurements("12").new_clip()
     model.load_state_dict({key: value.float() for key, value in checkpoint("towers").tensors.items()})
     return model.eval().to(DEVICE)
 

@@ -27,9 +27,9 @@ from fmcourse.models.config import bert, gpt2, llama, modern
 from fmcourse.models.heads import SequenceClassifier
 from fmcourse.models.transformer import Transformer
 from fmcourse.objectives import next_token
-from fmcourse.optimizers import OptimizerConfig
 from fmcourse.pretrained import from_hf, to_hf
 from fmcourse.training import fit
+from fmcourse.training.optimizers import OptimizerConfig
 
 SMALL = {"vocab_size": 50, "context": 16, "width": 16, "depth": 2, "heads": 4}
 ids = torch.randint(50, (3, 10), generator=torch.Generator().manual_seed(0))

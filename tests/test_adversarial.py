@@ -7,7 +7,9 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 from torch.testing import assert_close
 
-from fmcourse.adversarial import (
+from fmcourse.autoencoders import decoder, encoder
+from fmcourse.training import CheckpointMismatch, DivergenceError
+from fmcourse.training.gan import (
     LOSSES,
     GANConfig,
     add_spectral_norm,
@@ -17,8 +19,6 @@ from fmcourse.adversarial import (
     log_generator_loss,
     train_gan,
 )
-from fmcourse.autoencoders import decoder, encoder
-from fmcourse.training import CheckpointMismatch, DivergenceError
 
 seeded = lambda seed=0: torch.Generator().manual_seed(seed)
 real, fake = (2 * torch.randn(50, generator=seeded(seed)) for seed in (0, 1))
@@ -186,7 +186,7 @@ def test_forgeries_move_to_where_the_real_ones_are():
 
 
 def test_each_move_teaches_one_player_alone():
-    from fmcourse.adversarial import GANRun
+    from fmcourse.training.gan import GANRun
 
     generator, discriminator = networks()
     run = GANRun(generator, discriminator, GANConfig(lr_generator=1e-9), 4, 0, 10)

@@ -54,8 +54,8 @@ def find(exercise_id):
 
 @pytest.fixture
 def lesson(tmp_path):
-    (tmp_path / "lessons").mkdir()
     lesson = Lesson(tmp_path, "03_doubles")
+    lesson.source.parent.mkdir(parents=True)
     lesson.source.write_text(SOURCE, encoding="utf-8")
     return lesson
 
@@ -163,7 +163,7 @@ def test_the_solved_edition_stops_where_a_check_does_not_call_the_solution_right
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     root = tmp_path_factory.mktemp("course")
-    (root / "lessons").mkdir()
+    (root / "lessons" / "03_doubles").mkdir(parents=True)
     lesson = Lesson(root, "03_doubles")
     lesson.source.write_text(SOURCE, encoding="utf-8")
     return lesson, build.build(lesson, find)
@@ -237,7 +237,7 @@ def copy_lesson(lesson, root, notebook):
     """`lesson` under another root, with `notebook` as what is shipped."""
     other = dataclasses.replace(lesson, root=root)
     for path in (other.source, other.notebook):
-        path.parent.mkdir()
+        path.parent.mkdir(parents=True, exist_ok=True)
     other.source.write_bytes(lesson.source.read_bytes())
     other.notebook.write_text(to_json(notebook), encoding="utf-8")
     return other

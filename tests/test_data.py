@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from fmcourse import data
-from fmcourse.data import SPLITS, CookbookRecipe, DataError, load, names, verify, verify_table
-from fmcourse.sounds import SAMPLE_RATE, read_utterances
+from fmcourse.data import SPLITS, CookbookRecipe, DataError, load, names, tables, verify, verify_table
+from fmcourse.data.speech import SAMPLE_RATE, read_utterances
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = tomllib.loads((ROOT / "data/manifest.toml").read_text(encoding="utf-8"))
@@ -432,16 +432,16 @@ def test_a_broken_manifest_says_how_to_restore_it(copy):
 
 
 def test_verify_finds_nothing_wrong_in_what_ships_tables_and_checkpoints_included():
-    made = [path.stem for kind in ("tables", "checkpoints") for path in sorted((ROOT / "data" / kind).glob("*.json"))]
+    made = [*tables(), *(path.stem for path in sorted((ROOT / "data" / "checkpoints").glob("*.json")))]
     assert [(row.name, row.problem) for row in verify()] == [(name, "") for name in [*MANIFEST, *made]]
     assert verify_table().count(" ok ") == len(MANIFEST) + len(made) and "FAILED" not in verify_table()
 
 
 def test_verify_shows_a_table_that_was_touched(copy):
-    path = copy / "tables" / "lesson_05.json"
+    path = copy / "tables" / "history.json"
     path.write_text(path.read_text().replace('"date"', '"Date"'))
     assert [(row.file, "is altered" in row.problem) for row in verify() if row.problem] == [
-        ("tables/lesson_05.json", True)
+        ("tables/history.json", True)
     ]
 
 

@@ -8,7 +8,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch.testing import assert_close
 
 from fmcourse.data import load
-from fmcourse.fidelity import (
+from fmcourse.data.images import normalize_pixels
+from fmcourse.evaluation.image_quality import (
     Fidelity,
     compute_fidelity,
     extract_features,
@@ -17,7 +18,6 @@ from fmcourse.fidelity import (
     matrix_sqrt,
     precision_recall,
 )
-from fmcourse.pictures import normalize_pixels
 
 draw = lambda n, seed, F=6: torch.randn(n, F, generator=torch.Generator().manual_seed(seed))
 mixed = draw(6, 9)  # so that the features hang together

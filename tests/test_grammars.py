@@ -10,9 +10,12 @@ import pytest
 import torch
 from helpers import randomize
 
-from fmcourse import grammars, pretrained
+from fmcourse import pretrained
 from fmcourse.generation import generate
-from fmcourse.grammars import (
+from fmcourse.models.transformer import Transformer, gpt2
+from fmcourse.prompting import constraints as grammars
+from fmcourse.prompting import generate_answers
+from fmcourse.prompting.constraints import (
     characters,
     determinize,
     grammar_constraint,
@@ -26,8 +29,6 @@ from fmcourse.grammars import (
     string,
     token_trie,
 )
-from fmcourse.models.transformer import Transformer, gpt2
-from fmcourse.prompting import generate_answers
 from fmcourse.tokenizers import BPETokenizer, CharTokenizer, WordPieceTokenizer
 
 END = "<end>"

@@ -17,7 +17,7 @@ for_instructors = pytest.mark.skipif(not GUIDE.is_file(), reason="this edition h
 
 def minutes() -> dict[str, int]:
     """What each lesson's first cell says, by number."""
-    said = {path.name[:2]: re.search(r"(\d+|twenty) minutes", path.read_text("utf-8").replace("\n# ", " ")) for path in (ROOT / "lessons").glob("*.py")}  # fmt: skip
+    said = {path.parent.name.split('_')[0]: re.search(r"(\d+|twenty) minutes", path.read_text("utf-8").replace("\n# ", " ")) for path in (ROOT / "lessons").glob("*/lesson.py")}  # fmt: skip
     return {number: 20 if found[1] == "twenty" else int(found[1]) for number, found in said.items()}
 
 

@@ -34,8 +34,8 @@ half = AssignedExercise(
 @pytest.fixture
 def student_machine(tmp_path, monkeypatch) -> dict[str, AssignedExercise]:
     """A student's machine: beside the notebook the records, and no instructor's folder. Gives what only the instructor has."""
-    (tmp_path / "office" / "exercises").mkdir(parents=True)
-    (tmp_path / "office" / "exercises" / "lesson_00.py").write_text(SUMS)
+    (tmp_path / "office" / "00").mkdir(parents=True)
+    (tmp_path / "office" / "00" / "exercises.py").write_text(SUMS)
     monkeypatch.setenv(assigned.FOLDER_VARIABLE, str(tmp_path / "office"))
     exercises = {one.id: one for one in assigned.all_assigned()}
     (tmp_path / "home").mkdir()

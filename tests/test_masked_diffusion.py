@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from fmcourse.masked_diffusion import (
+from fmcourse.diffusion.masked import (
     fill_masks,
     masked_diffusion_loss,
     masked_log_probs,

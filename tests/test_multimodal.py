@@ -24,8 +24,8 @@ from fmcourse.multimodal import (
     ranks,
 )  # fmt: skip
 from fmcourse.objectives import Loss
-from fmcourse.optimizers import OptimizerConfig
 from fmcourse.training import fit
+from fmcourse.training.optimizers import OptimizerConfig
 
 seeded = lambda seed=0: torch.Generator().manual_seed(seed)
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=seeded(seed))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from fmcourse.ngram import NGram
+from fmcourse.models.ngram import NGram
 
 TEXT = torch.randint(5, (400,), generator=torch.Generator().manual_seed(0))
 

@@ -16,9 +16,11 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 from torch.testing import assert_close
 
-from fmcourse import cli, own, pretrained, tables
-from fmcourse.own import Item, OwnData, read_dataset
-from fmcourse.tables import fold_text, read_table
+from fmcourse import cli, pretrained
+from fmcourse.apps import own_data as own
+from fmcourse.apps.own_data import Item, OwnData, read_dataset
+from fmcourse.data import tables
+from fmcourse.data.tables import fold_text, read_table
 
 SUN = ["sun", "rain", "wind", "cloud", "snow", "storm", "fog", "hail", "frost", "thunder", "drizzle", "breeze"]
 FOOD = ["bread", "soup", "cheese", "apple", "pasta", "rice", "butter", "salad", "honey", "cake", "onion", "pepper"]

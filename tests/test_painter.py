@@ -10,12 +10,12 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from fmcourse.data import checkpoint
+from fmcourse.data.images import NAMED_COLOURS, dominant_colours, normalize_pixels, recolour
 from fmcourse.diffusion import ClassifierFreeGuidance, Denoiser, Schedule, ddpm, diffusion_loss
 from fmcourse.models.unet import UNet
 from fmcourse.multimodal import DiffusionPrior, condition_vector
-from fmcourse.optimizers import OptimizerConfig
-from fmcourse.pictures import NAMED_COLOURS, dominant_colours, normalize_pixels, recolour
 from fmcourse.training import fit
+from fmcourse.training.optimizers import OptimizerConfig
 
 flow = Schedule.flow()
 

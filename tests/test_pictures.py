@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fmcourse.pictures import NAMED_COLOURS, check_images, denormalize_pixels, image_grid, normalize_pixels, recolour
+from fmcourse.data.images import NAMED_COLOURS, check_images, denormalize_pixels, image_grid, normalize_pixels, recolour
 
 every_byte = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
 coloured = torch.randint(256, (3, 5, 5, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -26,7 +26,7 @@ from fmcourse import packages, pretrained
 from fmcourse.evaluation import token_nats
 from fmcourse.models.transformer import Config, Transformer, gpt2, modern
 from fmcourse.tokenizers import BPETokenizer, WordPieceTokenizer
-from recipes import lesson_06
+from recipes.common import measurements
 
 CAPITAL = "The capital of France is"
 SENTENCES = ["A cat sat on the mat.", "Stock prices fell sharply today, and nobody knew why.", "猫", "one two " * 200]
@@ -200,7 +200,7 @@ def smol():
 @pytest.fixture(scope="module")
 def reference():
     """The reference library's model with the same GGUF's weights, unpacked by the gguf library and named by hand."""
-    return lesson_06.reference()
+    return measurements("06").reference()
 
 
 TEXTS = [

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from fmcourse import products
-from fmcourse.products import MIN_ROWS, ONEDNN, Linear, linear, matmul_transposed
+from fmcourse.fast import products
+from fmcourse.fast.products import MIN_ROWS, ONEDNN, Linear, linear, matmul_transposed
 
 HERE = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available() or ONEDNN is None,

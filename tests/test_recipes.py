@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fmcourse.data import checksum
+from fmcourse.files import lessons_folder
 from fmcourse.objectives import Loss
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -17,11 +18,18 @@ sys.path.insert(0, str(RECIPES))
 import common  # noqa: E402 (only now can it be found)
 
 MEASURING = sorted(path.stem for path in RECIPES.glob("*.py") if "torch" in path.read_text(encoding="utf-8"))
+LESSONS = sorted(path.parent.name.split("_")[0] for path in lessons_folder().glob("*/measure.py"))
 
 
 @pytest.mark.parametrize("name", MEASURING)
 def test_a_recipe_that_measures_can_be_opened(name):
     assert importlib.import_module(name).__doc__
+
+
+@pytest.mark.parametrize("number", LESSONS)
+def test_the_measurements_of_a_lesson_can_be_opened(number):
+    module = common.measurements(number)
+    assert module.__doc__ and callable(module.main)
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path):

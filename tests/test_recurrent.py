@@ -9,8 +9,8 @@ from torch.testing import assert_close
 from fmcourse.evaluation import token_nats
 from fmcourse.models.recurrent import LSTMLM, LMConfig, WindowLM
 from fmcourse.objectives import next_token
-from fmcourse.optimizers import OptimizerConfig
 from fmcourse.training import fit
+from fmcourse.training.optimizers import OptimizerConfig
 
 SHAPE = LMConfig(vocab_size=7, context=4, width=5, hidden=6, depth=2)
 IDS = torch.randint(7, (2, 9), generator=torch.Generator().manual_seed(0))

@@ -17,8 +17,8 @@ from fmcourse.models.attention import Attention, CrossAttention, attention_maps
 from fmcourse.models.seq2seq import EncoderDecoder, SinusoidalEmbedding, sinusoidal_encoding, vaswani2017
 from fmcourse.models.transformer import Config, Transformer, count_parameters, modern
 from fmcourse.objectives import translation
-from fmcourse.optimizers import InverseSqrtConfig
 from fmcourse.training import fit
+from fmcourse.training.optimizers import InverseSqrtConfig
 
 SMALL = vaswani2017(vocab_size=19, context=12, width=24, depth=2, heads=3, hidden=40, dropout=0.0)
 SHAPED = {

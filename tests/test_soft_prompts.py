@@ -10,14 +10,14 @@ from torch import nn
 from torch.testing import assert_close
 from transformers import LlamaForCausalLM
 
+from fmcourse.adaptation.soft_prompts import SoftPrompt
 from fmcourse.models.config import gpt2, llama
 from fmcourse.models.transformer import Transformer
 from fmcourse.objectives import next_token
-from fmcourse.optimizers import OptimizerConfig
 from fmcourse.pretrained import to_hf
 from fmcourse.prompting import fingerprint, label_scores
-from fmcourse.soft_prompts import SoftPrompt
 from fmcourse.training import fit
+from fmcourse.training.optimizers import OptimizerConfig
 
 SMALL = {"vocab_size": 50, "context": 16, "width": 16, "depth": 2, "heads": 4}
 ids = torch.randint(50, (3, 7), generator=torch.Generator().manual_seed(0))

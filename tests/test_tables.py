@@ -6,28 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from fmcourse.data import DataError, checksum, table
+from fmcourse.data import DataError, checksum, table, tables
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLES = sorted((ROOT / "data/tables").glob("*.json"))
+TABLES = sorted(tables())
 
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
-    shutil.copytree(ROOT / "data/tables", tmp_path / "tables")
-    monkeypatch.setenv("FMCOURSE_DATA", str(tmp_path))
-    return tmp_path / "tables" / "lesson_06.json"
+    folder = tmp_path / "lessons" / "06_gpt_causal_lm"
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "lessons/06_gpt_causal_lm/table.json", folder)
+    monkeypatch.setenv("FMCOURSE_LESSONS", str(tmp_path / "lessons"))
+    return folder / "table.json"
 
 
-@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
-def test_a_table_names_the_recipe_that_made_it_and_the_day(path):
-    found = table(path.stem)
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_names_the_recipe_that_made_it_and_the_day(name):
+    found = table(name)
     assert (ROOT / found["command"].split()[1]).is_file() and len(found["date"]) == 10
 
 
 def test_a_number_changed_by_hand_is_noticed(copy):
     copy.write_text(copy.read_text().replace('"bits_per_byte": 2', '"bits_per_byte": 1', 1))
-    with pytest.raises(DataError, match=r"altered.*git restore data/tables/lesson_06.json"):
+    with pytest.raises(DataError, match=r"altered.*git restore lessons/06_gpt_causal_lm/table.json"):
         table("lesson_06")
 
 

@@ -15,10 +15,8 @@ from helpers import randomize
 from torch import nn
 from torch.testing import assert_close
 
-from fmcourse import optimizers as optimizers_module
 from fmcourse.models.transformer import Config, Transformer, gpt2, modern
 from fmcourse.objectives import Loss, next_token
-from fmcourse.optimizers import ADAMW, MUON, Muon, OptimizerConfig, build_optimizers, orthogonalize, square_blocks
 from fmcourse.training import (
     EMA,
     CheckpointMismatch,
@@ -28,6 +26,16 @@ from fmcourse.training import (
     derive_seed,
     fit,
     lesson_steps,
+)
+from fmcourse.training import optimizers as optimizers_module
+from fmcourse.training.optimizers import (
+    ADAMW,
+    MUON,
+    Muon,
+    OptimizerConfig,
+    build_optimizers,
+    orthogonalize,
+    square_blocks,
 )
 
 SMALL = modern(vocab_size=40, context=16, width=32, depth=2, heads=2)

@@ -10,6 +10,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from fmcourse import data, packages, pretrained
+from fmcourse.data.images import read_images
 from fmcourse.models.vision import (
     EfficientNet,
     InvertedResidual,
@@ -19,7 +20,6 @@ from fmcourse.models.vision import (
     preprocess,
     untrained_efficientnet,
 )
-from fmcourse.pictures import read_images
 
 UNIFORM = 652  # military uniform, among ImageNet's 1,000 classes
 NOISE = torch.randint(256, (3, 40, 40, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)

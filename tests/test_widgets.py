@@ -6,7 +6,8 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import pytest
 
-from fmcourse import plots, widgets
+from fmcourse import plots
+from fmcourse.plots import widgets
 
 ALT = "A line that climbs as steeply as the slider says."
 

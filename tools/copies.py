@@ -14,7 +14,7 @@ RECORD = Path(".fmcourse") / "notebooks.json"  # in work: the edition copied, an
 
 
 def shipped_notebooks(source: Path) -> list[Path]:
-    return sorted(source.glob("[0-9][0-9]_*.ipynb"))
+    return sorted(source.glob("[0-9][0-9]*_*.ipynb"))
 
 
 def digest(path: Path) -> str:

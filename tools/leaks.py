@@ -102,7 +102,7 @@ OF_THE_COURSE = {
         "Only the latest place is marked. And if the letter has come three times?",
         "Only the first place is marked. And if the letter has come three times?",
     ],
-    "fmcourse/fidelity.py": ["a, b = real.double(), generated.double()"],
+    "fmcourse/evaluation/image_quality.py": ["a, b = real.double(), generated.double()"],
     "recipes/lesson_07.py": ["torch.arange(len(a))\nreturn Loss((F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2"],
     "recipes/lesson_13.py": ["max(found, key=lambda lr: sum(found[lr]) / len(found[lr]))"],
     "tests/test_ngram.py": ["[text[i + n] for i in range(len(text) - n) if text[i : i + n]"],

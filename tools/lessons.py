@@ -47,7 +47,7 @@ class Lesson:
 
     @property
     def source(self) -> Path:
-        return self.root / "lessons" / f"{self.name}.py"
+        return self.root / "lessons" / self.name / "lesson.py"
 
     @property
     def notebook(self) -> Path:
@@ -59,7 +59,7 @@ def all_lessons(root: Path = ROOT, wanted: list[str] | None = None) -> list[Less
 
     Raises: ValueError naming the lessons there are, if one that is wanted is not among them.
     """
-    lessons = [Lesson(root, path.stem) for path in sorted((root / "lessons").glob("[0-9][0-9]_*.py"))]
+    lessons = [Lesson(root, path.parent.name) for path in sorted((root / "lessons").glob("[0-9][0-9]*_*/lesson.py"))]
     known = {key: lesson for lesson in lessons for key in (lesson.number, lesson.name)}
     if unknown := [word for word in wanted or [] if word not in known]:
         there = ", ".join(lesson.number for lesson in lessons) or "none"

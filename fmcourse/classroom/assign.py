@@ -23,7 +23,6 @@ from typing import Any
 import nbformat
 from tqdm import tqdm
 
-from fmcourse import tables
 from fmcourse.classroom import gradebook, variants
 from fmcourse.classroom.assigned import AssignedExercise, all_assigned, make_record
 from fmcourse.classroom.handout import RECORDS_FILE, VARIANT_FILE
@@ -32,6 +31,7 @@ from fmcourse.classroom.names import check_assignment_name, safe_name
 from fmcourse.classroom.sheet import assignment_notebook, cell_ids, max_points, pluralize
 from fmcourse.classroom.values import pack
 from fmcourse.course.exercises import Exercise, all_exercises
+from fmcourse.data import tables
 from fmcourse.files import write_text
 
 __all__ = ["assign", "read_manifest"]

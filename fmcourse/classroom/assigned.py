@@ -1,12 +1,11 @@
 """Exercises whose answers are nowhere in a student's edition: what they are, where they lie, and what of them is handed out.
 
-They lie in the instructor's folder (`instructor/`, or wherever FMCOURSE_INSTRUCTOR says), one file a lesson. What is
-handed out is an `ExerciseRecord`: the starter, the public cases with the right results as numbers, the properties. It holds no
+They lie in the instructor's folder (`instructor/`, or wherever FMCOURSE_INSTRUCTOR says), in NN/exercises.py for
+lesson NN. What is handed out is an `ExerciseRecord`: the starter, the public cases with the right results as numbers, the properties. It holds no
 code that answers the question.
 """
 
 import ast
-import importlib.util
 import os
 import random
 import re
@@ -19,9 +18,9 @@ from typing import Any
 from fmcourse.classroom.values import pack, unpack
 from fmcourse.course.exercises import Exercise, Property, defined_names, exercises_in
 from fmcourse.course.sandbox import Outcome
+from fmcourse.files import ROOT, import_file
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER_VARIABLE = "FMCOURSE_INSTRUCTOR"  # a folder that holds exercises/lesson_NN.py
+FOLDER_VARIABLE = "FMCOURSE_INSTRUCTOR"  # a folder that holds NN/exercises.py
 PUBLIC_SEED = "public"  # the seed of the variant that everybody may see
 RECORD_FIELDS = ("id", "goal", "minutes", "difficulty", "starter", "imports", "tolerance", "seconds", "text", "points")
 
@@ -77,7 +76,7 @@ class AssignedExercise(GradedExercise):
     vary: Callable[[random.Random], dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\d\d\.A\d+", self.id):
+        if not re.fullmatch(r"\d\d[a-z]?\.A\d+", self.id):
             raise ValueError(f"exercise {self.id}: the id of an assigned one must look like '06.A1'.")
         if self.literal != (self.vary is not None):
             raise ValueError(
@@ -164,16 +163,12 @@ def instructor_folder() -> Path:
 def all_assigned() -> list[AssignedExercise]:
     """Every assigned exercise in the instructor's folder, in order; none where there is no such folder."""
     return [
-        found
-        for path in sorted((instructor_folder() / "exercises").glob("lesson_[0-9][0-9].py"))
-        for found in read_exercises(path)
+        found for path in sorted(instructor_folder().glob("[0-9][0-9]*/exercises.py")) for found in read_exercises(path)
     ]
 
 
 @cache
 def read_exercises(path: Path) -> tuple[AssignedExercise, ...]:
     """The exercises of one file."""
-    spec = importlib.util.spec_from_file_location(f"assigned_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = import_file(path, f"assigned_of_{path.parent.name}")
     return tuple(found for found in exercises_in(module) if isinstance(found, AssignedExercise))

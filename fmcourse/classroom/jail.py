@@ -83,7 +83,9 @@ def bubblewrap_command(program: str) -> list[str]:
 
 def visible_paths() -> list[Path]:
     """What of the course is seen in the jail."""
-    return [path for path in (ROOT / "fmcourse", ROOT / "data", ROOT / "pyproject.toml") if path.exists()]
+    return [
+        path for path in (ROOT / "fmcourse", ROOT / "lessons", ROOT / "data", ROOT / "pyproject.toml") if path.exists()
+    ]
 
 
 class Jail:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from fmcourse.fast.products import Linear, linear
 from fmcourse.models.config import Config
-from fmcourse.products import Linear, linear
 
 CosSin = tuple[Tensor, Tensor] | None
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fmcourse.fast.products import Linear
 from fmcourse.models.transformer import Config, Stack, init_weights
 from fmcourse.models.unet import TimeConditioner, timestep_embedding
-from fmcourse.products import Linear
 
 
 def sinusoidal_encoding_2d(high: int, wide: int, width: int) -> Tensor:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from fmcourse.fast.products import Linear
 from fmcourse.models.transformer import Transformer
-from fmcourse.products import Linear
 
 
 class TokenClassifier(nn.Module):

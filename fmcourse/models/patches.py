@@ -8,8 +8,8 @@ Dosovitskiy et al. 2020 (ViT), section 3.1; He et al. 2021 (MAE), section 3.
 import torch
 from torch import Tensor, nn
 
+from fmcourse.fast.products import Linear
 from fmcourse.models.transformer import Config, Stack
-from fmcourse.products import Linear
 
 
 def patchify(x: Tensor, size: int) -> Tensor:

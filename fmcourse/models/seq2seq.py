@@ -13,10 +13,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from fmcourse.fast.products import Linear
 from fmcourse.models.attention import DECODER_BLOCKS, NORMS
 from fmcourse.models.config import Config
 from fmcourse.models.transformer import Embedding, Stack, check_length
-from fmcourse.products import Linear
 
 PAD = 0  # the id that fills rows up; nobody looks at it, and nobody is asked for it
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fmcourse.fast.products import Linear
 from fmcourse.models.attention import BLOCKS, NORMS, KVCache, NoRotaryEmbedding, RotaryEmbedding
 from fmcourse.models.config import Config, bert, gpt2, llama, modern
-from fmcourse.products import Linear
 
 __all__ = [
     "Config",

@@ -1,0 +1,1 @@
+"""What is written for speed alone; each part equals a clear version elsewhere."""
