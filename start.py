@@ -61,7 +61,13 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 MARK = VENV / "fmcourse.json"  # how far the set-up got: "begun" is written first, "ready" last
 MODULES = {"test": ["tools.check"], "build": ["tools.build"], "doctor": ["fmcourse", "doctor"]}
-FOREIGN_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "MPLBACKEND", "__PYVENV_LAUNCHER__")
+FOREIGN_VARIABLES = (
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONSTARTUP",
+    "MPLBACKEND",
+    "__PYVENV_LAUNCHER__",
+)
 MODELS = list(PACKAGES.values())
 PINNED = ["-c", str(ROOT / "constraints.txt")]
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -123,7 +129,11 @@ def project() -> dict[str, Any]:
 def requirements(extras: tuple[str, ...] = ()) -> list[str]:
     """What pyproject.toml asks for, these extras included."""
     more = [line for extra in extras for line in project()["optional-dependencies"][extra]]
-    return [line.split(";")[0].strip() for line in project()["dependencies"] + more if applies_here(line)]
+    return [
+        line.split(";")[0].strip()
+        for line in project()["dependencies"] + more
+        if applies_here(line)
+    ]
 
 
 def applies_here(requirement: str, platform: str = sys.platform) -> bool:
@@ -139,7 +149,13 @@ def package_name(requirement: str) -> str:
 
 def setup_key() -> str:
     """Changes with whatever .venv is made from; with the folder too, since an environment cannot be moved."""
-    sources = [str(ROOT), project()["dependencies"], project()["optional-dependencies"], pins(), MODELS]
+    sources = [
+        str(ROOT),
+        project()["dependencies"],
+        project()["optional-dependencies"],
+        pins(),
+        MODELS,
+    ]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
 
 
@@ -163,19 +179,26 @@ def missing_packages(extras: tuple[str, ...]) -> list[str] | None:
     wanted.update(model.split("==") for model in MODELS)
     question = json.dumps([str(ROOT), wanted, [package_name(line) for line in requirements()]])
     try:
-        answer = subprocess.run([venv_python(), "-I", "-c", PROBE, question], capture_output=True, timeout=120)
+        answer = subprocess.run(
+            [venv_python(), "-I", "-c", PROBE, question], capture_output=True, timeout=120
+        )
         return json.loads(answer.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
 
 
-def decide(exists: bool, mark: dict, lacks: list[str] | None, extras: tuple[str, ...]) -> tuple[str, str]:
+def decide(
+    exists: bool, mark: dict, lacks: list[str] | None, extras: tuple[str, ...]
+) -> tuple[str, str]:
     """What has to be done about .venv ("", "make", "add" or "remake"), and the sentence that says why."""
     some = ", ".join((lacks or [])[:3]) + (" and more" if len(lacks or []) > 3 else "")
     if not exists:
         return "make", f"Setting up the course in {VENV}."
     if mark.get("state") == "begun":
-        return "remake", "An earlier set-up was cut short: .venv is made anew. What pip kept is not fetched again."
+        return (
+            "remake",
+            "An earlier set-up was cut short: .venv is made anew. What pip kept is not fetched again.",
+        )
     if lacks is None:
         return "remake", ".venv is broken, its Python or its pip does not run: it is made anew."
     if mark and mark.get("key") != setup_key():
@@ -193,7 +216,9 @@ def decide(exists: bool, mark: dict, lacks: list[str] | None, extras: tuple[str,
 # -- setting up ---------------------------------------------------------------------------------------------------------
 
 
-def set_up(extras: tuple[str, ...] = (), torch_index: str | None = None, again: bool = False) -> None:
+def set_up(
+    extras: tuple[str, ...] = (), torch_index: str | None = None, again: bool = False
+) -> None:
     """Make .venv what it should be, telling what is done; then check the data. In seconds, if all is well."""
     with setup_lock():
         exists, mark = VENV.exists(), read_mark()
@@ -229,7 +254,10 @@ def setup_lock() -> Iterator[None]:
                 break
             except OSError:
                 if attempt == 0:
-                    print("Another set-up is at work in this folder: waiting for it to end.", flush=True)
+                    print(
+                        "Another set-up is at work in this folder: waiting for it to end.",
+                        flush=True,
+                    )
                 time.sleep(1)
         os.set_inheritable(file.fileno(), True)
         yield
@@ -273,7 +301,9 @@ def make_venv() -> None:
     for old in (ROOT / "build").glob("venv-*"):  # put away, by this run or by one that was killed
         shutil.rmtree(old, ignore_errors=True)
     command = [sys.executable, "-m", "venv", str(VENV)]
-    made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace")
+    made = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace"
+    )
     if made.returncode:
         raise StartError(explain(made.stdout.splitlines()))
 
@@ -303,8 +333,12 @@ def choose_torch(
     if torch_index or not platform.startswith("linux") or not brings_cuda(packages):
         return source, packages
     source = ["--extra-index-url", CPU_INDEX]
-    alone = download_plan([*PINNED, "--no-deps", "torch", *source], "asking for a torch without CUDA")
-    if alone["torch"] != packages["torch"]:  # else that index has none or gives no answer, and need not be asked again
+    alone = download_plan(
+        [*PINNED, "--no-deps", "torch", *source], "asking for a torch without CUDA"
+    )
+    if (
+        alone["torch"] != packages["torch"]
+    ):  # else that index has none or gives no answer, and need not be asked again
         packages = download_plan([*PINNED, *wanted, *source], "asking what to fetch with it")
     if brings_cuda(packages):
         raise StartError(
@@ -323,7 +357,9 @@ def download_plan(arguments: list[str], doing: str) -> dict[str, str]:
     package needs, pip reads that out of the middle of the file (fast-deps)."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        run_pip(["--dry-run", "--use-feature=fast-deps", "--report", str(report), *arguments], doing)
+        run_pip(
+            ["--dry-run", "--use-feature=fast-deps", "--report", str(report), *arguments], doing
+        )
         found = json.loads(report.read_text(encoding="utf-8"))["install"]
     return {entry["metadata"]["name"].lower(): entry["download_info"]["url"] for entry in found}
 
@@ -331,7 +367,9 @@ def download_plan(arguments: list[str], doing: str) -> dict[str, str]:
 def describe_download(packages: dict[str, str]) -> str:
     """The size of it all, as the servers tell it, and what of it lies on this machine."""
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        sizes = dict(zip(packages.values(), pool.map(content_length, packages.values()), strict=True))
+        sizes = dict(
+            zip(packages.values(), pool.map(content_length, packages.values()), strict=True)
+        )
     here = sum(size or 0 for url, size in sizes.items() if url.startswith("file:"))
     there = sum(size or 0 for url, size in sizes.items() if not url.startswith("file:"))
     untold = sum(size is None for size in sizes.values())
@@ -347,7 +385,9 @@ def content_length(url: str) -> int | None:
     try:
         if url.startswith("file:"):
             return os.path.getsize(urllib.request.url2pathname(urllib.parse.urlsplit(url).path))
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=10) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, method="HEAD"), timeout=10
+        ) as answer:
             return int(answer.headers["Content-Length"]) or None
     except (OSError, ValueError, TypeError):
         return None
@@ -355,11 +395,24 @@ def content_length(url: str) -> int | None:
 
 def run_pip(arguments: list[str], doing: str, total: int = 0) -> None:
     """Let pip install something, showing how far it is. Raises: StartError with the reason, if it cannot."""
-    command = [str(venv_python()), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+    command = [
+        str(venv_python()),
+        "-m",
+        "pip",
+        "install",
+        "--no-input",
+        "--disable-pip-version-check",
+    ]
     process = subprocess.Popen(
-        [*command, "--progress-bar", "off", "--no-compile", *arguments], cwd=ROOT, env=clean_environment(),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", close_fds=False,
-    )  # fmt: skip
+        [*command, "--progress-bar", "off", "--no-compile", *arguments],
+        cwd=ROOT,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        close_fds=False,
+    )
     news, lines, progress = queue.Queue(), [], ProgressLine(doing, total)
     threading.Thread(target=forward_lines, args=(process.stdout, news), daemon=True).start()
     try:
@@ -456,16 +509,40 @@ def verify_data() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="start.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        prog="start.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument("command", nargs="?", default="open", choices=["open", "setup", "reset", *MODULES])
-    parser.add_argument("--no-browser", action="store_true", help="print the address, open no browser")
-    parser.add_argument("--port", type=int, metavar="N", help="where JupyterLab listens; else the first free from 8888")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="for what computes; 1 unless you say more")
-    parser.add_argument("--torch-index", metavar="URL", help="a package index that has the torch you want")
+    parser.add_argument(
+        "command", nargs="?", default="open", choices=["open", "setup", "reset", *MODULES]
+    )
+    parser.add_argument(
+        "--no-browser", action="store_true", help="print the address, open no browser"
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        metavar="N",
+        help="where JupyterLab listens; else the first free from 8888",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="for what computes; 1 unless you say more",
+    )
+    parser.add_argument(
+        "--torch-index", metavar="URL", help="a package index that has the torch you want"
+    )
     parser.add_argument("--again", action="store_true", help="make .venv anew")
-    parser.add_argument("--instructor", action="store_true", help="with nbgrader, to hand out and grade exercises")
-    parser.add_argument("--folder", metavar="DIR", help="what an instructor opens: the folder of a class; else work")
+    parser.add_argument(
+        "--instructor", action="store_true", help="with nbgrader, to hand out and grade exercises"
+    )
+    parser.add_argument(
+        "--folder", metavar="DIR", help="what an instructor opens: the folder of a class; else work"
+    )
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command in ("open", "setup"):
         parser.error(f"{rest[0]} is not known here")
@@ -485,7 +562,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, rest: list[str]) -> int:
     """One command; returns its exit code."""
-    command, work = options.command, Path(os.environ.get("FMCOURSE_WORK") or ROOT / "work").absolute()
+    command, work = (
+        options.command,
+        Path(os.environ.get("FMCOURSE_WORK") or ROOT / "work").absolute(),
+    )
     if command == "open":
         jupyter.choose_port(options.port)  # say so now, not after minutes of setting up
     if options.folder and not Path(options.folder).is_dir():
@@ -495,11 +575,17 @@ def run(options: argparse.Namespace, rest: list[str]) -> int:
     set_up(extras_of(options), options.torch_index, options.again)
     environment = course_environment(options.threads)
     if command in MODULES:
-        return subprocess.call([venv_python(), "-m", *MODULES[command], *rest], cwd=ROOT, env=environment)
+        return subprocess.call(
+            [venv_python(), "-m", *MODULES[command], *rest], cwd=ROOT, env=environment
+        )
     if options.folder:
         return open_lab(options, environment, Path(options.folder).absolute())
     notebooks = ROOT / "notebooks"
-    copied = copies.reset(rest, work, notebooks) if command == "reset" else copies.update(work, notebooks)
+    copied = (
+        copies.reset(rest, work, notebooks)
+        if command == "reset"
+        else copies.update(work, notebooks)
+    )
     jupyter.trust(copied, venv_python(), environment, work)
     if command == "open":
         return open_lab(options, environment, work)
@@ -514,7 +600,9 @@ def extras_of(options: argparse.Namespace) -> tuple[str, ...]:
 
 def open_lab(options: argparse.Namespace, environment: dict[str, str], work: Path) -> int:
     port, browser = jupyter.choose_port(options.port), not options.no_browser
-    return jupyter.open_lab(venv_python(), environment, work, port, browser=browser, instructor=options.instructor)
+    return jupyter.open_lab(
+        venv_python(), environment, work, port, browser=browser, instructor=options.instructor
+    )
 
 
 if __name__ == "__main__":

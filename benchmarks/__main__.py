@@ -51,7 +51,15 @@ def format_number(value: float | None) -> str:
 
 def cells(row: Row) -> list[str]:
     ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g}"
-    return [row["what"], format_number(row["ours"]), format_number(row["peer"]), row["unit"], ratio, row["target"] or "", YES_OR_NO[meets_target(row)]]  # fmt: skip
+    return [
+        row["what"],
+        format_number(row["ours"]),
+        format_number(row["peer"]),
+        row["unit"],
+        ratio,
+        row["target"] or "",
+        YES_OR_NO[meets_target(row)],
+    ]
 
 
 def table(rows: list[Row]) -> str:
@@ -59,14 +67,24 @@ def table(rows: list[Row]) -> str:
     lines = [list(COLUMNS), *map(cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     left = [True, False, False, True, False, True, True]
-    drawn = [[text.ljust(w) if l else text.rjust(w) for text, w, l in zip(line, widths, left, strict=True)] for line in lines]  # fmt: skip
+    drawn = [
+        [
+            text.ljust(w) if l else text.rjust(w)
+            for text, w, l in zip(line, widths, left, strict=True)
+        ]
+        for line in lines
+    ]
     rule = ["-" * w if l else "-" * (w - 1) + ":" for w, l in zip(widths, left, strict=True)]
     return "\n".join("| " + " | ".join(line) + " |" for line in [drawn[0], rule, *drawn[1:]])
 
 
 def section(name: str, text: str, rows: list[Row], seconds: float, when: str, machine: str) -> str:
     """What a benchmark says of itself, its table, and the targets that it missed."""
-    missed = [f"{row['what']}: {row['target']} was asked for" for row in rows if meets_target(row) is False]
+    missed = [
+        f"{row['what']}: {row['target']} was asked for"
+        for row in rows
+        if meets_target(row) is False
+    ]
     parts = [f"## {name}", text.strip(), table(rows), f"{when}, {seconds:.0f} s. {machine}."]
     return "\n\n".join(parts + (["Missed: " + "; ".join(missed) + "."] if missed else [])) + "\n"
 
@@ -74,7 +92,10 @@ def section(name: str, text: str, rows: list[Row], seconds: float, when: str, ma
 def merge_sections(page: str, new: dict[str, str]) -> str:
     """The page with new sections in place of old ones of that name, in the order of NAMES."""
     old = {part.split("\n", 1)[0]: f"## {part}" for part in page.split("\n## ")[1:]}
-    both = {name: (new | {key: value for key, value in old.items() if key not in new}).get(name) for name in NAMES}
+    both = {
+        name: (new | {key: value for key, value in old.items() if key not in new}).get(name)
+        for name in NAMES
+    }
     return "\n".join([HEAD, *(part.strip("\n") + "\n" for part in both.values() if part)])
 
 
@@ -86,23 +107,55 @@ def run(name: str, small: bool) -> str:
     rows = module.main(small)
     print(table(rows), end="\n\n", flush=True)
     return section(
-        name, module.__doc__, rows, time.perf_counter() - start, time.strftime("%Y-%m-%d"), describe_machine()
+        name,
+        module.__doc__,
+        rows,
+        time.perf_counter() - start,
+        time.strftime("%Y-%m-%d"),
+        describe_machine(),
     )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Us and a peer in one run, as ratios.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all if none is given")
-    parser.add_argument("--list", action="store_true", help="say what there is and how long it takes")
-    parser.add_argument("--dry", action="store_true", help="print the results and leave benchmarks/README.md as it is")
-    parser.add_argument("--small", action="store_true", help="the smallest settings: shows that all runs, no more; implies --dry")  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Us and a peer in one run, as ratios."
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all if none is given"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="say what there is and how long it takes"
+    )
+    parser.add_argument(
+        "--dry",
+        action="store_true",
+        help="print the results and leave benchmarks/README.md as it is",
+    )
+    parser.add_argument(
+        "--small",
+        action="store_true",
+        help="the smallest settings: shows that all runs, no more; implies --dry",
+    )
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.names if name not in NAMES]:
         parser.error(f"no benchmark is called {unknown[0]!r}; there are {', '.join(NAMES)}.")
     if options.list:
         for name in NAMES:
-            print(Path(__file__).with_name(f"{name}.py").read_text().split("\n\n")[0].replace('"""', f"{name}: ", 1))
-            print("    " + next(line for line in Path(__file__).with_name(f"{name}.py").read_text().splitlines() if line.startswith("Run ")))  # fmt: skip
+            print(
+                Path(__file__)
+                .with_name(f"{name}.py")
+                .read_text()
+                .split("\n\n")[0]
+                .replace('"""', f"{name}: ", 1)
+            )
+            print(
+                "    "
+                + next(
+                    line
+                    for line in Path(__file__).with_name(f"{name}.py").read_text().splitlines()
+                    if line.startswith("Run ")
+                )
+            )
         return 0
     sections = {name: run(name, options.small) for name in options.names or NAMES}
     if not (options.dry or options.small):

@@ -47,7 +47,9 @@ def learning_rows(text: str, merges: int) -> list[Row]:
     ours, mine = time_work(lambda: learn_merges(words, 256 + merges))
     peer, theirs = time_work(lambda: naive_merges(words, 256 + merges))
     if mine != theirs:
-        raise AssertionError("the two learners found different merges, so their times cannot be compared.")
+        raise AssertionError(
+            "the two learners found different merges, so their times cannot be compared."
+        )
     what = f"learn {merges} merges from {len(words)} distinct words; peer recounts before each"
     return [row(what, ours, peer, peer / ours, "s", ">= 50")]
 
@@ -63,9 +65,18 @@ def library_rows(text: str, size: int) -> list[Row]:
     merges = [" ".join(merge) for merge in json.loads(theirs.to_str())["model"]["merges"]]
     same = "the same" if merges == tokenizer.merges else "NOT the same"
     rows = [
-        row(f"train on the text, {size} tokens; peer is tokenizers, {same} merges", ours, peer, peer / ours, "s", None)
+        row(
+            f"train on the text, {size} tokens; peer is tokenizers, {same} merges",
+            ours,
+            peer,
+            peer / ours,
+            "s",
+            None,
+        )
     ]
-    theirs.model = models.BPE(tokenizer.vocab, [tuple(merge.split(" ")) for merge in tokenizer.merges])  # ids as ours
+    theirs.model = models.BPE(
+        tokenizer.vocab, [tuple(merge.split(" ")) for merge in tokenizer.merges]
+    )  # ids as ours
     paragraphs = text.split("\n\n")  # the peer is twice as fast on these as on one long text
     megabytes = sum(len(paragraph.encode()) for paragraph in paragraphs) / 1e6
     for when in ("first time", "words remembered"):

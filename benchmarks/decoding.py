@@ -40,7 +40,9 @@ def reference(model: Transformer) -> LlamaForCausalLM:
     with tempfile.TemporaryDirectory() as folder:
         pretrained.to_hf(model, Path(folder))
         theirs = LlamaForCausalLM.from_pretrained(folder).eval()
-        return copy.deepcopy(theirs)  # its weights may lie in the folder's files, which are about to go
+        return copy.deepcopy(
+            theirs
+        )  # its weights may lie in the folder's files, which are about to go
 
 
 def ours(model: Transformer, tokenizer: BPETokenizer, ids: list[int], new: int) -> Work:
@@ -49,7 +51,9 @@ def ours(model: Transformer, tokenizer: BPETokenizer, ids: list[int], new: int) 
 
 def theirs(model: LlamaForCausalLM, tokenizer: BPETokenizer, ids: list[int], new: int) -> Work:
     prompt = torch.tensor([ids])
-    fixed: dict[str, Any] = dict(do_sample=False, max_new_tokens=new, min_new_tokens=new, pad_token_id=0)
+    fixed: dict[str, Any] = dict(
+        do_sample=False, max_new_tokens=new, min_new_tokens=new, pad_token_id=0
+    )
 
     def work() -> str:
         with torch.inference_mode():
@@ -59,7 +63,14 @@ def theirs(model: LlamaForCausalLM, tokenizer: BPETokenizer, ids: list[int], new
     return work
 
 
-def speeds(full: Transformer, packed: Transformer, tokenizer: BPETokenizer, ids: list[int], new: int, rounds: int) -> list[Row]:  # fmt: skip
+def speeds(
+    full: Transformer,
+    packed: Transformer,
+    tokenizer: BPETokenizer,
+    ids: list[int],
+    new: int,
+    rounds: int,
+) -> list[Row]:
     works = {
         "fp32": ours(full, tokenizer, ids, new),
         "transformers": theirs(reference(full), tokenizer, ids, new),
@@ -70,7 +81,11 @@ def speeds(full: Transformer, packed: Transformer, tokenizer: BPETokenizer, ids:
     if half := HALF_PRECISION_FLAGS & cpu_flags():
         works["bf16"] = ours(copy.deepcopy(full).bfloat16(), tokenizer, ids, new)
     rate = {name: new / seconds for name, seconds in side_by_side(works, rounds).items()}
-    pairs = [("fp32", "transformers", ">= 1.1"), ("int4", "fp32", ">= 3"), ("int4", "transformers", None)]
+    pairs = [
+        ("fp32", "transformers", ">= 1.1"),
+        ("int4", "fp32", ">= 3"),
+        ("int4", "transformers", None),
+    ]
     pairs += [("int4", "bf16", ">= 1.5")] if half else []
     what = "write {} tokens, {}; peer is {}"
     named = {"fp32": "our fp32", "bf16": "our bf16", "transformers": "transformers, fp32"}
@@ -80,11 +95,16 @@ def speeds(full: Transformer, packed: Transformer, tokenizer: BPETokenizer, ids:
     ]
 
 
-def cost_of_four_bits(full: Transformer, packed: Transformer, ids: list[int], tokenizer: BPETokenizer) -> list[Row]:
+def cost_of_four_bits(
+    full: Transformer, packed: Transformer, ids: list[int], tokenizer: BPETokenizer
+) -> list[Row]:
     """Bits per byte of both, and the difference of their losses with its interval."""
     text = tokenizer.decode(ids)
     context = min(CONTEXT, len(ids))
-    nats = {name: token_nats(model, ids, context=context, batch=1) for name, model in (("full", full), ("packed", packed))}  # fmt: skip
+    nats = {
+        name: token_nats(model, ids, context=context, batch=1)
+        for name, model in (("full", full), ("packed", packed))
+    }
     bits = {name: bits_per_byte(values, text) for name, values in nats.items()}
     more = mean_interval(nats["packed"] - nats["full"], block=max(1, min(128, len(ids) // 10)))
     what = f"loss on {len(ids)} tokens, int4; peer is our fp32; {more} nats per token more"
@@ -109,4 +129,6 @@ def main(small: bool = False) -> list[Row]:
     (full, packed), tokenizer = models(small), pretrained.load_tokenizer(NAME)
     new, rounds, scored = (2, 1, 40) if small else (NEW, ROUNDS, SCORED)
     rows = speeds(full, packed, tokenizer, tokens(tokenizer, "test", PROMPT), new, rounds)
-    return rows + cost_of_four_bits(full, packed, tokens(tokenizer, "validation", scored), tokenizer)
+    return rows + cost_of_four_bits(
+        full, packed, tokens(tokenizer, "validation", scored), tokenizer
+    )

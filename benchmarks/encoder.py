@@ -32,9 +32,16 @@ VOCABULARY, MASK = 8192, 4
 def reference(c: Config, kind: type) -> BertModel | BertForMaskedLM:
     """transformers' model of that shape, without dropout and without the pooler, which no loss here reads."""
     logging.set_verbosity_error()
-    sizes = dict(vocab_size=c.vocab_size, hidden_size=c.width, num_hidden_layers=c.depth, num_attention_heads=c.heads)
+    sizes = dict(
+        vocab_size=c.vocab_size,
+        hidden_size=c.width,
+        num_hidden_layers=c.depth,
+        num_attention_heads=c.heads,
+    )
     still = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    config = BertConfig(**sizes, intermediate_size=c.hidden, max_position_embeddings=c.context, **still)
+    config = BertConfig(
+        **sizes, intermediate_size=c.hidden, max_position_embeddings=c.context, **still
+    )
     return (kind(config, add_pooling_layer=False) if kind is BertModel else kind(config)).train()
 
 
@@ -51,21 +58,35 @@ def measure(config: Config, data: RandomCrops, rounds: int, head: bool) -> dict[
     draw = {who: torch.Generator().manual_seed(0) for who in ("ours", "peer")}
     if head:
         mine = lambda b: masked_token(ours, b, draw["ours"], mask_id=MASK).value
-        peer = lambda b: theirs(**dict(zip(("input_ids", "labels"), hidden(b, draw["peer"]), strict=True))).loss
+        peer = lambda b: (
+            theirs(**dict(zip(("input_ids", "labels"), hidden(b, draw["peer"]), strict=True))).loss
+        )
     else:
-        mine, peer = lambda b: ours(b).square().mean(), lambda b: theirs(b).last_hidden_state.square().mean()
-    return side_by_side({"ours": stepper(ours, mine, data), "peer": stepper(theirs, peer, data)}, rounds, warm_up=2)
+        mine, peer = (
+            lambda b: ours(b).square().mean(),
+            lambda b: theirs(b).last_hidden_state.square().mean(),
+        )
+    return side_by_side(
+        {"ours": stepper(ours, mine, data), "peer": stepper(theirs, peer, data)}, rounds, warm_up=2
+    )
 
 
 def main(small: bool = False) -> list[Row]:
     """Tokens a second, and their ratio."""
-    ids, rows = torch.randint(5, VOCABULARY, (100_000,), generator=torch.Generator().manual_seed(0)), []
+    ids, rows = (
+        torch.randint(5, VOCABULARY, (100_000,), generator=torch.Generator().manual_seed(0)),
+        [],
+    )
     for head in (False, True):
         for depth, heads, width, context, batch, rounds in SMALL if small else SETTINGS:
-            shape = partial(bert, vocab_size=VOCABULARY, context=context, width=width, depth=depth, heads=heads)
+            shape = partial(
+                bert, vocab_size=VOCABULARY, context=context, width=width, depth=depth, heads=heads
+            )
             config = shape(head="masked" if head else "none")
             seconds = measure(config, RandomCrops(ids, context, batch), rounds, head)
             ours, peer = (batch * context / seconds[who] for who in ("ours", "peer"))
             what = f"{'masked LM' if head else 'encoder alone'}, {depth} layers, width {width}, context {context}, batch {batch}"
-            rows.append(row(f"{what}; peer is transformers", ours, peer, ours / peer, "tokens/s", ">= 1.2"))
+            rows.append(
+                row(f"{what}; peer is transformers", ours, peer, ours / peer, "tokens/s", ">= 1.2")
+            )
     return rows

@@ -39,7 +39,11 @@ def answers(student: int, exercise: Exercise) -> str:
     """What a student hands in."""
     if student % 8 == 6:
         return exercise.starter
-    known = [mistake.wrong_answer for mistake in exercise.mistakes if isinstance(mistake.wrong_answer, str)]
+    known = [
+        mistake.wrong_answer
+        for mistake in exercise.mistakes
+        if isinstance(mistake.wrong_answer, str)
+    ]
     return known[student % len(known)] if known and student % 8 == 3 else exercise.solution
 
 
@@ -52,7 +56,9 @@ def hand_in(course: Path, students: int, chosen: list[Exercise]) -> None:
         book = nbformat.read(folder / f"{NAME}.ipynb", as_version=4)
         for cell in book.cells:
             for exercise in chosen:
-                if cell.metadata.get("nbgrader", {}).get("grade_id") == exercise.id.replace(".", "-"):
+                if cell.metadata.get("nbgrader", {}).get("grade_id") == exercise.id.replace(
+                    ".", "-"
+                ):
                     cell.source = answers(student, exercise)
         nbformat.write(book, folder / f"{NAME}.ipynb")
 
@@ -69,7 +75,9 @@ def time_command(command: list[str], course: Path) -> float:
         env=os.environ | {"PATH": scripts, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     if done.returncode:
-        raise RuntimeError(f"{command[2:5]} failed: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+        raise RuntimeError(
+            f"{command[2:5]} failed: {(done.stderr or done.stdout).strip().splitlines()[-1:]}"
+        )
     return time.perf_counter() - start
 
 
@@ -99,16 +107,23 @@ def main(small: bool = False) -> list[Row]:
         shutil.rmtree(course / "autograded")
         out = Path(folder) / "grades"
         ours = time_command(
-            [sys.executable, "-m", "fmcourse", "grade", str(course / "submitted"), "--out", str(out)], course
+            [
+                sys.executable,
+                "-m",
+                "fmcourse",
+                "grade",
+                str(course / "submitted"),
+                "--out",
+                str(out),
+            ],
+            course,
         )
         if (found := scores(course, chosen)) != expected:
             other = next(student for student in expected if found[student] != expected[student])
             raise AssertionError(
                 f"{other} has {found[other]} points here and {expected[other]} from nbgrader: their times cannot be compared."
             )
-    what = (
-        f"grade {students} submissions of {len(chosen)} exercises, {os.cpu_count()} cores; peer is nbgrader autograde"
-    )
+    what = f"grade {students} submissions of {len(chosen)} exercises, {os.cpu_count()} cores; peer is nbgrader autograde"
     return [
         row(
             what,

@@ -50,7 +50,12 @@ def theirs(folder: Path) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     with warnings.catch_warnings():  # peft asks transformers for a name that is about to go
         warnings.simplefilter("ignore", FutureWarning)
         model = PeftModel.from_pretrained(base, folder / "adapter", is_trainable=True).train()
-    return model, lambda b: model(input_ids=b[:, :-1], labels=b[:, 1:], shift_labels=b[:, 1:].contiguous()).loss
+    return (
+        model,
+        lambda b: (
+            model(input_ids=b[:, :-1], labels=b[:, 1:], shift_labels=b[:, 1:].contiguous()).loss
+        ),
+    )
 
 
 WHO = {"ours": ours, "peer": theirs}
@@ -60,7 +65,10 @@ def prepare_model(folder: Path, small: bool) -> RandomCrops:
     """A folder with the model and an adapter that does nothing yet; the batches."""
     torch.manual_seed(0)
     if small:
-        model, ids = Transformer(llama(vocab_size=128, context=32, width=16, depth=2, heads=2, kv_heads=1)), list(range(128)) * 8  # fmt: skip
+        model, ids = (
+            Transformer(llama(vocab_size=128, context=32, width=16, depth=2, heads=2, kv_heads=1)),
+            list(range(128)) * 8,
+        )
     else:
         model, tokenizer = pretrained("smollm2-135m-instruct")
         ids = tokenizer.encode(load("austen").train[:60_000])
@@ -79,7 +87,8 @@ def memory(model: nn.Module, step: Callable[[], float]) -> float:
         if event.name() == "[memory]"
     ]
     return (
-        sum(weight.nbytes for weight in model.parameters()) + max(accumulate(size for _, size in sorted(changes)))
+        sum(weight.nbytes for weight in model.parameters())
+        + max(accumulate(size for _, size in sorted(changes)))
     ) / 1e6
 
 
@@ -91,13 +100,29 @@ def main(small: bool = False) -> list[Row]:
         sides = {who: make(folder) for who, make in WHO.items()}
         first = [loss(data[0]).item() for _, loss in sides.values()]
         if abs(first[0] - first[1]) > 1e-3:
-            raise ValueError(f"the first losses differ, {first[0]} and {first[1]}: these are not the same model.")
+            raise ValueError(
+                f"the first losses differ, {first[0]} and {first[1]}: these are not the same model."
+            )
         steps = {who: stepper(model, loss, data) for who, (model, loss) in sides.items()}
         seconds = side_by_side(steps, 2 if small else 12, warm_up=2)
         megabytes = {who: memory(sides[who][0], step) for who, step in steps.items()}
     tokens = data[0][:, 1:].numel()
     what = "LoRA of rank 8 on q and v; peer is peft"
     return [
-        row(f"train, {what}", tokens / seconds["ours"], tokens / seconds["peer"], seconds["peer"] / seconds["ours"], "tokens/s", ">= 1.0"),
-        row(f"most memory in a step, {what}", megabytes["ours"], megabytes["peer"], megabytes["peer"] / megabytes["ours"], "MB", ">= 1.0"),
-    ]  # fmt: skip
+        row(
+            f"train, {what}",
+            tokens / seconds["ours"],
+            tokens / seconds["peer"],
+            seconds["peer"] / seconds["ours"],
+            "tokens/s",
+            ">= 1.0",
+        ),
+        row(
+            f"most memory in a step, {what}",
+            megabytes["ours"],
+            megabytes["peer"],
+            megabytes["peer"] / megabytes["ours"],
+            "MB",
+            ">= 1.0",
+        ),
+    ]

@@ -23,7 +23,15 @@ def cpu_flags() -> set[str]:
 def describe_machine() -> str:
     """CPU, cores, widest vectors, versions."""
     cpu = cpu_info("model name") or platform.processor() or platform.machine()
-    widest = next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in cpu_flags()), "")
-    parts = [cpu, f"{os.cpu_count()} cores, one used", widest, f"Python {platform.python_version()}"]
+    widest = next(
+        (name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in cpu_flags()),
+        "",
+    )
+    parts = [
+        cpu,
+        f"{os.cpu_count()} cores, one used",
+        widest,
+        f"Python {platform.python_version()}",
+    ]
     parts += [f"{name} {version(name)}" for name in ("torch", "transformers", "tokenizers")]
     return ", ".join(filter(None, parts))

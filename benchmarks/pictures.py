@@ -24,7 +24,11 @@ from benchmarks.unet import peer_of_size
 from fmcourse.data import load
 from fmcourse.data.images import normalize_pixels
 from fmcourse.diffusion import Denoiser, Schedule, ddim, ddpm, diffusion_loss, euler
-from fmcourse.evaluation.image_quality import extract_features, frechet_distance, load_feature_extractor
+from fmcourse.evaluation.image_quality import (
+    extract_features,
+    frechet_distance,
+    load_feature_extractor,
+)
 from fmcourse.models.transformer import count_parameters
 from fmcourse.models.unet import UNet
 from fmcourse.training import EMA, derive_seed, fit
@@ -42,16 +46,24 @@ class RandomImages:
 
     def __getitem__(self, step: int) -> Tensor:
         return self.x[
-            torch.randint(len(self.x), (BATCH,), generator=torch.Generator().manual_seed(derive_seed(0, step)))
+            torch.randint(
+                len(self.x), (BATCH,), generator=torch.Generator().manual_seed(derive_seed(0, step))
+            )
         ]
 
 
 def ours(x: Tensor, schedule: Schedule, predicts: str, seconds: float) -> nn.Module:
     """Trained with averaged weights. The pace is measured first, since a run that decays must be planned for its length."""
     torch.manual_seed(0)
-    model, objective, data = UNet(), partial(diffusion_loss, schedule=schedule, predicts=predicts), RandomImages(x)
+    model, objective, data = (
+        UNet(),
+        partial(diffusion_loss, schedule=schedule, predicts=predicts),
+        RandomImages(x),
+    )
     tried = copy.deepcopy(model)
-    spent, _ = time_work(lambda: fit(tried, objective, data, steps=10, optimizer=OPTIMIZER, progress=False))
+    spent, _ = time_work(
+        lambda: fit(tried, objective, data, steps=10, optimizer=OPTIMIZER, progress=False)
+    )
     average = EMA(model, 0.995)
     steps = max(2, round(10 * seconds / spent))
     fit(
@@ -111,20 +123,52 @@ def peer_images(model: nn.Module, rule: DDPMScheduler, x: Tensor, steps: int) ->
 
 def main(small: bool = False) -> list[Row]:
     """Scores after equal time, and what few steps cost and save."""
-    seconds, n, fewer, hundred, many, few = (0.2, 70, 70, 4, 4, 2) if small else (90.0, 500, 200, 100, 1000, 20)
+    seconds, n, fewer, hundred, many, few = (
+        (0.2, 70, 70, 4, 4, 2) if small else (90.0, 500, 200, 100, 1000, 20)
+    )
     shown = load("fashion")
-    train, model = normalize_pixels(shown.train.pixels[: 200 if small else None]), load_feature_extractor()
+    train, model = (
+        normalize_pixels(shown.train.pixels[: 200 if small else None]),
+        load_feature_extractor(),
+    )
     real = extract_features(model, normalize_pixels(shown.test.pixels[: 200 if small else None]))
     noise = torch.randn(n, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     score = lambda made: frechet_distance(real, extract_features(model, made.clamp(-1, 1)))
     flow, linear = Schedule.flow(), Schedule.linear()
-    mine = score(euler(Denoiser(ours(train, flow, "velocity", seconds), flow, "velocity"), noise, flow, few))
+    mine = score(
+        euler(Denoiser(ours(train, flow, "velocity", seconds), flow, "velocity"), noise, flow, few)
+    )
     other = score(peer_images(*theirs(train, seconds), noise, hundred))
     guess = Denoiser(ours(train, linear, "noise", seconds), linear, "noise")
-    quick, slow = (time_work(work) for work in (lambda: ddim(guess, noise[:fewer], linear, few), lambda: ddpm(guess, noise[:fewer], linear, many, torch.Generator().manual_seed(0))))  # fmt: skip
+    quick, slow = (
+        time_work(work)
+        for work in (
+            lambda: ddim(guess, noise[:fewer], linear, few),
+            lambda: ddpm(guess, noise[:fewer], linear, many, torch.Generator().manual_seed(0)),
+        )
+    )
     after = f"Frechet distance of {n} pictures after {seconds:.0f} s"
     return [
-        row(f"{after}: flow, {few} steps; peer is diffusers' loop, {hundred} steps", mine, other, other / mine, "", ">= 1"),
-        row(f"seconds for {fewer} pictures, noise prediction: DDIM-{few}; peer is DDPM-{many}", quick[0], slow[0], slow[0] / quick[0], "s"),
-        row(f"Frechet distance of {fewer} pictures after {seconds:.0f} s, noise prediction: DDIM-{few}; peer is DDPM-{many}", score(quick[1]), score(slow[1]), score(slow[1]) / score(quick[1]), ""),
-    ]  # fmt: skip
+        row(
+            f"{after}: flow, {few} steps; peer is diffusers' loop, {hundred} steps",
+            mine,
+            other,
+            other / mine,
+            "",
+            ">= 1",
+        ),
+        row(
+            f"seconds for {fewer} pictures, noise prediction: DDIM-{few}; peer is DDPM-{many}",
+            quick[0],
+            slow[0],
+            slow[0] / quick[0],
+            "s",
+        ),
+        row(
+            f"Frechet distance of {fewer} pictures after {seconds:.0f} s, noise prediction: DDIM-{few}; peer is DDPM-{many}",
+            score(quick[1]),
+            score(slow[1]),
+            score(slow[1]) / score(quick[1]),
+            "",
+        ),
+    ]

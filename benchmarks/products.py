@@ -23,7 +23,10 @@ AT_ONCE = 10 * 10**9  # operations in one measurement
 def worker(product: Callable[..., Tensor], rows: int, inner: int, outer: int, times: int) -> Work:
     """Forwards and backwards, several times."""
     draw = torch.Generator().manual_seed(0)
-    x, weight, back = (torch.randn(*shape, generator=draw) for shape in ((rows, inner), (outer, inner), (rows, outer)))
+    x, weight, back = (
+        torch.randn(*shape, generator=draw)
+        for shape in ((rows, inner), (outer, inner), (rows, outer))
+    )
     x.requires_grad_()
     weight.requires_grad_()
 
@@ -44,8 +47,13 @@ def main(small: bool = False) -> list[Row]:
         work = 6 * shape[0] * shape[1] * shape[2]
         times = 1 if small else max(1, AT_ONCE // work)
         makers = {name: worker(product, *shape, times) for name, product in products.items()}
-        rate = {name: work * times / s / 1e9 for name, s in side_by_side(makers, 1 if small else 9).items()}
+        rate = {
+            name: work * times / s / 1e9
+            for name, s in side_by_side(makers, 1 if small else 9).items()
+        }
         for name, rows in found.items():
             what = f"{name}, {shape[0]} x {shape[1]} to {shape[0]} x {shape[2]}; peer is F.linear"
-            rows.append(row(what, rate[name], rate["F.linear"], rate[name] / rate["F.linear"], "GFLOP/s"))
+            rows.append(
+                row(what, rate[name], rate["F.linear"], rate[name] / rate["F.linear"], "GFLOP/s")
+            )
     return [row for rows in found.values() for row in rows]

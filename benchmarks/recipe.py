@@ -50,14 +50,18 @@ def plays(small: bool, windows: int = 1200) -> Plays:
     tokenizer = CharTokenizer.train("".join(texts))
     train, validation = (torch.tensor(tokenizer.encode(text)) for text in texts)
     starts = torch.linspace(0, len(validation) - CONTEXT - 1, 20 if small else windows).long()
-    return Plays(tokenizer.vocab_size, train, validation[starts[:, None] + torch.arange(CONTEXT + 1)])
+    return Plays(
+        tokenizer.vocab_size, train, validation[starts[:, None] + torch.arange(CONTEXT + 1)]
+    )
 
 
 @torch.inference_mode()
 def validation_loss(model: Transformer, windows: Tensor) -> float:
     """Nats a character, on the same windows for every run."""
     model.eval()
-    return sum(next_token(model, part).value.item() * len(part) for part in windows.split(100)) / len(windows)
+    return sum(
+        next_token(model, part).value.item() * len(part) for part in windows.split(100)
+    ) / len(windows)
 
 
 def train_and_score(
@@ -68,7 +72,9 @@ def train_and_score(
     model, data = Transformer(config), RandomCrops(text.train, CONTEXT + 1, BATCH, seed)
     if optimizer is ADAMW:
         init_like_gpt2(model)
-    run = lambda: fit(model, next_token, data, steps=steps, seed=seed, optimizer=optimizer, progress=False)
+    run = lambda: fit(
+        model, next_token, data, steps=steps, seed=seed, optimizer=optimizer, progress=False
+    )
     return time_work(run)[0], validation_loss(model, text.validation)
 
 
@@ -77,10 +83,14 @@ def init_like_gpt2(model: Transformer) -> None:
     for name, part in model.named_modules():
         if isinstance(part, nn.Linear | nn.Embedding):
             added = name.endswith((".out_proj", ".down"))
-            nn.init.normal_(part.weight, std=0.02 / (2 * model.config.depth) ** 0.5 if added else 0.02)
+            nn.init.normal_(
+                part.weight, std=0.02 / (2 * model.config.depth) ** 0.5 if added else 0.02
+            )
 
 
-def shortest_run(text: Plays, config: Config, goal: float, lengths: Lengths, seed: int) -> tuple[int, float, float]:
+def shortest_run(
+    text: Plays, config: Config, goal: float, lengths: Lengths, seed: int
+) -> tuple[int, float, float]:
     """Steps, seconds and loss of the first length that reaches the goal, or of the longest."""
     for steps in lengths:
         seconds, loss = train_and_score(text, config, MUON_SHORT_RUN, steps, seed)
@@ -89,18 +99,32 @@ def shortest_run(text: Plays, config: Config, goal: float, lengths: Lengths, see
     return steps, seconds, loss
 
 
-def race(text: Plays, seed: int, plain_steps: int, lengths: Lengths, sizes: dict[str, int]) -> list[Row]:
+def race(
+    text: Plays, seed: int, plain_steps: int, lengths: Lengths, sizes: dict[str, int]
+) -> list[Row]:
     """Seconds to the plain run's final loss, and the losses when both are planned for those seconds."""
     shape = dict(vocab_size=text.vocab_size, context=CONTEXT, **sizes)
     peer, goal = train_and_score(text, gpt2(**shape), ADAMW, plain_steps, seed)
     steps, ours, loss = shortest_run(
-        text, modern(**shape | {"depth": max(1, shape["depth"] - LAYERS_FEWER)}), goal, lengths, seed
+        text,
+        modern(**shape | {"depth": max(1, shape["depth"] - LAYERS_FEWER)}),
+        goal,
+        lengths,
+        seed,
     )
     what = f"to the plain recipe's {goal:.3f} nats, seed {seed}: {steps} steps ({loss:.3f}) against {plain_steps}"
     rows = [row(what, ours, peer, peer / ours, "s", ">= 5")]
-    _, early = train_and_score(text, gpt2(**shape), ADAMW, max(2, round(plain_steps * ours / peer)), seed)
+    _, early = train_and_score(
+        text, gpt2(**shape), ADAMW, max(2, round(plain_steps * ours / peer)), seed
+    )
     rows.append(
-        row(f"validation loss after {ours:.0f} s each, seed {seed}", loss, early, early / loss, "nats/character")
+        row(
+            f"validation loss after {ours:.0f} s each, seed {seed}",
+            loss,
+            early,
+            early / loss,
+            "nats/character",
+        )
     )
     return rows
 

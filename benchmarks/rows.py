@@ -7,12 +7,28 @@ from typing import Any
 
 Row = dict[str, Any]
 Work = Callable[[], Any]
-clock = time.process_time  # of this process alone, so that others on the machine hurt less; all here is one thread
+clock = (
+    time.process_time
+)  # of this process alone, so that others on the machine hurt less; all here is one thread
 
 
-def row(what: str, ours: float, peer: float | None, ratio: float | None, unit: str, target: str | None = None) -> Row:
+def row(
+    what: str,
+    ours: float,
+    peer: float | None,
+    ratio: float | None,
+    unit: str,
+    target: str | None = None,
+) -> Row:
     """`ratio` is above 1 where we are better; None where there is no peer. `target` is ">= 3" or "<= 3"."""
-    return {"what": what, "ours": ours, "peer": peer, "ratio": ratio, "unit": unit, "target": target}
+    return {
+        "what": what,
+        "ours": ours,
+        "peer": peer,
+        "ratio": ratio,
+        "unit": unit,
+        "target": target,
+    }
 
 
 def meets_target(row: Row) -> bool | None:

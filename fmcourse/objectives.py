@@ -35,16 +35,22 @@ def next_token(model: nn.Module, batch: Tensor, generator: torch.Generator | Non
     Source: Radford et al. 2018, equation 1.
     """
     if batch.ndim != 2 or batch.shape[1] < 2:
-        raise ValueError(f"batch has shape {tuple(batch.shape)}; give (B, T + 1), T at least 1: a token and its next.")
+        raise ValueError(
+            f"batch has shape {tuple(batch.shape)}; give (B, T + 1), T at least 1: a token and its next."
+        )
     inputs, labels = batch[:, :-1], batch[:, 1:]
     value = F.cross_entropy(model(inputs).flatten(0, 1), labels.flatten())
     return Loss(value, {"nats per token": value.item()}, labels.numel())
 
 
 def translation(
-    model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None, *, smoothing: float = 0.0,
+    model: nn.Module,
+    batch: tuple[Tensor, Tensor],
+    generator: torch.Generator | None = None,
+    *,
+    smoothing: float = 0.0,
     pad: int = 0,
-) -> Loss:  # fmt: skip
+) -> Loss:
     """One sequence in, another out: given the source and the target so far, which token comes next? In nats per token.
 
     Args:
@@ -62,14 +68,23 @@ def translation(
     logits = model(source, target[:, :-1]).flatten(0, 1)
     value = F.cross_entropy(logits, labels.flatten(), ignore_index=pad, label_smoothing=smoothing)
     with torch.no_grad():
-        plain = F.cross_entropy(logits, labels.flatten(), ignore_index=pad).item() if smoothing else value.item()
+        plain = (
+            F.cross_entropy(logits, labels.flatten(), ignore_index=pad).item()
+            if smoothing
+            else value.item()
+        )
     return Loss(value, {"nats per token": plain}, asked)
 
 
 def masked_token(
-    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, mask_id: int, rate: float = 0.15,
+    model: nn.Module,
+    batch: Tensor,
+    generator: torch.Generator | None = None,
+    *,
+    mask_id: int,
+    rate: float = 0.15,
     special_ids: Sequence[int] = (),
-) -> Loss:  # fmt: skip
+) -> Loss:
     """Masked language modelling: a few tokens are hidden; which were they? In nats per hidden token.
 
     Args:
@@ -82,17 +97,29 @@ def masked_token(
     Source: Devlin et al. 2018, section 3.1, task 1.
     """
     inputs, asked = mask_tokens(
-        batch, generator, mask_id=mask_id, vocab_size=model.config.vocab_size, rate=rate, special_ids=special_ids
+        batch,
+        generator,
+        mask_id=mask_id,
+        vocab_size=model.config.vocab_size,
+        rate=rate,
+        special_ids=special_ids,
     )
-    states = model.states(inputs)[asked]  # the head, the dear part, is asked only where there is a question
+    states = model.states(inputs)[
+        asked
+    ]  # the head, the dear part, is asked only where there is a question
     value = F.cross_entropy(model.head(states), batch[asked])
     return Loss(value, {"nats per token": value.item()}, int(asked.sum()))
 
 
 def mask_tokens(
-    ids: Tensor, generator: torch.Generator | None = None, *, mask_id: int, vocab_size: int, rate: float = 0.15,
+    ids: Tensor,
+    generator: torch.Generator | None = None,
+    *,
+    mask_id: int,
+    vocab_size: int,
+    rate: float = 0.15,
     special_ids: Sequence[int] = (),
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     """Hide tokens as BERT does: of those asked for 80 % become [MASK], 10 % another token, 10 % stay as they are.
 
     A model that saw only [MASK] would not care for the words that it is used on later, where there is none.
@@ -103,20 +130,31 @@ def mask_tokens(
     """
     open_to = ~torch.isin(ids, torch.tensor(tuple(special_ids), dtype=ids.dtype, device=ids.device))
     if not 0 < rate < 1 or not open_to.any():
-        raise ValueError(f"rate={rate} of {int(open_to.sum())} tokens that may be hidden, in a batch {tuple(ids.shape)}; give a rate "
-                         "between 0 and 1 (both would leave nothing to learn from), and a batch with words.")  # fmt: skip
+        raise ValueError(
+            f"rate={rate} of {int(open_to.sum())} tokens that may be hidden, in a batch {tuple(ids.shape)}; give a rate "
+            "between 0 and 1 (both would leave nothing to learn from), and a batch with words."
+        )
     draw = torch.rand(ids.shape, generator=generator, device=ids.device).masked_fill(~open_to, 2.0)
-    asked = draw < max(rate, draw.min().item() * 1.000001 + 1e-9)  # a short batch by bad luck: the lowest draw at least
+    asked = draw < max(
+        rate, draw.min().item() * 1.000001 + 1e-9
+    )  # a short batch by bad luck: the lowest draw at least
     fate = torch.rand(ids.shape, generator=generator, device=ids.device)
-    other = torch.randint(vocab_size, ids.shape, generator=generator, device=ids.device, dtype=ids.dtype)
+    other = torch.randint(
+        vocab_size, ids.shape, generator=generator, device=ids.device, dtype=ids.dtype
+    )
     hidden = ids.masked_fill(asked & (fate < 0.8), mask_id)
     return torch.where(asked & (fate >= 0.9), other, hidden), asked
 
 
 def span_corruption(
-    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, sentinel: int, rate: float = 0.15,
+    model: nn.Module,
+    batch: Tensor,
+    generator: torch.Generator | None = None,
+    *,
+    sentinel: int,
+    rate: float = 0.15,
     span: float = 3.0,
-) -> Loss:  # fmt: skip
+) -> Loss:
     """T5's: spans are cut out of a text, and an `EncoderDecoder` writes them down. In nats per token; arguments and errors: `corrupt_spans`.
 
     Source: Raffel et al. 2019, section 3.1.4.
@@ -126,7 +164,12 @@ def span_corruption(
 
 
 def corrupt_spans(
-    ids: Tensor, generator: torch.Generator | None = None, *, sentinel: int, rate: float = 0.15, span: float = 3.0
+    ids: Tensor,
+    generator: torch.Generator | None = None,
+    *,
+    sentinel: int,
+    rate: float = 0.15,
+    span: float = 3.0,
 ) -> tuple[Tensor, Tensor]:
     """Cut spans of random lengths, `span` on average, out of rows (B, T): a token stands in the source or in the target, never in both.
 
@@ -135,30 +178,54 @@ def corrupt_spans(
     Raises: ValueError unless 0 < rate < 1 and span >= 1; for an empty batch, one token, or ids outside 1 to sentinel - 1.
     """
     T = ids.shape[-1]
-    if not ids.numel() or T < 2 or not 0 < rate < 1 or span < 1 or ids.min() < 1 or ids.max() >= sentinel:
-        raise ValueError(f"batch {tuple(ids.shape)}, rate={rate}, span={span}, sentinel={sentinel}: give (B, T) with T of at least 2, a "
-                         "rate between 0 and 1, a span of at least 1, and ids from 1 to sentinel - 1.")  # fmt: skip
+    if (
+        not ids.numel()
+        or T < 2
+        or not 0 < rate < 1
+        or span < 1
+        or ids.min() < 1
+        or ids.max() >= sentinel
+    ):
+        raise ValueError(
+            f"batch {tuple(ids.shape)}, rate={rate}, span={span}, sentinel={sentinel}: give (B, T) with T of at least 2, a "
+            "rate between 0 and 1, a span of at least 1, and ids from 1 to sentinel - 1."
+        )
     n = min(max(round(T * rate), 1), T - 1)
     spans = min(max(round(n / span), 1), T - n)
-    lengths = torch.stack([random_partition(total, spans, len(ids), generator) for total in (T - n, n)], -1).flatten(1)
+    lengths = torch.stack(
+        [random_partition(total, spans, len(ids), generator) for total in (T - n, n)], -1
+    ).flatten(1)
     kind = torch.tensor([False, True]).repeat(spans)
     hidden = torch.stack([kind.repeat_interleave(row) for row in lengths]).to(ids.device)
     begins = hidden & ~F.pad(hidden, (1, 0))[:, :-1]
-    pairs = torch.stack([sentinel - 1 + begins.cumsum(1), ids], -1)  # (B, T, 2): room for a mark before each token
-    source, target = (pairs[torch.stack([begins, part], -1)].view(len(ids), -1) for part in (~hidden, hidden))
+    pairs = torch.stack(
+        [sentinel - 1 + begins.cumsum(1), ids], -1
+    )  # (B, T, 2): room for a mark before each token
+    source, target = (
+        pairs[torch.stack([begins, part], -1)].view(len(ids), -1) for part in (~hidden, hidden)
+    )
     return source, F.pad(target, (0, 1), value=sentinel + spans)
 
 
-def random_partition(total: int, parts: int, rows: int, generator: torch.Generator | None = None) -> Tensor:
+def random_partition(
+    total: int, parts: int, rows: int, generator: torch.Generator | None = None
+) -> Tensor:
     """Whole numbers of at least 1 that add up to `total` in each row, (rows, parts)."""
-    cuts = torch.rand(rows, total - 1, generator=generator).argsort(1)[:, : parts - 1].sort(1).values + 1
+    cuts = (
+        torch.rand(rows, total - 1, generator=generator).argsort(1)[:, : parts - 1].sort(1).values
+        + 1
+    )
     return F.pad(F.pad(cuts, (1, 0)), (0, 1), value=total).diff(dim=1)
 
 
-def denoising(model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, noise: float) -> Loss:
+def denoising(
+    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, noise: float
+) -> Loss:
     """Noise is added to numbers (B, ...): what were they? Mean square; changing nothing costs noise². Source: Vincent et al. 2008."""
     if not batch.numel() or noise <= 0:
-        raise ValueError(f"batch {tuple(batch.shape)}, noise={noise}; give a batch with rows and noise above 0.")
+        raise ValueError(
+            f"batch {tuple(batch.shape)}, noise={noise}; give a batch with rows and noise above 0."
+        )
     spoilt = batch + noise * torch.randn(batch.shape, generator=generator, device=batch.device)
     value = F.mse_loss(model(spoilt), batch)
     return Loss(value, {"mean square": value.item()}, batch.numel())
@@ -174,17 +241,25 @@ def masked_patches(
     """
     n = round(batch.shape[1] * rate)
     if not batch.numel() or not 0 < n < batch.shape[1]:
-        raise ValueError(f"rate={rate} hides {n} of {batch.shape[1]} pieces in a batch {tuple(batch.shape)}; give pieces, and a rate "
-                         "that hides some and leaves some.")  # fmt: skip
-    hidden = torch.rand(batch.shape[:2], generator=generator, device=batch.device).argsort(1) < n  # as many in each row
+        raise ValueError(
+            f"rate={rate} hides {n} of {batch.shape[1]} pieces in a batch {tuple(batch.shape)}; give pieces, and a rate "
+            "that hides some and leaves some."
+        )
+    hidden = (
+        torch.rand(batch.shape[:2], generator=generator, device=batch.device).argsort(1) < n
+    )  # as many in each row
     value = F.mse_loss(model(batch, hidden)[hidden], batch[hidden])
     return Loss(value, {"mean square": value.item()}, int(hidden.sum()))
 
 
 def contrastive(
-    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, augment: Callable[..., Tensor],
+    model: nn.Module,
+    batch: Tensor,
+    generator: torch.Generator | None = None,
+    *,
+    augment: Callable[..., Tensor],
     temperature: float = 0.1,
-) -> Loss:  # fmt: skip
+) -> Loss:
     """`augment`, (batch, generator) -> views, makes two views of each thing: which two belong together? Source: Chen et al. 2020."""
     one, other = (augment(batch, generator) for _ in range(2))
     value = info_nce(*model(torch.cat([one, other])).chunk(2), temperature)
@@ -198,29 +273,39 @@ def info_nce(a: Tensor, b: Tensor, temperature: float = 0.1) -> Tensor:
     Source: van den Oord et al. 2018; both ways as in Radford et al. 2021 (CLIP), figure 3.
     """
     if a.ndim != 2 or a.shape != b.shape or len(a) < 2 or temperature <= 0:
-        raise ValueError(f"vectors {tuple(a.shape)} and {tuple(b.shape)}, temperature={temperature}: give two (B, D) alike with B of "
-                         "at least 2, and a temperature above 0.")  # fmt: skip
+        raise ValueError(
+            f"vectors {tuple(a.shape)} and {tuple(b.shape)}, temperature={temperature}: give two (B, D) alike with B of "
+            "at least 2, and a temperature above 0."
+        )
     scores = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
     labels = torch.arange(len(a), device=a.device)
     return (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2
 
 
 def transformation_prediction(
-    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, transforms: Sequence[Callable]
+    model: nn.Module,
+    batch: Tensor,
+    generator: torch.Generator | None = None,
+    *,
+    transforms: Sequence[Callable],
 ) -> Loss:
     """One of `transforms`, quarter turns say, or nothing and backwards, was done to each thing: which? In nats; a guess costs log(transforms).
 
     Source: Gidaris et al. 2018 (turned pictures); Misra et al. 2016 (order in time).
     """
     if not len(batch) or len(transforms) < 2:
-        raise ValueError(f"{len(batch)} things and {len(transforms)} changes; give at least one thing and two changes.")
+        raise ValueError(
+            f"{len(batch)} things and {len(transforms)} changes; give at least one thing and two changes."
+        )
     labels = torch.randint(len(transforms), (len(batch),), generator=generator, device=batch.device)
     changed = torch.stack([transforms[k](x) for x, k in zip(batch, labels.tolist(), strict=True)])
     value = F.cross_entropy(model(changed), labels)
     return Loss(value, {"nats": value.item()}, len(batch))
 
 
-def classification(model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None) -> Loss:
+def classification(
+    model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None
+) -> Loss:
     """Labels that somebody wrote, one a text, a token or a picture. In nats per label.
 
     Args:
@@ -231,13 +316,17 @@ def classification(model: nn.Module, batch: tuple[Tensor, ...], generator: torch
     *inputs, labels = batch
     scores, asked = model(*inputs), labels != -100
     if not asked.any() or labels[asked].min() < 0 or labels[asked].max() >= scores.shape[-1]:
-        raise ValueError(f"{int(asked.sum())} labels are asked for, from {labels.min()} to {labels.max()}; give at least one, "
-                         f"in 0 to {scores.shape[-1] - 1}, and -100 where none is asked for.")  # fmt: skip
+        raise ValueError(
+            f"{int(asked.sum())} labels are asked for, from {labels.min()} to {labels.max()}; give at least one, "
+            f"in 0 to {scores.shape[-1] - 1}, and -100 where none is asked for."
+        )
     value = F.cross_entropy(scores.flatten(0, -2), labels.flatten())
     return Loss(value, {"nats per label": value.item()}, int(asked.sum()))
 
 
-def answer_span(model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None) -> Loss:
+def answer_span(
+    model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None
+) -> Loss:
     """Where in the text does the answer begin, where does it end? The mean of two choices among T places, in nats.
 
     Args:
@@ -251,8 +340,14 @@ def answer_span(model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Ge
     asked = (first >= 0) & (last >= 0)
     T = real.sum(1)
     if not asked.any() or (torch.maximum(first, last) >= T)[asked].any():
-        raise ValueError(f"answers from {first.tolist()} to {last.tolist()} in texts of {T.tolist()} tokens: give at least one that "
-                         "lies inside, and -100 for those that were cut off.")  # fmt: skip
-    scores = model(ids[asked], real[asked], types[asked]).masked_fill(~real[asked][..., None], -torch.inf)
-    value = (F.cross_entropy(scores[..., 0], first[asked]) + F.cross_entropy(scores[..., 1], last[asked])) / 2
+        raise ValueError(
+            f"answers from {first.tolist()} to {last.tolist()} in texts of {T.tolist()} tokens: give at least one that "
+            "lies inside, and -100 for those that were cut off."
+        )
+    scores = model(ids[asked], real[asked], types[asked]).masked_fill(
+        ~real[asked][..., None], -torch.inf
+    )
+    value = (
+        F.cross_entropy(scores[..., 0], first[asked]) + F.cross_entropy(scores[..., 1], last[asked])
+    ) / 2
     return Loss(value, {"nats per end": value.item()}, int(asked.sum()))

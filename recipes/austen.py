@@ -16,7 +16,10 @@ from pathlib import Path
 
 from common import unpack_debian, write_works
 
-PACKAGE = "r-cran-janeaustenr=1.0.0-1", "df6bddf211906d1ff404f8ff662c21b34e6660e7f54a311084e749050c019c95"
+PACKAGE = (
+    "r-cran-janeaustenr=1.0.0-1",
+    "df6bddf211906d1ff404f8ff662c21b34e6660e7f54a311084e749050c019c95",
+)
 TITLES = {  # as each text begins, in the order of first publication
     "SENSE AND SENSIBILITY": "Sense and Sensibility",
     "PRIDE AND PREJUDICE": "Pride and Prejudice",
@@ -26,7 +29,10 @@ TITLES = {  # as each text begins, in the order of first publication
     "Persuasion": "Persuasion",
 }
 SPLITS = {"Persuasion": "validation", "Northanger Abbey": "test"}
-NOTES = ("[At this point in the first", "[End volume one of this edition")  # and "A NOTE ON THE TEXT" to the end
+NOTES = (
+    "[At this point in the first",
+    "[End volume one of this edition",
+)  # and "A NOTE ON THE TEXT" to the end
 
 
 def strings(block: bytes) -> list[str]:
@@ -41,7 +47,9 @@ def strings(block: bytes) -> list[str]:
     for _ in range(count):
         kind, length = struct.unpack_from(">ii", data, place)
         if kind & 255 != 9:
-            raise ValueError(f"byte {place} of the novel does not start a string; the package has changed its format.")
+            raise ValueError(
+                f"byte {place} of the novel does not start a string; the package has changed its format."
+            )
         found.append(data[place + 8 : place + 8 + length].decode())
         place += 8 + length
     return found
@@ -61,10 +69,14 @@ def blocks(database: bytes) -> list[bytes]:
 
 def novel(lines: list[str]) -> str:
     """Paragraphs on one line each, an empty line between them."""
-    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", "\n".join(lines))]
+    paragraphs = [
+        " ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", "\n".join(lines))
+    ]
     if "A NOTE ON THE TEXT" in paragraphs:
         paragraphs = paragraphs[: paragraphs.index("A NOTE ON THE TEXT")]
-    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph and not paragraph.startswith(NOTES))
+    return "\n\n".join(
+        paragraph for paragraph in paragraphs if paragraph and not paragraph.startswith(NOTES)
+    )
 
 
 def main(out: Path) -> None:
@@ -73,7 +85,8 @@ def main(out: Path) -> None:
         database = (root / "usr/lib/R/site-library/janeaustenr/data/Rdata.rdb").read_bytes()
     texts = {lines[0]: novel(lines) for lines in map(strings, blocks(database))}
     works = [
-        {"title": title, "split": SPLITS.get(title, "train"), "text": texts[first]} for first, title in TITLES.items()
+        {"title": title, "split": SPLITS.get(title, "train"), "text": texts[first]}
+        for first, title in TITLES.items()
     ]
     write_works(out / "austen.jsonl.gz", works)
 

@@ -17,7 +17,10 @@ from pathlib import Path
 
 from common import Work, unpack_debian, write_works
 
-PACKAGE = "sword-text-web=426.0-1", "930b23670b352f0829a306501de4bebb5e654a2df02cde2cbe86b802177868e1"
+PACKAGE = (
+    "sword-text-web=426.0-1",
+    "930b23670b352f0829a306501de4bebb5e654a2df02cde2cbe86b802177868e1",
+)
 READER = "pysword==0.2.8"
 MODULE = "engWEB2015eb"
 # Books that share no run of 20 words with any other: Kings, Chronicles, Isaiah or the first three Gospels would leak.
@@ -36,7 +39,10 @@ def plain_text(osis: str) -> str:
     osis = re.sub(r"<note\b.*?</note>|" + BLOCK, " ", osis, flags=re.S)
     osis = re.sub(r"<title\b[^>]*>(.*?)</title>", r" \1\n", osis)
     osis = re.sub(r"<speaker>(.*?)</speaker>", r" \1: ", osis)
-    lines = [" ".join(line.split()) for line in re.sub(r"<[^>]*>", "", osis).replace("\u00a0", " ").split("\n")]
+    lines = [
+        " ".join(line.split())
+        for line in re.sub(r"<[^>]*>", "", osis).replace("\u00a0", " ").split("\n")
+    ]
     return re.sub(r" +([,.;:?!)”])", r"\1", "\n".join(filter(None, lines)))
 
 
@@ -51,7 +57,10 @@ def books(root: Path, reader: Path) -> Iterator[tuple[str, str]]:
     for book in [book for part in bible.get_structure().get_books().values() for book in part]:
         chapters = []
         for number, length in enumerate(book.chapter_lengths, 1):
-            verses = [bible.get([book.name], [number], [verse], clean=False) for verse in range(1, length + 1)]
+            verses = [
+                bible.get([book.name], [number], [verse], clean=False)
+                for verse in range(1, length + 1)
+            ]
             if verses := [verse for verse in map(plain_text, verses) if verse]:
                 chapters.append("\n".join([f"{book.name} {number}", *verses]))
         if chapters:
@@ -66,9 +75,21 @@ def work(title: str, text: str) -> Work:
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, reader = unpack_debian(*PACKAGE, Path(folder)), Path(folder) / "reader"
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", reader, READER]
+        install = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            reader,
+            READER,
+        ]
         subprocess.run(install, check=True)
-        write_works(out / "bible.jsonl.gz", [work(title, text) for title, text in books(root, reader)])
+        write_works(
+            out / "bible.jsonl.gz", [work(title, text) for title, text in books(root, reader)]
+        )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,10 @@ from PIL import Image
 
 from fmcourse.files import write_atomically
 
-PACKAGE = "openclipart-svg=1:0.18+dfsg-19", "989712d90d57dfa3230049f553bb43b76c30ee4d4b8c5f6e106e33f7db5cbdc5"
+PACKAGE = (
+    "openclipart-svg=1:0.18+dfsg-19",
+    "989712d90d57dfa3230049f553bb43b76c30ee4d4b8c5f6e106e33f7db5cbdc5",
+)
 DRAWER = "resvg-py==0.5.0"
 ROOT = "usr/share/openclipart/svg"
 CLASSES = ("animals", "food", "people")
@@ -66,7 +69,9 @@ def read_images(root: Path, to_png) -> Iterator[tuple[str, str, str, np.ndarray]
     seen: set[str] = set()
     for kind in CLASSES:
         splits = [split for split, n in EACH.items() for _ in range(n)]
-        for svg in sorted((root / ROOT / kind).rglob("*.svg"), key=lambda path: stable_hash(path.stem)):
+        for svg in sorted(
+            (root / ROOT / kind).rglob("*.svg"), key=lambda path: stable_hash(path.stem)
+        ):
             if not splits:
                 break
             text = svg.read_text("utf-8", errors="replace")
@@ -91,7 +96,17 @@ def read_images(root: Path, to_png) -> Iterator[tuple[str, str, str, np.ndarray]
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, library = unpack_debian(*PACKAGE, Path(folder)), Path(folder) / "library"
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", library, DRAWER]
+        install = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            library,
+            DRAWER,
+        ]
         subprocess.run(install, check=True)
         sys.path.insert(0, str(library))
         from resvg_py import svg_to_bytes

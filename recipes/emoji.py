@@ -26,17 +26,32 @@ from PIL import Image
 from fmcourse.files import write_atomically
 
 PACKAGES = {
-    "noto": ("emoji-datasource-google@16.0.0", "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438"),
-    "twemoji": ("emoji-datasource-twitter@16.0.0", "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877"),
-    "fluent": ("@lobehub/fluent-emoji-3d@1.1.0", "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58"),
+    "noto": (
+        "emoji-datasource-google@16.0.0",
+        "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
+    ),
+    "twemoji": (
+        "emoji-datasource-twitter@16.0.0",
+        "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
+    ),
+    "fluent": (
+        "@lobehub/fluent-emoji-3d@1.1.0",
+        "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58",
+    ),
 }
 TEXTS = "emojibase-data@17.0.0", "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a"
-FOLDERS = {"noto": "package/img/google/64/{}.png", "twemoji": "package/img/twitter/64/{}.png", "fluent": "package/assets/{}.webp"}  # fmt: skip
+FOLDERS = {
+    "noto": "package/img/google/64/{}.png",
+    "twemoji": "package/img/twitter/64/{}.png",
+    "fluent": "package/assets/{}.webp",
+}
 SIDE = 32
 
 
 def archive(package: tuple[str, str]) -> tarfile.TarFile:
-    return tarfile.open(fileobj=BytesIO(download_file(["npm", "pack", "--silent", package[0]], "*.tgz", package[1])))
+    return tarfile.open(
+        fileobj=BytesIO(download_file(["npm", "pack", "--silent", package[0]], "*.tgz", package[1]))
+    )
 
 
 def concept(name: str) -> str:
@@ -64,10 +79,15 @@ def decode_image(raw: bytes) -> np.ndarray:
 
 def select_emoji(texts: tarfile.TarFile) -> tuple[list[str], list[dict]]:
     """The kinds, and every emoji that is taken, in Unicode's order."""
-    groups = {group["order"]: group["message"] for group in json.load(texts.extractfile("package/en/messages.json"))["groups"]}  # fmt: skip
+    groups = {
+        group["order"]: group["message"]
+        for group in json.load(texts.extractfile("package/en/messages.json"))["groups"]
+    }
     taken = {order: name for order, name in groups.items() if name not in ("components", "flags")}
     every = json.load(texts.extractfile("package/en/data.json"))
-    found = sorted((one for one in every if one.get("group") in taken), key=lambda one: one["order"])
+    found = sorted(
+        (one for one in every if one.get("group") in taken), key=lambda one: one["order"]
+    )
     return list(taken.values()), [one | {"kind": list(taken).index(one["group"])} for one in found]
 
 
@@ -78,20 +98,33 @@ def read_images(emoji: list[dict]) -> Iterator[tuple[list, np.ndarray]]:
             there = set(file.getnames())
             for one in emoji:
                 codes = one["hexcode"].lower()
-                paths = [FOLDERS[name].format(code) for code in (codes, codes.replace("-fe0f", ""), codes + "-fe0f")]
+                paths = [
+                    FOLDERS[name].format(code)
+                    for code in (codes, codes.replace("-fe0f", ""), codes + "-fe0f")
+                ]
                 if path := next((path for path in paths if path in there), ""):
                     words = " ".join(word.replace(" ", "_") for word in one.get("tags", []))
-                    yield [split_of(one["label"]), one["kind"], one["label"], style, words], decode_image(file.extractfile(path).read())  # fmt: skip
+                    yield (
+                        [split_of(one["label"]), one["kind"], one["label"], style, words],
+                        decode_image(file.extractfile(path).read()),
+                    )
 
 
 def main(out: Path) -> None:
     with archive(TEXTS) as texts:
         kinds, emoji = select_emoji(texts)
     found = list(read_images(emoji))
-    head = {"kinds": kinds, "styles": list(PACKAGES), "side": SIDE, "pictures": [said for said, _ in found]}
+    head = {
+        "kinds": kinds,
+        "styles": list(PACKAGES),
+        "side": SIDE,
+        "pictures": [said for said, _ in found],
+    }
     content = json.dumps(head).encode() + b"\n" + b"".join(pixels.tobytes() for _, pixels in found)
     write_atomically(out / "emoji.gz", lambda temporary: temporary.write_bytes(compress(content)))
-    print(f"{out / 'emoji.gz'}: {len(found)} pictures of {len({said[2] for said, _ in found})} emoji")
+    print(
+        f"{out / 'emoji.gz'}: {len(found)} pictures of {len({said[2] for said, _ in found})} emoji"
+    )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,18 @@ PACKAGE = (
     "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
 )
 FOLDER = "usr/share/datasets/fashion-mnist"
-CLASSES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+CLASSES = (
+    "T-shirt",
+    "trousers",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
 SIDE = 28
 EACH = {"train": 1000, "validation": 200, "test": 200}  # pictures of each kind
 

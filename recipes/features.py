@@ -36,7 +36,9 @@ LESSON_03, LESSON_11 = measurements("03"), measurements("11")
 SEEDS, BATCH, STEPS, DRAWS = 3, 64, 4000, 3
 LABELS, TIMES, NEAREST = (10, 30, 100, 1000), (50, 150, 300, 500), 10
 FLOW = Schedule.flow()
-ADAM = OptimizerConfig(matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", warmup=0.05, betas=(0.9, 0.99))
+ADAM = OptimizerConfig(
+    matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", warmup=0.05, betas=(0.9, 0.99)
+)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -57,7 +59,9 @@ def train_model(seed: int, path: Path) -> nn.Module:
         partial(diffusion_loss, schedule=FLOW, predicts="image"),
         LESSON_11.RandomRows(load_images("train")[0], seed=seed, batch=BATCH),
     )
-    return fit_once(path, network().to(DEVICE), objective, data, steps=STEPS, seed=seed, optimizer=ADAM)
+    return fit_once(
+        path, network().to(DEVICE), objective, data, steps=STEPS, seed=seed, optimizer=ADAM
+    )
 
 
 @torch.no_grad()
@@ -70,7 +74,9 @@ def activations(model: UNet, x: Tensor, t: int, generator: torch.Generator) -> T
     hear = lambda block, given, said: heard.append(F.adaptive_avg_pool2d(said, 4).flatten(1))
     hooks = [block.register_forward_hook(hear) for block in (model.middle, *model.up[-2:])]
     noise = torch.randn(x.shape, generator=generator).to(x)
-    model(FLOW.add_noise(x, torch.full((len(x),), t), noise), torch.full((len(x),), t / FLOW.T).to(x))
+    model(
+        FLOW.add_noise(x, torch.full((len(x),), t), noise), torch.full((len(x),), t / FLOW.T).to(x)
+    )
     for hook in hooks:
         hook.remove()
     return torch.cat(heard, 1)
@@ -80,8 +86,23 @@ def probe_accuracy(known: Tensor, asked: Tensor, seed: int) -> dict[str, Any]:
     """How often a probe is right, by number of labels, mean over draws; and how many of the nearest training pictures are of the same kind."""
     labels, wanted = load_images("train")[1], load_images("test")[1]
     known, asked = LESSON_03.standardize(known.cpu(), asked.cpu())
-    rows = {n: [LESSON_03.labelled_subset(labels, n, DRAWS * seed + draw) for draw in range(DRAWS)] for n in LABELS}
-    right = {str(n): round(statistics.mean((LESSON_03.linear_probe(known[r], labels[r], asked, 10) == wanted).float().mean().item() for r in some), 4) for n, some in rows.items()}  # fmt: skip
+    rows = {
+        n: [LESSON_03.labelled_subset(labels, n, DRAWS * seed + draw) for draw in range(DRAWS)]
+        for n in LABELS
+    }
+    right = {
+        str(n): round(
+            statistics.mean(
+                (LESSON_03.linear_probe(known[r], labels[r], asked, 10) == wanted)
+                .float()
+                .mean()
+                .item()
+                for r in some
+            ),
+            4,
+        )
+        for n, some in rows.items()
+    }
     near = (F.normalize(asked, dim=1) @ F.normalize(known, dim=1).T).topk(NEAREST).indices
     return right | {"nearest": round((labels[near] == wanted[:, None]).float().mean().item(), 4)}
 
@@ -89,17 +110,23 @@ def probe_accuracy(known: Tensor, asked: Tensor, seed: int) -> dict[str, Any]:
 def row(parts: Path, seed: int) -> dict[str, Any]:
     torch.manual_seed(1000 + seed)
     fresh, model = network().to(DEVICE), train_model(seed, parts / f"clothes-{seed}.pt")
-    for weight in fresh.parameters():  # what begins at zero says nothing at all: give it the spread of the others
+    for weight in (
+        fresh.parameters()
+    ):  # what begins at zero says nothing at all: give it the spread of the others
         if not weight.any():
             nn.init.normal_(weight, std=0.05)
     g = torch.Generator().manual_seed(seed)
     vectors = lambda of, t: [
-        torch.cat([activations(of, part.to(DEVICE), t, g) for part in load_images(split)[0].split(500)])
+        torch.cat(
+            [activations(of, part.to(DEVICE), t, g) for part in load_images(split)[0].split(500)]
+        )
         for split in ("train", "test")
     ]
     found = {
         "seed": seed,
-        "pixels": probe_accuracy(*(load_images(split)[0].flatten(1) for split in ("train", "test")), seed),
+        "pixels": probe_accuracy(
+            *(load_images(split)[0].flatten(1) for split in ("train", "test")), seed
+        ),
     }
     return found | {
         "untrained": probe_accuracy(*vectors(fresh, 300), seed),
@@ -113,13 +140,39 @@ COMMAND = "python recipes/features.py data"
 def main(out: Path) -> None:
     parts = out / "tables" / "features.parts"
     parts.mkdir(parents=True, exist_ok=True)
-    rows = [measure_once(parts / f"row-{seed}.json", partial(row, parts, seed)) for seed in range(SEEDS)]
-    training, today = json.loads((parts / "clothes-0.json").read_text()), datetime.date.today().isoformat()
-    tensors = {key: value.half() for key, value in train_model(0, parts / "clothes-0.pt").state_dict().items()}
-    write_checkpoint(out / "checkpoints", "clothes", tensors, title="takes noise from pictures of clothes; learnt without labels", command=COMMAND, date=today,
-                     minutes=training["minutes"], on=training["on"], data="fashion, train", score=rows[0])  # fmt: skip
-    measured = {"command": COMMAND, "date": today, "with": f"torch {torch.__version__.partition('+')[0]}, trained on {training['on']}", "steps": STEPS, "batch": BATCH, "labels": LABELS,
-                "times": TIMES, "runs": rows}  # fmt: skip
+    rows = [
+        measure_once(parts / f"row-{seed}.json", partial(row, parts, seed)) for seed in range(SEEDS)
+    ]
+    training, today = (
+        json.loads((parts / "clothes-0.json").read_text()),
+        datetime.date.today().isoformat(),
+    )
+    tensors = {
+        key: value.half()
+        for key, value in train_model(0, parts / "clothes-0.pt").state_dict().items()
+    }
+    write_checkpoint(
+        out / "checkpoints",
+        "clothes",
+        tensors,
+        title="takes noise from pictures of clothes; learnt without labels",
+        command=COMMAND,
+        date=today,
+        minutes=training["minutes"],
+        on=training["on"],
+        data="fashion, train",
+        score=rows[0],
+    )
+    measured = {
+        "command": COMMAND,
+        "date": today,
+        "with": f"torch {torch.__version__.partition('+')[0]}, trained on {training['on']}",
+        "steps": STEPS,
+        "batch": BATCH,
+        "labels": LABELS,
+        "times": TIMES,
+        "runs": rows,
+    }
     write_table(out / "tables" / "features.json", measured, parts)
 
 

@@ -27,51 +27,248 @@ from fmcourse.models.transformer import Transformer, count_parameters
 MILLION, BILLION = 10**6, 10**9
 LARGE = {"width": 1024, "depth": 24, "heads": 16}
 GPT = replace(gpt2(vocab_size=40_478, context=512), norm_place="after", mlp="gelu")
-PATCHES = Config(vocab_size=14 * 14 * 3, context=16 * 16 + 1, width=1280, depth=32, heads=16, causal=False, mlp="gelu", head="none")  # fmt: skip
-LLAMA_65B = llama(vocab_size=32_000, context=2048, width=8192, depth=80, heads=64, kv_heads=64, hidden=22_016, rope_base=1e4, tied=False)  # fmt: skip
-LLAMA_405B = llama(vocab_size=128_256, context=131_072, width=16_384, depth=126, heads=128, kv_heads=8, hidden=53_248, rope_base=5e5, tied=False)  # fmt: skip
+PATCHES = Config(
+    vocab_size=14 * 14 * 3,
+    context=16 * 16 + 1,
+    width=1280,
+    depth=32,
+    heads=16,
+    causal=False,
+    mlp="gelu",
+    head="none",
+)
+LLAMA_65B = llama(
+    vocab_size=32_000,
+    context=2048,
+    width=8192,
+    depth=80,
+    heads=64,
+    kv_heads=64,
+    hidden=22_016,
+    rope_base=1e4,
+    tied=False,
+)
+LLAMA_405B = llama(
+    vocab_size=128_256,
+    context=131_072,
+    width=16_384,
+    depth=126,
+    heads=128,
+    kv_heads=8,
+    hidden=53_248,
+    rope_base=5e5,
+    tied=False,
+)
 
-ROWS: list[tuple] = [  # name, month or number at arXiv, kind, said to have, configuration, source, why counted and said differ
-    ("Transformer base", "1706.03762", "language", 65 * MILLION, vaswani2017(), "Vaswani et al. 2017, table 3; vocabulary: section 5.1",
-     "the paper's vocabulary is 'about 37,000'; what else it counts is not said"),
-    ("Transformer big", "1706.03762", "language", 213 * MILLION, vaswani2017(width=1024, heads=16),
-     "Vaswani et al. 2017, table 3; vocabulary: section 5.1", "the vocabulary is 'about 37,000'"),
-    ("GPT", "2018-06", "language", 117 * MILLION, GPT, "Radford et al. 2018, section 4.1; size: Radford et al. 2019, table 2",
-     "rounded"),
-    ("BERT base", "1810.04805", "language", 110 * MILLION, bert(), "Devlin et al. 2018, section 3", "rounded"),
-    ("BERT large", "1810.04805", "language", 340 * MILLION, bert(**LARGE), "Devlin et al. 2018, section 3", "rounded up, generously"),
-    ("GPT-2", "2019-02", "language", 1542 * MILLION, gpt2(width=1600, depth=48, heads=25), "Radford et al. 2019, table 2",
-     "its authors said later that the paper had counted wrongly; their files are named 1558M"),
-    ("RoBERTa base", "1907.11692", "language", 125 * MILLION, bert(vocab_size=50_265, context=514, token_types=1),
-     "Liu et al. 2019; size and vocabulary: the released models", "rounded"),
-    ("RoBERTa large", "1907.11692", "language", 355 * MILLION, bert(vocab_size=50_265, context=514, token_types=1, **LARGE),
-     "Liu et al. 2019; size and vocabulary: the released models", "rounded"),
-    ("T5-11B", "1910.10683", "language", 11 * BILLION, None, "Raffel et al. 2019",
-     "tells positions and cuts heads in a way of its own"),
-    ("GPT-3", "2005.14165", "language", 175 * BILLION, gpt2(context=2048, width=12_288, depth=96, heads=96),
-     "Brown et al. 2020, table 2.1", "rounded: its table D.1 has 174,600 million"),
-    ("ViT-Huge", "2010.11929", "vision", 632 * MILLION, PATCHES, "Dosovitskiy et al. 2020, table 1",
-     "left out here: a constant of the patches, a vector for the whole picture, and the head"),
-    ("DALL-E", "2102.12092", "mixed", 12 * BILLION, None, "Ramesh et al. 2021, abstract and section 1", "writes tokens of pictures"),
-    ("Latent diffusion", "2112.10752", "mixed", 1450 * MILLION, None, "Rombach et al. 2021, section 4.3.1", "is a U-Net"),
-    ("InstructGPT", "2203.02155", "language", 175 * BILLION, gpt2(context=2048, width=12_288, depth=96, heads=96),
-     "Ouyang et al. 2022: 1.3, 6 and 175 billion, all of GPT-3's architecture", "rounded, as GPT-3"),
-    ("PaLM", "2204.02311", "language", 540 * BILLION, None, "Chowdhery et al. 2022, abstract", "has blocks of another kind"),
-    ("Midjourney", "2022-07", "mixed", None, None, "the service's open beta; no paper, no size", "never published"),
-    ("ChatGPT", "2022-11", "language", None, None, "OpenAI 2022: 'a model in the GPT-3.5 series'", "never published"),
-    ("LLaMA-65B", "2302.13971", "language", 65_200 * MILLION, LLAMA_65B, "Touvron et al. 2023, table 2; widths: the released model",
-     "rounded"),
-    ("GPT-4", "2303.08774", "mixed", None, None, "OpenAI 2023, section 2: no further details, 'including model size'",
-     "never published"),
-    ("Llama 3.1 405B", "2407.21783", "language", 405 * BILLION, LLAMA_405B, "Dubey et al. 2024, table 3; vocabulary: the released model",
-     "rounded"),
-    ("DeepSeek-V3", "2412.19437", "language", 671 * BILLION, None, "DeepSeek-AI 2024, abstract: 37 billion at work for each token",
-     "is a mixture of experts"),
-    ("SmolLM2-135M", "2502.02737", "language", 135 * MILLION, llama(), "Allal et al. 2025", "rounded"),
-]  # fmt: skip
+ROWS: list[
+    tuple
+] = [  # name, month or number at arXiv, kind, said to have, configuration, source, why counted and said differ
+    (
+        "Transformer base",
+        "1706.03762",
+        "language",
+        65 * MILLION,
+        vaswani2017(),
+        "Vaswani et al. 2017, table 3; vocabulary: section 5.1",
+        "the paper's vocabulary is 'about 37,000'; what else it counts is not said",
+    ),
+    (
+        "Transformer big",
+        "1706.03762",
+        "language",
+        213 * MILLION,
+        vaswani2017(width=1024, heads=16),
+        "Vaswani et al. 2017, table 3; vocabulary: section 5.1",
+        "the vocabulary is 'about 37,000'",
+    ),
+    (
+        "GPT",
+        "2018-06",
+        "language",
+        117 * MILLION,
+        GPT,
+        "Radford et al. 2018, section 4.1; size: Radford et al. 2019, table 2",
+        "rounded",
+    ),
+    (
+        "BERT base",
+        "1810.04805",
+        "language",
+        110 * MILLION,
+        bert(),
+        "Devlin et al. 2018, section 3",
+        "rounded",
+    ),
+    (
+        "BERT large",
+        "1810.04805",
+        "language",
+        340 * MILLION,
+        bert(**LARGE),
+        "Devlin et al. 2018, section 3",
+        "rounded up, generously",
+    ),
+    (
+        "GPT-2",
+        "2019-02",
+        "language",
+        1542 * MILLION,
+        gpt2(width=1600, depth=48, heads=25),
+        "Radford et al. 2019, table 2",
+        "its authors said later that the paper had counted wrongly; their files are named 1558M",
+    ),
+    (
+        "RoBERTa base",
+        "1907.11692",
+        "language",
+        125 * MILLION,
+        bert(vocab_size=50_265, context=514, token_types=1),
+        "Liu et al. 2019; size and vocabulary: the released models",
+        "rounded",
+    ),
+    (
+        "RoBERTa large",
+        "1907.11692",
+        "language",
+        355 * MILLION,
+        bert(vocab_size=50_265, context=514, token_types=1, **LARGE),
+        "Liu et al. 2019; size and vocabulary: the released models",
+        "rounded",
+    ),
+    (
+        "T5-11B",
+        "1910.10683",
+        "language",
+        11 * BILLION,
+        None,
+        "Raffel et al. 2019",
+        "tells positions and cuts heads in a way of its own",
+    ),
+    (
+        "GPT-3",
+        "2005.14165",
+        "language",
+        175 * BILLION,
+        gpt2(context=2048, width=12_288, depth=96, heads=96),
+        "Brown et al. 2020, table 2.1",
+        "rounded: its table D.1 has 174,600 million",
+    ),
+    (
+        "ViT-Huge",
+        "2010.11929",
+        "vision",
+        632 * MILLION,
+        PATCHES,
+        "Dosovitskiy et al. 2020, table 1",
+        "left out here: a constant of the patches, a vector for the whole picture, and the head",
+    ),
+    (
+        "DALL-E",
+        "2102.12092",
+        "mixed",
+        12 * BILLION,
+        None,
+        "Ramesh et al. 2021, abstract and section 1",
+        "writes tokens of pictures",
+    ),
+    (
+        "Latent diffusion",
+        "2112.10752",
+        "mixed",
+        1450 * MILLION,
+        None,
+        "Rombach et al. 2021, section 4.3.1",
+        "is a U-Net",
+    ),
+    (
+        "InstructGPT",
+        "2203.02155",
+        "language",
+        175 * BILLION,
+        gpt2(context=2048, width=12_288, depth=96, heads=96),
+        "Ouyang et al. 2022: 1.3, 6 and 175 billion, all of GPT-3's architecture",
+        "rounded, as GPT-3",
+    ),
+    (
+        "PaLM",
+        "2204.02311",
+        "language",
+        540 * BILLION,
+        None,
+        "Chowdhery et al. 2022, abstract",
+        "has blocks of another kind",
+    ),
+    (
+        "Midjourney",
+        "2022-07",
+        "mixed",
+        None,
+        None,
+        "the service's open beta; no paper, no size",
+        "never published",
+    ),
+    (
+        "ChatGPT",
+        "2022-11",
+        "language",
+        None,
+        None,
+        "OpenAI 2022: 'a model in the GPT-3.5 series'",
+        "never published",
+    ),
+    (
+        "LLaMA-65B",
+        "2302.13971",
+        "language",
+        65_200 * MILLION,
+        LLAMA_65B,
+        "Touvron et al. 2023, table 2; widths: the released model",
+        "rounded",
+    ),
+    (
+        "GPT-4",
+        "2303.08774",
+        "mixed",
+        None,
+        None,
+        "OpenAI 2023, section 2: no further details, 'including model size'",
+        "never published",
+    ),
+    (
+        "Llama 3.1 405B",
+        "2407.21783",
+        "language",
+        405 * BILLION,
+        LLAMA_405B,
+        "Dubey et al. 2024, table 3; vocabulary: the released model",
+        "rounded",
+    ),
+    (
+        "DeepSeek-V3",
+        "2412.19437",
+        "language",
+        671 * BILLION,
+        None,
+        "DeepSeek-AI 2024, abstract: 37 billion at work for each token",
+        "is a mixture of experts",
+    ),
+    (
+        "SmolLM2-135M",
+        "2502.02737",
+        "language",
+        135 * MILLION,
+        llama(),
+        "Allal et al. 2025",
+        "rounded",
+    ),
+]
 EVENTS = [
     ("a name: foundation models", "2108.07258", "Bommasani et al. 2021, Stanford CRFM"),
-    ("AutoGPT", "2023-03", "Significant Gravitas 2023: a program that lets GPT-4 prompt itself; no model of its own"),
+    (
+        "AutoGPT",
+        "2023-03",
+        "Significant Gravitas 2023: a program that lets GPT-4 prompt itself; no model of its own",
+    ),
 ]
 ELSEWHERE = {  # what else the lesson says in numbers
     "ImageNet, labelled pictures": (1_281_167, "Russakovsky et al. 2015, table 2"),
@@ -105,9 +302,22 @@ def count_config_parameters(config: Config) -> int:
         return count_parameters(kind(config))
 
 
-def row(name: str, when: str, kind: str, said: int | None, config: Config | None, source: str, why: str) -> dict:
-    found = {"name": name, "month": month(when), "kind": kind, "said": said, "source": source, "why": why}
-    return found | ({"shape": changed_fields(config), "counted": count_config_parameters(config)} if config else {})
+def row(
+    name: str, when: str, kind: str, said: int | None, config: Config | None, source: str, why: str
+) -> dict:
+    found = {
+        "name": name,
+        "month": month(when),
+        "kind": kind,
+        "said": said,
+        "source": source,
+        "why": why,
+    }
+    return found | (
+        {"shape": changed_fields(config), "counted": count_config_parameters(config)}
+        if config
+        else {}
+    )
 
 
 def main(out: Path) -> None:
@@ -115,10 +325,17 @@ def main(out: Path) -> None:
         "command": "python recipes/history.py data/tables",
         "date": datetime.date.today().isoformat(),
         "models": [row(*given) for given in ROWS],
-        "events": [{"name": name, "month": month(when), "source": source} for name, when, source in EVENTS],
-        "elsewhere": {what: {"value": value, "source": source} for what, (value, source) in ELSEWHERE.items()},
+        "events": [
+            {"name": name, "month": month(when), "source": source} for name, when, source in EVENTS
+        ],
+        "elsewhere": {
+            what: {"value": value, "source": source} for what, (value, source) in ELSEWHERE.items()
+        },
     }
-    write_text(out / "history.json", json.dumps(made | {"sha256": checksum(made)}, indent=1, ensure_ascii=False) + "\n")
+    write_text(
+        out / "history.json",
+        json.dumps(made | {"sha256": checksum(made)}, indent=1, ensure_ascii=False) + "\n",
+    )
 
 
 if __name__ == "__main__":

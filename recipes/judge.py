@@ -49,7 +49,9 @@ class AugmentedBatches:
         return torch.where(face, x.flip(-1), x), self.kinds[rows]
 
 
-def classification(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> Loss:
+def classification(
+    model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator
+) -> Loss:
     """Which kind is it? In nats."""
     pictures, kinds = batch
     value = nn.functional.cross_entropy(model(pictures), kinds)
@@ -80,15 +82,23 @@ def main(folder: Path) -> None:
         with torch.inference_mode():
             right = (model(test).argmax(1) == shown.test.labels).double().mean().item()
         floor = compute_fidelity(model, test, train[even])
-        scores.append({"accuracy": round(right, 4), "real_to_real_frechet": round(floor.frechet, 3)})
+        scores.append(
+            {"accuracy": round(right, 4), "real_to_real_frechet": round(floor.frechet, 3)}
+        )
         print(seed, scores[-1], f"{minutes:.1f} minutes", flush=True)
         if seed == 0:
             kept = model, minutes
     write_checkpoint(
-        folder, "judge", kept[0].state_dict(), title="tells ten kinds of clothes apart; its 64 features judge made pictures",
-        data="fashion, train", command="python recipes/judge.py data/checkpoints", date=str(datetime.date.today()),
-        minutes=round(kept[1], 1), score=scores,
-    )  # fmt: skip
+        folder,
+        "judge",
+        kept[0].state_dict(),
+        title="tells ten kinds of clothes apart; its 64 features judge made pictures",
+        data="fashion, train",
+        command="python recipes/judge.py data/checkpoints",
+        date=str(datetime.date.today()),
+        minutes=round(kept[1], 1),
+        score=scores,
+    )
 
 
 if __name__ == "__main__":

@@ -32,7 +32,9 @@ EXTRA_COUNTS = {  # what is counted besides the records themselves
         "sounds": lambda pairs: sum(len(pair.sounds) for pair in pairs),
     },
     "sentences": {
-        "names": lambda named: sum(tag.startswith("B-") for sentence in named for tag in sentence.tags),
+        "names": lambda named: sum(
+            tag.startswith("B-") for sentence in named for tag in sentence.tags
+        ),
         "words": lambda named: sum(len(sentence.words) for sentence in named),
     },
     "questions": {"passages": lambda asked: len({item.passage for item in asked})},
@@ -69,7 +71,9 @@ def size_of(contents: bytes) -> Callable[[bytes], dict[str, Any]]:
         return sizes_of_images
     if "prompts" in first:
         return sizes_of_sounds
-    counted = (count for count, record in RECORDS.items() if {*record._fields, "split"} == set(first))
+    counted = (
+        count for count, record in RECORDS.items() if {*record._fields, "split"} == set(first)
+    )
     return partial(sizes_of_items, count) if (count := next(counted, "")) else sizes_of_works
 
 
@@ -81,7 +85,10 @@ def sizes_of_images(contents: bytes) -> dict[str, Any]:
 def sizes_of_sounds(contents: bytes) -> dict[str, Any]:
     """How many prompts each split holds, and how long they last together."""
     return {
-        split: {"prompts": len(said), "seconds": sum(len(prompt.samples) for prompt in said) // SAMPLE_RATE}
+        split: {
+            "prompts": len(said),
+            "seconds": sum(len(prompt.samples) for prompt in said) // SAMPLE_RATE,
+        }
         for split, said in read_utterances(contents).items()
     }
 
@@ -89,7 +96,8 @@ def sizes_of_sounds(contents: bytes) -> dict[str, Any]:
 def sizes_of_items(count: str, contents: bytes) -> dict[str, Any]:
     """How many records each split holds, and what they are made of."""
     return {
-        split: {count: len(items)} | {more: measure(items) for more, measure in EXTRA_COUNTS[count].items()}
+        split: {count: len(items)}
+        | {more: measure(items) for more, measure in EXTRA_COUNTS[count].items()}
         for split, items in read_items(contents, RECORDS[count]).items()
     }
 
@@ -100,7 +108,12 @@ def sizes_of_works(contents: bytes) -> dict[str, Any]:
     for split in SPLITS:
         titles = [work.title for work in works if work.split == split]
         text = BETWEEN_WORKS.join(work.text for work in works if work.split == split)
-        size = {"works": len(titles), "characters": len(text), "bytes": len(text.encode()), "words": len(text.split())}
+        size = {
+            "works": len(titles),
+            "characters": len(text),
+            "bytes": len(text.encode()),
+            "words": len(text.split()),
+        }
         facts[split] = size | ({"titles": titles} if len(works) <= MOST_LISTED else {})
     return facts
 
@@ -114,7 +127,9 @@ def toml(value: Any) -> str:
     quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if len(quoted) < 100:
         return quoted
-    lines = textwrap.wrap(" ".join(value.split()), 110, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(
+        " ".join(value.split()), 110, break_long_words=False, break_on_hyphens=False
+    )
     return '"""\n' + "\n".join(lines) + '"""'
 
 
@@ -122,13 +137,18 @@ def table(name: str, entry: dict[str, Any]) -> str:
     """One collection and its splits."""
     plain = {key: value for key, value in entry.items() if not isinstance(value, dict)}
     text = f"\n[{name}]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in plain.items())
-    return text + "".join(table(f"{name}.{key}", value) for key, value in entry.items() if isinstance(value, dict))
+    return text + "".join(
+        table(f"{name}.{key}", value) for key, value in entry.items() if isinstance(value, dict)
+    )
 
 
 def main(data: Path) -> None:
     manifest = tomllib.loads((data / "manifest.toml").read_text(encoding="utf-8"))
     entries = {name: entry | measure_file(data / entry["file"]) for name, entry in manifest.items()}
-    write_text(data / "manifest.toml", HEADER + "".join(table(name, entry) for name, entry in entries.items()))
+    write_text(
+        data / "manifest.toml",
+        HEADER + "".join(table(name, entry) for name, entry in entries.items()),
+    )
 
 
 if __name__ == "__main__":

@@ -34,8 +34,14 @@ from bible import MODULE, PACKAGE, READER, plain_text
 from common import Work, unpack_debian, write_works
 
 DICTIONARIES = {
-    "H": ("sword-dict-strongs-hebrew=3.0-1", "614e272f6a4153a48cc9893f67d342564de98be23d824e7f8bc7678ca4938cfa"),
-    "G": ("sword-dict-strongs-greek=3.0-3", "760a215591f77082aca38e804dc8b28a8ba1aac5a388dd103bfb333d85f80e97"),
+    "H": (
+        "sword-dict-strongs-hebrew=3.0-1",
+        "614e272f6a4153a48cc9893f67d342564de98be23d824e7f8bc7678ca4938cfa",
+    ),
+    "G": (
+        "sword-dict-strongs-greek=3.0-3",
+        "760a215591f77082aca38e804dc8b28a8ba1aac5a388dd103bfb333d85f80e97",
+    ),
 }
 FILES = {"H": "strongshebrew", "G": "strongsgreek"}
 VALIDATION = {"Judges", "Ezra", "Mark"}
@@ -65,7 +71,12 @@ BY_HAND = {
 }
 PEOPLES_TOO = "Israel Judah Reuben Simeon Levi Dan Naphtali Gad Asher Issachar Zebulun Benjamin Ephraim Manasseh Amalek"
 PEOPLES_TOO += " Midian Kedar Heth"
-OF_MEN = {"Genesis", "II Kings", "Matthew", "Luke"}  # books where a name of PEOPLES_TOO without a cue is a man's
+OF_MEN = {
+    "Genesis",
+    "II Kings",
+    "Matthew",
+    "Luke",
+}  # books where a name of PEOPLES_TOO without a cue is a man's
 LANDS_TOO = "Edom Moab Ammon Gilead Syria Aram Cush Elam Sheba Tarshish Teman Dedan Ophir Jezreel"
 TWO_WORDS = "Beth Kiriath En Ezion Kadesh Beer Hazar Kir Ramoth Abel Baal Jabesh Perez"  # begin names of places
 LANDS = r"land|kings?|queen|king’s|city|cities|country|borders?|mountains?|hill|wilderness|plains?|fields?|valley|forest|towns?"
@@ -98,14 +109,19 @@ Token = tuple[str, str]  # a word, and its number in a dictionary or ""
 def entries(root: Path, language: str) -> Iterator[tuple[str, str]]:
     """Number and text of each entry: an index points into a list of (block, place), and a block is many entries, packed."""
     path = root / "usr/share/sword/modules/lexdict/zld" / FILES[language] / "dict"
-    index, keys, blocks, texts = (path.with_suffix(f".{end}").read_bytes() for end in ("idx", "dat", "zdx", "zdt"))
+    index, keys, blocks, texts = (
+        path.with_suffix(f".{end}").read_bytes() for end in ("idx", "dat", "zdx", "zdt")
+    )
     for start, length in struct.iter_unpack("<II", index):
         number, _, place = keys[start : start + length].partition(b"\n")
         block, row = struct.unpack("<II", place[:8])
         begin, size = struct.unpack_from("<II", blocks, 8 * block)
         unpacked = zlib.decompress(texts[begin : begin + size])
         begin, size = struct.unpack_from("<II", unpacked, 4 + 8 * row)
-        yield f"{language}{int(number):04}", unpacked[begin : begin + size].decode("utf-8", "replace")
+        yield (
+            f"{language}{int(number):04}",
+            unpacked[begin : begin + size].decode("utf-8", "replace"),
+        )
 
 
 def entry_types(entry: str) -> tuple[set[str], set[str]]:
@@ -115,7 +131,11 @@ def entry_types(entry: str) -> tuple[set[str], set[str]]:
     >>> kinds, "Bet" in starts
     ({'PLACE'}, True)
     """
-    text = " ".join(re.findall(r"<def>(.*?)</def>", re.sub(r"<orig>.*?</orig>", "", entry, flags=re.S), flags=re.S))
+    text = " ".join(
+        re.findall(
+            r"<def>(.*?)</def>", re.sub(r"<orig>.*?</orig>", "", entry, flags=re.S), flags=re.S
+        )
+    )
     text = re.sub(r"<[^>]*>|[{}]", "", text.rpartition("<lb/>")[2] if ":--" not in text else text)
     body = re.split(r":?\s*--?\s", text)[0].split(":--")[0]
     kinds = {kind for kind, words in ENTITY_TYPES.items() if re.search(rf"\b(?:{words})\b", body)}
@@ -146,7 +166,11 @@ def sentences(found: list[Token]) -> Iterator[list[Token]]:
     sentence: list[Token] = []
     for token, (after, _) in zip(found, [*found[1:], ("", "")], strict=True):
         sentence.append(token)
-        if any(word in ".?!" for word, _ in sentence[-3:] if word) and token[0] in ".?!”’" and after not in "”’.?!":
+        if (
+            any(word in ".?!" for word, _ in sentence[-3:] if word)
+            and token[0] in ".?!”’"
+            and after not in "”’.?!"
+        ):
             yield sentence
             sentence = []
 
@@ -161,7 +185,10 @@ def chapters(root: Path, reader: Path) -> Iterator[tuple[str, list[Token]]]:
     bible = modules.get_bible_from_module(MODULE)
     for book in [book for part in bible.get_structure().get_books().values() for book in part]:
         for number, length in enumerate(book.chapter_lengths, 1):
-            verses = [bible.get([book.name], [number], [verse], clean=False) for verse in range(1, length + 1)]
+            verses = [
+                bible.get([book.name], [number], [verse], clean=False)
+                for verse in range(1, length + 1)
+            ]
             yield book.name, tokens(" ".join(verses))
 
 
@@ -174,7 +201,9 @@ class EntityTagger:
         self.by_hand = {word: kind for kind, words in BY_HAND.items() for word in words.split()}
         self.small = Counter(word for sentence in text for word, _ in sentence if word.islower())
         votes: dict[str, Counter] = defaultdict(Counter)
-        for word, number in (token for sentence in text for token in sentence if token[0][:1].isupper()):
+        for word, number in (
+            token for sentence in text for token in sentence if token[0][:1].isupper()
+        ):
             kinds = self.kinds(word, number)
             votes[word][min(kinds) if len(kinds) == 1 else "several" if kinds else ""] += 1
         self.usual = {}
@@ -207,10 +236,18 @@ class EntityTagger:
         if people:
             one = book == "Genesis" or book in OF_MEN and word not in ("Israel", "Judah")
             return "PERSON" if one else "GROUP"
-        return "PLACE" if land else "PERSON" if book == "Genesis" and "PERSON" in kinds else self.usual.get(word)
+        return (
+            "PLACE"
+            if land
+            else "PERSON"
+            if book == "Genesis" and "PERSON" in kinds
+            else self.usual.get(word)
+        )
 
 
-def tag_sentence(tagger: EntityTagger, book: str, sentence: list[Token]) -> tuple[list[str], list[str]] | None:
+def tag_sentence(
+    tagger: EntityTagger, book: str, sentence: list[Token]
+) -> tuple[list[str], list[str]] | None:
     """Words and tags of a sentence, or nothing if a capital in it cannot be explained."""
     words, kinds = [word for word, _ in sentence], []
     for row, (word, number) in enumerate(sentence):
@@ -231,7 +268,8 @@ def tag_sentence(tagger: EntityTagger, book: str, sentence: list[Token]) -> tupl
     if None in kinds:
         return None
     tags = [
-        f"{'I' if row and kinds[row - 1] == kind else 'B'}-{kind}" if kind else "O" for row, kind in enumerate(kinds)
+        f"{'I' if row and kinds[row - 1] == kind else 'B'}-{kind}" if kind else "O"
+        for row, kind in enumerate(kinds)
     ]
     return words, tags
 
@@ -241,7 +279,17 @@ def main(out: Path) -> None:
         places = [Path(folder, name) for name in ("text", "H", "G", "reader")]
         for place in places:
             place.mkdir()
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", places[3], READER]
+        install = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            places[3],
+            READER,
+        ]
         subprocess.run(install, check=True)
         dictionary = {}
         for language, package in DICTIONARIES.items():
@@ -252,19 +300,27 @@ def main(out: Path) -> None:
 
 def works(dictionary: dict[str, str], text: list[tuple[str, list[Token]]]) -> list[Work]:
     """The sentences that are kept, in the order of the text."""
-    numbered = [(book, chapter) for book, chapter in text if sum(bool(n) for _, n in chapter) > len(chapter) / 2]
+    numbered = [
+        (book, chapter)
+        for book, chapter in text
+        if sum(bool(n) for _, n in chapter) > len(chapter) / 2
+    ]
     every = [(book, sentence) for book, chapter in numbered for sentence in sentences(chapter)]
     tagger, found, known = EntityTagger(dictionary, [sentence for _, sentence in every]), [], set()
     for book, sentence in every:
         if len(sentence) in LENGTH and (both := tag_sentence(tagger, book, sentence)):
             words, tags = (" ".join(part) for part in both)
-            named = "-" in tags or int(hashlib.sha256(words.encode()).hexdigest(), 16) % NAMELESS == 0
+            named = (
+                "-" in tags or int(hashlib.sha256(words.encode()).hexdigest(), 16) % NAMELESS == 0
+            )
             split = "validation" if book in VALIDATION else "test" if book in TEST else "train"
             if named:
                 found.append({"split": split, "words": words, "tags": tags})
             if named and split == "train":
                 known |= word_runs(words)
-    return [work for work in found if work["split"] == "train" or not word_runs(work["words"]) & known]
+    return [
+        work for work in found if work["split"] == "train" or not word_runs(work["words"]) & known
+    ]
 
 
 def word_runs(words: str) -> set[tuple[str, ...]]:

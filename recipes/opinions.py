@@ -20,7 +20,10 @@ from pathlib import Path
 from common import download_wheel, unpack_debian, write_works
 from topics import PACKAGE, UNFIT, stable_hash
 
-LEXICON = "vaderSentiment==3.3.2", "3bf1d243b98b1afad575b9f22bc2cb1e212b94ff89ca74f8a23a588d024ea311"
+LEXICON = (
+    "vaderSentiment==3.3.2",
+    "3bf1d243b98b1afad575b9f22bc2cb1e212b94ff89ca74f8a23a588d024ea311",
+)
 FILE = "vaderSentiment/vader_lexicon.txt"
 WORDNET = "usr/share/wordnet"
 CLEAR, LETTERS = 1.5, 4  # of at most 4, as the raters were asked; letters that make two words kin
@@ -35,7 +38,9 @@ def clear_opinions(lexicon: str) -> Iterator[tuple[str, str]]:
     """
     for line in filter(None, lexicon.split("\n")):
         word, mean, _, votes = line.split("\t")
-        agreed = len({vote > 0 for vote in ast.literal_eval(votes)}) == 1 and 0 not in ast.literal_eval(votes)
+        agreed = len(
+            {vote > 0 for vote in ast.literal_eval(votes)}
+        ) == 1 and 0 not in ast.literal_eval(votes)
         if re.fullmatch("[a-z]{3,}", word) and agreed and abs(float(mean)) >= CLEAR:
             yield word, "positive" if float(mean) > 0 else "negative"
 
@@ -44,7 +49,9 @@ def wordnet_words(folder: Path) -> set[str]:
     """The words that WordNet has an entry for, but for those with an unfit meaning."""
     words, unfit = set(), set()
     for path in folder.glob("data.*"):
-        for line in (line for line in path.read_text("utf-8").splitlines() if not line.startswith("  ")):
+        for line in (
+            line for line in path.read_text("utf-8").splitlines() if not line.startswith("  ")
+        ):
             facts, _, gloss = line.partition(" | ")
             _, _, _, count, *rest = facts.split()
             found = {re.sub(r"\(.*", "", word) for word in rest[: 2 * int(count, 16) : 2]}
@@ -69,7 +76,13 @@ def families(words: Iterable[str]) -> dict[str, str]:
 
 def split_of(family: str) -> str:
     """Of ten families five train, two validation, three test: few labels are enough, and a test of hundreds tells more."""
-    return "train" if (place := stable_hash(family) % 10) < 5 else "validation" if place < 7 else "test"
+    return (
+        "train"
+        if (place := stable_hash(family) % 10) < 5
+        else "validation"
+        if place < 7
+        else "test"
+    )
 
 
 def balance_labels(opinions: dict[str, str]) -> list[dict[str, str]]:
@@ -77,9 +90,19 @@ def balance_labels(opinions: dict[str, str]) -> list[dict[str, str]]:
     kin, groups = families(opinions), defaultdict(list)
     for word, label in opinions.items():
         groups[split_of(kin[word]), label].append(word)
-    most = {split: min(len(groups[split, label]) for label in ("positive", "negative")) for split, _ in groups}
-    kept = {word for (split, _), words in groups.items() for word in sorted(words, key=stable_hash)[: most[split]]}
-    return [{"split": split_of(kin[word]), "text": word, "label": opinions[word]} for word in sorted(kept)]
+    most = {
+        split: min(len(groups[split, label]) for label in ("positive", "negative"))
+        for split, _ in groups
+    }
+    kept = {
+        word
+        for (split, _), words in groups.items()
+        for word in sorted(words, key=stable_hash)[: most[split]]
+    }
+    return [
+        {"split": split_of(kin[word]), "text": word, "label": opinions[word]}
+        for word in sorted(kept)
+    ]
 
 
 def main(out: Path) -> None:

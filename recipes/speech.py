@@ -39,7 +39,14 @@ RATE = 8000
 LONGEST = 2.5  # seconds
 KEYS = [
     f"digits/{number}"
-    for number in [*range(1, 10), *range(11, 21), *range(30, 100, 10), "hundred", "thousand", "million"]
+    for number in [
+        *range(1, 10),
+        *range(11, 21),
+        *range(30, 100, 10),
+        "hundred",
+        "thousand",
+        "million",
+    ]
 ]
 KEYS += [f"digits/day-{day}" for day in range(7)] + [f"digits/mon-{month}" for month in range(12)]
 WORDS = "digits/today digits/tomorrow digits/yesterday hello-world please-try-again vm-message vm-password vm-goodbye vm-saved"
@@ -50,8 +57,14 @@ KEYS += WORDS.split()
 def transcripts(root: Path, language: str) -> dict[str, str]:
     """What is said under each key."""
     name = f"core-sounds-{language}.txt.gz"
-    lines = gzip.decompress((root / f"usr/share/doc/asterisk-core-sounds-{language}" / name).read_bytes()).decode()
-    pairs = (line.split(":", 1) for line in lines.splitlines() if ":" in line and not line.startswith(";"))
+    lines = gzip.decompress(
+        (root / f"usr/share/doc/asterisk-core-sounds-{language}" / name).read_bytes()
+    ).decode()
+    pairs = (
+        line.split(":", 1)
+        for line in lines.splitlines()
+        if ":" in line and not line.startswith(";")
+    )
     return {key.strip(): text.strip() for key, text in pairs}
 
 
@@ -87,9 +100,13 @@ def main(out: Path) -> None:
         found = list(prompts(Path(folder)))
     listed = [[split, language, text, len(sound)] for split, language, text, sound in found]
     head = json.dumps({"rate": RATE, "prompts": listed}, ensure_ascii=False).encode()
-    steps = np.diff(np.concatenate([sound for *_, sound in found]), prepend=np.int16(0)).astype("<i2")  # wraps
+    steps = np.diff(np.concatenate([sound for *_, sound in found]), prepend=np.int16(0)).astype(
+        "<i2"
+    )  # wraps
     body = steps.view(np.uint8).reshape(-1, 2).T.tobytes()
-    write_atomically(out / "speech.gz", lambda temporary: temporary.write_bytes(compress(head + b"\n" + body)))
+    write_atomically(
+        out / "speech.gz", lambda temporary: temporary.write_bytes(compress(head + b"\n" + body))
+    )
     print(f"{out / 'speech.gz'}: {len(found)} prompts")
 
 

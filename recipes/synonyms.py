@@ -67,14 +67,22 @@ class Nouns:
 
     def singular(self, word: str) -> list[str]:
         found = [self.singulars[word]] if word in self.singulars else []
-        return found + [word.removesuffix(end) + new for end, new in (("ies", "y"), ("es", ""), ("s", "")) if word.endswith(end)]  # fmt: skip
+        return found + [
+            word.removesuffix(end) + new
+            for end, new in (("ies", "y"), ("es", ""), ("s", ""))
+            if word.endswith(end)
+        ]
 
     def forms(self, word: str) -> set[str]:
         """The word, its singular and its plural, as they may be spelt."""
-        return {word, word + "s", word + "es", *self.singular(word)} | ({word[:-1] + "ies"} if word[-1] == "y" else set())  # fmt: skip
+        return {word, word + "s", word + "es", *self.singular(word)} | (
+            {word[:-1] + "ies"} if word[-1] == "y" else set()
+        )
 
     def unfit(self, word: str) -> bool:
-        return any(re.search(UNFIT, self.entries[place].gloss) for place in self.meanings.get(word, ()))
+        return any(
+            re.search(UNFIT, self.entries[place].gloss) for place in self.meanings.get(word, ())
+        )
 
     def synonyms(self, base: str) -> list[str]:
         """Other words for the most common meaning, if that is a thing that can be drawn."""

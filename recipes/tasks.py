@@ -29,7 +29,10 @@ from topics import PACKAGE, UNFIT, stable_hash
 from fmcourse.data import SPLITS, load
 
 FORMS = "lemminflect==0.2.3", "1cf470efa783733ca5654cc1a6ee1de774e59031e61bf6210467625e84a8cf1c"
-NAMES = "cldr-annotations-full@48.2.0", "28576e51225deb51e3ddd734b0f824a0079682cb5d8c27faa9f68149317a14d1"
+NAMES = (
+    "cldr-annotations-full@48.2.0",
+    "28576e51225deb51e3ddd734b0f824a0079682cb5d8c27faa9f68149317a14d1",
+)
 EACH = 320
 WORD = re.compile("[a-z]{3,12}")
 KINDS = {
@@ -47,7 +50,11 @@ def common_words(folder: Path, kind: str) -> list[str]:
         key, _, count = line.split()
         word, _, rest = key.partition("%")
         counts[word][rest[0]] += int(count)
-    mine = {word: sum(count[one] for one in KINDS[kind]) for word, count in counts.items() if WORD.fullmatch(word)}
+    mine = {
+        word: sum(count[one] for one in KINDS[kind])
+        for word, count in counts.items()
+        if WORD.fullmatch(word)
+    }
     mostly = [word for word, n in mine.items() if 2 * n > counts[word].total()]
     return sorted(mostly, key=lambda word: (-mine[word], word))
 
@@ -80,7 +87,9 @@ def antonyms(folder: Path, common: list[str]) -> Pairs:
     for words, pointers, unfit in entries.values():
         for sign, place, kind, which in zip(*[iter(pointers)] * 4, strict=False):
             if sign == "!" and kind == "a" and not unfit:
-                opposite[words[int(which[:2], 16) - 1]].add(entries[place][0][int(which[2:], 16) - 1])
+                opposite[words[int(which[:2], 16) - 1]].add(
+                    entries[place][0][int(which[2:], 16) - 1]
+                )
     place = {word: n for n, word in enumerate(common)}
     both = [(one, *opposite[one]) for one in common if len(opposite[one]) == 1]
     known = [(one, other) for one, other in both if other in place and opposite[other] == {one}]
@@ -92,13 +101,17 @@ def french() -> Pairs:
     with tarfile.open(
         fileobj=io.BytesIO(download_file(["npm", "pack", "--silent", NAMES[0]], "*.tgz", NAMES[1]))
     ) as file:
-        read = lambda code: json.load(file.extractfile(f"package/annotations/{code}/annotations.json"))
+        read = lambda code: json.load(
+            file.extractfile(f"package/annotations/{code}/annotations.json")
+        )
         english, other = (read(code)["annotations"]["annotations"] for code in ("en", "fr"))
     said: dict[str, set[str]] = defaultdict(set)
     for sign in english.keys() & other.keys():
         if "tts" in english[sign] and "tts" in other[sign]:
             said[english[sign]["tts"][0]].add(other[sign]["tts"][0])
-    fits = lambda one, two: WORD.fullmatch(one) and re.fullmatch("[a-zà-ÿœ]{3,14}", two) and one != two
+    fits = lambda one, two: (
+        WORD.fullmatch(one) and re.fullmatch("[a-zà-ÿœ]{3,14}", two) and one != two
+    )
     return [
         (one, *two)
         for one, two in sorted(said.items(), key=lambda pair: stable_hash(pair[0]))
@@ -109,7 +122,11 @@ def french() -> Pairs:
 def capitals() -> Pairs:
     """Of the reports on countries, those that name one; not where the capital is called like the country."""
     every = [country for split in SPLITS for country in getattr(load("countries"), split)]
-    known = [(country.name, country.fields["capital"]) for country in every if "capital" in country.fields]
+    known = [
+        (country.name, country.fields["capital"])
+        for country in every
+        if "capital" in country.fields
+    ]
     plain = lambda text: re.fullmatch(r"[^\W\d_][\w'. -]{2,25}", text) and " in " not in text
     fits = lambda name, city: plain(name) and plain(city) and name.split()[0] not in city
     return [(name, city) for name, city in known if fits(name, city)]
@@ -117,7 +134,9 @@ def capitals() -> Pairs:
 
 def tasks(folder: Path) -> Iterator[tuple[str, Pairs]]:
     """Each task and what is asked in it."""
-    table = gzip.decompress(download_wheel(*FORMS).read("lemminflect/resources/infl_lu.csv.gz")).decode()
+    table = gzip.decompress(
+        download_wheel(*FORMS).read("lemminflect/resources/infl_lu.csv.gz")
+    ).decode()
     kinds = {kind: common_words(folder, kind) for kind in KINDS}
     opposites = antonyms(folder, kinds["a"])
     yield "capital", capitals()

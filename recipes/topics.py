@@ -20,7 +20,10 @@ from pathlib import Path
 
 from common import unpack_debian, write_works
 
-PACKAGE = "wordnet-base=1:3.0-37", "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752"
+PACKAGE = (
+    "wordnet-base=1:3.0-37",
+    "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752",
+)
 FILE = "usr/share/wordnet/data.noun"
 TOPICS = {  # the number of a file of WordNet's makers, and its name
     "04": "act",
@@ -54,14 +57,21 @@ def entry(line: str) -> Entry | None:
     facts, _, gloss = line.partition(" | ")
     _, file, _, _, word, *_ = facts.split()
     text = " ".join(gloss.split('"')[0].split()).rstrip("; :")
-    fits = file in TOPICS and word.islower() and len(text.split()) >= FEWEST and not re.search(UNFIT, gloss)
+    fits = (
+        file in TOPICS
+        and word.islower()
+        and len(text.split()) >= FEWEST
+        and not re.search(UNFIT, gloss)
+    )
     return (word.replace("_", " "), text, TOPICS[file]) if fits else None
 
 
 def entries(root: Path) -> list[Entry]:
     """All that are taken, EACH of a topic, in the order of WordNet."""
     lines = (root / FILE).read_text("utf-8").splitlines()
-    found = list(dict.fromkeys(filter(None, (entry(line) for line in lines if not line.startswith("  ")))))
+    found = list(
+        dict.fromkeys(filter(None, (entry(line) for line in lines if not line.startswith("  "))))
+    )
     topics = defaultdict(set)
     for _, text, topic in found:
         topics[text].add(topic)

@@ -15,7 +15,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `tools`, which i
 def pytest_terminal_summary(terminalreporter):
     """The table of all exercises, put together from what test_mutants.py found, in whichever process."""
     reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
-    found = [text for report in reports for name, text in report.user_properties if name == "exercise, proven"]
+    found = [
+        text
+        for report in reports
+        for name, text in report.user_properties
+        if name == "exercise, proven"
+    ]
     if found:
         from tools import mutants
 

@@ -22,13 +22,25 @@ SHAPES = {
     "gpt2 untied": gpt2(vocab_size=17, context=9, width=20, depth=1, heads=5, tied=False),
     "gpt2 wide": gpt2(vocab_size=129, context=33, width=56, depth=2, heads=7),
     "llama": llama(vocab_size=53, context=40, width=48, depth=3, heads=6, kv_heads=2, hidden=100),
-    "llama untied": llama(vocab_size=31, context=19, width=30, depth=1, heads=5, kv_heads=5, hidden=44, tied=False, rope_base=500.0),
-    "llama one key": llama(vocab_size=77, context=25, width=56, depth=2, heads=7, kv_heads=1, hidden=90, norm_eps=1e-6),
+    "llama untied": llama(
+        vocab_size=31,
+        context=19,
+        width=30,
+        depth=1,
+        heads=5,
+        kv_heads=5,
+        hidden=44,
+        tied=False,
+        rope_base=500.0,
+    ),
+    "llama one key": llama(
+        vocab_size=77, context=25, width=56, depth=2, heads=7, kv_heads=1, hidden=90, norm_eps=1e-6
+    ),
     "bert": bert(vocab_size=71, context=30, width=36, depth=3, heads=3, hidden=52),
     "bert types": bert(vocab_size=23, context=12, width=20, depth=1, heads=5, token_types=3),
     "bert bare": bert(vocab_size=41, context=21, width=44, depth=2, heads=11, head="none"),
     "modern": modern(vocab_size=45, context=32, width=32, depth=2, heads=2),
-}  # fmt: skip
+}
 CAUSAL = [name for name, config in SHAPES.items() if config.causal]
 PUBLISHED = [name for name in SHAPES if name != "modern"]
 

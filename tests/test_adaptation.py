@@ -122,11 +122,19 @@ def test_decoding_with_a_cache_goes_through_the_steps():
 
 def test_training_steps_learns_and_leaves_the_rest():
     model = add_lora(small_llama(), 4, 8.0, ALL)
-    before = {name: weight.clone() for name, weight in model.named_parameters() if not weight.requires_grad}
+    before = {
+        name: weight.clone()
+        for name, weight in model.named_parameters()
+        if not weight.requires_grad
+    }
     optimizer = OptimizerConfig(matrix_optimizer="adamw", lr=2e-2)
     history = fit(model, next_token, [ids], steps=150, optimizer=optimizer, progress=False)
     assert history.losses[-1] < history.losses[0] - 0.3
-    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters() if name in before)
+    assert all(
+        torch.equal(weight, before[name])
+        for name, weight in model.named_parameters()
+        if name in before
+    )
 
 
 def test_a_head_around_an_encoder_stays_outside():
@@ -150,7 +158,11 @@ def theirs_of(ours: Transformer, folder, kind):
 
 
 CASES = [
-    (small_llama, LlamaForCausalLM, ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]),
+    (
+        small_llama,
+        LlamaForCausalLM,
+        ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    ),
     (small_llama, LlamaForCausalLM, ["q_proj", "v_proj"]),
     (small_llama, LlamaForCausalLM, ["up_proj"]),
     (small_bert, BertModel, ["query", "value"]),
@@ -166,7 +178,8 @@ def numbers(model, ids):
 def test_what_peft_saved_computes_the_same_here(make, kind, targets, tmp_path):
     ours = make()
     theirs = get_peft_model(
-        theirs_of(ours, tmp_path / "base", kind), LoraConfig(r=3, lora_alpha=7, target_modules=targets)
+        theirs_of(ours, tmp_path / "base", kind),
+        LoraConfig(r=3, lora_alpha=7, target_modules=targets),
     ).eval()
     randomize(theirs)  # every matrix, the frozen ones too
     theirs.save_pretrained(tmp_path / "adapter")
@@ -176,7 +189,9 @@ def test_what_peft_saved_computes_the_same_here(make, kind, targets, tmp_path):
     load_adapter(ours, tmp_path / "adapter")
     with torch.no_grad():
         assert_close(ours(ids), numbers(theirs, ids), rtol=1e-5, atol=1e-5)
-        assert_close(merge_lora(ours)(ids), numbers(theirs.merge_and_unload(), ids), rtol=1e-5, atol=1e-5)
+        assert_close(
+            merge_lora(ours)(ids), numbers(theirs.merge_and_unload(), ids), rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(
@@ -201,14 +216,20 @@ def test_peft_opens_what_is_saved_here(make, kind, where, tmp_path):
 # -- what is refused ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("act", "message"), [
-    (lambda m: add_lora(m, 0), "rank=0"),
-    (lambda m: add_lora(m, targets=()), "a rank above 0 and a place"),
-    (lambda m: add_lora(m, targets=("query",)), "there is no 'query' in this model; it has q, k, v"),
-    (lambda m: add_lora(add_lora(m)), "steps of low rank already"),
-    (lambda m: add_lora(nn.Linear(2, 2)), "Linear holds no Transformer"),
-    (lambda m: save_adapter(m, "nowhere"), "has no steps"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda m: add_lora(m, 0), "rank=0"),
+        (lambda m: add_lora(m, targets=()), "a rank above 0 and a place"),
+        (
+            lambda m: add_lora(m, targets=("query",)),
+            "there is no 'query' in this model; it has q, k, v",
+        ),
+        (lambda m: add_lora(add_lora(m)), "steps of low rank already"),
+        (lambda m: add_lora(nn.Linear(2, 2)), "Linear holds no Transformer"),
+        (lambda m: save_adapter(m, "nowhere"), "has no steps"),
+    ],
+)
 def test_what_makes_no_sense_is_refused_in_words(act, message):
     with pytest.raises(ValueError, match=message):
         act(small_llama())
@@ -219,7 +240,9 @@ def test_a_folder_without_an_adapter_and_adapters_of_other_kinds(tmp_path):
         load_adapter(small_llama(), tmp_path)
     save_adapter(with_lora(small_llama()), tmp_path)
     config = json.loads((tmp_path / "adapter_config.json").read_text())
-    with pytest.raises(ValueError, match="changes model.layers.0.mlp.down_proj, which this model has not"):
+    with pytest.raises(
+        ValueError, match="changes model.layers.0.mlp.down_proj, which this model has not"
+    ):
         load_adapter(small_bert(), tmp_path)
     for change, message in (
         ({"use_dora": True}, "use_dora=True"),
@@ -245,22 +268,34 @@ def test_only_the_parts_named_are_trained():
     train_only(model, "classifier", "encoder.stack.blocks.1")
     names = {name for name, weight in model.named_parameters() if weight.requires_grad}
     assert names == {
-        name for name, _ in model.named_parameters() if name.startswith(("score.", "encoder.stack.blocks.1."))
+        name
+        for name, _ in model.named_parameters()
+        if name.startswith(("score.", "encoder.stack.blocks.1."))
     }
-    assert count_trainable(model) == sum(weight.numel() for name, weight in model.named_parameters() if name in names)
-    assert count_trainable(train_only(model)) == 0 and count_trainable(train_only(model, "")) == sum(
-        w.numel() for w in model.parameters()
+    assert count_trainable(model) == sum(
+        weight.numel() for name, weight in model.named_parameters() if name in names
     )
+    assert count_trainable(train_only(model)) == 0 and count_trainable(
+        train_only(model, "")
+    ) == sum(w.numel() for w in model.parameters())
 
 
 def test_a_part_that_is_not_there_names_those_nearest():
-    with pytest.raises(ValueError, match=r"no part 'encoder.stack.block.1'; did you mean encoder.stack.blocks.1"):
+    with pytest.raises(
+        ValueError, match=r"no part 'encoder.stack.block.1'; did you mean encoder.stack.blocks.1"
+    ):
         train_only(SequenceClassifier(small_bert(), 3), "encoder.stack.block.1")
-    with pytest.raises(ValueError, match="there is no 'o_proj' in this model; it has .* Did you mean 'out'"):
+    with pytest.raises(
+        ValueError, match="there is no 'o_proj' in this model; it has .* Did you mean 'out'"
+    ):
         add_lora(small_llama(), 2, 4.0, ("o_proj",))
 
 
-FEATURES = torch.randn(60, 7, generator=torch.Generator().manual_seed(1)) * torch.tensor([1, 5, 0.1, 2, 30, 1, 1]) + 3
+FEATURES = (
+    torch.randn(60, 7, generator=torch.Generator().manual_seed(1))
+    * torch.tensor([1, 5, 0.1, 2, 30, 1, 1])
+    + 3
+)
 LABELS = (FEATURES[:, 1] > 3).long() + (FEATURES[:, 4] > 10).long()
 
 
@@ -280,16 +315,25 @@ def test_a_head_does_not_depend_on_units_or_on_what_never_changes_and_leaves_the
     before = FEATURES.clone()
     plain = fit_linear_probe(FEATURES, LABELS, 3)
     assert_close(
-        fit_linear_probe(FEATURES * 100 + 5, LABELS, 3)(FEATURES * 100 + 5), plain(FEATURES), atol=1e-2, rtol=1e-2
+        fit_linear_probe(FEATURES * 100 + 5, LABELS, 3)(FEATURES * 100 + 5),
+        plain(FEATURES),
+        atol=1e-2,
+        rtol=1e-2,
     )
     dead = fit_linear_probe(torch.cat([FEATURES, torch.ones(60, 1)], 1), LABELS, 3)(
         torch.cat([FEATURES, torch.ones(60, 1)], 1)
     )
-    assert (dead.argmax(1) == plain(FEATURES).argmax(1)).float().mean() > 0.95 and torch.equal(FEATURES, before)
+    assert (dead.argmax(1) == plain(FEATURES).argmax(1)).float().mean() > 0.95 and torch.equal(
+        FEATURES, before
+    )
     assert not any(weight.requires_grad for weight in plain.parameters())
 
 
-@pytest.mark.parametrize(("labels", "kinds"), [(LABELS[:5], 3), (LABELS, 2), (LABELS - 1, 3), (LABELS[:0], 3)])
+@pytest.mark.parametrize(
+    ("labels", "kinds"), [(LABELS[:5], 3), (LABELS, 2), (LABELS - 1, 3), (LABELS[:0], 3)]
+)
 def test_labels_that_do_not_fit_the_features_are_refused(labels, kinds):
-    with pytest.raises(ValueError, match=f"60 rows of features and {len(labels)} labels for {kinds} classes"):
+    with pytest.raises(
+        ValueError, match=f"60 rows of features and {len(labels)} labels for {kinds} classes"
+    ):
         fit_linear_probe(FEATURES, labels, kinds)

@@ -29,13 +29,17 @@ real, fake = (2 * torch.randn(50, generator=seeded(seed)) for seed in (0, 1))
 
 def test_the_loss_of_2014_is_two_cross_entropies():
     ones, zeros = torch.ones(50), torch.zeros(50)
-    theirs = F.binary_cross_entropy_with_logits(real, ones) + F.binary_cross_entropy_with_logits(fake, zeros)
+    theirs = F.binary_cross_entropy_with_logits(real, ones) + F.binary_cross_entropy_with_logits(
+        fake, zeros
+    )
     assert_close(log_discriminator_loss(real, fake), theirs)
     assert_close(log_generator_loss(fake), F.binary_cross_entropy_with_logits(fake, ones))
 
 
 def test_the_hinge_is_torchs_own():
-    theirs = F.margin_ranking_loss(real, 0 * real, torch.ones(50), margin=1) + F.margin_ranking_loss(fake, 0 * fake, -torch.ones(50), margin=1)  # fmt: skip
+    theirs = F.margin_ranking_loss(
+        real, 0 * real, torch.ones(50), margin=1
+    ) + F.margin_ranking_loss(fake, 0 * fake, -torch.ones(50), margin=1)
     assert_close(hinge_discriminator_loss(real, fake), theirs)
     assert_close(hinge_generator_loss(fake), -fake.mean())
 
@@ -52,7 +56,9 @@ def test_the_two_want_opposite_things_of_a_forgery(name):
 # -- what steadies the discriminator -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", [lambda: nn.Linear(7, 5), lambda: nn.Conv2d(3, 6, 3), lambda: nn.Linear(2, 1)])
+@pytest.mark.parametrize(
+    "layer", [lambda: nn.Linear(7, 5), lambda: nn.Conv2d(3, 6, 3), lambda: nn.Linear(2, 1)]
+)
 def test_equals_torchs_spectral_norm(layer):
     torch.manual_seed(0)
     ours, theirs = layer(), layer()
@@ -63,12 +69,19 @@ def test_equals_torchs_spectral_norm(layer):
         assert ours.weight.shape == theirs.weight.shape
     assert_close(ours.weight, theirs.weight, rtol=1e-3, atol=1e-3)
     ours.weight.square().sum().backward(), theirs.weight.square().sum().backward()
-    assert_close(ours.parametrizations.weight.original.grad, theirs.parametrizations.weight.original.grad, rtol=1e-2, atol=1e-2)  # fmt: skip
+    assert_close(
+        ours.parametrizations.weight.original.grad,
+        theirs.parametrizations.weight.original.grad,
+        rtol=1e-2,
+        atol=1e-2,
+    )
 
 
 def test_a_steadied_network_never_stretches():
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(6, 20), nn.LeakyReLU(0.2), nn.Linear(20, 20), nn.LeakyReLU(0.2), nn.Linear(20, 1))
+    model = nn.Sequential(
+        nn.Linear(6, 20), nn.LeakyReLU(0.2), nn.Linear(20, 20), nn.LeakyReLU(0.2), nn.Linear(20, 1)
+    )
     for weight in model.parameters():
         nn.init.normal_(weight, std=3)
     add_spectral_norm(model)
@@ -77,7 +90,9 @@ def test_a_steadied_network_never_stretches():
         gap = (model(a) - model(b)).abs().flatten()
     assert (gap <= (a - b).norm(dim=1) * 1.01).all()
     for part in (0, 2, 4):
-        assert torch.linalg.matrix_norm(model[part].weight.detach(), 2).item() == pytest.approx(1, abs=0.02)
+        assert torch.linalg.matrix_norm(model[part].weight.detach(), 2).item() == pytest.approx(
+            1, abs=0.02
+        )
 
 
 def test_it_follows_while_learning_and_rests_otherwise():
@@ -116,7 +131,11 @@ class Points:
 
 
 def weights(*models):
-    return [weight.detach().clone() for model in models for weight in [*model.parameters(), *model.buffers()]]
+    return [
+        weight.detach().clone()
+        for model in models
+        for weight in [*model.parameters(), *model.buffers()]
+    ]
 
 
 def test_the_same_seed_plays_the_same_game_and_global_randomness_is_left_alone():
@@ -129,7 +148,9 @@ def test_the_same_seed_plays_the_same_game_and_global_randomness_is_left_alone()
         )
         assert torch.equal(torch.get_rng_state(), state) and history.steps == 5
         found.append(weights(generator, discriminator, averaged))
-    assert all(map(torch.equal, found[0], found[1])) and not all(map(torch.equal, found[0], found[2]))
+    assert all(map(torch.equal, found[0], found[1])) and not all(
+        map(torch.equal, found[0], found[2])
+    )
 
 
 @pytest.mark.parametrize("config", [GANConfig(), GANConfig.dcgan()], ids=["steady", "plain"])
@@ -178,10 +199,16 @@ def test_forgeries_move_to_where_the_real_ones_are():
 
     @torch.no_grad()
     def off(network):
-        return torch.cdist(network(torch.randn(500, 4, generator=seeded(3))), RING[:2]).amin(1).median()
+        return (
+            torch.cdist(network(torch.randn(500, 4, generator=seeded(3))), RING[:2])
+            .amin(1)
+            .median()
+        )
 
     before = off(generator)
-    averaged, _ = train_gan(generator, discriminator, Points(), latent_dim=4, steps=300, config=config, progress=False)
+    averaged, _ = train_gan(
+        generator, discriminator, Points(), latent_dim=4, steps=300, config=config, progress=False
+    )
     assert off(averaged) < 0.5 < before and not averaged.training
 
 
@@ -192,28 +219,40 @@ def test_each_move_teaches_one_player_alone():
     run = GANRun(generator, discriminator, GANConfig(lr_generator=1e-9), 4, 0, 10)
     before = weights(generator)
     run.train_step(Points()[0])
-    assert_close(weights(generator), before, rtol=0, atol=1e-7)  # the discriminator's loss moved nothing of it
+    assert_close(
+        weights(generator), before, rtol=0, atol=1e-7
+    )  # the discriminator's loss moved nothing of it
     assert all(weight.requires_grad for weight in discriminator.parameters())
 
 
 def test_the_same_networks_as_an_autoencoder_can_play():
     averaged, history = train_gan(
-        decoder(3, 4), encoder(1, 4), [torch.zeros(4, 1, 28, 28)], latent_dim=3, steps=2, progress=False
+        decoder(3, 4),
+        encoder(1, 4),
+        [torch.zeros(4, 1, 28, 28)],
+        latent_dim=3,
+        steps=2,
+        progress=False,
     )
     assert averaged(torch.zeros(1, 3)).shape == (1, 1, 28, 28) and history.steps == 2
 
 
 def test_ill_numbers_stop_the_game_and_say_whose():
     with pytest.raises(DivergenceError, match="discriminator became nan at step 0"):
-        train_gan(*networks(), [torch.full((4, 2), float("nan"))], latent_dim=4, steps=1, progress=False)
+        train_gan(
+            *networks(), [torch.full((4, 2), float("nan"))], latent_dim=4, steps=1, progress=False
+        )
 
 
-@pytest.mark.parametrize(("wrong", "message"), [
-    (lambda: GANConfig(loss="square"), "choose 'log' or 'hinge'"),
-    (lambda: GANConfig(lr_discriminator=0), "lr_discriminator=0"),
-    (lambda: train_gan(*networks(), Points(), latent_dim=0, steps=1), "latent_dim=0"),
-    (lambda: train_gan(*networks(), Points(), latent_dim=4, steps=0), "steps=0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: GANConfig(loss="square"), "choose 'log' or 'hinge'"),
+        (lambda: GANConfig(lr_discriminator=0), "lr_discriminator=0"),
+        (lambda: train_gan(*networks(), Points(), latent_dim=0, steps=1), "latent_dim=0"),
+        (lambda: train_gan(*networks(), Points(), latent_dim=4, steps=0), "steps=0"),
+    ],
+)
 def test_bad_arguments_say_what_was_given(wrong, message):
     with pytest.raises(ValueError, match=message):
         wrong()

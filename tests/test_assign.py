@@ -46,7 +46,9 @@ def course(tmp_path_factory):
     """A course with one assignment, made from the command line: its folder, its key, its words."""
     folder = tmp_path_factory.mktemp("class")
     (folder / "key").write_bytes(KEY)
-    (folder / "students.csv").write_text("name;username\n" + "".join(f"x;{student}\n" for student in STUDENTS))
+    (folder / "students.csv").write_text(
+        "name;username\n" + "".join(f"x;{student}\n" for student in STUDENTS)
+    )
     words = ["assign", *WANTED, "--name", "week3", "--out", str(folder / "fm 2026")]
     words += ["--variants", str(folder / "key"), "--students", str(folder / "students.csv")]
     assert cli.main(words) == 0
@@ -55,7 +57,11 @@ def course(tmp_path_factory):
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file that is not the database."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".db"}  # fmt: skip
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".db"
+    }
 
 
 def cells(path: Path) -> dict[str, nbformat.NotebookNode]:
@@ -69,9 +75,15 @@ def test_the_course_holds_what_nbgrader_and_the_students_need(course):
     made = contents(course.path)
     folders = ["ada", "bob@uni.edu", "Zo=C3=AB=20Q", "dan"]
     assert set(made) == {
-        "nbgrader_config.py", "assignments/week3.json", *(f"variants/week3/{name}/{VARIANT_FILE}" for name in folders),
-        *(f"{step}/week3/{name}" for step in ("source", "release") for name in ("week3.ipynb", RECORDS_FILE)),
-    }  # fmt: skip
+        "nbgrader_config.py",
+        "assignments/week3.json",
+        *(f"variants/week3/{name}/{VARIANT_FILE}" for name in folders),
+        *(
+            f"{step}/week3/{name}"
+            for step in ("source", "release")
+            for name in ("week3.ipynb", RECORDS_FILE)
+        ),
+    }
     assert (course.path / "gradebook.db").is_file()
     with gradebook.open_gradebook(course.path) as book:
         assert {student.id for student in book.students} == set(folders)
@@ -81,16 +93,25 @@ def test_the_course_holds_what_nbgrader_and_the_students_need(course):
 
 def test_the_manifest_says_what_the_assignment_consists_of(course):
     manifest = assign.read_manifest(course.path, "week3")
-    assert [(entry["id"], entry["points"], entry["cell"], entry["points_cell"], entry["name"]) for entry in manifest["exercises"]] == [
-        ("06.1", 0, "06-1", "06-1-points", "causal_mask"), ("07.A1", 10, "07-A1", "07-A1-points", "hide_whole_words"),
+    assert [
+        (entry["id"], entry["points"], entry["cell"], entry["points_cell"], entry["name"])
+        for entry in manifest["exercises"]
+    ] == [
+        ("06.1", 0, "06-1", "06-1-points", "causal_mask"),
+        ("07.A1", 10, "07-A1", "07-A1-points", "hide_whole_words"),
         ("07.A2", 10, "07-A2", "07-A2-points", "share_of_long_names"),
-    ]  # fmt: skip
+    ]
     assert manifest["students"] == STUDENTS and manifest["variants"] == variants.fingerprint(KEY)
 
 
 def test_a_key_that_no_exercise_needs_is_not_made_and_that_is_said(tmp_path, capsys):
     out, key = tmp_path / "course", tmp_path / "key"
-    assert cli.main(["assign", "06.1", "07.A1", "--name", "a", "--out", str(out), "--variants", str(key)]) == 0
+    assert (
+        cli.main(
+            ["assign", "06.1", "07.A1", "--name", "a", "--out", str(out), "--variants", str(key)]
+        )
+        == 0
+    )
     assert "the key is not used" in capsys.readouterr().out
     assert not key.exists() and assign.read_manifest(out, "a")["variants"] is None
 
@@ -110,8 +131,12 @@ def test_nothing_that_is_handed_out_holds_an_answer_or_the_key(course):
 
 def test_each_student_has_the_numbers_of_the_key(course):
     exercise = next(one for one in all_assigned() if one.id == "07.A2")
-    for student, folder in zip(STUDENTS, ["ada", "bob@uni.edu", "Zo=C3=AB=20Q", "dan"], strict=True):
-        made = json.loads((course.path / "variants" / "week3" / folder / VARIANT_FILE).read_text(encoding="utf-8"))
+    for student, folder in zip(
+        STUDENTS, ["ada", "bob@uni.edu", "Zo=C3=AB=20Q", "dan"], strict=True
+    ):
+        made = json.loads(
+            (course.path / "variants" / "week3" / folder / VARIANT_FILE).read_text(encoding="utf-8")
+        )
         assert (made["student"], made["assignment"]) == (student, "week3")
         assert unpack(made["numbers"]["07.A2"]) == variants.numbers_for(KEY, student, exercise)
 
@@ -125,10 +150,18 @@ def test_what_is_handed_out_is_the_starter_and_the_points_are_locked(course):
         assert marks.grade and marks.locked and marks.points == sheet.max_points(exercise)
         most = f", of={exercise.points}" if ".A" in exercise.id else ""
         assert points.source.splitlines()[-1] == f'points("{exercise.id}", {exercise.name}{most})'
-        assert points.metadata.editable is points.metadata.deletable is answer.metadata.deletable is False
+        assert (
+            points.metadata.editable
+            is points.metadata.deletable
+            is answer.metadata.deletable
+            is False
+        )
         heading = released[f"{answer.id}-text"].source
         assert exercise.goal in heading and (getattr(exercise, "text", "") in heading)
-    assert "import torch" in released["imports"].source and "lesson 06, `06_" in released["06-1-text"].source
+    assert (
+        "import torch" in released["imports"].source
+        and "lesson 06, `06_" in released["06-1-text"].source
+    )
 
 
 def test_the_same_command_makes_the_same_files(course, capsys):
@@ -147,7 +180,9 @@ def test_a_name_that_has_other_exercises_is_kept_unless_again_is_said(course, tm
     words = ["assign", "06.1", "07.1", "--name", "week3", "--out", str(course.path)]
     refused(words, capsys, "has 'week3' already, with 06.1, 07.A1, 07.A2", "--again")
     (tmp_path / "other").write_bytes(b"another key of some length")
-    refused([*course.words[:8], "--variants", str(tmp_path / "other")], capsys, "drawn with another key")
+    refused(
+        [*course.words[:8], "--variants", str(tmp_path / "other")], capsys, "drawn with another key"
+    )
     manifest = assign.read_manifest(course.path, "week3")
     assert assign.variants_key(
         course.path, assign.find_exercises(WANTED), tmp_path / "other", manifest, again=True
@@ -155,12 +190,16 @@ def test_a_name_that_has_other_exercises_is_kept_unless_again_is_said(course, tm
     (tmp_path / "more").write_text("ada\neve\n")
     needs = "some are still to be drawn: name the key with --variants"
     refused([*course.words[:8], "--students", str(tmp_path / "more")], capsys, needs)
-    refused(["assign", "07.A2", "--name", "week3", "--out", str(course.path), "--again"], capsys, needs)
+    refused(
+        ["assign", "07.A2", "--name", "week3", "--out", str(course.path), "--again"], capsys, needs
+    )
     assert contents(course.path) == before
     out = ["--name", "a", "--out", str(tmp_path / "course")]
     assert cli.main(["assign", "06.1", *out]) == 0
     assert cli.main(["assign", "07.1", "06.1", *out, "--again"]) == 0
-    assert [entry["id"] for entry in assign.read_manifest(tmp_path / "course", "a")["exercises"]] == ["07.1", "06.1"]
+    assert [
+        entry["id"] for entry in assign.read_manifest(tmp_path / "course", "a")["exercises"]
+    ] == ["07.1", "06.1"]
     assert {"07-1", "06-1"} <= set(cells(tmp_path / "course" / "release" / "a" / "a.ipynb"))
 
 
@@ -176,14 +215,23 @@ def test_a_name_that_has_other_exercises_is_kept_unless_again_is_said(course, tm
         (["07.A2", "--name", "a", "--students", "{}/none"], "there is no such file"),
         (["07.A2", "--name", "a", "--students", "{}/empty"], "names no student"),
         (["07.A2", "--name", "a", "--students", "{}/table"], "no column id, student or username"),
-        (["07.A2", "--name", "a", "--students", "{}/twins"], "'Ada' and 'ada' could share a folder"),
+        (
+            ["07.A2", "--name", "a", "--students", "{}/twins"],
+            "'Ada' and 'ada' could share a folder",
+        ),
     ],
 )
-def test_what_cannot_be_handed_out_is_said_in_one_line_and_leaves_nothing(words, said, tmp_path, capsys):
+def test_what_cannot_be_handed_out_is_said_in_one_line_and_leaves_nothing(
+    words, said, tmp_path, capsys
+):
     (tmp_path / "empty").write_text("\n\n")
     (tmp_path / "table").write_text("name,grade\nx,1\n")
     (tmp_path / "twins").write_text("Ada\nada\n")
-    refused(["assign", *(word.format(tmp_path) for word in words), "--out", str(tmp_path / "course")], capsys, said)
+    refused(
+        ["assign", *(word.format(tmp_path) for word in words), "--out", str(tmp_path / "course")],
+        capsys,
+        said,
+    )
     assert not (tmp_path / "course").exists() and not (tmp_path / "key").exists()
 
 
@@ -204,7 +252,11 @@ def test_students_come_out_of_a_list_or_a_table(text, students, tmp_path):
 
 def test_where_nbgrader_is_missing_the_command_that_adds_it_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "nbgrader.coursedir", None)
-    refused(["assign", "06.1", "--name", "a", "--out", str(tmp_path / "c")], capsys, "start.py setup --instructor")
+    refused(
+        ["assign", "06.1", "--name", "a", "--out", str(tmp_path / "c")],
+        capsys,
+        "start.py setup --instructor",
+    )
     assert not (tmp_path / "c").exists()
 
 
@@ -215,7 +267,11 @@ def test_if_nbgrader_refuses_everything_is_as_it_was(tmp_path, capsys):
     with gradebook.open_gradebook(tmp_path / "c") as book:
         book.add_student("ada")
         book.add_submission("a", "ada")
-    refused(["assign", "07.1", *out, "--again"], capsys, "nbgrader does not make a: Cannot add or remove cells")
+    refused(
+        ["assign", "07.1", *out, "--again"],
+        capsys,
+        "nbgrader does not make a: Cannot add or remove cells",
+    )
     assert contents(tmp_path / "c") == before
     assert cli.main(["assign", "06.1", *out]) == 0 and contents(tmp_path / "c") == before
 
@@ -240,12 +296,19 @@ def clear_solutions(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
         f"ClearSolutions.code_stub = {json.dumps(setting)}".replace("{", "{{").replace("}", "}}")
         in gradebook.CONFIG_TEMPLATE
     )
-    return ClearSolutions(code_stub=setting).preprocess(nbformat.from_dict(json.loads(json.dumps(book))), {})[0]
+    return ClearSolutions(code_stub=setting).preprocess(
+        nbformat.from_dict(json.loads(json.dumps(book))), {}
+    )[0]
 
 
 def test_of_every_exercise_exactly_the_starter_is_handed_out():
-    released = {cell.id: cell.source for cell in clear_solutions(sheet.assignment_notebook("all", EVERY)).cells}
-    assert {one.id: released[sheet.cell_ids(one)[0]] for one in EVERY} == {one.id: one.starter for one in EVERY}
+    released = {
+        cell.id: cell.source
+        for cell in clear_solutions(sheet.assignment_notebook("all", EVERY)).cells
+    }
+    assert {one.id: released[sheet.cell_ids(one)[0]] for one in EVERY} == {
+        one.id: one.starter for one in EVERY
+    }
 
 
 @pytest.mark.parametrize(
@@ -256,13 +319,18 @@ def test_of_every_exercise_exactly_the_starter_is_handed_out():
             "class A:\n    def f(self):\n        ...\n\n    def g(self):\n        ...",
             "class A:\n    f = g = lambda self: 1\n",
         ),
-        ("def f(x):\n    if x:\n        ...\n", "def f(x):\n    if x:\n        return 1\n    return 2\n"),
+        (
+            "def f(x):\n    if x:\n        ...\n",
+            "def f(x):\n    if x:\n        return 1\n    return 2\n",
+        ),
     ],
 )
 def test_gaps_anywhere_release_the_starter_too_and_the_answer_runs(starter, solution):
     exercise = SimpleNamespace(id="00.1", starter=starter, solution=solution, name="f")
     cell = sheet.code_cell("00-1", sheet.starter_and_solution(exercise), solution=True)
-    assert clear_solutions(nbformat.v4.new_notebook(cells=[cell])).cells[0].source.rstrip("\n") == starter.rstrip("\n")
+    assert clear_solutions(nbformat.v4.new_notebook(cells=[cell])).cells[0].source.rstrip(
+        "\n"
+    ) == starter.rstrip("\n")
     space = {}
     exec(cell.source, space)
     assert space["f"](1) == 1 if "f" in space else space["A"]().g() == 1
@@ -273,20 +341,33 @@ def test_blank_every_exercise_runs_and_has_no_points_and_solved_it_has_all(tmp_p
     handed = [make_record(one) for one in EVERY if isinstance(one, AssignedExercise)]
     (tmp_path / RECORDS_FILE).write_text(json.dumps({"assignment": "all", "exercises": handed}))
     source = sheet.assignment_notebook("all", EVERY)
-    for book, wanted, word in ((clear_solutions(source), lambda one: 0.0, "is blank"), (source, lambda one: float(sheet.max_points(one)), "right")):  # fmt: skip
+    for book, wanted, word in (
+        (clear_solutions(source), lambda one: 0.0, "is blank"),
+        (source, lambda one: float(sheet.max_points(one)), "right"),
+    ):
         NotebookClient(
             book, timeout=120, resources={"metadata": {"path": str(tmp_path)}}
         ).execute()  # stops at an error
         found = {cell.id: cell.outputs for cell in book.cells if cell.cell_type == "code"}
         results = {
-            one.id: [output for output in found[sheet.cell_ids(one)[1]] if output.output_type == "execute_result"]
+            one.id: [
+                output
+                for output in found[sheet.cell_ids(one)[1]]
+                if output.output_type == "execute_result"
+            ]
             for one in EVERY
         }
-        assert {name: [each.data["text/plain"] for each in said] for name, said in results.items()} == {
-            one.id: [repr(wanted(one))] for one in EVERY}  # fmt: skip
+        assert {
+            name: [each.data["text/plain"] for each in said] for name, said in results.items()
+        } == {one.id: [repr(wanted(one))] for one in EVERY}
         cards = {one.id: found[sheet.cell_ids(one)[1]][0].data["text/plain"] for one in EVERY}
         assert {name: card for name, card in cards.items() if f"{name} {word}" not in card} == {}
-        assert not [name for name, outputs in found.items() for one in outputs if one.output_type == "stream"]
+        assert not [
+            name
+            for name, outputs in found.items()
+            for one in outputs
+            if one.output_type == "stream"
+        ]
 
 
 # -- nbgrader, unchanged --------------------------------------------------------------------------------------------------
@@ -297,8 +378,15 @@ def nbgrader(folder: Path, *words: str, instructor: bool = True) -> str:
     environment = jupyter.environment(os.environ, folder)
     if not instructor:
         environment["FMCOURSE_INSTRUCTOR"] = str(folder / "nothing")
-    done = subprocess.run([sys.executable, "-m", "nbgrader", *words], cwd=folder, env=environment, capture_output=True,
-                          text=True, encoding="utf-8", timeout=300)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "nbgrader", *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -314,10 +402,19 @@ def numbers_of(student: str) -> dict:
 def answers_of(student: str) -> dict[str, str]:
     """What each student writes: all right, one named mistake, right on what was given alone, nothing."""
     solved = {name: exercise_of(name).solution for name in ("06.1", "07.A1")}
-    solved["07.A2"] = f"share_of_long_names = {exercise_of('07.A2').reference(numbers_of(student))!r}"
-    named = next(one for one in exercise_of("07.A1").mistakes if one.name == "the first piece alone")
-    return {"ada": solved, "bob@uni.edu": solved | {"07.A1": named.wrong_answer, "07.A2": "share_of_long_names = 0.123"},
-            "Zoë Q": {"06.1": "def causal_mask(T):\n    return 1\n", "07.A1": OVERFITTED}, "dan": {}}[student]  # fmt: skip
+    solved["07.A2"] = (
+        f"share_of_long_names = {exercise_of('07.A2').reference(numbers_of(student))!r}"
+    )
+    named = next(
+        one for one in exercise_of("07.A1").mistakes if one.name == "the first piece alone"
+    )
+    return {
+        "ada": solved,
+        "bob@uni.edu": solved
+        | {"07.A1": named.wrong_answer, "07.A2": "share_of_long_names = 0.123"},
+        "Zoë Q": {"06.1": "def causal_mask(T):\n    return 1\n", "07.A1": OVERFITTED},
+        "dan": {},
+    }[student]
 
 
 def hand_in(course: Path, student: str, folder: Path) -> None:
@@ -354,8 +451,14 @@ def expected_points(student: str, name: str) -> float:
 def scores(course: Path, name: str = "week3") -> dict[str, dict[str, float]]:
     """The gradebook's points, by folder and cell."""
     with gradebook.open_gradebook(course) as book:
-        return {each.student.id: {grade.name: (grade.auto_score, grade.needs_manual_grade) for notebook in each.notebooks for grade in notebook.grades}
-                for each in book.assignment_submissions(name)}  # fmt: skip
+        return {
+            each.student.id: {
+                grade.name: (grade.auto_score, grade.needs_manual_grade)
+                for notebook in each.notebooks
+                for grade in notebook.grades
+            }
+            for each in book.assignment_submissions(name)
+        }
 
 
 def export_grades(course: Path) -> dict[str, dict[str, str]]:
@@ -375,7 +478,10 @@ def test_nbgrader_validates_what_a_student_has(course, tmp_path):
             (course.path / "variants" / "week3" / student / VARIANT_FILE).read_bytes()
         )
     blank = nbgrader(tmp_path / "dan", "validate", "week3.ipynb", instructor=False)
-    assert "VALIDATION FAILED ON 2 CELL(S)!" in blank and 'points("07.A1", hide_whole_words, of=10)' in blank
+    assert (
+        "VALIDATION FAILED ON 2 CELL(S)!" in blank
+        and 'points("07.A1", hide_whole_words, of=10)' in blank
+    )
     solved = nbgrader(tmp_path / "ada", "validate", "week3.ipynb", instructor=False)
     assert "Success! Your notebook passes all the tests." in solved
 
@@ -385,18 +491,32 @@ def test_nbgrader_grades_explains_and_exports_what_marking_says(course):
     for student, folder in FOLDERS.items():
         hand_in(course.path, student, course.path / "submitted" / folder / "week3")
     nbgrader(course.path, "autograde", "week3")
-    wanted = {FOLDERS[student]: {f"{name.replace('.', '-')}-points": (pytest.approx(expected_points(student, name), abs=0.006), False)
-                                 for name in WANTED} for student in STUDENTS}  # fmt: skip
+    wanted = {
+        FOLDERS[student]: {
+            f"{name.replace('.', '-')}-points": (
+                pytest.approx(expected_points(student, name), abs=0.006),
+                False,
+            )
+            for name in WANTED
+        }
+        for student in STUDENTS
+    }
     found = scores(course.path)
     assert found == wanted
-    assert sum(score for score, _ in found["ada"].values()) == 20 and 0 < found["bob@uni.edu"]["07-A1-points"][0] < 10
+    assert (
+        sum(score for score, _ in found["ada"].values()) == 20
+        and 0 < found["bob@uni.edu"]["07-A1-points"][0] < 10
+    )
     assert 2 < found["Zo=C3=AB=20Q"]["07-A1-points"][0] < 6, "hidden cases do not count"
     nbgrader(course.path, "generate_feedback", "week3")
     feedback = {
         name: (course.path / "feedback" / name / "week3" / "week3.html").read_text(encoding="utf-8")
         for name in FOLDERS.values()
     }
-    assert "the first piece alone" in feedback["bob@uni.edu"] and "not on others" in feedback["Zo=C3=AB=20Q"]
+    assert (
+        "the first piece alone" in feedback["bob@uni.edu"]
+        and "not on others" in feedback["Zo=C3=AB=20Q"]
+    )
     for name, row in export_grades(course.path).items():
         assert (
             float(row["score"]) == pytest.approx(sum(score for score, _ in found[name].values()))
@@ -409,8 +529,14 @@ def test_grades_made_elsewhere_are_in_the_gradebook_the_feedback_and_the_export(
     course = tmp_path / "course"
     assert cli.main(["assign", "06.1", "07.A1", "--name", "week4", "--out", str(course)]) == 0
     manifest = assign.read_manifest(course, "week4")
-    wrong = {"points": 3.5, "of": 10, "verdict": "the others", "sentences": ["It hides `those` <b>that were not chosen.", "\ud800"],
-             "table": ["expected   got", "1          0"], "code": "def hide_whole_words(begins, chosen):\n    return ~chosen  # \ud800\n"}  # fmt: skip
+    wrong = {
+        "points": 3.5,
+        "of": 10,
+        "verdict": "the others",
+        "sentences": ["It hides `those` <b>that were not chosen.", "\ud800"],
+        "table": ["expected   got", "1          0"],
+        "code": "def hide_whole_words(begins, chosen):\n    return ~chosen  # \ud800\n",
+    }
     right = {
         "points": 0,
         "of": 0,
@@ -419,10 +545,18 @@ def test_grades_made_elsewhere_are_in_the_gradebook_the_feedback_and_the_export(
         "table": [],
         "code": exercise_of("06.1").solution,
     }
-    results = [{"student": "../Zoë", "exercises": {"06.1": right, "07.A1": wrong}, "remarks": ["It is a script, not a notebook."]},
-               {"student": "nobody", "exercises": {}, "remarks": ["Nothing was handed in."]}]  # fmt: skip
+    results = [
+        {
+            "student": "../Zoë",
+            "exercises": {"06.1": right, "07.A1": wrong},
+            "remarks": ["It is a script, not a notebook."],
+        },
+        {"student": "nobody", "exercises": {}, "remarks": ["Nothing was handed in."]},
+    ]
     (course / "submitted" / "nobody" / "week4").mkdir(parents=True)
-    (course / "submitted" / "nobody" / "week4" / "timestamp.txt").write_text("2026-03-01 11:00:00 UTC\n")
+    (course / "submitted" / "nobody" / "week4" / "timestamp.txt").write_text(
+        "2026-03-01 11:00:00 UTC\n"
+    )
     gradebook.write_grades(course, manifest, results)
     before = contents(course)
     with gradebook.open_gradebook(course) as book:  # an earlier try of nbgrader's own
@@ -430,15 +564,22 @@ def test_grades_made_elsewhere_are_in_the_gradebook_the_feedback_and_the_export(
         book.db.commit()
     gradebook.write_grades(course, manifest, results)
     assert contents(course) == before
-    assert not any(manual for grades in scores(course, "week4").values() for _, manual in grades.values())
+    assert not any(
+        manual for grades in scores(course, "week4").values() for _, manual in grades.values()
+    )
     rows = export_grades(course)
     name = "=2E.=2FZo=C3=AB"
     assert {row: float(rows[row]["score"]) for row in rows} == {name: 3.5, "nobody": 0.0}
     assert not (tmp_path / "Zoë").exists()
     assert (rows[name]["timestamp"], rows["nobody"]["timestamp"]) == ("", "2026-03-01 11:00:00")
-    api = NbGraderAPI(gradebook.course_directory(course))  # by which formgrader decides what is still to be graded
+    api = NbGraderAPI(
+        gradebook.course_directory(course)
+    )  # by which formgrader decides what is still to be graded
     assert api.get_autograded_students("week4") == {name, "nobody"}
-    assert {one["student"]: one["score"] for one in api.get_submissions("week4")} == {name: 3.5, "nobody": 0.0}
+    assert {one["student"]: one["score"] for one in api.get_submissions("week4")} == {
+        name: 3.5,
+        "nobody": 0.0,
+    }
     nbgrader(course, "generate_feedback", "week4")
     page = (course / "feedback" / name / "week4" / "week4.html").read_text(encoding="utf-8")
     for said in (
@@ -449,7 +590,9 @@ def test_grades_made_elsewhere_are_in_the_gradebook_the_feedback_and_the_export(
         "3.5 of 10 points",
     ):
         assert said in page
-    gradebook.write_grades(course, manifest, [{"student": "nobody", "exercises": {"06.1": right}, "remarks": []}])
+    gradebook.write_grades(
+        course, manifest, [{"student": "nobody", "exercises": {"06.1": right}, "remarks": []}]
+    )
     assert float(export_grades(course)["nobody"]["score"]) == 0.0, "practice earns no points"
     assert (course / "autograded" / "nobody" / "week4" / "week4.ipynb").is_file()
 

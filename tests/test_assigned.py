@@ -6,7 +6,13 @@ import random
 import pytest
 from helpers import wrong_verdicts
 
-from fmcourse.classroom.assigned import AssignedExercise, ExerciseRecord, all_assigned, from_record, make_record
+from fmcourse.classroom.assigned import (
+    AssignedExercise,
+    ExerciseRecord,
+    all_assigned,
+    from_record,
+    make_record,
+)
 from fmcourse.classroom.values import pack, unpack
 from fmcourse.course import compare
 from fmcourse.course.diagnosis import diagnose
@@ -20,7 +26,9 @@ pytestmark = pytest.mark.skipif(not EVERY, reason="this edition has no instructo
 
 
 def verdict_of(exercise, answer):
-    return diagnose(exercise.with_hidden(), exercise.compile(answer) if isinstance(answer, str) else answer)
+    return diagnose(
+        exercise.with_hidden(), exercise.compile(answer) if isinstance(answer, str) else answer
+    )
 
 
 def faults(exercise: AssignedExercise) -> list[str]:
@@ -31,14 +39,18 @@ def faults(exercise: AssignedExercise) -> list[str]:
     found += wrong_verdicts(exercise, verdict_of)
     for mistake in exercise.mistakes:
         if not isinstance(mistake.wrong_answer, str):
-            found.append(f"{mistake.name!r} is no source: the proof that nothing leaks reads source")
+            found.append(
+                f"{mistake.name!r} is no source: the proof that nothing leaks reads source"
+            )
     if (
         len(exercise.mistakes) < 3
         or len(exercise.other_solutions) < 2
         or not exercise.explanation
         or len(exercise.text) < 80
     ):
-        found.append("three mistakes, two other right answers, the explanation or the text is missing")
+        found.append(
+            "three mistakes, two other right answers, the explanation or the text is missing"
+        )
     if not exercise.literal and (len(exercise.cases) < 2 or len(exercise.hidden) < 3):
         found.append("two public cases and three hidden ones are the least")
     return found
@@ -54,10 +66,17 @@ def test_the_answer_passes_and_every_mistake_is_named(exercise):
 def test_its_record_judges_the_public_cases_as_it_does_itself(exercise):
     handed: ExerciseRecord = from_record(json.loads(json.dumps(make_record(exercise))))
     assert diagnose(handed, exercise.reference).correct
-    assert diagnose(handed, ... if exercise.literal else exercise.compile(exercise.starter)).name == "blank"
+    assert (
+        diagnose(handed, ... if exercise.literal else exercise.compile(exercise.starter)).name
+        == "blank"
+    )
     for mistake in exercise.mistakes:
         wrong = exercise.compile(mistake.wrong_answer)
-        public = AssignedExercise.for_numbers(exercise, exercise.cases[0]) if exercise.literal else exercise
+        public = (
+            AssignedExercise.for_numbers(exercise, exercise.cases[0])
+            if exercise.literal
+            else exercise
+        )
         assert diagnose(handed, wrong).correct == diagnose(public, wrong).correct
 
 
@@ -66,7 +85,9 @@ def test_cases_and_results_cross_to_another_process_and_back(exercise):
     for case in exercise.with_hidden().cases:
         assert compare.equal(case, unpack(json.loads(json.dumps(pack(case)))))
     for right in exercise.with_hidden().expected_outcomes():
-        assert right.error or compare.equal(right.value, unpack(json.loads(json.dumps(pack(right.value)))))
+        assert right.error or compare.equal(
+            right.value, unpack(json.loads(json.dumps(pack(right.value))))
+        )
 
 
 @pytest.mark.slow
@@ -88,5 +109,8 @@ def test_every_lesson_with_exercises_has_two_and_ids_are_its_own():
     ids = [exercise.id for exercise in EVERY]
     assert len(set(ids)) == len(ids)
     lessons = {exercise.id[:2] for exercise in all_exercises()}
-    assert {lesson: sum(found.startswith(f"{lesson}.") for found in ids) for lesson in lessons if
-            sum(found.startswith(f"{lesson}.") for found in ids) < 2} == {}  # fmt: skip
+    assert {
+        lesson: sum(found.startswith(f"{lesson}.") for found in ids)
+        for lesson in lessons
+        if sum(found.startswith(f"{lesson}.") for found in ids) < 2
+    } == {}

@@ -10,7 +10,16 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from fmcourse.autoencoders import VAE, Autoencoder, Gaussian, decoder, elbo, encoder, log_evidence, reconstruction
+from fmcourse.autoencoders import (
+    VAE,
+    Autoencoder,
+    Gaussian,
+    decoder,
+    elbo,
+    encoder,
+    log_evidence,
+    reconstruction,
+)
 from fmcourse.training import fit
 
 seeded = lambda seed=0: torch.Generator().manual_seed(seed)
@@ -31,7 +40,10 @@ def test_equals_the_gaussian_of_diffusers():
 
 
 def test_equals_torch_distributions():
-    theirs, standard = Normal(mean, (log_variance / 2).exp()), Normal(torch.zeros(()), torch.ones(()))
+    theirs, standard = (
+        Normal(mean, (log_variance / 2).exp()),
+        Normal(torch.zeros(()), torch.ones(())),
+    )
     assert_close(q.kl(), kl_divergence(theirs, standard))
     assert_close(q.log_prob(pictures[0, 0, :5, :5]), theirs.log_prob(pictures[0, 0, :5, :5]))
     assert_close(q.std, theirs.stddev)
@@ -43,7 +55,10 @@ def test_the_standard_bell_tells_nothing_and_all_others_something():
 
 
 def test_gradients_reach_mean_and_spread_through_a_draw():
-    mean, log_variance = torch.tensor([0.3], requires_grad=True), torch.tensor([-1.0], requires_grad=True)
+    mean, log_variance = (
+        torch.tensor([0.3], requires_grad=True),
+        torch.tensor([-1.0], requires_grad=True),
+    )
     z = Gaussian(mean, log_variance).sample(seeded(5))
     z.sum().backward()
     assert_close(mean.grad, torch.ones(1))
@@ -51,7 +66,9 @@ def test_gradients_reach_mean_and_spread_through_a_draw():
 
 
 def test_draws_have_the_mean_and_spread_they_were_asked_for():
-    draws = Gaussian(torch.full((20_000,), 2.0), torch.full((20_000,), math.log(0.25))).sample(seeded())
+    draws = Gaussian(torch.full((20_000,), 2.0), torch.full((20_000,), math.log(0.25))).sample(
+        seeded()
+    )
     assert abs(draws.mean() - 2) < 0.02 and abs(draws.std() - 0.5) < 0.01
 
 
@@ -107,7 +124,15 @@ def test_with_another_the_gap_is_the_divergence_from_the_exact_one(off):
 
 def test_more_draws_bring_the_evidence_nearer():
     model, truth = linear(off=0.5)
-    far, near = ((truth.log_prob(x) - log_evidence(model, x.repeat(200, 1), n, seeded()).view(200, 3).mean(0)).abs().mean() for n in (1, 200))  # fmt: skip
+    far, near = (
+        (
+            truth.log_prob(x)
+            - log_evidence(model, x.repeat(200, 1), n, seeded()).view(200, 3).mean(0)
+        )
+        .abs()
+        .mean()
+        for n in (1, 200)
+    )
     assert near < far / 20
 
 
@@ -118,7 +143,10 @@ def test_more_draws_bring_the_evidence_nearer():
 @pytest.mark.parametrize("spatial", [False, True])
 def test_pictures_come_back_in_their_own_shape(side, channels, spatial):
     shape = {"side": side, "channels": channels, "spatial": spatial}
-    x, model = torch.randn(2, channels, side, side), Autoencoder(encoder(3, 8, **shape), decoder(3, 8, **shape))
+    x, model = (
+        torch.randn(2, channels, side, side),
+        Autoencoder(encoder(3, 8, **shape), decoder(3, 8, **shape)),
+    )
     assert model.encoder(x).shape == ((2, 3, side // 4, side // 4) if spatial else (2, 3))
     assert model(x).shape == x.shape
 
@@ -128,9 +156,15 @@ def test_the_objective_is_reconstruction_and_divergence():
     loss, q = elbo(model, pictures, seeded()), model.encode(pictures)
     x_hat = model.decoder(q.sample(seeded()))
     squares = F.mse_loss(x_hat, pictures, reduction="sum") / 6 / (2 * 0.09)
-    wanted = squares + 784 * math.log(0.3 * math.sqrt(2 * math.pi)) + kl_divergence(Normal(q.mean, q.std), Normal(torch.zeros(()), 1.0)).sum() / 6  # fmt: skip
+    wanted = (
+        squares
+        + 784 * math.log(0.3 * math.sqrt(2 * math.pi))
+        + kl_divergence(Normal(q.mean, q.std), Normal(torch.zeros(()), 1.0)).sum() / 6
+    )
     assert_close(loss.value, wanted)
-    assert loss.value.item() == pytest.approx(loss.parts["reconstruction"] + loss.parts["KL"], rel=1e-5)
+    assert loss.value.item() == pytest.approx(
+        loss.parts["reconstruction"] + loss.parts["KL"], rel=1e-5
+    )
     weighed = elbo(model, pictures, seeded(), beta=4).value
     assert_close(weighed - loss.value, torch.tensor(3 * loss.parts["KL"]), rtol=1e-3, atol=1e-3)
 
@@ -155,15 +189,18 @@ def test_a_code_dies_where_the_data_spread_less_than_the_noise():
     assert kl[0] < 0.02 and kl[1] > 0.3
 
 
-@pytest.mark.parametrize(("wrong", "message"), [
-    (lambda: VAE(nn.Identity(), nn.Identity(), noise=0), "noise=0"),
-    (lambda: encoder(4, side=30), "side=30"),
-    (lambda: decoder(0), "latent_dim=0"),
-    (lambda: elbo(VAE(encoder(4), decoder(2)), pictures[:0]), "empty"),
-    (lambda: elbo(VAE(encoder(4), decoder(2)), pictures, beta=-1), "beta=-1"),
-    (lambda: reconstruction(nn.Identity(), pictures[:0]), "empty"),
-    (lambda: log_evidence(VAE(encoder(4), decoder(2)), pictures, 0), "draws=0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: VAE(nn.Identity(), nn.Identity(), noise=0), "noise=0"),
+        (lambda: encoder(4, side=30), "side=30"),
+        (lambda: decoder(0), "latent_dim=0"),
+        (lambda: elbo(VAE(encoder(4), decoder(2)), pictures[:0]), "empty"),
+        (lambda: elbo(VAE(encoder(4), decoder(2)), pictures, beta=-1), "beta=-1"),
+        (lambda: reconstruction(nn.Identity(), pictures[:0]), "empty"),
+        (lambda: log_evidence(VAE(encoder(4), decoder(2)), pictures, 0), "draws=0"),
+    ],
+)
 def test_bad_arguments_say_what_was_given(wrong, message):
     with pytest.raises(ValueError, match=message):
         wrong()

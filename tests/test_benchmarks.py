@@ -23,7 +23,11 @@ def test_every_benchmark_runs_at_its_smallest(name, capsys):
     made = runner.importlib.import_module(f"benchmarks.{name}").main(small=True)
     assert made and all(set(row) == FORM for row in made)
     for row in made:
-        assert isinstance(row["what"], str) and isinstance(row["unit"], str) and isinstance(row["ours"], float)
+        assert (
+            isinstance(row["what"], str)
+            and isinstance(row["unit"], str)
+            and isinstance(row["ours"], float)
+        )
         assert (row["peer"] is None) == (row["ratio"] is None)
         assert row["ratio"] is None or row["ratio"] > 0
         assert rows.meets_target(row) in (None, True, False)
@@ -38,7 +42,12 @@ def test_every_benchmark_says_how_to_run_it_and_how_long_that_takes(name):
 
 
 def test_a_target_is_met_by_the_ratio_or_by_our_own_value():
-    assert [rows.meets_target(row) for row in (FAST, SLOW, ALONE, FREE)] == [True, False, False, None]
+    assert [rows.meets_target(row) for row in (FAST, SLOW, ALONE, FREE)] == [
+        True,
+        False,
+        False,
+        None,
+    ]
     assert rows.meets_target(ALONE | {"ours": 150.0}) is True
 
 
@@ -55,14 +64,19 @@ def test_the_table_holds_every_value_in_columns_of_one_width():
 
 def test_a_section_names_the_targets_it_missed_and_only_those():
     text = runner.section("bpe", "What it is.", [FAST, SLOW], 12.3, "2026-01-31", "A CPU, 2 cores")
-    assert text.startswith("## bpe\n\nWhat it is.\n\n| what") and "2026-01-31, 12 s. A CPU, 2 cores." in text
+    assert (
+        text.startswith("## bpe\n\nWhat it is.\n\n| what")
+        and "2026-01-31, 12 s. A CPU, 2 cores." in text
+    )
     assert text.endswith("Missed: a walk: >= 1.3 was asked for.\n")
     assert "Missed" not in runner.section("bpe", "", [FAST, FREE], 1, "", "")
 
 
 def test_a_new_section_takes_the_place_of_the_old_one_and_the_others_stay():
     first = runner.merge_sections("", {"start": "## start\n\nold\n", "bpe": "## bpe\n\nkept\n"})
-    second = runner.merge_sections(first, {"start": "## start\n\nnew\n", "recipe": "## recipe\n\nadded\n"})
+    second = runner.merge_sections(
+        first, {"start": "## start\n\nnew\n", "recipe": "## recipe\n\nadded\n"}
+    )
     assert second == runner.HEAD + "\n## recipe\n\nadded\n\n## bpe\n\nkept\n\n## start\n\nnew\n"
     assert runner.merge_sections(second, {}) == second
 
@@ -89,7 +103,9 @@ def test_notebooks_are_read_from_their_report_or_said_to_be_missing(tmp_path):
     report = tmp_path / "replay.json"
     assert "python -m tools.replay" in start.notebooks(report)[0]["what"]
     assert math.isnan(start.notebooks(report)[0]["ours"])
-    report.write_text(json.dumps([{"notebook": "04_tokenizers", "cpu_seconds": 20.5, "peak_mb": 900.0}]))
+    report.write_text(
+        json.dumps([{"notebook": "04_tokenizers", "cpu_seconds": 20.5, "peak_mb": 900.0}])
+    )
     seconds, memory = start.notebooks(report)
     assert (seconds["ours"], memory["ours"], memory["unit"]) == (20.5, 900.0, "MB")
     assert rows.meets_target(seconds) and rows.meets_target(memory)
@@ -103,7 +119,9 @@ def test_half_precision_is_compared_only_where_the_cpu_has_it(flags):
 def test_an_unknown_benchmark_is_named(capsys):
     with pytest.raises(SystemExit):
         runner.main(["speed"])
-    assert "no benchmark is called 'speed'; there are products, train_step," in capsys.readouterr().err
+    assert (
+        "no benchmark is called 'speed'; there are products, train_step," in capsys.readouterr().err
+    )
 
 
 def test_a_small_run_prints_and_leaves_the_page_alone(monkeypatch, capsys, tmp_path):
@@ -112,4 +130,6 @@ def test_a_small_run_prints_and_leaves_the_page_alone(monkeypatch, capsys, tmp_p
     assert "| learn 20 merges" in capsys.readouterr().out and not (tmp_path / "README.md").exists()
     monkeypatch.setattr(runner, "section", lambda *_: "## bpe\n\nmeasured\n")
     monkeypatch.setattr(runner, "run", lambda name, small: runner.section())
-    assert runner.main(["bpe"]) == 0 and (tmp_path / "README.md").read_text().endswith("## bpe\n\nmeasured\n")
+    assert runner.main(["bpe"]) == 0 and (tmp_path / "README.md").read_text().endswith(
+        "## bpe\n\nmeasured\n"
+    )

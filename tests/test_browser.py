@@ -18,18 +18,28 @@ import pytest
 from tools.kernels import scratch_folder
 from tools.lessons import ROOT, all_lessons
 
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
+)
 LAUNCH = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
 SCREENSHOTS = ROOT / "build" / "browser"
 START_SECONDS, RUN_SECONDS = 120, 420
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here, so no lesson was opened in a browser"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="there is no Chromium here, so no lesson was opened in a browser"
+    ),
 ]
 
 
@@ -51,13 +61,17 @@ def address(log: Path, process: subprocess.Popen) -> str:
     """The address that the server prints, once it answers there."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
-        if found := re.search(r"http://(?:127\.0\.0\.1|localhost):\d+/lab\S*", log.read_text(errors="replace")):
+        if found := re.search(
+            r"http://(?:127\.0\.0\.1|localhost):\d+/lab\S*", log.read_text(errors="replace")
+        ):
             with contextlib.suppress(OSError):
                 parts = urlsplit(found[0])
                 socket.create_connection((parts.hostname, parts.port), timeout=1).close()
                 return found[0]
         time.sleep(0.2)
-    pytest.fail(f"JupyterLab did not start within {START_SECONDS} s:\n{log.read_text(errors='replace')[-2000:]}")
+    pytest.fail(
+        f"JupyterLab did not start within {START_SECONDS} s:\n{log.read_text(errors='replace')[-2000:]}"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +83,21 @@ def lab():
             "FMCOURSE_PROGRESS": str(folder / "progress.json"),
             "FMCOURSE_SHORT": "1",
         }
-        command = [sys.executable, str(ROOT / "start.py"), "--no-browser", "--port", str(free_port())]
+        command = [
+            sys.executable,
+            str(ROOT / "start.py"),
+            "--no-browser",
+            "--port",
+            str(free_port()),
+        ]
         with open(folder / "log", "w") as log:
             process = subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                cwd=ROOT,
+                env=os.environ | own,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         try:
             yield Lab(address(folder / "log", process), folder / "work")
@@ -115,7 +140,9 @@ def screenshot(page, name: str) -> None:
 def open_notebook(page, lab: Lab, name: str) -> None:
     parts = urlsplit(lab.url)
     token = f"?{parts.query}" if parts.query else ""
-    page.goto(f"{parts.scheme}://{parts.netloc}/lab/workspaces/{name[:2]}/tree/{name}{token}")  # no tab of another test
+    page.goto(
+        f"{parts.scheme}://{parts.netloc}/lab/workspaces/{name[:2]}/tree/{name}{token}"
+    )  # no tab of another test
     page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=60_000)
 
@@ -137,7 +164,11 @@ def run_all(page, path: Path) -> nbformat.NotebookNode:
         idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').count()
         if idle and all(cell.execution_count for cell in saved.cells if cell.cell_type == "code"):
             return saved
-        if any(output.output_type == "error" for cell in saved.cells for output in cell.get("outputs", [])):
+        if any(
+            output.output_type == "error"
+            for cell in saved.cells
+            for output in cell.get("outputs", [])
+        ):
             return saved
     pytest.fail(f"{path.name} was still running after {RUN_SECONDS} s")
 
@@ -198,7 +229,12 @@ def test_a_lesson_opens_quietly_runs_and_its_slider_moves_the_picture(lab, page,
 
     saved = run_all(page, lab.work / name)
     screenshot(page, f"{name[:2]}-ran")
-    errors = [output for cell in saved.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+    errors = [
+        output
+        for cell in saved.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "error"
+    ]
     assert errors == []
 
     alt = scroll_to(page, '.jp-OutputArea img[alt]:not([alt=""])').get_attribute("alt")
@@ -232,7 +268,9 @@ def test_a_newcomer_answers_wrongly_then_rightly_and_is_told_so(lab, page):
     scroll_to(page, '.jp-CodeCell:has-text("def most_likely_next")')
     cell = page.locator(".jp-CodeCell", has_text="def most_likely_next").first
     cell.scroll_into_view_if_needed()
-    cell = page.locator(f'[data-windowed-list-index="{cell.get_attribute("data-windowed-list-index")}"]')
+    cell = page.locator(
+        f'[data-windowed-list-index="{cell.get_attribute("data-windowed-list-index")}"]'
+    )
     choose(page, "Edit", "Clear Outputs of All Cells")
     assert "not yet" in answer(page, cell, WRONG)
     screenshot(page, "00-wrong")

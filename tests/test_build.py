@@ -14,7 +14,15 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tools import build, check, figures, kernels, lint, offline, replay
-from tools.lessons import ROOT, Lesson, all_lessons, exercises_of, solved_edition, to_json, to_notebook
+from tools.lessons import (
+    ROOT,
+    Lesson,
+    all_lessons,
+    exercises_of,
+    solved_edition,
+    to_json,
+    to_notebook,
+)
 
 STARTER = 'def double(x):\n    """Twice x."""\n    ...\n'
 DOUBLE = SimpleNamespace(
@@ -85,21 +93,37 @@ def test_a_page_is_old_when_what_its_checks_may_quote_has_changed(lesson):
     mistake = SimpleNamespace(name="squared", explanation="Is that twice?")
     x = torch.ones(2)
     first = made_from(cases=[(x, "a", 0.1)], mistakes=[mistake])
-    assert first == made_from(cases=((x + 1e-7, "a", 0.1 + 1e-12),), mistakes=[mistake])  # another machine's last digit
-    for cases in ([(x, "b", 0.1)], [(x, "a", 0.2)], [(torch.ones(3), "a", 0.1)], [(x, "a", 0.1), x]):
+    assert first == made_from(
+        cases=((x + 1e-7, "a", 0.1 + 1e-12),), mistakes=[mistake]
+    )  # another machine's last digit
+    for cases in (
+        [(x, "b", 0.1)],
+        [(x, "a", 0.2)],
+        [(torch.ones(3), "a", 0.1)],
+        [(x, "a", 0.1), x],
+    ):
         assert made_from(cases=cases, mistakes=[mistake]) != first
     mistake.explanation = "Is that twice 3?"
     assert made_from(cases=[(x, "a", 0.1)], mistakes=[mistake]) != first
 
 
 def test_a_body_under_the_marker_replaces_the_check(lesson):
-    rewrite(lesson, '# %% exercise="03.1"\n', '# %% exercise="03.1"\ntwice = check("03.1", double)\n')
-    assert to_notebook(lesson, find).cells[5].source == STARTER.rstrip() + '\n\ntwice = check("03.1", double)'
+    rewrite(
+        lesson, '# %% exercise="03.1"\n', '# %% exercise="03.1"\ntwice = check("03.1", double)\n'
+    )
+    assert (
+        to_notebook(lesson, find).cells[5].source
+        == STARTER.rstrip() + '\n\ntwice = check("03.1", double)'
+    )
 
 
 def test_the_name_checked_is_the_last_one_that_the_starter_defines(lesson):
-    two = SimpleNamespace(**vars(DOUBLE) | {"starter": "def half(x):\n    return x / 2\n\nclass Twice:\n    ...\n"})
-    assert to_notebook(lesson, lambda _: two).cells[5].source.endswith('Twice = check("03.1", Twice)')
+    two = SimpleNamespace(
+        **vars(DOUBLE) | {"starter": "def half(x):\n    return x / 2\n\nclass Twice:\n    ...\n"}
+    )
+    assert (
+        to_notebook(lesson, lambda _: two).cells[5].source.endswith('Twice = check("03.1", Twice)')
+    )
 
 
 def test_a_starter_that_defines_nothing_is_refused_by_its_id(lesson):
@@ -124,7 +148,9 @@ def test_cells_that_say_the_same_still_have_ids_of_their_own_that_stay(lesson):
     lesson.source.write_text("# %%\nprint(1)\n\n# %%\nprint(1)\n", encoding="utf-8")
     notebook = to_notebook(lesson, find)
     assert len({cell.id for cell in notebook.cells}) == 2
-    assert [cell.id for cell in notebook.cells] == [cell.id for cell in to_notebook(lesson, find).cells]
+    assert [cell.id for cell in notebook.cells] == [
+        cell.id for cell in to_notebook(lesson, find).cells
+    ]
     nbformat.validate(notebook)
 
 
@@ -140,9 +166,14 @@ def test_a_lesson_that_is_not_there_is_named_and_the_others_listed(lesson):
 def test_the_solved_edition_holds_the_solution_and_leaves_the_shipped_one_alone(lesson):
     shipped = to_notebook(lesson, find)
     edition = solved_edition(shipped, find)
-    assert edition.cells[5].source == 'def double(x):\n    return x + x\n\ndouble = check("03.1", double)'
+    assert (
+        edition.cells[5].source
+        == 'def double(x):\n    return x + x\n\ndouble = check("03.1", double)'
+    )
     assert shipped.cells[5].source.startswith(STARTER.rstrip())
-    assert [cell.source for cell in edition.cells[:5]] == [cell.source for cell in shipped.cells[:5]]
+    assert [cell.source for cell in edition.cells[:5]] == [
+        cell.source for cell in shipped.cells[:5]
+    ]
 
 
 @pytest.mark.slow
@@ -153,7 +184,9 @@ def test_the_solved_edition_runs_and_its_check_says_right(lesson):
 def test_the_solved_edition_stops_where_a_check_does_not_call_the_solution_right(lesson):
     wrong = SimpleNamespace(**vars(DOUBLE) | {"solution": "def double(x):\n    return 3 * x\n"})
     edition = solved_edition(to_notebook(lesson, lambda _: wrong), lambda _: wrong, prove=True)
-    with pytest.raises(kernels.NotebookFailed, match=r"check\('03\.1'\) does not call the solution right"):
+    with pytest.raises(
+        kernels.NotebookFailed, match=r"check\('03\.1'\) does not call the solution right"
+    ):
         kernels.run_notebook(edition, "solved")
 
 
@@ -174,15 +207,28 @@ def test_a_build_is_in_step_and_keeps_its_outputs(built):
     notebook = nbformat.read(lesson.notebook, as_version=4)
     assert build.staleness(lesson, find) == []
     assert notebook.cells[-1].outputs[0].text == "8\n"  # the stand-in, as the exercise is blank
-    assert [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"] == [1, 2, 3, 4, 5]
+    assert [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
     assert cost.cpu_seconds > 0 and 20 < cost.peak_mb < 1000
     assert exercises_of(notebook) == ["03.1"]
 
 
 def test_a_built_notebook_opens_with_this_kernel_and_tells_nothing_of_the_machine(built):
     metadata = nbformat.read(built[0].notebook, as_version=4).metadata
-    assert metadata.kernelspec == {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    assert set(metadata) == {"kernelspec", "language_info", "fmcourse"} and "version" not in metadata.language_info
+    assert metadata.kernelspec == {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    }
+    assert (
+        set(metadata) == {"kernelspec", "language_info", "fmcourse"}
+        and "version" not in metadata.language_info
+    )
 
 
 def test_a_widget_keeps_what_can_be_read_without_its_kernel(built):
@@ -261,16 +307,24 @@ def test_a_failing_cell_is_named_with_its_lines_and_the_old_notebook_stays(lesso
 def test_a_cell_that_hangs_and_a_kernel_that_dies_are_told_apart(lesson, monkeypatch):
     monkeypatch.setattr(kernels, "CELL_SECONDS", 2)
     rewrite(lesson, "print(double(4))", "import time\ntime.sleep(60)")
-    with pytest.raises(kernels.NotebookFailed, match="code cell 5 of 5 stopped(.|\n)*more than 2 seconds"):
+    with pytest.raises(
+        kernels.NotebookFailed, match="code cell 5 of 5 stopped(.|\n)*more than 2 seconds"
+    ):
         build.build(lesson, find)
     rewrite(lesson, "time.sleep(60)", "import os\nos._exit(1)")
-    with pytest.raises(kernels.NotebookFailed, match="code cell 5 of 5 stopped(.|\n)*The kernel died"):
+    with pytest.raises(
+        kernels.NotebookFailed, match="code cell 5 of 5 stopped(.|\n)*The kernel died"
+    ):
         build.build(lesson, find)
 
 
 def test_a_false_claim_stops_the_build(lesson):
     pytest.importorskip("fmcourse.course")
-    rewrite(lesson, "print(double(4))", 'from fmcourse.course import claim\nclaim("two is three", 2 == 3)')
+    rewrite(
+        lesson,
+        "print(double(4))",
+        'from fmcourse.course import claim\nclaim("two is three", 2 == 3)',
+    )
     with pytest.raises(kernels.NotebookFailed, match="two is three"):
         build.build(lesson, find)
 
@@ -279,7 +333,13 @@ def test_a_false_claim_stops_the_build(lesson):
 def test_a_kernel_knows_nothing_of_its_user_and_leaves_nothing_behind(lesson, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("FMCOURSE_SHORT", "1")
-    asked = ["FMCOURSE_STRICT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PYTHONHASHSEED", "FMCOURSE_SHORT"]
+    asked = [
+        "FMCOURSE_STRICT",
+        "OMP_NUM_THREADS",
+        "OMP_WAIT_POLICY",
+        "PYTHONHASHSEED",
+        "FMCOURSE_SHORT",
+    ]
     lines = f"import os\nprint([os.environ.get(key) for key in {asked}], os.listdir())\nopen('left', 'w').close()"
     lines += "\nimport matplotlib\nprint(os.getcwd(), os.getpid(), matplotlib.get_backend())"
     rewrite(lesson, "print(double(4))", lines)
@@ -325,14 +385,25 @@ GOOD = [
 ERROR = new_output("error", ename="E", evalue="", traceback=[])
 BROKEN = {
     "it has 71 cells; 70 is the most": [*GOOD, *(text_cell(10) for _ in range(64))],
-    "half of its text cells have 45 words or more": [*GOOD, text_cell(45), text_cell(45), text_cell(45)],
-    "half of its code cells have 13 lines or more": [*GOOD, *(code_cell("x = 1\n" * 13) for _ in range(8))],
+    "half of its text cells have 45 words or more": [
+        *GOOD,
+        text_cell(45),
+        text_cell(45),
+        text_cell(45),
+    ],
+    "half of its code cells have 13 lines or more": [
+        *GOOD,
+        *(code_cell("x = 1\n" * 13) for _ in range(8)),
+    ],
     "cell 8: 61 words": [*GOOD, text_cell(61)],
     "cell 8: 23 lines": [*GOOD, code_cell("x = 1\n" * 23)],
     "cell 8: a line of 121 characters": [*GOOD, code_cell("x = " + "1" * 117)],
     "cell 8: not plain Python": [*GOOD, code_cell("%time 1")],
     "cell 8: show(...) without alt": [*GOOD, code_cell("show(fig)")],
-    "cell 10: the 3rd code cell in a row with nothing": [*GOOD, *(code_cell(output="") for _ in range(3))],
+    "cell 10: the 3rd code cell in a row with nothing": [
+        *GOOD,
+        *(code_cell(output="") for _ in range(3)),
+    ],
     "cell 8: stored without having been run": [*GOOD, new_code_cell("x")],
     "cell 8: an error is stored": [*GOOD, new_code_cell("x", outputs=[ERROR], execution_count=1)],
     "cell 8: a picture without alt text (draw())": [*GOOD, picture_cell()],
@@ -346,7 +417,9 @@ def faults_of(cells):
 
 def test_a_notebook_that_keeps_its_promises_has_no_faults():
     assert faults_of(GOOD) == []
-    assert faults_of([*GOOD, code_cell("f(\n" + "    'a sentence, read as text',\n" * 30 + ")")]) == []
+    assert (
+        faults_of([*GOOD, code_cell("f(\n" + "    'a sentence, read as text',\n" * 30 + ")")]) == []
+    )
 
 
 @pytest.mark.parametrize("sentence", BROKEN)
@@ -355,7 +428,9 @@ def test_each_broken_promise_is_said_once(sentence):
     assert len(found) == 1 and found[0].startswith(sentence)
 
 
-@pytest.mark.parametrize("tag", ["<img src='data:'>", '<img alt="" src="x">', "<img alt=' ' src='x'>"])
+@pytest.mark.parametrize(
+    "tag", ["<img src='data:'>", '<img alt="" src="x">', "<img alt=' ' src='x'>"]
+)
 def test_an_empty_alt_text_is_none(tag):
     assert "without alt text" in faults_of([*GOOD, picture_cell(tag)])[0]
 
@@ -366,8 +441,12 @@ def test_words_are_what_a_reader_reads():
 
 
 def test_a_lesson_that_costs_too_much_says_how_much_is_allowed():
-    assert lint.budget_faults(kernels.Cost(400, 140, 2000)) == []  # a busy machine is no fault of the lesson
-    assert lint.budget_faults(kernels.Cost(200, 160, 2000)) == ["it computes for 160 seconds; 150 is the most."]
+    assert (
+        lint.budget_faults(kernels.Cost(400, 140, 2000)) == []
+    )  # a busy machine is no fault of the lesson
+    assert lint.budget_faults(kernels.Cost(200, 160, 2000)) == [
+        "it computes for 160 seconds; 150 is the most."
+    ]
     assert lint.budget_faults(kernels.Cost(10, 10, 4000)) == ["it needs 4000 MB; 3072 is the most."]
 
 
@@ -376,7 +455,11 @@ def test_a_lesson_that_costs_too_much_says_how_much_is_allowed():
 
 def sanitize(text):
     lines = replay.SANITIZE.read_text(encoding="ascii")  # readable whatever the system's encoding
-    pairs = zip(re.findall("^regex: (.*)$", lines, re.M), re.findall("^replace: (.*)$", lines, re.M), strict=True)
+    pairs = zip(
+        re.findall("^regex: (.*)$", lines, re.M),
+        re.findall("^replace: (.*)$", lines, re.M),
+        strict=True,
+    )
     for pattern, replacement in pairs:
         text = re.sub(pattern, replacement, text)
     return text
@@ -403,7 +486,11 @@ def test_replay_is_green_on_what_was_built_and_red_when_an_output_was_altered(bu
 
 
 def test_claims_are_counted_where_they_are_made():
-    cells = [code_cell('claim("a", True)\nfor x in y: claim("b", x)'), code_cell("claim = 3"), text_cell(3)]
+    cells = [
+        code_cell('claim("a", True)\nfor x in y: claim("b", x)'),
+        code_cell("claim = 3"),
+        text_cell(3),
+    ]
     assert replay.count_claims(new_notebook(cells=cells)) == 2
 
 
@@ -415,7 +502,11 @@ def stage(*words):
 
 
 def test_a_stage_counts_tests_and_keeps_the_lines_that_say_why():
-    lines = ["...", "FAILED tests/test_a.py::test_b - assert 1 == 2", "1 failed, 11 passed, 2 skipped in 2.1s"]
+    lines = [
+        "...",
+        "FAILED tests/test_a.py::test_b - assert 1 == 2",
+        "1 failed, 11 passed, 2 skipped in 2.1s",
+    ]
     result = check.parse_result(stage("python", "-m", "pytest"), 1, lines, 2.0)
     assert (result.passed, result.failed, result.skipped) == (11, 1, 2)
     assert result.why == [lines[1]]
@@ -428,11 +519,15 @@ def test_a_command_that_dies_is_a_failure_though_it_counted_none():
 
 def test_the_last_line_is_a_tally_and_failures_name_their_command(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(check, "REPORT", tmp_path / "report.json")
-    good, bad = check.Result("lint", 1, 0, 0, 1.0), check.Result("step", 2, 1, 0, 1.0, ["03 is out of step"])
+    good, bad = (
+        check.Result("lint", 1, 0, 0, 1.0),
+        check.Result("step", 2, 1, 0, 1.0, ["03 is out of step"]),
+    )
     assert check.report_results([good], []) == 0
     assert (
         check.report_results(
-            [good, bad], [{"notebook": "03", "claims": 4, "cells": 6} | dict.fromkeys(check.COLUMNS[:3], 1.0)]
+            [good, bad],
+            [{"notebook": "03", "claims": 4, "cells": 6} | dict.fromkeys(check.COLUMNS[:3], 1.0)],
         )
         == 1
     )
@@ -459,7 +554,10 @@ def test_arguments_go_to_the_check_that_is_named_or_to_pytest_alone():
 def test_what_runs_before_a_commit_runs_in_the_checks_too():
     yaml = pytest.importorskip("yaml")
     (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
-    hooks = {tuple(hook["entry"].removesuffix(" --force-exclude").split()[2:4]) for hook in local["hooks"]}
+    hooks = {
+        tuple(hook["entry"].removesuffix(" --force-exclude").split()[2:4])
+        for hook in local["hooks"]
+    }
     assert hooks == {("ruff", "format"), ("ruff", "check"), ("tools.build", "--check")}
     assert hooks < {tuple(stage.command[2:4]) for stage in check.stages()}
 
@@ -472,7 +570,9 @@ def test_where_there_can_be_no_cut_a_sentence_says_so(monkeypatch, capsys):
 
 
 def test_help_is_given_without_building_anything():
-    done = subprocess.run([sys.executable, "-m", "tools.build", "--help"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.build", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0 and "--check" in done.stdout
 
 
@@ -483,9 +583,13 @@ def test_every_figure_is_on_a_sheet_with_its_alt_text(tmp_path, capsys):
     lesson = all_lessons(wanted=["06"])[0]
     shown = figures.figures(lesson)
     stored = lesson.notebook.read_text(encoding="utf-8").count('"image/png": "')
-    assert len(shown) == stored > 3 and all(len(one.alt) > 20 and one.alt != "NO ALT TEXT" for one in shown)
+    assert len(shown) == stored > 3 and all(
+        len(one.alt) > 20 and one.alt != "NO ALT TEXT" for one in shown
+    )
     assert figures.main(["06", "--out", str(tmp_path)]) == 0
     assert f"{len(shown)} figures" in capsys.readouterr().out
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in tmp_path.iterdir())
-    texts = [text.get_text() for ax in figures.contact_sheet("a", shown[:3]).axes for text in ax.texts]
+    texts = [
+        text.get_text() for ax in figures.contact_sheet("a", shown[:3]).axes for text in ax.texts
+    ]
     assert [text.replace("\n", " ") for text in texts] == [one.alt for one in shown[:3]]

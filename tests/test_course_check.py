@@ -22,7 +22,11 @@ noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().m
 
 def no_future(mask, T):
     ahead = mask.triu(1).nonzero()
-    return True if not len(ahead) else f"Row {ahead[0, 0]} looks at column {ahead[0, 1]}, which lies in its future."
+    return (
+        True
+        if not len(ahead)
+        else f"Row {ahead[0, 0]} looks at column {ahead[0, 1]}, which lies in its future."
+    )
 
 
 MASK = Exercise(
@@ -32,18 +36,40 @@ MASK = Exercise(
     cases=[1, 2, 7],
     starter='def causal_mask(T):\n    """(T, T) bool: row t is True where position t may look."""\n    ...\n',
     solution="def causal_mask(T):\n    return torch.ones(T, T).tril().bool()\n",
-    other_solutions=["def causal_mask(T):\n    t = torch.arange(T)\n    return t[:, None] >= t[None]\n"],
+    other_solutions=[
+        "def causal_mask(T):\n    t = torch.arange(T)\n    return t[:, None] >= t[None]\n"
+    ],
     hints=[
         "Reading word 3, which words have you seen?",
         "Compare a column with a row.",
         "torch.arange gives positions.",
     ],
     mistakes=[
-        Mistake("sees the future", lambda T: torch.ones(T, T).triu().bool(), "Row 0 may look at column 1. Which half?"),
-        Mistake("blind to itself", lambda T: torch.ones(T, T).tril(-1).bool(), "Row 0 sees nothing. Itself?"),
-        Mistake("a mask of numbers", lambda T: torch.ones(T, T).tril(), "It is 0 and 1. Which dtype is a mask?"),
-        Mistake("one row for all", lambda T: torch.ones(T).bool(), "It has one row. How many positions look?"),
-        Mistake("cannot be called", lambda T: torch.ones(T)[T], "There is no place T. Where do places end?"),
+        Mistake(
+            "sees the future",
+            lambda T: torch.ones(T, T).triu().bool(),
+            "Row 0 may look at column 1. Which half?",
+        ),
+        Mistake(
+            "blind to itself",
+            lambda T: torch.ones(T, T).tril(-1).bool(),
+            "Row 0 sees nothing. Itself?",
+        ),
+        Mistake(
+            "a mask of numbers",
+            lambda T: torch.ones(T, T).tril(),
+            "It is 0 and 1. Which dtype is a mask?",
+        ),
+        Mistake(
+            "one row for all",
+            lambda T: torch.ones(T).bool(),
+            "It has one row. How many positions look?",
+        ),
+        Mistake(
+            "cannot be called",
+            lambda T: torch.ones(T)[T],
+            "There is no place T. Where do places end?",
+        ),
     ],
     properties=[Property("the future", no_future, "What may row t see?")],
     explanation="Position t may look at itself and what came before.",
@@ -56,9 +82,21 @@ WEIGHTS = Exercise(
     cases=[(noise(2, 4), noise(3, 4, seed=1)), (noise(5, 8), noise(6, 8, seed=1).requires_grad_())],
     starter="def weights(q, k):\n    ...\n",
     solution="def weights(q, k):\n    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)\n",
-    other_solutions=[lambda q, k: F_softmax(torch.einsum("qd,kd->qk", q, k) / math.sqrt(k.size(1)))],
-    hints=["What does a query ask?" * 2, "Which axis adds up to one?", "Divide by the root of the width."],
-    mistakes=[Mistake("no division", lambda q, k: (q @ k.mT).softmax(-1), "The lead grows with width. By how much?")],
+    other_solutions=[
+        lambda q, k: F_softmax(torch.einsum("qd,kd->qk", q, k) / math.sqrt(k.size(1)))
+    ],
+    hints=[
+        "What does a query ask?" * 2,
+        "Which axis adds up to one?",
+        "Divide by the root of the width.",
+    ],
+    mistakes=[
+        Mistake(
+            "no division",
+            lambda q, k: (q @ k.mT).softmax(-1),
+            "The lead grows with width. By how much?",
+        )
+    ],
     explanation="Softmax over keys.",
 )
 F_softmax = lambda x: x.exp() / x.exp().sum(-1, keepdim=True)
@@ -71,9 +109,17 @@ MEAN = Exercise(
     starter="def mean(values):\n    ...\n",
     solution="def mean(values):\n    return sum(values) / len(values)\n",
     other_solutions=["import statistics\ndef mean(values):\n    return statistics.fmean(values)\n"],
-    hints=["What is shared out here, and among whom?", "Add them up, then divide.", "sum and len, nothing else."],
+    hints=[
+        "What is shared out here, and among whom?",
+        "Add them up, then divide.",
+        "sum and len, nothing else.",
+    ],
     mistakes=[
-        Mistake("the middle", lambda values: sorted(values)[len(values) // 2], "That is the median. Is it asked?")
+        Mistake(
+            "the middle",
+            lambda values: sorted(values)[len(values) // 2],
+            "That is the median. Is it asked?",
+        )
     ],
     explanation="Add, divide.",
 )
@@ -86,10 +132,20 @@ COUNTS = Exercise(
     starter="def pairs(text):\n    ...\n",
     solution="def pairs(text):\n    n = {}\n    for a, b in zip(text, text[1:]):\n"
     "        n[a, b] = n.get((a, b), 0) + 1\n    return n\n",
-    other_solutions=["from collections import Counter\ndef pairs(text):\n    return Counter(zip(text, text[1:]))\n"],
-    hints=["Which two letters stand side by side?", "zip a text with itself, moved on.", "A dict counts them all."],
+    other_solutions=[
+        "from collections import Counter\ndef pairs(text):\n    return Counter(zip(text, text[1:]))\n"
+    ],
+    hints=[
+        "Which two letters stand side by side?",
+        "zip a text with itself, moved on.",
+        "A dict counts them all.",
+    ],
     mistakes=[
-        Mistake("letters alone", lambda text: {a: text.count(a) for a in text}, "One letter is no pair. Which are two?")
+        Mistake(
+            "letters alone",
+            lambda text: {a: text.count(a) for a in text},
+            "One letter is no pair. Which are two?",
+        )
     ],
     explanation="Each letter with the one after it.",
 )
@@ -104,7 +160,11 @@ LAYER = Exercise(
     solution="class Layer(nn.Module):\n    def __init__(self, d_in, d_out):\n        super().__init__()\n"
     "        self.map = nn.Linear(d_in, d_out)\n\n    def forward(self, x):\n        return self.map(x)\n",
     other_solutions=["class Layer(nn.Linear):\n    pass\n"],
-    hints=["Which part has the weights?", "Make nn.Linear in __init__.", "Call it in the forward method."],
+    hints=[
+        "Which part has the weights?",
+        "Make nn.Linear in __init__.",
+        "Call it in the forward method.",
+    ],
     mistakes=[
         Mistake(
             "no bias",
@@ -129,7 +189,9 @@ RIGHT = MASK.reference
 
 
 def with_changes(exercise, **change):
-    return Exercise(**{name: getattr(exercise, name) for name in exercise.__dataclass_fields__} | change)
+    return Exercise(
+        **{name: getattr(exercise, name) for name in exercise.__dataclass_fields__} | change
+    )
 
 
 def quick(exercise):
@@ -148,7 +210,11 @@ def test_the_proof_goes_red():
     middle, right = MEAN.mistakes[0].wrong_answer, lambda values: sum(values) / len(values)
     broken = with_changes(MEAN, other_solutions=[middle], mistakes=[Mistake("m", right, "No.")])
     found = " ".join(faults(broken))
-    assert "right answer 1 is refused" in found and "'m' is called" in found and "told, not asked" in found
+    assert (
+        "right answer 1 is refused" in found
+        and "'m' is called" in found
+        and "told, not asked" in found
+    )
 
 
 # --- whatever a learner may hand in
@@ -262,7 +328,9 @@ WHATEVER = [
 ]
 
 
-@pytest.mark.parametrize("candidate, name, words", WHATEVER, ids=lambda x: getattr(x, "__name__", None))
+@pytest.mark.parametrize(
+    "candidate, name, words", WHATEVER, ids=lambda x: getattr(x, "__name__", None)
+)
 def test_whatever_is_handed_in_is_named_and_the_course_stands_in(candidate, name, words, capsys):
     exercise = quick(MASK)
     verdict = diagnose(exercise, candidate)
@@ -325,7 +393,9 @@ def test_ctrl_c_is_the_users(capsys):
     assert signal.getsignal(signal.SIGALRM) is before
 
 
-@pytest.mark.parametrize("spoil", [lambda q: q.mul_(2), lambda q: q.add_(1), lambda q: q.__setitem__(0, 0)])
+@pytest.mark.parametrize(
+    "spoil", [lambda q: q.mul_(2), lambda q: q.add_(1), lambda q: q.__setitem__(0, 0)]
+)
 def test_inputs_that_change_are_named(spoil):
     def weights(q, k):
         result = WEIGHTS.reference(q, k)
@@ -344,7 +414,10 @@ def test_lists_that_change_are_noticed_too():
 
 def test_gradients_must_flow_where_a_case_asks_for_them():
     verdict = diagnose(WEIGHTS, lambda q, k: WEIGHTS.reference(q, k).detach())
-    assert verdict.name == "no gradients" and "weights(q=tensor (5, 8), k=tensor (6, 8))" in verdict.sentences[0]
+    assert (
+        verdict.name == "no gradients"
+        and "weights(q=tensor (5, 8), k=tensor (6, 8))" in verdict.sentences[0]
+    )
 
 
 def test_what_is_not_finite_is_said():
@@ -364,10 +437,16 @@ def test_global_random_state_is_put_back_whatever_happens():
 
 def test_a_layer_may_draw_its_first_weights():
     drawn = Exercise(
-        "91.6", goal="g", minutes=1, cases=[2], starter="class Layer(nn.Linear):\n    ...\n", mistakes=[],
+        "91.6",
+        goal="g",
+        minutes=1,
+        cases=[2],
+        starter="class Layer(nn.Linear):\n    ...\n",
+        mistakes=[],
         solution="class Layer(nn.Linear):\n    def __init__(self, a, b):\n        super().__init__(a, b)\n",
-        hints=["a"] * 3, run=lambda layer, n: layer(n, n).weight,
-    )  # fmt: skip
+        hints=["a"] * 3,
+        run=lambda layer, n: layer(n, n).weight,
+    )
     assert diagnose(drawn, drawn.reference).correct
 
 
@@ -390,7 +469,9 @@ def test_the_alarm_of_somebody_else_still_rings():
 
 def test_without_an_alarm_a_thread_keeps_the_time():
     found = []
-    thread = threading.Thread(target=lambda: found.extend([diagnose(quick(MASK), loops), diagnose(MASK, RIGHT)]))
+    thread = threading.Thread(
+        target=lambda: found.extend([diagnose(quick(MASK), loops), diagnose(MASK, RIGHT)])
+    )
     thread.start()
     thread.join(20)
     assert [verdict.name for verdict in found] == ["too slow", "right"]
@@ -413,27 +494,54 @@ def test_a_property_gives_the_evidence_and_the_mistake_its_name():
     assert verdict.name == "sees the future" and verdict.step == "mistake"
     verdict = diagnose(MASK, lambda T: torch.ones(T, T).bool())
     assert (verdict.name, verdict.step) == ("the future", "property")
-    assert verdict.sentences == ("Row 0 looks at column 1, which lies in its future.", "What may row t see?")
+    assert verdict.sentences == (
+        "Row 0 looks at column 1, which lies in its future.",
+        "What may row t see?",
+    )
 
 
 scores = lambda q, k: q @ k.mT / q.shape[-1] ** 0.5
 PLAIN = "def scores(q, k):\n    return q @ k.mT / q.shape[-1] ** 0.5\n"
 SCORES = Exercise(
-    "91.7", goal="g", minutes=1, cases=WEIGHTS.cases, starter="def scores(q, k):\n    ...\n", mistakes=[],
-    solution=PLAIN, hints=["a"] * 3,
-)  # fmt: skip
+    "91.7",
+    goal="g",
+    minutes=1,
+    cases=WEIGHTS.cases,
+    starter="def scores(q, k):\n    ...\n",
+    mistakes=[],
+    solution=PLAIN,
+    hints=["a"] * 3,
+)
 SQUARE = Exercise(
-    "91.8", goal="g", minutes=1, cases=[noise(3, 3), noise(4, 4)], starter="def f(x):\n    ...\n", mistakes=[],
-    solution="def f(x):\n    return x.softmax(-1)\n", hints=["a"] * 3,
-)  # fmt: skip
+    "91.8",
+    goal="g",
+    minutes=1,
+    cases=[noise(3, 3), noise(4, 4)],
+    starter="def f(x):\n    ...\n",
+    mistakes=[],
+    solution="def f(x):\n    return x.softmax(-1)\n",
+    hints=["a"] * 3,
+)
 LOSS = Exercise(
-    "91.9", goal="g", minutes=1, cases=[noise(3, 5), noise(4, 2)], starter="def f(x):\n    ...\n", mistakes=[],
-    solution="def f(x):\n    return (x**2).mean()\n", hints=["a"] * 3,
-)  # fmt: skip
+    "91.9",
+    goal="g",
+    minutes=1,
+    cases=[noise(3, 5), noise(4, 2)],
+    starter="def f(x):\n    ...\n",
+    mistakes=[],
+    solution="def f(x):\n    return (x**2).mean()\n",
+    hints=["a"] * 3,
+)
 LABELS = Exercise(
-    "91.10", goal="g", minutes=1, cases=[[5, 6, 7, 9], [1, 2, 3, 4, 8]], starter="def f(ids):\n    ...\n", mistakes=[],
-    solution="def f(ids):\n    return ids[1:]\n", hints=["a"] * 3,
-)  # fmt: skip
+    "91.10",
+    goal="g",
+    minutes=1,
+    cases=[[5, 6, 7, 9], [1, 2, 3, 4, 8]],
+    starter="def f(ids):\n    ...\n",
+    mistakes=[],
+    solution="def f(ids):\n    return ids[1:]\n",
+    hints=["a"] * 3,
+)
 RELATED = [
     (SCORES, lambda q, k: scores(q, k).mT, "transposed"),
     (SCORES, lambda q, k: q @ k.mT, "too large by √(q.shape[1])"),
@@ -462,7 +570,9 @@ RELATED = [
 ]
 
 
-@pytest.mark.parametrize("exercise, candidate, name", RELATED, ids=lambda x: x if isinstance(x, str) else "")
+@pytest.mark.parametrize(
+    "exercise, candidate, name", RELATED, ids=lambda x: x if isinstance(x, str) else ""
+)
 def test_a_relation_to_the_right_answer_is_named(exercise, candidate, name):
     assert diagnose(with_changes(exercise, mistakes=[], properties=[]), candidate).name == name
 
@@ -495,7 +605,10 @@ def test_a_float_may_differ_in_its_last_digits_and_no_further():
         ({"cases": []}, "it has no cases"),
         ({"difficulty": 4}, "difficulty=4 must be 1, 2 or 3"),
         ({"starter": "x = 1\n"}, "its starter defines no function"),
-        ({"solution": "def other(T):\n    return T\n"}, "its solution does not define 'causal_mask'"),
+        (
+            {"solution": "def other(T):\n    return T\n"},
+            "its solution does not define 'causal_mask'",
+        ),
     ],
 )
 def test_an_exercise_that_lacks_something_says_what(change, sentence):
@@ -556,21 +669,38 @@ def test_two_values_are_too_few_to_be_called_shifted():
 def test_a_relation_that_holds_on_one_case_alone_is_none():
     for partly in (lambda x: x.softmax(0), lambda x: x.mT.softmax(-1)):
         assert diagnose(SQUARE, partly).name == "the wrong axis"
-        assert diagnose(SQUARE, lambda x, partly=partly: partly(x) if len(x) == 3 else x).name == "another result"
+        assert (
+            diagnose(SQUARE, lambda x, partly=partly: partly(x) if len(x) == 3 else x).name
+            == "another result"
+        )
 
 
 def test_a_mistake_is_told_by_the_input_that_it_spoils():
-    spoils = Mistake("writes into q", lambda q, k: (WEIGHTS.reference(q, k), q.zero_())[0], "Whose is q?")
+    spoils = Mistake(
+        "writes into q", lambda q, k: (WEIGHTS.reference(q, k), q.zero_())[0], "Whose is q?"
+    )
     exercise = with_changes(WEIGHTS, mistakes=[spoils])
-    assert diagnose(exercise, lambda q, k: (WEIGHTS.reference(q, k), q.add_(1))[0]).name == "writes into q"
-    assert diagnose(exercise, lambda q, k: (WEIGHTS.reference(q, k), k.data.add_(1))[0]).name == "inputs changed"
+    assert (
+        diagnose(exercise, lambda q, k: (WEIGHTS.reference(q, k), q.add_(1))[0]).name
+        == "writes into q"
+    )
+    assert (
+        diagnose(exercise, lambda q, k: (WEIGHTS.reference(q, k), k.data.add_(1))[0]).name
+        == "inputs changed"
+    )
 
 
 def test_what_is_meant_to_change_its_input_may():
     append = Exercise(
-        "91.12", goal="g", minutes=1, cases=[[1], [2, 3]], mistakes=[], hints=["a"] * 3,
-        starter="def twice(xs):\n    ...\n", solution="def twice(xs):\n    xs.append(0)\n    return len(xs)\n",
-    )  # fmt: skip
+        "91.12",
+        goal="g",
+        minutes=1,
+        cases=[[1], [2, 3]],
+        mistakes=[],
+        hints=["a"] * 3,
+        starter="def twice(xs):\n    ...\n",
+        solution="def twice(xs):\n    xs.append(0)\n    return len(xs)\n",
+    )
     assert diagnose(append, append.reference).correct
 
 
@@ -580,15 +710,46 @@ def test_what_is_meant_to_change_its_input_may():
 cyclic: list = []
 cyclic.append(cyclic)
 ODD = [
-    torch.ones(2, 2).to_sparse(), torch.ones(2, 2, device="meta"), torch.ones(2, 2, dtype=torch.complex64),
-    torch.ones(2, 2, dtype=torch.float16), torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged), torch.empty(0), torch.tensor(3),
-    nn.Parameter(torch.ones(2, 2)), np.ones((2, 2), dtype=object), np.array(["a"]), np.float64(1), np.datetime64("2020"),
-    cyclic, {1: cyclic}, [torch.ones(1), None], (1, "a"), range(3), iter([1]), 10**400, -1j, float("nan"), "\ud800", b"\xff",
-    {"a": {1}}, set(), frozenset([1]), object(), Hostile, Hostile(), type, math, lambda: 1, memoryview(b"a"), Exception("no"),
-]  # fmt: skip
+    torch.ones(2, 2).to_sparse(),
+    torch.ones(2, 2, device="meta"),
+    torch.ones(2, 2, dtype=torch.complex64),
+    torch.ones(2, 2, dtype=torch.float16),
+    torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged),
+    torch.empty(0),
+    torch.tensor(3),
+    nn.Parameter(torch.ones(2, 2)),
+    np.ones((2, 2), dtype=object),
+    np.array(["a"]),
+    np.float64(1),
+    np.datetime64("2020"),
+    cyclic,
+    {1: cyclic},
+    [torch.ones(1), None],
+    (1, "a"),
+    range(3),
+    iter([1]),
+    10**400,
+    -1j,
+    float("nan"),
+    "\ud800",
+    b"\xff",
+    {"a": {1}},
+    set(),
+    frozenset([1]),
+    object(),
+    Hostile,
+    Hostile(),
+    type,
+    math,
+    lambda: 1,
+    memoryview(b"a"),
+    Exception("no"),
+]
 
 
-@pytest.mark.parametrize("exercise", [*SAMPLES, SCORES, SQUARE, LOSS, LABELS], ids=lambda exercise: exercise.id)
+@pytest.mark.parametrize(
+    "exercise", [*SAMPLES, SCORES, SQUARE, LOSS, LABELS], ids=lambda exercise: exercise.id
+)
 def test_no_result_is_too_odd_to_be_judged(exercise):
     for value in ODD:
         assert not diagnose(exercise, lambda *_, value=value: value).correct
@@ -597,9 +758,15 @@ def test_no_result_is_too_odd_to_be_judged(exercise):
 
 def test_an_array_is_compared_as_tensors_are():
     arrays = Exercise(
-        "91.11", goal="g", minutes=1, cases=[np.arange(4.0), np.arange(6.0) ** 2], mistakes=[], hints=["a"] * 3,
-        starter="def f(x):\n    ...\n", solution="import numpy as np\ndef f(x):\n    return np.cumsum(x)\n",
-    )  # fmt: skip
+        "91.11",
+        goal="g",
+        minutes=1,
+        cases=[np.arange(4.0), np.arange(6.0) ** 2],
+        mistakes=[],
+        hints=["a"] * 3,
+        starter="def f(x):\n    ...\n",
+        solution="import numpy as np\ndef f(x):\n    return np.cumsum(x)\n",
+    )
     assert diagnose(arrays, lambda x: np.add.accumulate(x)).correct
     assert diagnose(arrays, lambda x: x.cumsum()[::-1]).name == "backwards"
     assert diagnose(arrays, lambda x: torch.from_numpy(x).cumsum(0)).name == "another type"

@@ -14,8 +14,19 @@ def said(capsys, monkeypatch):
 
 
 def test_exact_values_are_plain_and_live_ones_stand_after_the_sign(said):
-    claim("it holds", True, steps=1500, name="gpt", whole=[1, 2], loss=1.23456789, runs=torch.tensor([0.5, 0.25]))
-    assert said() == "✓ it holds\n    steps 1,500, name gpt, whole [1, 2]\n    ≈ loss 1.235; runs [0.5, 0.25]\n"
+    claim(
+        "it holds",
+        True,
+        steps=1500,
+        name="gpt",
+        whole=[1, 2],
+        loss=1.23456789,
+        runs=torch.tensor([0.5, 0.25]),
+    )
+    assert (
+        said()
+        == "✓ it holds\n    steps 1,500, name gpt, whole [1, 2]\n    ≈ loss 1.235; runs [0.5, 0.25]\n"
+    )
 
 
 def test_a_sentence_alone_is_enough(said):
@@ -31,14 +42,17 @@ def test_whatever_has_a_float_in_it_is_live(said, live):
     assert said().splitlines()[1].startswith("    ≈ value ")
 
 
-@pytest.mark.parametrize("exact", [3, True, "text", [1, 2], torch.tensor([1, 2]), np.int64(4), None])
+@pytest.mark.parametrize(
+    "exact", [3, True, "text", [1, 2], torch.tensor([1, 2]), np.int64(4), None]
+)
 def test_everything_else_is_exact(said, exact):
     claim("it holds", True, value=exact)
     assert "≈" not in said()
 
 
 @pytest.mark.parametrize(
-    "value, where", [(1.8, "within"), (2.1, "outside"), ([1.8, 1.9], "within"), ([1.8, 2.1], "outside")]
+    "value, where",
+    [(1.8, "within"), (2.1, "outside"), ([1.8, 1.9], "within"), ([1.8, 2.1], "outside")],
 )
 def test_the_band_of_other_seeds(said, value, where):
     claim("it holds", True, band=(1.75, 2), steps=3, loss=value, other=9.0)
@@ -62,7 +76,9 @@ def test_what_does_not_hold_stops_a_build(monkeypatch):
     claim("two is two", torch.equal(torch.ones(2), torch.ones(2)))
 
 
-@pytest.mark.parametrize("holds", [None, 1, 0.0, "yes", [True], torch.tensor(1.0), torch.tensor([True, True]), claim])
+@pytest.mark.parametrize(
+    "holds", [None, 1, 0.0, "yes", [True], torch.tensor(1.0), torch.tensor([True, True]), claim]
+)
 def test_only_a_truth_value_can_hold(holds):
     with pytest.raises(TypeError, match="holds must be True or False, not"):
         claim("it holds", holds)

@@ -27,7 +27,7 @@ CELLS = {
     "sample": SAMPLE,
     "predict": 'predict("93.p", "Up or `down`?", ["up", "down"], answer="It goes up.")',
     "claim": 'claim("time passes", True, steps=3, at=time.time())',
-    "blank": 'def double(x):\n    ...\n\ndouble = check(twice, double)\nprint(double(2))',
+    "blank": "def double(x):\n    ...\n\ndouble = check(twice, double)\nprint(double(2))",
     "wrong": "double = check(twice, lambda x: 3 * x)",
     "loop": 'def forever(x):\n    while True:\n        print("again")\n\ndouble = check(twice, forever)',
     "right": "double = check(twice, lambda x: 2 * x)",
@@ -45,13 +45,17 @@ CELLS = {
     f'with plots.LiveCurve(alt="{ALT}", every_seconds=0) as curve:\n'
     "    for step in range(20):\n        curve(step, time.time() % 7)\n        time.sleep(0.1)",
     "progress": "progress()",
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
 def executed_notebook():
     notebook = new_notebook(cells=[new_code_cell(source) for source in CELLS.values()])
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
     kernels.run_notebook(notebook, "a lesson")
     return notebook
 
@@ -63,19 +67,31 @@ def outputs(notebook, name):
 def test_every_cell_leaves_one_output_and_no_figure_comes_twice(executed_notebook):
     counts = {name: len(outputs(executed_notebook, name)) for name in CELLS}
     assert {name for name, count in counts.items() if count == 0} == {"begin", "sample"}
-    assert {name for name, count in counts.items() if count > 1} == {"blank"}  # the verdict, and what is printed
+    assert {name for name, count in counts.items() if count > 1} == {
+        "blank"
+    }  # the verdict, and what is printed
     assert not any(
-        output.output_type in ("error", "execute_result") for c in executed_notebook.cells for output in c.outputs
+        output.output_type in ("error", "execute_result")
+        for c in executed_notebook.cells
+        for output in c.outputs
     )
 
 
 def test_the_plain_text_says_what_happened(executed_notebook):
     text = lambda name: outputs(executed_notebook, name)[0].data["text/plain"]
-    assert text("blank") == "○ 93.1 is blank so far.\n    Until then the course's `double` stands in below."
+    assert (
+        text("blank")
+        == "○ 93.1 is blank so far.\n    Until then the course's `double` stands in below."
+    )
     assert outputs(executed_notebook, "blank")[1].text == "4\n"
-    assert text("wrong").splitlines()[:2] == ["✗ 93.1 not yet: thrice.", "    1 becomes 3. How often is it said?"]
+    assert text("wrong").splitlines()[:2] == [
+        "✗ 93.1 not yet: thrice.",
+        "    1 becomes 3. How often is it said?",
+    ]
     assert "✗ 93.1 not yet: too slow." in text("loop") and "✓ 93.1 right" in text("right")
-    assert re.fullmatch(r"✓ time passes\n    steps 3\n    ≈ at \S+\n", outputs(executed_notebook, "claim")[0].text)
+    assert re.fullmatch(
+        r"✓ time passes\n    steps 3\n    ≈ at \S+\n", outputs(executed_notebook, "claim")[0].text
+    )
 
 
 @pytest.mark.parametrize("name", ["figure", "slider", "live", "watched"])
@@ -112,11 +128,24 @@ def test_a_changed_verdict_or_alt_text_is_noticed(executed_notebook, tmp_path):
 def nbval(notebook, folder):
     nbformat.write(notebook, folder / "lesson.ipynb")
     command = [
-        sys.executable, "-m", "pytest", "lesson.ipynb", "--nbval", "--nbval-current-env", "-q", "--color=no",
-        "-p", "no:cacheprovider", "--rootdir", str(folder), f"--nbval-sanitize-with={SANITIZE}",
+        sys.executable,
+        "-m",
+        "pytest",
+        "lesson.ipynb",
+        "--nbval",
+        "--nbval-current-env",
+        "-q",
+        "--color=no",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(folder),
+        f"--nbval-sanitize-with={SANITIZE}",
         "--nbval-cell-timeout=60",
-    ]  # fmt: skip
-    return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True)
+    ]
+    return subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True
+    )
 
 
 def test_an_exported_page_shows_pictures_questions_and_answers(executed_notebook):

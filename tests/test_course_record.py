@@ -10,9 +10,16 @@ from fmcourse.course import check, hint, predict, progress, quiz, record, soluti
 from fmcourse.course.exercises import Exercise
 
 DOUBLE = Exercise(
-    "92.1", goal="say it twice", minutes=1, cases=[1, 2], starter="def double(x):\n    ...\n", mistakes=[],
-    solution="def double(x):\n    return x + x\n", hints=["first", "second", "third"], explanation="Once, and again.",
-)  # fmt: skip
+    "92.1",
+    goal="say it twice",
+    minutes=1,
+    cases=[1, 2],
+    starter="def double(x):\n    ...\n",
+    mistakes=[],
+    solution="def double(x):\n    return x + x\n",
+    hints=["first", "second", "third"],
+    explanation="Once, and again.",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,15 +54,25 @@ def test_checks_hints_and_solutions_are_noted(path):
     check("92.1", lambda x: 2 * x)
     solution("92.1")
     check("92.1", None)
-    assert saved_record(path)["exercises"] == {"92.1": {"tries": 2, "hints": 2, "right": True, "solution": True}}
+    assert saved_record(path)["exercises"] == {
+        "92.1": {"tries": 2, "hints": 2, "right": True, "solution": True}
+    }
 
 
 def test_hints_come_one_by_one_and_the_last_stays(path, capsys):
     for _ in range(4):
         hint("92.1")
     hint("92.1", level=1)
-    lines = [line.strip() for line in capsys.readouterr().out.splitlines() if not line.startswith("○")]
-    assert [line for line in lines if line in DOUBLE.hints] == ["first", "second", "third", "third", "first"]
+    lines = [
+        line.strip() for line in capsys.readouterr().out.splitlines() if not line.startswith("○")
+    ]
+    assert [line for line in lines if line in DOUBLE.hints] == [
+        "first",
+        "second",
+        "third",
+        "third",
+        "first",
+    ]
     assert 'Still stuck? `solution("92.1")`' in lines
     with pytest.raises(ValueError, match="level=4 is not known"):
         hint("92.1", level=4)
@@ -102,7 +119,8 @@ def test_a_write_is_whole_or_not_at_all(path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "damage", ['{"exercises": {"92', "[]", '{"exercises": 3}', '{"exercises": {"92.1": 3}}', "", "\0\xff"]
+    "damage",
+    ['{"exercises": {"92', "[]", '{"exercises": 3}', '{"exercises": {"92.1": 3}}', "", "\0\xff"],
 )
 def test_a_damaged_file_is_set_aside_and_nothing_is_lost(path, capsys, damage):
     path.parent.mkdir()
@@ -125,7 +143,12 @@ def test_what_a_newer_edition_noted_is_not_thrown_away(path):
 
 def test_it_lies_beside_the_notebooks(notebook_folder):
     hint("92.1")
-    assert saved_record(notebook_folder / "here" / ".fmcourse" / "progress.json")["exercises"]["92.1"]["hints"] == 1
+    assert (
+        saved_record(notebook_folder / "here" / ".fmcourse" / "progress.json")["exercises"]["92.1"][
+            "hints"
+        ]
+        == 1
+    )
 
 
 def test_from_above_the_work_folder_it_is_found_too(notebook_folder, monkeypatch):
@@ -135,7 +158,9 @@ def test_from_above_the_work_folder_it_is_found_too(notebook_folder, monkeypatch
     monkeypatch.chdir("..")
     hint("92.1")
     assert (
-        saved_record(notebook_folder / "here" / "work" / ".fmcourse" / "progress.json")["exercises"]["92.1"]["hints"]
+        saved_record(notebook_folder / "here" / "work" / ".fmcourse" / "progress.json")[
+            "exercises"
+        ]["92.1"]["hints"]
         == 2
     )
 
@@ -147,7 +172,12 @@ def test_of_two_records_the_newer_counts(notebook_folder):
     older.write_text('{"exercises": {"92.1": {"hints": 3}}}')
     os.utime(older, (1, 1))
     hint("92.1")
-    assert saved_record(notebook_folder / "here" / ".fmcourse" / "progress.json")["exercises"]["92.1"]["hints"] == 2
+    assert (
+        saved_record(notebook_folder / "here" / ".fmcourse" / "progress.json")["exercises"]["92.1"][
+            "hints"
+        ]
+        == 2
+    )
     os.utime(older, (4e9, 4e9))
     assert record.load_record()["exercises"]["92.1"]["hints"] == 3
 
@@ -175,10 +205,14 @@ def refuse(places):
 def test_where_the_folder_is_read_only_it_lies_in_the_cache(notebook_folder, monkeypatch):
     monkeypatch.setattr(record, "write_text", refuse(["here"]))
     hint("92.1"), hint("92.1")
-    assert saved_record(notebook_folder / "cache" / "progress.json")["exercises"]["92.1"]["hints"] == 2
+    assert (
+        saved_record(notebook_folder / "cache" / "progress.json")["exercises"]["92.1"]["hints"] == 2
+    )
 
 
-def test_where_nothing_can_be_written_it_is_kept_in_memory_and_said_once(notebook_folder, monkeypatch, capsys):
+def test_where_nothing_can_be_written_it_is_kept_in_memory_and_said_once(
+    notebook_folder, monkeypatch, capsys
+):
     monkeypatch.setattr(record, "write_text", refuse(["here", "cache"]))
     hint("92.1"), hint("92.1")
     assert capsys.readouterr().out.count("cannot be saved here") == 1
@@ -189,7 +223,9 @@ def test_a_file_that_cannot_be_read_or_moved_is_left_alone(path, monkeypatch, ca
     path.parent.mkdir()
     path.write_text("{")
     replace = os.replace
-    stuck = lambda old, new: (_ for _ in ()).throw(PermissionError(13, "no")) if old == path else replace(old, new)
+    stuck = lambda old, new: (
+        (_ for _ in ()).throw(PermissionError(13, "no")) if old == path else replace(old, new)
+    )
     monkeypatch.setattr(os, "replace", stuck)
     hint("92.1"), hint("92.1")
     assert path.read_text() == "{" and "is not saved" in capsys.readouterr().out
@@ -203,7 +239,9 @@ def test_a_file_that_cannot_be_read_or_moved_is_left_alone(path, monkeypatch, ca
 def widgets(monkeypatch):
     """The live parts of what is shown, and the pages."""
     shown = []
-    keep = lambda text, page, live=None, **_: shown.append(SimpleNamespace(text=text, page=page, live=live))
+    keep = lambda text, page, live=None, **_: shown.append(
+        SimpleNamespace(text=text, page=page, live=live)
+    )
     monkeypatch.setattr("fmcourse.plots.publish", keep)
     return shown
 
@@ -213,7 +251,9 @@ def test_a_prediction_is_remembered_and_what_turned_out_can_be_unfolded(path, wi
     ask()
     assert widgets[0].text == "Predict: Up & `down`?\n    ( ) up\n    ( ) down"
     assert "Up &amp; <code>down</code>?" in widgets[0].page and "<li>up</li>" in widgets[0].page
-    assert "<details><summary>What turns out</summary>down, as &lt; says</details>" in widgets[0].page
+    assert (
+        "<details><summary>What turns out</summary>down, as &lt; says</details>" in widgets[0].page
+    )
     _, box, reply = widgets[0].live.children
     box.value = "down"
     assert "You predict: down." in reply.value

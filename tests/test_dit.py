@@ -30,7 +30,9 @@ def sines_first(encoding):
 @pytest.mark.parametrize("side", [1, 3, 7])
 def test_places_equal_diffusers(side):
     theirs = get_2d_sincos_pos_embed(24, side, base_size=side)
-    assert_close(sines_first(sinusoidal_encoding_2d(side, side, 24)), theirs.float(), rtol=0, atol=1e-5)
+    assert_close(
+        sines_first(sinusoidal_encoding_2d(side, side, 24)), theirs.float(), rtol=0, atol=1e-5
+    )
 
 
 def test_places_of_a_grid_that_is_no_square():
@@ -45,20 +47,40 @@ def test_both_ends_equal_diffusers_dit(channels):
     ours = randomize(DiT(CONFIG, channels=channels))
     theirs = PatchEmbed(12, 12, patch_size=4, in_channels=channels, embed_dim=24)
     with torch.no_grad():
-        theirs.proj.weight.copy_(ours.embed.weight.view(24, channels, 4, 4)), theirs.proj.bias.copy_(ours.embed.bias)
+        (
+            theirs.proj.weight.copy_(ours.embed.weight.view(24, channels, 4, 4)),
+            theirs.proj.bias.copy_(ours.embed.bias),
+        )
         theirs.pos_embed.copy_(sinusoidal_encoding_2d(3, 3, 24))  # theirs are proven above
     pictures, seen = torch.randn(2, channels, 12, 12, generator=seeded()), []
     ours.stack.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
     made, told = ours(pictures, time[:2]), ours.time_conditioner(time[:2], None)
     assert_close(seen[0], theirs(pictures) + told[:, None], rtol=1e-4, atol=1e-5)
-    patches = ours.head(ours.stack(seen[0])).unflatten(2, (channels, 4, 4)).permute(0, 1, 3, 4, 2).flatten(2)
-    ending = DiTTransformer2DModel(num_attention_heads=1, attention_head_dim=16 * channels, in_channels=channels, out_channels=channels,
-                                   num_layers=1, sample_size=12, patch_size=4, num_embeds_ada_norm=2)  # fmt: skip
+    patches = (
+        ours.head(ours.stack(seen[0]))
+        .unflatten(2, (channels, 4, 4))
+        .permute(0, 1, 3, 4, 2)
+        .flatten(2)
+    )
+    ending = DiTTransformer2DModel(
+        num_attention_heads=1,
+        attention_head_dim=16 * channels,
+        in_channels=channels,
+        out_channels=channels,
+        num_layers=1,
+        sample_size=12,
+        patch_size=4,
+        num_embeds_ada_norm=2,
+    )
     ending.transformer_blocks[0].forward = lambda hidden, **rest: hidden
     ending.norm_out, ending.proj_out_2 = nn.Identity(), nn.Identity()
     nn.init.zeros_(ending.proj_out_1.weight), nn.init.zeros_(ending.proj_out_1.bias)
     ending.pos_embed.register_forward_hook(lambda *_: patches)  # their end alone, given our patches
-    found = ending(pictures, timestep=torch.zeros(2, dtype=torch.long), class_labels=torch.zeros(2, dtype=torch.long))
+    found = ending(
+        pictures,
+        timestep=torch.zeros(2, dtype=torch.long),
+        class_labels=torch.zeros(2, dtype=torch.long),
+    )
     assert_close(made, found.sample, rtol=1e-4, atol=1e-5)
 
 
@@ -114,24 +136,44 @@ def test_one_picture_can_be_learnt_by_heart_and_is_then_sampled():
     picture = torch.rand(1, 1, 8, 8, generator=seeded(4)).round() * 2 - 1
     schedule = Schedule.flow(100)
     model = DiT(replace(CONFIG, width=48))
-    fit(model, partial(diffusion_loss, schedule=schedule, predicts="velocity"), [picture.repeat(32, 1, 1, 1)], steps=200, seed=0, progress=False)  # fmt: skip
-    made = euler(Denoiser(model.eval(), schedule, "velocity"), torch.randn(4, 1, 8, 8, generator=seeded()), schedule, 20)  # fmt: skip
+    fit(
+        model,
+        partial(diffusion_loss, schedule=schedule, predicts="velocity"),
+        [picture.repeat(32, 1, 1, 1)],
+        steps=200,
+        seed=0,
+        progress=False,
+    )
+    made = euler(
+        Denoiser(model.eval(), schedule, "velocity"),
+        torch.randn(4, 1, 8, 8, generator=seeded()),
+        schedule,
+        20,
+    )
     assert (made - picture).abs().mean() < 0.1
 
 
-@pytest.mark.parametrize("wrong", [{"causal": True}, {"positions": "rope"}, {"width": 26, "heads": 13}])
+@pytest.mark.parametrize(
+    "wrong", [{"causal": True}, {"positions": "rope"}, {"width": 26, "heads": 13}]
+)
 def test_a_stack_that_cannot_hold_a_grid_is_refused(wrong):
-    with pytest.raises(ValueError, match=r'give causal=False and positions="none", a width that 4 divides'):
+    with pytest.raises(
+        ValueError, match=r'give causal=False and positions="none", a width that 4 divides'
+    ):
         DiT(replace(CONFIG, **wrong, kv_heads=None, hidden=None))
 
 
 def test_bad_input_is_named():
     model = DiT(CONFIG)
-    with pytest.raises(ValueError, match=r"this network takes pictures \(B, 1, S, S\) and a time for each"):
+    with pytest.raises(
+        ValueError, match=r"this network takes pictures \(B, 1, S, S\) and a time for each"
+    ):
         model(torch.zeros(2, 3, 8, 8), time[:2])
     with pytest.raises(ValueError, match="and a time for each"):
         model(x, time[:2])
-    with pytest.raises(ValueError, match="a condition was given to a network made without a conditioner"):
+    with pytest.raises(
+        ValueError, match="a condition was given to a network made without a conditioner"
+    ):
         model(x, time, torch.tensor([0, 1, 2]))
     with pytest.raises(ValueError, match="256 positions are more than context=200"):
         model(torch.zeros(1, 1, 64, 64), time[:1])

@@ -14,10 +14,20 @@ from fmcourse.course.doctor import Machine, Memory, Speed
 from tools.lessons import all_lessons
 
 WELL = Machine(
-    python="3.11.7", system="Linux", versions={"torch": "2.13.0", "numpy": "2.4.6", "jupyterlab": "4.6.6"}, cores=4, physical=4,
-    threads=1, memory=Memory(16.0, 12.0), disk_free=40.0, models={"smollm2-135m-instruct": True, "minilm-l6": True},
-    data_files=4, data_problems=(), cache=True, speed=Speed({1: 50.0, 4: 60.0}, 0.05),
-)  # fmt: skip
+    python="3.11.7",
+    system="Linux",
+    versions={"torch": "2.13.0", "numpy": "2.4.6", "jupyterlab": "4.6.6"},
+    cores=4,
+    physical=4,
+    threads=1,
+    memory=Memory(16.0, 12.0),
+    disk_free=40.0,
+    models={"smollm2-135m-instruct": True, "minilm-l6": True},
+    data_files=4,
+    data_problems=(),
+    cache=True,
+    speed=Speed({1: 50.0, 4: 60.0}, 0.05),
+)
 
 
 def machine_with(**changes) -> Machine:
@@ -43,8 +53,14 @@ def test_speed_is_measured_on_one_thread_and_on_all_and_leaves_threads_and_rando
         assert torch.get_num_threads() == 3 and torch.equal(torch.get_rng_state(), state)
     finally:
         torch.set_num_threads(before)
-    assert set(speed.gflops) == {1, max(1, int(doctor.usable_cores()))} and min(speed.gflops.values()) > 0.1
-    assert 0.001 < speed.step_seconds < 10 and speed.lesson_seconds == doctor.STEPS * speed.step_seconds
+    assert (
+        set(speed.gflops) == {1, max(1, int(doctor.usable_cores()))}
+        and min(speed.gflops.values()) > 0.1
+    )
+    assert (
+        0.001 < speed.step_seconds < 10
+        and speed.lesson_seconds == doctor.STEPS * speed.step_seconds
+    )
 
 
 def test_the_best_time_is_the_shortest_of_several():
@@ -62,7 +78,9 @@ def calls_in(source: str, name: str) -> list[ast.Call]:
 
 
 def numbers(call: ast.Call) -> dict[str, int]:
-    return {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
+    return {
+        word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)
+    }
 
 
 def test_the_estimate_is_of_the_training_that_lesson_06_does():
@@ -78,7 +96,8 @@ def test_the_estimate_is_of_the_training_that_lesson_06_does():
 
 
 @pytest.mark.parametrize(
-    ("limit", "cores"), [("max 100000", None), ("50000 100000", 0.5), ("99900000 100000", None), (None, None)]
+    ("limit", "cores"),
+    [("max 100000", None), ("50000 100000", 0.5), ("99900000 100000", None), (None, None)],
 )
 def test_a_container_has_the_cores_that_it_is_given(tmp_path, limit, cores):
     if limit:
@@ -103,7 +122,11 @@ def test_without_psutil_it_asks_the_system(monkeypatch):
 
 
 def test_where_nobody_tells_it_says_so():
-    lines = "\n".join(doctor.report(machine_with(memory=Memory(None, None), physical=None, threads=None, speed=None)))
+    lines = "\n".join(
+        doctor.report(
+            machine_with(memory=Memory(None, None), physical=None, threads=None, speed=None)
+        )
+    )
     assert "an unknown amount" in lines and "an unknown number" in lines and "not measured" in lines
     assert doctor.advice(machine_with(memory=Memory(None, None))) == []
 
@@ -117,20 +140,33 @@ def test_the_report_says_what_the_speed_means():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"models": {"smollm2-135m-instruct": False, "minilm-l6": True}}, "smollm2-135m-instruct can be added: `python -m fmcourse models"),
+        (
+            {"models": {"smollm2-135m-instruct": False, "minilm-l6": True}},
+            "smollm2-135m-instruct can be added: `python -m fmcourse models",
+        ),
         ({"memory": Memory(8.0, 1.0)}, "close what you do not need"),
         ({"disk_free": 0.1}, "make room"),
         ({"cache": False}, "FMCOURSE_CACHE"),
-        ({"speed": Speed({1: 50.0, 4: 150.0}, 0.05)}, "4 threads multiply large matrices 3.0 times as fast"),
+        (
+            {"speed": Speed({1: 50.0, 4: 150.0}, 0.05)},
+            "4 threads multiply large matrices 3.0 times as fast",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_would_be_better_is_advised_and_is_no_fault(changes, said):
     (sentence,) = doctor.advice(machine_with(**changes))
-    assert said in sentence and doctor.faults(machine_with(**changes)) == [] and doctor.advice(WELL) == []
+    assert (
+        said in sentence
+        and doctor.faults(machine_with(**changes)) == []
+        and doctor.advice(WELL) == []
+    )
 
 
 def test_what_must_be_mended_is_a_fault_and_the_exit_code_says_so(monkeypatch, capsys):
-    ill = machine_with(versions={**WELL.versions, "torch": None}, data_problems=("data/bible.jsonl.gz is truncated.",))
+    ill = machine_with(
+        versions={**WELL.versions, "torch": None},
+        data_problems=("data/bible.jsonl.gz is truncated.",),
+    )
     assert len(doctor.faults(ill)) == 2 and "torch is missing" in doctor.faults(ill)[0]
     monkeypatch.setattr(doctor, "examine", lambda: ill)
     assert doctor.main() == 1
@@ -149,4 +185,8 @@ def test_damaged_data_are_found(monkeypatch, tmp_path):
 def test_a_machine_without_torch_is_examined_too(monkeypatch):
     monkeypatch.setattr(doctor, "version_of", lambda package: None)
     machine = doctor.examine()
-    assert machine.speed is None and machine.threads is None and "torch is missing" in doctor.faults(machine)[0]
+    assert (
+        machine.speed is None
+        and machine.threads is None
+        and "torch is missing" in doctor.faults(machine)[0]
+    )

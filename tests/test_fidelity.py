@@ -27,7 +27,9 @@ real, made = draw(400, 0) @ mixed, 0.7 * draw(300, 1) @ mixed + 0.5
 def test_the_distance_equals_the_formula_with_scipys_root():
     S, R = np.cov(real.double().numpy(), rowvar=False), np.cov(made.double().numpy(), rowvar=False)
     apart = ((real.double().mean(0) - made.double().mean(0)) ** 2).sum().item()
-    assert frechet_distance(real, made) == pytest.approx(apart + np.trace(S + R - 2 * sqrtm(S @ R).real), rel=1e-6)
+    assert frechet_distance(real, made) == pytest.approx(
+        apart + np.trace(S + R - 2 * sqrtm(S @ R).real), rel=1e-6
+    )
 
 
 def test_of_two_known_gaussians_it_is_what_theory_says():
@@ -37,9 +39,9 @@ def test_of_two_known_gaussians_it_is_what_theory_says():
 
 
 def test_it_is_no_matter_who_is_called_real_and_nothing_lies_between_a_cloud_and_itself():
-    assert frechet_distance(real, made) == pytest.approx(frechet_distance(made, real)) and frechet_distance(
-        real, real
-    ) == pytest.approx(0, abs=1e-6)
+    assert frechet_distance(real, made) == pytest.approx(
+        frechet_distance(made, real)
+    ) and frechet_distance(real, real) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_flat_cloud_is_no_crash():
@@ -76,11 +78,19 @@ def test_one_good_kind_alone_is_precise_and_leaves_much_out():
     assert precision > 0.9 and 0.4 < recall < 0.55
 
 
-@pytest.mark.parametrize(("act", "message"), [
-    (lambda: frechet_distance(real[:6], made), "6 and 300 points in 6 features; more points than features"), (lambda: frechet_distance(real, made[:, :5]), r"\(400, 6\) and \(300, 5\)"),
-    (lambda: frechet_distance(real, made.masked_fill(made > 1, torch.nan)), "finite"), (lambda: precision_recall(real, made, 0), "k=0 neighbours"),
-    (lambda: precision_recall(real[:3], made), "k=3 neighbours among 3"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (
+            lambda: frechet_distance(real[:6], made),
+            "6 and 300 points in 6 features; more points than features",
+        ),
+        (lambda: frechet_distance(real, made[:, :5]), r"\(400, 6\) and \(300, 5\)"),
+        (lambda: frechet_distance(real, made.masked_fill(made > 1, torch.nan)), "finite"),
+        (lambda: precision_recall(real, made, 0), "k=0 neighbours"),
+        (lambda: precision_recall(real[:3], made), "k=3 neighbours among 3"),
+    ],
+)
 def test_what_cannot_be_compared_is_refused(act, message):
     with pytest.raises(ValueError, match=message):
         act()
@@ -111,16 +121,27 @@ def test_real_is_near_real_and_spoilt_is_further_the_more_it_is(clothes):
     model, train, test, _ = clothes
     noise = torch.randn(train.shape, generator=torch.Generator().manual_seed(0))
     found = [compute_fidelity(model, test, (train + s * noise).clamp(-1, 1)) for s in (0, 0.1, 0.5)]
-    assert [one.frechet for one in found] == sorted(one.frechet for one in found) and found[2].frechet > 5 * found[
-        0
-    ].frechet
-    assert found[0].precision > 0.75 < found[0].recall and found[2].recall < 0.2 < 0.6 < found[1].recall
-    assert str(Fidelity(1.26, 0.5, 0.25, 2000)) == "Frechet 1.26, precision 0.50, recall 0.25 (2,000 pictures)"
+    assert [one.frechet for one in found] == sorted(one.frechet for one in found) and found[
+        2
+    ].frechet > 5 * found[0].frechet
+    assert (
+        found[0].precision > 0.75 < found[0].recall
+        and found[2].recall < 0.2 < 0.6 < found[1].recall
+    )
+    assert (
+        str(Fidelity(1.26, 0.5, 0.25, 2000))
+        == "Frechet 1.26, precision 0.50, recall 0.25 (2,000 pictures)"
+    )
 
 
 def test_parts_make_no_difference(clothes):
     model, _, test, _ = clothes
-    assert_close(extract_features(model, test[:50], batch=7), extract_features(model, test[:50]), rtol=1e-4, atol=1e-4)
+    assert_close(
+        extract_features(model, test[:50], batch=7),
+        extract_features(model, test[:50]),
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 def test_what_is_no_picture_is_refused(clothes):

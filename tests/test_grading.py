@@ -31,7 +31,10 @@ pytestmark = [
     pytest.mark.xdist_group("grading"),
 ]
 IDS = ["06.2", "07.1", "07.A1", "07.A2"]
-NAME = {exercise_id: (ASSIGNED.get(exercise_id) or find_exercise(exercise_id)).name for exercise_id in IDS}
+NAME = {
+    exercise_id: (ASSIGNED.get(exercise_id) or find_exercise(exercise_id)).name
+    for exercise_id in IDS
+}
 KEY = b"0123456789abcdef of the class"
 ATTEND, POOL, WHOLE = (find_exercise("06.2").solution, find_exercise("07.1").solution, "")
 LITERAL = "mine = variant('07.A2')\n"
@@ -49,7 +52,9 @@ def solution_cell(exercise_id: str) -> str:
 
 def cells(**other: str | None) -> list[str]:
     """The code cells of a right notebook; `e07_A1=...` puts other code there, None leaves the cell out."""
-    found = ["import torch\nfrom torch import Tensor\nfrom fmcourse.classroom import points, variant\n"]
+    found = [
+        "import torch\nfrom torch import Tensor\nfrom fmcourse.classroom import points, variant\n"
+    ]
     for exercise_id in IDS:
         code = other.get("e" + exercise_id.replace(".", "_"), solution_cell(exercise_id))
         if code is not None:
@@ -68,7 +73,9 @@ def notebook(sources: list, minor: int = 5, **more) -> bytes:
         "source": text,
     }
     made = [code(n, text) for n, text in enumerate(sources)]
-    return json.dumps({"nbformat": 4, "nbformat_minor": minor, "metadata": {}, "cells": made} | more).encode()
+    return json.dumps(
+        {"nbformat": 4, "nbformat_minor": minor, "metadata": {}, "cells": made} | more
+    ).encode()
 
 
 def zip_bytes(**files: bytes) -> bytes:
@@ -176,21 +183,42 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
     submitted, a1 = course / "submitted", ASSIGNED["07.A1"]
     mark = {"submitted": submitted, "course": course, "mark": f"fmcourse-{os.getpid()}"}
     fill = lambda text: (
-        text.replace("{submitted}", str(submitted)).replace("{course}", str(course)).replace("{mark}", mark["mark"])
+        text.replace("{submitted}", str(submitted))
+        .replace("{course}", str(course))
+        .replace("{mark}", mark["mark"])
     )
-    starters = {f"e{i.replace('.', '_')}": (ASSIGNED.get(i) or find_exercise(i)).starter for i in IDS}
+    starters = {
+        f"e{i.replace('.', '_')}": (ASSIGNED.get(i) or find_exercise(i)).starter for i in IDS
+    }
     own = variants.numbers_for(KEY, "borrower's friend", ASSIGNED["07.A2"])
     value = lambda numbers: ASSIGNED["07.A2"].reference(numbers)
     public, ben = value(ASSIGNED["07.A2"].draw_numbers(PUBLIC_SEED)), value(own)
     text = "\n\n".join(f"# %%\n{cell}" for cell in RIGHT)
-    v3 = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": [
-        {"cell_type": "code", "input": cell, "language": "python", "outputs": []} for cell in RIGHT]}]}  # fmt: skip
+    v3 = {
+        "nbformat": 3,
+        "nbformat_minor": 0,
+        "metadata": {},
+        "worksheets": [
+            {
+                "cells": [
+                    {"cell_type": "code", "input": cell, "language": "python", "outputs": []}
+                    for cell in RIGHT
+                ]
+            }
+        ],
+    }
     huge = json.loads(notebook(RIGHT))
-    huge["cells"][1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["x" * 1000 + "\n"] * 52_000}]
+    huge["cells"][1]["outputs"] = [
+        {"output_type": "stream", "name": "stdout", "text": ["x" * 1000 + "\n"] * 52_000}
+    ]
     bare = {"cells": [{"cell_type": "code", "source": cell} for cell in RIGHT]}
     lists = {
         "cells": [
-            {"cell_type": "code", "source": cell.splitlines(keepends=True), "metadata": {"vscode": {}, "colab": {}}}
+            {
+                "cell_type": "code",
+                "source": cell.splitlines(keepends=True),
+                "metadata": {"vscode": {}, "colab": {}},
+            }
             for cell in RIGHT
         ]
     }
@@ -201,79 +229,373 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
         # -- as it should be
         "ann right": (put("ann right", notebook(RIGHT)), ALL, ""),
         "bea blank": (put("bea blank", notebook(cells(**starters))), NONE, "left blank"),
-        "cem wrong": (put("cem wrong", notebook(cells(e07_A1=wrong(1), e07_1="def mean_of_real(states, real):\n    return states.mean(1)\n"))),
-                      {**FULL, "07.A1": (0.01, 5), "07.1": 0}, "The filling is averaged in"),
-        "dan partly": (put("dan partly", notebook(cells(e07_A1=wrong(4)))), {**FULL, "07.A1": (1, 9)}, "Every text is cut as the first one is"),
+        "cem wrong": (
+            put(
+                "cem wrong",
+                notebook(
+                    cells(
+                        e07_A1=wrong(1),
+                        e07_1="def mean_of_real(states, real):\n    return states.mean(1)\n",
+                    )
+                ),
+            ),
+            {**FULL, "07.A1": (0.01, 5), "07.1": 0},
+            "The filling is averaged in",
+        ),
+        "dan partly": (
+            put("dan partly", notebook(cells(e07_A1=wrong(4)))),
+            {**FULL, "07.A1": (1, 9)},
+            "Every text is cut as the first one is",
+        ),
         # -- cells
         "moved": (put("moved", notebook([RIGHT[0], *reversed(RIGHT[1:])])), ALL, ""),
         "split": (put("split", notebook([*cells(e07_A1=split), half])), ALL, ""),
         "merged": (put("merged", notebook(["\n".join(RIGHT)])), ALL, ""),
-        "deleted": (put("deleted", notebook(cells(e07_A1=None))), LOST_1, f"No `{NAME['07.A1']}` was found"),
-        "duplicated": (put("duplicated", notebook([*RIGHT, a1.starter, RIGHT[1], find_exercise("07.1").starter])), ALL, ""),
-        "magics": (put("magics", notebook(["%matplotlib inline\n!pip install x\n?torch\n", "%%time\n" + RIGHT[1], *RIGHT, "%%bash\nrm -rf /\n", "%load_ext x"])), ALL, ""),
-        "elsewhere broken": (put("elsewhere broken", notebook(["x = = 1", *RIGHT[:3], "while True: pass", *RIGHT[3:], "1/0", "raise SystemExit"])), ALL, ""),
+        "deleted": (
+            put("deleted", notebook(cells(e07_A1=None))),
+            LOST_1,
+            f"No `{NAME['07.A1']}` was found",
+        ),
+        "duplicated": (
+            put(
+                "duplicated",
+                notebook([*RIGHT, a1.starter, RIGHT[1], find_exercise("07.1").starter]),
+            ),
+            ALL,
+            "",
+        ),
+        "magics": (
+            put(
+                "magics",
+                notebook(
+                    [
+                        "%matplotlib inline\n!pip install x\n?torch\n",
+                        "%%time\n" + RIGHT[1],
+                        *RIGHT,
+                        "%%bash\nrm -rf /\n",
+                        "%load_ext x",
+                    ]
+                ),
+            ),
+            ALL,
+            "",
+        ),
+        "elsewhere broken": (
+            put(
+                "elsewhere broken",
+                notebook(
+                    [
+                        "x = = 1",
+                        *RIGHT[:3],
+                        "while True: pass",
+                        *RIGHT[3:],
+                        "1/0",
+                        "raise SystemExit",
+                    ]
+                ),
+            ),
+            ALL,
+            "",
+        ),
         # -- files
         "stripped": (put("stripped", json.dumps(bare).encode()), ALL, ""),
         "minor 0": (put("minor 0", notebook(RIGHT, minor=0)), ALL, ""),
         "version 3": (put("version 3", json.dumps(v3).encode()), ALL, ""),
         "other editors": (put("other editors", json.dumps(lists).encode()), ALL, ""),
-        "renamed": (put("renamed", notebook(RIGHT), "My Homework (2) final.ipynb"), ALL, "week3.ipynb was handed out"),
+        "renamed": (
+            put("renamed", notebook(RIGHT), "My Homework (2) final.ipynb"),
+            ALL,
+            "week3.ipynb was handed out",
+        ),
         "bom": (put("bom", b"\xef\xbb\xbf" + notebook(RIGHT)), ALL, ""),
-        "windows": (put("windows", json.dumps({"cells": [{"cell_type": "code", "source": c.replace("\n", "\r\n")} for c in RIGHT]}, indent=1)
-                        .replace("\n", "\r\n").encode()), ALL, ""),
+        "windows": (
+            put(
+                "windows",
+                json.dumps(
+                    {
+                        "cells": [
+                            {"cell_type": "code", "source": c.replace("\n", "\r\n")} for c in RIGHT
+                        ]
+                    },
+                    indent=1,
+                )
+                .replace("\n", "\r\n")
+                .encode(),
+            ),
+            ALL,
+            "",
+        ),
         "utf-16": (put("utf-16", notebook(RIGHT).decode().encode("utf-16")), ALL, ""),
         "outputs": (put("outputs", json.dumps(huge).encode()), ALL, ""),
         "script": (put("script", text.encode(), "week3.py"), ALL, "a script, not a notebook"),
-        "plain script": (put("plain script", "\n".join(RIGHT).encode(), "homework.txt"), ALL, "a script, not a notebook"),
-        "zip": (put("zip", zip_bytes(**{"a/week3.ipynb": notebook(RIGHT), "__MACOSX/._week3.ipynb": b"x"}), "week3.zip"), ALL, ""),
-        "several": (lambda s: [put("several", notebook(cells(**starters)))(s), (s / "several" / "week3" / "week3-solved.ipynb").write_bytes(notebook(RIGHT))], ALL, ""),
+        "plain script": (
+            put("plain script", "\n".join(RIGHT).encode(), "homework.txt"),
+            ALL,
+            "a script, not a notebook",
+        ),
+        "zip": (
+            put(
+                "zip",
+                zip_bytes(**{"a/week3.ipynb": notebook(RIGHT), "__MACOSX/._week3.ipynb": b"x"}),
+                "week3.zip",
+            ),
+            ALL,
+            "",
+        ),
+        "several": (
+            lambda s: [
+                put("several", notebook(cells(**starters)))(s),
+                (s / "several" / "week3" / "week3-solved.ipynb").write_bytes(notebook(RIGHT)),
+            ],
+            ALL,
+            "",
+        ),
         "flat": (lambda s: (s / "flat.ipynb").write_bytes(notebook(RIGHT)), ALL, ""),
         "empty file": (put("empty file", b""), NONE, "The file is empty"),
-        "empty folder": (lambda s: (s / safe_name("empty folder")).mkdir(), NONE, "Nothing was handed in"),
-        "pdf": (put("pdf", b"%PDF-1.4 \x00\xff\xfe" + os.urandom(2000), "week3.pdf"), NONE, "not a notebook"),
+        "empty folder": (
+            lambda s: (s / safe_name("empty folder")).mkdir(),
+            NONE,
+            "Nothing was handed in",
+        ),
+        "pdf": (
+            put("pdf", b"%PDF-1.4 \x00\xff\xfe" + os.urandom(2000), "week3.pdf"),
+            NONE,
+            "not a notebook",
+        ),
         "json": (put("json", b'{"grades": [1, 2]}'), NONE, "not a notebook"),
         "cut off": (put("cut off", notebook(RIGHT)[:-100]), NONE, "cannot be read as JSON"),
         "deep": (put("deep", b'{"cells":' + b"[" * 100_000), NONE, "not a notebook"),
-        "deep code": (put("deep code", notebook(cells(e07_A1=f"def {NAME['07.A1']}(a, b):\n    return " + "(" * 3000))), LOST_1, "cannot be read"),
-        "syntax": (put("syntax", notebook(cells(e07_A1=f"def {NAME['07.A1']}(begins, chosen):\n    retrun chosen\n"))), LOST_1, "line 2"),
+        "deep code": (
+            put(
+                "deep code",
+                notebook(cells(e07_A1=f"def {NAME['07.A1']}(a, b):\n    return " + "(" * 3000)),
+            ),
+            LOST_1,
+            "cannot be read",
+        ),
+        "syntax": (
+            put(
+                "syntax",
+                notebook(
+                    cells(e07_A1=f"def {NAME['07.A1']}(begins, chosen):\n    retrun chosen\n")
+                ),
+            ),
+            LOST_1,
+            "line 2",
+        ),
         "Zoë ../../x =1+1": (put("Zoë ../../x =1+1", notebook(RIGHT)), ALL, ""),
         "absent": (None, NONE, "Nothing was handed in"),
         # -- numbers of one's own
-        "typed in": (put("typed in", notebook(cells(e07_A2=f"{LITERAL}{NAME['07.A2']} = {value(variants.numbers_for(KEY, 'typed in', ASSIGNED['07.A2']))!r}"))), ALL, ""),
-        "public": (put("public", notebook(cells(e07_A2=f"{NAME['07.A2']} = {public!r}"))), {**FULL, "07.A2": (0, 3)}, "right for the public numbers"),
-        "borrower": (put("borrower", notebook(cells(e07_A2=f"{NAME['07.A2']} = {ben!r}"))), {**FULL, "07.A2": (0, 3)}, ""),
+        "typed in": (
+            put(
+                "typed in",
+                notebook(
+                    cells(
+                        e07_A2=f"{LITERAL}{NAME['07.A2']} = {value(variants.numbers_for(KEY, 'typed in', ASSIGNED['07.A2']))!r}"
+                    )
+                ),
+            ),
+            ALL,
+            "",
+        ),
+        "public": (
+            put("public", notebook(cells(e07_A2=f"{NAME['07.A2']} = {public!r}"))),
+            {**FULL, "07.A2": (0, 3)},
+            "right for the public numbers",
+        ),
+        "borrower": (
+            put("borrower", notebook(cells(e07_A2=f"{NAME['07.A2']} = {ben!r}"))),
+            {**FULL, "07.A2": (0, 3)},
+            "",
+        ),
         "borrower's friend": (put("borrower's friend", notebook(RIGHT)), ALL, ""),
         # -- what costs its exercise and nothing else
-        "endless": (put("endless", hostile_notebook(in_function("while True: pass"))), LOST_1, "loop that never ends"),
-        "endless before": (put("endless before", hostile_notebook("x = [1]\nwhile x:\n    x.append(1); x.pop()\n" + in_function("x"))), LOST_1, "loop that never ends"),
-        "dead kernel": (put("dead kernel", hostile_notebook(in_function("os._exit(0)"))), LOST_1, "ended its own process"),
-        "crash": (put("crash", hostile_notebook(in_function("import ctypes; ctypes.string_at(0)"))), LOST_1, "broke down"),
-        "memory bomb": (put("memory bomb", hostile_notebook(in_function("x = [bytearray(10**8) for _ in range(100)]"))), LOST_1, "Memory"),
-        "deep result": (put("deep result", hostile_notebook(in_function("x = []\nfor _ in range(10**5): x = [x]", "return x"))), LOST_1, ""),
-        "huge result": (put("huge result", hostile_notebook(in_function("", "return torch.zeros(40_000_000)"))), LOST_1, ""),
-        "prints": (put("prints", hostile_notebook(in_function("for _ in range(10**5): print('x' * 1000)"))), {**FULL, "07.A1": (0, 3)}, ""),
-        "stubborn": (put("stubborn", hostile_notebook(in_function(STUBBORN))), LOST_1, "It was stopped"),
+        "endless": (
+            put("endless", hostile_notebook(in_function("while True: pass"))),
+            LOST_1,
+            "loop that never ends",
+        ),
+        "endless before": (
+            put(
+                "endless before",
+                hostile_notebook(
+                    "x = [1]\nwhile x:\n    x.append(1); x.pop()\n" + in_function("x")
+                ),
+            ),
+            LOST_1,
+            "loop that never ends",
+        ),
+        "dead kernel": (
+            put("dead kernel", hostile_notebook(in_function("os._exit(0)"))),
+            LOST_1,
+            "ended its own process",
+        ),
+        "crash": (
+            put("crash", hostile_notebook(in_function("import ctypes; ctypes.string_at(0)"))),
+            LOST_1,
+            "broke down",
+        ),
+        "memory bomb": (
+            put(
+                "memory bomb",
+                hostile_notebook(in_function("x = [bytearray(10**8) for _ in range(100)]")),
+            ),
+            LOST_1,
+            "Memory",
+        ),
+        "deep result": (
+            put(
+                "deep result",
+                hostile_notebook(in_function("x = []\nfor _ in range(10**5): x = [x]", "return x")),
+            ),
+            LOST_1,
+            "",
+        ),
+        "huge result": (
+            put("huge result", hostile_notebook(in_function("", "return torch.zeros(40_000_000)"))),
+            LOST_1,
+            "",
+        ),
+        "prints": (
+            put(
+                "prints", hostile_notebook(in_function("for _ in range(10**5): print('x' * 1000)"))
+            ),
+            {**FULL, "07.A1": (0, 3)},
+            "",
+        ),
+        "stubborn": (
+            put("stubborn", hostile_notebook(in_function(STUBBORN))),
+            LOST_1,
+            "It was stopped",
+        ),
         # -- hostile
         "forger": (put("forger", hostile_notebook(in_function(FORGED))), LOST_1, ""),
-        "forges words": (put("forges words", hostile_notebook("def points(*a, **k):\n    return 10.0\nprint('07.A1 right: 10 of 10 points.')\n" + in_function("print('right')"))), {**FULL, "07.A1": (0, 3)}, ""),
-        "patcher": (put("patcher", hostile_notebook(in_function(PATCHED))), {**FULL, "07.A1": (0, 3)}, ""),
-        "patches first": (put("patches first", hostile_notebook("import torch\n" + "\n".join(PATCHED.strip().splitlines()) + "\n" + in_function(""))), {**FULL, "07.A1": (0, 3)}, ""),
-        "reads memory": (put("reads memory", hostile_notebook(in_function(MEMORY))), LOST_1, f"FOUND False 0 ['cases: {len(a1.cases)}'"),
-        "reads disk": (put("reads disk", hostile_notebook(in_function(DISK))), LOST_1, "FOUND (line"),
+        "forges words": (
+            put(
+                "forges words",
+                hostile_notebook(
+                    "def points(*a, **k):\n    return 10.0\nprint('07.A1 right: 10 of 10 points.')\n"
+                    + in_function("print('right')")
+                ),
+            ),
+            {**FULL, "07.A1": (0, 3)},
+            "",
+        ),
+        "patcher": (
+            put("patcher", hostile_notebook(in_function(PATCHED))),
+            {**FULL, "07.A1": (0, 3)},
+            "",
+        ),
+        "patches first": (
+            put(
+                "patches first",
+                hostile_notebook(
+                    "import torch\n"
+                    + "\n".join(PATCHED.strip().splitlines())
+                    + "\n"
+                    + in_function("")
+                ),
+            ),
+            {**FULL, "07.A1": (0, 3)},
+            "",
+        ),
+        "reads memory": (
+            put("reads memory", hostile_notebook(in_function(MEMORY))),
+            LOST_1,
+            f"FOUND False 0 ['cases: {len(a1.cases)}'",
+        ),
+        "reads disk": (
+            put("reads disk", hostile_notebook(in_function(DISK))),
+            LOST_1,
+            "FOUND (line",
+        ),
         "deletes": (put("deletes", hostile_notebook(in_function(fill(DELETE)))), LOST_1, ""),
-        "fork bomb": (put("fork bomb", hostile_notebook(in_function("while True: os.fork()"))), LOST_1, "more processes"),
-        "escapes": (put("escapes", hostile_notebook(in_function(fill(ESCAPE)))), {**FULL, "07.A1": (0, 3)}, ""),
-        "kills": (put("kills", hostile_notebook(in_function("import signal\nfor p in (-1, 1, 2, os.getppid()):\n    try: os.kill(p, signal.SIGKILL)\n    except OSError: pass"))), {**FULL, "07.A1": (0, 3)}, ""),
-        "calls home": (put("calls home", hostile_notebook(in_function(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2).sendall(b'cases')"))), LOST_1, ""),
-        "fills the disk": (put("fills the disk", hostile_notebook(in_function("f = open('x', 'wb')\nwhile True: f.write(bytes(10**7))"))), LOST_1, ""),
-        "pickles": (put("pickles", hostile_notebook(fill(PICKLED) + in_function("", "return Bomb()"))), LOST_1, ""),
+        "fork bomb": (
+            put("fork bomb", hostile_notebook(in_function("while True: os.fork()"))),
+            LOST_1,
+            "more processes",
+        ),
+        "escapes": (
+            put("escapes", hostile_notebook(in_function(fill(ESCAPE)))),
+            {**FULL, "07.A1": (0, 3)},
+            "",
+        ),
+        "kills": (
+            put(
+                "kills",
+                hostile_notebook(
+                    in_function(
+                        "import signal\nfor p in (-1, 1, 2, os.getppid()):\n    try: os.kill(p, signal.SIGKILL)\n    except OSError: pass"
+                    )
+                ),
+            ),
+            {**FULL, "07.A1": (0, 3)},
+            "",
+        ),
+        "calls home": (
+            put(
+                "calls home",
+                hostile_notebook(
+                    in_function(
+                        f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2).sendall(b'cases')"
+                    )
+                ),
+            ),
+            LOST_1,
+            "",
+        ),
+        "fills the disk": (
+            put(
+                "fills the disk",
+                hostile_notebook(
+                    in_function("f = open('x', 'wb')\nwhile True: f.write(bytes(10**7))")
+                ),
+            ),
+            LOST_1,
+            "",
+        ),
+        "pickles": (
+            put("pickles", hostile_notebook(fill(PICKLED) + in_function("", "return Bomb()"))),
+            LOST_1,
+            "",
+        ),
         "a pickle": (put("a pickle", pickle.dumps({"cells": []})), NONE, "not a notebook"),
-        "zip bomb": (put("zip bomb", zip_bytes(**{"week3.ipynb": bytes(250 * 10**6)})), NONE, "more than 200 MB"),
-        "liar": (put("liar", hostile_notebook(f"import torch\nclass Yes(torch.Tensor):\n    def __eq__(self, other): return True\n{in_function('', 'return begins.as_subclass(Yes)')}")), {**FULL, "07.A1": (0, 3)}, ""),
-        "link": (lambda s: [(s / "link").mkdir(), (s / "link" / "week3.ipynb").symlink_to(s / safe_name("ann right") / "week3" / "week3.ipynb")], NONE, "links are not followed"),
-        "folder link": (lambda s: (s / safe_name("folder link")).symlink_to(s / safe_name("ann right")), NONE, "links are not followed"),
-        "zip path": (put("zip path", zip_bytes(**{"../../../week3.ipynb": notebook(RIGHT)}), "week3.zip"), ALL, ""),
-    }  # fmt: skip
+        "zip bomb": (
+            put("zip bomb", zip_bytes(**{"week3.ipynb": bytes(250 * 10**6)})),
+            NONE,
+            "more than 200 MB",
+        ),
+        "liar": (
+            put(
+                "liar",
+                hostile_notebook(
+                    f"import torch\nclass Yes(torch.Tensor):\n    def __eq__(self, other): return True\n{in_function('', 'return begins.as_subclass(Yes)')}"
+                ),
+            ),
+            {**FULL, "07.A1": (0, 3)},
+            "",
+        ),
+        "link": (
+            lambda s: [
+                (s / "link").mkdir(),
+                (s / "link" / "week3.ipynb").symlink_to(
+                    s / safe_name("ann right") / "week3" / "week3.ipynb"
+                ),
+            ],
+            NONE,
+            "links are not followed",
+        ),
+        "folder link": (
+            lambda s: (s / safe_name("folder link")).symlink_to(s / safe_name("ann right")),
+            NONE,
+            "links are not followed",
+        ),
+        "zip path": (
+            put("zip path", zip_bytes(**{"../../../week3.ipynb": notebook(RIGHT)}), "week3.zip"),
+            ALL,
+            "",
+        ),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -293,12 +615,26 @@ def graded(tmp_path_factory):
         results = grading.grade_class(course / "submitted", out, manifest, KEY, jobs=2)
         borrowed = grading.find_borrowed_answers(manifest, KEY, results)
         reports.write_all(out, manifest, results, Jail().protection, borrowed)
-        yield course, {one["student"]: one for one in results}, heard, out, pupils, manifest, borrowed
+        yield (
+            course,
+            {one["student"]: one for one in results},
+            heard,
+            out,
+            pupils,
+            manifest,
+            borrowed,
+        )
 
 
 def make_manifest(course: Path) -> dict:
     exercises = [
-        {"id": i, "points": FULL[i] if ".A" in i else 0, "cell": i, "points_cell": f"{i}-points", "name": NAME[i]}
+        {
+            "id": i,
+            "points": FULL[i] if ".A" in i else 0,
+            "cell": i,
+            "points_cell": f"{i}-points",
+            "name": NAME[i],
+        }
         for i in IDS
     ]
     manifest = {
@@ -325,7 +661,9 @@ def test_each_gets_what_is_theirs_with_the_reason(graded):
     for name, (_, wanted, words) in pupils.items():
         found = results[name]["exercises"]
         points = {i: found[i]["points"] if ".A" in i else found[i]["share"] for i in IDS}
-        said = " ".join([*results[name]["remarks"], *(s for one in found.values() for s in one["sentences"])])
+        said = " ".join(
+            [*results[name]["remarks"], *(s for one in found.values() for s in one["sentences"])]
+        )
         if not all(in_range(points[i], wanted[i]) for i in IDS) or words not in said:
             wrong[name] = (points, said)
     assert wrong == {}
@@ -338,9 +676,13 @@ def test_behind_bubblewrap_nothing_was_reached(graded):
     assert heard == []
     assert (course / "gradebook.db").read_text() == "the gradebook"
     kept = {path.name for path in (course / "submitted").iterdir()}
-    assert kept >= {safe_name(name) for name, (write, *_) in pupils.items() if write and name not in ("flat",)}
+    assert kept >= {
+        safe_name(name) for name, (write, *_) in pupils.items() if write and name not in ("flat",)
+    }
     mark = f"fmcourse-{os.getpid()}"
-    assert mark not in subprocess.run(["ps", "axww"], capture_output=True, text=True).stdout.replace(str(course), "")
+    assert mark not in subprocess.run(
+        ["ps", "axww"], capture_output=True, text=True
+    ).stdout.replace(str(course), "")
     assert not list(Path.cwd().glob(f"{mark}*"))
 
 
@@ -357,17 +699,29 @@ def test_work_for_another_assignment_is_not_this_one(tmp_path):
     (course / "assignments" / "week2.json").write_text("{}")
     (course / "submitted" / "s1" / "week3").rename(course / "submitted" / "s1" / "week2")
     done = subprocess.run(
-        [*command(course, tmp_path / "grades"), "--assignment", "week3"], capture_output=True, text=True, timeout=200
+        [*command(course, tmp_path / "grades"), "--assignment", "week3"],
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
-    rows = {row["student"]: row for row in csv.DictReader((tmp_path / "grades" / "grades.csv").open())}
+    rows = {
+        row["student"]: row for row in csv.DictReader((tmp_path / "grades" / "grades.csv").open())
+    }
     assert rows["s0"]["points"] == "20" and rows["s1"]["points"] == "0"
-    assert "Nothing was handed in" in rows["s1"]["remarks"] and "called" not in rows["s1"]["remarks"]
+    assert (
+        "Nothing was handed in" in rows["s1"]["remarks"] and "called" not in rows["s1"]["remarks"]
+    )
     (tmp_path / "grades" / "results" / "week3").rename(tmp_path / "grades" / "results" / "week2")
     again = subprocess.run(
-        [*command(course, tmp_path / "grades"), "--assignment", "week3"], capture_output=True, text=True, timeout=200
+        [*command(course, tmp_path / "grades"), "--assignment", "week3"],
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
-    assert again.returncode == 1 and "holds the grades of week2; name another folder" in again.stderr
+    assert (
+        again.returncode == 1 and "holds the grades of week2; name another folder" in again.stderr
+    )
 
 
 def test_a_borrowed_answer_is_told_to_the_instructor_alone(graded):
@@ -390,8 +744,14 @@ def test_reports_have_everybody_and_no_hidden_case(graded):
     assert len(pages) == len(pupils)
     text = (out / "feedback" / f"{safe_name('cem wrong')}.html").read_text()
     assert "The filling is averaged in" in text and "places, not words" in text
-    items = {row["exercise"]: row for row in csv.DictReader((out / "items.csv").open(encoding="utf-8"))}
-    assert set(items) == set(IDS) and float(items["07.A1"]["right"]) < 1 and items["07.1"]["commonest_mistakes"]
+    items = {
+        row["exercise"]: row for row in csv.DictReader((out / "items.csv").open(encoding="utf-8"))
+    }
+    assert (
+        set(items) == set(IDS)
+        and float(items["07.A1"]["right"]) < 1
+        and items["07.1"]["commonest_mistakes"]
+    )
 
 
 def escape_formula(name: str) -> str:
@@ -409,8 +769,12 @@ def test_graded_again_it_is_the_same_and_costs_nothing(graded):
     assert (out / "grades.csv").read_bytes() == before
     assert sum(one.get("again", False) for one in again) >= len(again) * 3 // 4
     assert time.monotonic() - began < 90
-    plain = lambda one: {i: (f["points"], f["verdict"], f["sentences"]) for i, f in one["exercises"].items()}
-    assert {one["student"]: plain(one) for one in again} == {name: plain(one) for name, one in results.items()}
+    plain = lambda one: {
+        i: (f["points"], f["verdict"], f["sentences"]) for i, f in one["exercises"].items()
+    }
+    assert {one["student"]: plain(one) for one in again} == {
+        name: plain(one) for name, one in results.items()
+    }
 
 
 def make_small_course(folder_: Path, n: int = 6) -> Path:
@@ -452,7 +816,9 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     running.wait()
     done = len(list((out / "results").rglob("*.json")))
     assert 3 <= done < 12 and not (out / "grades.csv").exists()
-    finished = subprocess.run(command(course, out, "--jobs", "2"), capture_output=True, text=True, timeout=200)
+    finished = subprocess.run(
+        command(course, out, "--jobs", "2"), capture_output=True, text=True, timeout=200
+    )
     assert finished.returncode == 0, finished.stderr
     assert f"13 students graded, {done} of them before" in finished.stdout
     assert [row["points"] for row in csv.DictReader((out / "grades.csv").open())] == ["20"] * 12 + [
@@ -463,27 +829,48 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
 def test_without_bubblewrap_it_says_so_and_limits_hold(tmp_path):
     course, out = make_small_course(tmp_path / "course", 1), tmp_path / "grades"
     put("bomb", hostile_notebook(in_function("while True: os.fork()")))(course / "submitted")
-    put("memory", hostile_notebook(in_function("x = [bytearray(10**8) for _ in range(100)]")))(course / "submitted")
+    put("memory", hostile_notebook(in_function("x = [bytearray(10**8) for _ in range(100)]")))(
+        course / "submitted"
+    )
     put("loop", hostile_notebook(in_function("while True: pass")))(course / "submitted")
-    done = subprocess.run(command(course, out, "--without-bubblewrap"), capture_output=True, text=True, timeout=200)
+    done = subprocess.run(
+        command(course, out, "--without-bubblewrap"), capture_output=True, text=True, timeout=200
+    )
     assert done.returncode == 0, done.stderr
     assert "There is no bubblewrap here" in done.stdout
     rows = {row["student"]: row["points"] for row in csv.DictReader((out / "grades.csv").open())}
     assert rows == {"s0": "20", "bomb": "10", "memory": "10", "loop": "10", "absent": "0"}
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    (lambda course: ["--assignment", "week9"], "has no assignment 'week9'"),
-    (lambda course: ["--variants", str(course / "nokey")], "there is no such key file"),
-    (lambda course: [(course / "other").write_bytes(b"another key altogether"), "--variants", str(course / "other")][1:], "holds another key"),
-    (lambda course: ["--out", str(course / "submitted" / "out")], "lies among the submissions"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda course: ["--assignment", "week9"], "has no assignment 'week9'"),
+        (lambda course: ["--variants", str(course / "nokey")], "there is no such key file"),
+        (
+            lambda course: [
+                (course / "other").write_bytes(b"another key altogether"),
+                "--variants",
+                str(course / "other"),
+            ][1:],
+            "holds another key",
+        ),
+        (lambda course: ["--out", str(course / "submitted" / "out")], "lies among the submissions"),
+    ],
+)
 def test_bad_words_get_one_clear_line(tmp_path, change, sentence):
     course = make_small_course(tmp_path / "course", 1)
     done = subprocess.run(
-        [*command(course, tmp_path / "grades"), *change(course)], capture_output=True, text=True, timeout=100
+        [*command(course, tmp_path / "grades"), *change(course)],
+        capture_output=True,
+        text=True,
+        timeout=100,
     )
-    assert done.returncode == 1 and sentence in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert (
+        done.returncode == 1
+        and sentence in done.stderr
+        and len(done.stderr.strip().splitlines()) == 1
+    )
 
 
 def test_the_jail_shows_no_folder_of_the_instructor():
@@ -492,7 +879,11 @@ def test_the_jail_shows_no_folder_of_the_instructor():
     with Jail() as jail:
         command = [*jail.process.args]
     seen = [command[n + 1] for n, word in enumerate(command) if word == "--ro-bind"]
-    assert not [path for path in seen if Path(path) == instructor_folder() or Path(path) in instructor_folder().parents]
+    assert not [
+        path
+        for path in seen
+        if Path(path) == instructor_folder() or Path(path) in instructor_folder().parents
+    ]
 
 
 def test_what_was_assigned_is_graded_into_the_gradebook_and_exported(tmp_path):
@@ -504,15 +895,36 @@ def test_what_was_assigned_is_graded_into_the_gradebook_and_exported(tmp_path):
     (tmp_path / "ids").write_text("anna\nben\ncleo\n")
     assign(IDS, "week3", course, key_file=key, students_file=tmp_path / "ids")
     released = json.loads((course / "release" / "week3" / "week3.ipynb").read_text())
-    for student, other in (("anna", {}), ("ben", {"07-A1": ASSIGNED["07.A1"].mistakes[4].wrong_answer})):
+    for student, other in (
+        ("anna", {}),
+        ("ben", {"07-A1": ASSIGNED["07.A1"].mistakes[4].wrong_answer}),
+    ):
         code = {i.replace(".", "-"): solution_cell(i) for i in IDS} | other
         for cell in released["cells"]:
-            cell["source"] = code.get(cell["metadata"].get("nbgrader", {}).get("grade_id"), cell["source"])
+            cell["source"] = code.get(
+                cell["metadata"].get("nbgrader", {}).get("grade_id"), cell["source"]
+            )
         put(student, json.dumps(released).encode())(course / "submitted")
-    graded_ = subprocess.run([sys.executable, "-m", "fmcourse", "grade", str(course / "submitted"), "--out", str(out), "--variants", str(key)],
-                             capture_output=True, text=True, timeout=300)  # fmt: skip
+    graded_ = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "fmcourse",
+            "grade",
+            str(course / "submitted"),
+            "--out",
+            str(out),
+            "--variants",
+            str(key),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert graded_.returncode == 0 and "gradebook.db" in graded_.stdout, graded_.stderr
-    ours = {row["student"]: float(row["points"]) for row in csv.DictReader((out / "grades.csv").open())}
+    ours = {
+        row["student"]: float(row["points"]) for row in csv.DictReader((out / "grades.csv").open())
+    }
     assert ours["anna"] == 20 and 10 < ours["ben"] < 20 and ours["cleo"] == 0
     scripts = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     exported = subprocess.run(
@@ -523,5 +935,8 @@ def test_what_was_assigned_is_graded_into_the_gradebook_and_exported(tmp_path):
         env=os.environ | scripts,
     )
     assert exported.returncode == 0, exported.stderr
-    theirs = {row["student_id"]: float(row["score"]) for row in csv.DictReader((course / "grades.csv").open())}
+    theirs = {
+        row["student_id"]: float(row["score"])
+        for row in csv.DictReader((course / "grades.csv").open())
+    }
     assert theirs == pytest.approx(ours)

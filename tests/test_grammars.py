@@ -33,11 +33,16 @@ from fmcourse.tokenizers import BPETokenizer, CharTokenizer, WordPieceTokenizer
 
 END = "<end>"
 BPE = BPETokenizer.train(
-    "abba abab baab éa bé\n bb aab " * 3 + '{"name": "Ada", "age": 36}', 290, special_tokens=[END, "<other>"]
+    "abba abab baab éa bé\n bb aab " * 3 + '{"name": "Ada", "age": 36}',
+    290,
+    special_tokens=[END, "<other>"],
 )
 CHARS = CharTokenizer.train("ab é\n.")
-TOKENIZERS = {"bpe": (BPE, BPE.special_tokens[END]), "characters": (CHARS, CHARS.encode(".")[0]),
-              "bpe, a line ends": (BPE, BPE.encode("\n")[0])}  # fmt: skip
+TOKENIZERS = {
+    "bpe": (BPE, BPE.special_tokens[END]),
+    "characters": (CHARS, CHARS.encode(".")[0]),
+    "bpe, a line ends": (BPE, BPE.encode("\n")[0]),
+}
 
 
 def spell(tokenizer, ids):
@@ -62,7 +67,11 @@ def write_at_random(allow, end, seed, most=500, of=None):
 
 def some_grammar(rng, depth):
     """A random grammar and the set of its texts."""
-    kind = rng.choice(["text", "characters"] if depth == 0 else ["one_of", "sequence", "repeated", "optional", "text"])
+    kind = rng.choice(
+        ["text", "characters"]
+        if depth == 0
+        else ["one_of", "sequence", "repeated", "optional", "text"]
+    )
     if kind == "text":
         said = "".join(rng.choice("aabbé 1\n") for _ in range(rng.randrange(4)))
         return (said if rng.random() < 0.5 else literal(said)), {said}
@@ -80,7 +89,9 @@ def some_grammar(rng, depth):
         return optional(made[0]), languages[0] | {""}
     least = rng.randrange(3)
     most = least + rng.randrange(3)
-    return repeat(made[0], least, most), set().union(*(joined([languages[0]] * n) for n in range(least, most + 1)))
+    return repeat(made[0], least, most), set().union(
+        *(joined([languages[0]] * n) for n in range(least, most + 1))
+    )
 
 
 def random_grammars(number, largest=300):
@@ -99,7 +110,9 @@ def test_exactly_what_leads_on_to_a_text_of_the_language_is_allowed(name):
 
     @cache
     def can(rest):
-        return not rest or any(rest.startswith(token) and can(rest[len(token) :]) for token in tokens if token)
+        return not rest or any(
+            rest.startswith(token) and can(rest[len(token) :]) for token in tokens if token
+        )
 
     refused = 0
     for seed, (grammar, language) in enumerate(random_grammars(150)):
@@ -117,7 +130,8 @@ def test_exactly_what_leads_on_to_a_text_of_the_language_is_allowed(name):
                 before = spell(tokenizer, ids[:n])
                 rests = {said[len(before) :] for said in language if said.startswith(before)}
                 expected = [
-                    bool(t) and any(rest.startswith(t) and can(rest[len(t) :]) for rest in rests) for t in tokens
+                    bool(t) and any(rest.startswith(t) and can(rest[len(t) :]) for rest in rests)
+                    for t in tokens
                 ]
                 expected[end] = b"" in rests
                 assert mask.tolist() == expected
@@ -126,8 +140,11 @@ def test_exactly_what_leads_on_to_a_text_of_the_language_is_allowed(name):
 
 def test_near_the_limit_only_what_still_leads_to_the_end_is_allowed():
     end = BPE.special_tokens[END]
-    loops = [(repeat(one_of(["ab", "ba "])), rb"(ab|ba )*"), (sequence(repeat(characters("a-c"), 3), "; done"), rb"[abc]{3,}; done"),
-             (sequence("x", string(100)), rb'x".*"')]  # fmt: skip
+    loops = [
+        (repeat(one_of(["ab", "ba "])), rb"(ab|ba )*"),
+        (sequence(repeat(characters("a-c"), 3), "; done"), rb"[abc]{3,}; done"),
+        (sequence("x", string(100)), rb'x".*"'),
+    ]
     for (grammar, pattern), within, seed in itertools.product(loops, (9, 10, 17), range(4)):
         wish = torch.zeros(BPE.vocab_size)
         wish[end] = -100  # it never wants to end
@@ -142,7 +159,9 @@ def test_the_limit_counts_tokens_not_bytes():
     assert least == 1 and write_at_random(
         grammar_constraint(tokenizer, literal("abcdefgh"), end, max_tokens=1), end, 0
     )[0] == tokenizer.encode("abcdefgh")
-    with pytest.raises(ValueError, match="max_tokens=0 is too little: the shortest text of this grammar may need 1"):
+    with pytest.raises(
+        ValueError, match="max_tokens=0 is too little: the shortest text of this grammar may need 1"
+    ):
         grammar_constraint(tokenizer, literal("abcdefgh"), end, max_tokens=0)
 
 
@@ -159,10 +178,13 @@ PATTERNS = [
     (integer(), r"-?(0|[1-9][0-9]{0,8})"),
     (integer(2), r"-?(0|[1-9][0-9]?)"),
     (repeat(characters("a-zé ."), 2, 30), r"[a-zé .]{2,30}"),
-    (sequence("Answer: ", one_of(["yes", "no", "not yet"]), optional(".")), r"Answer: (yes|no|not yet)\.?"),
+    (
+        sequence("Answer: ", one_of(["yes", "no", "not yet"]), optional(".")),
+        r"Answer: (yes|no|not yet)\.?",
+    ),
     (repeat(characters("+-"), 1, 3), r"[+-]{1,3}"),
     (sequence(repeat(characters("А-я"), 1, 9), "!"), r"[А-я]{1,9}!"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("grammar", "pattern"), PATTERNS, ids=[pattern for _, pattern in PATTERNS])
@@ -181,12 +203,21 @@ def test_json_parses_whatever_the_logits_are(real):
     )
     tricky = torch.zeros(len(allow([])))
     for i, token in enumerate(real[0].tokens):  # pull towards what would break it
-        tricky[i] = 3.0 * any(bad in token for bad in (b'"', b"\\", b"\n", b"}", b"\x00", b"\xed", b"\xf4"))
+        tricky[i] = 3.0 * any(
+            bad in token for bad in (b'"', b"\\", b"\n", b"}", b"\x00", b"\xed", b"\xf4")
+        )
     for seed in range(12):
         ids, masks = write_at_random(allow, real[1], seed, of=tricky * (seed % 2))
         made = json.loads(spell(real[0], ids).decode("utf-8", errors="strict"))
-        assert list(made) == ["name", "née", "age", 'a "friend"', "none"] and list(made['a "friend"']) == list(person)
-        assert len(made["name"]) <= 12 and type(made["age"]) is int and made["none"] == {} and len(ids) <= 120
+        assert list(made) == ["name", "née", "age", 'a "friend"', "none"] and list(
+            made['a "friend"']
+        ) == list(person)
+        assert (
+            len(made["name"]) <= 12
+            and type(made["age"]) is int
+            and made["none"] == {}
+            and len(ids) <= 120
+        )
         assert not any(mask[i] for mask in masks for i in special if i != real[1])
 
 
@@ -206,9 +237,23 @@ def parses(said):
 
 def test_the_inside_of_a_string_is_what_json_and_utf8_allow():
     table, complete = determinize(string(2))
-    edges = [*b'az"\\\n\x00\x1f\x20\x7f', 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF]
+    edges = [
+        *b'az"\\\n\x00\x1f\x20\x7f',
+        0x80,
+        0x8F,
+        0x90,
+        0x9F,
+        0xA0,
+        0xBF,
+        0xC0,
+        0xC1,
+        0xC2,
+        0xDF,
+    ]
     edges += [0xE0, 0xE1, 0xEC, 0xED, 0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF]
-    inside = [bytes([a]) for a in range(256)] + [bytes(pair) for pair in itertools.product(range(256), repeat=2)]
+    inside = [bytes([a]) for a in range(256)] + [
+        bytes(pair) for pair in itertools.product(range(256), repeat=2)
+    ]
     inside += [bytes(three) for three in itertools.product(edges, repeat=3)]
     inside += [bytes([a, b, c, 0x85]) for a, b, c in itertools.product(edges, repeat=3)] + [b""]
     accepted = 0
@@ -218,7 +263,9 @@ def test_the_inside_of_a_string_is_what_json_and_utf8_allow():
         assert in_language(table, complete, said) == expected, said
         accepted += expected
     assert accepted > 10_000
-    assert in_language(*determinize(string(0)), b'""') and not in_language(*determinize(string(0)), b'"a"')
+    assert in_language(*determinize(string(0)), b'""') and not in_language(
+        *determinize(string(0)), b'"a"'
+    )
 
 
 # -- in a model -----------------------------------------------------------------------------------------------------------
@@ -226,15 +273,22 @@ def test_the_inside_of_a_string_is_what_json_and_utf8_allow():
 
 def test_models_write_it_one_by_one_and_in_a_batch():
     torch.manual_seed(0)
-    model = randomize(Transformer(gpt2(vocab_size=BPE.vocab_size, context=64, width=16, depth=1, heads=2)))
+    model = randomize(
+        Transformer(gpt2(vocab_size=BPE.vocab_size, context=64, width=16, depth=1, heads=2))
+    )
     allow = grammar_constraint(
-        BPE, json_object({"name": string(5), "age": integer(2)}), BPE.special_tokens[END], max_tokens=40
+        BPE,
+        json_object({"name": string(5), "age": integer(2)}),
+        BPE.special_tokens[END],
+        max_tokens=40,
     )
     settings = {"max_new_tokens": 41, "stop": (END,), "constraint": allow}
     for seed in range(3):
         made = json.loads(generate(model, BPE, "ab", seed=seed, **settings))
         assert list(made) == ["name", "age"]
-    alone = [generate(model, BPE, prompt, temperature=0, **settings) for prompt in ("ab", "ba b", "é")]
+    alone = [
+        generate(model, BPE, prompt, temperature=0, **settings) for prompt in ("ab", "ba b", "é")
+    ]
     assert generate_answers(model, BPE, ["ab", "ba b", "é"], **settings) == alone
     assert all(json.loads(said) for said in alone)
 
@@ -260,26 +314,62 @@ def test_after_the_end_there_is_only_the_end():
 # -- what cannot be written -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: one_of([]), r"one_of\(\[\]\) leaves nothing to choose from"),
-    (lambda: one_of("yes"), r"one_of\('yes'\) leaves nothing to choose from; give a list"),
-    (lambda: characters(""), "allows none at all; name at least one"),
-    (lambda: characters("z-a"), "the range z-a runs backwards; write a-z"),
-    (lambda: repeat("a", 3, 2), "least=3 and most=2: no number lies between"),
-    (lambda: repeat("a", -1), "least=-1"),
-    (lambda: integer(0), "least=0 and most=-1"),
-    (lambda: grammar_constraint(BPE, literal("a"), 999), r"end=999 is not in this vocabulary, whose ids run from 0 to 2"),
-    (lambda: grammar_constraint(BPE, literal("a"), -1), "end=-1 is not in this vocabulary"),
-    (lambda: grammar_constraint(CHARS, literal("abc"), 0), r"after 'ab' comes one of the bytes b'c'"),
-    (lambda: grammar_constraint(CHARS, one_of(["b", "bax"]), CHARS.encode("b")[0]), r"cannot spell the grammar: after '' comes one of the bytes b'b'"),
-    (lambda: grammar_constraint(CHARS, sequence(repeat(characters("ab")), "z"), 0), r"one of the bytes b'z', and no token leads on"),
-    (lambda: grammar_constraint(CHARS, json_object({"a": "1"}), 0), r"after '' comes one of the bytes b'{'"),
-    (lambda: grammar_constraint(BPE, sequence(repeat("a"), "b"), BPE.encode("b")[0]), None),
-    (lambda: grammar_constraint(WordPieceTokenizer.from_vocab(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"]), literal("a"), 0), "the tokens of WordPieceTokenizer are no plain bytes"),
-    (lambda: grammar_constraint(BPE, literal("ab"), 0)(BPE.encode("b")), "at position 0 is not what the grammar allows there"),
-    (lambda: grammar_constraint(BPE, literal("ab"), BPE.special_tokens[END])([BPE.special_tokens[END]]), "is not what the grammar allows there"),
-    (lambda: grammar_constraint(BPE, literal("ab"), 0)([BPE.special_tokens[END]]), "at position 0 is not what the grammar allows there"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: one_of([]), r"one_of\(\[\]\) leaves nothing to choose from"),
+        (lambda: one_of("yes"), r"one_of\('yes'\) leaves nothing to choose from; give a list"),
+        (lambda: characters(""), "allows none at all; name at least one"),
+        (lambda: characters("z-a"), "the range z-a runs backwards; write a-z"),
+        (lambda: repeat("a", 3, 2), "least=3 and most=2: no number lies between"),
+        (lambda: repeat("a", -1), "least=-1"),
+        (lambda: integer(0), "least=0 and most=-1"),
+        (
+            lambda: grammar_constraint(BPE, literal("a"), 999),
+            r"end=999 is not in this vocabulary, whose ids run from 0 to 2",
+        ),
+        (lambda: grammar_constraint(BPE, literal("a"), -1), "end=-1 is not in this vocabulary"),
+        (
+            lambda: grammar_constraint(CHARS, literal("abc"), 0),
+            r"after 'ab' comes one of the bytes b'c'",
+        ),
+        (
+            lambda: grammar_constraint(CHARS, one_of(["b", "bax"]), CHARS.encode("b")[0]),
+            r"cannot spell the grammar: after '' comes one of the bytes b'b'",
+        ),
+        (
+            lambda: grammar_constraint(CHARS, sequence(repeat(characters("ab")), "z"), 0),
+            r"one of the bytes b'z', and no token leads on",
+        ),
+        (
+            lambda: grammar_constraint(CHARS, json_object({"a": "1"}), 0),
+            r"after '' comes one of the bytes b'{'",
+        ),
+        (lambda: grammar_constraint(BPE, sequence(repeat("a"), "b"), BPE.encode("b")[0]), None),
+        (
+            lambda: grammar_constraint(
+                WordPieceTokenizer.from_vocab(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"]),
+                literal("a"),
+                0,
+            ),
+            "the tokens of WordPieceTokenizer are no plain bytes",
+        ),
+        (
+            lambda: grammar_constraint(BPE, literal("ab"), 0)(BPE.encode("b")),
+            "at position 0 is not what the grammar allows there",
+        ),
+        (
+            lambda: grammar_constraint(BPE, literal("ab"), BPE.special_tokens[END])(
+                [BPE.special_tokens[END]]
+            ),
+            "is not what the grammar allows there",
+        ),
+        (
+            lambda: grammar_constraint(BPE, literal("ab"), 0)([BPE.special_tokens[END]]),
+            "at position 0 is not what the grammar allows there",
+        ),
+    ],
+)
 def test_bad_input_is_explained(make, message):
     if message is None:  # "ab" as one token leads there although "b" is taken for the end
         assert make()([]).any()
@@ -292,7 +382,8 @@ def test_a_grammar_that_explodes_is_refused(monkeypatch):
     monkeypatch.setattr(grammars, "MAX_STATES", 200)
     letter = characters("ab")
     with pytest.raises(
-        ValueError, match="this grammar needs more than 200 sets of states; repeat its parts less often"
+        ValueError,
+        match="this grammar needs more than 200 sets of states; repeat its parts less often",
     ):
         grammar_constraint(BPE, sequence(repeat(letter), "a", repeat(letter, 20, 20)), 0)
 
@@ -314,6 +405,8 @@ def test_where_it_fails_is_as_far_as_any_text_comes():
 def test_a_vocabulary_without_any_single_byte_will_do(letters):
     tokenizer = CharTokenizer(letters + "\n")
     ids, _ = write_at_random(
-        grammar_constraint(tokenizer, repeat(characters(letters), 2, 3), len(letters)), len(letters), 0
+        grammar_constraint(tokenizer, repeat(characters(letters), 2, 3), len(letters)),
+        len(letters),
+        0,
     )
     assert re.fullmatch(f"[{letters}]{{2,3}}", tokenizer.decode(ids))

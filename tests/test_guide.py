@@ -12,18 +12,27 @@ from tools.lessons import ROOT
 EVERY = {exercise.id: exercise for exercise in [*all_exercises(), *all_assigned()]}
 GUIDE = ROOT / "instructor" / "README.md"
 ID = r"\d\d\.A?\d"
-for_instructors = pytest.mark.skipif(not GUIDE.is_file(), reason="this edition has no instructor's folder")
+for_instructors = pytest.mark.skipif(
+    not GUIDE.is_file(), reason="this edition has no instructor's folder"
+)
 
 
 def minutes() -> dict[str, int]:
     """What each lesson's first cell says, by number."""
-    said = {path.parent.name.split('_')[0]: re.search(r"(\d+|twenty) minutes", path.read_text("utf-8").replace("\n# ", " ")) for path in (ROOT / "lessons").glob("*/lesson.py")}  # fmt: skip
+    said = {
+        path.parent.name.split("_")[0]: re.search(
+            r"(\d+|twenty) minutes", path.read_text("utf-8").replace("\n# ", " ")
+        )
+        for path in (ROOT / "lessons").glob("*/lesson.py")
+    }
     return {number: 20 if found[1] == "twenty" else int(found[1]) for number, found in said.items()}
 
 
 def rows(text: str, columns: int) -> list[list[str]]:
     found = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
     ]
     return [row for row in found if len(row) == columns and re.match(r"\d+$", row[0])]
 
@@ -37,7 +46,9 @@ def test_the_readme_lists_every_lesson_with_its_minutes():
 def test_every_mistake_that_the_guide_names_is_one_of_that_exercise():
     text = GUIDE.read_text("utf-8")
     quoted = re.findall(rf'({ID})((?: (?:and |or )?"[^"]+",?)+)', text)
-    named = [(exercise, name) for exercise, names in quoted for name in re.findall(r'"([^"]+)"', names)]
+    named = [
+        (exercise, name) for exercise, names in quoted for name in re.findall(r'"([^"]+)"', names)
+    ]
     known = {(one.id, mistake.name) for one in EVERY.values() for mistake in one.mistakes}
     assert len(named) > 60 and [pair for pair in named if pair not in known] == []
 
@@ -49,7 +60,9 @@ def test_the_guide_has_every_lesson_with_mistakes_of_its_own_exercises():
     assert set(about) == set(minutes())
     for number, text in about.items():
         assert f"\n{minutes()[number]} minutes" in text
-        assert len(re.findall(rf"\({number}\.A?\d", text)) >= 2 and text.count("Listen for:") >= 2, number
+        assert (
+            len(re.findall(rf"\({number}\.A?\d", text)) >= 2 and text.count("Listen for:") >= 2
+        ), number
 
 
 @for_instructors

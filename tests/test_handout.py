@@ -63,7 +63,10 @@ def write_variant(tmp_path, n=90, **more):
 
 def test_a_practice_exercise_is_done_or_not(capsys):
     exercise = find_exercise("06.1")
-    assert points("06.1", exercise.reference) == 0.0 and points("06.1", exercise.reference, of=1) == 1.0
+    assert (
+        points("06.1", exercise.reference) == 0.0
+        and points("06.1", exercise.reference, of=1) == 1.0
+    )
     said = capsys.readouterr().out
     assert "✓ 06.1 right.\n" in said and "✓ 06.1 right: 1 of 1 points." in said
     assert points("06.1", exercise.compile(exercise.starter)) == points("06.1", ..., of=1) == 0.0
@@ -76,7 +79,9 @@ def test_a_practice_exercise_is_done_or_not(capsys):
         == 0.0
     )
     said = capsys.readouterr().out
-    assert f"not yet: {mistake.name}.\n" in said and f"not yet: {mistake.name}. 0 of 2 points." in said
+    assert (
+        f"not yet: {mistake.name}.\n" in said and f"not yet: {mistake.name}. 0 of 2 points." in said
+    )
     assert mistake.explanation in said
 
 
@@ -99,12 +104,17 @@ def test_a_value_for_everybodys_numbers_is_judged(student_machine):
     assert points("00.A2", ..., of=10) == 0.0
 
 
-def test_a_value_for_ones_own_numbers_is_noted_unless_something_speaks_against_it(student_machine, tmp_path, capsys):
+def test_a_value_for_ones_own_numbers_is_noted_unless_something_speaks_against_it(
+    student_machine, tmp_path, capsys
+):
     write_variant(tmp_path)
     assert variant("00.A2") == {"n": 90}
     for value in (45.0, 44.9, 1):  # not known here
         assert points("00.A2", value, of=10) == 10.0
-        assert "00.A2 noted: 10 of 10" in (said := capsys.readouterr().out) and handout.JUDGED_LATER in said
+        assert (
+            "00.A2 noted: 10 of 10" in (said := capsys.readouterr().out)
+            and handout.JUDGED_LATER in said
+        )
     assert points("00.A2", 91.0, of=10) == 0.0
     assert "not yet: too large" in capsys.readouterr().out
     for value in (float("nan"), "45", [45.0], None, ...):
@@ -133,7 +143,9 @@ def test_in_the_office_hidden_cases_count_and_give_nothing_away(instructor_machi
     assert points("00.A1", lambda n: n * n, of=12) < 6 and "squared" in capsys.readouterr().out
 
 
-def test_in_the_office_a_value_is_judged_by_the_numbers_of_its_student(instructor_machine, tmp_path):
+def test_in_the_office_a_value_is_judged_by_the_numbers_of_its_student(
+    instructor_machine, tmp_path
+):
     write_variant(tmp_path)
     assert points("00.A2", 45.0, of=10) == 10.0 and points("00.A2", 44.9, of=10) == 0.0
 
@@ -142,7 +154,10 @@ def test_numbers_are_those_that_were_handed_out_even_if_others_were_handed_in(
     instructor_machine, tmp_path, monkeypatch
 ):
     write_variant(tmp_path, n=8)
-    graded, kept = tmp_path / "autograded" / "ada" / "week1", tmp_path / "variants" / "week1" / "ada"
+    graded, kept = (
+        tmp_path / "autograded" / "ada" / "week1",
+        tmp_path / "variants" / "week1" / "ada",
+    )
     graded.mkdir(parents=True)
     kept.mkdir(parents=True)
     for name in (handout.RECORDS_FILE, handout.VARIANT_FILE):
@@ -188,10 +203,25 @@ def endless():
 
 
 ODD = [
-    Evil, lambda: Evil, Loud, Torn, lambda: noisy, lambda: endless, lambda: int, lambda: print, lambda: lambda: 1,
-    lambda: lambda *a: Evil(), lambda: "text", list, dict, lambda: 3e300, lambda: float("inf"), object,
-    type("Odd", (), {"__eq__": lambda self, other: 1 / 0}), lambda: lambda n: exit(),
-]  # fmt: skip
+    Evil,
+    lambda: Evil,
+    Loud,
+    Torn,
+    lambda: noisy,
+    lambda: endless,
+    lambda: int,
+    lambda: print,
+    lambda: lambda: 1,
+    lambda: lambda *a: Evil(),
+    lambda: "text",
+    list,
+    dict,
+    lambda: 3e300,
+    lambda: float("inf"),
+    object,
+    type("Odd", (), {"__eq__": lambda self, other: 1 / 0}),
+    lambda: lambda n: exit(),
+]
 
 
 @pytest.mark.filterwarnings("ignore:look!")
@@ -210,9 +240,14 @@ def test_nothing_that_is_handed_in_stops_the_notebook_or_speaks_on_stderr(
 
 @pytest.mark.parametrize(
     ("exercise_id", "said"),
-    [("06.9", "there is 06."), ("00.A7", r"exercises.json has no exercise '00.A7'; there is 00.A"), ("", "no exercise ''"),
-     (6.2, "named by text"), ("../00.A1", "there is")],
-)  # fmt: skip
+    [
+        ("06.9", "there is 06."),
+        ("00.A7", r"exercises.json has no exercise '00.A7'; there is 00.A"),
+        ("", "no exercise ''"),
+        (6.2, "named by text"),
+        ("../00.A1", "there is"),
+    ],
+)
 def test_an_unknown_exercise_is_an_error_with_near_ones(exercise_id, said, student_machine):
     with pytest.raises(ValueError, match=said):
         points(exercise_id, None, of=1)
@@ -220,10 +255,14 @@ def test_an_unknown_exercise_is_an_error_with_near_ones(exercise_id, said, stude
 
 @pytest.mark.parametrize(
     ("made", "said"),
-    [({"assignment": "week2"}, "belongs to 'week2', and this is 'week1'"), ({"numbers": {}}, "has no numbers for '00.A2'"),
-     ({"numbers": 3}, "holds no numbers"), ({"numbers": {"00.A2": {"what": 3}}}, "cannot be read"),
-     ({"numbers": {"00.A2": 5}}, "cannot be read")],
-)  # fmt: skip
+    [
+        ({"assignment": "week2"}, "belongs to 'week2', and this is 'week1'"),
+        ({"numbers": {}}, "has no numbers for '00.A2'"),
+        ({"numbers": 3}, "holds no numbers"),
+        ({"numbers": {"00.A2": {"what": 3}}}, "cannot be read"),
+        ({"numbers": {"00.A2": 5}}, "cannot be read"),
+    ],
+)
 def test_a_file_of_numbers_that_does_not_fit_says_why(made, said, student_machine, tmp_path):
     write_variant(tmp_path, **made)
     with pytest.raises(ValueError, match=said):

@@ -30,11 +30,15 @@ def pair(kind, num_classes, tmp_path):
 @pytest.mark.parametrize("num_classes", [1, 2, 7])
 def test_scores_of_tokens_are_the_reference_librarys(num_classes, tmp_path):
     ours, theirs, ids = pair(BertForTokenClassification, num_classes, tmp_path)
-    tags = torch.randint(num_classes, ids.shape, generator=torch.Generator().manual_seed(2)).masked_fill(~REAL, -100)
+    tags = torch.randint(
+        num_classes, ids.shape, generator=torch.Generator().manual_seed(2)
+    ).masked_fill(~REAL, -100)
     with torch.no_grad():
         given = theirs(ids, attention_mask=REAL.long(), labels=tags)
         assert_close(ours(ids, REAL)[REAL], given.logits[REAL], atol=1e-4, rtol=1e-4)
-        assert_close(classification(ours, (ids, REAL, tags)).value, given.loss, atol=1e-4, rtol=1e-4)
+        assert_close(
+            classification(ours, (ids, REAL, tags)).value, given.loss, atol=1e-4, rtol=1e-4
+        )
 
 
 def test_scores_of_answers_are_the_reference_librarys(tmp_path):
@@ -45,7 +49,9 @@ def test_scores_of_answers_are_the_reference_librarys(tmp_path):
         wanted = torch.stack([given.start_logits, given.end_logits], -1)
         assert_close(ours(ids, REAL, TYPES)[REAL], wanted[REAL], atol=1e-4, rtol=1e-4)
         loss = theirs(ids, token_type_ids=TYPES, start_positions=first, end_positions=last).loss
-        assert_close(answer_span(ours, (ids, whole, TYPES, first, last)).value, loss, atol=1e-4, rtol=1e-4)
+        assert_close(
+            answer_span(ours, (ids, whole, TYPES, first, last)).value, loss, atol=1e-4, rtol=1e-4
+        )
 
 
 def test_filling_changes_no_score():
@@ -54,14 +60,21 @@ def test_filling_changes_no_score():
     with torch.no_grad():
         assert_close(model(ids, REAL), model(changed, REAL))
         assert_close(model(ids, REAL)[2], model(ids[2:, :5])[0], atol=1e-5, rtol=1e-4)
-    assert_close(mean_pool(torch.ones(2, 3, 4), torch.zeros(2, 3, dtype=torch.bool)), torch.zeros(2, 4))
+    assert_close(
+        mean_pool(torch.ones(2, 3, 4), torch.zeros(2, 3, dtype=torch.bool)), torch.zeros(2, 4)
+    )
 
 
 def test_the_loss_of_a_span_is_that_of_the_rows_whose_answer_was_not_cut_off():
     model, ids = randomize(TokenClassifier(model_of("bert bare"), 2)), ids_for("bert bare")
     first, last = torch.tensor([4, -100, 1]), torch.tensor([9, -100, 4])
-    loss, alone = (answer_span(model, batch) for batch in (
-        (ids, REAL, TYPES, first, last), tuple(part[[0, 2]] for part in (ids, REAL, TYPES, first, last))))  # fmt: skip
+    loss, alone = (
+        answer_span(model, batch)
+        for batch in (
+            (ids, REAL, TYPES, first, last),
+            tuple(part[[0, 2]] for part in (ids, REAL, TYPES, first, last)),
+        )
+    )
     assert_close(loss.value, alone.value)
     assert loss.tokens == 2
 
@@ -73,7 +86,9 @@ def test_labels_outside_the_set_and_batches_that_ask_nothing_are_refused():
             classification(model, (ids, REAL, torch.tensor(wrong)))
     reader = TokenClassifier(model_of("bert bare"), 2)
     for first, last in (([0, 13, 2], [2, 14, 4]), ([-100] * 3, [-100] * 3)):
-        with pytest.raises(ValueError, match="that lies inside, and -100 for those that were cut off"):
+        with pytest.raises(
+            ValueError, match="that lies inside, and -100 for those that were cut off"
+        ):
             answer_span(reader, (ids, REAL, TYPES, torch.tensor(first), torch.tensor(last)))
     with pytest.raises(ValueError, match="num_classes=0"):
         TokenClassifier(model_of("bert bare"), 0)
@@ -88,8 +103,15 @@ def test_one_batch_can_be_learnt_by_heart(kind):
         model, objective = TokenClassifier(encoder, 2), answer_span
         batch = (ids, REAL, TYPES, torch.tensor([4, 2, 1]), torch.tensor([9, 2, 4]))
     else:
-        model, objective = (SequenceClassifier if kind == "text" else TokenClassifier)(encoder, 3), classification
-        batch = (ids, REAL, torch.tensor([0, 2, 1]) if kind == "text" else (ids % 3).masked_fill(~REAL, -100))
+        model, objective = (
+            (SequenceClassifier if kind == "text" else TokenClassifier)(encoder, 3),
+            classification,
+        )
+        batch = (
+            ids,
+            REAL,
+            torch.tensor([0, 2, 1]) if kind == "text" else (ids % 3).masked_fill(~REAL, -100),
+        )
     history = fit(model, objective, [batch], steps=80, seed=0, progress=False)
     assert history.losses[-1] < history.losses[0] / 20
 
@@ -97,8 +119,17 @@ def test_one_batch_can_be_learnt_by_heart(kind):
 def test_only_the_last_matrix_learns_where_the_encoder_is_frozen():
     model = SequenceClassifier(model_of("bert bare").requires_grad_(False), 3)
     before = {name: weight.clone() for name, weight in model.named_parameters()}
-    fit(model, classification, [(ids_for("bert bare"), REAL, torch.tensor([0, 1, 2]))], steps=3, seed=0, progress=False)
-    changed = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
+    fit(
+        model,
+        classification,
+        [(ids_for("bert bare"), REAL, torch.tensor([0, 1, 2]))],
+        steps=3,
+        seed=0,
+        progress=False,
+    )
+    changed = {
+        name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])
+    }
     assert changed == {"classifier.weight", "classifier.bias"}
 
 
@@ -111,6 +142,10 @@ def test_the_mean_is_the_one_that_sentence_embeddings_are_made_of():
 
 def test_padded_texts_are_there_and_filling_is_not():
     ids, padding_mask = pad_batch([[4, 5, 6], [7], [8, 9]])
-    assert ids.tolist() == [[4, 5, 6], [7, 0, 0], [8, 9, 0]] and padding_mask.sum(1).tolist() == [3, 1, 2]
+    assert ids.tolist() == [[4, 5, 6], [7, 0, 0], [8, 9, 0]] and padding_mask.sum(1).tolist() == [
+        3,
+        1,
+        2,
+    ]
     with pytest.raises(ValueError, match="texts is empty"):
         pad_batch([])

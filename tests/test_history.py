@@ -41,7 +41,11 @@ def test_what_was_counted_is_near_what_was_said(name):
 
 
 def test_what_was_never_published_has_no_size():
-    assert {name for name, row in MODELS.items() if row["said"] is None} == {"Midjourney", "ChatGPT", "GPT-4"}
+    assert {name for name, row in MODELS.items() if row["said"] is None} == {
+        "Midjourney",
+        "ChatGPT",
+        "GPT-4",
+    }
 
 
 def test_months_are_those_of_the_numbers_at_arxiv(recipe):
@@ -51,4 +55,6 @@ def test_months_are_those_of_the_numbers_at_arxiv(recipe):
 
 def test_every_row_names_its_source():
     found = table("history")
-    assert all(row["source"] for row in [*MODELS.values(), *found["events"], *found["elsewhere"].values()])
+    assert all(
+        row["source"] for row in [*MODELS.values(), *found["events"], *found["elsewhere"].values()]
+    )

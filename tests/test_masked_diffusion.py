@@ -27,7 +27,9 @@ from fmcourse.training import fit
 
 MASK, V = 5, 6
 seeded = lambda seed=0: torch.Generator().manual_seed(seed)
-model = randomize(Transformer(modern(vocab_size=V, context=12, width=16, depth=2, heads=2, causal=False)), std=0.6)
+model = randomize(
+    Transformer(modern(vocab_size=V, context=12, width=16, depth=2, heads=2, causal=False)), std=0.6
+)
 text = torch.randint(MASK, (1, 4), generator=seeded(1))
 
 
@@ -52,7 +54,9 @@ def log_p_in_order(order):
     """Of the text, its tokens uncovered in this order."""
     ids, total = torch.full_like(text, MASK), 0.0
     for at in order:
-        total += masked_log_probs(model, ids, torch.arange(4)[None] == at, MASK)[0, text[0, at]].item()
+        total += masked_log_probs(model, ids, torch.arange(4)[None] == at, MASK)[
+            0, text[0, at]
+        ].item()
         ids[0, at] = text[0, at]
     return total
 
@@ -72,7 +76,8 @@ def test_the_objectives_mean_is_the_cost_over_all_orders():
     assert math.isclose(sum(sizes) / 4, every_order, rel_tol=1e-5)
     assert abs(drawn.mean().item() - every_order) < 4 * drawn.std().item() / 4000**0.5 < 0.1
     by_row = [
-        masked_diffusion_loss(model, text.repeat(400, 1), seeded(seed), mask_id=MASK).value.item() for seed in range(10)
+        masked_diffusion_loss(model, text.repeat(400, 1), seeded(seed), mask_id=MASK).value.item()
+        for seed in range(10)
     ]
     assert abs(sum(by_row) / 10 - every_order) < 4 * drawn.std().item() / 4000**0.5
 
@@ -83,10 +88,17 @@ def test_equals_the_loss_that_weights_by_one_over_the_share():
     t = torch.rand(len(rows), 1, generator=g) * 0.99 + 0.01
     at = torch.rand(rows.shape, generator=g) < t
     with torch.no_grad():
-        nats = F.nll_loss(masked_log_probs(model, rows.masked_fill(at, MASK), at, MASK), rows[at], reduction="none")
+        nats = F.nll_loss(
+            masked_log_probs(model, rows.masked_fill(at, MASK), at, MASK),
+            rows[at],
+            reduction="none",
+        )
         theirs = (torch.zeros(rows.shape).masked_scatter(at, nats) / t).sum(1) / 4
         ours = nll_bound(model, rows, seeded(), mask_id=MASK)
-    assert abs(theirs.mean() - ours.mean()) < 4 * (theirs.std() + ours.std()) / len(rows) ** 0.5 + 0.01 * ours.mean()
+    assert (
+        abs(theirs.mean() - ours.mean())
+        < 4 * (theirs.std() + ours.std()) / len(rows) ** 0.5 + 0.01 * ours.mean()
+    )
 
 
 def test_hidden_tokens_cannot_be_seen_and_the_count_is_kept():
@@ -109,7 +121,10 @@ def test_every_share_is_asked_for_and_a_batch_is_spread_over_them():
 def test_who_knows_the_language_pays_its_entropy_and_not_more():
     pairs = torch.tensor([[0, 0], [1, 1]]).repeat(500, 1)
     assert_close(
-        nll_bound(Twins(), pairs, seeded(), mask_id=2, draws=4).mean().item(), math.log(2) / 2, rtol=0.03, atol=0
+        nll_bound(Twins(), pairs, seeded(), mask_id=2, draws=4).mean().item(),
+        math.log(2) / 2,
+        rtol=0.03,
+        atol=0,
     )
 
 
@@ -117,7 +132,9 @@ def test_nobody_honest_beats_log_v_on_noise():
     torch.manual_seed(0)
     fresh = [torch.randint(MASK, (32, 12), generator=seeded(n)) for n in range(150)]
     made = Transformer(modern(vocab_size=V, context=12, width=32, depth=2, heads=2, causal=False))
-    history = fit(made, partial(masked_diffusion_loss, mask_id=MASK), fresh, steps=150, seed=0, progress=False)
+    history = fit(
+        made, partial(masked_diffusion_loss, mask_id=MASK), fresh, steps=150, seed=0, progress=False
+    )
     assert 0.99 * math.log(MASK) < sum(history.losses[-30:]) / 30 < 1.05 * math.log(MASK)
 
 
@@ -128,10 +145,20 @@ def test_one_text_can_be_learnt_by_heart_and_is_then_written_in_any_order():
     made = Transformer(
         replace(shape, positions="learned")
     )  # rope tells distances alone: among blanks all places are one
-    fit(made, partial(masked_diffusion_loss, mask_id=MASK), [known.repeat(16, 1)], steps=150, seed=0, progress=False)
+    fit(
+        made,
+        partial(masked_diffusion_loss, mask_id=MASK),
+        [known.repeat(16, 1)],
+        steps=150,
+        seed=0,
+        progress=False,
+    )
     blank = torch.full((4, 12), MASK)
     for order in ("random", "confidence"):
-        assert torch.equal(fill_masks(made, blank, seeded(), mask_id=MASK, order=order, steps=6), known.repeat(4, 1))
+        assert torch.equal(
+            fill_masks(made, blank, seeded(), mask_id=MASK, order=order, steps=6),
+            known.repeat(4, 1),
+        )
 
 
 def test_one_by_one_the_twins_agree_and_both_at_once_they_do_in_half():
@@ -147,10 +174,20 @@ def test_what_is_there_stays_and_no_blank_is_left(order, steps):
     ids = torch.randint(MASK, (3, 9), generator=seeded(4))
     ids[0, 2:7], ids[1, ::2], ids[2, :1] = MASK, MASK, MASK
     before, passes = ids.clone(), []
-    made = fill_masks(model, ids, seeded(), mask_id=MASK, order=order, steps=steps, on_step=lambda step, now: passes.append((now == MASK).sum(1)))  # fmt: skip
+    made = fill_masks(
+        model,
+        ids,
+        seeded(),
+        mask_id=MASK,
+        order=order,
+        steps=steps,
+        on_step=lambda step, now: passes.append((now == MASK).sum(1)),
+    )
     assert torch.equal(ids, before) and torch.equal(made[before != MASK], before[before != MASK])
     assert (made != MASK).all() and len(passes) == (steps or 5) and not passes[-1].any()
-    assert torch.equal(made, fill_masks(model, ids, seeded(), mask_id=MASK, order=order, steps=steps))
+    assert torch.equal(
+        made, fill_masks(model, ids, seeded(), mask_id=MASK, order=order, steps=steps)
+    )
 
 
 def test_nothing_to_fill_is_nothing_to_do():
@@ -167,26 +204,43 @@ def test_the_surest_first_is_diffusers_block_refinement(steps):
     with torch.no_grad():
         for step in range(steps):
             logits = model(sample).index_fill(-1, torch.tensor([MASK]), -1e9)
-            sample = theirs.step(logits, step, sample, mask_token_id=MASK, temperature=0.0).prev_sample
+            sample = theirs.step(
+                logits, step, sample, mask_token_id=MASK, temperature=0.0
+            ).prev_sample
     assert torch.equal(ours, sample)
 
 
 def test_as_many_are_left_after_each_step_as_in_diffusers_linear_schedule():
-    theirs, sample, left = AmusedScheduler(MASK, masking_schedule="linear"), torch.full((1, 12), MASK), []
+    theirs, sample, left = (
+        AmusedScheduler(MASK, masking_schedule="linear"),
+        torch.full((1, 12), MASK),
+        [],
+    )
     theirs.set_timesteps(4, temperature=0)
     fill_masks(
-        model, sample, seeded(), mask_id=MASK, steps=4, on_step=lambda step, ids: left.append(int((ids == MASK).sum()))
+        model,
+        sample,
+        seeded(),
+        mask_id=MASK,
+        steps=4,
+        on_step=lambda step, ids: left.append(int((ids == MASK).sum())),
     )
     found, now = [], sample
     for t in theirs.timesteps:
-        now = theirs.step(torch.randn(1, 12, MASK, generator=seeded(int(t))), t, now, generator=seeded()).prev_sample
+        now = theirs.step(
+            torch.randn(1, 12, MASK, generator=seeded(int(t))), t, now, generator=seeded()
+        ).prev_sample
         found.append(int((now == MASK).sum()))
     assert left == found == [9, 6, 3, 0]
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"steps": 4}, {"steps": 1.5}, {"order": "left"}, {"temperature": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"steps": 4}, {"steps": 1.5}, {"order": "left"}, {"temperature": -1}]
+)
 def test_a_sampler_refuses_by_name(wrong):
-    with pytest.raises(ValueError, match="and 3 blanks in a row; give a whole number of steps from 1 to the blanks"):
+    with pytest.raises(
+        ValueError, match="and 3 blanks in a row; give a whole number of steps from 1 to the blanks"
+    ):
         fill_masks(model, torch.full((1, 3), MASK), mask_id=MASK, **wrong)
 
 
@@ -195,7 +249,14 @@ def test_one_text_without_its_batch_is_refused():
         fill_masks(model, torch.full((3,), MASK), mask_id=MASK)
 
 
-@pytest.mark.parametrize("batch", [torch.zeros(0, 4, dtype=torch.long), torch.zeros(4, dtype=torch.long), torch.full((2, 3), MASK)])  # fmt: skip
+@pytest.mark.parametrize(
+    "batch",
+    [
+        torch.zeros(0, 4, dtype=torch.long),
+        torch.zeros(4, dtype=torch.long),
+        torch.full((2, 3), MASK),
+    ],
+)
 def test_a_batch_that_cannot_be_learnt_from_is_named(batch):
     with pytest.raises(ValueError, match=f"give token ids .*none of them mask_id={MASK}"):
         masked_diffusion_loss(model, batch, mask_id=MASK)

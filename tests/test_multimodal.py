@@ -22,7 +22,7 @@ from fmcourse.multimodal import (
     generate_captions,
     image_text_contrastive,
     ranks,
-)  # fmt: skip
+)
 from fmcourse.objectives import Loss
 from fmcourse.training import fit
 from fmcourse.training.optimizers import OptimizerConfig
@@ -57,7 +57,9 @@ def test_a_step_equals_the_residual_layer_of_transformers(channels, out, trainin
         with_running_statistics(randomize(BasicBlock(channels, out))),
         ResNetBasicLayer(channels, out, 1 if channels == out else 2),
     )
-    theirs.load_state_dict(dict(zip(theirs.state_dict(), in_their_order(ours, theirs), strict=True)))
+    theirs.load_state_dict(
+        dict(zip(theirs.state_dict(), in_their_order(ours, theirs), strict=True))
+    )
     ours.train(training), theirs.train(training)
     x = noise(3, channels, 8, 10)
     assert_close(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
@@ -66,14 +68,21 @@ def test_a_step_equals_the_residual_layer_of_transformers(channels, out, trainin
 def in_their_order(ours: BasicBlock, theirs: nn.Module) -> list[torch.Tensor]:
     """Our weights in the order of theirs, which begins with the shortcut."""
     path, skip = ours.path.state_dict(), ours.skip.state_dict()
-    return [*skip.values(), *path.values()] if next(iter(theirs.state_dict())).startswith("shortcut") else [*path.values(), *skip.values()]  # fmt: skip
+    return (
+        [*skip.values(), *path.values()]
+        if next(iter(theirs.state_dict())).startswith("shortcut")
+        else [*path.values(), *skip.values()]
+    )
 
 
 @pytest.mark.parametrize("side", [(2, 2), (6, 10), (32, 32), (34, 18)])
 def test_towers_give_unit_vectors_for_any_even_side(side):
     pictures, phrases = CLIP(small_encoder(), nn.Linear(5, 12))(noise(3, 3, *side), noise(3, 5))
     assert pictures.shape == phrases.shape == (3, 12)
-    assert_close(pictures.norm(dim=-1), torch.ones(3)), assert_close(phrases.norm(dim=-1), torch.ones(3))
+    (
+        assert_close(pictures.norm(dim=-1), torch.ones(3)),
+        assert_close(phrases.norm(dim=-1), torch.ones(3)),
+    )
 
 
 def test_towers_work_in_double_precision():
@@ -90,7 +99,9 @@ def test_places_are_in_reading_order_and_their_mean_is_the_picture():
     assert_close(tower.projection(seen.mean(1)), tower(x))
     changed = x.clone()
     changed[:, :, :4, -4:] += 5  # in the upper right corner
-    down, across = (tower.spatial_features(changed) - seen).abs().amax((0, 2)).view(32, 32).nonzero().T
+    down, across = (
+        (tower.spatial_features(changed) - seen).abs().amax((0, 2)).view(32, 32).nonzero().T
+    )
     assert down.min() == 0 and across.max() == 31 and down.max() < 16 <= across.min()
 
 
@@ -99,10 +110,19 @@ def test_one_picture_does_not_change_the_vector_of_another():
     assert_close(tower(x)[:1], tower(x[:1]))
 
 
-@pytest.mark.parametrize("x", [torch.zeros(2, 1, 8, 8), torch.zeros(3, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.zeros(2, 3, 7, 8)])  # fmt: skip
+@pytest.mark.parametrize(
+    "x",
+    [
+        torch.zeros(2, 1, 8, 8),
+        torch.zeros(3, 8, 8),
+        torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
+        torch.zeros(2, 3, 7, 8),
+    ],
+)
 def test_other_pictures_are_refused(x):
     with pytest.raises(
-        ValueError, match=r"coloured ones \(B, 3, S, S\) from -1 to 1, S even, are needed: `normalize_pixels"
+        ValueError,
+        match=r"coloured ones \(B, 3, S, S\) from -1 to 1, S even, are needed: `normalize_pixels",
     ):
         small_encoder()(x)
 
@@ -127,10 +147,15 @@ def test_every_token_of_a_phrase_is_read():
         assert (tower(other) - tower(ids)).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize(("ids", "message"), [
-    (torch.tensor([[3, 4], [0, 0]]), "row 1 of the phrases has no token"), (torch.ones(1, 7, dtype=torch.long), "7 positions are more than context=6"),
-    (torch.tensor([[3, 30]]), "this model knows tokens 0 to 29"), (torch.ones(3, dtype=torch.long), r"give whole numbers \(B, T\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (torch.tensor([[3, 4], [0, 0]]), "row 1 of the phrases has no token"),
+        (torch.ones(1, 7, dtype=torch.long), "7 positions are more than context=6"),
+        (torch.tensor([[3, 30]]), "this model knows tokens 0 to 29"),
+        (torch.ones(3, dtype=torch.long), r"give whole numbers \(B, T\)"),
+    ],
+)
 def test_what_the_phrase_tower_cannot_read(ids, message):
     with pytest.raises(ValueError, match=message):
         TextEncoder(READS, 12)(ids)
@@ -152,17 +177,24 @@ def identity_clip(width: int = 5) -> CLIP:
 @pytest.mark.parametrize("B", [2, 5, 16])
 def test_where_all_are_alike_a_match_costs_log_B(B):
     assert_close(
-        image_text_contrastive(identity_clip(), (torch.ones(B, 4), torch.ones(B, 4))).value, torch.tensor(math.log(B))
+        image_text_contrastive(identity_clip(), (torch.ones(B, 4), torch.ones(B, 4))).value,
+        torch.tensor(math.log(B)),
     )
 
 
 @pytest.mark.parametrize("sharpness", [0.0, 2.66, 4.0])
 def test_a_match_costs_what_clip_pays_in_transformers(sharpness):
-    model, a, b = randomize(CLIP(small_encoder(), nn.Linear(5, 12))), noise(6, 3, 8, 8), noise(6, 5, seed=1)
+    model, a, b = (
+        randomize(CLIP(small_encoder(), nn.Linear(5, 12))),
+        noise(6, 3, 8, 8),
+        noise(6, 5, seed=1),
+    )
     model.logit_scale.data.fill_(sharpness)
     pictures, phrases = model(a, b)
     loss = image_text_contrastive(model, (a, b))
-    assert_close(loss.value, image_text_contrastive_loss(phrases @ pictures.T * model.logit_scale.exp()))
+    assert_close(
+        loss.value, image_text_contrastive_loss(phrases @ pictures.T * model.logit_scale.exp())
+    )
     assert loss.tokens == 6 and loss.parts["nats per pair"] == loss.value.item()
 
 
@@ -206,7 +238,10 @@ def test_three_colours_are_matched_to_their_numbers():
 
 
 def slow(scores: torch.Tensor, right: torch.Tensor) -> list[int]:
-    return [1 + sum(s >= max(row[on].tolist()) for s in row[~on].tolist()) for row, on in zip(scores, right, strict=True)]  # fmt: skip
+    return [
+        1 + sum(s >= max(row[on].tolist()) for s in row[~on].tolist())
+        for row, on in zip(scores, right, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("levels", [3, 1000])
@@ -223,10 +258,15 @@ def test_a_model_that_says_the_same_of_all_is_last():
     assert ranks(torch.eye(4), right).tolist() == [1] * 4
 
 
-@pytest.mark.parametrize(("scores", "right"), [
-    (torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.bool)), (torch.zeros(2, 3), torch.ones(3, 2, dtype=torch.bool)),
-    (torch.zeros(2, 3), torch.ones(2, 3)), (torch.zeros(3), torch.ones(3, dtype=torch.bool)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("scores", "right"),
+    [
+        (torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.bool)),
+        (torch.zeros(2, 3), torch.ones(3, 2, dtype=torch.bool)),
+        (torch.zeros(2, 3), torch.ones(2, 3)),
+        (torch.zeros(3), torch.ones(3, dtype=torch.bool)),
+    ],
+)
 def test_ranks_want_a_right_answer_in_every_row(scores, right):
     with pytest.raises(ValueError, match="a right answer in every row"):
         ranks(scores, right)
@@ -262,7 +302,9 @@ def test_a_picture_may_fill_several_places():
 
 
 def test_words_stand_at_the_places_after_the_picture():
-    model = randomize(Captioner(small_encoder(7), gpt2(vocab_size=9, context=10, width=16, depth=2, heads=2), 7))
+    model = randomize(
+        Captioner(small_encoder(7), gpt2(vocab_size=9, context=10, width=16, depth=2, heads=2), 7)
+    )
     embed, prefix = model.language_model.embed, model.prefix(pictures)
     x = torch.cat([prefix, embed.tokens(said) + embed.positions.weight[1:4]], 1)
     assert_close(model(pictures, said), model.language_model.head(model.language_model.stack(x)))
@@ -293,7 +335,11 @@ def test_greedy_captions_repeat_and_are_the_likeliest_words():
     )
     for picture, text in zip(pictures, found, strict=True):
         ids: list[int] = []
-        while len(ids) < 5 and (word := model(picture[None], torch.tensor([ids], dtype=torch.long))[0, -1].argmax().item()):  # fmt: skip
+        while len(ids) < 5 and (
+            word := model(picture[None], torch.tensor([ids], dtype=torch.long))[0, -1]
+            .argmax()
+            .item()
+        ):
             ids.append(word)
         assert text == " ".join(WORDS[i] for i in ids)
 

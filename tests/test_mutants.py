@@ -15,8 +15,12 @@ from tools import mutants
 from tools.mutations import mutations
 from tools.variations import further_inputs
 
-LESSONS = sorted({(exercise.id[:2], "assigned" if ".A" in exercise.id else "practice")
-                  for exercise in [*all_exercises(), *all_assigned()]})  # fmt: skip
+LESSONS = sorted(
+    {
+        (exercise.id[:2], "assigned" if ".A" in exercise.id else "practice")
+        for exercise in [*all_exercises(), *all_assigned()]
+    }
+)
 
 
 def mutant_sources(source: str) -> set[str]:
@@ -26,7 +30,11 @@ def mutant_sources(source: str) -> set[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("lesson", "kind"), LESSONS)
 def test_every_exercise_keeps_its_promises_and_refuses_mutants(lesson, kind, record_property):
-    exercises = [one for one in mutants.choose_exercises([lesson]) if (".A" in one.id) == (kind == "assigned")]
+    exercises = [
+        one
+        for one in mutants.choose_exercises([lesson])
+        if (".A" in one.id) == (kind == "assigned")
+    ]
     rows = [mutants.exercise_row(exercise) for exercise in exercises]
     for row in rows:
         record_property(mutants.PROPERTY, json.dumps(asdict(row)))
@@ -38,10 +46,22 @@ def test_every_exercise_keeps_its_promises_and_refuses_mutants(lesson, kind, rec
 def test_a_source_is_changed_in_one_place_and_never_in_what_it_says_of_itself():
     source = 'def f(x: int, y=1) -> int:\n    """Doc 1."""\n    return x[1:].sum(dim=1) - y'
     head = 'def f(x: int, y=1) -> int:\n    """Doc 1."""\n    '
-    wanted = ["x[1:].sum(dim=1) + y", "x[:].sum(dim=1) - y", "x[2:].sum(dim=1) - y", "x[1:].sum(dim=0) - y", "x[1:].sum() - y",
-              "x[1:] - y", "y - x[1:].sum(dim=1)", "x[1:].mean(dim=1) - y", "x[1:].sum(dim=1) - x"]  # fmt: skip
+    wanted = [
+        "x[1:].sum(dim=1) + y",
+        "x[:].sum(dim=1) - y",
+        "x[2:].sum(dim=1) - y",
+        "x[1:].sum(dim=0) - y",
+        "x[1:].sum() - y",
+        "x[1:] - y",
+        "y - x[1:].sum(dim=1)",
+        "x[1:].mean(dim=1) - y",
+        "x[1:].sum(dim=1) - x",
+    ]
     assert {f"{head}return {text}" for text in wanted} <= mutant_sources(source)
-    assert all("x: int" in text and '"""Doc 1."""' in text and "-> int" in text for text in mutant_sources(source))
+    assert all(
+        "x: int" in text and '"""Doc 1."""' in text and "-> int" in text
+        for text in mutant_sources(source)
+    )
 
 
 def test_lines_conditions_and_rounds_are_left_out():
@@ -68,17 +88,30 @@ def test_cases_that_say_little_let_mutants_pass():
 
 def test_an_answer_that_is_no_other_and_a_mistake_without_a_name_are_seen():
     guide = find_exercise("11.3")
-    copied = replace(guide, other_solutions=[guide.solution.replace("without + weight", "without  + weight")])
-    nameless = replace(
-        guide, mistakes=[replace(guide.mistakes[0], wrong_answer=guide.mistakes[1].wrong_answer), *guide.mistakes[1:]]
+    copied = replace(
+        guide, other_solutions=[guide.solution.replace("without + weight", "without  + weight")]
     )
-    assert any("written another way" in fault for fault in mutants.faults(mutants.exercise_row(copied)))
+    nameless = replace(
+        guide,
+        mistakes=[
+            replace(guide.mistakes[0], wrong_answer=guide.mistakes[1].wrong_answer),
+            *guide.mistakes[1:],
+        ],
+    )
+    assert any(
+        "written another way" in fault for fault in mutants.faults(mutants.exercise_row(copied))
+    )
     assert any("told apart" in fault for fault in mutants.faults(mutants.exercise_row(nameless)))
 
 
 def test_further_inputs_are_of_the_same_make_and_the_same_each_time():
     exercise = find_exercise("11.5")
     first, again = list(further_inputs(exercise, 40)), list(further_inputs(exercise, 40))
-    assert all(len(case) == 5 and case[0].dtype == torch.long and case[2].dtype == torch.float32 for case in first)
-    assert all(torch.equal(a[2], b[2]) and a[3:] == b[3:] for a, b in zip(first, again, strict=True))
+    assert all(
+        len(case) == 5 and case[0].dtype == torch.long and case[2].dtype == torch.float32
+        for case in first
+    )
+    assert all(
+        torch.equal(a[2], b[2]) and a[3:] == b[3:] for a, b in zip(first, again, strict=True)
+    )
     assert len({case[0].numel() for case in first}) > 2

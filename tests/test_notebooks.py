@@ -23,5 +23,7 @@ def test_behind_the_cut_no_outside_address_answers():
     if offline.unshare_command() is None:
         pytest.skip("this system allows no network namespace, so kernels run with the network open")
     asked = "from tools.offline import can_reach_outside as c; raise SystemExit(17 if c() else 0)"
-    done = subprocess.run([sys.executable, "-m", "tools.offline", sys.executable, "-c", asked], cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.offline", sys.executable, "-c", asked], cwd=ROOT
+    )
     assert done.returncode == 0

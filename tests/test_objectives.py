@@ -36,8 +36,10 @@ ids[:, 30:] = 0  # padding
 def test_of_the_tokens_asked_for_most_are_hidden_some_swapped_some_left():
     inputs, asked = mask_tokens(ids, seeded(1), mask_id=MASK, vocab_size=V, special_ids=[0])
     shares = [(asked.sum() / (ids > 0).sum()).item()]
-    shares += [(part & asked).sum().item() / asked.sum().item()
-               for part in (inputs == MASK, (inputs != MASK) & (inputs != ids), inputs == ids)]  # fmt: skip
+    shares += [
+        (part & asked).sum().item() / asked.sum().item()
+        for part in (inputs == MASK, (inputs != MASK) & (inputs != ids), inputs == ids)
+    ]
     # a random other token is the same, or [MASK], once in fifty
     for share, wanted in zip(shares, (0.15, 0.802, 0.096, 0.102), strict=True):
         assert abs(share - wanted) < 0.025
@@ -54,12 +56,19 @@ def test_hiding_is_a_function_of_the_generator_alone():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_even_a_single_token_is_asked_for(seed):
-    assert mask_tokens(torch.tensor([[0, 7, 0]]), seeded(seed), mask_id=MASK, vocab_size=V, special_ids=[0])[1].tolist() == [[False, True, False]]  # fmt: skip
+    assert mask_tokens(
+        torch.tensor([[0, 7, 0]]), seeded(seed), mask_id=MASK, vocab_size=V, special_ids=[0]
+    )[1].tolist() == [[False, True, False]]
 
 
-@pytest.mark.parametrize(("batch", "rate"), [(ids, 0.0), (ids, 1.0), (ids, -0.1), (ids[:0], 0.15), (ids[:, 30:], 0.15)])
+@pytest.mark.parametrize(
+    ("batch", "rate"), [(ids, 0.0), (ids, 1.0), (ids, -0.1), (ids[:0], 0.15), (ids[:, 30:], 0.15)]
+)
 def test_nothing_or_everything_hidden_is_refused(batch, rate):
-    with pytest.raises(ValueError, match=rf"rate={rate} of \d+ tokens that may be hidden.*give a rate between 0 and 1"):
+    with pytest.raises(
+        ValueError,
+        match=rf"rate={rate} of \d+ tokens that may be hidden.*give a rate between 0 and 1",
+    ):
         mask_tokens(batch, seeded(), mask_id=MASK, vocab_size=V, rate=rate, special_ids=[0])
 
 
@@ -77,7 +86,12 @@ def test_on_noise_no_masked_model_beats_a_guess():
     model = Transformer(modern(vocab_size=V, context=16, width=32, depth=2, heads=2, causal=False))
     batches = [torch.randint(V - 1, (16, 16), generator=seeded(n)) for n in range(400)]
     history = fit(
-        model, lambda m, b, g: masked_token(m, b, g, mask_id=MASK), batches, steps=400, seed=0, progress=False
+        model,
+        lambda m, b, g: masked_token(m, b, g, mask_id=MASK),
+        batches,
+        steps=400,
+        seed=0,
+        progress=False,
     )
     tail = sum(history.losses[-100:]) / 100
     # at best: a [MASK] is a blind guess among 49; a token that is seen was left in place half the time
@@ -102,21 +116,29 @@ def undo_corruption(source, target, sentinel):
     return [token for mark in source.tolist() for token in parts.get(mark, [mark])]
 
 
-@pytest.mark.parametrize(("rate", "span"), [(0.15, 3.0), (0.5, 1.0), (0.9, 3.0), (0.01, 3.0), (0.3, 8.0)])
+@pytest.mark.parametrize(
+    ("rate", "span"), [(0.15, 3.0), (0.5, 1.0), (0.9, 3.0), (0.01, 3.0), (0.3, 8.0)]
+)
 def test_source_and_target_together_are_the_text_each_token_once(rate, span):
     source, target = corrupt_spans(texts, seeded(8), sentinel=40, rate=rate, span=span)
     hidden = (target < 40).sum(1)
-    assert (hidden == min(max(round(30 * rate), 1), 29)).all() and ((source < 40).sum(1) + hidden == 30).all()
+    assert (hidden == min(max(round(30 * rate), 1), 29)).all() and (
+        (source < 40).sum(1) + hidden == 30
+    ).all()
     assert [undo_corruption(*row, 40) for row in zip(source, target, strict=True)] == texts.tolist()
     marks = target[target >= 40].view(64, -1)
     assert_close(marks, (40 + torch.arange(marks.shape[1])).expand_as(marks))
-    assert_close(source[source >= 40].view(64, -1), marks[:, :-1])  # the last mark says that it is over
+    assert_close(
+        source[source >= 40].view(64, -1), marks[:, :-1]
+    )  # the last mark says that it is over
 
 
 def test_spans_are_as_long_as_asked_on_average_and_lie_anywhere():
     source, target = corrupt_spans(texts.repeat(20, 1), seeded(9), sentinel=40, rate=0.3, span=3.0)
     assert (target.shape[1], source.shape[1]) == (9 + 3 + 1, 21 + 3)
-    second = (target == 41).nonzero()[:, 1] - 1  # how long the first span is: 1 to 7, and not always the same
+    second = (target == 41).nonzero()[
+        :, 1
+    ] - 1  # how long the first span is: 1 to 7, and not always the same
     assert set(second.tolist()) == set(range(1, 8))
     assert 2.9 < second.float().mean() < 3.1
 
@@ -126,7 +148,9 @@ def test_every_way_to_divide_is_as_likely(total):
     found = random_partition(total, min(total, 3), 6000, seeded())
     assert (found >= 1).all() and (found.sum(1) == total).all()
     ways, times = found.unique(dim=0, return_counts=True)
-    assert len(ways) == math.comb(total - 1, min(total, 3) - 1) and times.min() > 0.8 * 6000 / len(ways)
+    assert len(ways) == math.comb(total - 1, min(total, 3) - 1) and times.min() > 0.8 * 6000 / len(
+        ways
+    )
 
 
 def test_the_loss_is_that_of_the_writing_half():
@@ -134,14 +158,28 @@ def test_the_loss_is_that_of_the_writing_half():
     model = randomize(EncoderDecoder(shape))
     source, target = corrupt_spans(texts, seeded(3), sentinel=40)
     written = model(source, F.pad(target, (1, 0))[:, :-1])
-    assert_close(span_corruption(model, texts, seeded(3), sentinel=40).value, F.cross_entropy(written.mT, target))
+    assert_close(
+        span_corruption(model, texts, seeded(3), sentinel=40).value,
+        F.cross_entropy(written.mT, target),
+    )
 
 
-@pytest.mark.parametrize(("batch", "given"), [
-    (texts, {"rate": 0.0}), (texts, {"rate": 1.0}), (texts, {"span": 0.5}), (texts[:0], {}), (texts[:, :1], {}), (texts * 0, {}), (texts + 40, {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("batch", "given"),
+    [
+        (texts, {"rate": 0.0}),
+        (texts, {"rate": 1.0}),
+        (texts, {"span": 0.5}),
+        (texts[:0], {}),
+        (texts[:, :1], {}),
+        (texts * 0, {}),
+        (texts + 40, {}),
+    ],
+)
 def test_spans_that_cannot_be_cut_are_refused(batch, given):
-    with pytest.raises(ValueError, match="give .B, T. with T of at least 2, a rate between 0 and 1"):
+    with pytest.raises(
+        ValueError, match="give .B, T. with T of at least 2, a rate between 0 and 1"
+    ):
         corrupt_spans(batch, seeded(), sentinel=40, **given)
 
 
@@ -168,7 +206,9 @@ def test_the_loss_looks_at_hidden_pieces_alone_and_as_many_in_each_row():
     assert (seen["hidden"].float().mean(0) - 0.75).abs().max() < 0.2
 
 
-@pytest.mark.parametrize(("batch", "rate"), [(numbers, 0.0), (numbers, 1.0), (numbers, 0.02), (numbers[:0], 0.5)])
+@pytest.mark.parametrize(
+    ("batch", "rate"), [(numbers, 0.0), (numbers, 1.0), (numbers, 0.02), (numbers[:0], 0.5)]
+)
 def test_pieces_all_hidden_or_none_are_refused(batch, rate):
     with pytest.raises(ValueError, match="give pieces, and a rate that hides some and leaves some"):
         masked_patches(lambda pieces, hidden: pieces, batch, rate=rate)
@@ -200,20 +240,31 @@ def test_two_views_are_drawn_for_each_thing():
     noisy = lambda x, generator: x + torch.randn(x.shape, generator=generator)
     x, generator = numbers[:, 0], seeded(6)
     one, other = noisy(x, generator), noisy(x, generator)
-    assert_close(contrastive(nn.Identity(), x, seeded(6), augment=noisy).value, info_nce(one, other))
+    assert_close(
+        contrastive(nn.Identity(), x, seeded(6), augment=noisy).value, info_nce(one, other)
+    )
     assert not torch.equal(one, other)
 
 
-@pytest.mark.parametrize(("a", "b", "temperature"), [
-    (numbers[:1, 0], numbers[:1, 0], 0.1), (numbers[:0, 0], numbers[:0, 0], 0.1), (numbers[:, 0], numbers[1:, 0], 0.1), (numbers[:, 0], numbers[:, 0], 0.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("a", "b", "temperature"),
+    [
+        (numbers[:1, 0], numbers[:1, 0], 0.1),
+        (numbers[:0, 0], numbers[:0, 0], 0.1),
+        (numbers[:, 0], numbers[1:, 0], 0.1),
+        (numbers[:, 0], numbers[:, 0], 0.0),
+    ],
+)
 def test_a_batch_of_one_leaves_nothing_to_choose_from(a, b, temperature):
     with pytest.raises(ValueError, match="B of at least 2, and a temperature above 0"):
         info_nce(a, b, temperature)
 
 
 def test_every_change_is_asked_for_and_told_rightly():
-    pictures, turns = torch.rand(400, 6, 6, generator=seeded()), [partial(torch.rot90, k=k) for k in range(4)]
+    pictures, turns = (
+        torch.rand(400, 6, 6, generator=seeded()),
+        [partial(torch.rot90, k=k) for k in range(4)],
+    )
 
     def knows(changed):  # looks for the turn that leads back to one of the pictures
         back = torch.stack([changed.rot90(-k, (1, 2)) for k in range(4)], 1).flatten(2)
@@ -225,8 +276,16 @@ def test_every_change_is_asked_for_and_told_rightly():
         lambda changed: torch.zeros(len(changed), 4), pictures, seeded(), transforms=turns
     )
     assert_close(guess.value, torch.tensor(math.log(4)))
-    shares = [transformation_prediction(lambda changed, k=k: 50 * F.one_hot(torch.full((400,), k), 4).float(), pictures, seeded(), transforms=turns).value / 50
-              for k in range(4)]  # fmt: skip
+    shares = [
+        transformation_prediction(
+            lambda changed, k=k: 50 * F.one_hot(torch.full((400,), k), 4).float(),
+            pictures,
+            seeded(),
+            transforms=turns,
+        ).value
+        / 50
+        for k in range(4)
+    ]
     assert all(0.69 < share < 0.81 for share in shares)
 
 

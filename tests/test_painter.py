@@ -31,7 +31,9 @@ def test_each_half_stands_in_its_place_and_has_spread_one():
     assert torch.equal(condition_vector(image=b), torch.cat([torch.zeros(3, 64), whole[:, 64:]], 1))
 
 
-@pytest.mark.parametrize("halves", [{}, {"text": torch.ones(4)}, {"text": torch.ones(1, 4), "image": torch.ones(2, 4)}])
+@pytest.mark.parametrize(
+    "halves", [{}, {"text": torch.ones(4)}, {"text": torch.ones(1, 4), "image": torch.ones(2, 4)}]
+)
 def test_what_cannot_be_told(halves):
     with pytest.raises(ValueError, match="give one, or two alike"):
         condition_vector(**halves)
@@ -82,7 +84,13 @@ def test_a_prior_draws_each_of_two_answers_and_not_their_mean():
     )
     for n in range(2):
         g = torch.Generator().manual_seed(1)
-        made = ddpm(Denoiser(prior, flow, "image", asked[n : n + 1]), torch.randn(200, 8, generator=g), flow, 20, g)
+        made = ddpm(
+            Denoiser(prior, flow, "image", asked[n : n + 1]),
+            torch.randn(200, 8, generator=g),
+            flow,
+            20,
+            g,
+        )
         gap = torch.cdist(made, ends[n])
         assert gap.min(1).values.median() < 0.3 * torch.dist(*ends[n])
         assert 0.25 < (gap.argmin(1) == 0).float().mean() < 0.75
@@ -93,7 +101,9 @@ def test_a_prior_draws_each_of_two_answers_and_not_their_mean():
 
 @pytest.mark.parametrize("colour", NAMED_COLOURS)
 def test_the_main_paint_of_what_was_painted_is_that_paint(colour):
-    pixels = torch.randint(30, 200, (6, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pixels = torch.randint(
+        30, 200, (6, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     pixels[:, :4] = 255
     assert dominant_colours(normalize_pixels(recolour(pixels, colour))) == [colour] * 6
 
@@ -110,13 +120,19 @@ def test_what_is_never_shown_is_never_in_a_batch(monkeypatch):
     import painter
 
     names = sorted(painter.emoji_things("train"))
-    marks = torch.zeros(len(names), 3, 9, 1, 1, 3, dtype=torch.uint8)  # each drawing says which it is
+    marks = torch.zeros(
+        len(names), 3, 9, 1, 1, 3, dtype=torch.uint8
+    )  # each drawing says which it is
     for axis in range(3):
         marks[..., axis] = torch.arange(marks.shape[axis], dtype=torch.uint8).view(
             *(-1 if n == axis else 1 for n in range(3)), 1, 1
         )
-    monkeypatch.setattr(painter, "all_drawings", lambda: (names, marks, torch.zeros(len(names), 3, 9, 4)))
-    data = painter.ConditionedImages({text: torch.ones(4) for text in painter.all_phrases()}, seed=0)
+    monkeypatch.setattr(
+        painter, "all_drawings", lambda: (names, marks, torch.zeros(len(names), 3, 9, 4))
+    )
+    data = painter.ConditionedImages(
+        {text: torch.ones(4) for text in painter.all_phrases()}, seed=0
+    )
     seen = torch.cat([data.draw(step)[0].flatten(1) for step in range(60)])
     assert len(seen) == 60 * painter.BATCH and seen[:, 1].unique().tolist() == [0, 1, 2]
     assert not any(painter.is_held_out(names[n], painter.COLOURS[c]) for n, _, c in seen.tolist())
@@ -128,7 +144,9 @@ def test_what_is_never_shown_is_never_in_a_batch(monkeypatch):
 
 def shipped() -> nn.Module:
     model = UNet(3, (64, 112, 144), 1, condition_width=256, conditioner=nn.Linear(768, 256))
-    model.load_state_dict({name: weight.float() for name, weight in checkpoint("painter").tensors.items()})
+    model.load_state_dict(
+        {name: weight.float() for name, weight in checkpoint("painter").tensors.items()}
+    )
     return model.eval()
 
 
@@ -136,14 +154,21 @@ def test_the_painter_that_ships_draws_the_colour_that_is_asked_for_and_the_same_
     from fmcourse.pretrained import embed_sentences, load
 
     asked = ["blue cat", "green owl", "pink frog", "purple rose"]
-    condition, model = condition_vector(text=embed_sentences(*load("minilm-l6"), asked).clone()), shipped()
+    condition, model = (
+        condition_vector(text=embed_sentences(*load("minilm-l6"), asked).clone()),
+        shipped(),
+    )
     guess = lambda given: Denoiser(model, flow, "image", given)
 
     def draw() -> torch.Tensor:
         g = torch.Generator().manual_seed(0)
         x = torch.randn(4, 3, 32, 32, generator=g)
         return ddpm(
-            ClassifierFreeGuidance(guess(condition), guess(torch.zeros_like(condition)), 2), x, flow, 10, g
+            ClassifierFreeGuidance(guess(condition), guess(torch.zeros_like(condition)), 2),
+            x,
+            flow,
+            10,
+            g,
         ).clamp(-1, 1)
 
     made = draw()

@@ -20,7 +20,9 @@ patches = patchify(pictures, 4)  # (5, 12, 16)
 
 def autoencoder(num_patches=12, patch_width=16):
     decoder = Config(width=16, depth=1, heads=2, causal=False)
-    return randomize(MaskedAutoencoder(PatchEncoder(Config(**SHAPE), num_patches, patch_width), decoder))
+    return randomize(
+        MaskedAutoencoder(PatchEncoder(Config(**SHAPE), num_patches, patch_width), decoder)
+    )
 
 
 def test_equals_torch_unfold():
@@ -32,11 +34,13 @@ def test_a_series_is_cut_into_stretches():
 
 
 @pytest.mark.parametrize(
-    ("shape", "size"), [((5, 12, 16), 5), ((5, 12), 7), ((5, 3, 12, 16), 4), ((5,), 1), ((2, 0), 3), ((2, 6), 0)]
+    ("shape", "size"),
+    [((5, 12, 16), 5), ((5, 12), 7), ((5, 3, 12, 16), 4), ((5,), 1), ((2, 0), 3), ((2, 6), 0)],
 )
 def test_what_does_not_fit_is_refused(shape, size):
     with pytest.raises(
-        ValueError, match=rf"cannot be cut into patches of size={size}; give .* a size that divides each side"
+        ValueError,
+        match=rf"cannot be cut into patches of size={size}; give .* a size that divides each side",
     ):
         patchify(torch.zeros(shape), size)
 
@@ -68,13 +72,25 @@ def test_each_row_is_read_by_itself_with_pieces_at_their_own_places():
 
 
 def test_pieces_and_loss_are_those_of_vit_mae():
-    config = ViTMAEConfig(image_size=16, patch_size=4, num_channels=1, hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
-                          intermediate_size=8, decoder_hidden_size=8, decoder_num_hidden_layers=1, decoder_num_attention_heads=1,
-                          decoder_intermediate_size=8)  # fmt: skip
+    config = ViTMAEConfig(
+        image_size=16,
+        patch_size=4,
+        num_channels=1,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=8,
+        decoder_hidden_size=8,
+        decoder_num_hidden_layers=1,
+        decoder_num_attention_heads=1,
+        decoder_intermediate_size=8,
+    )
     theirs, square = ViTMAEForPreTraining(config), torch.rand(5, 1, 16, 16, generator=seeded())
     ours = patchify(square[:, 0], 4)
     assert_close(ours, theirs.patchify(square))
-    hidden = torch.rand(5, 16, generator=seeded(3)).argsort(1) < 12  # what the objective draws from this seed
+    hidden = (
+        torch.rand(5, 16, generator=seeded(3)).argsort(1) < 12
+    )  # what the objective draws from this seed
     found = theirs(
         square, noise=hidden + torch.rand(5, 16, generator=seeded()) / 2
     )  # they keep those with the least noise
@@ -85,7 +101,9 @@ def test_pieces_and_loss_are_those_of_vit_mae():
 
 @pytest.mark.parametrize("wrong", [{"causal": True}, {"positions": "rope"}])
 def test_pieces_in_any_order_need_places_of_their_own(wrong):
-    with pytest.raises(ValueError, match="patches are seen in any order, so give causal=False and 'learned'"):
+    with pytest.raises(
+        ValueError, match="patches are seen in any order, so give causal=False and 'learned'"
+    ):
         PatchEncoder(Config(**SHAPE | wrong), 12, 16)
 
 
@@ -97,7 +115,9 @@ def test_a_few_pictures_can_be_learnt_by_heart_but_noise_that_is_hidden_cannot_b
     )
     known = fit(make(), masked_patches_half, [two], steps=200, seed=0, progress=False)
     assert sum(known.losses[-20:]) / 20 < 0.01  # of 0.25
-    fresh = [patchify(torch.rand(32, 8, 8, generator=seeded(n)).round(), 4) - 0.5 for n in range(200)]
+    fresh = [
+        patchify(torch.rand(32, 8, 8, generator=seeded(n)).round(), 4) - 0.5 for n in range(200)
+    ]
     noise = fit(make(), masked_patches_half, fresh, steps=200, seed=0, progress=False)
     assert sum(noise.losses[-20:]) / 20 > 0.245
 

@@ -3,16 +3,31 @@
 import pytest
 import torch
 
-from fmcourse.data.images import NAMED_COLOURS, check_images, denormalize_pixels, image_grid, normalize_pixels, recolour
+from fmcourse.data.images import (
+    NAMED_COLOURS,
+    check_images,
+    denormalize_pixels,
+    image_grid,
+    normalize_pixels,
+    recolour,
+)
 
 every_byte = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
-coloured = torch.randint(256, (3, 5, 5, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+coloured = torch.randint(
+    256, (3, 5, 5, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
 
 
-@pytest.mark.parametrize(("pixels", "shape"), [(every_byte, (1, 1, 16, 16)), (coloured, (3, 3, 5, 5))])
+@pytest.mark.parametrize(
+    ("pixels", "shape"), [(every_byte, (1, 1, 16, 16)), (coloured, (3, 3, 5, 5))]
+)
 def test_there_and_back_is_the_same_byte(pixels, shape):
     x = normalize_pixels(pixels)
-    assert x.shape == shape and torch.equal(denormalize_pixels(x), pixels) and check_images(x, shape[1]) is x
+    assert (
+        x.shape == shape
+        and torch.equal(denormalize_pixels(x), pixels)
+        and check_images(x, shape[1]) is x
+    )
 
 
 def test_what_lies_beyond_is_cut_off_in_a_copy():
@@ -20,17 +35,29 @@ def test_what_lies_beyond_is_cut_off_in_a_copy():
     assert denormalize_pixels(x).tolist() == [[[0, 255]]] and x.tolist() == [[[[-3.0, 3.0]]]]
 
 
-@pytest.mark.parametrize(("x", "channels", "message"), [
-    (torch.full((1, 1, 2, 2), 1.01), 1, "reach from 1.01 to 1.01; -1 to 1 is needed.*clamp"), (torch.full((1, 1, 2, 2), float("nan")), 1, "-1 to 1 is needed"),
-    (torch.zeros(1, 3, 2, 2), 1, r"floats \(N, 1, S, S\) are needed"), (torch.zeros(1, 2, 2), 1, r"\(1, 2, 2\) torch.float32"),
-    (torch.zeros(1, 1, 2, 2, dtype=torch.uint8), 1, "`normalize_pixels"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("x", "channels", "message"),
+    [
+        (torch.full((1, 1, 2, 2), 1.01), 1, "reach from 1.01 to 1.01; -1 to 1 is needed.*clamp"),
+        (torch.full((1, 1, 2, 2), float("nan")), 1, "-1 to 1 is needed"),
+        (torch.zeros(1, 3, 2, 2), 1, r"floats \(N, 1, S, S\) are needed"),
+        (torch.zeros(1, 2, 2), 1, r"\(1, 2, 2\) torch.float32"),
+        (torch.zeros(1, 1, 2, 2, dtype=torch.uint8), 1, "`normalize_pixels"),
+    ],
+)
 def test_what_can_be_no_picture_is_refused(x, channels, message):
     with pytest.raises(ValueError, match=message):
         check_images(x, channels)
 
 
-@pytest.mark.parametrize("pixels", [torch.zeros(2, 3, 3), torch.zeros(3, 3, dtype=torch.uint8), torch.zeros(2, 3, 3, 4, dtype=torch.uint8)])  # fmt: skip
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        torch.zeros(2, 3, 3),
+        torch.zeros(3, 3, dtype=torch.uint8),
+        torch.zeros(2, 3, 3, 4, dtype=torch.uint8),
+    ],
+)
 def test_what_are_no_bytes_of_pictures_is_refused(pixels):
     with pytest.raises(ValueError, match="bytes"):
         normalize_pixels(pixels)
@@ -45,7 +72,9 @@ def test_a_sheet_holds_every_picture_where_it_belongs(depth):
     x = torch.linspace(-1, 1, 5).view(5, 1, 1, 1).expand(5, depth, 4, 6)
     page = image_grid(x, columns=3, gap=1)
     assert page.shape == ((9, 20) if depth == 1 else (9, 20, 3))
-    at = lambda row, column: page[5 * row : 5 * row + 4, 7 * column : 7 * column + 6].unique().tolist()
+    at = lambda row, column: (
+        page[5 * row : 5 * row + 4, 7 * column : 7 * column + 6].unique().tolist()
+    )
     found = [at(n // 3, n % 3) for n in range(6)]
     assert found == [[value] for value in denormalize_pixels(x).flatten(1)[:, 0].tolist()] + [
         [255]
@@ -64,7 +93,9 @@ drawing[1, 4, 4] = torch.tensor([250, 240, 220], dtype=torch.uint8)  # and a lig
 @pytest.mark.parametrize("colour", list(NAMED_COLOURS))
 def test_paint_takes_the_middle_tone_and_leaves_white_dark_and_light(colour):
     made, before = recolour(drawing, colour), drawing.clone()
-    assert made.shape == drawing.shape and made.dtype == torch.uint8 and torch.equal(drawing, before)
+    assert (
+        made.shape == drawing.shape and made.dtype == torch.uint8 and torch.equal(drawing, before)
+    )
     assert (made[:, 0] == 255).all()  # white stays white
     assert (
         made[0, 2, 2].int() - torch.tensor(NAMED_COLOURS[colour])
@@ -77,7 +108,8 @@ def test_each_picture_is_painted_as_if_it_were_alone():
 
 
 @pytest.mark.parametrize(
-    "pixels", [torch.full((1, 4, 4, 3), 255, dtype=torch.uint8), torch.zeros(1, 4, 4, 3, dtype=torch.uint8)]
+    "pixels",
+    [torch.full((1, 4, 4, 3), 255, dtype=torch.uint8), torch.zeros(1, 4, 4, 3, dtype=torch.uint8)],
 )
 def test_an_empty_or_black_picture_can_be_painted(pixels):
     made = recolour(pixels, "red")

@@ -27,7 +27,9 @@ def shown(monkeypatch):
     """Each bundle that goes to a front end: (data, metadata, handle, whether it replaces one)."""
     found = []
     keep = lambda update: (
-        lambda data, display_id=None, raw=None, metadata=None: found.append((data, metadata, display_id, update))
+        lambda data, display_id=None, raw=None, metadata=None: found.append(
+            (data, metadata, display_id, update)
+        )
     )
     monkeypatch.setattr(plots, "in_notebook", lambda: True)
     monkeypatch.setattr("IPython.display.display", keep(False))
@@ -47,10 +49,13 @@ def test_a_figure_is_one_output_in_three_forms_and_closed(shown):
     [(data, metadata, _, _)] = shown
     assert set(data) == {"text/plain", "text/html", "image/png"} and data["text/plain"] == ALT
     assert (
-        'alt="The loss falls fast, then slowly, and is &quot;flat&quot; &amp; &lt; 2 at the end."' in data["text/html"]
+        'alt="The loss falls fast, then slowly, and is &quot;flat&quot; &amp; &lt; 2 at the end."'
+        in data["text/html"]
     )
     assert f'src="data:image/png;base64,{data["image/png"]}"' in data["text/html"]
-    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG") and metadata == {"image/png": {"alt": ALT}}
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG") and metadata == {
+        "image/png": {"alt": ALT}
+    }
     assert not plt.get_fignums()
 
 
@@ -73,7 +78,11 @@ def test_the_same_figure_has_the_same_bytes():
 def test_colours_have_a_second_sign():
     fig, ax = plt.subplots()
     lines = [ax.plot([n, n])[0] for n in range(len(plots.COLOURS))]
-    assert len({line.get_color() for line in lines}) == len({str(line._unscaled_dash_pattern) for line in lines}) == 7
+    assert (
+        len({line.get_color() for line in lines})
+        == len({str(line._unscaled_dash_pattern) for line in lines})
+        == 7
+    )
 
 
 def test_importing_draws_in_neither_torch_nor_matplotlib():
@@ -91,7 +100,10 @@ def test_a_curve_is_the_smoothed_history_over_steps_or_seconds():
     plots.curve(ax, history, "mine", keep=0.0)
     plots.curve(ax, history, "mine", against="seconds")
     assert [list(line.get_xdata()) for line in ax.lines] == [[1, 2, 3]] * 2 + [[1.0, 2.0, 4.0]] * 2
-    assert list(ax.lines[0].get_ydata()) == pytest.approx([4.0, 2.0, 1.0]) and ax.get_xlabel() == "seconds"
+    assert (
+        list(ax.lines[0].get_ydata()) == pytest.approx([4.0, 2.0, 1.0])
+        and ax.get_xlabel() == "seconds"
+    )
     assert ax.get_legend_handles_labels()[1] == ["mine", "mine"]
 
 
@@ -115,8 +127,15 @@ def test_a_heat_map_names_rows_and_columns_and_writes_its_numbers():
 
     fig, ax = plt.subplots()
     plots.heatmap(ax, torch.tensor([[1.0, 0.0], [0.25, 0.75]]), ["To", "be"], digits=2)
-    assert [t.get_text() for t in ax.get_xticklabels()] == [t.get_text() for t in ax.get_yticklabels()] == ["To", "be"]
-    assert [(t.get_text(), t.get_color()) for t in ax.texts][:2] == [("1.00", "black"), ("0.00", "white")]
+    assert (
+        [t.get_text() for t in ax.get_xticklabels()]
+        == [t.get_text() for t in ax.get_yticklabels()]
+        == ["To", "be"]
+    )
+    assert [(t.get_text(), t.get_color()) for t in ax.texts][:2] == [
+        ("1.00", "black"),
+        ("0.00", "white"),
+    ]
     assert ax.images[0].get_clim() == (0, 1)
 
 
@@ -124,7 +143,10 @@ def test_bars_stand_in_order_each_with_number_and_hatching():
     fig, ax = plt.subplots()
     plots.bars(ax, {"letters": 2.5, "pieces": 1.25}, unit="bits per byte")
     assert [text.get_text() for text in ax.texts] == ["2.50", "1.25"] and ax.yaxis_inverted()
-    assert ax.patches[0].get_hatch() != ax.patches[1].get_hatch() and ax.get_xlabel() == "bits per byte"
+    assert (
+        ax.patches[0].get_hatch() != ax.patches[1].get_hatch()
+        and ax.get_xlabel() == "bits per byte"
+    )
 
 
 # --- live
@@ -155,7 +177,9 @@ def test_a_live_curve_takes_no_more_than_a_twentieth_of_the_time(shown, monkeypa
     assert 9 <= len(shown) <= 10
 
 
-def test_where_nobody_watches_only_the_last_picture_is_drawn_even_if_training_stops(shown, monkeypatch):
+def test_where_nobody_watches_only_the_last_picture_is_drawn_even_if_training_stops(
+    shown, monkeypatch
+):
     monkeypatch.setenv("FMCOURSE_STRICT", "1")
     with pytest.raises(ZeroDivisionError), plots.LiveCurve(alt=ALT) as curve:
         for step in range(100):

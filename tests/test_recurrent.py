@@ -25,7 +25,10 @@ def test_the_memory_runs_by_the_formula_of_its_page():
     inner, h = model.lstm, torch.zeros(2, 6)
     c, logits = torch.zeros(2, 6), []
     for x in model.embed(IDS).unbind(1):
-        i, f, g, o = (F.linear(x, inner.weight_ih_l0, inner.bias_ih_l0) + F.linear(h, inner.weight_hh_l0, inner.bias_hh_l0)).chunk(4, -1)  # fmt: skip
+        i, f, g, o = (
+            F.linear(x, inner.weight_ih_l0, inner.bias_ih_l0)
+            + F.linear(h, inner.weight_hh_l0, inner.bias_hh_l0)
+        ).chunk(4, -1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
         logits.append(model.head(h))
@@ -48,7 +51,9 @@ def test_a_window_forgets_what_lies_before_it_and_a_memory_does_not():
     changed = IDS.clone()
     changed[:, 0] = (changed[:, 0] + 1) % 7
     window, memory = WindowLM(SHAPE), LSTMLM(SHAPE)
-    assert_close(window(IDS)[:, 4:], window(changed)[:, 4:])  # of position 4 the window holds 1 to 4
+    assert_close(
+        window(IDS)[:, 4:], window(changed)[:, 4:]
+    )  # of position 4 the window holds 1 to 4
     assert not torch.allclose(window(IDS)[:, 3], window(changed)[:, 3])
     assert not torch.allclose(memory(IDS)[:, 8], memory(changed)[:, 8], atol=1e-7)
 
@@ -63,7 +68,14 @@ def test_the_window_holds_the_vectors_in_order():
 @BOTH
 def test_one_batch_can_be_learnt_by_heart(kind):
     torch.manual_seed(0)
-    history = fit(kind(SHAPE), next_token, [IDS[:, :6]], steps=300, optimizer=OptimizerConfig(lr=1e-2), progress=False)
+    history = fit(
+        kind(SHAPE),
+        next_token,
+        [IDS[:, :6]],
+        steps=300,
+        optimizer=OptimizerConfig(lr=1e-2),
+        progress=False,
+    )
     assert history.losses[-1] < history.losses[0] / 10
 
 

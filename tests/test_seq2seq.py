@@ -14,7 +14,12 @@ from torch.testing import assert_close
 
 from fmcourse.generation import Hypothesis, beam_search, translate
 from fmcourse.models.attention import Attention, CrossAttention, attention_maps
-from fmcourse.models.seq2seq import EncoderDecoder, SinusoidalEmbedding, sinusoidal_encoding, vaswani2017
+from fmcourse.models.seq2seq import (
+    EncoderDecoder,
+    SinusoidalEmbedding,
+    sinusoidal_encoding,
+    vaswani2017,
+)
 from fmcourse.models.transformer import Config, Transformer, count_parameters, modern
 from fmcourse.objectives import translation
 from fmcourse.training import fit
@@ -25,7 +30,9 @@ SHAPED = {
     "2017": SMALL,
     "norm before": replace(SMALL, norm_place="before", tied=False),
     "odd": vaswani2017(vocab_size=7, context=9, width=20, depth=1, heads=5, hidden=33, dropout=0.0),
-    "modern parts": replace(SMALL, norm="rms", norm_place="before", mlp="relu_squared", qk_norm=True, bias=False),
+    "modern parts": replace(
+        SMALL, norm="rms", norm_place="before", mlp="relu_squared", qk_norm=True, bias=False
+    ),
     "shared keys": replace(SMALL, width=32, heads=4, kv_heads=2),
 }
 SOURCE = torch.tensor([[3, 4, 5, 6, 7], [8, 9, 3, 0, 0], [5, 0, 0, 0, 0]])
@@ -59,7 +66,12 @@ def test_every_written_position_sees_the_whole_source(name):
 @pytest.mark.parametrize("name", SHAPED)
 def test_padding_changes_nothing_and_neither_does_its_length(name):
     model = pair_of(name)
-    alone = torch.cat([model(row[row > 0][None], target[None]) for row, target in zip(SOURCE, TARGET, strict=True)])
+    alone = torch.cat(
+        [
+            model(row[row > 0][None], target[None])
+            for row, target in zip(SOURCE, TARGET, strict=True)
+        ]
+    )
     assert_close(model(SOURCE, TARGET), alone)
     garbage = torch.where(SOURCE == 0, torch.tensor(10), SOURCE)
     assert_close(model(garbage, TARGET, SOURCE != 0), alone)
@@ -81,13 +93,29 @@ def copied(ours: EncoderDecoder) -> nn.Transformer:
     c = ours.config
     before = c.norm_place == "before"
     theirs = nn.Transformer(
-        c.width, c.heads, c.depth, c.depth, c.hidden, 0.0, F.relu, batch_first=True, norm_first=before
+        c.width,
+        c.heads,
+        c.depth,
+        c.depth,
+        c.hidden,
+        0.0,
+        F.relu,
+        batch_first=True,
+        norm_first=before,
     )
     if not before:  # torch adds a norm behind the last block also where each block ends with one; the paper does not
         theirs.encoder.norm = theirs.decoder.norm = None
-    names = {".attention.qkv_proj.": ".self_attn.in_proj_", ".attention.out_proj": ".self_attn.out_proj", "mlp.up": "linear1",
-             "mlp.down": "linear2", "norm_": "norm", "cross_attention.qkv_proj.": "multihead_attn.in_proj_",
-             "cross_attention.out_proj": "multihead_attn.out_proj", "encoder.blocks": "encoder.layers", "decoder.": "decoder.layers."}  # fmt: skip
+    names = {
+        ".attention.qkv_proj.": ".self_attn.in_proj_",
+        ".attention.out_proj": ".self_attn.out_proj",
+        "mlp.up": "linear1",
+        "mlp.down": "linear2",
+        "norm_": "norm",
+        "cross_attention.qkv_proj.": "multihead_attn.in_proj_",
+        "cross_attention.out_proj": "multihead_attn.out_proj",
+        "encoder.blocks": "encoder.layers",
+        "decoder.": "decoder.layers.",
+    }
     weights = {}
     for name, weight in ours.state_dict().items():
         if name.startswith(("embed", "head")):
@@ -109,8 +137,13 @@ def test_equals_torchs_own_transformer_with_padding(shape):
     source = ours.embed_source(SOURCE, torch.arange(5))
     target = ours.embed_target(TARGET, torch.arange(T))
     hidden = SOURCE == 0  # torch's masks say what may not be seen
-    states = theirs(source, target, tgt_mask=torch.ones(T, T).triu(1).bool(), src_key_padding_mask=hidden,
-                    memory_key_padding_mask=hidden)  # fmt: skip
+    states = theirs(
+        source,
+        target,
+        tgt_mask=torch.ones(T, T).triu(1).bool(),
+        src_key_padding_mask=hidden,
+        memory_key_padding_mask=hidden,
+    )
     assert_close(ours(SOURCE, TARGET), ours.head(states), atol=1e-5, rtol=1e-5)
 
 
@@ -152,7 +185,10 @@ def test_the_step_from_one_position_to_another_is_one_matrix_wherever_it_is_take
 
 def test_an_embedding_is_stretched_by_the_root_of_the_width():
     embed, ids = SinusoidalEmbedding(SMALL), torch.tensor([[3, 5, 3]])
-    assert_close(embed(ids, torch.arange(3)), math.sqrt(24) * embed.tokens(ids) + sinusoidal_encoding(12, 24)[:3])
+    assert_close(
+        embed(ids, torch.arange(3)),
+        math.sqrt(24) * embed.tokens(ids) + sinusoidal_encoding(12, 24)[:3],
+    )
     model = Transformer(Config(vocab_size=19, context=12, width=24, heads=3, positions="none"))
     model.embed = SinusoidalEmbedding(model.config)
     assert model(ids).shape == (1, 3, 19)
@@ -161,7 +197,9 @@ def test_an_embedding_is_stretched_by_the_root_of_the_width():
 def test_the_published_base_model_has_the_published_size():
     with torch.device("meta"):
         count = count_parameters(EncoderDecoder(vaswani2017()))
-    assert abs(count / 1e6 - 63) < 1  # the paper rounds to 65: 37,000 shared words and these blocks give 63
+    assert (
+        abs(count / 1e6 - 63) < 1
+    )  # the paper rounds to 65: 37,000 shared words and these blocks give 63
 
 
 # -- what was looked at ---------------------------------------------------------------------------------------------------
@@ -178,7 +216,11 @@ def test_looks_are_shares_and_what_the_fused_kernel_used(name):
                 at, (v, kernel(q, k, v, mask))
             )[1]
     model(ids)
-    assert list(seen) == [f"stack.blocks.{n}.attention" for n in range(SHAPES[name].depth)] == list(used)
+    assert (
+        list(seen)
+        == [f"stack.blocks.{n}.attention" for n in range(SHAPES[name].depth)]
+        == list(used)
+    )
     for at, weights in seen.items():
         v, out = used[at]
         assert weights.shape == (2, SHAPES[name].heads, 7, 7)
@@ -216,14 +258,18 @@ def test_the_loss_is_smoothed_cross_entropy_over_what_is_not_padding(smoothing):
     assert_close(loss.value, (1 - smoothing) * right + smoothing * even)
     flat = model(SOURCE, TARGET[:, :-1])[asked]
     assert_close(loss.value, F.cross_entropy(flat, labels[asked], label_smoothing=smoothing))
-    assert loss.tokens == 7 and loss.parts["nats per token"] == pytest.approx(right.item(), abs=1e-5)
+    assert loss.tokens == 7 and loss.parts["nats per token"] == pytest.approx(
+        right.item(), abs=1e-5
+    )
 
 
 def test_a_batch_that_asks_nothing_and_a_smoothing_of_all_are_refused():
     model = pair_of()
     with pytest.raises(ValueError, match="0 labels besides padding"):
         translation(model, (SOURCE, torch.tensor([[1, 0], [1, 0], [1, 0]])))
-    with pytest.raises(ValueError, match="smoothing=1.0; give at least one label, and smoothing in"):
+    with pytest.raises(
+        ValueError, match="smoothing=1.0; give at least one label, and smoothing in"
+    ):
         translation(model, (SOURCE, TARGET), smoothing=1.0)
 
 
@@ -239,8 +285,17 @@ def test_a_few_words_can_be_learnt_by_heart_and_written():
     torch.manual_seed(0)
     model = EncoderDecoder(replace(SMALL, dropout=0.0), source_vocab_size=11)
     source = torch.tensor([[3, 4, 5, 6], [6, 5, 4, 0], [4, 4, 0, 0], [9, 3, 5, 7]])
-    target = torch.tensor([[1, 9, 8, 7, 2, 0], [1, 5, 2, 0, 0, 0], [1, 6, 6, 6, 6, 2], [1, 4, 9, 2, 0, 0]])
-    history = fit(model, partial(translation, smoothing=0.1), [(source, target)], steps=150, seed=0, progress=False)
+    target = torch.tensor(
+        [[1, 9, 8, 7, 2, 0], [1, 5, 2, 0, 0, 0], [1, 6, 6, 6, 6, 2], [1, 4, 9, 2, 0, 0]]
+    )
+    history = fit(
+        model,
+        partial(translation, smoothing=0.1),
+        [(source, target)],
+        steps=150,
+        seed=0,
+        progress=False,
+    )
     assert history.losses[-1] < history.losses[0] / 2
     wanted = [[9, 8, 7], [5], [6, 6, 6, 6], [4, 9]]
     assert translate(model, source, start=1, end=2, max_new_tokens=6) == wanted
@@ -260,7 +315,9 @@ def table_of(seed: int, sharp: float = 2.0):
         rows = []
         for row in ids.tolist():
             key = sum((token + 1) * 7**place for place, token in enumerate(row))
-            rows.append(torch.randn(V, generator=torch.Generator().manual_seed(1000 * seed + key)) * sharp)
+            rows.append(
+                torch.randn(V, generator=torch.Generator().manual_seed(1000 * seed + key)) * sharp
+            )
         return torch.stack(rows).log_softmax(-1)
 
     return log_probabilities
@@ -273,7 +330,10 @@ def every_sequence(log_probabilities, longest: int) -> list[Hypothesis]:
         longer = []
         for draft in open_:
             scores = log_probabilities(torch.tensor([draft.ids]))[0].double().tolist()
-            longer += [Hypothesis((*draft.ids, token), draft.score + score) for token, score in enumerate(scores)]
+            longer += [
+                Hypothesis((*draft.ids, token), draft.score + score)
+                for token, score in enumerate(scores)
+            ]
         found += [draft for draft in longer if draft.ids[-1] == END]
         open_ = [draft for draft in longer if draft.ids[-1] != END]
     return sorted(found + open_, key=lambda draft: -draft.score)
@@ -285,7 +345,8 @@ def test_a_beam_of_one_is_greedy(seed):
     while len(ids) < 7 and ids[-1] != END:
         ids.append(int(log_probabilities(torch.tensor([ids]))[0].argmax()))
     assert [
-        list(draft.ids) for draft in beam_search(log_probabilities, start=START, end=END, width=1, max_new_tokens=6)
+        list(draft.ids)
+        for draft in beam_search(log_probabilities, start=START, end=END, width=1, max_new_tokens=6)
     ] == [ids]
 
 
@@ -298,16 +359,22 @@ def test_a_beam_as_wide_as_the_tree_is_exhaustive(seed):
 
 
 def test_a_wider_beam_finds_what_greedy_walks_past():
-    def tempting(ids: torch.Tensor) -> torch.Tensor:  # 2 looks best, but after it nothing is sure; after 3 the end is
+    def tempting(
+        ids: torch.Tensor,
+    ) -> torch.Tensor:  # 2 looks best, but after it nothing is sure; after 3 the end is
         next_p = {(0,): [0.0, 0.0, 0.6, 0.4], (0, 2): [0.25] * 4, (0, 3): [0.0, 1.0, 0.0, 0.0]}
-        return torch.tensor([next_p.get(tuple(row), [0.0, 1.0, 0.0, 0.0]) for row in ids.tolist()]).log()
+        return torch.tensor(
+            [next_p.get(tuple(row), [0.0, 1.0, 0.0, 0.0]) for row in ids.tolist()]
+        ).log()
 
     assert beam_search(tempting, start=START, end=END, width=1, max_new_tokens=4)[0].ids[1] == 2
     best = beam_search(tempting, start=START, end=END, width=2, max_new_tokens=4)[0]
     assert best.ids == (0, 3, 1) and best.score == pytest.approx(math.log(0.4))
 
 
-@pytest.mark.parametrize("wrong", [dict(width=0, max_new_tokens=3), dict(width=2, max_new_tokens=0)])
+@pytest.mark.parametrize(
+    "wrong", [dict(width=0, max_new_tokens=3), dict(width=2, max_new_tokens=0)]
+)
 def test_a_beam_without_width_or_length_is_refused(wrong):
     with pytest.raises(ValueError, match="must both be at least 1"):
         beam_search(table_of(0), start=START, end=END, **wrong)
@@ -318,14 +385,17 @@ def test_rows_written_together_or_alone_are_the_same():
     for width in (1, 3):
         together = translate(model, SOURCE, start=1, end=2, max_new_tokens=6, width=width)
         alone = [
-            translate(model, row[row > 0][None], start=1, end=2, max_new_tokens=6, width=width)[0] for row in SOURCE
+            translate(model, row[row > 0][None], start=1, end=2, max_new_tokens=6, width=width)[0]
+            for row in SOURCE
         ]
         assert together == alone
     both = [[draft] for draft in translate(model, SOURCE, start=1, end=2, max_new_tokens=6)]
     mask = model.padding_mask(SOURCE)
     memory = model.encode(SOURCE, mask)
     for row in range(3):
-        step = lambda ids, row=row: model.decode(ids, memory[row : row + 1], mask[row : row + 1])[:, -1].log_softmax(-1)
+        step = lambda ids, row=row: model.decode(ids, memory[row : row + 1], mask[row : row + 1])[
+            :, -1
+        ].log_softmax(-1)
         ids = list(beam_search(step, start=1, end=2, width=1, max_new_tokens=6)[0].ids)[1:]
         assert both[row] == [ids[: ids.index(2)] if 2 in ids else ids]
 
@@ -339,18 +409,32 @@ def test_bad_input_is_named():
     for source, target, says in [
         (SOURCE[:, :0], TARGET, r"source has shape \(3, 0\)"),
         (SOURCE[0], TARGET, r"source has shape \(5,\)"),
-        (SOURCE, TARGET[:, :0], r"target has shape \(3, 0\); give \(B, T\), beginning with a start token"),
+        (
+            SOURCE,
+            TARGET[:, :0],
+            r"target has shape \(3, 0\); give \(B, T\), beginning with a start token",
+        ),
         (wide, TARGET[:1], "13 positions are more than context=12"),
         (SOURCE[:1], wide, "13 positions are more than context=12"),
         (torch.tensor([[3], [0]]), TARGET[:2], "row 1 of the source is nothing but padding"),
-        (torch.tensor([[11]]), TARGET[:1], "ids run from 11 to 11, but this model knows tokens 0 to 10"),
-        (SOURCE[:1], torch.tensor([[19]]), "ids run from 19 to 19, but this model knows tokens 0 to 18"),
+        (
+            torch.tensor([[11]]),
+            TARGET[:1],
+            "ids run from 11 to 11, but this model knows tokens 0 to 10",
+        ),
+        (
+            SOURCE[:1],
+            torch.tensor([[19]]),
+            "ids run from 19 to 19, but this model knows tokens 0 to 18",
+        ),
     ]:
         with pytest.raises(ValueError, match=says):
             model(source, target)
     with pytest.raises(ValueError, match="source_mask is torch.float32"):
         model(SOURCE, TARGET, torch.ones(3, 5))
-    with pytest.raises(ValueError, match="max_new_tokens=12 must be at least 1 and less than context=12"):
+    with pytest.raises(
+        ValueError, match="max_new_tokens=12 must be at least 1 and less than context=12"
+    ):
         translate(model, SOURCE, start=1, end=2, max_new_tokens=12)
     for config in (modern(), replace(SMALL, positions="learned"), replace(SMALL, causal=False)):
         with pytest.raises(ValueError, match="needs 'none'"):
@@ -361,5 +445,8 @@ def test_bad_input_is_named():
 
 def test_one_vocabulary_means_one_embedding():
     model = EncoderDecoder(SMALL)
-    assert model.embed_source is model.embed_target and model.head.weight is model.embed_target.tokens.weight
+    assert (
+        model.embed_source is model.embed_target
+        and model.head.weight is model.embed_target.tokens.weight
+    )
     assert count_parameters(model) == sum(weight.numel() for weight in model.parameters())

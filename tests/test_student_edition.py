@@ -32,7 +32,10 @@ from tools.leaks import OF_THE_COURSE, Secrets, leaks, search, source, unescaped
 from tools.lessons import ROOT
 
 ASSIGNED = {exercise.id: exercise for exercise in all_assigned()}
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not ASSIGNED, reason="this edition has no instructor's folder")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not ASSIGNED, reason="this edition has no instructor's folder"),
+]
 ONE = [ASSIGNED["07.A1"]] if ASSIGNED else []
 WHOLE = ASSIGNED.get("07.A1")
 LONG = ASSIGNED.get("07.A2")
@@ -53,7 +56,9 @@ def test_nothing_is_left_in_it(edition):
     assert list(edition.rglob("*.pyc"))
     report = search(edition, ASSIGNED.values())
     assert report.leaks == [] and report.files > 200
-    assert report.secrets > 500 and len(report.too_short) < 0.1 * report.secrets  # what it cannot look for, it says
+    assert (
+        report.secrets > 500 and len(report.too_short) < 0.1 * report.secrets
+    )  # what it cannot look for, it says
 
 
 def test_its_tests_do_not_miss_what_was_left_out(edition):
@@ -114,7 +119,13 @@ def test_an_edition_that_leaks_is_not_made_and_the_leak_is_named(tmp_path, capsy
 
 
 def test_of_an_exported_tree_what_use_makes_stays_out(tmp_path):
-    for name in ("lessons/a.py", ".venv/lib/b.py", "fmcourse/__pycache__/c.pyc", "build/d.txt", "work/e.ipynb"):
+    for name in (
+        "lessons/a.py",
+        ".venv/lib/b.py",
+        "fmcourse/__pycache__/c.pyc",
+        "build/d.txt",
+        "work/e.ipynb",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     (tmp_path / ".gitignore").write_text((ROOT / ".gitignore").read_text())
@@ -186,26 +197,82 @@ def tensor_file(folder: Path) -> bytes:
 
 
 SOLUTION, LITERAL, WRONG, WHY = (
-    (WHOLE.solution, LONG.solution, WHOLE.mistakes[2].wrong_answer, WHOLE.explanation) if ASSIGNED else ("",) * 4
+    (WHOLE.solution, LONG.solution, WHOLE.mistakes[2].wrong_answer, WHOLE.explanation)
+    if ASSIGNED
+    else ("",) * 4
 )
 without_docstrings = lambda source: re.sub(r'""".*?"""', "pass", source, flags=re.DOTALL)
 PLANTED = {
-    "a module": ("x.py", lambda folder: ("import os\n" + without_docstrings(SOLUTION)).encode(), "07.A1"),
+    "a module": (
+        "x.py",
+        lambda folder: ("import os\n" + without_docstrings(SOLUTION)).encode(),
+        "07.A1",
+    ),
     "other names and spaces": ("x.py", lambda folder: other_names(LITERAL).encode(), "07.A2"),
-    "a comment": ("x.py", lambda folder: "\n".join("# " + line for line in without_docstrings(SOLUTION).splitlines()).encode(), "07.A1"),
-    "a docstring": ("x.py", lambda folder: f'def f():\n    """Help.\n\n{LITERAL}\n    """\n'.encode(), "07.A2"),
+    "a comment": (
+        "x.py",
+        lambda folder: "\n".join(
+            "# " + line for line in without_docstrings(SOLUTION).splitlines()
+        ).encode(),
+        "07.A1",
+    ),
+    "a docstring": (
+        "x.py",
+        lambda folder: f'def f():\n    """Help.\n\n{LITERAL}\n    """\n'.encode(),
+        "07.A2",
+    ),
     "UTF-16": ("x.txt", lambda folder: LITERAL.encode("utf-16"), "07.A2"),
-    "an output": ("x.ipynb", lambda folder: notebook(cell_type="code", source="1", outputs=[{"output_type": "stream", "text": LITERAL.splitlines(keepends=True)}]), "07.A2"),
-    "an output in HTML": ("x.ipynb", lambda folder: notebook(cell_type="code", source="1", outputs=[{"data": {"text/html": f"<p>{WHY}</p>"}}]), "07.A1"),
-    "metadata": ("x.ipynb", lambda folder: notebook(cell_type="markdown", source="1", metadata={"note": {"answer": LITERAL}}), "07.A2"),
-    "an attachment": ("x.ipynb", lambda folder: notebook(cell_type="markdown", source="", attachments={"a": {"text/plain": base64.b64encode(LITERAL.encode()).decode()}}), "07.A2"),
+    "an output": (
+        "x.ipynb",
+        lambda folder: notebook(
+            cell_type="code",
+            source="1",
+            outputs=[{"output_type": "stream", "text": LITERAL.splitlines(keepends=True)}],
+        ),
+        "07.A2",
+    ),
+    "an output in HTML": (
+        "x.ipynb",
+        lambda folder: notebook(
+            cell_type="code", source="1", outputs=[{"data": {"text/html": f"<p>{WHY}</p>"}}]
+        ),
+        "07.A1",
+    ),
+    "metadata": (
+        "x.ipynb",
+        lambda folder: notebook(
+            cell_type="markdown", source="1", metadata={"note": {"answer": LITERAL}}
+        ),
+        "07.A2",
+    ),
+    "an attachment": (
+        "x.ipynb",
+        lambda folder: notebook(
+            cell_type="markdown",
+            source="",
+            attachments={"a": {"text/plain": base64.b64encode(LITERAL.encode()).decode()}},
+        ),
+        "07.A2",
+    ),
     "bytecode": ("x.pyc", lambda folder: bytecode(other_names(LITERAL), folder), "07.A2"),
-    "a docstring in bytecode": ("x.pyc", lambda folder: bytecode(f"def f():\n    '''{WHY}'''\n", folder), "07.A1"),
-    "a wheel": ("x.whl", lambda folder: zip_of("fmcourse/x.py", without_docstrings(SOLUTION).encode()), "07.A1"),
-    "bytecode in a wheel": ("x.whl", lambda folder: zip_of("fmcourse/x.pyc", bytecode(LITERAL, folder)), "07.A2"),
+    "a docstring in bytecode": (
+        "x.pyc",
+        lambda folder: bytecode(f"def f():\n    '''{WHY}'''\n", folder),
+        "07.A1",
+    ),
+    "a wheel": (
+        "x.whl",
+        lambda folder: zip_of("fmcourse/x.py", without_docstrings(SOLUTION).encode()),
+        "07.A1",
+    ),
+    "bytecode in a wheel": (
+        "x.whl",
+        lambda folder: zip_of("fmcourse/x.pyc", bytecode(LITERAL, folder)),
+        "07.A2",
+    ),
     "a tar file": ("x.tar.gz", lambda folder: tar_of("a/b.md", LITERAL.encode()), "07.A2"),
     "a wrong answer": ("x.md", lambda folder: f"Do not write\n\n    {WRONG}".encode(), "07.A1"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -214,18 +281,33 @@ def test_what_is_planted_is_found_and_named(name, tmp_path):
     data = make(tmp_path)
     (tmp_path / file).write_bytes(data)
     found = leaks(tmp_path, [WHOLE, LONG])
-    assert found and {leak.exercise for leak in found} == {exercise} and {leak.file for leak in found} == {file}
+    assert (
+        found
+        and {leak.exercise for leak in found} == {exercise}
+        and {leak.file for leak in found} == {file}
+    )
 
 
 def test_numbers_of_hidden_cases_are_found_written_and_in_bytes(tmp_path):
-    exercise, tensor = next((one, part) for one in ASSIGNED.values() for case in one.hidden for part in (case if isinstance(case, tuple) else (case,))
-                            if isinstance(part, torch.Tensor) and part.is_floating_point() and part.unique().numel() > 10)  # fmt: skip
+    exercise, tensor = next(
+        (one, part)
+        for one in ASSIGNED.values()
+        for case in one.hidden
+        for part in (case if isinstance(case, tuple) else (case,))
+        if isinstance(part, torch.Tensor)
+        and part.is_floating_point()
+        and part.unique().numel() > 10
+    )
     save_file({"x": tensor.detach().float().contiguous()}, tmp_path / "x.safetensors")
     (tmp_path / "x.json").write_text(json.dumps({"values": tensor.detach().flatten().tolist()}))
-    (tmp_path / "x.txt").write_text(" ".join(f"{value:.5f}" for value in tensor.detach().flatten().tolist()))
+    (tmp_path / "x.txt").write_text(
+        " ".join(f"{value:.5f}" for value in tensor.detach().flatten().tolist())
+    )
     found = leaks(tmp_path, [exercise])
     assert {leak.file for leak in found} == {"x.safetensors", "x.json", "x.txt"}
-    assert {leak.exercise for leak in found} == {exercise.id} and all("hidden case" in leak.part for leak in found)
+    assert {leak.exercise for leak in found} == {exercise.id} and all(
+        "hidden case" in leak.part for leak in found
+    )
 
 
 def body(code: str) -> str:
@@ -240,7 +322,11 @@ def body(code: str) -> str:
 def rename_variables(code: str) -> str:
     """The same code with other names for all that it names itself."""
     tree = ast.parse(body(code))
-    own = {part.id for part in ast.walk(tree) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    own = {
+        part.id
+        for part in ast.walk(tree)
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+    }
     own |= {part.arg for part in ast.walk(tree) if isinstance(part, ast.arg)}
     own |= {part.name for part in ast.walk(tree) if isinstance(part, ast.FunctionDef)}
     other = {name: f"v{n}x" for n, name in enumerate(sorted(own))}
@@ -253,21 +339,49 @@ def rename_variables(code: str) -> str:
 
 def as_lists(case) -> list:
     """A hidden case as JSON has it."""
-    convert = lambda value: value.tolist() if isinstance(value, torch.Tensor) else [convert(one) for one in value] if isinstance(value, list | tuple) else value  # fmt: skip
+    convert = lambda value: (
+        value.tolist()
+        if isinstance(value, torch.Tensor)
+        else [convert(one) for one in value]
+        if isinstance(value, list | tuple)
+        else value
+    )
     return convert(arguments(case))
 
 
 OF_CODE = {
     "a module": lambda code, folder: ("x.py", f"import os\n\n{body(code)}\n".encode()),
-    "other names": lambda code, folder: ("x.md", f"Well:\n\n```\n{rename_variables(code).replace(' = ', '=')}\n```\n".encode()),
-    "a comment": lambda code, folder: ("x.py", "".join(f"# {line}\n" for line in body(code).splitlines()).encode()),
+    "other names": lambda code, folder: (
+        "x.md",
+        f"Well:\n\n```\n{rename_variables(code).replace(' = ', '=')}\n```\n".encode(),
+    ),
+    "a comment": lambda code, folder: (
+        "x.py",
+        "".join(f"# {line}\n" for line in body(code).splitlines()).encode(),
+    ),
     "a text": lambda code, folder: ("x.py", f"A = {body(code)!r}\n".encode()),
-    "an output": lambda code, folder: ("x.ipynb", notebook(cell_type="code", source="1", outputs=[{"output_type": "stream", "text": body(code).splitlines(keepends=True)}])),
-    "HTML": lambda code, folder: ("x.html", f"<pre>{html.escape(body(code)).replace(' ', '<i> </i>')}</pre>".encode()),
+    "an output": lambda code, folder: (
+        "x.ipynb",
+        notebook(
+            cell_type="code",
+            source="1",
+            outputs=[{"output_type": "stream", "text": body(code).splitlines(keepends=True)}],
+        ),
+    ),
+    "HTML": lambda code, folder: (
+        "x.html",
+        f"<pre>{html.escape(body(code)).replace(' ', '<i> </i>')}</pre>".encode(),
+    ),
     "base64": lambda code, folder: ("x.txt", base64.b64encode(body(code).encode())),
-    "bytecode with other names": lambda code, folder: ("x.pyc", bytecode(rename_variables(code), folder)),
-    "a wheel with bytecode": lambda code, folder: ("x.whl", zip_of("a/x.pyc", bytecode(rename_variables(code), folder))),
-}  # fmt: skip
+    "bytecode with other names": lambda code, folder: (
+        "x.pyc",
+        bytecode(rename_variables(code), folder),
+    ),
+    "a wheel with bytecode": lambda code, folder: (
+        "x.whl",
+        zip_of("a/x.pyc", bytecode(rename_variables(code), folder)),
+    ),
+}
 OF_PROSE = {
     "text": lambda text, folder: ("x.md", f"So. {text} And on.".encode()),
     "HTML": lambda text, folder: ("x.html", f"<p>{html.escape(text)}</p>".encode()),
@@ -295,11 +409,29 @@ def test_every_answer_and_every_word_about_it_is_found_in_every_disguise(tmp_pat
         for n, answer in enumerate(exercise.other_solutions, 1):
             plant(exercise, "right answer", f"other solution {n}", OF_CODE, source(answer))
         for mistake in exercise.mistakes:
-            plant(exercise, "wrong answer", f"wrong answer {mistake.name!r}", OF_CODE, source(mistake.wrong_answer))
-            plant(exercise, "reason", f"what is said of {mistake.name!r}", OF_PROSE, mistake.explanation)
+            plant(
+                exercise,
+                "wrong answer",
+                f"wrong answer {mistake.name!r}",
+                OF_CODE,
+                source(mistake.wrong_answer),
+            )
+            plant(
+                exercise,
+                "reason",
+                f"what is said of {mistake.name!r}",
+                OF_PROSE,
+                mistake.explanation,
+            )
         plant(exercise, "explanation", "explanation", OF_PROSE, exercise.explanation)
         for n, case in enumerate(exercise.hidden, 1):
-            plant(exercise, "hidden case", f"hidden case {n}", {"JSON": lambda case, folder: ("x.json", json.dumps(as_lists(case)).encode())}, case)  # fmt: skip
+            plant(
+                exercise,
+                "hidden case",
+                f"hidden case {n}",
+                {"JSON": lambda case, folder: ("x.json", json.dumps(as_lists(case)).encode())},
+                case,
+            )
     found = {}
     for leak in leaks(tmp_path, ASSIGNED.values()):
         found.setdefault(leak.file.split("/")[0], set()).add(leak.exercise)
@@ -308,10 +440,18 @@ def test_every_answer_and_every_word_about_it_is_found_in_every_disguise(tmp_pat
         hits.setdefault((kind, name), []).append(exercise in found.get(folder, ()))
         if kind in ("right answer", "explanation") and found.get(folder, {exercise}) != {exercise}:
             foreign.append((exercise, name, found[folder]))
-    least = {"right answer": 1.0, "explanation": 1.0, "wrong answer": 0.97, "reason": 0.97, "hidden case": 0.85}
+    least = {
+        "right answer": 1.0,
+        "explanation": 1.0,
+        "wrong answer": 0.97,
+        "reason": 0.97,
+        "hidden case": 0.85,
+    }
     share = {key: sum(ones) / len(ones) for key, ones in hits.items()}
     assert {key: round(one, 3) for key, one in share.items() if one < least[key[0]]} == {}
-    assert len(planted) > 3000 and len(foreign) < 0.01 * len(planted), foreign  # and whose it is, is told
+    assert len(planted) > 3000 and len(foreign) < 0.01 * len(planted), (
+        foreign
+    )  # and whose it is, is told
 
 
 def test_what_others_wrote_raises_no_alarm(tmp_path):

@@ -8,9 +8,15 @@ from fmcourse.classroom.submissions import find_answer, read_file, split_cell
 from fmcourse.course.exercises import Exercise, find_exercise
 
 ADD = Exercise(
-    "90.1", goal="add", minutes=1, cases=[(1, 2)], hints=["a" * 20] * 3, mistakes=(),
-    starter='def add(a, b):\n    """The sum."""\n    ...\n', solution="def add(a, b):\n    return a + b\n",
-)  # fmt: skip
+    "90.1",
+    goal="add",
+    minutes=1,
+    cases=[(1, 2)],
+    hints=["a" * 20] * 3,
+    mistakes=(),
+    starter='def add(a, b):\n    """The sum."""\n    ...\n',
+    solution="def add(a, b):\n    return a + b\n",
+)
 
 
 def book(*cells: str) -> bytes:
@@ -27,25 +33,68 @@ def result(*cells: str) -> object:
     return space["add"](1, 2)
 
 
-@pytest.mark.parametrize(("cells", "wanted"), [
-    (["def add(a, b):\n    return a + b"], 3),
-    (["def add(a, b):\n    return help(a) + b", "def help(a):\n    return a * k", "k = 10"], 12),  # what is needed stands below
-    (["k = 1", "def add(a, b):\n    return a + b + k", "k = 5"], 4),  # what held when it was written
-    (["k = 1", "k += 4", "def add(a, b):\n    return a + b + k"], 8),
-    (["t = {}", "t['k'] = 7", "def add(a, b):\n    return a + b + t['k']"], 10),
-    (["t = []\nfor i in range(3):\n    t.append(i)", "def add(a, b):\n    return a + b + len(t)"], 6),
-    (["import math as m\nfrom math import *", "def add(a, b):\n    return a + b + m.floor(pi) + floor(e)"], 8),
-    (["def add(a, b):\n    return a + b", "def add(a, b):\n    return a * b"], 2),  # the last one counts
-    (["def add(a, b):\n    return a + b", ADD.starter], 3),  # but not a blank one
-    (["def add(a, b):\n    return a + b", 'add = check("90.1", add)\npoints("90.1", add, of=1)'], 3),
-    (["def twice(f):\n    return lambda *a: 2 * f(*a)", "@twice\ndef add(a, b):\n    return a + b"], 6),
-    (["add = lambda a, b: a + b"], 3),
-    (["if True:\n    def add(a, b):\n        return a + b"], 3),
-    (["class Base:\n    one = 1", "class Sum(Base):\n    def go(self, a, b):\n        return a + b + self.one", "def add(a, b):\n    return Sum().go(a, b)"], 4),
-    (["def add(a, b):\n    return a if b == 0 else add(a + 1, b - 1)"], 3),
-    (["%time x = 1\ndef add(a, b):\n    return a + b"], 3),
-    (["def add(a, b):\n    return a + b\nadd?"], 3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cells", "wanted"),
+    [
+        (["def add(a, b):\n    return a + b"], 3),
+        (
+            ["def add(a, b):\n    return help(a) + b", "def help(a):\n    return a * k", "k = 10"],
+            12,
+        ),  # what is needed stands below
+        (
+            ["k = 1", "def add(a, b):\n    return a + b + k", "k = 5"],
+            4,
+        ),  # what held when it was written
+        (["k = 1", "k += 4", "def add(a, b):\n    return a + b + k"], 8),
+        (["t = {}", "t['k'] = 7", "def add(a, b):\n    return a + b + t['k']"], 10),
+        (
+            [
+                "t = []\nfor i in range(3):\n    t.append(i)",
+                "def add(a, b):\n    return a + b + len(t)",
+            ],
+            6,
+        ),
+        (
+            [
+                "import math as m\nfrom math import *",
+                "def add(a, b):\n    return a + b + m.floor(pi) + floor(e)",
+            ],
+            8,
+        ),
+        (
+            ["def add(a, b):\n    return a + b", "def add(a, b):\n    return a * b"],
+            2,
+        ),  # the last one counts
+        (["def add(a, b):\n    return a + b", ADD.starter], 3),  # but not a blank one
+        (
+            [
+                "def add(a, b):\n    return a + b",
+                'add = check("90.1", add)\npoints("90.1", add, of=1)',
+            ],
+            3,
+        ),
+        (
+            [
+                "def twice(f):\n    return lambda *a: 2 * f(*a)",
+                "@twice\ndef add(a, b):\n    return a + b",
+            ],
+            6,
+        ),
+        (["add = lambda a, b: a + b"], 3),
+        (["if True:\n    def add(a, b):\n        return a + b"], 3),
+        (
+            [
+                "class Base:\n    one = 1",
+                "class Sum(Base):\n    def go(self, a, b):\n        return a + b + self.one",
+                "def add(a, b):\n    return Sum().go(a, b)",
+            ],
+            4,
+        ),
+        (["def add(a, b):\n    return a if b == 0 else add(a + 1, b - 1)"], 3),
+        (["%time x = 1\ndef add(a, b):\n    return a + b"], 3),
+        (["def add(a, b):\n    return a + b\nadd?"], 3),
+    ],
+)
 def test_an_answer_takes_along_what_it_needs(cells, wanted):
     assert result(*cells) == wanted
 
@@ -62,15 +111,18 @@ def test_and_nothing_else():
     assert taken == "def add(a, b):\n    y = a\n    return y + b"
 
 
-@pytest.mark.parametrize(("cells", "words"), [
-    ([], "No `add` was found"),
-    (["def sub(a, b):\n    return a - b"], "No `add` was found"),
-    ([ADD.starter], "blank"),
-    (["# my answer\ndef add(a, b):\n    'other words'\n    ..."], "blank"),
-    (["def add(a, b):\n    return a +\n"], "SyntaxError: invalid syntax in line 2"),
-    (["x = 1\n\ndef add(a, b):\nreturn a"], "line 4"),
-    (["class A:\n    def add(self):\n        return 1"], "No `add` was found"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ([], "No `add` was found"),
+        (["def sub(a, b):\n    return a - b"], "No `add` was found"),
+        ([ADD.starter], "blank"),
+        (["# my answer\ndef add(a, b):\n    'other words'\n    ..."], "blank"),
+        (["def add(a, b):\n    return a +\n"], "SyntaxError: invalid syntax in line 2"),
+        (["x = 1\n\ndef add(a, b):\nreturn a"], "line 4"),
+        (["class A:\n    def add(self):\n        return 1"], "No `add` was found"),
+    ],
+)
 def test_where_there_is_none_it_says_why(cells, words):
     assert words in find_answer(ADD, read_file("ann", "a.ipynb", book(*cells))).missing
 
@@ -90,4 +142,6 @@ def test_every_practice_exercise_is_found_in_its_own_notebook_and_blank_there():
             made = read_file("ann", lesson.name, json.dumps(edition).encode())
             for exercise_id in exercises_of(notebook):
                 got = find_answer(find_exercise(exercise_id), made)
-                assert bool(got.statements) == found and got.missing == ("" if found else "blank"), exercise_id
+                assert bool(got.statements) == found and got.missing == (
+                    "" if found else "blank"
+                ), exercise_id

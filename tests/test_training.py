@@ -63,7 +63,14 @@ def mean_square(model, batch, generator=None):
 @pytest.mark.parametrize("optimizer", [MUON, ADAMW], ids=["muon", "adamw"])
 def test_one_batch_can_be_learnt_by_heart(optimizer):
     batch = torch.randint(40, (4, 17), generator=torch.Generator().manual_seed(5))
-    history = fit(small(), next_token, [batch], steps=200, optimizer=replace(optimizer, lr=4e-3), progress=False)
+    history = fit(
+        small(),
+        next_token,
+        [batch],
+        steps=200,
+        optimizer=replace(optimizer, lr=4e-3),
+        progress=False,
+    )
     assert history.losses[0] > 3.4 and history.losses[-1] < 0.1
 
 
@@ -115,7 +122,9 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
         torch.save(weights(model), sys.argv[1] + ".weights")
     """)
     path, whole = tmp_path / "killed.safetensors", tmp_path / "whole.safetensors"
-    process = subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, path], stdout=subprocess.PIPE, text=True
+    )
     while int(process.stdout.readline()) < 17:
         pass
     process.kill()  # SIGKILL: nothing is tidied up
@@ -123,14 +132,18 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
     assert path.exists() and not (tmp_path / "killed.safetensors.weights").exists()
     for target in (path, whole):
         subprocess.run([sys.executable, "-c", program, target], check=True, stdout=subprocess.PIPE)
-    resumed, straight = (torch.load(f"{target}.weights", weights_only=True) for target in (path, whole))
+    resumed, straight = (
+        torch.load(f"{target}.weights", weights_only=True) for target in (path, whole)
+    )
     assert torch.equal(resumed, straight)
 
 
 def test_a_resumed_history_is_the_whole_history(tmp_path):
     path, model = tmp_path / "run.safetensors", small()
     stopper = lambda step, loss: os.kill(os.getpid(), signal.SIGINT) if step == 5 else None
-    first = fit(model, next_token, data(), steps=9, checkpoint=path, on_step=stopper, progress=False)
+    first = fit(
+        model, next_token, data(), steps=9, checkpoint=path, on_step=stopper, progress=False
+    )
     assert first.interrupted and first.steps == 5
     second = fit(small(7), next_token, data(), steps=9, checkpoint=path, progress=False)
     straight = fit(small(), next_token, data(), steps=9, progress=False)
@@ -141,8 +154,14 @@ def test_a_resumed_history_is_the_whole_history(tmp_path):
 def test_ctrl_c_keeps_what_was_learnt(capsys):
     model = small()
     before = weights(model).clone()
-    history = fit(model, next_token, data(), steps=10_000, progress=False,
-                  on_step=lambda step, loss: os.kill(os.getpid(), signal.SIGINT) if step == 3 else None)  # fmt: skip
+    history = fit(
+        model,
+        next_token,
+        data(),
+        steps=10_000,
+        progress=False,
+        on_step=lambda step, loss: os.kill(os.getpid(), signal.SIGINT) if step == 3 else None,
+    )
     assert history.steps == 3 and not torch.equal(weights(model), before)
     assert "Stopped after step 3" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -165,13 +184,17 @@ def test_another_runs_checkpoint_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda whole: whole[:-9], lambda whole: b"", lambda whole: b"not a checkpoint at all"]
+    "damage",
+    [lambda whole: whole[:-9], lambda whole: b"", lambda whole: b"not a checkpoint at all"],
 )
 def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path, damage):
     path = tmp_path / "run.safetensors"
     fit(small(), next_token, data(), steps=3, checkpoint=path, progress=False)
     path.write_bytes(left := damage(path.read_bytes()))
-    with pytest.raises(CheckpointMismatch, match="run.safetensors is no whole checkpoint .* delete it to begin anew"):
+    with pytest.raises(
+        CheckpointMismatch,
+        match="run.safetensors is no whole checkpoint .* delete it to begin anew",
+    ):
         fit(small(), next_token, data(), steps=3, checkpoint=path, progress=False)
     assert path.read_bytes() == left
 
@@ -187,7 +210,9 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr("fmcourse.training.save_file", full_disk)
     with pytest.raises(OSError, match="no space left"):
         fit(small(), next_token, data(), steps=3, checkpoint=path, progress=False)
-    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["run.safetensors"]
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [
+        "run.safetensors"
+    ]
 
 
 def test_a_loss_that_is_no_number_stops_with_an_explanation():
@@ -197,14 +222,22 @@ def test_a_loss_that_is_no_number_stops_with_an_explanation():
 
     broken.calls = 0
     count = lambda step, loss: setattr(broken, "calls", step >= 4)
-    with pytest.raises(DivergenceError, match=r"became nan at step 4 .*weights were still numbers.*try a third"):
+    with pytest.raises(
+        DivergenceError, match=r"became nan at step 4 .*weights were still numbers.*try a third"
+    ):
         fit(small(), broken, data(), steps=10, on_step=count, progress=False)
 
 
 def test_a_step_far_too_large_is_told_as_such():
     with pytest.raises(DivergenceError, match="no longer numbers"):
-        fit(small(config=gpt2(vocab_size=40, context=16, width=32, depth=2, heads=2)), next_token, data(), steps=60,
-            optimizer=OptimizerConfig(matrix_optimizer="adamw", lr=1e38, clip=0, warmup=0), progress=False)  # fmt: skip
+        fit(
+            small(config=gpt2(vocab_size=40, context=16, width=32, depth=2, heads=2)),
+            next_token,
+            data(),
+            steps=60,
+            optimizer=OptimizerConfig(matrix_optimizer="adamw", lr=1e38, clip=0, warmup=0),
+            progress=False,
+        )
 
 
 def test_seconds_choose_and_record_the_steps():
@@ -213,7 +246,9 @@ def test_seconds_choose_and_record_the_steps():
     assert 0.4 < time.monotonic() - started < 3 and history.steps > 3 and history.seconds[-1] >= 0.5
 
 
-@pytest.mark.parametrize("arguments", [{}, {"steps": 3, "seconds": 1.0}, {"steps": 0}, {"seconds": -1.0}])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"steps": 3, "seconds": 1.0}, {"steps": 0}, {"seconds": -1.0}]
+)
 def test_how_long_must_be_said_once(arguments):
     with pytest.raises(ValueError, match="give exactly one of them, above 0"):
         fit(small(), next_token, data(), **arguments)
@@ -233,9 +268,15 @@ def test_bad_data_is_named():
 
 def test_windows_are_pieces_of_the_text_and_a_function_of_seed_and_step():
     batch = data()[5]
-    assert torch.equal(batch, data()[5]) and not torch.equal(batch, data()[6]) and not torch.equal(batch, data(1)[5])
+    assert (
+        torch.equal(batch, data()[5])
+        and not torch.equal(batch, data()[6])
+        and not torch.equal(batch, data(1)[5])
+    )
     assert torch.equal((batch[:, 1:] - batch[:, :-1]) % 40, torch.full((4, 16), 7))
-    starts = {int(RandomCrops(torch.arange(4), length=2, batch=1)[step][0, 0]) for step in range(60)}
+    starts = {
+        int(RandomCrops(torch.arange(4), length=2, batch=1)[step][0, 0]) for step in range(60)
+    }
     assert starts == {0, 1, 2}
 
 
@@ -254,10 +295,17 @@ def test_the_schedule_warms_up_peaks_and_decays():
     assert values == sorted(values, reverse=True)
 
 
-@pytest.mark.parametrize(("given", "says"), [
-    (dict(matrix_optimizer="sgd"), "'muon' or 'adamw'"), (dict(lr_decay="steps"), "'linear' or 'cosine'"), (dict(lr=0), "lr=0"),
-    (dict(ns_steps=4), "ns_steps=4 is not known; choose 5 or 3"), (dict(warmup=1.0), "warmup=1.0"), (dict(clip=-1), "clip=-1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (dict(matrix_optimizer="sgd"), "'muon' or 'adamw'"),
+        (dict(lr_decay="steps"), "'linear' or 'cosine'"),
+        (dict(lr=0), "lr=0"),
+        (dict(ns_steps=4), "ns_steps=4 is not known; choose 5 or 3"),
+        (dict(warmup=1.0), "warmup=1.0"),
+        (dict(clip=-1), "clip=-1"),
+    ],
+)
 def test_an_optimizer_config_refuses_by_name(given, says):
     with pytest.raises(ValueError, match=says):
         OptimizerConfig(**given)
@@ -269,7 +317,10 @@ def test_muon_moves_alike_whether_pieces_go_together_or_one_by_one(ns_steps, mon
     for one_by_one in (True, False):
         monkeypatch.setattr(optimizers_module, "prefers_onednn", lambda choice=one_by_one: choice)
         torch.manual_seed(0)
-        weights = [torch.nn.Parameter(torch.randn(shape)) for shape in ((24, 8), (8, 8), (8, 32), (6, 10), (10, 6))]
+        weights = [
+            torch.nn.Parameter(torch.randn(shape))
+            for shape in ((24, 8), (8, 8), (8, 32), (6, 10), (10, 6))
+        ]
         muon = Muon(weights, 0.1, ns_steps=ns_steps)
         for _ in range(3):
             for weight in weights:
@@ -281,7 +332,10 @@ def test_muon_moves_alike_whether_pieces_go_together_or_one_by_one(ns_steps, mon
 
 @pytest.mark.parametrize(("ns_steps", "least", "most"), [(5, 0.3, 1.3), (3, 0.2, 2.0)])
 def test_orthogonalised_matrices_stretch_no_direction_much_more_than_another(ns_steps, least, most):
-    x = torch.randn(3, 16, 40, generator=torch.Generator().manual_seed(0)) * torch.logspace(-1, 1, 16)[:, None]
+    x = (
+        torch.randn(3, 16, 40, generator=torch.Generator().manual_seed(0))
+        * torch.logspace(-1, 1, 16)[:, None]
+    )
     stretched = torch.linalg.svdvals(orthogonalize(x, ns_steps))
     assert stretched.max() < most and stretched.min() > least
 
@@ -308,10 +362,14 @@ def test_adamw_alone_is_torchs_adamw():
         next_token,
         [batch],
         steps=4,
-        optimizer=OptimizerConfig(matrix_optimizer="adamw", lr=1e-3, warmup=0, clip=0, min_lr_ratio=1.0),
+        optimizer=OptimizerConfig(
+            matrix_optimizer="adamw", lr=1e-3, warmup=0, clip=0, min_lr_ratio=1.0
+        ),
         progress=False,
     )
-    optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-3, betas=(0.9, 0.98), eps=1e-10, weight_decay=0)
+    optimizer = torch.optim.AdamW(
+        theirs.parameters(), lr=1e-3, betas=(0.9, 0.98), eps=1e-10, weight_decay=0
+    )
     for _ in range(4):
         optimizer.zero_grad()
         next_token(theirs, batch).value.backward()
@@ -328,11 +386,19 @@ def test_next_token_is_the_mean_negative_log_probability_of_the_text_one_ahead()
     assert loss.tokens == 64 and loss.parts["nats per token"] == pytest.approx(by_hand.item())
 
 
-@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")  # torch's rms_norm, of its own cast
+@pytest.mark.filterwarnings(
+    "ignore:Mismatch dtype between input and weight"
+)  # torch's rms_norm, of its own cast
 def test_half_precision_learns_as_well():
-    whole, half = (fit(small(), next_token, data(), steps=60, precision=p, progress=False) for p in ("fp32", "bf16"))
+    whole, half = (
+        fit(small(), next_token, data(), steps=60, precision=p, progress=False)
+        for p in ("fp32", "bf16")
+    )
     assert whole.losses != half.losses
-    assert half.losses[-1] == pytest.approx(whole.losses[-1], abs=0.15) and half.losses[-1] < half.losses[0] / 2
+    assert (
+        half.losses[-1] == pytest.approx(whole.losses[-1], abs=0.15)
+        and half.losses[-1] < half.losses[0] / 2
+    )
 
 
 def test_a_rehearsal_is_a_twentieth(monkeypatch):
@@ -356,22 +422,35 @@ def test_two_processes_make_the_moves_of_one(tmp_path):
     """)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+        meeting = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(free.getsockname()[1]),
+            "WORLD_SIZE": "2",
+        }
     meeting |= {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
     launched = [  # what torchrun does, without its search for a host name
         subprocess.Popen(
-            [sys.executable, "-c", program], env=os.environ | meeting | {"RANK": rank, "GLOO_SOCKET_IFNAME": "lo"}
+            [sys.executable, "-c", program],
+            env=os.environ | meeting | {"RANK": rank, "GLOO_SOCKET_IFNAME": "lo"},
         )
         for rank in "01"
     ]
     assert [process.wait(120) for process in launched] == [0, 0]
     one = small()
     fit(one, next_token, data(), steps=5, progress=False)
-    assert_close(torch.load(tmp_path / "two", weights_only=True), weights(one), atol=1e-5, rtol=1e-4)
+    assert_close(
+        torch.load(tmp_path / "two", weights_only=True), weights(one), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_config_default_is_trained_without_a_warning(recwarn):
-    fit(Transformer(Config()), next_token, [torch.zeros(1, 5, dtype=torch.long)], steps=1, progress=True)
+    fit(
+        Transformer(Config()),
+        next_token,
+        [torch.zeros(1, 5, dtype=torch.long)],
+        steps=1,
+        progress=True,
+    )
     assert not recwarn.list
 
 
@@ -400,7 +479,11 @@ def test_an_average_follows_slowly_and_is_never_trained():
         keep = (1 + n) / (10 + n)
         expected = keep * expected + (1 - keep) * (first + n + 1)
     torch.testing.assert_close(average.model.weight, expected)
-    assert not average.model.weight.requires_grad and not average.model.training and model.weight.requires_grad
+    assert (
+        not average.model.weight.requires_grad
+        and not average.model.training
+        and model.weight.requires_grad
+    )
 
 
 def test_an_average_of_many_equals_a_plain_exponential_one():
@@ -446,7 +529,10 @@ def test_every_item_comes_once_an_epoch_in_an_order_of_its_own(n, batch, length)
 
 def test_items_of_like_length_come_together():
     items = torch.randint(1, 60, (256,), generator=torch.Generator().manual_seed(0)).tolist()
-    filling = lambda length: sum(max(batch) * len(batch) - sum(batch) for batch in (EpochBatches(items, list, 16, length=length)[step] for step in range(16)))  # fmt: skip
+    filling = lambda length: sum(
+        max(batch) * len(batch) - sum(batch)
+        for batch in (EpochBatches(items, list, 16, length=length)[step] for step in range(16))
+    )
     assert filling(lambda item: item) < filling(None) / 2
 
 

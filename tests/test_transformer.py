@@ -18,7 +18,15 @@ from fmcourse.models.attention import (
     apply_rope,
     causal,
 )
-from fmcourse.models.transformer import Config, Transformer, bert, count_parameters, gpt2, llama, modern
+from fmcourse.models.transformer import (
+    Config,
+    Transformer,
+    bert,
+    count_parameters,
+    gpt2,
+    llama,
+    modern,
+)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -59,7 +67,9 @@ def test_padding_on_the_right_changes_nothing_before_it(name):
 
 
 def test_a_prefix_mask_is_no_rule_plus_a_whole_mask():
-    free = randomize(Transformer(Config(vocab_size=45, context=32, width=32, depth=2, heads=2, causal=False)))
+    free = randomize(
+        Transformer(Config(vocab_size=45, context=32, width=32, depth=2, heads=2, causal=False))
+    )
     rule = randomize(Transformer(Config(vocab_size=45, context=32, width=32, depth=2, heads=2)))
     ids = ids_for("modern", 2, 9)
     assert_close(free(ids, causal(9)), rule(ids))
@@ -84,7 +94,10 @@ def test_the_last_token_alone_can_be_asked_for(kept):
     with torch.set_grad_enabled(kept):
         first, cache = model.extend(ids[:, :6], model.new_cache(2), last=True)
         second, _ = model.extend(ids[:, 6:], cache, last=True)
-    assert first.shape == second.shape == (2, 1, model.config.vocab_size) and first.requires_grad == kept
+    assert (
+        first.shape == second.shape == (2, 1, model.config.vocab_size)
+        and first.requires_grad == kept
+    )
     assert_close(torch.cat([first, second], 1), model(ids)[:, [5, 8]], atol=2e-5, rtol=1e-4)
 
 
@@ -95,7 +108,9 @@ def test_continuations_can_share_a_prefix_without_disturbing_each_other():
     other, _ = model.extend(ids[:, 9:12], prefix)  # writes where the first continuation wrote
     again, _ = model.extend(ids[:, 9:12], longer)
     assert_close(first, model(ids[:, :9])[:, 6:], atol=2e-5, rtol=1e-4)
-    assert_close(other, model(torch.cat([ids[:, :6], ids[:, 9:12]], 1))[:, 6:], atol=2e-5, rtol=1e-4)
+    assert_close(
+        other, model(torch.cat([ids[:, :6], ids[:, 9:12]], 1))[:, 6:], atol=2e-5, rtol=1e-4
+    )
     assert_close(again, model(ids)[:, 9:], atol=2e-5, rtol=1e-4)
 
 
@@ -108,15 +123,22 @@ def test_padding_on_the_left_changes_nothing_behind_it(name):
     logits, cache = model.extend(padded, cache)
     assert_close(logits[1, 3:], model(ids[1:, :4])[0], atol=2e-5, rtol=1e-4)
     longer, _ = model.extend(ids[:, :1], cache)
-    assert_close(longer[1, 0], model(torch.cat([ids[1:, :4], ids[1:, :1]], 1))[0, -1], atol=2e-5, rtol=1e-4)
+    assert_close(
+        longer[1, 0], model(torch.cat([ids[1:, :4], ids[1:, :1]], 1))[0, -1], atol=2e-5, rtol=1e-4
+    )
 
 
 def test_attention_is_softmax_of_queries_and_keys_over_values():
     config = modern(width=12, heads=3, depth=1)
     attention = randomize(Attention(config))
     x = torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(3))
-    q, k, v = (part.view(2, 5, 3, 4) for part in F.linear(x, attention.qkv_proj.weight).chunk(3, -1))
-    q, k = F.rms_norm(q, (4,), attention.norm_q.weight), F.rms_norm(k, (4,), attention.norm_k.weight)
+    q, k, v = (
+        part.view(2, 5, 3, 4) for part in F.linear(x, attention.qkv_proj.weight).chunk(3, -1)
+    )
+    q, k = (
+        F.rms_norm(q, (4,), attention.norm_q.weight),
+        F.rms_norm(k, (4,), attention.norm_k.weight),
+    )
     scores = torch.einsum("bthk,bshk->bhts", q, k) / 2
     seen = scores.masked_fill(~causal(5), float("-inf")).softmax(-1)
     out = torch.einsum("bhts,bshk->bthk", seen, v).flatten(2)
@@ -134,7 +156,11 @@ def test_attention_equals_torchs_own_multi_head_attention():
 
 
 def test_rotated_scores_depend_on_distance_alone():
-    rope, q, k = RotaryEmbedding(llama(width=16, heads=2, kv_heads=2, context=64)), torch.randn(8), torch.randn(8)
+    rope, q, k = (
+        RotaryEmbedding(llama(width=16, heads=2, kv_heads=2, context=64)),
+        torch.randn(8),
+        torch.randn(8),
+    )
     turned = lambda x, at: apply_rope(x[None, None, None], rope(torch.tensor([at]))).flatten()
     near, far = turned(q, 7) @ turned(k, 3), turned(q, 50) @ turned(k, 46)
     assert_close(near, far)
@@ -152,7 +178,9 @@ def test_grouped_heads_equal_full_heads_with_repeated_keys():
     full = Attention(llama(width=24, heads=4, kv_heads=4, hidden=8)).eval()
     q, k, v = few.qkv_proj.weight.split([24, 12, 12])
     repeated = [part.unflatten(0, (2, 6)).repeat_interleave(2, 0).flatten(0, 1) for part in (k, v)]
-    full.load_state_dict({"qkv_proj.weight": torch.cat([q, *repeated]), "out_proj.weight": few.out_proj.weight})
+    full.load_state_dict(
+        {"qkv_proj.weight": torch.cat([q, *repeated]), "out_proj.weight": few.out_proj.weight}
+    )
     x = torch.randn(2, 5, 24)
     assert_close(few(x), full(x))
 
@@ -163,9 +191,14 @@ def test_the_gated_mlp_is_silu_times_value():
     assert_close(mlp(x), (F.silu(x @ gate.T) * (x @ value.T)) @ mlp.down.weight.T)
 
 
-@pytest.mark.parametrize(("mlp", "activation"), [
-    ("gelu", F.gelu), ("gelu_tanh", lambda h: F.gelu(h, approximate="tanh")), ("relu_squared", lambda h: F.relu(h) ** 2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mlp", "activation"),
+    [
+        ("gelu", F.gelu),
+        ("gelu_tanh", lambda h: F.gelu(h, approximate="tanh")),
+        ("relu_squared", lambda h: F.relu(h) ** 2),
+    ],
+)
 def test_each_plain_mlp_bends_by_its_own_formula(mlp, activation):
     block = randomize(Transformer(Config(mlp=mlp, width=8, heads=2, depth=1))).stack.blocks[0].mlp
     x = torch.randn(3, 8)
@@ -174,7 +207,10 @@ def test_each_plain_mlp_bends_by_its_own_formula(mlp, activation):
 
 
 def test_the_quick_gelu_has_torchs_values_and_slopes():
-    x, dy = torch.linspace(-30, 30, 401, dtype=torch.double), torch.linspace(1, 2, 401, dtype=torch.double)
+    x, dy = (
+        torch.linspace(-30, 30, 401, dtype=torch.double),
+        torch.linspace(1, 2, 401, dtype=torch.double),
+    )
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
     y, wanted = TanhGELU.apply(ours), F.gelu(theirs, approximate="tanh")
     y.backward(dy)
@@ -191,26 +227,42 @@ def test_dropout_acts_in_training_only():
     assert not torch.allclose(model(ids), model(ids))
 
 
-@pytest.mark.parametrize(("config", "count"), [
-    (gpt2(), 124_439_808), (gpt2(width=1600, depth=48, heads=25), 1_557_611_200),
-    (gpt2(context=2048, width=12288, depth=96, heads=96), 174_604_259_328),
-    (bert(), 109_514_298), (llama(), 134_515_008),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("config", "count"),
+    [
+        (gpt2(), 124_439_808),
+        (gpt2(width=1600, depth=48, heads=25), 1_557_611_200),
+        (gpt2(context=2048, width=12288, depth=96, heads=96), 174_604_259_328),
+        (bert(), 109_514_298),
+        (llama(), 134_515_008),
+    ],
+)
 def test_published_shapes_have_the_published_counts(config, count):
     with torch.device("meta"):
         assert count_parameters(Transformer(config)) == count
 
 
-@pytest.mark.parametrize(("given", "says"), [
-    (dict(width=10, heads=4), "width=10 cannot be cut into heads=4 equal parts; try width=12"),
-    (dict(norm="batch"), "norm='batch' is not known; choose 'layer' or 'rms'"),
-    (dict(mlp="tanh"), "mlp='tanh' is not known; choose 'gelu' or 'gelu_tanh' or 'relu_squared' or 'swiglu'"),
-    (dict(depth=0), "depth=0 must be a whole number of at least 1"), (dict(context=2.5), "context=2.5 must be a whole number"),
-    (dict(vocab_size=True), "vocab_size=True must be a whole number"),
-    (dict(heads=4, kv_heads=3), "kv_heads=3 must divide heads=4"),
-    (dict(width=12, heads=4, positions="rope"), "rope turns pairs of numbers, so width / heads = 3 must be even"),
-    (dict(dropout=1.0), "dropout=1.0 in"), (dict(token_types=-1), "token_types=-1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (dict(width=10, heads=4), "width=10 cannot be cut into heads=4 equal parts; try width=12"),
+        (dict(norm="batch"), "norm='batch' is not known; choose 'layer' or 'rms'"),
+        (
+            dict(mlp="tanh"),
+            "mlp='tanh' is not known; choose 'gelu' or 'gelu_tanh' or 'relu_squared' or 'swiglu'",
+        ),
+        (dict(depth=0), "depth=0 must be a whole number of at least 1"),
+        (dict(context=2.5), "context=2.5 must be a whole number"),
+        (dict(vocab_size=True), "vocab_size=True must be a whole number"),
+        (dict(heads=4, kv_heads=3), "kv_heads=3 must divide heads=4"),
+        (
+            dict(width=12, heads=4, positions="rope"),
+            "rope turns pairs of numbers, so width / heads = 3 must be even",
+        ),
+        (dict(dropout=1.0), "dropout=1.0 in"),
+        (dict(token_types=-1), "token_types=-1"),
+    ],
+)
 def test_a_config_refuses_by_name(given, says):
     with pytest.raises(ValueError, match=says.replace("(", r"\(")):
         Config(**given)
@@ -220,7 +272,9 @@ def test_bad_input_is_named():
     model = model_of("gpt2")
     with pytest.raises(ValueError, match="25 positions are more than context=24"):
         model(torch.zeros(1, 25, dtype=torch.long))
-    with pytest.raises(ValueError, match="ids run from 0 to 61, but this model knows tokens 0 to 60"):
+    with pytest.raises(
+        ValueError, match="ids run from 0 to 61, but this model knows tokens 0 to 60"
+    ):
         model(torch.tensor([[0, 61]]))
     with pytest.raises(ValueError, match=r"for one text ids\[None\]"):
         model(torch.tensor([1, 2]))

@@ -12,15 +12,32 @@ from fmcourse.classroom.values import MAX_PARTS, NotReadable, Opaque, pack, unpa
 from fmcourse.course.compare import equal
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
-    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text() | st.integers(), inner),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(),
+    lambda inner: (
+        st.lists(inner)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text() | st.integers(), inner)
+    ),
     max_leaves=20,
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["tensor", "array", "int", "dict", "set", "bytes", "number", "float", "x"]), inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(
+            st.sampled_from(
+                ["tensor", "array", "int", "dict", "set", "bytes", "number", "float", "x"]
+            ),
+            inner,
+        )
+    ),
     max_leaves=20,
-)  # fmt: skip
+)
 over = lambda value: unpack(json.loads(json.dumps(pack(value))))
 
 
@@ -30,7 +47,16 @@ def test_plain_values_come_back_with_their_types(value):
 
 
 @pytest.mark.parametrize(
-    "kind", [torch.float64, torch.float32, torch.bfloat16, torch.int64, torch.uint8, torch.bool, torch.complex64]
+    "kind",
+    [
+        torch.float64,
+        torch.float32,
+        torch.bfloat16,
+        torch.int64,
+        torch.uint8,
+        torch.bool,
+        torch.complex64,
+    ],
 )
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 4), (2, 3, 4)])
 def test_tensors_come_back_bit_for_bit(kind, shape):
@@ -38,12 +64,16 @@ def test_tensors_come_back_bit_for_bit(kind, shape):
     back = over(tensor)
     assert back.dtype == kind and back.shape == tensor.shape and torch.equal(back, tensor)
     assert torch.equal(
-        over(tensor.reshape(shape).mT if tensor.dim() > 1 else tensor), tensor.mT if tensor.dim() > 1 else tensor
+        over(tensor.reshape(shape).mT if tensor.dim() > 1 else tensor),
+        tensor.mT if tensor.dim() > 1 else tensor,
     )
 
 
 def test_gradients_numpy_and_not_a_number_are_kept():
-    assert over(torch.ones(2, requires_grad=True)).requires_grad and not over(torch.ones(2)).requires_grad
+    assert (
+        over(torch.ones(2, requires_grad=True)).requires_grad
+        and not over(torch.ones(2)).requires_grad
+    )
     assert equal(np.arange(6.0).reshape(2, 3), over(np.arange(6.0).reshape(2, 3)))
     assert isinstance(over(np.float32(1.5)), np.float32) and over(np.float32(1.5)) == 1.5
     assert (
@@ -74,11 +104,23 @@ def test_whatever_comes_is_read_or_refused(packed):
         assert str(error)
 
 
-@pytest.mark.parametrize("packed", [
-    {"tensor": ["float32", [10**12], "AAAA", False]}, {"tensor": ["float32", [2], "AAAA", False]}, {"tensor": ["object", [1], "AAAA", False]},
-    {"array": ["O", [1], "AAAAAAAAAAA="]}, {"int": "f" * 10**5}, {"tensor": []}, {"a": 1, "b": 2}, {}, {"set": [[1]]}, {"dict": [[[1], 2]]},
-    [0] * (MAX_PARTS + 1), {"unknown": 1},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "packed",
+    [
+        {"tensor": ["float32", [10**12], "AAAA", False]},
+        {"tensor": ["float32", [2], "AAAA", False]},
+        {"tensor": ["object", [1], "AAAA", False]},
+        {"array": ["O", [1], "AAAAAAAAAAA="]},
+        {"int": "f" * 10**5},
+        {"tensor": []},
+        {"a": 1, "b": 2},
+        {},
+        {"set": [[1]]},
+        {"dict": [[[1], 2]]},
+        [0] * (MAX_PARTS + 1),
+        {"unknown": 1},
+    ],
+)
 def test_what_is_no_value_is_refused_in_a_sentence(packed):
     with pytest.raises(NotReadable):
         unpack(packed)

@@ -17,14 +17,32 @@ from fmcourse.classroom.manifest import write_manifest
 from fmcourse.classroom.names import check_assignment_name, safe_name, student_id
 
 ASKED = AssignedExercise(
-    "00.A1", goal="a sum", minutes=1, starter='mine = variant("00.A1")\ntotal = ...\n',
-    solution="def total(mine):\n    return mine['a'] + 1\n", mistakes=(), vary=lambda draw: {"a": draw.randrange(10**9)},
-)  # fmt: skip
-OTHER = AssignedExercise(
-    "00.A2", goal="a sum", minutes=1, starter="total = ...\n", solution=ASKED.solution, mistakes=(), vary=ASKED.vary
+    "00.A1",
+    goal="a sum",
+    minutes=1,
+    starter='mine = variant("00.A1")\ntotal = ...\n',
+    solution="def total(mine):\n    return mine['a'] + 1\n",
+    mistakes=(),
+    vary=lambda draw: {"a": draw.randrange(10**9)},
 )
-MANIFEST = {"name": "week3", "variants": None, "students": ["ada"], "fmcourse": "1", "exercises": [
-    {"id": "06.2", "points": 1, "cell": "06-2", "points_cell": "06-2-points", "name": "attend"}]}  # fmt: skip
+OTHER = AssignedExercise(
+    "00.A2",
+    goal="a sum",
+    minutes=1,
+    starter="total = ...\n",
+    solution=ASKED.solution,
+    mistakes=(),
+    vary=ASKED.vary,
+)
+MANIFEST = {
+    "name": "week3",
+    "variants": None,
+    "students": ["ada"],
+    "fmcourse": "1",
+    "exercises": [
+        {"id": "06.2", "points": 1, "cell": "06-2", "points_cell": "06-2-points", "name": "attend"}
+    ],
+}
 
 # -- the key --------------------------------------------------------------------------------------------------------------
 
@@ -63,17 +81,26 @@ def test_a_key_that_keeps_nothing_secret_is_refused(tmp_path):
 def test_numbers_belong_to_a_key_a_student_and_an_exercise():
     mine = variants.numbers_for("k" * 20, "ada", ASKED)
     assert mine == variants.numbers_for(b"k" * 20, "ada", ASKED)
-    others = [("k" * 20, "bob", ASKED), ("k" * 20, "ada", OTHER), ("j" * 20, "ada", ASKED), ("k" * 20, "ad\0a", ASKED)]
+    others = [
+        ("k" * 20, "bob", ASKED),
+        ("k" * 20, "ada", OTHER),
+        ("j" * 20, "ada", ASKED),
+        ("k" * 20, "ad\0a", ASKED),
+    ]
     drawn = [variants.numbers_for(*one)["a"] for one in others]
     assert len({mine["a"], *drawn}) == 5
     assert mine != ASKED.cases[0], "the numbers that everybody may see"
     seed = hmac.new(b"k" * 20, b"ada\x0000.A1", hashlib.sha256).hexdigest()
-    assert mine == ASKED.draw_numbers(seed), "numbers that were handed out would be others in this version"
+    assert mine == ASKED.draw_numbers(seed), (
+        "numbers that were handed out would be others in this version"
+    )
 
 
 def test_a_fingerprint_tells_keys_apart_and_says_neither():
     one, two = (variants.fingerprint(key * 20) for key in "kj")
-    assert one != two and one == variants.fingerprint(b"k" * 20) and len(one) == 16 and "k" not in one
+    assert (
+        one != two and one == variants.fingerprint(b"k" * 20) and len(one) == 16 and "k" not in one
+    )
 
 
 # -- names ----------------------------------------------------------------------------------------------------------------
@@ -81,10 +108,25 @@ def test_a_fingerprint_tells_keys_apart_and_says_neither():
 
 @pytest.mark.parametrize(
     ("student", "name"),
-    [("ada", "ada"), ("ada@uni.edu", "ada@uni.edu"), ("Zoë", "Zo=C3=AB"), ("a b", "a=20b"), ("..", "=2E=2E"), (".", "=2E"),
-     ("a/../b", "a=2F..=2Fb"), ("C:\\x", "C=3A=5Cx"), ("-rf", "=2Drf"), ("con", "=63on"), ("Nul.txt", "=4Eul.txt"),
-     ("a.", "a=2E"), ("x=y", "x=3Dy"), ("a+b", "a=2Bb"), ("*", "=2A"), ("50%", "50=25")],
-)  # fmt: skip
+    [
+        ("ada", "ada"),
+        ("ada@uni.edu", "ada@uni.edu"),
+        ("Zoë", "Zo=C3=AB"),
+        ("a b", "a=20b"),
+        ("..", "=2E=2E"),
+        (".", "=2E"),
+        ("a/../b", "a=2F..=2Fb"),
+        ("C:\\x", "C=3A=5Cx"),
+        ("-rf", "=2Drf"),
+        ("con", "=63on"),
+        ("Nul.txt", "=4Eul.txt"),
+        ("a.", "a=2E"),
+        ("x=y", "x=3Dy"),
+        ("a+b", "a=2Bb"),
+        ("*", "=2A"),
+        ("50%", "50=25"),
+    ],
+)
 def test_a_students_id_becomes_a_folder_that_leads_nowhere_else(student, name):
     assert safe_name(student) == name and student_id(name) == student
 
@@ -92,7 +134,12 @@ def test_a_students_id_becomes_a_folder_that_leads_nowhere_else(student, name):
 @given(st.text(min_size=1, max_size=300), st.text(min_size=1, max_size=300))
 def test_other_students_have_other_folders_whatever_they_are_called(one, two):
     name = safe_name(one)
-    assert name.isascii() and len(name) <= 128 and not set(name) & set("/\\:*?\"<>|\0 +,'") and name.strip(".") == name
+    assert (
+        name.isascii()
+        and len(name) <= 128
+        and not set(name) & set("/\\:*?\"<>|\0 +,'")
+        and name.strip(".") == name
+    )
     assert (name == safe_name(two)) == (one == two)
     assert student_id(name) == (None if "==" in name else one)
 
@@ -103,7 +150,8 @@ def test_an_empty_id_is_refused():
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "a/b", "../x", "/x", "a b", "-x", "con", "week+3", "w" * 51, "a.b", "a\n"]
+    "name",
+    ["", ".", "..", "a/b", "../x", "/x", "a b", "-x", "con", "week+3", "w" * 51, "a.b", "a\n"],
 )
 def test_an_assignment_has_a_plain_name(name):
     with pytest.raises(ValueError, match="cannot be an assignment's name"):
@@ -133,9 +181,17 @@ def test_an_assignment_that_is_not_there_names_those_that_are(tmp_path):
 @pytest.mark.parametrize(
     "text",
     ["{", "[]", "{}", '"week3"', "[" * 100_000]
-    + [json.dumps(MANIFEST | change) for change in ({"name": "week4"}, {"exercises": [{"id": "06.2"}]}, {"exercises": {}},
-                                                    {"students": [3]}, {"variants": 3})],
-)  # fmt: skip
+    + [
+        json.dumps(MANIFEST | change)
+        for change in (
+            {"name": "week4"},
+            {"exercises": [{"id": "06.2"}]},
+            {"exercises": {}},
+            {"students": [3]},
+            {"variants": 3},
+        )
+    ],
+)
 def test_a_damaged_manifest_is_said_to_be_one(tmp_path, text):
     write_manifest(tmp_path, MANIFEST)
     (tmp_path / "assignments" / "week3.json").write_text(text)

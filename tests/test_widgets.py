@@ -33,7 +33,10 @@ def test_a_slider_redraws_the_picture_and_keeps_its_alt_text(shown):
     assert widgets.interactive(line, alt=ALT, slope=(0.0, 9.0, 0.5)) is None
     [output] = shown
     slider, screen = output.live.children
-    assert isinstance(slider, ipywidgets.FloatSlider) and (slider.value, slider.description) == (2.0, "slope")
+    assert isinstance(slider, ipywidgets.FloatSlider) and (slider.value, slider.description) == (
+        2.0,
+        "slope",
+    )
     before = screen.value
     assert f'alt="{ALT}"' in before and "<img" in before
     slider.value = 7.5
@@ -47,14 +50,21 @@ def test_the_still_picture_says_for_which_values_it_was_drawn(shown):
     widgets.interactive(line, alt=ALT, slope=(0, 9), label=["a", "b"])
     assert "<figcaption>slope: 2, label: a</figcaption>" in shown[0].page
     assert shown[0].text == ALT and shown[0].png.startswith(b"\x89PNG")
-    assert [type(box) for box in shown[0].live.children[:2]] == [ipywidgets.IntSlider, ipywidgets.Dropdown]
+    assert [type(box) for box in shown[0].live.children[:2]] == [
+        ipywidgets.IntSlider,
+        ipywidgets.Dropdown,
+    ]
 
 
 def test_the_alt_text_may_follow_the_values(shown):
-    widgets.interactive(line, alt=lambda slope: f"A line that climbs to {slope} at its end.", slope=(0, 9))
+    widgets.interactive(
+        line, alt=lambda slope: f"A line that climbs to {slope} at its end.", slope=(0, 9)
+    )
     slider, screen = shown[0].live.children
     slider.value = 5
-    assert shown[0].text == "A line that climbs to 2 at its end." and "climbs to 5 at" in screen.value
+    assert (
+        shown[0].text == "A line that climbs to 2 at its end." and "climbs to 5 at" in screen.value
+    )
 
 
 def test_a_failing_redraw_is_seen_and_mended_by_the_next(shown):
@@ -67,7 +77,9 @@ def test_a_failing_redraw_is_seen_and_mended_by_the_next(shown):
 
 
 def test_a_text_is_typed_over(shown):
-    widgets.text_interactive(lambda text: widgets.colour_tokens(text.split(" ")), value="to be", alt=ALT)
+    widgets.text_interactive(
+        lambda text: widgets.colour_tokens(text.split(" ")), value="to be", alt=ALT
+    )
     box, screen = shown[0].live.children
     assert shown[0].page == screen.value and f'aria-label="{ALT}"' in screen.value
     box.value = "or <not>"
@@ -79,7 +91,11 @@ def test_a_text_is_typed_over(shown):
     [
         (line, {"height": (0, 1)}, "draw has no parameter 'height'; it has: slope, label"),
         (line, {"slope": object}, "slope=<class 'object'> is no control"),
-        (lambda n=1: None, {"n": (0, 3)}, "draw must return a figure or a string of HTML, not NoneType"),
+        (
+            lambda n=1: None,
+            {"n": (0, 3)},
+            "draw must return a figure or a string of HTML, not NoneType",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_said_at_once(draw, controls, error):
@@ -94,7 +110,12 @@ def test_an_empty_alt_text_is_refused():
 
 def test_tokens_show_their_spaces_and_are_told_apart_without_colour():
     page = widgets.colour_tokens([" the", "<b>", "\n", "\t"], ids=[284, 7, 8, 9])
-    assert ">·the</span>" in page and "&lt;b&gt;</span>" in page and ">⏎</span><br>" in page and ">→</span>" in page
+    assert (
+        ">·the</span>" in page
+        and "&lt;b&gt;</span>" in page
+        and ">⏎</span><br>" in page
+        and ">→</span>" in page
+    )
     assert page.count("border: 1px solid") == 4 and "token 1: &#x27; the&#x27;, id 284" in page
     assert len({tint for tint in widgets.TINTS if tint in page}) == 4
 

@@ -57,7 +57,14 @@ def python_command(*arguments: str) -> list[str]:
 
 def stages(fast: bool = False) -> list[Stage]:
     """The checks in order."""
-    ours = ["tests", "fmcourse", "--ignore=tests/test_notebooks.py", "--ignore=tests/test_browser.py", "-n", "2"]
+    ours = [
+        "tests",
+        "fmcourse",
+        "--ignore=tests/test_notebooks.py",
+        "--ignore=tests/test_browser.py",
+        "-n",
+        "2",
+    ]
     tests = python_command("pytest", *ours, *(["-m", "not slow"] if fast else []))
     solved = python_command("pytest", "tests/test_notebooks.py", "-n", "2")
     browser = python_command("pytest", "tests/test_browser.py", "-rs")
@@ -81,7 +88,9 @@ def stages(fast: bool = False) -> list[Stage]:
             fast=True,
         ),
         Stage("tests", "what the package promises", tests, fast=True),
-        Stage("replay", "each notebook, run again, says what it said", python_command("tools.replay")),
+        Stage(
+            "replay", "each notebook, run again, says what it said", python_command("tools.replay")
+        ),
         Stage("solved", "each lesson runs with its exercises solved", solved, offline=True),
         Stage("browser", "a lesson works in JupyterLab", browser),
     ]
@@ -96,7 +105,9 @@ def choose_stages(fast: bool, only: str | None, extra: list[str]) -> list[Stage]
     wanted = only or ("tests" if extra else None)
     chosen = [stage for stage in stages(fast) if wanted in (None, stage.name)]
     if not chosen:
-        raise ValueError(f"no check is called {only!r}; there are: {', '.join(stage.name for stage in stages(fast))}")
+        raise ValueError(
+            f"no check is called {only!r}; there are: {', '.join(stage.name for stage in stages(fast))}"
+        )
     return [replace(stage, command=[*stage.command, *extra]) for stage in chosen]
 
 
@@ -106,9 +117,15 @@ def run_stage(stage: Stage) -> Result:
     start, lines = time.monotonic(), []
     command = offline.offline_command(stage.command) if stage.offline else stage.command
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        encoding="utf-8", errors="replace",
-    )  # fmt: skip
+        command,
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     for line in process.stdout:
         print(line, end="", flush=True)
         lines.append(line.rstrip())
@@ -130,7 +147,12 @@ def parse_result(stage: Stage, code: int, lines: list[str], seconds: float) -> R
         counts["passed"] = 1
     failed = max(counts["failed"] + counts["error"], int(code != 0))
     return Result(
-        stage.name, counts["passed"], failed, counts["skipped"], seconds, failure_lines(lines) if code else []
+        stage.name,
+        counts["passed"],
+        failed,
+        counts["skipped"],
+        seconds,
+        failure_lines(lines) if code else [],
     )
 
 
@@ -159,7 +181,9 @@ def cost_table(rows: list[dict]) -> str:
 def report_results(results: list[Result], rows: list[dict]) -> int:
     """Say what was found, write the report, and return the exit code."""
     write_text(
-        REPORT, json.dumps({"notebooks": rows, "stages": [asdict(result) for result in results]}, indent=1) + "\n"
+        REPORT,
+        json.dumps({"notebooks": rows, "stages": [asdict(result) for result in results]}, indent=1)
+        + "\n",
     )
     print(f"\n{cost_table(rows)}\n" if rows else "")
     for result in results:
@@ -169,15 +193,22 @@ def report_results(results: list[Result], rows: list[dict]) -> int:
             f"{mark:<7}{result.stage:<9}{result.passed} passed, {result.failed} failed{skipped}, {result.seconds:.0f} s"
         )
     for result in (result for result in results if result.failed):
-        print(f"\n{result.stage} failed. To run it alone: python start.py test --only {result.stage}")
+        print(
+            f"\n{result.stage} failed. To run it alone: python start.py test --only {result.stage}"
+        )
         print("\n".join(f"    {line}" for line in result.why))
-    passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
+    passed, failed = (
+        sum(result.passed for result in results),
+        sum(result.failed for result in results),
+    )
     print(f"\n{passed} passed, {failed} failed")
     return int(failed > 0)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.check", description="Run every check.", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.check", description="Run every check.", allow_abbrev=False
+    )
     parser.add_argument("--fast", action="store_true", help="only those that run no notebook")
     parser.add_argument("--only", metavar="NAME", help=", ".join(stage.name for stage in stages()))
     options, extra = parser.parse_known_args(arguments)

@@ -10,7 +10,9 @@ from pathlib import Path
 from fmcourse.files import write_atomically, write_text
 from tools.trouble import StartError
 
-RECORD = Path(".fmcourse") / "notebooks.json"  # in work: the edition copied, and the one laid beside a changed copy
+RECORD = (
+    Path(".fmcourse") / "notebooks.json"
+)  # in work: the edition copied, and the one laid beside a changed copy
 
 
 def shipped_notebooks(source: Path) -> list[Path]:
@@ -21,7 +23,9 @@ def digest(path: Path) -> str:
     """Of what a learner writes in a notebook, the text of its cells: to have run it is not to have changed it."""
     contents = path.read_bytes()
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        cells = [[cell["cell_type"], "".join(cell["source"])] for cell in json.loads(contents)["cells"]]
+        cells = [
+            [cell["cell_type"], "".join(cell["source"])] for cell in json.loads(contents)["cells"]
+        ]
         contents = json.dumps(cells).encode()
     return hashlib.sha256(contents).hexdigest()
 
@@ -39,7 +43,9 @@ def update(work: Path, source: Path) -> list[Path]:
         if here != edition and edition not in (copied, offered):
             written.append(duplicate(original, free_path(copy, "new")))
             offered = edition
-            print(f"You changed {copy.name}, and there is a newer edition: it lies beside yours as {written[-1].name}.")
+            print(
+                f"You changed {copy.name}, and there is a newer edition: it lies beside yours as {written[-1].name}."
+            )
         record[original.name] = [edition if here == edition else copied, offered]
     write_text(work / RECORD, json.dumps(record, indent=1) + "\n")
     return written
@@ -71,12 +77,17 @@ def reset(wanted: list[str], work: Path, source: Path) -> list[Path]:
 
     Raises: StartError, before anything is touched, if a lesson is not there.
     """
-    known = {word: path for path in shipped_notebooks(source) for word in (path.name[:2], path.stem, path.name)}
+    known = {
+        word: path
+        for path in shipped_notebooks(source)
+        for word in (path.name[:2], path.stem, path.name)
+    }
     unknown = [word for word in wanted if word.zfill(2) not in known]
     if unknown or not wanted:
         there = ", ".join(path.name[:2] for path in shipped_notebooks(source)) or "none"
         raise StartError(
-            (f"No lesson is called {unknown[0]}" if unknown else "Name a lesson") + f"; there are: {there}."
+            (f"No lesson is called {unknown[0]}" if unknown else "Name a lesson")
+            + f"; there are: {there}."
         )
     for original in (known[word.zfill(2)] for word in wanted):
         copy = work / original.name

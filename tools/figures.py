@@ -53,7 +53,9 @@ def contact_sheet(title: str, shown: list[NotebookFigure]) -> Figure:
     for ax, one in zip(axes, shown, strict=False):
         ax.imshow(Image.open(io.BytesIO(one.png)))
         ax.set_title(f"cell {one.cell}", fontsize=9, loc="left")
-        ax.text(0, -0.02, textwrap.fill(one.alt, WRAP), transform=ax.transAxes, fontsize=9, va="top")
+        ax.text(
+            0, -0.02, textwrap.fill(one.alt, WRAP), transform=ax.transAxes, fontsize=9, va="top"
+        )
     return fig
 
 
@@ -62,19 +64,27 @@ def write_sheets(lesson: Lesson, out: Path) -> list[Path]:
     shown, paths = figures(lesson), []
     for page, start in enumerate(range(0, len(shown), A_PAGE), 1):
         paths.append(out / f"{lesson.name}-{page}.png")
-        contact_sheet(f"{lesson.name}, page {page}", shown[start : start + A_PAGE]).savefig(paths[-1], dpi=80)
+        contact_sheet(f"{lesson.name}, page {page}", shown[start : start + A_PAGE]).savefig(
+            paths[-1], dpi=80
+        )
     return paths
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.figures", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.figures", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("lessons", nargs="*", metavar="NN")
     parser.add_argument("--out", type=Path, default=ROOT / "build/figures")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     for lesson in all_lessons(wanted=options.lessons or None):
         paths = write_sheets(lesson, options.out)
-        print(f"{lesson.name}: {len(figures(lesson))} figures on {len(paths)} sheets", *paths, sep="\n    ")
+        print(
+            f"{lesson.name}: {len(figures(lesson))} figures on {len(paths)} sheets",
+            *paths,
+            sep="\n    ",
+        )
     return 0
 
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from tools.trouble import StartError
 
 SETTINGS = Path(__file__).with_name("lab")
-INSTRUCTOR = Path(__file__).with_name("lab_instructor")  # switches on what SETTINGS has off: nbgrader
+INSTRUCTOR = Path(__file__).with_name(
+    "lab_instructor"
+)  # switches on what SETTINGS has off: nbgrader
 FIRST_NOTEBOOK = "00_welcome.ipynb"
 PORTS = range(8888, 8988)
 STATE_FOLDERS = {  # what JupyterLab and IPython write, and the folder of work/.jupyter that takes it
@@ -30,7 +32,9 @@ STATE_FOLDERS = {  # what JupyterLab and IPython write, and the folder of work/.
 
 def environment(base: Mapping[str, str], work: Path, instructor: bool = False) -> dict[str, str]:
     """`base` without the user's own Jupyter, which is neither read nor changed."""
-    rest = {name: value for name, value in base.items() if not name.startswith(("JUPYTER", "IPYTHON"))}
+    rest = {
+        name: value for name, value in base.items() if not name.startswith(("JUPYTER", "IPYTHON"))
+    }
     places = {name: str(work / ".jupyter" / folder) for name, folder in STATE_FOLDERS.items()}
     settings = os.pathsep.join(map(str, [INSTRUCTOR, SETTINGS] if instructor else [SETTINGS]))
     return {**rest, **places, "JUPYTER_CONFIG_PATH": settings, "JUPYTER_PREFER_ENV_PATH": "1"}
@@ -52,8 +56,12 @@ def choose_port(asked: int | None) -> int:
             door.bind(("127.0.0.1", port))
             return port
     if asked is None:
-        raise StartError(f"Every port from {PORTS[0]} to {PORTS[-1]} is taken: name a free one with --port N.")
-    raise StartError(f"Port {asked} is taken: name another with --port N, or leave --port out and a free one is found.")
+        raise StartError(
+            f"Every port from {PORTS[0]} to {PORTS[-1]} is taken: name a free one with --port N."
+        )
+    raise StartError(
+        f"Port {asked} is taken: name another with --port N, or leave --port out and a free one is found."
+    )
 
 
 def transport(runtime: str, platform: str = sys.platform) -> str:
@@ -68,15 +76,35 @@ def short_folder(platform: str = sys.platform) -> str | None:
 
 
 def open_lab(
-    python: Path, base: Mapping[str, str], work: Path, port: int, browser: bool, instructor: bool = False
+    python: Path,
+    base: Mapping[str, str],
+    work: Path,
+    port: int,
+    browser: bool,
+    instructor: bool = False,
 ) -> int:
     """Open JupyterLab on the first lesson and stay until it ends; returns its exit code."""
     token = secrets.token_hex(24)
     page = f"/lab/tree/{FIRST_NOTEBOOK}" if (work / FIRST_NOTEBOOK).exists() else "/lab"
-    with tempfile.TemporaryDirectory(prefix="fmc", dir=short_folder(), ignore_cleanup_errors=True) as runtime:
-        variables = {**environment(base, work, instructor), "JUPYTER_RUNTIME_DIR": runtime, "JUPYTER_TOKEN": token}
-        command = [python, "-m", "jupyterlab", f"--ServerApp.root_dir={work}", f"--ServerApp.port={port}"]
-        command += [f"--LabApp.default_url={page}", f"--KernelManager.transport={transport(runtime)}"]
+    with tempfile.TemporaryDirectory(
+        prefix="fmc", dir=short_folder(), ignore_cleanup_errors=True
+    ) as runtime:
+        variables = {
+            **environment(base, work, instructor),
+            "JUPYTER_RUNTIME_DIR": runtime,
+            "JUPYTER_TOKEN": token,
+        }
+        command = [
+            python,
+            "-m",
+            "jupyterlab",
+            f"--ServerApp.root_dir={work}",
+            f"--ServerApp.port={port}",
+        ]
+        command += [
+            f"--LabApp.default_url={page}",
+            f"--KernelManager.transport={transport(runtime)}",
+        ]
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         process = subprocess.Popen(command, cwd=work, env=variables, stdin=subprocess.DEVNULL)
         try:
@@ -110,7 +138,9 @@ def show_url(url: str, browser: bool) -> None:
 
 def has_screen(variables: Mapping[str, str], platform: str = sys.platform) -> bool:
     """Without one, Python would open a browser made of text, over this very terminal."""
-    return platform in ("win32", "darwin") or any(variables.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return platform in ("win32", "darwin") or any(
+        variables.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
 
 
 def stop(process: subprocess.Popen) -> None:

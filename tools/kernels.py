@@ -78,7 +78,11 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def run_notebook(
-    notebook: NotebookNode, title: str, *, short: bool = False, on_cell: Callable[[], object] = lambda: None
+    notebook: NotebookNode,
+    title: str,
+    *,
+    short: bool = False,
+    on_cell: Callable[[], object] = lambda: None,
 ) -> Cost:
     """Execute `notebook` in place, from top to bottom.
 
@@ -105,10 +109,17 @@ def run_notebook(
 def client_for(notebook: NotebookNode, folder: Path) -> nbclient.NotebookClient:
     """nbclient over sockets in `folder` where the system has them, so that no port can be taken by someone else."""
     transport = "tcp" if sys.platform == "win32" else "ipc"
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=CurrentPython(), transport=transport)
+    manager = AsyncKernelManager(
+        kernel_name="python3", kernel_spec_manager=CurrentPython(), transport=transport
+    )
     manager.connection_file = str(folder / "kernel.json")
     return nbclient.NotebookClient(
-        notebook, km=manager, timeout=CELL_SECONDS, record_timing=False, store_widget_state=False, coalesce_streams=True
+        notebook,
+        km=manager,
+        timeout=CELL_SECONDS,
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
     )
 
 

@@ -58,13 +58,33 @@ from fmcourse.classroom.values import pack
 from fmcourse.course.sandbox import arguments
 from tools.lessons import ROOT
 
-ENOUGH = {"words": 75.0, "names": 60.0, "steps": 58.0, "values": 46.0}  # bits from which on a stretch is a leak
-LEAST = {"words": 55.0, "names": 48.0, "steps": 45.0}  # bits that do where nearly all of a part is there
-SEED = {"words": 4, "names": 8, "steps": 5}  # so many in a row are looked up; what is shorter is no stretch
+ENOUGH = {
+    "words": 75.0,
+    "names": 60.0,
+    "steps": 58.0,
+    "values": 46.0,
+}  # bits from which on a stretch is a leak
+LEAST = {
+    "words": 55.0,
+    "names": 48.0,
+    "steps": 45.0,
+}  # bits that do where nearly all of a part is there
+SEED = {
+    "words": 4,
+    "names": 8,
+    "steps": 5,
+}  # so many in a row are looked up; what is shorter is no stretch
 SURPRISING = 14.0  # bits of a stretch that is worth looking at
-MOST_BITS, MEMORY, FILES = 12.0, 5, 2  # of one word; words that it is judged by; so many files make no turn of phrase
+MOST_BITS, MEMORY, FILES = (
+    12.0,
+    5,
+    2,
+)  # of one word; words that it is judged by; so many files make no turn of phrase
 GAP, JUMP = 8, 6.0  # words that may lie between two stretches, and the bits that this costs
-NEAR, RELATIVE = 1e-4, 5e-4  # how far a value may be off: rounded to four digits, or kept in 16 bits
+NEAR, RELATIVE = (
+    1e-4,
+    5e-4,
+)  # how far a value may be off: rounded to four digits, or kept in 16 bits
 MOST_BYTES, DEEPEST = 2**29, 8  # that one file may unfold to; archives within archives
 EXCERPT = 160  # characters
 READ = ("fmcourse", "lessons", "recipes", "data/tables")  # the measure of what is common
@@ -74,18 +94,63 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+\.?\d*(?:[eE][-+]?\d+)?(?!\w)|\b(?:[Tt]rue|
 BASE64 = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{20,}(?:\s*\n[A-Za-z0-9+/]+)*={0,2}")
 LINE_MARK = re.compile(r"(?m)^[ \t]*(?:[+>|*]|//|\.\.\.|\d+[:.|]?(?=[ \t]))+|#.*$")
 PRINTABLE = re.compile(rb"[\t\n\r\x20-\x7e]{8,}")
-MARKS = [(b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
-         (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")]  # fmt: skip
+MARKS = [
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+]
 PACKED = ((rb"\x1f\x8b\x08", gzip), (rb"BZh\d1AY&SY", bz2), (rb"\xfd7zXZ\0", lzma))
-BROKEN = (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
-TENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "u1"}  # fmt: skip
-KEPT = {*dir(builtins), *keyword.kwlist, "torch", "nn", "F", "math", "Tensor", "np"}  # names that nobody replaces
-SILENT = {"RESUME", "CACHE", "PRECALL", "PUSH_NULL", "NOP", "EXTENDED_ARG", "COPY_FREE_VARS", "MAKE_CELL", "NOT_TAKEN"}
+BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+)
+TENSORS = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "u1",
+}
+KEPT = {
+    *dir(builtins),
+    *keyword.kwlist,
+    "torch",
+    "nn",
+    "F",
+    "math",
+    "Tensor",
+    "np",
+}  # names that nobody replaces
+SILENT = {
+    "RESUME",
+    "CACHE",
+    "PRECALL",
+    "PUSH_NULL",
+    "NOP",
+    "EXTENDED_ARG",
+    "COPY_FREE_VARS",
+    "MAKE_CELL",
+    "NOT_TAKEN",
+}
 PLAIN = int | float | bool | str | tuple | None
 # Lines that an assigned exercise has in common with the course, by the file that shows them to everybody. A test holds that they
 # stand there. Whoever adds one says by it: that this line is part of an answer may be known.
 OF_THE_COURSE = {
-    "data/shakespeare.jsonl.gz": ["The quality of mercy is not strain'd,\nIt droppeth as the gentle rain from heaven\nUpon the place beneath"],
+    "data/shakespeare.jsonl.gz": [
+        "The quality of mercy is not strain'd,\nIt droppeth as the gentle rain from heaven\nUpon the place beneath"
+    ],
     "data/tables/lesson_09.json": ["[224, 195, 198, 211, 226, 201, 145, 198, 202, 200]"],
     "fmcourse/course/exercises/lesson_00.py": [
         "return [(text[i : i + n], text[i + n]) for i in range(len(text) - n)]",
@@ -93,7 +158,9 @@ OF_THE_COURSE = {
         "made = []\nfor end in range(n, len(text)):\n    made.append((text[end - n : end], text[end]))\nreturn made",
         "for i in range(len(text) - n):\n    made = [(text[i : i + n], text[i + n])]\n    return made",
     ],
-    "fmcourse/course/exercises/lesson_03.py": ["mask = torch.ones(T, T).tril().bool()\nmask[:, :prefix] = True"],
+    "fmcourse/course/exercises/lesson_03.py": [
+        "mask = torch.ones(T, T).tril().bool()\nmask[:, :prefix] = True"
+    ],
     "fmcourse/course/exercises/lesson_12.py": [
         "lambda s, right: (F.cross_entropy(s.softmax(1), right) + F.cross_entropy(s.T.softmax(1), right)) / 2",
         "A larger batch costs more because it has more rows. Sum or mean?",
@@ -103,10 +170,12 @@ OF_THE_COURSE = {
         "Only the first place is marked. And if the letter has come three times?",
     ],
     "fmcourse/evaluation/image_quality.py": ["a, b = real.double(), generated.double()"],
-    "recipes/lesson_07.py": ["torch.arange(len(a))\nreturn Loss((F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2"],
+    "recipes/lesson_07.py": [
+        "torch.arange(len(a))\nreturn Loss((F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2"
+    ],
     "recipes/lesson_13.py": ["max(found, key=lambda lr: sum(found[lr]) / len(found[lr]))"],
     "tests/test_ngram.py": ["[text[i + n] for i in range(len(text) - n) if text[i : i + n]"],
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -163,8 +232,19 @@ def steps(code: CodeType) -> list[str]:
         if name in ("LOAD_GLOBAL", "LOAD_NAME"):
             row.append(f"GLOBAL {value if value in KEPT else ''}")
         elif name == "LOAD_CONST":
-            row.append(f"CONST {value!r}" if isinstance(value, PLAIN) and len(repr(value)) < 60 else "CONST")
-        elif name in ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "KW_NAMES", "IMPORT_NAME", "IMPORT_FROM"):
+            row.append(
+                f"CONST {value!r}"
+                if isinstance(value, PLAIN) and len(repr(value)) < 60
+                else "CONST"
+            )
+        elif name in (
+            "LOAD_ATTR",
+            "LOAD_METHOD",
+            "STORE_ATTR",
+            "KW_NAMES",
+            "IMPORT_NAME",
+            "IMPORT_FROM",
+        ):
             row.append(f"{name} {value}")
         elif name in ("BINARY_OP", "COMPARE_OP", "CONTAINS_OP", "IS_OP", "CALL"):
             row.append(f"{name} {step.argrepr or value}")
@@ -199,7 +279,12 @@ def compiled(source: str) -> list[list[str]]:
 
 def read() -> list[str]:
     """The course's own sources and tables."""
-    paths = [path for part in READ for end in ("py", "json") for path in sorted((ROOT / part).rglob(f"*.{end}"))]
+    paths = [
+        path
+        for part in READ
+        for end in ("py", "json")
+        for path in sorted((ROOT / part).rglob(f"*.{end}"))
+    ]
     return [path.read_text(encoding="utf-8") for path in paths]
 
 
@@ -264,14 +349,22 @@ class Background:
         alone, often = np.unique(np.concatenate(rows), return_counts=True)
         self.alone = Table(alone, np.maximum(often - FILES, 0).astype(float))
         self.words, self.kinds = often.sum(), len(alone)
-        self.after = [self.turns([row for row in rows if len(row) > n], n) for n in range(1, MEMORY + 1)]
+        self.after = [
+            self.turns([row for row in rows if len(row) > n], n) for n in range(1, MEMORY + 1)
+        ]
 
     def turns(self, rows: list[np.ndarray], n: int) -> tuple[Table, Table]:
         """How many files have n words and the one after them, and how many have the n words and any one that counts."""
-        both = [np.unique(np.stack([hashes(row, n + 1), hashes(row[:-1], n)]), axis=1) for row in rows]
-        grams, first, files = np.unique(np.concatenate([two[0] for two in both]), return_index=True, return_counts=True)
+        both = [
+            np.unique(np.stack([hashes(row, n + 1), hashes(row[:-1], n)]), axis=1) for row in rows
+        ]
+        grams, first, files = np.unique(
+            np.concatenate([two[0] for two in both]), return_index=True, return_counts=True
+        )
         kept = files > FILES
-        before, where = np.unique(np.concatenate([two[1] for two in both])[first[kept]], return_inverse=True)
+        before, where = np.unique(
+            np.concatenate([two[1] for two in both])[first[kept]], return_inverse=True
+        )
         counts = (files[kept] - FILES).astype(float)
         return Table(grams[kept], counts), Table(before, np.bincount(where, counts, len(before)))
 
@@ -280,7 +373,9 @@ class Background:
         p = (self.alone.of(row) + 0.5) / (self.words + 0.5 * self.kinds + 1)
         for n in range(1, min(MEMORY, len(row) - 1) + 1):
             followed, there = self.after[n - 1]
-            p[n:] = (followed.of(hashes(row, n + 1)) + 2 * p[n:]) / (there.of(hashes(row[:-1], n)) + 2)
+            p[n:] = (followed.of(hashes(row, n + 1)) + 2 * p[n:]) / (
+                there.of(hashes(row[:-1], n)) + 2
+            )
         return np.minimum(MOST_BITS, -np.log2(p))
 
 
@@ -297,7 +392,9 @@ class Rows:
         plain: parts whose signs tell nothing, because they are no code: of these only words and numbers count.
     """
 
-    def __init__(self, kind: str, secret: list, public: list, common: list, plain: Iterable[int] = ()) -> None:
+    def __init__(
+        self, kind: str, secret: list, public: list, common: list, plain: Iterable[int] = ()
+    ) -> None:
         self.kind, self.n, self.nameless = kind, SEED[kind], kind == "names"
         self.vocabulary = Vocabulary(self.nameless)
         ids = [self.vocabulary.grow(row) for row, _ in secret]
@@ -316,12 +413,18 @@ class Rows:
             for _, q, n, _ in list(self.stretches(row)):
                 self.bits[q : q + n] = 0
         self.ready()
-        self.wanted = {part: min(ENOUGH[kind], max(LEAST[kind], 0.85 * bits)) for part, bits in self.weigh().items()}
+        self.wanted = {
+            part: min(ENOUGH[kind], max(LEAST[kind], 0.85 * bits))
+            for part, bits in self.weigh().items()
+        }
 
     def ready(self) -> None:
         """Note where seeds stand that are worth looking at."""
         keys, ones = hashes(self.ids, self.n), np.ones(self.n)
-        weights, ends = np.convolve(self.bits, ones, "valid"), np.convolve(self.ids == 0, ones, "valid")
+        weights, ends = (
+            np.convolve(self.bits, ones, "valid"),
+            np.convolve(self.ids == 0, ones, "valid"),
+        )
         self.at = defaultdict(list)
         for q in np.flatnonzero((weights >= SURPRISING) & (ends < 0.5)).tolist():
             self.at[int(keys[q])].append(q)
@@ -457,15 +560,25 @@ class Numbers:
 
     TYPES = ("<f4", "<f8", "<f2", "<i8", "<i4", "<u1")
 
-    def __init__(self, secret: list[tuple[list[float], str, int]], public: list[list[float]]) -> None:
+    def __init__(
+        self, secret: list[tuple[list[float], str, int]], public: list[list[float]]
+    ) -> None:
         line = lambda values: "".join(f" {value:.4f} " for value in values)
         given = "\n".join(map(line, public))
-        all_blocks = [(one, whose, part) for values, whose, part in reversed(secret) for one in blocks(values)]
+        all_blocks = [
+            (one, whose, part) for values, whose, part in reversed(secret) for one in blocks(values)
+        ]
         made = {(line(one), whose): (one, part) for one, whose, part in all_blocks}
-        telling = lambda block: max(range(len(block)), key=lambda at: (digits(block[at]), block[at]))
-        kept = [(one, telling(one), part) for (key, _), (one, part) in made.items() if key not in given]
+        telling = lambda block: max(
+            range(len(block)), key=lambda at: (digits(block[at]), block[at])
+        )
+        kept = [
+            (one, telling(one), part) for (key, _), (one, part) in made.items() if key not in given
+        ]
         kept.sort(key=lambda found: found[0][found[1]])
-        self.anchors = np.array([one[at] for one, at, _ in kept])  # of each block the value that tells most
+        self.anchors = np.array(
+            [one[at] for one, at, _ in kept]
+        )  # of each block the value that tells most
         self.place = np.array([at for _, at, _ in kept], int)
         self.parts = [part for *_, part in kept]
         self.blocks = np.full((len(kept), max((len(one) for one, *_ in kept), default=0)), np.nan)
@@ -501,9 +614,14 @@ class Numbers:
 
     def in_piece(self, values: np.ndarray) -> set[int]:
         off = NEAR + RELATIVE * abs(values)
-        low, high = np.searchsorted(self.anchors, values - off), np.searchsorted(self.anchors, values + off)
+        low, high = (
+            np.searchsorted(self.anchors, values - off),
+            np.searchsorted(self.anchors, values + off),
+        )
         many = high - low
-        where = np.repeat(np.arange(len(values)), many)  # every pair of a place and a block whose anchor is near
+        where = np.repeat(
+            np.arange(len(values)), many
+        )  # every pair of a place and a block whose anchor is near
         block = np.arange(len(where)) - np.repeat(np.cumsum(many) - many - low, many)
         where = where - self.place[block]
         for at in range(self.blocks.shape[1]):
@@ -554,7 +672,9 @@ def parts(exercise: AssignedExercise) -> Iterator[Part]:
     for n, case in enumerate(exercise.hidden, 1):
         yield part(f"hidden case {n}", prose=shown(case), values=(*arguments(case), case))
     if exercise.hidden:
-        yield part("hidden cases", prose=shown(tuple(exercise.hidden)), values=(tuple(exercise.hidden),))
+        yield part(
+            "hidden cases", prose=shown(tuple(exercise.hidden)), values=(tuple(exercise.hidden),)
+        )
 
 
 def source(answer: Callable | str) -> str:
@@ -569,14 +689,24 @@ def shown(case: Any) -> tuple[str, ...]:
 
 def without_tensors(case: Any) -> str:
     found = [part for part in arguments(case) if not isinstance(part, Tensor)]
-    return ", ".join(without_tensors(part) if isinstance(part, tuple) else repr(part) for part in found)
+    return ", ".join(
+        without_tensors(part) if isinstance(part, tuple) else repr(part) for part in found
+    )
 
 
 def public(exercise: AssignedExercise) -> list[str]:
     """What of an exercise everybody may read."""
     cases = [text for case in exercise.cases for text in shown(case)]
     wanted = [text for one in exercise.properties for text in (one.name, one.test, one.message)]
-    return [exercise.starter, exercise.text, exercise.goal, exercise.imports, exercise.run or "", *cases, *wanted]
+    return [
+        exercise.starter,
+        exercise.text,
+        exercise.goal,
+        exercise.imports,
+        exercise.run or "",
+        *cases,
+        *wanted,
+    ]
 
 
 class Secrets:
@@ -585,17 +715,27 @@ class Secrets:
     def __init__(self, exercises: Iterable[AssignedExercise]) -> None:
         self.exercises = list(exercises)
         if not self.exercises:
-            raise ValueError("there are no assigned exercises, so there is nothing to look for and nothing is proven.")
+            raise ValueError(
+                "there are no assigned exercises, so there is nothing to look for and nothing is proven."
+            )
         self.parts = [part for exercise in self.exercises for part in parts(exercise)]
         self.course = [text for some in OF_THE_COURSE.values() for text in some]
-        self.public = [text for exercise in self.exercises for text in public(exercise)] + self.course
-        secret = [(list(flat(value)), part.exercise, n) for n, part in enumerate(self.parts) for value in part.values]
+        self.public = [
+            text for exercise in self.exercises for text in public(exercise)
+        ] + self.course
+        secret = [
+            (list(flat(value)), part.exercise, n)
+            for n, part in enumerate(self.parts)
+            for value in part.values
+        ]
         given = [list(flat(case)) for exercise in self.exercises for case in exercise.cases]
         self.numbers = Numbers(secret, given + [numbers(text).tolist() for text in self.course])
 
     @cached_property
     def words(self) -> Rows:
-        return self.rows("words", [n for n, part in enumerate(self.parts) if part.code or any(part.prose)])
+        return self.rows(
+            "words", [n for n, part in enumerate(self.parts) if part.code or any(part.prose)]
+        )
 
     @cached_property
     def names(self) -> Rows:
@@ -603,14 +743,24 @@ class Secrets:
 
     @cached_property
     def steps(self) -> Rows:
-        rows = [(row, n) for n, part in enumerate(self.parts) if part.code for row in compiled(part.code)]
+        rows = [
+            (row, n)
+            for n, part in enumerate(self.parts)
+            if part.code
+            for row in compiled(part.code)
+        ]
         common = [[step for row in compiled(text) for step in row] for text in read()]
         return Rows("steps", rows, [row for text in self.public for row in compiled(text)], common)
 
     def rows(self, kind: str, these: list[int]) -> Rows:
         """The words of these parts; code also as Python would write it."""
         texts = [(text, n) for n in these for text in self.parts[n].prose]
-        texts += [(text, n) for n in these if (code := self.parts[n].code) for text in (code, plainly(code))]
+        texts += [
+            (text, n)
+            for n in these
+            if (code := self.parts[n].code)
+            for text in (code, plainly(code))
+        ]
         plain = {n for n in these if self.parts[n].values}
         secret = [(row, n) for text, n in texts if (row := words(text))]
         return Rows(kind, secret, list(map(words, self.public)), list(map(words, read())), plain)
@@ -618,7 +768,11 @@ class Secrets:
     def too_short(self) -> list[tuple[str, str]]:
         """The parts that no search can tell from what anybody writes."""
         weights, blocks = self.words.weigh(), set(self.numbers.parts)
-        return [part[:2] for n, part in enumerate(self.parts) if weights[n] < LEAST["words"] and n not in blocks]
+        return [
+            part[:2]
+            for n, part in enumerate(self.parts)
+            if weights[n] < LEAST["words"] and n not in blocks
+        ]
 
 
 # -- what is in a file ----------------------------------------------------------------------------------------------------
@@ -699,7 +853,9 @@ def lists(text: str) -> Iterator[str]:
 
 def numbers(text: str) -> np.ndarray:
     """The numbers that a text names, in order; True is 1."""
-    return np.array([float({"t": 1, "f": 0}.get(one[0].lower(), one)) for one in NUMBER.findall(text)])
+    return np.array(
+        [float({"t": 1, "f": 0}.get(one[0].lower(), one)) for one in NUMBER.findall(text)]
+    )
 
 
 def arrays(data: bytes) -> Iterator[np.ndarray]:
@@ -758,7 +914,10 @@ class Search:
 
     def every(self, name: str, data: bytes, depth: int) -> dict[int | None, str]:
         """Look at bytes as all that they may be: an archive, bytecode, tensors, text. Raises: Unread."""
-        found, before = dict.fromkeys(self.known.numbers.in_bytes(data), "its numbers, as bytes"), self.inside
+        found, before = (
+            dict.fromkeys(self.known.numbers.in_bytes(data), "its numbers, as bytes"),
+            self.inside,
+        )
         for values in arrays(data):
             found |= dict.fromkeys(self.known.numbers.in_values(values), "its numbers, in a tensor")
         for member, content in opened(name, data):
@@ -779,8 +938,16 @@ class Search:
         except (ValueError, EOFError, TypeError) as error:
             raise Unread(f"bytecode that is none: {error}") from None
         row = all_steps(code)
-        found = {one.part: "instructions: " + " ".join(row[one.first : one.last])[:EXCERPT] for one in self.known.steps.find(row)}  # fmt: skip
-        constants = [value for one in codes(code) for value in one.co_consts if not isinstance(value, CodeType)]
+        found = {
+            one.part: "instructions: " + " ".join(row[one.first : one.last])[:EXCERPT]
+            for one in self.known.steps.find(row)
+        }
+        constants = [
+            value
+            for one in codes(code)
+            for value in one.co_consts
+            if not isinstance(value, CodeType)
+        ]
         values = np.array(list(flat(constants)))
         found |= dict.fromkeys(self.known.numbers.in_values(values), "its numbers, in bytecode")
         return found | self.text("\n".join(strings(constants)), depth)
@@ -794,7 +961,9 @@ class Search:
         for packed in BASE64.findall(text):
             found |= self.packed(packed, depth)
         text = re.sub(r"[A-Za-z0-9+/]{200,}", " ", text)
-        found |= dict.fromkeys(self.known.numbers.in_values(numbers(text)), "its numbers, written out")
+        found |= dict.fromkeys(
+            self.known.numbers.in_values(numbers(text)), "its numbers, written out"
+        )
         for variant in variants(text):
             row = words(variant)
             for one in self.known.words.find(row) + self.known.names.find(row):

@@ -21,8 +21,20 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
-EXERCISE_FIELDS = ("id", "goal", "minutes", "difficulty", "starter", "solution")  # what a built notebook can depend on
+LANGUAGE = {
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "pygments_lexer": "ipython3",
+}
+EXERCISE_FIELDS = (
+    "id",
+    "goal",
+    "minutes",
+    "difficulty",
+    "starter",
+    "solution",
+)  # what a built notebook can depend on
 PROOF = """
 
 _answer = {name}
@@ -30,7 +42,9 @@ _answer = {name}
 
 assert {name} is _answer, "check({id!r}) does not call the solution right"
 """
-TOOL_COMMENT = re.compile(r" *# (?:fmt|noqa|type)\b.*$", re.MULTILINE)  # remarks that tell a reader nothing
+TOOL_COMMENT = re.compile(
+    r" *# (?:fmt|noqa|type)\b.*$", re.MULTILINE
+)  # remarks that tell a reader nothing
 Find = Callable[[str], Any]  # an exercise's id -> its object
 
 
@@ -59,7 +73,10 @@ def all_lessons(root: Path = ROOT, wanted: list[str] | None = None) -> list[Less
 
     Raises: ValueError naming the lessons there are, if one that is wanted is not among them.
     """
-    lessons = [Lesson(root, path.parent.name) for path in sorted((root / "lessons").glob("[0-9][0-9]*_*/lesson.py"))]
+    lessons = [
+        Lesson(root, path.parent.name)
+        for path in sorted((root / "lessons").glob("[0-9][0-9]*_*/lesson.py"))
+    ]
     known = {key: lesson for lesson in lessons for key in (lesson.number, lesson.name)}
     if unknown := [word for word in wanted or [] if word not in known]:
         there = ", ".join(lesson.number for lesson in lessons) or "none"
@@ -83,10 +100,16 @@ def to_notebook(lesson: Lesson, find: Find = find_exercise) -> NotebookNode:
             used.append(find(exercise_id))
             cells += exercise_cells(used[-1], cell)
         elif cell.cell_type != "raw" and cell.source.strip():
-            cell.source = TOOL_COMMENT.sub("", cell.source) if cell.cell_type == "code" else cell.source
+            cell.source = (
+                TOOL_COMMENT.sub("", cell.source) if cell.cell_type == "code" else cell.source
+            )
             cells.append(cell)
     name_cells(lesson.number, cells)
-    metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE, "fmcourse": {"source_sha256": digest(source, used)}}
+    metadata = {
+        "kernelspec": KERNEL,
+        "language_info": LANGUAGE,
+        "fmcourse": {"source_sha256": digest(source, used)},
+    }
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
@@ -100,7 +123,9 @@ def exercise_cells(exercise: Any, marker: NotebookNode) -> list[NotebookNode]:
     code = nbformat.v4.new_code_cell(
         exercise.starter.rstrip() + "\n\n" + (marker.source.strip() or check_line(exercise))
     )
-    code.metadata.update(fmcourse={"exercise": exercise.id}, tags=["exercise", *marker.metadata.get("tags", [])])
+    code.metadata.update(
+        fmcourse={"exercise": exercise.id}, tags=["exercise", *marker.metadata.get("tags", [])]
+    )
     return [nbformat.v4.new_markdown_cell(heading), code]
 
 
@@ -131,14 +156,19 @@ def digest(source: str, used: list[Any]) -> str:
     """What a built notebook was made from: the lesson's text and the exercises it shows."""
     parts = [
         source,
-        *([getattr(exercise, field) for field in EXERCISE_FIELDS] + feedback_of(exercise) for exercise in used),
+        *(
+            [getattr(exercise, field) for field in EXERCISE_FIELDS] + feedback_of(exercise)
+            for exercise in used
+        ),
     ]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
 
 
 def feedback_of(exercise: Any) -> list[Any]:
     """What a page may quote where it has a wrong answer checked: the cases, and what is said of each mistake."""
-    mistakes = [[mistake.name, mistake.explanation] for mistake in getattr(exercise, "mistakes", ())]
+    mistakes = [
+        [mistake.name, mistake.explanation] for mistake in getattr(exercise, "mistakes", ())
+    ]
     return [outline(list(getattr(exercise, "cases", ()))), mistakes]
 
 
@@ -159,7 +189,9 @@ def exercises_of(notebook: NotebookNode) -> list[str]:
     return [entry["exercise"] for entry in cells if "exercise" in entry]
 
 
-def solved_edition(notebook: NotebookNode, find: Find = find_exercise, prove: bool = False) -> NotebookNode:
+def solved_edition(
+    notebook: NotebookNode, find: Find = find_exercise, prove: bool = False
+) -> NotebookNode:
     """The edition in which every starter has become its solution; the checks stay.
 
     With `prove`, a cell stops where its check hands back anything but the solution itself: it did not call it right.
@@ -170,9 +202,15 @@ def solved_edition(notebook: NotebookNode, find: Find = find_exercise, prove: bo
             exercise = find(exercise_id)
             starter, name = exercise.starter.rstrip(), answer_name(exercise)
             if not cell.source.startswith(starter):
-                raise ValueError(f"exercise {exercise_id} does not begin with its starter; build the lesson again.")
-            before, after = PROOF.format(id=exercise_id, name=name).split("...") if prove else ("", "")
-            cell.source = exercise.solution.rstrip() + before + cell.source.removeprefix(starter) + after
+                raise ValueError(
+                    f"exercise {exercise_id} does not begin with its starter; build the lesson again."
+                )
+            before, after = (
+                PROOF.format(id=exercise_id, name=name).split("...") if prove else ("", "")
+            )
+            cell.source = (
+                exercise.solution.rstrip() + before + cell.source.removeprefix(starter) + after
+            )
     return edition
 
 

@@ -42,7 +42,9 @@ def budget_faults(cost: Cost) -> list[str]:
     """What a run cost too much, a sentence each."""
     found = []
     if cost.cpu_seconds > MOST_CPU_SECONDS:
-        found.append(f"it computes for {cost.cpu_seconds:.0f} seconds; {MOST_CPU_SECONDS} is the most.")
+        found.append(
+            f"it computes for {cost.cpu_seconds:.0f} seconds; {MOST_CPU_SECONDS} is the most."
+        )
     if cost.peak_mb > MOST_MB:
         found.append(f"it needs {cost.peak_mb:.0f} MB; {MOST_MB} is the most.")
     return found
@@ -61,7 +63,9 @@ def count_words(text: str) -> int:
 
 def count_code_lines(source: str) -> int:
     """Lines of code, without those that hold nothing but a sentence for the reader."""
-    return sum(bool(line.strip()) and not TEXT_ALONE.fullmatch(line) for line in source.splitlines())
+    return sum(
+        bool(line.strip()) and not TEXT_ALONE.fullmatch(line) for line in source.splitlines()
+    )
 
 
 def check_sizes(notebook: NotebookNode) -> Iterator[str]:
@@ -87,7 +91,9 @@ def check_code(notebook: NotebookNode) -> Iterator[str]:
         if (widest := max(map(len, cell.source.splitlines()), default=0)) > MOST_CHARACTERS:
             yield f"cell {n}: a line of {widest} characters ({first_line(cell)}); {MOST_CHARACTERS} is the most."
         try:
-            calls = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
+            calls = [
+                node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)
+            ]
         except SyntaxError as error:
             yield f"cell {n}: not plain Python ({error.msg}: {first_line(cell)})."
             continue
@@ -101,7 +107,9 @@ def check_results(notebook: NotebookNode) -> Iterator[str]:
     """Two cells may prepare; the third has something to look at."""
     silent = 0
     for n, cell in cells_of(notebook, "code"):
-        if any(output.output_type == "error" for output in cell.outputs) and "raises-exception" not in tags(cell):
+        if any(
+            output.output_type == "error" for output in cell.outputs
+        ) and "raises-exception" not in tags(cell):
             yield f"cell {n}: an error is stored ({first_line(cell)})."
         if cell.execution_count is None:
             yield f"cell {n}: stored without having been run ({first_line(cell)})."
@@ -115,7 +123,11 @@ def check_alt_texts(notebook: NotebookNode) -> Iterator[str]:
         for output in cell.outputs:
             data = output.get("data", {})
             drawn = re.findall(r"<img\b[^>]*>", data.get("text/html", ""))
-            named = [tag for tag in drawn if re.search(r"""\balt=(["'])\s*[^\s"'].*?\1""", tag, re.DOTALL)]
+            named = [
+                tag
+                for tag in drawn
+                if re.search(r"""\balt=(["'])\s*[^\s"'].*?\1""", tag, re.DOTALL)
+            ]
             bare = any(kind.startswith("image/") for kind in data) and not drawn
             if bare or len(named) < len(drawn):
                 yield f"cell {n}: a picture without alt text ({first_line(cell)})."

@@ -11,7 +11,10 @@ def _install_meter():
     import time
     from pathlib import Path
 
-    start, path = time.perf_counter(), Path(os.environ.get("FMCOURSE_METER", "meter.json")).absolute()
+    start, path = (
+        time.perf_counter(),
+        Path(os.environ.get("FMCOURSE_METER", "meter.json")).absolute(),
+    )
 
     def peak_mb():
         try:  # not getrusage: it remembers the parent's peak

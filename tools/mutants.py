@@ -41,7 +41,10 @@ SECONDS = 0.5  # for a mutant on one case: an endless loop costs no more
 MEMORY = 3 * 2**30  # bytes that it may take, where the system can keep to that
 BRIEF_SECONDS = 0.05  # for a right answer on an input that may not be allowed
 N_FURTHER = 150  # inputs made from the cases
-N_GRADED, N_NUMBERS = 6, 10  # numbers for a literal answer: judged on so many, looked for a difference on so many
+N_GRADED, N_NUMBERS = (
+    6,
+    10,
+)  # numbers for a literal answer: judged on so many, looked for a difference on so many
 LEAST_OTHERS = 2  # right answers written another way, at least
 LEAST_REJECTED = 0.95  # of the mutants that change something must be rejected
 
@@ -66,9 +69,15 @@ def memory_limit() -> Iterator[None]:
 
 def differs(exercise: Exercise, right: Outcome, got: Outcome) -> bool:
     """Is it seen from outside that these are two?"""
-    if bool(got.error) != bool(right.error) or got.timed_out or got.changed_inputs != right.changed_inputs:
+    if (
+        bool(got.error) != bool(right.error)
+        or got.timed_out
+        or got.changed_inputs != right.changed_inputs
+    ):
         return True
-    if got.changed_generators != right.changed_generators or compare.mismatch(right.value, got.value):
+    if got.changed_generators != right.changed_generators or compare.mismatch(
+        right.value, got.value
+    ):
         return True
     return not compare.equal(right.value, got.value, exercise.tolerance)
 
@@ -77,7 +86,11 @@ def has_nan(value: Any) -> bool:
     """Is something in it not a number?"""
     if isinstance(value, list | tuple):
         return any(map(has_nan, value))
-    return bool(value.isnan().any()) if isinstance(value, Tensor) else isinstance(value, float) and value != value
+    return (
+        bool(value.isnan().any())
+        if isinstance(value, Tensor)
+        else isinstance(value, float) and value != value
+    )
 
 
 class MutantChecker:
@@ -86,7 +99,9 @@ class MutantChecker:
     def __init__(self, exercise: Exercise) -> None:
         self.exercise = exercise.with_hidden() if hasattr(exercise, "with_hidden") else exercise
         self.literal = getattr(exercise, "literal", False)
-        self.answers = [exercise.compile(one) for one in (exercise.solution, *exercise.other_solutions)]
+        self.answers = [
+            exercise.compile(one) for one in (exercise.solution, *exercise.other_solutions)
+        ]
         hurried = replace(self.exercise, seconds=4 * SECONDS if self.literal else SECONDS)
         numbers = [exercise.draw_numbers(f"m{i}") for i in range(N_NUMBERS)] if self.literal else []
         self.asked = [hurried.for_numbers(mine) for mine in numbers] or [hurried]
@@ -113,9 +128,15 @@ class MutantChecker:
         """Further inputs on which all right answers agree: (exercise, input, right outcome)."""
         if self.literal:
             rest = self.asked[N_GRADED:]
-            return [(asked, asked.cases[0], self.outcomes_of(asked, "", asked.solution)[0]) for asked in rest]
+            return [
+                (asked, asked.cases[0], self.outcomes_of(asked, "", asked.solution)[0])
+                for asked in rest
+            ]
         brief = replace(self.exercise, seconds=BRIEF_SECONDS)
-        rights = [(case, self.common_outcome(brief, case)) for case in further_inputs(self.exercise, N_FURTHER)]
+        rights = [
+            (case, self.common_outcome(brief, case))
+            for case in further_inputs(self.exercise, N_FURTHER)
+        ]
         return [(self.asked[0], case, right) for case, right in rights if right]
 
     def common_outcome(self, brief: Exercise, case: Any) -> Outcome | None:
@@ -123,7 +144,9 @@ class MutantChecker:
         right = run_case(brief, self.answers[0], case)
         if right.error or right.timed_out or has_nan(right.value):
             return None
-        parted = any(differs(brief, right, run_case(brief, other, case)) for other in self.answers[1:])
+        parted = any(
+            differs(brief, right, run_case(brief, other, case)) for other in self.answers[1:]
+        )
         return None if parted else right
 
     def verdict(self, candidate: Any) -> Verdict | None:
@@ -141,7 +164,8 @@ class MutantChecker:
 
     def is_equivalent(self, candidate: Any) -> bool:
         return not any(
-            differs(asked, right, run_case(asked, candidate, case)) for asked, case, right in self.further_cases
+            differs(asked, right, run_case(asked, candidate, case))
+            for asked, case, right in self.further_cases
         )
 
 
@@ -194,13 +218,31 @@ def check_promises(checker: MutantChecker) -> Row:
     """What needs no mutants."""
     exercise = checker.exercise
     passing = [answer for answer in checker.answers if checker.learner_verdict(answer).correct]
-    different = {repr(bytecode(answer)) for answer in passing} - {repr(bytecode(checker.answers[0]))}
-    verdicts = [checker.learner_verdict(exercise.compile(mistake.wrong_answer)) for mistake in exercise.mistakes]
-    told = {mistake.explanation for mistake, verdict in zip(exercise.mistakes, verdicts, strict=True)
-            if verdict.name == mistake.name and mistake.explanation in verdict.sentences}  # fmt: skip
-    blank = checker.learner_verdict(... if checker.literal else exercise.compile(exercise.starter)).name == "blank"
-    return Row(exercise.id, blank, checker.learner_verdict(checker.answers[0]).correct, len(different),
-               len(checker.answers) - len(passing), len(verdicts), len(told))  # fmt: skip
+    different = {repr(bytecode(answer)) for answer in passing} - {
+        repr(bytecode(checker.answers[0]))
+    }
+    verdicts = [
+        checker.learner_verdict(exercise.compile(mistake.wrong_answer))
+        for mistake in exercise.mistakes
+    ]
+    told = {
+        mistake.explanation
+        for mistake, verdict in zip(exercise.mistakes, verdicts, strict=True)
+        if verdict.name == mistake.name and mistake.explanation in verdict.sentences
+    }
+    blank = (
+        checker.learner_verdict(... if checker.literal else exercise.compile(exercise.starter)).name
+        == "blank"
+    )
+    return Row(
+        exercise.id,
+        blank,
+        checker.learner_verdict(checker.answers[0]).correct,
+        len(different),
+        len(checker.answers) - len(passing),
+        len(verdicts),
+        len(told),
+    )
 
 
 def count_mutant(checker: MutantChecker, mutant: Mutant, found: Row) -> None:
@@ -240,7 +282,16 @@ def row_line(found: Row) -> str:
 
 def total_line(rows: list[Row]) -> str:
     every = Row("all", all(one.blank for one in rows), all(one.solution for one in rows), *(0,) * 4)
-    for name in ("others", "mistakes", "identified", "made", "failing", "rejected", "named", "survivors"):
+    for name in (
+        "others",
+        "mistakes",
+        "identified",
+        "made",
+        "failing",
+        "rejected",
+        "named",
+        "survivors",
+    ):
         for one in rows:
             setattr(every, name, getattr(every, name) + getattr(one, name))
     return row_line(every)
@@ -253,7 +304,9 @@ def table(rows: list[Row]) -> str:
 def publish(found: list[str]) -> str:
     """The table of rows that tests handed in as JSON; it is also written to a file."""
     rows = [json.loads(text) for text in found]
-    rows = [Row(**{**row, "survivors": [Mutant(**one) for one in row["survivors"]]}) for row in rows]
+    rows = [
+        Row(**{**row, "survivors": [Mutant(**one) for one in row["survivors"]]}) for row in rows
+    ]
     text = table(sorted(rows, key=lambda one: one.id))
     write_text(REPORT, text + "\n")
     return text
@@ -269,7 +322,10 @@ def faults(found: Row) -> list[str]:
             found.others < LEAST_OTHERS,
             f"{found.others} right answers are written another way; {LEAST_OTHERS} are the least",
         ),
-        (found.identified < found.mistakes, f"{found.identified} of its {found.mistakes} mistakes are told apart"),
+        (
+            found.identified < found.mistakes,
+            f"{found.identified} of its {found.mistakes} mistakes are told apart",
+        ),
         (found.share < LEAST_REJECTED, f"only {found.share:.1%} of its mutants are rejected:"),
     ]
     said = [f"{found.id}: {sentence}" for fault, sentence in wrong if fault]
@@ -280,7 +336,9 @@ def difference(mutant: Mutant) -> str:
     """What was changed, the line before and after."""
     before = ast.unparse(ast.parse(mutant.original)).splitlines()
     changed = difflib.unified_diff(before, mutant.source.splitlines(), lineterm="", n=0)
-    return "\n".join(f"    {text}" for text in changed if text[:3] not in ("---", "+++") and text[:2] != "@@")
+    return "\n".join(
+        f"    {text}" for text in changed if text[:3] not in ("---", "+++") and text[:2] != "@@"
+    )
 
 
 def choose_exercises(wanted: Iterable[str]) -> list[Exercise]:
@@ -291,8 +349,12 @@ def choose_exercises(wanted: Iterable[str]) -> list[Exercise]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.mutants", description="Every exercise, proven.")
-    parser.add_argument("ids", nargs="*", metavar="ID", help="05 or 05.1; all of them if none is given")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.mutants", description="Every exercise, proven."
+    )
+    parser.add_argument(
+        "ids", nargs="*", metavar="ID", help="05 or 05.1; all of them if none is given"
+    )
     exercises = choose_exercises(parser.parse_args(arguments).ids)
     print(HEADINGS)
     rows = []

@@ -16,26 +16,71 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-OTHERS: dict[type, list[type]] = {  # no ** for *: whole numbers would grow until the machine stands still
-    ast.Add: [ast.Sub, ast.Mult], ast.Sub: [ast.Add, ast.Mult], ast.Mult: [ast.Div, ast.Add], ast.Div: [ast.Mult, ast.Sub],
-    ast.FloorDiv: [ast.Div, ast.Mult], ast.Mod: [ast.FloorDiv], ast.Pow: [ast.Mult], ast.MatMult: [ast.Mult],
-    ast.BitAnd: [ast.BitOr, ast.BitXor], ast.BitOr: [ast.BitAnd, ast.BitXor], ast.BitXor: [ast.BitOr],
-    ast.Lt: [ast.LtE, ast.GtE, ast.Gt], ast.LtE: [ast.Lt, ast.Gt, ast.GtE],
-    ast.Gt: [ast.GtE, ast.LtE, ast.Lt], ast.GtE: [ast.Gt, ast.Lt, ast.LtE],
-    ast.Eq: [ast.NotEq, ast.LtE, ast.GtE], ast.NotEq: [ast.Eq, ast.Lt, ast.Gt],
-    ast.In: [ast.NotIn], ast.NotIn: [ast.In], ast.Is: [ast.IsNot], ast.IsNot: [ast.Is],
-    ast.And: [ast.Or], ast.Or: [ast.And],
-}  # fmt: skip
+OTHERS: dict[
+    type, list[type]
+] = {  # no ** for *: whole numbers would grow until the machine stands still
+    ast.Add: [ast.Sub, ast.Mult],
+    ast.Sub: [ast.Add, ast.Mult],
+    ast.Mult: [ast.Div, ast.Add],
+    ast.Div: [ast.Mult, ast.Sub],
+    ast.FloorDiv: [ast.Div, ast.Mult],
+    ast.Mod: [ast.FloorDiv],
+    ast.Pow: [ast.Mult],
+    ast.MatMult: [ast.Mult],
+    ast.BitAnd: [ast.BitOr, ast.BitXor],
+    ast.BitOr: [ast.BitAnd, ast.BitXor],
+    ast.BitXor: [ast.BitOr],
+    ast.Lt: [ast.LtE, ast.GtE, ast.Gt],
+    ast.LtE: [ast.Lt, ast.Gt, ast.GtE],
+    ast.Gt: [ast.GtE, ast.LtE, ast.Lt],
+    ast.GtE: [ast.Gt, ast.Lt, ast.LtE],
+    ast.Eq: [ast.NotEq, ast.LtE, ast.GtE],
+    ast.NotEq: [ast.Eq, ast.Lt, ast.Gt],
+    ast.In: [ast.NotIn],
+    ast.NotIn: [ast.In],
+    ast.Is: [ast.IsNot],
+    ast.IsNot: [ast.Is],
+    ast.And: [ast.Or],
+    ast.Or: [ast.And],
+}
 ONE_SIDED = ast.Sub | ast.Div | ast.FloorDiv | ast.Mod | ast.Pow | ast.MatMult
 TWINS = [
-    "sum mean", "sum prod", "min max", "argmin argmax", "amin amax", "any all", "sin cos", "tril triu", "exp log",
-    "softmax log_softmax", "floor ceil", "cumsum cumprod", "zeros ones", "lower upper", "startswith endswith",
-    "mean median", "square sqrt", "sigmoid tanh", "stack cat", "append extend",
-]  # fmt: skip
-TWIN = {name: [one for pair in TWINS if name in pair.split() for one in pair.split() if one != name]
-        for pair in TWINS for name in pair.split()}  # fmt: skip
+    "sum mean",
+    "sum prod",
+    "min max",
+    "argmin argmax",
+    "amin amax",
+    "any all",
+    "sin cos",
+    "tril triu",
+    "exp log",
+    "softmax log_softmax",
+    "floor ceil",
+    "cumsum cumprod",
+    "zeros ones",
+    "lower upper",
+    "startswith endswith",
+    "mean median",
+    "square sqrt",
+    "sigmoid tanh",
+    "stack cat",
+    "append extend",
+]
+TWIN = {
+    name: [one for pair in TWINS if name in pair.split() for one in pair.split() if one != name]
+    for pair in TWINS
+    for name in pair.split()
+}
 MODULES = {"torch", "math", "F", "nn", "np"}
-NOT_DROPPED = ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Pass | ast.Nonlocal | ast.Global
+NOT_DROPPED = (
+    ast.FunctionDef
+    | ast.ClassDef
+    | ast.Import
+    | ast.ImportFrom
+    | ast.Pass
+    | ast.Nonlocal
+    | ast.Global
+)
 MOST_NAMES = 2  # that a name is taken for, the next ones after it
 Change = tuple[str, ast.AST]  # what kind it is, what stands there instead
 
@@ -59,7 +104,11 @@ def mutations(source: str) -> list[Mutant]:
             holder[key] = ast.fix_missing_locations(other)
             found.setdefault(ast.unparse(tree), kind)
         holder[key] = kept
-    return [Mutant(kind, text, source) for text, kind in found.items() if text != original and compiles(text)]
+    return [
+        Mutant(kind, text, source)
+        for text, kind in found.items()
+        if text != original and compiles(text)
+    ]
 
 
 def compiles(source: str) -> bool:
@@ -74,11 +123,19 @@ def compiles(source: str) -> bool:
 def names_of(tree: ast.AST) -> list[str]:
     """Parameters and variables, of which one may be taken for another."""
     inner = {
-        id(part) for node in ast.walk(tree) if isinstance(node, ast.comprehension) for part in ast.walk(node.target)
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.comprehension)
+        for part in ast.walk(node.target)
     }
-    found = [node.arg for node in ast.walk(tree) if isinstance(node, ast.arg) and node.arg != "self"]
-    found += [node.id for node in ast.walk(tree)
-              if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in inner]  # fmt: skip
+    found = [
+        node.arg for node in ast.walk(tree) if isinstance(node, ast.arg) and node.arg != "self"
+    ]
+    found += [
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in inner
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -90,7 +147,11 @@ def places(node: ast.AST) -> Iterator[tuple[Any, Any, ast.AST]]:
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "ctx"):
             continue
-        spots = [(value, i) for i in range(len(value))] if isinstance(value, list) else [(vars(node), name)]
+        spots = (
+            [(value, i) for i in range(len(value))]
+            if isinstance(value, list)
+            else [(vars(node), name)]
+        )
         for holder, key in spots:
             if isinstance(holder[key], ast.AST) and not is_docstring(holder[key]):
                 yield holder, key, node
@@ -102,16 +163,22 @@ def is_docstring(node: ast.AST) -> bool:
 
 
 def is_condition(node: ast.AST, parent: ast.AST) -> bool:
-    return node is getattr(parent, "test", None) or any(node is test for test in getattr(parent, "ifs", []))
+    return node is getattr(parent, "test", None) or any(
+        node is test for test in getattr(parent, "ifs", [])
+    )
 
 
 def is_bound(node: ast.AST, parent: ast.AST) -> bool:
     """Does it say where something begins or ends?"""
-    loop = isinstance(parent, ast.Call) and getattr(parent.func, "id", getattr(parent.func, "attr", "")) in (
+    loop = isinstance(parent, ast.Call) and getattr(
+        parent.func, "id", getattr(parent.func, "attr", "")
+    ) in (
         "range",
         "arange",
     )
-    return not isinstance(node, ast.Constant) and (isinstance(parent, ast.Slice) or loop and node in parent.args)
+    return not isinstance(node, ast.Constant) and (
+        isinstance(parent, ast.Slice) or loop and node in parent.args
+    )
 
 
 def changes(node: ast.AST, parent: ast.AST, names: list[str]) -> Iterator[Change]:
@@ -123,14 +190,18 @@ def changes(node: ast.AST, parent: ast.AST, names: list[str]) -> Iterator[Change
         if not isinstance(parent, ast.While):
             yield from (("condition", ast.Constant(value)) for value in (True, False))
     if is_bound(node, parent):
-        yield from (("bound", ast.BinOp(node, op, ast.Constant(1))) for op in (ast.Add(), ast.Sub()))
+        yield from (
+            ("bound", ast.BinOp(node, op, ast.Constant(1))) for op in (ast.Add(), ast.Sub())
+        )
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in names:
         first = names.index(node.id) + 1
         nearest = [*names[first:], *names[: first - 1]][:MOST_NAMES]
         yield from (("name", ast.Name(other, ast.Load())) for other in nearest)
     signed = isinstance(parent, ast.UnaryOp)  # --1 is what leaving out the sign makes
     if kind := CHANGES.get(type(node)):
-        yield from (change for change in kind(node) if not (signed and isinstance(change[1], ast.UnaryOp)))
+        yield from (
+            change for change in kind(node) if not (signed and isinstance(change[1], ast.UnaryOp))
+        )
 
 
 # -- what may stand there instead -----------------------------------------------------------------------------------------
@@ -167,7 +238,10 @@ def statement_changes(node: ast.stmt, parent: ast.AST) -> Iterator[Change]:
 def loop_changes(node: ast.For | ast.comprehension) -> Iterator[Change]:
     """One round less, at either end."""
     every = ast.Call(ast.Name("list", ast.Load()), [node.iter], [])
-    for ends in (ast.Slice(lower=ast.Constant(1)), ast.Slice(upper=ast.UnaryOp(ast.USub(), ast.Constant(1)))):
+    for ends in (
+        ast.Slice(lower=ast.Constant(1)),
+        ast.Slice(upper=ast.UnaryOp(ast.USub(), ast.Constant(1))),
+    ):
         yield "loop", copy_with(node, iter=ast.Subscript(every, ends, ast.Load()))
 
 
@@ -215,7 +289,10 @@ def constant_changes(node: ast.Constant) -> Iterator[Change]:
         others = []
     for other in others:
         sign = isinstance(other, int | float) and other < 0
-        yield "constant", ast.UnaryOp(ast.USub(), ast.Constant(-other)) if sign else ast.Constant(other)
+        yield (
+            "constant",
+            ast.UnaryOp(ast.USub(), ast.Constant(-other)) if sign else ast.Constant(other),
+        )
 
 
 def call_changes(node: ast.Call) -> Iterator[Change]:
@@ -227,17 +304,29 @@ def call_changes(node: ast.Call) -> Iterator[Change]:
     if args and not isinstance(args[0], ast.Starred):
         yield "dropped step", args[0]
     if len(args) + method > 1:
-        yield from (("dropped argument", copy_with(node, args=drop_at(args, i))) for i in range(len(args)))
+        yield from (
+            ("dropped argument", copy_with(node, args=drop_at(args, i))) for i in range(len(args))
+        )
     yield from (
-        ("dropped argument", copy_with(node, keywords=drop_at(node.keywords, i))) for i in range(len(node.keywords))
+        ("dropped argument", copy_with(node, keywords=drop_at(node.keywords, i)))
+        for i in range(len(node.keywords))
     )
     yield from (("swapped", copy_with(node, args=swap_at(args, i))) for i in range(len(args) - 1))
     for twin in TWIN.get(node.func.attr if named else getattr(node.func, "id", ""), []):
-        yield "twin", copy_with(node, func=copy_with(node.func, attr=twin) if named else ast.Name(twin, ast.Load()))
+        yield (
+            "twin",
+            copy_with(
+                node, func=copy_with(node.func, attr=twin) if named else ast.Name(twin, ast.Load())
+            ),
+        )
 
 
 def slice_changes(node: ast.Slice) -> Iterator[Change]:
-    yield from (("bound", copy_with(node, **{end: None})) for end in ("lower", "upper", "step") if getattr(node, end))
+    yield from (
+        ("bound", copy_with(node, **{end: None}))
+        for end in ("lower", "upper", "step")
+        if getattr(node, end)
+    )
 
 
 def subscript_changes(node: ast.Subscript) -> Iterator[Change]:
@@ -246,11 +335,22 @@ def subscript_changes(node: ast.Subscript) -> Iterator[Change]:
 
 
 def tuple_changes(node: ast.Tuple) -> Iterator[Change]:
-    yield from (("swapped", copy_with(node, elts=swap_at(node.elts, i))) for i in range(len(node.elts) - 1))
+    yield from (
+        ("swapped", copy_with(node, elts=swap_at(node.elts, i))) for i in range(len(node.elts) - 1)
+    )
 
 
 CHANGES: dict[type, Any] = {
-    ast.AugAssign: assignment_changes, ast.For: loop_changes, ast.comprehension: loop_changes, ast.BinOp: operation_changes,
-    ast.Compare: comparison_changes, ast.BoolOp: logic_changes, ast.UnaryOp: sign_changes, ast.Constant: constant_changes, ast.Call: call_changes,
-    ast.Slice: slice_changes, ast.Subscript: subscript_changes, ast.Tuple: tuple_changes,
-}  # fmt: skip
+    ast.AugAssign: assignment_changes,
+    ast.For: loop_changes,
+    ast.comprehension: loop_changes,
+    ast.BinOp: operation_changes,
+    ast.Compare: comparison_changes,
+    ast.BoolOp: logic_changes,
+    ast.UnaryOp: sign_changes,
+    ast.Constant: constant_changes,
+    ast.Call: call_changes,
+    ast.Slice: slice_changes,
+    ast.Subscript: subscript_changes,
+    ast.Tuple: tuple_changes,
+}

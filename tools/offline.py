@@ -15,7 +15,10 @@ import sys
 
 OUTSIDE = [("1.1.1.1", 53), ("8.8.8.8", 53)]  # asked only for whether a way there exists
 INSIDE = "FMCOURSE_OFFLINE"  # set to 1 where the network is cut
-WAYS = [["unshare", "--net", "--map-root-user"], ["unshare", "--net"]]  # as anyone; as root without user namespaces
+WAYS = [
+    ["unshare", "--net", "--map-root-user"],
+    ["unshare", "--net"],
+]  # as anyone; as root without user namespaces
 SET_INTERFACE_FLAGS, UP = 0x8914, 0x1  # linux/sockios.h, linux/if.h
 
 
@@ -55,7 +58,10 @@ def offline_command(command: list[str]) -> list[str]:
         return command
     way = unshare_command()
     if way is None:
-        print("This system allows no network namespace, so the notebooks run with the network open.", flush=True)
+        print(
+            "This system allows no network namespace, so the notebooks run with the network open.",
+            flush=True,
+        )
         return command
     return [*way, sys.executable, "-m", "tools.offline", "--inside", *command]
 

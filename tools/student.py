@@ -23,8 +23,15 @@ from tools.lessons import ROOT
 
 # Besides the folder itself: tests that skip themselves where it is not there, so that no check is lost with them, and that quote
 # answers or may come to; and the tools that prove this edition, whose list of common lines would tell which of them are answers.
-EXCLUDED = ("instructor/", "tests/test_assign.py", "tests/test_assigned.py", "tests/test_grading.py",
-            "tests/test_student_edition.py", "tools/leaks.py", "tools/student.py")  # fmt: skip
+EXCLUDED = (
+    "instructor/",
+    "tests/test_assign.py",
+    "tests/test_assigned.py",
+    "tests/test_grading.py",
+    "tests/test_student_edition.py",
+    "tools/leaks.py",
+    "tools/student.py",
+)
 NEVER_SHIPPED = (".git", "dist")  # made by use, and not in .gitignore
 
 
@@ -35,11 +42,17 @@ def files(root: Path) -> list[str]:
     """
     if (root / ".git").exists():
         try:
-            asked = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True)
+            asked = subprocess.run(
+                ["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True
+            )
         except OSError as error:
-            raise ValueError(f"git does not run, so nobody knows which files belong to the course: {error}.") from None
+            raise ValueError(
+                f"git does not run, so nobody knows which files belong to the course: {error}."
+            ) from None
         if asked.returncode:
-            raise ValueError(f"git does not say which files belong to the course: {asked.stderr.strip()}")
+            raise ValueError(
+                f"git does not say which files belong to the course: {asked.stderr.strip()}"
+            )
         found = [name for name in asked.stdout.split("\0") if name and (root / name).is_file()]
     else:
         found = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
@@ -59,11 +72,15 @@ def is_ignored(name: str, patterns: list[str]) -> bool:
     path = PurePosixPath(name)
     places = [path, *path.parents][:-1]
     return any(
-        fnmatch.fnmatch(str(place), one) or fnmatch.fnmatch(place.name, one) for place in places for one in patterns
+        fnmatch.fnmatch(str(place), one) or fnmatch.fnmatch(place.name, one)
+        for place in places
+        for one in patterns
     )
 
 
-def build(out: Path, root: Path = ROOT, finish: Callable[[Path], object] = lambda made: None) -> int:
+def build(
+    out: Path, root: Path = ROOT, finish: Callable[[Path], object] = lambda made: None
+) -> int:
     """Put the edition into `out`, whole or not at all; the number of its files.
 
     Args:
@@ -91,10 +108,22 @@ def build_wheel(made: Path) -> None:
     """Build the wheel of an edition in its folder `dist`, and leave nothing else behind. Raises: ValueError if it cannot be."""
     if importlib.util.find_spec("setuptools") is None:
         raise ValueError("the wheel needs setuptools, which is not here: pip install setuptools")
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--disable-pip-version-check",
+    ]
     with tempfile.TemporaryDirectory() as place:
-        copy = shutil.copytree(made, Path(place) / "course")  # setuptools builds in the folder that it is given
-        done = subprocess.run([*command, "-q", "-w", made / "dist", copy], capture_output=True, text=True)
+        copy = shutil.copytree(
+            made, Path(place) / "course"
+        )  # setuptools builds in the folder that it is given
+        done = subprocess.run(
+            [*command, "-q", "-w", made / "dist", copy], capture_output=True, text=True
+        )
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["pip says nothing"]
         raise ValueError(f"the wheel was not built: {lines[-1]}")
@@ -105,7 +134,9 @@ def remove_section(path: Path, title: str) -> None:
     if path.is_file():
         before, heading, rest = path.read_text(encoding="utf-8").partition(f"## {title}\n")
         after = rest.partition("\n## ")[2]
-        path.write_text(before + (f"## {after}" if after else ""), encoding="utf-8") if heading else None
+        path.write_text(
+            before + (f"## {after}" if after else ""), encoding="utf-8"
+        ) if heading else None
 
 
 class LeakError(ValueError):
@@ -126,9 +157,13 @@ def check_leaks(made: Path) -> Report:
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m tools.student", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tools.student",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a folder that is not there yet")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="a folder that is not there yet"
+    )
     parser.add_argument("--wheel", action="store_true", help="build its wheel too, in DIR/dist")
     options = parser.parse_args(arguments)
     reports = []
@@ -144,8 +179,10 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         print(error, file=sys.stderr)
         return 1
     (report,) = reports
-    print(f"{options.out}: {n} files. Searched {report.files} files and {report.inside} in archives for {report.secrets} secrets: no leak. "
-          f"{len(report.too_short)} of the secrets are too short, or too much the course's own, to be told from what anybody writes.")  # fmt: skip
+    print(
+        f"{options.out}: {n} files. Searched {report.files} files and {report.inside} in archives for {report.secrets} secrets: no leak. "
+        f"{len(report.too_short)} of the secrets are too short, or too much the course's own, to be told from what anybody writes."
+    )
     return 0
 
 

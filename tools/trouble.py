@@ -33,6 +33,12 @@ def explain(lines: list[str]) -> str:
         found = re.search(pattern, said)
         if found:
             machine = f"{platform.system()} {platform.machine()}"
-            return sentence.format(python=platform.python_version(), machine=machine, **found.groupdict())
-    errors = [line for line in lines if "error" in line.lower()] or [line for line in lines if line.strip()]
-    return "The set-up stopped; this was the reason given:\n" + "\n".join(f"    {line.strip()}" for line in errors[-4:])
+            return sentence.format(
+                python=platform.python_version(), machine=machine, **found.groupdict()
+            )
+    errors = [line for line in lines if "error" in line.lower()] or [
+        line for line in lines if line.strip()
+    ]
+    return "The set-up stopped; this was the reason given:\n" + "\n".join(
+        f"    {line.strip()}" for line in errors[-4:]
+    )

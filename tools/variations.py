@@ -38,7 +38,9 @@ def is_number(part: Any) -> bool:
 
 def numbers_in(source: str) -> list[float]:
     """What a solution compares with, or counts from: values at which something happens."""
-    constants = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
+    constants = [
+        node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)
+    ]
     return [0, 1, *(value for value in constants if is_number(value))]
 
 
@@ -127,19 +129,27 @@ class Variation:
         if old.dtype == torch.bool:
             return torch.rand(old.shape, generator=dice) < self.draw.random()
         finite = old[old.isfinite()].double()
-        low, high = (finite.min(), finite.max()) if finite.numel() else (torch.tensor(0.0), torch.tensor(1.0))
+        low, high = (
+            (finite.min(), finite.max())
+            if finite.numel()
+            else (torch.tensor(0.0), torch.tensor(1.0))
+        )
         if not old.dtype.is_floating_point:
             return torch.randint(int(low), int(high) + 1, old.shape, generator=dice)
         new = low + (high - low) * torch.rand(old.shape, generator=dice, dtype=torch.double)
         inside = [mark for mark in self.marks if low <= mark <= high]
         if inside and self.draw.random() < 0.5:
-            new = torch.where(torch.rand(old.shape, generator=dice) < 0.3, float(self.draw.choice(inside)), new)
+            new = torch.where(
+                torch.rand(old.shape, generator=dice) < 0.3, float(self.draw.choice(inside)), new
+            )
         return new
 
     def shorten_axis(self, parts: list) -> list:
         """One size, wherever it is met in tensors and lists, made smaller: what belongs together stays together."""
         sizes = [
-            part.shape if isinstance(part, Tensor) else [len(part)] for part in parts if isinstance(part, Tensor | list)
+            part.shape if isinstance(part, Tensor) else [len(part)]
+            for part in parts
+            if isinstance(part, Tensor | list)
         ]
         sizes = sorted(size for found in sizes for size in found if size > 1)
         if not sizes:

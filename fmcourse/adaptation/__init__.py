@@ -28,9 +28,14 @@ from fmcourse.models.transformer import Transformer
 from fmcourse.pretrained import FAMILIES, family_of
 
 LORA_TARGETS = {  # in a block of our stack: where it lies, and which of the matrices that share one product
-    "q": ("attention.qkv_proj", 0), "k": ("attention.qkv_proj", 1), "v": ("attention.qkv_proj", 2), "out": ("attention.out_proj", 0),
-    "gate": ("mlp.up", 0), "up": ("mlp.up", -1), "down": ("mlp.down", 0),
-}  # fmt: skip
+    "q": ("attention.qkv_proj", 0),
+    "k": ("attention.qkv_proj", 1),
+    "v": ("attention.qkv_proj", 2),
+    "out": ("attention.out_proj", 0),
+    "gate": ("mlp.up", 0),
+    "up": ("mlp.up", -1),
+    "down": ("mlp.down", 0),
+}
 
 
 def train_only(model: nn.Module, *parts: str) -> nn.Module:
@@ -53,7 +58,9 @@ def count_trainable(model: nn.Module) -> int:
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
 
 
-def fit_linear_probe(features: Tensor, labels: Tensor, num_classes: int, l2: float = 1e-4) -> nn.Linear:
+def fit_linear_probe(
+    features: Tensor, labels: Tensor, num_classes: int, l2: float = 1e-4
+) -> nn.Linear:
     """The best linear layer on features that stay as they are, (N, D) -> (N, num_classes): logistic regression, to the end and without chance.
 
     Args:
@@ -61,10 +68,23 @@ def fit_linear_probe(features: Tensor, labels: Tensor, num_classes: int, l2: flo
     Raises: ValueError for labels that are too many, too few, or outside the classes.
     Source: Bishop 2006, section 4.3.4; as scikit-learn's LogisticRegression with C = 1 / (2 N l2).
     """
-    if len(features) != len(labels) or not len(labels) or labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(f"{len(features)} rows of features and {len(labels)} labels for {num_classes} classes: there must be a label a row, from 0 to {num_classes - 1}.")  # fmt: skip
-    middle, size = features.mean(0), features.std(0, correction=0).clamp(min=1e-4) * features.shape[1] ** 0.5
-    known, head = (features - middle) / size, nn.Linear(features.shape[1], num_classes, device=features.device)
+    if (
+        len(features) != len(labels)
+        or not len(labels)
+        or labels.min() < 0
+        or labels.max() >= num_classes
+    ):
+        raise ValueError(
+            f"{len(features)} rows of features and {len(labels)} labels for {num_classes} classes: there must be a label a row, from 0 to {num_classes - 1}."
+        )
+    middle, size = (
+        features.mean(0),
+        features.std(0, correction=0).clamp(min=1e-4) * features.shape[1] ** 0.5,
+    )
+    known, head = (
+        (features - middle) / size,
+        nn.Linear(features.shape[1], num_classes, device=features.device),
+    )
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     search = torch.optim.LBFGS(head.parameters(), max_iter=200, line_search_fn="strong_wolfe")
@@ -96,7 +116,9 @@ class LoRALinear(nn.Module):
         rank, alpha: R, and the step's weight: scale = alpha / R, so that another R needs no other learning rate (section 4.1).
     """
 
-    def __init__(self, base: nn.Linear, sizes: Sequence[int], parts: Sequence[int], rank: int, alpha: float) -> None:
+    def __init__(
+        self, base: nn.Linear, sizes: Sequence[int], parts: Sequence[int], rank: int, alpha: float
+    ) -> None:
         super().__init__()
         self.base, self.scale = base.requires_grad_(False), alpha / rank
         self.sizes, self.parts = list(sizes), list(parts)
@@ -108,7 +130,9 @@ class LoRALinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.base(x)
-        for part, A, B in zip(self.parts, self.A, self.B, strict=True):  # each into its own slice: no copy is made
+        for part, A, B in zip(
+            self.parts, self.A, self.B, strict=True
+        ):  # each into its own slice: no copy is made
             mine = y.narrow(-1, sum(self.sizes[:part]), self.sizes[part])
             mine.add_(F.linear(F.linear(x, A), B), alpha=self.scale)
         return y
@@ -123,7 +147,9 @@ class LoRALinear(nn.Module):
         return self.base.requires_grad_(True)
 
 
-def add_lora(model: nn.Module, rank: int = 8, alpha: float = 16.0, targets: Sequence[str] = ("q", "v")) -> nn.Module:
+def add_lora(
+    model: nn.Module, rank: int = 8, alpha: float = 16.0, targets: Sequence[str] = ("q", "v")
+) -> nn.Module:
     """Freeze a model and put steps of low rank beside the matrices named, in every block; changes the model and returns it.
 
     Args:
@@ -134,22 +160,32 @@ def add_lora(model: nn.Module, rank: int = 8, alpha: float = 16.0, targets: Sequ
     Source: Hu et al. 2021, section 4; q and v as in section 7.1.
     """
     if rank < 1 or not targets:
-        raise ValueError(f"rank={rank}, targets={tuple(targets)}: give a rank above 0 and a place, such as ('q', 'v').")
+        raise ValueError(
+            f"rank={rank}, targets={tuple(targets)}: give a rank above 0 and a place, such as ('q', 'v')."
+        )
     if lora_layers(model):
-        raise ValueError("this model has steps of low rank already; merge them first, or train those.")
+        raise ValueError(
+            "this model has steps of low rank already; merge them first, or train those."
+        )
     stacks = [module for module in model.modules() if isinstance(module, Transformer)]
     if not stacks:
-        raise ValueError(f"{type(model).__name__} holds no Transformer, so no places {', '.join(targets)} either.")
+        raise ValueError(
+            f"{type(model).__name__} holds no Transformer, so no places {', '.join(targets)} either."
+        )
     model.requires_grad_(False)
     for transformer in stacks:
         known = lora_targets(transformer)
         if missing := [name for name in targets if name not in known]:
             near = [name for name in known if name[0] == missing[0][:1]]  # q_proj, query: q
-            raise ValueError(f"there is no {missing[0]!r} in this model; it has {', '.join(known)}.{f' Did you mean {near[0]!r}?' if near else ''}")  # fmt: skip
+            raise ValueError(
+                f"there is no {missing[0]!r} in this model; it has {', '.join(known)}.{f' Did you mean {near[0]!r}?' if near else ''}"
+            )
         for block in transformer.stack.blocks:
             for path in dict.fromkeys(known[name][0] for name in targets):
                 parts = sorted(known[name][1] for name in targets if known[name][0] == path)
-                step = LoRALinear(block.get_submodule(path), split_sizes(transformer, path), parts, rank, alpha)
+                step = LoRALinear(
+                    block.get_submodule(path), split_sizes(transformer, path), parts, rank, alpha
+                )
                 block.set_submodule(path, step)
     return model
 
@@ -158,7 +194,9 @@ def lora_targets(model: Transformer) -> dict[str, tuple[str, int]]:
     """What can be named in this model, and where it lies in each block."""
     gated = len(split_sizes(model, "mlp.up")) == 2
     known = {name: place for name, place in LORA_TARGETS.items() if gated or name != "gate"}
-    return {name: (path, part % len(split_sizes(model, path))) for name, (path, part) in known.items()}
+    return {
+        name: (path, part % len(split_sizes(model, path))) for name, (path, part) in known.items()
+    }
 
 
 def split_sizes(model: Transformer, path: str) -> list[int]:
@@ -173,7 +211,9 @@ def split_sizes(model: Transformer, path: str) -> list[int]:
 
 def lora_layers(model: nn.Module) -> list[tuple[str, LoRALinear]]:
     """Steps by the place of what they stand beside: stack.blocks.0.attention.qkv_proj."""
-    return [(path, module) for path, module in model.named_modules() if isinstance(module, LoRALinear)]
+    return [
+        (path, module) for path, module in model.named_modules() if isinstance(module, LoRALinear)
+    ]
 
 
 def merge_lora(model: nn.Module) -> nn.Module:
@@ -203,10 +243,21 @@ def save_adapter(model: Transformer, folder: str | Path, base_model: str = "") -
                 short(name) if alike[short(name)] == model.config.depth else name
             )  # BERT calls three of them "dense"
             for letter, matrix in (("A", A), ("B", B)):
-                tensors[f"base_model.model.{name}.lora_{letter}.weight"] = matrix.detach().contiguous()
+                tensors[f"base_model.model.{name}.lora_{letter}.weight"] = (
+                    matrix.detach().contiguous()
+                )
     rank = len(steps[0][1].A[0])
-    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM" if model.config.causal else "FEATURE_EXTRACTION", "base_model_name_or_path": base_model or None,
-              "r": rank, "lora_alpha": steps[0][1].scale * rank, "lora_dropout": 0.0, "bias": "none", "target_modules": sorted(targets), "inference_mode": True}  # fmt: skip
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM" if model.config.causal else "FEATURE_EXTRACTION",
+        "base_model_name_or_path": base_model or None,
+        "r": rank,
+        "lora_alpha": steps[0][1].scale * rank,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": sorted(targets),
+        "inference_mode": True,
+    }
     folder = Path(folder)
     save = lambda temporary: save_file(tensors, temporary, {"format": "pt"})
     write_atomically(folder / "adapter_model.safetensors", save)
@@ -221,16 +272,34 @@ def load_adapter(model: Transformer, folder: str | Path) -> Transformer:
     folder = Path(folder)
     for needed in ("adapter_config.json", "adapter_model.safetensors"):
         if not (folder / needed).is_file():
-            raise FileNotFoundError(f"{folder} has no {needed}; give what save_adapter or peft's save_pretrained made.")
+            raise FileNotFoundError(
+                f"{folder} has no {needed}; give what save_adapter or peft's save_pretrained made."
+            )
     config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
     tensors = load_file(folder / "adapter_model.safetensors")
     check_adapter_config(config)
-    table, own = published_modules(model), {spot: name for name, spot in lora_targets(model).items()}
-    lies = {name: (path.split(".", 3)[-1], part) for path, named in table.items() for part, name in enumerate(named)}
-    changed = sorted({key.removeprefix("base_model.model.").rsplit(".lora_", 1)[0] for key in tensors})
+    table, own = (
+        published_modules(model),
+        {spot: name for name, spot in lora_targets(model).items()},
+    )
+    lies = {
+        name: (path.split(".", 3)[-1], part)
+        for path, named in table.items()
+        for part, name in enumerate(named)
+    }
+    changed = sorted(
+        {key.removeprefix("base_model.model.").rsplit(".lora_", 1)[0] for key in tensors}
+    )
     if unknown := [name for name in changed if name not in lies]:
-        raise ValueError(f"the adapter changes {unknown[0]}, which this model has not; is it another model's adapter?")
-    add_lora(model, config["r"], config["lora_alpha"], list(dict.fromkeys(own[lies[name]] for name in changed)))
+        raise ValueError(
+            f"the adapter changes {unknown[0]}, which this model has not; is it another model's adapter?"
+        )
+    add_lora(
+        model,
+        config["r"],
+        config["lora_alpha"],
+        list(dict.fromkeys(own[lies[name]] for name in changed)),
+    )
     with torch.no_grad():
         for path, step in lora_layers(model):
             for part, A, B in zip(step.parts, step.A, step.B, strict=True):
@@ -247,11 +316,22 @@ def load_adapter(model: Transformer, folder: str | Path) -> Transformer:
 
 def check_adapter_config(config: dict[str, Any]) -> None:
     """Refuse an adapter that computes something else than ours."""
-    plain = {"peft_type": ("LORA",), "bias": ("none", None), "use_dora": (False, None), "use_rslora": (False, None), "rank_pattern": ({}, None),
-             "alpha_pattern": ({}, None), "fan_in_fan_out": (False, None), "modules_to_save": (None, []), "layers_to_transform": (None,)}  # fmt: skip
+    plain = {
+        "peft_type": ("LORA",),
+        "bias": ("none", None),
+        "use_dora": (False, None),
+        "use_rslora": (False, None),
+        "rank_pattern": ({}, None),
+        "alpha_pattern": ({}, None),
+        "fan_in_fan_out": (False, None),
+        "modules_to_save": (None, []),
+        "layers_to_transform": (None,),
+    }
     for name, fine in plain.items():
         if name in config and config[name] not in fine:
-            raise ValueError(f"this adapter has {name}={config[name]!r}; ours has {fine[0]!r}, so it is not loaded.")
+            raise ValueError(
+                f"this adapter has {name}={config[name]!r}; ours has {fine[0]!r}, so it is not loaded."
+            )
 
 
 def published_modules(model: Transformer) -> dict[str, list[str]]:
@@ -259,9 +339,15 @@ def published_modules(model: Transformer) -> dict[str, list[str]]:
     kind = family_of(model.config)
     family = FAMILIES[kind]
     if family.transposed:
-        raise ValueError(f"{kind} keeps q, k and v in one published matrix, lying on its side; adapters of its kind are not exchanged. Save "
-                         "the merged model with to_hf.")  # fmt: skip
+        raise ValueError(
+            f"{kind} keeps q, k and v in one published matrix, lying on its side; adapters of its kind are not exchanged. Save "
+            "the merged model with to_hf."
+        )
     prefix = "" if model.config.head == "none" else family.prefix
     paths = {path for path, _ in LORA_TARGETS.values()}
-    at = lambda i, path: [prefix + one.format(i=i).removesuffix(".weight") for one in family.block[f"{path}.weight"]]
-    return {f"stack.blocks.{i}.{path}": at(i, path) for i in range(model.config.depth) for path in paths}
+    at = lambda i, path: [
+        prefix + one.format(i=i).removesuffix(".weight") for one in family.block[f"{path}.weight"]
+    ]
+    return {
+        f"stack.blocks.{i}.{path}": at(i, path) for i in range(model.config.depth) for path in paths
+    }

@@ -35,13 +35,23 @@ class SoftPrompt(nn.Module):
     def __init__(self, model: Transformer, n: int, init_ids: list[int] | None = None) -> None:
         super().__init__()
         if not model.config.causal:
-            raise ValueError("this model looks both ways; give a causal one, which reads a prompt once and goes on.")
+            raise ValueError(
+                "this model looks both ways; give a causal one, which reads a prompt once and goes on."
+            )
         if not 1 <= n < model.config.context:
-            raise ValueError(f"n={n} vectors before a text of at most {model.config.context} tokens; give 1 to {model.config.context - 1}.")  # fmt: skip
+            raise ValueError(
+                f"n={n} vectors before a text of at most {model.config.context} tokens; give 1 to {model.config.context - 1}."
+            )
         words = model.embed.tokens.weight
-        chosen = torch.randint(len(words), (n,)) if init_ids is None else torch.tensor(init_ids).repeat(-(-n // max(1, len(init_ids))))[:n]  # fmt: skip
+        chosen = (
+            torch.randint(len(words), (n,))
+            if init_ids is None
+            else torch.tensor(init_ids).repeat(-(-n // max(1, len(init_ids))))[:n]
+        )
         if not len(chosen) or not 0 <= chosen.min() <= chosen.max() < len(words):
-            raise ValueError(f"init_ids={init_ids}: give at least one id, each of 0 to {len(words) - 1}.")
+            raise ValueError(
+                f"init_ids={init_ids}: give at least one id, each of 0 to {len(words) - 1}."
+            )
         self.model, self.config = model.requires_grad_(False), model.config
         self.embeddings = nn.Parameter(words.detach()[chosen.to(words.device)].clone())
 
@@ -59,7 +69,11 @@ class SoftPrompt(nn.Module):
     def prompt(self, batch: int) -> Tensor:
         """The vectors as positions 0 to N - 1, for each row: (B, N, D). Where positions are learned, theirs are added."""
         embed, N = self.model.embed, len(self.embeddings)
-        x = self.embeddings if embed.positions is None else self.embeddings + embed.positions.weight[:N]
+        x = (
+            self.embeddings
+            if embed.positions is None
+            else self.embeddings + embed.positions.weight[:N]
+        )
         return x.expand(batch, -1, -1)
 
     @torch.no_grad()

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
     from fmcourse.evaluation import Estimate, PrecisionRecallF1
 
-MAX_TOKENS, SIDE = 128, 96  # of a text the network reads its first pieces; a picture is stretched to that side
+MAX_TOKENS, SIDE = (
+    128,
+    96,
+)  # of a text the network reads its first pieces; a picture is stretched to that side
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
 FEW_ITEMS = 10  # items; the scores of a label with fewer say little
 BASE_MODELS, HEAD_NAMES = (
@@ -45,7 +48,11 @@ WAYS = {  # what is trained besides the new head, and the largest step of AdamW,
         "lora": (("q", "k", "v", "out", "up", "down"), 3e-3),
         "full": (("encoder.stack",), 3e-4),
     },
-    "images": {"head": ((), 0.0), "last": (("blocks.14", "blocks.15", "top"), 1e-3), "full": (("",), 3e-4)},
+    "images": {
+        "head": ((), 0.0),
+        "last": (("blocks.14", "blocks.15", "top"), 1e-3),
+        "full": (("",), 3e-4),
+    },
 }
 BATCH = 16  # items a step
 CARD = "classifier.json"
@@ -78,9 +85,12 @@ class OwnData:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        counts, thing = count_labels(self.train + self.test), "text" if self.kind == "text" else "picture"
+        counts, thing = (
+            count_labels(self.train + self.test),
+            "text" if self.kind == "text" else "picture",
+        )
         each = join_first([f"{label} {counts[label]}" for label in self.labels], 8)
-        first = f"{pluralize(counts.total(), thing)} under {len(self.labels)} labels ({each}): {len(self.train)} to learn from, {len(self.test)} held out."  # fmt: skip
+        first = f"{pluralize(counts.total(), thing)} under {len(self.labels)} labels ({each}): {len(self.train)} to learn from, {len(self.test)} held out."
         return "\n- ".join([first, *self.notes])
 
 
@@ -101,7 +111,9 @@ def read_dataset(
     """
     path, notes = Path(path), []
     if not 0 < held_out < 1:
-        raise ValueError(f"held_out={held_out}; give the share that is kept for the test, above 0 and below 1, such as 0.2.")  # fmt: skip
+        raise ValueError(
+            f"held_out={held_out}; give the share that is kept for the test, above 0 and below 1, such as 0.2."
+        )
     if not path.exists():
         near = suggest(path.name, [one.name for one in list_visible(path.parent)])
         raise ValueError(f"there is no {path}{near}; give a CSV file or a folder of pictures.")
@@ -115,9 +127,13 @@ def read_dataset(
     pools = [deduplicate(find(part), part.name, notes) for part in parts]
     by_chance = lambda key: sha256(f"{seed} {key}".encode()).digest()
     pools = [{key: pool[key] for key in sorted(pool, key=by_chance)} for pool in pools]
-    train, test = split_by_label(pools[0], held_out) if len(pools) == 1 else remove_overlap(*pools, notes)
+    train, test = (
+        split_by_label(pools[0], held_out) if len(pools) == 1 else remove_overlap(*pools, notes)
+    )
     note_warnings(train + test, kind, notes)
-    return OwnData(kind, tuple(sorted(count_labels(train))), tuple(train), tuple(test), tuple(notes))
+    return OwnData(
+        kind, tuple(sorted(count_labels(train))), tuple(train), tuple(test), tuple(notes)
+    )
 
 
 def pluralize(n: int, thing: str) -> str:
@@ -138,9 +154,15 @@ def find_splits(path: Path, notes: list[str]) -> list[Path]:
     """The file or folder itself; or train and test, where it holds both."""
     for end in (".csv", ".tsv", ""):
         pair = [path / f"train{end}", path / f"test{end}"]
-        there = [one for one in pair if (one.is_file() if end else any(below.is_dir() for below in list_visible(one)))]
+        there = [
+            one
+            for one in pair
+            if (one.is_file() if end else any(below.is_dir() for below in list_visible(one)))
+        ]
         if len(there) == 1:
-            raise ValueError(f"{path} holds {there[0].name} without its other half; put train{end} and test{end} there, or give {there[0]} alone.")  # fmt: skip
+            raise ValueError(
+                f"{path} holds {there[0].name} without its other half; put train{end} and test{end} there, or give {there[0]} alone."
+            )
         if there:
             other = [one.name for one in list_visible(path) if one not in pair]
             notes += [f"not used, beside train and test: {join_first(other)}"] if other else []
@@ -152,16 +174,28 @@ def deduplicate(items: Sequence[Item], name: str, notes: list[str]) -> dict[str,
     """Equal items once, by a key of their content; those that carry two labels not at all, since nobody can be right on both."""
     alike: dict[str, list[Item]] = {}
     for item in items:
-        content = fold_text(item.content).encode() if isinstance(item.content, str) else item.content.tobytes()
+        content = (
+            fold_text(item.content).encode()
+            if isinstance(item.content, str)
+            else item.content.tobytes()
+        )
         alike.setdefault(sha256(content).hexdigest(), []).append(item)
     kept = {key: same[0] for key, same in alike.items() if len(count_labels(same)) == 1}
     if twice := sum(len(alike[key]) > 1 for key in kept):
         notes.append(f"{name}: {pluralize(twice, 'item')} standing there more than once, kept once")
-    if torn := [{item.label: item.where for item in same} for key, same in alike.items() if key not in kept]:
-        named = [" and ".join(f"{label!r} ({where})" for label, where in both.items()) for both in torn]
-        notes.append(f"{name}: {pluralize(len(torn), 'item')} carrying two labels, left out: {join_first(named)}")
+    if torn := [
+        {item.label: item.where for item in same} for key, same in alike.items() if key not in kept
+    ]:
+        named = [
+            " and ".join(f"{label!r} ({where})" for label, where in both.items()) for both in torn
+        ]
+        notes.append(
+            f"{name}: {pluralize(len(torn), 'item')} carrying two labels, left out: {join_first(named)}"
+        )
     if not kept:
-        raise ValueError(f"{name} holds nothing to use: {'every item carries two labels' if items else 'no row has both a text and a label'}.")  # fmt: skip
+        raise ValueError(
+            f"{name} holds nothing to use: {'every item carries two labels' if items else 'no row has both a text and a label'}."
+        )
     return kept
 
 
@@ -170,9 +204,15 @@ def split_by_label(pool: dict[str, Item], held_out: float) -> tuple[list[Item], 
     counts = count_labels(tuple(pool.values()))
     require_two_labels(counts)
     if lonely := sorted(label for label, n in counts.items() if n == 1):
-        why = f" So have {len(lonely)} of {len(counts)} labels: is it the right column?" if len(lonely) > 2 else ""
-        raise ValueError(f"label {quote(lonely[0])} has only 1 item; it needs at least 2, one to learn from and one to be held out: add some, or take the label "
-                         f"away.{why}")  # fmt: skip
+        why = (
+            f" So have {len(lonely)} of {len(counts)} labels: is it the right column?"
+            if len(lonely) > 2
+            else ""
+        )
+        raise ValueError(
+            f"label {quote(lonely[0])} has only 1 item; it needs at least 2, one to learn from and one to be held out: add some, or take the label "
+            f"away.{why}"
+        )
     left = {label: min(n - 1, max(1, round(held_out * n))) for label, n in counts.items()}
     train, test = [], []
     for item in pool.values():
@@ -181,15 +221,21 @@ def split_by_label(pool: dict[str, Item], held_out: float) -> tuple[list[Item], 
     return train, test
 
 
-def remove_overlap(train: dict[str, Item], test: dict[str, Item], notes: list[str]) -> tuple[list[Item], list[Item]]:
+def remove_overlap(
+    train: dict[str, Item], test: dict[str, Item], notes: list[str]
+) -> tuple[list[Item], list[Item]]:
     """Split already: what is in both is taken out of train, and every label of the test must be left there."""
     if both := [item.where for key, item in train.items() if key in test]:
-        notes.append(f"{pluralize(len(both), 'item')} in train and in test, taken out of train: {join_first(both)}")
+        notes.append(
+            f"{pluralize(len(both), 'item')} in train and in test, taken out of train: {join_first(both)}"
+        )
     first, second = [item for key, item in train.items() if key not in test], list(test.values())
     known, asked = count_labels(first), count_labels(second)
     if unseen := sorted(set(asked) - set(known)):
-        raise ValueError(f"test asks for {quote(unseen[0])}, a label that train never shows{suggest(unseen[0], list(known))}; add examples of it to train, or mend "
-                         "the label.")  # fmt: skip
+        raise ValueError(
+            f"test asks for {quote(unseen[0])}, a label that train never shows{suggest(unseen[0], list(known))}; add examples of it to train, or mend "
+            "the label."
+        )
     require_two_labels(known)
     if missing := sorted(set(known) - set(asked)):
         notes.append(f"labels that test never asks for: {join_first(missing)}")
@@ -198,8 +244,10 @@ def remove_overlap(train: dict[str, Item], test: dict[str, Item], notes: list[st
 
 def require_two_labels(counts: Counter) -> None:
     if len(counts) < 2:
-        raise ValueError(f"all {pluralize(counts.total(), 'item')} carry the label {quote(next(iter(counts)))}, so there is nothing to tell apart; give at least two "
-                         "labels.")  # fmt: skip
+        raise ValueError(
+            f"all {pluralize(counts.total(), 'item')} carry the label {quote(next(iter(counts)))}, so there is nothing to tell apart; give at least two "
+            "labels."
+        )
 
 
 def note_warnings(items: Sequence[Item], kind: str, notes: list[str]) -> None:
@@ -207,21 +255,31 @@ def note_warnings(items: Sequence[Item], kind: str, notes: list[str]) -> None:
     counts = count_labels(items)
     written = Counter(map(fold_text, counts))
     if alike := sorted(label for label in counts if written[fold_text(label)] > 1):
-        notes.append(f"labels that differ only in case or spaces, are they one? {join_first(alike, 4)}")
+        notes.append(
+            f"labels that differ only in case or spaces, are they one? {join_first(alike, 4)}"
+        )
     if few := sorted(f"{label} {n}" for label, n in counts.items() if n < FEW_ITEMS):
-        notes.append(f"labels with fewer than {FEW_ITEMS} items, whose scores will say little: {join_first(few)}")
+        notes.append(
+            f"labels with fewer than {FEW_ITEMS} items, whose scores will say little: {join_first(few)}"
+        )
     (most, n), (_, least) = counts.most_common()[0], counts.most_common()[-1]
     if n > 3 * least:
-        notes.append(f"labels are uneven: {n / counts.total():.0%} are {most!r}; to say so always is right that often")
+        notes.append(
+            f"labels are uneven: {n / counts.total():.0%} are {most!r}; to say so always is right that often"
+        )
     if kind == "text" and (long := sum(len(item.content.split()) > MAX_TOKENS for item in items)):
-        notes.append(f"{pluralize(long, 'text')} of more than {MAX_TOKENS} words, of which only the beginning is read ({MAX_TOKENS} pieces)")  # fmt: skip
+        notes.append(
+            f"{pluralize(long, 'text')} of more than {MAX_TOKENS} words, of which only the beginning is read ({MAX_TOKENS} pieces)"
+        )
 
 
 def read_text_table(path: Path, text: str, label: str, notes: list[str]) -> list[Item]:
     """The rows of a table."""
     rows, empty = read_table(path, text, label)
     if empty:
-        notes.append(f"{path.name}: {pluralize(len(empty), 'row')} without a text or without a label, left out: {format_lines(empty)}")  # fmt: skip
+        notes.append(
+            f"{path.name}: {pluralize(len(empty), 'row')} without a text or without a label, left out: {format_lines(empty)}"
+        )
     return [Item(one, kind, f"{path.name} line {line}") for one, kind, line in rows]
 
 
@@ -230,18 +288,34 @@ def read_image_folders(folder: Path, notes: list[str]) -> list[Item]:
     items, broken = [], []
     other = [one.name for one in list_visible(folder) if not one.is_dir()]
     for place in [one for one in list_visible(folder) if one.is_dir()]:
-        files = [file for file in list_visible(place) if file.is_file() and file.suffix.lower() in IMAGE_SUFFIXES]
-        other += [f"{place.name}/{file.name}" for file in list_visible(place) if file not in files] or ([] if files else [f"{place.name} (empty)"])  # fmt: skip
+        files = [
+            file
+            for file in list_visible(place)
+            if file.is_file() and file.suffix.lower() in IMAGE_SUFFIXES
+        ]
+        other += [
+            f"{place.name}/{file.name}" for file in list_visible(place) if file not in files
+        ] or ([] if files else [f"{place.name} (empty)"])
         for file in files:
             try:
-                items.append(Item(read_image(file), unicodedata.normalize("NFC", place.name), f"{folder.name}/{place.name}/{file.name}"))  # fmt: skip
+                items.append(
+                    Item(
+                        read_image(file),
+                        unicodedata.normalize("NFC", place.name),
+                        f"{folder.name}/{place.name}/{file.name}",
+                    )
+                )
             except ValueError as error:
                 broken.append(str(error))
     if broken:
-        raise ValueError(f"{join_first(broken)}; replace or delete {'it' if len(broken) == 1 else 'them'}.")
+        raise ValueError(
+            f"{join_first(broken)}; replace or delete {'it' if len(broken) == 1 else 'them'}."
+        )
     if not items:
-        raise ValueError(f"{folder} holds no folders with pictures{f', only {join_first(other)}' if other else ''}; make one folder for each label and put its pictures "
-                         f"there ({', '.join(sorted(IMAGE_SUFFIXES))}), or give a CSV file.")  # fmt: skip
+        raise ValueError(
+            f"{folder} holds no folders with pictures{f', only {join_first(other)}' if other else ''}; make one folder for each label and put its pictures "
+            f"there ({', '.join(sorted(IMAGE_SUFFIXES))}), or give a CSV file."
+        )
     if other:
         notes.append(f"{folder.name}: no pictures, not used: {join_first(other)}")
     return items
@@ -258,14 +332,25 @@ def read_image(given: Any) -> "np.ndarray":
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(given) if isinstance(given, str | Path) else Image.fromarray(np.asarray(given)) as image:
+        with (
+            Image.open(given)
+            if isinstance(given, str | Path)
+            else Image.fromarray(np.asarray(given)) as image
+        ):
             image.draft("RGB", (2 * SIDE, 2 * SIDE))  # large JPEGs need not be unpacked in full
             if image.mode.startswith("I"):  # 16 bits of grey
                 image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
             coloured = ImageOps.exif_transpose(image).convert("RGBA")
-    except Exception as error:  # decoders raise what they like; whatever it was, this is not to be used
-        named, why = (given if isinstance(given, str | Path) else type(given).__name__), " ".join(str(error).split())
-        raise ValueError(f"{named} cannot be opened as a picture ({why or type(error).__name__})") from None
+    except (
+        Exception
+    ) as error:  # decoders raise what they like; whatever it was, this is not to be used
+        named, why = (
+            (given if isinstance(given, str | Path) else type(given).__name__),
+            " ".join(str(error).split()),
+        )
+        raise ValueError(
+            f"{named} cannot be opened as a picture ({why or type(error).__name__})"
+        ) from None
     white = Image.new("RGBA", coloured.size, "white")
     white.alpha_composite(coloured)
     return np.array(white.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
@@ -274,8 +359,15 @@ def read_image(given: Any) -> "np.ndarray":
 # -- learning -------------------------------------------------------------------------------------------------------------
 
 
-def train_classifier(own: OwnData, way: str = "head", steps: int | None = None, *, seed: int = 0, progress: bool = True,
-          on_step: Callable[[int, float], None] | None = None) -> "Classifier":  # fmt: skip
+def train_classifier(
+    own: OwnData,
+    way: str = "head",
+    steps: int | None = None,
+    *,
+    seed: int = 0,
+    progress: bool = True,
+    on_step: Callable[[int, float], None] | None = None,
+) -> "Classifier":
     """Teach a real network these labels: MiniLM for texts, EfficientNet-lite0 for pictures.
 
     Args:
@@ -294,25 +386,48 @@ def train_classifier(own: OwnData, way: str = "head", steps: int | None = None, 
 
     model = build_network(own.kind, way, len(own.labels), seed)
     if steps is not None and (way == "head" or steps < 1):
-        raise ValueError(f"way={way!r}, steps={steps}: a head is fitted without steps, the other ways take at least 1; leave steps out, or choose.")  # fmt: skip
+        raise ValueError(
+            f"way={way!r}, steps={steps}: a head is fitted without steps, the other ways take at least 1; leave steps out, or choose."
+        )
     changed = tuple(name for name, weight in model.named_parameters() if weight.requires_grad)
     made = Classifier(own.kind, way, own.labels, model, changed, own.notes)
-    rows, labels = encode_items(own.kind, own.train), [own.labels.index(item.label) for item in own.train]
+    rows, labels = (
+        encode_items(own.kind, own.train),
+        [own.labels.index(item.label) for item in own.train],
+    )
     if way == "head":
-        layer = model.get_submodule(HEAD_NAMES[own.kind])  # it stays: loaded, it multiplies alike to the last bit
+        layer = model.get_submodule(
+            HEAD_NAMES[own.kind]
+        )  # it stays: loaded, it multiplies alike to the last bit
         model.set_submodule(HEAD_NAMES[own.kind], torch.nn.Identity())
         best = fit_linear_probe(
-            model_outputs(model.eval(), rows, progress=progress), torch.tensor(labels), len(own.labels)
+            model_outputs(model.eval(), rows, progress=progress),
+            torch.tensor(labels),
+            len(own.labels),
         )
         layer.load_state_dict(best.state_dict())
         model.set_submodule(HEAD_NAMES[own.kind], layer)
     else:
-        together = lambda some: (*collate([row for row, _ in some]), torch.tensor([label for _, label in some]))
-        data = EpochBatches(
-            list(zip(rows, labels, strict=True)), together, BATCH, seed, length=lambda pair: len(pair[0])
+        together = lambda some: (
+            *collate([row for row, _ in some]),
+            torch.tensor([label for _, label in some]),
         )
-        optimizer = OptimizerConfig(matrix_optimizer="adamw", lr=WAYS[own.kind][way][1], weight_decay=0.01, warmup=0.1)
-        more = {"steps": steps or default_steps(len(rows)), "seed": seed, "on_step": on_step, "progress": progress}
+        data = EpochBatches(
+            list(zip(rows, labels, strict=True)),
+            together,
+            BATCH,
+            seed,
+            length=lambda pair: len(pair[0]),
+        )
+        optimizer = OptimizerConfig(
+            matrix_optimizer="adamw", lr=WAYS[own.kind][way][1], weight_decay=0.01, warmup=0.1
+        )
+        more = {
+            "steps": steps or default_steps(len(rows)),
+            "seed": seed,
+            "on_step": on_step,
+            "progress": progress,
+        }
         made.history = fit(model, classification, data, optimizer=optimizer, **more)
     model.eval().requires_grad_(False)
     return made
@@ -329,7 +444,9 @@ def build_network(kind: str, way: str, num_classes: int, seed: int = 0) -> "nn.M
 
     if way not in WAYS[kind]:
         why = " (steps of low rank stand beside the matrices of a Transformer; this network is made of convolutions)"
-        raise ValueError(f"way={way!r} is not there for {kind}{why if way == 'lora' else ''}; choose {', '.join(map(repr, WAYS[kind]))}.")  # fmt: skip
+        raise ValueError(
+            f"way={way!r} is not there for {kind}{why if way == 'lora' else ''}; choose {', '.join(map(repr, WAYS[kind]))}."
+        )
     parts, head = WAYS[kind][way][0], HEAD_NAMES[kind]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -358,7 +475,9 @@ def encode_items(kind: str, items: Sequence[Any]) -> "list[Tensor]":
     if bad := [thing for thing in things if not isinstance(thing, str) or not thing.strip()]:
         raise ValueError(f"{bad[0]!r} is no text; give strings that are not empty.")
     encode = load_tokenizer(BASE_MODELS[kind]).encode
-    return [torch.tensor(truncate(encode(thing[: 64 * MAX_TOKENS]), MAX_TOKENS)) for thing in things]
+    return [
+        torch.tensor(truncate(encode(thing[: 64 * MAX_TOKENS]), MAX_TOKENS)) for thing in things
+    ]
 
 
 def collate(rows: "Sequence[Tensor]") -> "tuple[Tensor, ...]":
@@ -371,7 +490,9 @@ def collate(rows: "Sequence[Tensor]") -> "tuple[Tensor, ...]":
     return pad_batch(rows) if rows[0].ndim == 1 else (preprocess(torch.stack(list(rows)), SIDE),)
 
 
-def model_outputs(model: "nn.Module", rows: "Sequence[Tensor]", batch: int = 32, progress: bool = False) -> "Tensor":
+def model_outputs(
+    model: "nn.Module", rows: "Sequence[Tensor]", batch: int = 32, progress: bool = False
+) -> "Tensor":
     """What a model says of each row, (N, ...); those of like length are read together."""
     import torch
     from tqdm.auto import tqdm
@@ -379,7 +500,10 @@ def model_outputs(model: "nn.Module", rows: "Sequence[Tensor]", batch: int = 32,
     order = sorted(range(len(rows)), key=lambda n: len(rows[n]))
     parts = [order[at : at + batch] for at in range(0, len(order), batch)]
     with torch.no_grad():
-        found = [model(*collate([rows[n] for n in part])) for part in tqdm(parts, unit="batch", disable=not progress)]
+        found = [
+            model(*collate([rows[n] for n in part]))
+            for part in tqdm(parts, unit="batch", disable=not progress)
+        ]
     return torch.cat(found)[torch.tensor(order).argsort()]
 
 
@@ -394,7 +518,9 @@ class Classifier:
     way: str
     labels: tuple[str, ...]
     model: "nn.Module" = field(repr=False)
-    trained: tuple[str, ...] = field(repr=False)  # weights that training moved: these alone are saved
+    trained: tuple[str, ...] = field(
+        repr=False
+    )  # weights that training moved: these alone are saved
     notes: tuple[str, ...] = field(default=(), repr=False)
     scores: dict[str, float] = field(default_factory=dict)
     history: Any = field(default=None, repr=False)
@@ -409,10 +535,18 @@ class Classifier:
         Raises: ValueError for data of another kind, or with a label that it never learnt.
         """
         if own.kind != self.kind or not set(own.labels) <= set(self.labels):
-            raise ValueError(f"these are {own.kind} under {join_first(own.labels, 8)}; the classifier learnt {self.kind} under {join_first(self.labels, 8)}.")  # fmt: skip
+            raise ValueError(
+                f"these are {own.kind} under {join_first(own.labels, 8)}; the classifier learnt {self.kind} under {join_first(self.labels, 8)}."
+            )
         report = make_report(self.labels, own, self.predict(own.test))
-        numbers = {"accuracy": report.accuracy.value, "macro F1": report.macro_f1, "always": report.majority_accuracy}
-        self.scores = {"items": len(own.test)} | {name: round(value, 4) for name, value in numbers.items()}
+        numbers = {
+            "accuracy": report.accuracy.value,
+            "macro F1": report.macro_f1,
+            "always": report.majority_accuracy,
+        }
+        self.scores = {"items": len(own.test)} | {
+            name: round(value, 4) for name, value in numbers.items()
+        }
         return report
 
     def save(self, folder: str | Path) -> None:
@@ -425,11 +559,25 @@ class Classifier:
         folder, own = check_output_folder(folder), dict(self.model.named_parameters())
         packed = save({name: own[name].detach().contiguous() for name in self.trained})
         digest = sha256(packed).hexdigest()
-        facts = {"kind": self.kind, "way": self.way, "labels": self.labels, "base": PACKAGES[BASE_MODELS[self.kind]], "scores": self.scores, "notes": self.notes,
-                 "fmcourse": version("fmcourse"), "weights": f"{self.way}-{digest[:8]}.safetensors", "sha256": digest}  # fmt: skip
+        facts = {
+            "kind": self.kind,
+            "way": self.way,
+            "labels": self.labels,
+            "base": PACKAGES[BASE_MODELS[self.kind]],
+            "scores": self.scores,
+            "notes": self.notes,
+            "fmcourse": version("fmcourse"),
+            "weights": f"{self.way}-{digest[:8]}.safetensors",
+            "sha256": digest,
+        }
         write_atomically(folder / facts["weights"], lambda temporary: temporary.write_bytes(packed))
-        write_text(folder / CARD, json.dumps(facts | {"seal": checksum(facts)}, indent=1, ensure_ascii=False) + "\n")
-        for older in [file for way in WAYS["text"] for file in folder.glob(f"{way}-????????.safetensors")]:
+        write_text(
+            folder / CARD,
+            json.dumps(facts | {"seal": checksum(facts)}, indent=1, ensure_ascii=False) + "\n",
+        )
+        for older in [
+            file for way in WAYS["text"] for file in folder.glob(f"{way}-????????.safetensors")
+        ]:
             if older.name != facts["weights"]:
                 older.unlink()
 
@@ -437,8 +585,12 @@ class Classifier:
 def check_output_folder(folder: str | Path) -> Path:
     """A folder that is new, empty, or holds a classifier, which may be replaced. Raises: ValueError for any other."""
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / CARD).is_file())):
-        raise ValueError(f"{folder} holds something else; name a folder that is new, or one that holds a classifier.")
+    if folder.exists() and (
+        not folder.is_dir() or (any(folder.iterdir()) and not (folder / CARD).is_file())
+    ):
+        raise ValueError(
+            f"{folder} holds something else; name a folder that is new, or one that holds a classifier."
+        )
     return folder
 
 
@@ -452,20 +604,36 @@ def load_classifier(folder: str | Path) -> Classifier:
 
     folder = Path(folder)
     if not (folder / CARD).is_file():
-        raise ValueError(f"{folder} holds no classifier (no {CARD}); `python -m fmcourse finetune DATA --out {folder}` makes one.")  # fmt: skip
+        raise ValueError(
+            f"{folder} holds no classifier (no {CARD}); `python -m fmcourse finetune DATA --out {folder}` makes one."
+        )
     facts, packed = read_saved(folder)
     if facts["base"] != (here := PACKAGES.get(BASE_MODELS.get(facts["kind"]))):
-        raise ValueError(f"{folder} was made on {facts['base']}, and this course has {here}; train it anew.")
+        raise ValueError(
+            f"{folder} was made on {facts['base']}, and this course has {here}; train it anew."
+        )
     model = build_network(facts["kind"], facts["way"], len(facts["labels"]))
     own, moved = dict(model.named_parameters()), unpacked(packed)
     changed = tuple(name for name, weight in own.items() if weight.requires_grad)
-    if sorted(moved) != sorted(changed) or any(moved[name].shape != own[name].shape for name in changed):
-        raise ValueError(f"{folder} holds other weights than {facts['way']!r} trains in this edition of the course; train it anew.")  # fmt: skip
+    if sorted(moved) != sorted(changed) or any(
+        moved[name].shape != own[name].shape for name in changed
+    ):
+        raise ValueError(
+            f"{folder} holds other weights than {facts['way']!r} trains in this edition of the course; train it anew."
+        )
     with torch.no_grad():
         for name in changed:
             own[name].copy_(moved[name])
     model.eval().requires_grad_(False)
-    return Classifier(facts["kind"], facts["way"], tuple(facts["labels"]), model, changed, tuple(facts["notes"]), facts["scores"])  # fmt: skip
+    return Classifier(
+        facts["kind"],
+        facts["way"],
+        tuple(facts["labels"]),
+        model,
+        changed,
+        tuple(facts["notes"]),
+        facts["scores"],
+    )
 
 
 def read_saved(folder: Path) -> tuple[dict[str, Any], bytes]:
@@ -478,7 +646,9 @@ def read_saved(folder: Path) -> tuple[dict[str, Any], bytes]:
         why = "it is not as it was saved"
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         why = repr(error)
-    raise ValueError(f"the classifier in {folder} is damaged or altered ({why}); train it again, or fetch a whole copy.")  # fmt: skip
+    raise ValueError(
+        f"the classifier in {folder} is damaged or altered ({why}); train it again, or fetch a whole copy."
+    )
 
 
 @dataclass(frozen=True)
@@ -490,19 +660,38 @@ class Report:
     majority_accuracy: float  # accuracy of always saying the label that is most frequent in train
     macro_f1: float
     confusion: "Tensor" = field(repr=False)  # (C, C): a row what it is, a column what was said
-    per_label: "tuple[PrecisionRecallF1, ...]" = field(repr=False)  # precision, recall and F1 of each label
-    mistakes: tuple[tuple[Item, str, float], ...] = field(repr=False)  # item, said, probability; the surest first
+    per_label: "tuple[PrecisionRecallF1, ...]" = field(
+        repr=False
+    )  # precision, recall and F1 of each label
+    mistakes: tuple[tuple[Item, str, float], ...] = field(
+        repr=False
+    )  # item, said, probability; the surest first
 
     def __str__(self) -> str:
         wide = max(5, *map(len, self.labels))
-        shown = [f"{int(self.confusion.sum())} held out: accuracy {self.accuracy}, macro F1 {self.macro_f1:.3f}; always the same label {self.majority_accuracy:.3f}"]  # fmt: skip
+        shown = [
+            f"{int(self.confusion.sum())} held out: accuracy {self.accuracy}, macro F1 {self.macro_f1:.3f}; always the same label {self.majority_accuracy:.3f}"
+        ]
         shown.append(f"{'label':{wide}}  precision  recall  items  said of them")
-        for label, scores, row in zip(self.labels, self.per_label, self.confusion.tolist(), strict=True):
-            told = join_first([f"{self.labels[n]} {row[n]}" for n in sorted(range(len(row)), key=lambda n: -row[n]) if row[n]], 5)  # fmt: skip
-            shown.append(f"{label:{wide}}  {scores.precision:9.3f}  {scores.recall:6.3f}  {sum(row):5}  {told}")
+        for label, scores, row in zip(
+            self.labels, self.per_label, self.confusion.tolist(), strict=True
+        ):
+            told = join_first(
+                [
+                    f"{self.labels[n]} {row[n]}"
+                    for n in sorted(range(len(row)), key=lambda n: -row[n])
+                    if row[n]
+                ],
+                5,
+            )
+            shown.append(
+                f"{label:{wide}}  {scores.precision:9.3f}  {scores.recall:6.3f}  {sum(row):5}  {told}"
+            )
         for item, wrong, sure in self.mistakes[:5]:
             what = f": {quote(item.content, 60)}" if isinstance(item.content, str) else ""
-            shown.append(f"wrong and {sure:.0%} sure: {wrong!r} instead of {item.label!r}, {item.where}{what}")
+            shown.append(
+                f"wrong and {sure:.0%} sure: {wrong!r} instead of {item.label!r}, {item.where}{what}"
+            )
         return "\n".join(shown)
 
     def figure(self) -> "Figure":
@@ -514,7 +703,12 @@ class Report:
         plots.use_style()
         side = max(3.2, 1.6 + 0.45 * len(self.labels))
         fig = Figure((side + 1, side))
-        plots.heatmap(ax := fig.subplots(), self.confusion.tolist(), self.labels, digits=0 if len(self.labels) <= 20 else None)  # fmt: skip
+        plots.heatmap(
+            ax := fig.subplots(),
+            self.confusion.tolist(),
+            self.labels,
+            digits=0 if len(self.labels) <= 20 else None,
+        )
         ax.set(xlabel="said", ylabel="is")
         return fig
 
@@ -528,10 +722,23 @@ def make_report(labels: Sequence[str], own: OwnData, probabilities: "Tensor") ->
     C, (sure, best) = len(labels), probabilities.max(1)
     given, wanted = best.tolist(), [labels.index(item.label) for item in own.test]
     confusion = torch.bincount(torch.tensor(wanted) * C + best, minlength=C * C).view(C, C)
-    right, chosen, asked = confusion.diag().tolist(), confusion.sum(0).tolist(), confusion.sum(1).tolist()
+    right, chosen, asked = (
+        confusion.diag().tolist(),
+        confusion.sum(0).tolist(),
+        confusion.sum(1).tolist(),
+    )
     most = labels.index(count_labels(own.train).most_common(1)[0][0])
-    wrong = [(item, labels[n], p) for item, n, p in zip(own.test, given, sure.tolist(), strict=True) if labels[n] != item.label]  # fmt: skip
+    wrong = [
+        (item, labels[n], p)
+        for item, n, p in zip(own.test, given, sure.tolist(), strict=True)
+        if labels[n] != item.label
+    ]
     return Report(
-        tuple(labels), accuracy(sum(right), len(wanted)), asked[most] / len(wanted), macro_f1(given, wanted), confusion,
-        tuple(map(PrecisionRecallF1.from_counts, right, chosen, asked)), tuple(sorted(wrong, key=lambda one: -one[2])),
-    )  # fmt: skip
+        tuple(labels),
+        accuracy(sum(right), len(wanted)),
+        asked[most] / len(wanted),
+        macro_f1(given, wanted),
+        confusion,
+        tuple(map(PrecisionRecallF1.from_counts, right, chosen, asked)),
+        tuple(sorted(wrong, key=lambda one: -one[2])),
+    )

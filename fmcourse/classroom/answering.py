@@ -22,7 +22,13 @@ from fmcourse.classroom.assigned import ExerciseRecord
 from fmcourse.classroom.values import pack, unpack
 from fmcourse.course.diagnosis import precheck
 from fmcourse.course.exercises import Exercise, find_exercise
-from fmcourse.course.sandbox import Outcome, TimeLimitExceeded, call_with_timeout, format_error, run_cases
+from fmcourse.course.sandbox import (
+    Outcome,
+    TimeLimitExceeded,
+    call_with_timeout,
+    format_error,
+    run_cases,
+)
 
 SEED = 0
 PREPARE_SECONDS = 12.0  # seconds for the statements that an answer needs; then each case has the exercise's own limit
@@ -39,8 +45,17 @@ def make_task(
     }
     if not hasattr(exercise, "points"):  # a practice exercise: the package over there has it too
         return made | {"public": True}
-    made |= {"starter": exercise.starter, "imports": exercise.imports, "run": exercise.run, "seconds": exercise.seconds}
-    numbers_file = {"student": "", "assignment": "", "numbers": {exercise.id: pack(numbers)}} if numbers else None
+    made |= {
+        "starter": exercise.starter,
+        "imports": exercise.imports,
+        "run": exercise.run,
+        "seconds": exercise.seconds,
+    }
+    numbers_file = (
+        {"student": "", "assignment": "", "numbers": {exercise.id: pack(numbers)}}
+        if numbers
+        else None
+    )
     return made | {"cases": [pack(case) for case in exercise.cases], "variant": numbers_file}
 
 
@@ -49,12 +64,24 @@ def rebuild_exercise(task: dict[str, Any]) -> Exercise:
     if task.get("public"):
         return find_exercise(task["id"])
     names = [
-        target.id for node in ast.parse(task["starter"]).body if isinstance(node, ast.Assign) for target in node.targets
+        target.id
+        for node in ast.parse(task["starter"]).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
     ]
     solution = task["starter"] + "".join(f"\ndef {name}(mine): ...\n" for name in names)
-    return ExerciseRecord(id=task["id"], goal="", minutes=1, starter=task["starter"], solution=solution, mistakes=(),
-                  imports=task["imports"], run=task["run"], seconds=task["seconds"],
-                  cases=[unpack(case) for case in task["cases"]])  # fmt: skip
+    return ExerciseRecord(
+        id=task["id"],
+        goal="",
+        minutes=1,
+        starter=task["starter"],
+        solution=solution,
+        mistakes=(),
+        imports=task["imports"],
+        run=task["run"],
+        seconds=task["seconds"],
+        cases=[unpack(case) for case in task["cases"]],
+    )
 
 
 def run_answer(task: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +89,11 @@ def run_answer(task: dict[str, Any]) -> dict[str, Any]:
     exercise = rebuild_exercise(task)
     if task.get("variant"):
         Path("variant.json").write_text(json.dumps(task["variant"]))
-    random.seed(SEED), np.random.seed(SEED), torch.manual_seed(SEED)  # or no two gradings would be alike
+    (
+        random.seed(SEED),
+        np.random.seed(SEED),
+        torch.manual_seed(SEED),
+    )  # or no two gradings would be alike
     nothing = lambda *given, **named: None
     space: dict[str, Any] = {"__name__": "__main__", "display": nothing, "get_ipython": nothing}
     exec(exercise.imports + "\nfrom fmcourse.classroom import points, variant\n", space)
@@ -118,12 +149,23 @@ def run_candidate(exercise: Exercise, value: Any) -> dict[str, Any]:
 
 def pack_outcome(outcome: Outcome) -> dict[str, Any]:
     fields = asdict(replace(outcome, value=None))
-    return fields | {"value": pack(outcome.value), "error": outcome.error[:1000], "printed": bool(outcome.printed)}
+    return fields | {
+        "value": pack(outcome.value),
+        "error": outcome.error[:1000],
+        "printed": bool(outcome.printed),
+    }
 
 
 def unpack_outcome(fields: dict[str, Any]) -> Outcome:
     """An outcome that came from outside. Raises: ValueError (NotReadable), TypeError or KeyError if it is none."""
     words = lambda name: str(fields[name])[:1000]
     lists = lambda name: tuple(str(part)[:80] for part in list(fields[name])[:20])
-    return Outcome(unpack(fields["value"]), words("error"), words("line"), "it prints" * bool(fields["printed"]),
-                   lists("changed_inputs"), lists("changed_generators"), bool(fields["timed_out"]))  # fmt: skip
+    return Outcome(
+        unpack(fields["value"]),
+        words("error"),
+        words("line"),
+        "it prints" * bool(fields["printed"]),
+        lists("changed_inputs"),
+        lists("changed_generators"),
+        bool(fields["timed_out"]),
+    )

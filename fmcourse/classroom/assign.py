@@ -53,25 +53,52 @@ class Plan:
         entries = []
         for exercise in self.exercises:
             cell, points_cell = cell_ids(exercise)
-            entries.append({"id": exercise.id, "points": max_points(exercise), "cell": cell, "points_cell": points_cell,
-                            "name": exercise.name})  # fmt: skip
+            entries.append(
+                {
+                    "id": exercise.id,
+                    "points": max_points(exercise),
+                    "cell": cell,
+                    "points_cell": points_cell,
+                    "name": exercise.name,
+                }
+            )
         key = variants.fingerprint(self.key) if self.key else None
-        return {"name": self.name, "exercises": entries, "variants": key, "students": self.students,
-                "fmcourse": version("fmcourse")}  # fmt: skip
+        return {
+            "name": self.name,
+            "exercises": entries,
+            "variants": key,
+            "students": self.students,
+            "fmcourse": version("fmcourse"),
+        }
 
 
 def assign(
-    wanted: Sequence[str], name: str, out: str | Path, *, key_file: str | Path | None = None,
-    students_file: str | Path | None = None, again: bool = False,
-) -> Plan:  # fmt: skip
+    wanted: Sequence[str],
+    name: str,
+    out: str | Path,
+    *,
+    key_file: str | Path | None = None,
+    students_file: str | Path | None = None,
+    again: bool = False,
+) -> Plan:
     """Make or renew an assignment, and say what is to be handed out. Raises: ValueError if something speaks against it."""
     gradebook.require_nbgrader()
     course, exercises = Path(out), find_exercises(wanted)
     students = read_students(Path(students_file)) if students_file else None
-    before = read_manifest(course, check_assignment_name(name)) if manifest_path(course, name).exists() else None
-    if before and not again and [entry["id"] for entry in before["exercises"]] != [one.id for one in exercises]:
+    before = (
+        read_manifest(course, check_assignment_name(name))
+        if manifest_path(course, name).exists()
+        else None
+    )
+    if (
+        before
+        and not again
+        and [entry["id"] for entry in before["exercises"]] != [one.id for one in exercises]
+    ):
         there = ", ".join(entry["id"] for entry in before["exercises"])
-        raise ValueError(f"{course} has {name!r} already, with {there}; choose another --name, or replace it with --again.")  # fmt: skip
+        raise ValueError(
+            f"{course} has {name!r} already, with {there}; choose another --name, or replace it with --again."
+        )
     students = students if students is not None else (before or {}).get("students", [])
     key = variants_key(course, exercises, key_file, before, again)
     plan = Plan(course, name, exercises, students, key)
@@ -98,8 +125,14 @@ def find_exercises(wanted: Sequence[str]) -> list[Exercise]:
     for exercise_id in wanted:
         if exercise_id not in every:
             near = difflib.get_close_matches(exercise_id, every, n=3, cutoff=0.5)
-            also = "" if any(isinstance(one, AssignedExercise) for one in every.values()) else " This edition has none for points alone (07.A1)."  # fmt: skip
-            raise ValueError(f"there is no exercise {exercise_id!r}; did you mean {' or '.join(near or list(every)[:3])}?{also}")  # fmt: skip
+            also = (
+                ""
+                if any(isinstance(one, AssignedExercise) for one in every.values())
+                else " This edition has none for points alone (07.A1)."
+            )
+            raise ValueError(
+                f"there is no exercise {exercise_id!r}; did you mean {' or '.join(near or list(every)[:3])}?{also}"
+            )
         if list(wanted).count(exercise_id) > 1:
             raise ValueError(f"{exercise_id} is named twice.")
     if not wanted:
@@ -109,10 +142,20 @@ def find_exercises(wanted: Sequence[str]) -> list[Exercise]:
 
 def literal_exercises(exercises: Sequence[Exercise]) -> list[AssignedExercise]:
     """Those of which each student can have their own."""
-    return [exercise for exercise in exercises if isinstance(exercise, AssignedExercise) and exercise.literal]
+    return [
+        exercise
+        for exercise in exercises
+        if isinstance(exercise, AssignedExercise) and exercise.literal
+    ]
 
 
-def variants_key(course: Path, exercises: Sequence[Exercise], path: str | Path | None, before: dict | None, again: bool) -> bytes | None:  # fmt: skip
+def variants_key(
+    course: Path,
+    exercises: Sequence[Exercise],
+    path: str | Path | None,
+    before: dict | None,
+    again: bool,
+) -> bytes | None:
     """The key for the students' numbers, where there are any. Raises: ValueError if it is not the one used before."""
     if path is None:
         return None
@@ -121,23 +164,31 @@ def variants_key(course: Path, exercises: Sequence[Exercise], path: str | Path |
         return None
     key = variants.read_or_make_key(path, course)
     if before and before["variants"] not in (None, variants.fingerprint(key)) and not again:
-        raise ValueError(f"--variants {path}: the numbers of {before['name']} were drawn with another key; give that one, or draw anew with --again.")  # fmt: skip
+        raise ValueError(
+            f"--variants {path}: the numbers of {before['name']} were drawn with another key; give that one, or draw anew with --again."
+        )
     return key
 
 
 def has_variants(plan: Plan, before: dict | None) -> bool:
     """Has each student numbers of their own in this assignment, by what is said now or was said before?"""
-    return bool(literal_exercises(plan.exercises)) and bool(plan.key or (before and before["variants"]))
+    return bool(literal_exercises(plan.exercises)) and bool(
+        plan.key or (before and before["variants"])
+    )
 
 
 def check_numbers_drawn(plan: Plan, before: dict | None) -> None:
     """Raises: ValueError if numbers have to be drawn, and the key for it was not named."""
     if not has_variants(plan, before):
         return
-    same = [entry["id"] for entry in before["exercises"]] == [exercise.id for exercise in plan.exercises]
+    same = [entry["id"] for entry in before["exercises"]] == [
+        exercise.id for exercise in plan.exercises
+    ]
     lack = [student for student in plan.students if not variant_path(plan, student).is_file()]
     if lack or not same:
-        raise ValueError(f"each student has numbers of their own in {plan.name!r}, and some are still to be drawn: name the key with --variants.")  # fmt: skip
+        raise ValueError(
+            f"each student has numbers of their own in {plan.name!r}, and some are still to be drawn: name the key with --variants."
+        )
 
 
 def variant_path(plan: Plan, student: str) -> Path:
@@ -161,7 +212,9 @@ def read_students(path: Path) -> list[str]:
     for student in students:
         other = folders.setdefault(safe_name(student).casefold(), student)
         if other != student:
-            raise ValueError(f"{path}: {other!r} and {student!r} could share a folder on some machines; give them ids that differ in more than case.")  # fmt: skip
+            raise ValueError(
+                f"{path}: {other!r} and {student!r} could share a folder on some machines; give them ids that differ in more than case."
+            )
     return students
 
 
@@ -175,7 +228,9 @@ def parse_students(content: str, path: Path) -> list[str]:
         if separator in first:
             raise ValueError(f"{path}: its first line names no column id, student or username.")
         return content.splitlines()
-    rows = [row for row in csv.reader(io.StringIO(content, newline=""), delimiter=separator) if any(row)]
+    rows = [
+        row for row in csv.reader(io.StringIO(content, newline=""), delimiter=separator) if any(row)
+    ]
     at = columns.index(column)
     return [row[at] for row in rows[1:] if len(row) > at]
 
@@ -186,14 +241,23 @@ def parse_students(content: str, path: Path) -> list[str]:
 def write_source(plan: Plan, own: bool) -> None:
     """The instructor's notebook and the records, and what nbgrader makes of them to be handed out; or all as it was."""
     folder = plan.course / "source" / plan.name
-    files = [plan.course / step / plan.name / file for step in ("source", "release") for file in (f"{plan.name}.ipynb", RECORDS_FILE)]  # fmt: skip
+    files = [
+        plan.course / step / plan.name / file
+        for step in ("source", "release")
+        for file in (f"{plan.name}.ipynb", RECORDS_FILE)
+    ]
     handed = [one for one in plan.exercises if isinstance(one, AssignedExercise)]
     bar = tqdm(handed, desc="results of public cases", unit="exercise", disable=None, leave=False)
-    kept = {"assignment": plan.name, "variants": own, "exercises": [make_record(one) for one in bar]}
+    kept = {
+        "assignment": plan.name,
+        "variants": own,
+        "exercises": [make_record(one) for one in bar],
+    }
     with restore_on_error(files):
         write_text(folder / RECORDS_FILE, json.dumps(kept) + "\n")
         write_text(
-            folder / f"{plan.name}.ipynb", nbformat.writes(assignment_notebook(plan.name, plan.exercises)) + "\n"
+            folder / f"{plan.name}.ipynb",
+            nbformat.writes(assignment_notebook(plan.name, plan.exercises)) + "\n",
         )
         gradebook.make_release(plan.course, plan.name)
 
@@ -207,7 +271,9 @@ def restore_on_error(paths: Sequence[Path]) -> Iterator[None]:
     except BaseException:
         for path in paths:
             if path in before:
-                path.parent.mkdir(parents=True, exist_ok=True)  # nbgrader removes what it does not finish
+                path.parent.mkdir(
+                    parents=True, exist_ok=True
+                )  # nbgrader removes what it does not finish
                 path.write_bytes(before[path])
             else:
                 path.unlink(missing_ok=True)
@@ -235,9 +301,13 @@ def summary(plan: Plan, manifest: dict[str, Any]) -> str:
     ]
     numbered = literal_exercises(plan.exercises)
     if plan.key and plan.students:
-        lines.append(f"Give each student, to lie beside the notebook, their own {plan.course / 'variants' / plan.name / 'STUDENT' / VARIANT_FILE}.")  # fmt: skip
+        lines.append(
+            f"Give each student, to lie beside the notebook, their own {plan.course / 'variants' / plan.name / 'STUDENT' / VARIANT_FILE}."
+        )
     elif plan.key:
         lines.append("No numbers are written yet: --students FILE says for whom.")
     elif numbered and not manifest["variants"]:
-        lines.append(f"{' and '.join(one.id for one in numbered)}: everybody has the same numbers. --variants KEY gives each student their own.")  # fmt: skip
+        lines.append(
+            f"{' and '.join(one.id for one in numbered)}: everybody has the same numbers. --variants KEY gives each student their own."
+        )
     return "\n".join(lines)

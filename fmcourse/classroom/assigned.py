@@ -22,7 +22,18 @@ from fmcourse.files import ROOT, import_file
 
 FOLDER_VARIABLE = "FMCOURSE_INSTRUCTOR"  # a folder that holds NN/exercises.py
 PUBLIC_SEED = "public"  # the seed of the variant that everybody may see
-RECORD_FIELDS = ("id", "goal", "minutes", "difficulty", "starter", "imports", "tolerance", "seconds", "text", "points")
+RECORD_FIELDS = (
+    "id",
+    "goal",
+    "minutes",
+    "difficulty",
+    "starter",
+    "imports",
+    "tolerance",
+    "seconds",
+    "text",
+    "points",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +65,11 @@ class GradedExercise(Exercise):
 
     def candidate(self, value: Any) -> Any:
         """What is judged: a function as it is, a literal answer as a function that gives it."""
-        return (lambda mine: value) if self.literal and value is not None and value is not Ellipsis else value
+        return (
+            (lambda mine: value)
+            if self.literal and value is not None and value is not Ellipsis
+            else value
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +92,9 @@ class AssignedExercise(GradedExercise):
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\d\d[a-z]?\.A\d+", self.id):
-            raise ValueError(f"exercise {self.id}: the id of an assigned one must look like '06.A1'.")
+            raise ValueError(
+                f"exercise {self.id}: the id of an assigned one must look like '06.A1'."
+            )
         if self.literal != (self.vary is not None):
             raise ValueError(
                 f"exercise {self.id}: a literal answer needs `vary`, a function or class must not have it."
@@ -85,7 +102,9 @@ class AssignedExercise(GradedExercise):
         if not self.literal and not self.hidden:
             raise ValueError(f"exercise {self.id}: it has no hidden cases; give at least three.")
         if callable(self.run) or any(callable(wanted.test) for wanted in self.properties):
-            raise ValueError(f"exercise {self.id}: give `run` and the tests of properties as source.")
+            raise ValueError(
+                f"exercise {self.id}: give `run` and the tests of properties as source."
+            )
         if self.vary is not None:
             object.__setattr__(self, "cases", [self.draw_numbers(PUBLIC_SEED)])
         super().__post_init__()
@@ -131,7 +150,8 @@ def make_record(exercise: AssignedExercise) -> dict[str, Any]:
     made = {name: getattr(exercise, name) for name in RECORD_FIELDS}
     made |= {"run": exercise.run, "properties": [asdict(wanted) for wanted in exercise.properties]}
     rights = [
-        {**asdict(replace(right, value=None)), "value": pack(right.value)} for right in exercise.expected_outcomes()
+        {**asdict(replace(right, value=None)), "value": pack(right.value)}
+        for right in exercise.expected_outcomes()
     ]
     return made | {"cases": [pack(case) for case in exercise.cases], "recorded_outcomes": rights}
 
@@ -140,17 +160,33 @@ def from_record(made: dict[str, Any]) -> ExerciseRecord:
     """The exercise that a record tells of. Raises: ValueError if it tells of none."""
     try:
         parts = {name: made[name] for name in (*RECORD_FIELDS, "run")}
-        rights = [Outcome(**{**right, "value": unpack(right["value"])}) for right in made["recorded_outcomes"]]
+        rights = [
+            Outcome(**{**right, "value": unpack(right["value"])})
+            for right in made["recorded_outcomes"]
+        ]
         rights = [
             replace(
-                right, changed_inputs=tuple(right.changed_inputs), changed_generators=tuple(right.changed_generators)
+                right,
+                changed_inputs=tuple(right.changed_inputs),
+                changed_generators=tuple(right.changed_generators),
             )
             for right in rights
         ]
-        wanted = [Property(**{field.name: one[field.name] for field in fields(Property)}) for one in made["properties"]]
-        blank = made["starter"] + "".join(f"\ndef {name}(mine): ...\n" for name in assigned_names(made["starter"]))
-        return ExerciseRecord(**parts, solution=blank, mistakes=(), properties=wanted, recorded_outcomes=rights,
-                      cases=[unpack(case) for case in made["cases"]])  # fmt: skip
+        wanted = [
+            Property(**{field.name: one[field.name] for field in fields(Property)})
+            for one in made["properties"]
+        ]
+        blank = made["starter"] + "".join(
+            f"\ndef {name}(mine): ...\n" for name in assigned_names(made["starter"])
+        )
+        return ExerciseRecord(
+            **parts,
+            solution=blank,
+            mistakes=(),
+            properties=wanted,
+            recorded_outcomes=rights,
+            cases=[unpack(case) for case in made["cases"]],
+        )
     except (KeyError, TypeError) as error:
         raise ValueError(f"this is no record of an exercise: {error}.") from None
 
@@ -163,7 +199,9 @@ def instructor_folder() -> Path:
 def all_assigned() -> list[AssignedExercise]:
     """Every assigned exercise in the instructor's folder, in order; none where there is no such folder."""
     return [
-        found for path in sorted(instructor_folder().glob("[0-9][0-9]*/exercises.py")) for found in read_exercises(path)
+        found
+        for path in sorted(instructor_folder().glob("[0-9][0-9]*/exercises.py"))
+        for found in read_exercises(path)
     ]
 
 

@@ -26,13 +26,26 @@ from pathlib import Path
 from typing import Any
 
 SCRATCH = "/scratch"
-NEW_USER, NEW_PID, NEW_IPC, NEW_MOUNTS = 0x10000000, 0x20000000, 0x08000000, 0x00020000  # CLONE_NEW... in linux/sched.h
-DUMPABLE, NO_NEW_PRIVILEGES, SUBREAPER, CAPSET = 4, 38, 36, 126  # linux/prctl.h; the number of capset on x86-64
+NEW_USER, NEW_PID, NEW_IPC, NEW_MOUNTS = (
+    0x10000000,
+    0x20000000,
+    0x08000000,
+    0x00020000,
+)  # CLONE_NEW... in linux/sched.h
+DUMPABLE, NO_NEW_PRIVILEGES, SUBREAPER, CAPSET = (
+    4,
+    38,
+    36,
+    126,
+)  # linux/prctl.h; the number of capset on x86-64
 NOSUID, NODEV = 2, 4  # linux/mount.h
 FORKED_MB = 400  # what each answer has from the warm process, torch above all
 MIB = 2**20
 MAX_REPLY, MAX_PROCESSES, TICK = 12 * MIB, 5, 0.02
-JOIN_KEYRING = {"x86_64": (250, 1), "aarch64": (219, 1)}  # keyctl: a session keyring of one's own, empty
+JOIN_KEYRING = {
+    "x86_64": (250, 1),
+    "aarch64": (219, 1),
+}  # keyctl: a session keyring of one's own, empty
 
 
 # -- the warm parent ------------------------------------------------------------------------------------------------------
@@ -108,8 +121,11 @@ def watch(child: int, limits: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(OSError):
             os.kill(process, signal.SIGKILL)
     status = ended.exit_status()
-    return how or ({"how": "signal", "number": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else
-                   {"how": "exit", "number": os.WEXITSTATUS(status)})  # fmt: skip
+    return how or (
+        {"how": "signal", "number": os.WTERMSIG(status)}
+        if os.WIFSIGNALED(status)
+        else {"how": "exit", "number": os.WEXITSTATUS(status)}
+    )
 
 
 def private_bytes(process: int) -> int:
@@ -123,9 +139,9 @@ def private_bytes(process: int) -> int:
 def clear_folder(folder: str) -> None:
     """Leave nothing in a scratch folder that the next answer would find."""
     for path in Path(folder).iterdir():
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() and not path.is_symlink() else path.unlink(
-            missing_ok=True
-        )
+        shutil.rmtree(
+            path, ignore_errors=True
+        ) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 
 class ChildProcess:
@@ -240,9 +256,14 @@ def limit_resources(limits: dict[str, Any]) -> None:
         if Path("/proc/self/statm").exists()
         else 0
     )
-    cap = {"RLIMIT_AS": size + limits["memory_mb"] * MIB if size else None, "RLIMIT_CORE": 0, "RLIMIT_NOFILE": 40,
-           "RLIMIT_CPU": int(limits["seconds"]) + 2, "RLIMIT_FSIZE": limits["disk_mb"] * MIB,
-           "RLIMIT_NPROC": None if os.geteuid() == 0 else 256}  # fmt: skip
+    cap = {
+        "RLIMIT_AS": size + limits["memory_mb"] * MIB if size else None,
+        "RLIMIT_CORE": 0,
+        "RLIMIT_NOFILE": 40,
+        "RLIMIT_CPU": int(limits["seconds"]) + 2,
+        "RLIMIT_FSIZE": limits["disk_mb"] * MIB,
+        "RLIMIT_NPROC": None if os.geteuid() == 0 else 256,
+    }
     for name, most in cap.items():
         if most is not None and hasattr(resource, name):
             with contextlib.suppress(ValueError, OSError):

@@ -48,7 +48,10 @@ def make_course_folder(course: Path) -> None:
     """Make the course's folder and settings, where there are none."""
     course.mkdir(parents=True, exist_ok=True)
     if not (course / CONFIG_FILE).exists():
-        name = "".join(letter if letter.isalnum() else "-" for letter in course.resolve().name) or "course"
+        name = (
+            "".join(letter if letter.isalnum() else "-" for letter in course.resolve().name)
+            or "course"
+        )
         write_text(course / CONFIG_FILE, CONFIG_TEMPLATE.format(course_id=name))
 
 
@@ -67,12 +70,16 @@ def course_directory(course: Path) -> Any:
     from traitlets.config.loader import PyFileConfigLoader
 
     if not (course / CONFIG_FILE).is_file():
-        raise ValueError(f"{course} is no course: it has no {CONFIG_FILE}; `python -m fmcourse assign` makes one.")
+        raise ValueError(
+            f"{course} is no course: it has no {CONFIG_FILE}; `python -m fmcourse assign` makes one."
+        )
     try:
         config = PyFileConfigLoader(CONFIG_FILE, path=str(course.resolve())).load_config()
         return CourseDirectory(config=config)
     except Exception as error:  # what an instructor wrote there
-        raise ValueError(f"{course / CONFIG_FILE} cannot be used: {type(error).__name__}: {error}.") from None
+        raise ValueError(
+            f"{course / CONFIG_FILE} cannot be used: {type(error).__name__}: {error}."
+        ) from None
 
 
 @contextlib.contextmanager
@@ -83,11 +90,17 @@ def open_gradebook(course: Path) -> Iterator[Any]:
     from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
     try:
-        with warnings.catch_warnings(), scripts_on_path(), Gradebook(place.db_url, place.course_id) as book:
+        with (
+            warnings.catch_warnings(),
+            scripts_on_path(),
+            Gradebook(place.db_url, place.course_id) as book,
+        ):
             warnings.simplefilter("ignore", SAWarning)  # of nbgrader's own doing
             yield book
     except SQLAlchemyError as error:
-        raise ValueError(f"the gradebook of {course} cannot be used: {str(error).splitlines()[0]}.") from None
+        raise ValueError(
+            f"the gradebook of {course} cannot be used: {str(error).splitlines()[0]}."
+        ) from None
 
 
 def make_release(course: Path, name: str) -> None:
@@ -103,12 +116,16 @@ def make_release(course: Path, name: str) -> None:
         try:
             maker.start()
         except (Exception, SystemExit) as error:
-            raise ValueError(f"nbgrader does not make {name}: {failure_reason(said, error)}") from None
+            raise ValueError(
+                f"nbgrader does not make {name}: {failure_reason(said, error)}"
+            ) from None
 
 
 def failure_reason(said: list[str], error: BaseException) -> str:
     """The end of the last traceback that nbgrader logged, else what it raised."""
-    ends = re.findall(r"^(?:\w+\.)*\w+(?:Error|Exception|Entry): (.+)$", "\n".join(said), re.MULTILINE)
+    ends = re.findall(
+        r"^(?:\w+\.)*\w+(?:Error|Exception|Entry): (.+)$", "\n".join(said), re.MULTILINE
+    )
     return (ends or [str(error)])[-1]
 
 
@@ -164,12 +181,19 @@ def write_grades(course: Path, manifest: dict[str, Any], results: list[dict[str,
     course, name = Path(course), manifest["name"]
     path = course / "release" / name / f"{name}.ipynb"
     if not path.is_file():
-        raise ValueError(f"{path} is not there; `python -m fmcourse assign ... --name {name}` makes it again.")
+        raise ValueError(
+            f"{path} is not there; `python -m fmcourse assign ... --name {name}` makes it again."
+        )
     blank = nbformat.read(path, as_version=4)
     try:
         with open_gradebook(course) as book:
             for result in results:
-                put_scores(book, manifest, result, submission_time(course, name, safe_name(result["student"])))
+                put_scores(
+                    book,
+                    manifest,
+                    result,
+                    submission_time(course, name, safe_name(result["student"])),
+                )
     except MissingEntry:
         raise ValueError(
             f"the gradebook of {course} does not know {name}; `python -m fmcourse assign` adds it."
@@ -184,23 +208,33 @@ def submission_time(course: Path, name: str, folder: str) -> datetime.datetime |
     from nbgrader.utils import parse_utc
 
     try:
-        return parse_utc((course / "submitted" / folder / name / "timestamp.txt").read_text(encoding="utf-8").strip())
+        return parse_utc(
+            (course / "submitted" / folder / name / "timestamp.txt")
+            .read_text(encoding="utf-8")
+            .strip()
+        )
     except (OSError, ValueError):
         return None
 
 
-def put_scores(book: Any, manifest: dict[str, Any], result: dict[str, Any], when: datetime.datetime | None) -> None:
+def put_scores(
+    book: Any, manifest: dict[str, Any], result: dict[str, Any], when: datetime.datetime | None
+) -> None:
     """The scores of one student."""
     name, student = manifest["name"], safe_name(result["student"])
     book.update_or_create_student(student, **lms_fields(result["student"]))
     submission = book.update_or_create_submission(name, student)
-    submission.timestamp = when  # as formgrader finds it in the folder, or it asks to have it graded again
+    submission.timestamp = (
+        when  # as formgrader finds it in the folder, or it asks to have it graded again
+    )
     for entry in manifest["exercises"]:
         got = result["exercises"].get(entry["id"], {})
         grade = book.find_grade(entry["points_cell"], name, name, student)
         grade.auto_score, grade.needs_manual_grade = float(got.get("points", 0.0)), False
         comment = book.find_comment(entry["cell"], name, name, student)
-        comment.auto_comment = "No response." if got.get("verdict", "blank") in BLANK_VERDICTS else None
+        comment.auto_comment = (
+            "No response." if got.get("verdict", "blank") in BLANK_VERDICTS else None
+        )
     book.db.commit()
 
 
@@ -211,20 +245,28 @@ def overwrite(path: Path, text: str) -> None:
     write_text(path, text)
 
 
-def graded_notebook(blank: NotebookNode, manifest: dict[str, Any], result: dict[str, Any]) -> NotebookNode:
+def graded_notebook(
+    blank: NotebookNode, manifest: dict[str, Any], result: dict[str, Any]
+) -> NotebookNode:
     """The notebook with a student's code, and what is said of it where the points stand."""
     book = nbformat.from_dict(json.loads(json.dumps(blank)))
     cells = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell for cell in book.cells}
     for entry in manifest["exercises"]:
-        got = result["exercises"].get(entry["id"], {"points": 0.0, "of": entry["points"], "verdict": "blank"})
+        got = result["exercises"].get(
+            entry["id"], {"points": 0.0, "of": entry["points"], "verdict": "blank"}
+        )
         if str(got.get("code", "")).strip():
             cells[entry["cell"]].source = printable(got["code"])
         cells[entry["points_cell"]].outputs = points_outputs(entry["id"], got)
     if result.get("remarks"):
         remarks = "".join(
-            f"<pre>{html.escape(printable(remark)).replace(chr(10), ' ')}</pre>" for remark in result["remarks"]
+            f"<pre>{html.escape(printable(remark)).replace(chr(10), ' ')}</pre>"
+            for remark in result["remarks"]
         )
-        book.cells.insert(1, nbformat.v4.new_markdown_cell(f"**Of what was handed in:**\n\n{remarks}", id="remarks"))
+        book.cells.insert(
+            1,
+            nbformat.v4.new_markdown_cell(f"**Of what was handed in:**\n\n{remarks}", id="remarks"),
+        )
     return book
 
 
@@ -238,5 +280,7 @@ def points_outputs(exercise_id: str, got: dict[str, Any]) -> list[NotebookNode]:
     lines = [[printable(line) for line in got.get(part, ())] for part in ("sentences", "table")]
     text, page = handout.render_mark(exercise_id, got["verdict"], got["points"], got["of"], *lines)
     card = nbformat.v4.new_output("display_data", {"text/plain": text, "text/html": page})
-    number = nbformat.v4.new_output("execute_result", {"text/plain": repr(float(got["points"]))}, execution_count=None)
+    number = nbformat.v4.new_output(
+        "execute_result", {"text/plain": repr(float(got["points"]))}, execution_count=None
+    )
     return [card, number]

@@ -31,16 +31,27 @@ NOT_ON_THE_LIST = "This name is not on the list of students. Is it misspelt?"
 grader: Grader | None = None  # of this process
 
 
-def find_course(submissions: Path, course: Path | None, name: str | None) -> tuple[Path, dict[str, Any]]:
+def find_course(
+    submissions: Path, course: Path | None, name: str | None
+) -> tuple[Path, dict[str, Any]]:
     """The course's folder and the manifest of the assignment. Raises: ValueError if it is not clear which."""
     course = course or next(
-        (up for up in [submissions, *submissions.resolve().parents][:4] if (up / "assignments").is_dir()), None
+        (
+            up
+            for up in [submissions, *submissions.resolve().parents][:4]
+            if (up / "assignments").is_dir()
+        ),
+        None,
     )
     if course is None:
-        raise ValueError(f"{submissions} lies in no course that `assign` made; name its folder with --course DIR.")
+        raise ValueError(
+            f"{submissions} lies in no course that `assign` made; name its folder with --course DIR."
+        )
     there = sorted(path.stem for path in (course / "assignments").glob("*.json"))
     if name is None and len(there) != 1:
-        raise ValueError(f"{course} has the assignments {', '.join(there) or '(none)'}; name one with --assignment.")
+        raise ValueError(
+            f"{course} has the assignments {', '.join(there) or '(none)'}; name one with --assignment."
+        )
     return course, read_manifest(course, name or there[0])
 
 
@@ -49,10 +60,14 @@ def check_key(manifest: dict[str, Any], path: Path | None) -> bytes | None:
     if not manifest["variants"]:
         return None
     if path is None:
-        raise ValueError(f"{manifest['name']} has numbers of each student's own; name the key with --variants KEY.")
+        raise ValueError(
+            f"{manifest['name']} has numbers of each student's own; name the key with --variants KEY."
+        )
     key = variants.read_key(path)
     if variants.fingerprint(key) != manifest["variants"]:
-        raise ValueError(f"{path} holds another key than the one that {manifest['name']} was handed out with.")
+        raise ValueError(
+            f"{path} holds another key than the one that {manifest['name']} was handed out with."
+        )
     return key
 
 
@@ -75,7 +90,9 @@ def list_submissions(
     Raises: ValueError if the folder is not there, or empty.
     """
     if not submissions.is_dir():
-        raise ValueError(f"{submissions} is no folder; name the one that holds what the students handed in.")
+        raise ValueError(
+            f"{submissions} is no folder; name the one that holds what the students handed in."
+        )
     found: dict[str, tuple[Path, list[str]]] = {}
     for path in sorted(submissions.iterdir(), key=lambda path: (not path.is_dir(), path.name)):
         name = path.name if path.is_dir() and not path.is_symlink() else path.stem
@@ -83,20 +100,27 @@ def list_submissions(
             continue
         student = student_id(name) or name
         if student in found:
-            found[student][1].append(f"There is another work under that name, {path.name!r}; it was not read.")
+            found[student][1].append(
+                f"There is another work under that name, {path.name!r}; it was not read."
+            )
         else:
             found[student] = (path, [])
     if not found:
-        raise ValueError(f"{submissions} is empty: it should hold a folder or a notebook for each student.")
+        raise ValueError(
+            f"{submissions} is empty: it should hold a folder or a notebook for each student."
+        )
     for student, (_, remarks) in found.items() if manifest["students"] else ():
         if student not in manifest["students"]:
             remarks.append(NOT_ON_THE_LIST)
     absent = [(student, None, []) for student in manifest["students"] if student not in found]
     of_this = lambda path: (
-        path.is_symlink() or not path.is_dir() or any(each.name not in others for each in path.iterdir())
+        path.is_symlink()
+        or not path.is_dir()
+        or any(each.name not in others for each in path.iterdir())
     )
     return [
-        (student, path if of_this(path) else None, remarks) for student, (path, remarks) in sorted(found.items())
+        (student, path if of_this(path) else None, remarks)
+        for student, (path, remarks) in sorted(found.items())
     ] + absent
 
 
@@ -115,12 +139,16 @@ def start_worker(manifest: dict[str, Any], key: bytes | None, options: dict[str,
     grader = Grader(manifest, jail, key)
 
 
-def grade_student(student: str, path: Path | None, remarks: list[str], place: str) -> dict[str, Any]:
+def grade_student(
+    student: str, path: Path | None, remarks: list[str], place: str
+) -> dict[str, Any]:
     """One student's result, from the file of an earlier run if nothing has changed since."""
     file = Path(place)
     made = grader.read(student, path)
     made.remarks += remarks
-    key = result_key(grader.manifest, made, grader.jail.limits | {"bubblewrap": grader.jail.program})
+    key = result_key(
+        grader.manifest, made, grader.jail.limits | {"bubblewrap": grader.jail.program}
+    )
     with contextlib.suppress(OSError, ValueError, KeyError):
         before = json.loads(file.read_text(encoding="utf-8"))
         if before["key"] == key:
@@ -131,9 +159,15 @@ def grade_student(student: str, path: Path | None, remarks: list[str], place: st
 
 
 def grade_class(
-    submissions: Path, out: Path, manifest: dict[str, Any], key: bytes | None = None, *, jobs: int | None = None,
-    others: Collection[str] = (), **options: Any,
-) -> list[dict[str, Any]]:  # fmt: skip
+    submissions: Path,
+    out: Path,
+    manifest: dict[str, Any],
+    key: bytes | None = None,
+    *,
+    jobs: int | None = None,
+    others: Collection[str] = (),
+    **options: Any,
+) -> list[dict[str, Any]]:
     """Results of all students, in their order. `others` goes to `list_submissions`, `options` go to the `Jail`."""
     todo = list_submissions(submissions, manifest, others)
     jobs = max(1, min(jobs or os.cpu_count() or 1, len(todo)))
@@ -152,7 +186,12 @@ def grade_class(
 
 
 def grade_in_pool(
-    todo: list, out: Path, manifest: dict[str, Any], key: bytes | None, jobs: int, options: dict[str, Any]
+    todo: list,
+    out: Path,
+    manifest: dict[str, Any],
+    key: bytes | None,
+    jobs: int,
+    options: dict[str, Any],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Students and results as they are done, by so many judges at once."""
     context = multiprocessing.get_context("spawn")
@@ -178,10 +217,24 @@ def print_note(text: str) -> None:
 
 def failed_result(student: str, manifest: dict[str, Any], remarks: list[str]) -> dict[str, Any]:
     """The result where grading itself broke down, three times: to be looked at by a person."""
-    nothing = {"points": 0.0, "share": 0.0, "verdict": "not graded", "step": "missing", "value": None, "table": [], "code": "", "parts": [],
-               "seconds": 0.0, "sentences": ["Grading broke down on this work; a person should look at it."]}  # fmt: skip
+    nothing = {
+        "points": 0.0,
+        "share": 0.0,
+        "verdict": "not graded",
+        "step": "missing",
+        "value": None,
+        "table": [],
+        "code": "",
+        "parts": [],
+        "seconds": 0.0,
+        "sentences": ["Grading broke down on this work; a person should look at it."],
+    }
     exercises = {entry["id"]: nothing | {"of": entry["points"]} for entry in manifest["exercises"]}
-    return {"student": student, "exercises": exercises, "remarks": [*remarks, "Grading broke down on this work."]}
+    return {
+        "student": student,
+        "exercises": exercises,
+        "remarks": [*remarks, "Grading broke down on this work."],
+    }
 
 
 def find_borrowed_answers(
@@ -191,7 +244,11 @@ def find_borrowed_answers(
     found = []
     for entry in manifest["exercises"] if key else []:
         exercise = find_any_exercise(entry["id"])
-        wrong = [(one["student"], one["exercises"][exercise.id]) for one in results if exercise.id in one["exercises"]]
+        wrong = [
+            (one["student"], one["exercises"][exercise.id])
+            for one in results
+            if exercise.id in one["exercises"]
+        ]
         wrong = [
             (student, unpack(given["value"]))
             for student, given in wrong
@@ -200,9 +257,16 @@ def find_borrowed_answers(
         if not wrong or not isinstance(exercise, AssignedExercise) or not exercise.literal:
             continue
         others = {
-            one["student"]: exercise.for_numbers(variants.numbers_for(key, one["student"], exercise)) for one in results
+            one["student"]: exercise.for_numbers(
+                variants.numbers_for(key, one["student"], exercise)
+            )
+            for one in results
         }
         rights = {student: asked.expected_outcomes()[0].value for student, asked in others.items()}
-        found += [(student, exercise.id, other) for student, value in wrong for other, right in rights.items()
-                  if other != student and equal(right, value, exercise.tolerance)]  # fmt: skip
+        found += [
+            (student, exercise.id, other)
+            for student, value in wrong
+            for other, right in rights.items()
+            if other != student and equal(right, value, exercise.tolerance)
+        ]
     return found

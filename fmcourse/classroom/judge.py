@@ -29,7 +29,10 @@ from fmcourse.course.diagnosis import Verdict, run_mistake
 from fmcourse.course.exercises import Exercise, Mistake, find_exercise
 from fmcourse.course.sandbox import Outcome, TimeLimitExceeded, call_with_timeout
 
-COMPARE_SECONDS, ANSWER_SECONDS = 30.0, 40.0  # seconds for results to be compared; for all cases of an answer
+COMPARE_SECONDS, ANSWER_SECONDS = (
+    30.0,
+    40.0,
+)  # seconds for results to be compared; for all cases of an answer
 READ_SECONDS, READ_MB = 60.0, 2000  # what reading a work may take
 CHILD_VERDICTS = (
     "blank",
@@ -89,7 +92,9 @@ class Grader:
 
     def __init__(self, manifest: dict[str, Any], jail: Jail, key: bytes | None = None) -> None:
         self.manifest, self.jail, self.key = manifest, jail, key
-        self.exercises = {entry["id"]: find_any_exercise(entry["id"]) for entry in manifest["exercises"]}
+        self.exercises = {
+            entry["id"]: find_any_exercise(entry["id"]) for entry in manifest["exercises"]
+        }
         self.max_points = {entry["id"]: entry["points"] for entry in manifest["exercises"]}
         self.prepared_exercises: dict[str, PreparedExercise] = {}
 
@@ -97,7 +102,9 @@ class Grader:
         """What a student handed in, read in a process of its own: a file can be made such that reading it takes forever."""
         if path is None:
             return Submission(student, remarks=["Nothing was handed in."], digest="none")
-        work = lambda: read_answers(student, path, self.manifest["name"], list(self.exercises.values()))
+        work = lambda: read_answers(
+            student, path, self.manifest["name"], list(self.exercises.values())
+        )
         made = call_in_process(work, READ_SECONDS, READ_MB)
         if made is None:
             said = f"It could not be read within {READ_SECONDS:.0f} seconds and {READ_MB:,} MB of memory."
@@ -106,7 +113,9 @@ class Grader:
 
     def grade(self, made: Submission) -> dict[str, Any]:
         """The result of a student: for each exercise points, the verdict and its reasons."""
-        found = {exercise_id: self.grade_exercise(exercise_id, made) for exercise_id in self.exercises}
+        found = {
+            exercise_id: self.grade_exercise(exercise_id, made) for exercise_id in self.exercises
+        }
         return {"student": made.student, "exercises": found, "remarks": made.remarks}
 
     def grade_exercise(self, exercise_id: str, made: Submission) -> dict[str, Any]:
@@ -123,16 +132,29 @@ class Grader:
                 judged, value = no_result_mark(error), None
         of = self.max_points[exercise_id]
         share = judged.share if isinstance(exercise, AssignedExercise) else float(judged.share == 1)
-        return {"points": round(share * of, 2), "of": of, "share": round(share, 4), "verdict": judged.verdict.name, "step": judged.verdict.step, "value": value,
-                "sentences": list(judged.verdict.sentences), "table": list(judged.verdict.table), "code": given.code,
-                "parts": [[part.name, part.weight, round(part.share, 3)] for part in judged.parts],
-                "seconds": round(time.monotonic() - began, 3)}  # fmt: skip
+        return {
+            "points": round(share * of, 2),
+            "of": of,
+            "share": round(share, 4),
+            "verdict": judged.verdict.name,
+            "step": judged.verdict.step,
+            "value": value,
+            "sentences": list(judged.verdict.sentences),
+            "table": list(judged.verdict.table),
+            "code": given.code,
+            "parts": [[part.name, part.weight, round(part.share, 3)] for part in judged.parts],
+            "seconds": round(time.monotonic() - began, 3),
+        }
 
     def missing_answer(self, given: Answer, made: Submission) -> tuple[str, str]:
         """What is said where there is no answer."""
         if not made.units:
             return "nothing to grade", made.remarks[0] if made.remarks else "Nothing was handed in."
-        return ("blank", "It was left blank.") if given.missing == "blank" else ("not found", given.missing)
+        return (
+            ("blank", "It was left blank.")
+            if given.missing == "blank"
+            else ("not found", given.missing)
+        )
 
     def grade_answer(self, exercise: Exercise, given: Answer, student: str) -> tuple[Mark, Any]:
         """Have an answer run, and judge what came of it; with a literal answer's value."""
@@ -153,14 +175,25 @@ class Grader:
                 COMPARE_SECONDS,
             )
         except TimeLimitExceeded:
-            return Mark(0.0, Verdict(False, "too slow to judge", "contract", (CRASH_SENTENCES["large"],))), None
+            return Mark(
+                0.0, Verdict(False, "too slow to judge", "contract", (CRASH_SENTENCES["large"],))
+            ), None
         except Exception as error:  # a result that no comparison was made for
             return Mark(
                 0.0,
-                Verdict(False, "no result", "contract", (f"{CRASH_SENTENCES['unreadable']} ({type(error).__name__})",)),
+                Verdict(
+                    False,
+                    "no result",
+                    "contract",
+                    (f"{CRASH_SENTENCES['unreadable']} ({type(error).__name__})",),
+                ),
             ), None
         literal = numbers is not None and outcomes
-        if literal and made.share != 1 and (other := self.public_numbers_verdict(exercise, numbers, outcomes[0])):
+        if (
+            literal
+            and made.share != 1
+            and (other := self.public_numbers_verdict(exercise, numbers, outcomes[0]))
+        ):
             made = Mark(made.share, other, made.parts)
         return made, pack(outcomes[0].value) if literal else None
 
@@ -170,10 +203,14 @@ class Grader:
         """What came of every case. Hidden cases are run by another process than the public ones: what that one shows is
         told to the student, and it must not have hidden cases to show."""
         n, exercise = prepared.n_public, prepared.exercise
-        stopped, found = self.run_in_jail(replace_cases(exercise, exercise.cases[:n]), given, numbers)
+        stopped, found = self.run_in_jail(
+            replace_cases(exercise, exercise.cases[:n]), given, numbers
+        )
         if stopped is not None or found[-1].timed_out or len(exercise.cases) == n:
             return stopped, found
-        stopped, hidden = self.run_in_jail(replace_cases(exercise, exercise.cases[n:]), given, numbers)
+        stopped, hidden = self.run_in_jail(
+            replace_cases(exercise, exercise.cases[n:]), given, numbers
+        )
         broke = [Outcome(error="Ended: its process did not end well")] * (len(exercise.cases) - n)
         return None, found + (hidden if stopped is None else broke)
 
@@ -185,7 +222,9 @@ class Grader:
         seconds = PREPARE_SECONDS + min(exercise.seconds * len(exercise.cases), ANSWER_SECONDS)
         reply = self.jail.run(make_task(exercise, units, list(given.statements), numbers), seconds)
         stopped, found = parse_reply(reply, seconds, self.jail.limits)
-        fits = len(found) == len(exercise.cases) or (found and found[-1].timed_out and len(found) < len(exercise.cases))
+        fits = len(found) == len(exercise.cases) or (
+            found and found[-1].timed_out and len(found) < len(exercise.cases)
+        )
         if stopped is None and not fits:
             return Verdict(False, "no result", "contract", (CRASH_SENTENCES["unreadable"],)), []
         return stopped, found
@@ -195,7 +234,11 @@ class Grader:
         if not isinstance(exercise, AssignedExercise) or not exercise.literal:
             return None
         key = self.key if self.manifest["variants"] else None
-        return variants.numbers_for(key, student, exercise) if key else exercise.draw_numbers(assigned.PUBLIC_SEED)
+        return (
+            variants.numbers_for(key, student, exercise)
+            if key
+            else exercise.draw_numbers(assigned.PUBLIC_SEED)
+        )
 
     def prepare(self, exercise: Exercise, numbers: dict[str, Any] | None) -> PreparedExercise:
         if numbers is not None and self.manifest["variants"]:
@@ -223,7 +266,9 @@ class Grader:
         return self.prepared_exercises[exercise.id]
 
 
-def parse_reply(reply: dict[str, Any], seconds: float, limits: dict[str, int]) -> tuple[Verdict | None, list[Outcome]]:
+def parse_reply(
+    reply: dict[str, Any], seconds: float, limits: dict[str, int]
+) -> tuple[Verdict | None, list[Outcome]]:
     """What came back: a verdict if the answer never got as far as a result, else what came of every case.
 
     Whatever it is: a student's process may have written it.
@@ -235,17 +280,24 @@ def parse_reply(reply: dict[str, Any], seconds: float, limits: dict[str, int]) -
     )
     try:
         if "died" in reply:
-            how, words["number"] = str(reply["died"].get("how")), int(reply["died"].get("number", -1))
+            how, words["number"] = (
+                str(reply["died"].get("how")),
+                int(reply["died"].get("number", -1)),
+            )
             return ended(how if how in CRASH_SENTENCES else "lost")
         for kind in ("memory", "large"):
             if kind in reply:
                 return ended(kind)
         if isinstance(reply.get("stopped"), str):
-            return Verdict(False, "it does not get that far", "contract", (reply["stopped"][:600],)), []
+            return Verdict(
+                False, "it does not get that far", "contract", (reply["stopped"][:600],)
+            ), []
         if "unfit" in reply:
             name, sentences = reply["unfit"]
             name = name if name in CHILD_VERDICTS else "not fit"
-            return Verdict(False, name, "contract", tuple(str(one)[:600] for one in sentences[:4])), []
+            return Verdict(
+                False, name, "contract", tuple(str(one)[:600] for one in sentences[:4])
+            ), []
         outcomes = [unpack_outcome(one) for one in reply["outcomes"]]
         return (None, outcomes) if outcomes else ended("unreadable")
     except Exception:
@@ -254,7 +306,13 @@ def parse_reply(reply: dict[str, Any], seconds: float, limits: dict[str, int]) -
 
 def no_result_mark(error: Exception) -> Mark:
     return Mark(
-        0.0, Verdict(False, "no result", "contract", (f"{CRASH_SENTENCES['unreadable']} ({type(error).__name__})",))
+        0.0,
+        Verdict(
+            False,
+            "no result",
+            "contract",
+            (f"{CRASH_SENTENCES['unreadable']} ({type(error).__name__})",),
+        ),
     )
 
 
@@ -262,7 +320,10 @@ def read_answers(student: str, path: Path, name: str, exercises: list[Exercise])
     """What lies under a path, with the answer to each exercise."""
     made = read_submission(student, path, name, exercises)
     made.answers = {exercise.id: find_answer(exercise, made) for exercise in exercises}
-    made.__dict__.pop("statements", None), made.__dict__.pop("dependencies", None)  # trees need not travel
+    (
+        made.__dict__.pop("statements", None),
+        made.__dict__.pop("dependencies", None),
+    )  # trees need not travel
     return made
 
 
@@ -274,7 +335,8 @@ def call_in_process(work: Callable[[], Any], seconds: float, memory_mb: int) -> 
         try:
             os.close(here)
             size = (
-                sum(int(n) for n in Path("/proc/self/statm").read_text().split()[:1]) * resource.getpagesize()
+                sum(int(n) for n in Path("/proc/self/statm").read_text().split()[:1])
+                * resource.getpagesize()
                 if Path("/proc/self/statm").exists()
                 else 0
             )
@@ -318,7 +380,11 @@ def result_key(manifest: dict[str, Any], made: Submission, limits: dict[str, Any
 def grading_digest(folder: Path) -> str:
     """A digest of the exercises and of what judges them."""
     here, digest = Path(__file__).parent, hashlib.sha256()
-    for path in [*here.glob("*.py"), *(here.parent / "course").rglob("*.py"), *(folder / "exercises").glob("*.py")]:
+    for path in [
+        *here.glob("*.py"),
+        *(here.parent / "course").rglob("*.py"),
+        *(folder / "exercises").glob("*.py"),
+    ]:
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

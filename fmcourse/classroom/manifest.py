@@ -49,10 +49,19 @@ def find_fault(found: Any, name: str) -> str:
     if found["name"] != name:
         return f"it is that of {found['name']!r}"
     for entry in found["exercises"]:
-        if not isinstance(entry, dict) or not all(isinstance(entry.get(k), v) for k, v in EXERCISE_FIELDS.items()):
+        if not isinstance(entry, dict) or not all(
+            isinstance(entry.get(k), v) for k, v in EXERCISE_FIELDS.items()
+        ):
             return "an exercise lacks its id, points, cells or name"
-    return "" if all(isinstance(student, str) for student in found["students"]) else "a student's id is no text"
+    return (
+        ""
+        if all(isinstance(student, str) for student in found["students"])
+        else "a student's id is no text"
+    )
 
 
 def write_manifest(course: str | Path, manifest: dict[str, Any]) -> None:
-    write_text(manifest_path(course, manifest["name"]), json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    write_text(
+        manifest_path(course, manifest["name"]),
+        json.dumps(manifest, indent=1, ensure_ascii=False) + "\n",
+    )

@@ -16,7 +16,14 @@ from torch import Tensor
 
 from fmcourse.classroom.assigned import AssignedExercise, GradedExercise
 from fmcourse.course import compare
-from fmcourse.course.diagnosis import MistakeOutcomes, Verdict, add_explanation, contract_rules, explain, first_failure
+from fmcourse.course.diagnosis import (
+    MistakeOutcomes,
+    Verdict,
+    add_explanation,
+    contract_rules,
+    explain,
+    first_failure,
+)
 from fmcourse.course.exercises import Exercise, Property
 from fmcourse.course.sandbox import Outcome
 
@@ -64,10 +71,19 @@ def mark(
     else:
         name, why, step = explain(exercise, expected_outcomes, outcomes, mistake_outcomes)
     first = replace_cases(exercise, exercise.cases[:n_public])
-    shown = first_failure(first, expected_outcomes[:n_public], outcomes[:n_public]) or hide_values(found, exercise)
-    parts = score_parts(exercise, expected_outcomes, outcomes, n_public) if isinstance(exercise, GradedExercise) else ()
+    shown = first_failure(first, expected_outcomes[:n_public], outcomes[:n_public]) or hide_values(
+        found, exercise
+    )
+    parts = (
+        score_parts(exercise, expected_outcomes, outcomes, n_public)
+        if isinstance(exercise, GradedExercise)
+        else ()
+    )
     if is_accidental(exercise, expected_outcomes, outcomes, known=step == "mistake"):
-        parts = tuple(Part(part.name, part.weight, 0.0) if part.weight == PROPERTY_WEIGHT else part for part in parts)
+        parts = tuple(
+            Part(part.name, part.weight, 0.0) if part.weight == PROPERTY_WEIGHT else part
+            for part in parts
+        )
     total = sum(part.weight for part in parts)
     share = sum(part.weight * part.share for part in parts) / total if total else 0.0
     return Mark(min(share, 0.99), add_explanation(shown, name, why, step), parts)
@@ -82,8 +98,12 @@ def replace_cases(exercise: Exercise, cases: Sequence) -> Exercise:
 
 def hide_values(found: Verdict, exercise: Exercise) -> Verdict:
     """What may be said when only hidden cases show it: no value of theirs."""
-    only = "It is right on the cases that you were given, and not on others that it was graded with."
-    message = next((wanted.message for wanted in exercise.properties if wanted.name == found.name), "")
+    only = (
+        "It is right on the cases that you were given, and not on others that it was graded with."
+    )
+    message = next(
+        (wanted.message for wanted in exercise.properties if wanted.name == found.name), ""
+    )
     name = found.name if found.step != "difference" else "right only on the cases given"
     return Verdict(False, name, found.step, tuple(filter(None, (only, message))))
 
@@ -93,26 +113,41 @@ def score_parts(
 ) -> tuple[Part, ...]:
     """The parts of an assigned exercise, and what of each is right."""
     outcomes = outcomes + [Outcome(timed_out=True)] * (len(expected_outcomes) - len(outcomes))
-    kept = [keeps_contract(exercise, right, got) for right, got in zip(expected_outcomes, outcomes, strict=True)]
+    kept = [
+        keeps_contract(exercise, right, got)
+        for right, got in zip(expected_outcomes, outcomes, strict=True)
+    ]
     same = [
         ok and same_value(exercise, right, got)
         for ok, right, got in zip(kept, expected_outcomes, outcomes, strict=True)
     ]
     parts = [
-        Part(f"the check “{wanted.name}”", PROPERTY_WEIGHT, float(holds_on_all_cases(exercise, wanted, outcomes, kept)))
+        Part(
+            f"the check “{wanted.name}”",
+            PROPERTY_WEIGHT,
+            float(holds_on_all_cases(exercise, wanted, outcomes, kept)),
+        )
         for wanted in exercise.properties
     ]
     if isinstance(exercise, GradedExercise) and exercise.literal:
         return (*parts, Part("the value", PUBLIC_WEIGHT + HIDDEN_WEIGHT, float(all(same))))
     parts.append(Part("the cases given", PUBLIC_WEIGHT, mean(same[:n_public])))
-    return (*parts, Part("the hidden cases", HIDDEN_WEIGHT, mean(same[n_public:]))) if same[n_public:] else tuple(parts)
+    return (
+        (*parts, Part("the hidden cases", HIDDEN_WEIGHT, mean(same[n_public:])))
+        if same[n_public:]
+        else tuple(parts)
+    )
 
 
-def is_accidental(exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome], known: bool) -> bool:
+def is_accidental(
+    exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome], known: bool
+) -> bool:
     """Does it have its properties without having looked at what was asked? `known`: it comes of a mistake that has a name."""
     if isinstance(exercise, GradedExercise) and exercise.literal:
         return not known
-    said = lambda outcomes: {value for one in outcomes if not one.error for value in leaf_values(one.value)}
+    said = lambda outcomes: {
+        value for one in outcomes if not one.error for value in leaf_values(one.value)
+    }
     return len(said(outcomes)) < 2 <= len(said(expected_outcomes))
 
 
@@ -142,7 +177,9 @@ def same_value(exercise: Exercise, right: Outcome, got: Outcome) -> bool:
     return bool(right.error) or compare.equal(right.value, got.value, exercise.tolerance)
 
 
-def holds_on_all_cases(exercise: Exercise, wanted: Property, outcomes: list[Outcome], kept: list[bool]) -> bool:
+def holds_on_all_cases(
+    exercise: Exercise, wanted: Property, outcomes: list[Outcome], kept: list[bool]
+) -> bool:
     """Does a property hold on every case? One whose test cannot be made does not."""
     try:
         return all(kept) and all(

@@ -45,11 +45,17 @@ def student_id(name: str) -> str | None:
     >>> student_id(safe_name("../Zoë"))
     '../Zoë'
     """
-    return None if "==" in name else unquote(name.replace("%", "%25").replace("=", "%"), errors="surrogatepass")
+    return (
+        None
+        if "==" in name
+        else unquote(name.replace("%", "%25").replace("=", "%"), errors="surrogatepass")
+    )
 
 
 def check_assignment_name(name: str) -> str:
     """The name of an assignment. Raises: ValueError if it could not be a folder's on every system."""
     if not ASSIGNMENT_NAME.fullmatch(name) or RESERVED_NAMES.fullmatch(name):
-        raise ValueError(f"{name!r} cannot be an assignment's name; use letters, digits, - and _, such as week3.")
+        raise ValueError(
+            f"{name!r} cannot be an assignment's name; use letters, digits, - and _, such as week3."
+        )
     return name

@@ -46,7 +46,10 @@ def write_all(
         out / "items.csv": items_csv(rows),
         out / "items.html": items_page(name, rows, results, protection, borrowed),
     }
-    made |= {out / "feedback" / f"{safe_name(one['student'])}.html": feedback_page(name, one) for one in results}
+    made |= {
+        out / "feedback" / f"{safe_name(one['student'])}.html": feedback_page(name, one)
+        for one in results
+    }
     for path, text in made.items():
         write_text(path, text)
     return list(made)
@@ -60,8 +63,17 @@ def grades_csv(manifest: dict[str, Any], results: list[Result]) -> str:
     ids = [entry["id"] for entry in manifest["exercises"]]
     lines = [["student", "points", "of", "completed", "of_completion", *ids, "remarks"]]
     for one in results:
-        each = [found["points"] if found["of"] else int(found["share"]) for found in map(one["exercises"].get, ids)]
-        row = [one["student"], *total_points(one), *count_completed(one), *each, " ".join(one["remarks"])]
+        each = [
+            found["points"] if found["of"] else int(found["share"])
+            for found in map(one["exercises"].get, ids)
+        ]
+        row = [
+            one["student"],
+            *total_points(one),
+            *count_completed(one),
+            *each,
+            " ".join(one["remarks"]),
+        ]
         lines.append([escape_formula(cell) for cell in row])
     return csv_text(lines)
 
@@ -88,23 +100,37 @@ def feedback_page(name: str, one: Result) -> str:
     points, of = total_points(one)
     done, all_ = count_completed(one)
     said = [f"<p><strong>{points:g} of {of:g} points</strong>" if of else "<p>"]
-    said.append(f"{', and ' if of else ''}{done} of {all_} practice exercises completed.</p>" if all_ else ".</p>")
+    said.append(
+        f"{', and ' if of else ''}{done} of {all_} practice exercises completed.</p>"
+        if all_
+        else ".</p>"
+    )
     said += [f"<p>{inline_html(remark)}</p>" for remark in one["remarks"]]
-    said += [exercise_section(exercise_id, found) for exercise_id, found in one["exercises"].items()]
+    said += [
+        exercise_section(exercise_id, found) for exercise_id, found in one["exercises"].items()
+    ]
     return html_page(f"{name}: {one['student']}", "".join(said))
 
 
 def exercise_section(exercise_id: str, found: dict[str, Any]) -> str:
     right = found["share"] == 1
     worth = f": {found['points']:g} of {found['of']:g}" if found["of"] else ""
-    sign, kind = ("✓", "right") if right else ("○", "open") if found["verdict"] == "blank" else ("✗", "wrong")
+    sign, kind = (
+        ("✓", "right")
+        if right
+        else ("○", "open")
+        if found["verdict"] == "blank"
+        else ("✗", "wrong")
+    )
     head = f"<h2>{sign} {html.escape(exercise_id)}{worth} · {html.escape(found['verdict'])}</h2>"
     body = "".join(f"<p>{inline_html(sentence)}</p>" for sentence in found["sentences"])
     if found["table"]:
         body += f"<pre>{html.escape(chr(10).join(found['table']))}</pre>"
     if found["parts"] and not right:
-        rows = "".join(f"<tr><td>{html.escape(part)}</td><td class='number'>{weight}</td><td class='number'>{share:.0%}</td></tr>"
-                       for part, weight, share in found["parts"])  # fmt: skip
+        rows = "".join(
+            f"<tr><td>{html.escape(part)}</td><td class='number'>{weight}</td><td class='number'>{share:.0%}</td></tr>"
+            for part, weight, share in found["parts"]
+        )
         body += f"<table><tr><th>what counts</th><th class='number'>weight</th><th class='number'>right</th></tr>{rows}</table>"
     if found["code"]:
         body += f"<details><summary>What was graded</summary><pre>{html.escape(found['code'])}</pre></details>"
@@ -112,9 +138,7 @@ def exercise_section(exercise_id: str, found: dict[str, Any]) -> str:
 
 
 def html_page(title: str, body: str) -> str:
-    head = (
-        f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{html.escape(title)}</title>"
-    )
+    head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{html.escape(title)}</title>"
     text = f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>{body}</body></html>\n"
     return text.encode(errors="backslashreplace").decode()
 
@@ -138,7 +162,11 @@ class ItemStatistics:
 
 def item_statistics(manifest: dict[str, Any], results: list[Result]) -> list[ItemStatistics]:
     """Each exercise's figures over all students who handed something in."""
-    there = [one for one in results if any(found["step"] != "missing" for found in one["exercises"].values())]
+    there = [
+        one
+        for one in results
+        if any(found["step"] != "missing" for found in one["exercises"].values())
+    ]
     return [statistics_of_item(entry["id"], there) for entry in manifest["exercises"]]
 
 
@@ -146,14 +174,22 @@ def statistics_of_item(exercise_id: str, there: list[Result]) -> ItemStatistics:
     all_ = [one["exercises"][exercise_id] for one in there]
     answered = [found for found in all_ if found["step"] != "missing"]
     share = lambda found: found["share"]
-    rest = [sum(found["share"] for other, found in one["exercises"].items() if other != exercise_id) for one in there]
+    rest = [
+        sum(found["share"] for other, found in one["exercises"].items() if other != exercise_id)
+        for one in there
+    ]
     wrong = Counter(found["verdict"] for found in answered if found["verdict"] != "right")
     mean = lambda values: statistics.fmean(values) if values else 0.0
     return ItemStatistics(
-        exercise_id, len(answered), len(there), mean([found["verdict"] == "right" for found in answered]),
-        mean([share(found) for found in answered]), statistics.median([found["seconds"] for found in answered] or [0.0]),
-        correlation([share(found) for found in all_], rest), wrong.most_common(MAX_MISTAKES),
-    )  # fmt: skip
+        exercise_id,
+        len(answered),
+        len(there),
+        mean([found["verdict"] == "right" for found in answered]),
+        mean([share(found) for found in answered]),
+        statistics.median([found["seconds"] for found in answered] or [0.0]),
+        correlation([share(found) for found in all_], rest),
+        wrong.most_common(MAX_MISTAKES),
+    )
 
 
 def correlation(a: list[float], b: list[float]) -> float | None:
@@ -200,14 +236,33 @@ def items_page(
     borrowed: list[tuple[str, str, str]] = (),
 ) -> str:
     """The report for the instructor, with how to read it."""
-    head = ["exercise", "answered", "all right", "points", "seconds", "discrimination", "commonest mistakes"]
+    head = [
+        "exercise",
+        "answered",
+        "all right",
+        "points",
+        "seconds",
+        "discrimination",
+        "commonest mistakes",
+    ]
     numbers = range(1, 6)
-    cells = lambda row: [row.id, f"{row.answered} of {row.students}", f"{row.right:.0%}", f"{row.mean:.0%}", f"{row.seconds:.2f}",
-                         "–" if row.discrimination is None else f"{row.discrimination:.2f}",
-                         "; ".join(f"{mistake} ({n})" for mistake, n in row.mistakes)]  # fmt: skip
-    line = lambda parts, tag: "<tr>" + "".join(
-        f"<{tag}{' class=number' if n in numbers else ''}>{html.escape(part)}</{tag}>" for n, part in enumerate(parts)
-    ) + "</tr>"  # fmt: skip
+    cells = lambda row: [
+        row.id,
+        f"{row.answered} of {row.students}",
+        f"{row.right:.0%}",
+        f"{row.mean:.0%}",
+        f"{row.seconds:.2f}",
+        "–" if row.discrimination is None else f"{row.discrimination:.2f}",
+        "; ".join(f"{mistake} ({n})" for mistake, n in row.mistakes),
+    ]
+    line = lambda parts, tag: (
+        "<tr>"
+        + "".join(
+            f"<{tag}{' class=number' if n in numbers else ''}>{html.escape(part)}</{tag}>"
+            for n, part in enumerate(parts)
+        )
+        + "</tr>"
+    )
     told = f"<table>{line(head, 'th')}{''.join(line(cells(row), 'td') for row in rows)}</table>"
     how = (
         "<p class='small'>Of those who handed something in. <em>All right</em> and <em>points</em>: of those who answered it. "
@@ -222,7 +277,12 @@ def items_page(
     )
     below = f"<h2>Remarks</h2><table>{remarks}</table>" if remarks else ""
     if borrowed:
-        lines = "".join(f"<li>{html.escape(f'{exercise}: the answer of {student} is right for the numbers of {other}')}</li>"
-                        for student, exercise, other in borrowed)  # fmt: skip
+        lines = "".join(
+            f"<li>{html.escape(f'{exercise}: the answer of {student} is right for the numbers of {other}')}</li>"
+            for student, exercise, other in borrowed
+        )
         below += f"<h2>Right for another's numbers</h2><ul>{lines}</ul>"
-    return html_page(f"{name}: the exercises", f"{told}{how}{below}<p class='small'>{html.escape(protection)}</p>")
+    return html_page(
+        f"{name}: the exercises",
+        f"{told}{how}{below}<p class='small'>{html.escape(protection)}</p>",
+    )

@@ -41,7 +41,9 @@ def assignment_notebook(name: str, exercises: Sequence[Exercise]) -> NotebookNod
     """The instructor's edition, every answer in its place. The same exercises make the same notebook."""
     total = sum(map(max_points, exercises))
     cells = [
-        markdown_cell("title", f"# {name}\n\n{pluralize(len(exercises), 'exercise')}, {points_text(total)}."),
+        markdown_cell(
+            "title", f"# {name}\n\n{pluralize(len(exercises), 'exercise')}, {points_text(total)}."
+        ),
         markdown_cell("how", HOW_IT_WORKS),
         markdown_cell("hand-in", HAND_IN.format(name=name)),
         code_cell("imports", imports_source(exercises), locked=True),
@@ -54,10 +56,17 @@ def assignment_notebook(name: str, exercises: Sequence[Exercise]) -> NotebookNod
             markdown_cell(f"{answer}-text", task_text(exercise)),
             code_cell(answer, starter_and_solution(exercise), solution=True),
             code_cell(
-                points, f"from fmcourse.classroom import points\n\n{call}", locked=True, points=max_points(exercise)
+                points,
+                f"from fmcourse.classroom import points\n\n{call}",
+                locked=True,
+                points=max_points(exercise),
             ),
         ]
-    metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}, "fmcourse": {"assignment": name}}
+    metadata = {
+        "kernelspec": KERNEL,
+        "language_info": {"name": "python"},
+        "fmcourse": {"assignment": name},
+    }
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
@@ -71,7 +80,13 @@ def markdown_cell(cell_id: str, source: str) -> NotebookNode:
 
 def code_cell(cell_id: str, source: str, **is_: Any) -> NotebookNode:
     """A cell with nbgrader's marks: a `solution`, or `locked`, perhaps with `points`."""
-    marks = {"grade": "points" in is_, "grade_id": cell_id, "locked": False, "solution": False, "task": False}
+    marks = {
+        "grade": "points" in is_,
+        "grade_id": cell_id,
+        "locked": False,
+        "solution": False,
+        "task": False,
+    }
     marks |= {"schema_version": 3, **is_}
     return nbformat.v4.new_code_cell(source, id=cell_id, metadata={"nbgrader": marks})
 
@@ -84,7 +99,11 @@ def task_text(exercise: Exercise) -> str:
     dots = "●" * exercise.difficulty + "○" * (3 - exercise.difficulty)
     facts = f"{exercise.minutes} minutes · {dots} · {points_text(max_points(exercise))}"
     heading = f"## {exercise.id} · {exercise.goal}\n{facts}\n\n"
-    return heading + (exercise.text if isinstance(exercise, GradedExercise) else f"It belongs to {lesson_reference(exercise)}. What is wanted stands in the first lines.")  # fmt: skip
+    return heading + (
+        exercise.text
+        if isinstance(exercise, GradedExercise)
+        else f"It belongs to {lesson_reference(exercise)}. What is wanted stands in the first lines."
+    )
 
 
 def lesson_reference(exercise: Exercise) -> str:
@@ -119,6 +138,8 @@ def imports_source(exercises: Sequence[Exercise]) -> str:
                 helpers[source] = None
     names = [name for source in helpers for name in defined_names(source)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"two of these exercises need a `{twice[0]}` each, and not the same: hand them out apart.")
+        raise ValueError(
+            f"two of these exercises need a `{twice[0]}` each, and not the same: hand them out apart."
+        )
     imports["from fmcourse.classroom import points, variant"] = None
     return "\n\n\n".join(["\n".join(imports), *helpers])

@@ -28,13 +28,18 @@ from fmcourse.course.exercises import Exercise
 
 MB = 10**6
 MAX_BYTES, MAX_CODE = 200 * MB, 2 * MB  # of a file, of its code
-MAX_FILES, MAX_STATEMENTS = 60, 4000  # in an archive or a student's folder; statements in a notebook
+MAX_FILES, MAX_STATEMENTS = (
+    60,
+    4000,
+)  # in an archive or a student's folder; statements in a notebook
 BODY_MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*\n?")
 TIME_MAGIC = re.compile(r"^%time ")
 IPYTHON_LINE = re.compile(r"[ \t]*[%!?]|[ \t]*[\w.]+\?\??$")
 SETTING_NAME = re.compile(r"seed|^set_|setrecursionlimit|use_deterministic")
 CELL_MARKER = re.compile(r"^# (?:%%|In\[).*$", re.MULTILINE)
-IGNORED_FILES = re.compile(r"^(\..*|__MACOSX|.*\.checkpoint.*|variant\.json|exercises\.json|timestamp\.txt)$")
+IGNORED_FILES = re.compile(
+    r"^(\..*|__MACOSX|.*\.checkpoint.*|variant\.json|exercises\.json|timestamp\.txt)$"
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,9 @@ class Answer:
 # -- what was handed in ---------------------------------------------------------------------------------------------------
 
 
-def read_submission(student: str, path: Path, assignment: str, exercises: list[Exercise]) -> Submission:
+def read_submission(
+    student: str, path: Path, assignment: str, exercises: list[Exercise]
+) -> Submission:
     """What lies under `path`, whatever that is; of several files the one that answers most. Raises: nothing."""
     best, most = Submission(student, remarks=["Nothing was handed in: the folder is empty."]), -1
     try:
@@ -94,12 +101,16 @@ def read_submission(student: str, path: Path, assignment: str, exercises: list[E
     except SubmissionError as error:
         best = Submission(student, remarks=[str(error)])
     except OSError as error:
-        best = Submission(student, remarks=[f"It cannot be read: {error.strerror or type(error).__name__}."])
+        best = Submission(
+            student, remarks=[f"It cannot be read: {error.strerror or type(error).__name__}."]
+        )
     except Exception as error:  # something that nobody has thought of; it costs this work alone
         best = Submission(student, remarks=[f"It cannot be read ({type(error).__name__})."])
     best.digest = best.digest or hashlib.sha256(" ".join(best.remarks).encode()).hexdigest()
     if best.name and Path(best.name).stem not in (assignment, student):
-        best.remarks.append(f"The file is called {quote(Path(best.name).name)}; {assignment}.ipynb was handed out.")
+        best.remarks.append(
+            f"The file is called {quote(Path(best.name).name)}; {assignment}.ipynb was handed out."
+        )
     return best
 
 
@@ -110,24 +121,41 @@ class SubmissionError(ValueError):
 def candidate_files(path: Path, assignment: str) -> Iterator[tuple[str, bytes]]:
     """Names and contents of what may be the work, the likeliest first."""
     if path.is_symlink():
-        raise SubmissionError("It is a link to another file; links are not followed. Hand in the file itself.")
+        raise SubmissionError(
+            "It is a link to another file; links are not followed. Hand in the file itself."
+        )
     if path.is_file():
         yield from expand_archive(path.name, read_plain_file(path))
         return
-    inside = path / assignment if (path / assignment).is_dir() and not (path / assignment).is_symlink() else path
+    inside = (
+        path / assignment
+        if (path / assignment).is_dir() and not (path / assignment).is_symlink()
+        else path
+    )
     ours = lambda p: not any(IGNORED_FILES.match(part) for part in p.relative_to(inside).parts)
-    there = sorted(p for p in itertools.islice(inside.rglob("*"), 40 * MAX_FILES) if ours(p))[: 4 * MAX_FILES]
+    there = sorted(p for p in itertools.islice(inside.rglob("*"), 40 * MAX_FILES) if ours(p))[
+        : 4 * MAX_FILES
+    ]
     links = [p for p in there if p.is_symlink() or not p.resolve().is_relative_to(path.resolve())]
     there = [p for p in there if p not in links and p.is_file()][:MAX_FILES]
     if links and not there:
-        raise SubmissionError("It is a link to another file; links are not followed. Hand in the file itself.")
-    likely = lambda p: (p.suffix not in (".ipynb", ".py", ".zip"), p.stem != assignment, p.suffix != ".ipynb", p.name)
+        raise SubmissionError(
+            "It is a link to another file; links are not followed. Hand in the file itself."
+        )
+    likely = lambda p: (
+        p.suffix not in (".ipynb", ".py", ".zip"),
+        p.stem != assignment,
+        p.suffix != ".ipynb",
+        p.name,
+    )
     left = MAX_BYTES
     for file in sorted(there, key=likely):
         for name, data in expand_archive(file.name, read_plain_file(file)):
             left -= len(data)
             if left < 0:
-                raise SubmissionError(f"There are more than {MAX_BYTES / MB:,.0f} MB in all; that is not read.")
+                raise SubmissionError(
+                    f"There are more than {MAX_BYTES / MB:,.0f} MB in all; that is not read."
+                )
             yield name, data
 
 
@@ -154,14 +182,22 @@ def expand_archive(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
                 m
                 for m in archive.infolist()
                 if not m.is_dir()
-                and not any(IGNORED_FILES.match(part) for part in Path(m.filename).parts if part not in ("..", "/"))
+                and not any(
+                    IGNORED_FILES.match(part)
+                    for part in Path(m.filename).parts
+                    if part not in ("..", "/")
+                )
             ]
-            for member in sorted(members, key=lambda m: (not m.filename.endswith(".ipynb"), m.filename))[:MAX_FILES]:
+            for member in sorted(
+                members, key=lambda m: (not m.filename.endswith(".ipynb"), m.filename)
+            )[:MAX_FILES]:
                 with archive.open(member) as file:
                     inside = file.read(left + 1)
                 left -= len(inside)
                 if left < 0:
-                    raise SubmissionError(f"The archive unpacks to more than {MAX_BYTES / MB:,.0f} MB; it is not read.")
+                    raise SubmissionError(
+                        f"The archive unpacks to more than {MAX_BYTES / MB:,.0f} MB; it is not read."
+                    )
                 yield Path(member.filename).name, inside
     except SubmissionError:
         raise
@@ -175,7 +211,9 @@ def expand_archive(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
         RuntimeError,
         EOFError,
     ):
-        raise SubmissionError("The archive cannot be opened: it is damaged, locked, or of an unknown kind.") from None
+        raise SubmissionError(
+            "The archive cannot be opened: it is damaged, locked, or of an unknown kind."
+        ) from None
 
 
 # -- what a file says -----------------------------------------------------------------------------------------------------
@@ -193,7 +231,9 @@ def read_file(student: str, name: str, data: bytes) -> Submission:
         cells = [part for part in CELL_MARKER.split(text) if part.strip()]
         made.remarks.append("It is a script, not a notebook; its code was read.")
     if cells is None:
-        made.remarks.append(f"It is not a notebook: {describe_text(text)}. Hand in the .ipynb file itself.")
+        made.remarks.append(
+            f"It is not a notebook: {describe_text(text)}. Hand in the .ipynb file itself."
+        )
         return made
     if sum(map(len, cells)) > MAX_CODE:
         made.remarks.append(f"It holds more than {MAX_CODE / MB:.0f} MB of code; that is not read.")
@@ -223,11 +263,23 @@ def notebook_cells(text: str) -> list[str] | None:
     except (ValueError, RecursionError):
         return None
     sheets = book.get("worksheets")  # nbformat 3
-    parts = [book] if isinstance(book.get("cells"), list) else sheets if isinstance(sheets, list) else None
+    parts = (
+        [book]
+        if isinstance(book.get("cells"), list)
+        else sheets
+        if isinstance(sheets, list)
+        else None
+    )
     if parts is None:
         return None
-    cells = [cell for part in parts if isinstance(part, dict) for cell in as_list(part.get("cells"))]
-    return [cell_source(cell) for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+    cells = [
+        cell for part in parts if isinstance(part, dict) for cell in as_list(part.get("cells"))
+    ]
+    return [
+        cell_source(cell)
+        for cell in cells
+        if isinstance(cell, dict) and cell.get("cell_type") == "code"
+    ]
 
 
 def as_list(value: Any) -> list:
@@ -237,12 +289,17 @@ def as_list(value: Any) -> list:
 def cell_source(cell: dict) -> str:
     """A cell's text, which may be a list of lines."""
     text = cell.get("source", cell.get("input", ""))
-    text = "".join(part for part in text if isinstance(part, str)) if isinstance(text, list) else text
+    text = (
+        "".join(part for part in text if isinstance(part, str)) if isinstance(text, list) else text
+    )
     return text.replace("\r\n", "\n").replace("\x00", "") if isinstance(text, str) else ""
 
 
 def looks_like_code(text: str) -> bool:
-    return bool(re.search(r"^(def|class|import|from) \w", text, re.MULTILINE)) and parse(text) is not None
+    return (
+        bool(re.search(r"^(def|class|import|from) \w", text, re.MULTILINE))
+        and parse(text) is not None
+    )
 
 
 def describe_text(text: str) -> str:
@@ -278,7 +335,9 @@ def split_cell(number: int, cell: str) -> Iterator[Unit]:
         return
     lines, whole = text.split("\n"), describe_syntax_error(text, 0)
     starts = [n for n, line in enumerate(lines) if re.match(r"[A-Za-z_@(]", line)]
-    starts = [n for i, n in enumerate(starts) if i == 0 or not lines[starts[i - 1]].startswith("@")] or [0]
+    starts = [
+        n for i, n in enumerate(starts) if i == 0 or not lines[starts[i - 1]].startswith("@")
+    ] or [0]
     for begin, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         piece = "\n".join(lines[begin:end])
         broken = "" if parse(piece) is not None else whole or describe_syntax_error(piece, begin)
@@ -293,7 +352,11 @@ def describe_syntax_error(piece: str, offset: int) -> str:
             warnings.simplefilter("ignore")
             ast.parse(piece)
     except SyntaxError as error:
-        line = f" in line {offset + (error.lineno or 1)}, {quote((error.text or '').strip())}" if error.text else ""
+        line = (
+            f" in line {offset + (error.lineno or 1)}, {quote((error.text or '').strip())}"
+            if error.text
+            else ""
+        )
         return f"{type(error).__name__}: {error.msg}{line}"
     except (ValueError, RecursionError, MemoryError) as error:
         return f"{type(error).__name__}: it is too deeply nested, or holds what is no text"
@@ -328,7 +391,9 @@ def statements_of(units: list[Unit]) -> list[Statement]:
     """Every statement at the outer level, in order."""
     found = []
     for number, unit in enumerate(units):
-        for index, node in enumerate((parse(unit.source) or ast.Module([])).body if not unit.broken else []):
+        for index, node in enumerate(
+            (parse(unit.source) or ast.Module([])).body if not unit.broken else []
+        ):
             if not is_check_call(node) and len(found) < MAX_STATEMENTS:
                 found.append(Statement(number, index, node, *names_of(node)))
     return found
@@ -343,7 +408,9 @@ def is_check_call(node: ast.stmt) -> bool:
     name = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
     first = call.args[0] if name and call.args else None
     return (
-        name in CHECK_CALLS and isinstance(first, ast.Constant) and bool(re.match(r"\d\d(\.\w+)?$", str(first.value)))
+        name in CHECK_CALLS
+        and isinstance(first, ast.Constant)
+        and bool(re.match(r"\d\d(\.\w+)?$", str(first.value)))
     )
 
 
@@ -359,7 +426,9 @@ ALWAYS_BINDING = (
 )
 
 
-def names_of(node: ast.stmt) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
+def names_of(
+    node: ast.stmt,
+) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
     """What a statement binds, needs now, needs later, changes."""
     try:
         table = symtable.symtable(ast.unparse(node), "<step>", "exec")
@@ -370,13 +439,19 @@ def names_of(node: ast.stmt) -> tuple[frozenset[str], frozenset[str], frozenset[
     later: set[str] = set()
     for child in table.get_children():
         collect_globals(child, now, later, False)
-    if not isinstance(node, ALWAYS_BINDING):  # it may leave them as they were (`if`, `for`) or starts from them (`+=`)
+    if not isinstance(
+        node, ALWAYS_BINDING
+    ):  # it may leave them as they were (`if`, `for`) or starts from them (`+=`)
         counted = [part.target for part in ast.walk(node) if isinstance(part, ast.For)]
-        now |= binds - {part.id for target in counted for part in ast.walk(target) if isinstance(part, ast.Name)}
+        now |= binds - {
+            part.id for target in counted for part in ast.walk(target) if isinstance(part, ast.Name)
+        }
     return frozenset(binds), frozenset(now), frozenset(later), frozenset(changed_names(node))
 
 
-def collect_globals(table: symtable.SymbolTable, now: set[str], later: set[str], deferred: bool) -> None:
+def collect_globals(
+    table: symtable.SymbolTable, now: set[str], later: set[str], deferred: bool
+) -> None:
     """Names of the notebook that a scope uses: those of a function's body are needed only when it is called."""
     comprehension = table.get_name() in ("listcomp", "setcomp", "dictcomp", "genexpr")
     deferred = deferred or (table.get_type() == "function" and not comprehension)
@@ -388,10 +463,17 @@ def collect_globals(table: symtable.SymbolTable, now: set[str], later: set[str],
 def changed_names(node: ast.stmt) -> Iterator[str]:
     """Names whose objects a statement may change in place: `a[0] = 1`, `a.b = 1`, `a.append(1)`, `fill(a)`, `@a.register`."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield from (part.id for one in node.decorator_list for part in ast.walk(one) if isinstance(part, ast.Name))
+        yield from (
+            part.id
+            for one in node.decorator_list
+            for part in ast.walk(one)
+            if isinstance(part, ast.Name)
+        )
         return
     for part in ast.walk(node):
-        if isinstance(part, ast.Attribute | ast.Subscript) and isinstance(part.ctx, ast.Store | ast.Del):
+        if isinstance(part, ast.Attribute | ast.Subscript) and isinstance(
+            part.ctx, ast.Store | ast.Del
+        ):
             yield from root_name(part)
         if isinstance(part, ast.Call):
             yield from root_name(part.func) if not isinstance(part.func, ast.Name) else ()
@@ -414,7 +496,9 @@ def find_answer(exercise: Exercise, made: Submission) -> Answer:
     """The code for an exercise: its last definition that is not blank, with all that it needs."""
     statements = made.statements
     holds = [
-        n for n, step in enumerate(statements) if exercise.name in step.binds and defines(step.node, exercise.name)
+        n
+        for n, step in enumerate(statements)
+        if exercise.name in step.binds and defines(step.node, exercise.name)
     ]
     filled = [n for n in holds if not is_blank(exercise, statements[n].node)]
     if not filled:
@@ -443,7 +527,9 @@ def defines(node: ast.AST, name: str) -> bool:
     if any(isinstance(part, ast.NamedExpr) and part.target.id == name for part in ast.walk(node)):
         return True
     inside = ast.stmt | ast.ExceptHandler | ast.match_case
-    return any(defines(part, name) for part in ast.iter_child_nodes(node) if isinstance(part, inside))
+    return any(
+        defines(part, name) for part in ast.iter_child_nodes(node) if isinstance(part, inside)
+    )
 
 
 def is_blank(exercise: Exercise, node: ast.stmt) -> bool:
@@ -456,7 +542,11 @@ def is_blank(exercise: Exercise, node: ast.stmt) -> bool:
 
 def is_placeholder(node: ast.stmt) -> bool:
     """`answer = ...` or `answer = None`."""
-    return isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value in (None, ...)
+    return (
+        isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Constant)
+        and node.value.value in (None, ...)
+    )
 
 
 def dump_without_docstrings(node: ast.stmt) -> str:
@@ -464,14 +554,20 @@ def dump_without_docstrings(node: ast.stmt) -> str:
     copy = parse(ast.unparse(node)) or node
     for part in ast.walk(copy):
         body = getattr(part, "body", None)
-        if isinstance(body, list) and isinstance(part, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(part):
+        if (
+            isinstance(body, list)
+            and isinstance(part, ast.FunctionDef | ast.ClassDef)
+            and ast.get_docstring(part)
+        ):
             part.body = body[1:]
     return ast.dump(copy)
 
 
 def why_missing(exercise: Exercise, units: list[Unit]) -> str:
     """Why an answer was not found."""
-    wanted = re.compile(rf"^[ \t]*(?:def|class)[ \t]+{exercise.name}\b|^{exercise.name}[ \t]*=", re.MULTILINE)
+    wanted = re.compile(
+        rf"^[ \t]*(?:def|class)[ \t]+{exercise.name}\b|^{exercise.name}[ \t]*=", re.MULTILINE
+    )
     for unit in units:
         if unit.broken and wanted.search(unit.source):
             return f"Its code cannot be read: {unit.broken}."
@@ -547,7 +643,9 @@ def dependency_order(dependencies: Dependencies, goal: int) -> tuple[list[int], 
 
 def concerns_all(node: ast.stmt) -> bool:
     """`from x import *` and `from __future__ import ...` concern all that follows."""
-    return isinstance(node, ast.ImportFrom) and (node.names[0].name == "*" or node.module == "__future__")
+    return isinstance(node, ast.ImportFrom) and (
+        node.names[0].name == "*" or node.module == "__future__"
+    )
 
 
 def changes_settings(node: ast.stmt) -> bool:

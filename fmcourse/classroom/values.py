@@ -15,10 +15,23 @@ import torch
 from torch import Tensor
 
 MAX_DEPTH, MAX_PARTS, MAX_MEMBERS, MAX_DIGITS = 40, 100_000, 2000, 4000
-DTYPES = {str(kind).removeprefix("torch."): kind for kind in (
-    torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
-    torch.uint8, torch.bool, torch.complex64, torch.complex128,
-)}  # fmt: skip
+DTYPES = {
+    str(kind).removeprefix("torch."): kind
+    for kind in (
+        torch.float64,
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+        torch.int16,
+        torch.int8,
+        torch.uint8,
+        torch.bool,
+        torch.complex64,
+        torch.complex128,
+    )
+}
 
 
 class NotReadable(ValueError):
@@ -72,14 +85,25 @@ def pack_array(value: Any) -> dict | None:
         )
     if isinstance(value, np.ndarray):
         data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
-        return {"array": [value.dtype.str, list(value.shape), data]} if value.dtype.kind in "bifu" else None
-    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta or value.is_nested:
+        return (
+            {"array": [value.dtype.str, list(value.shape), data]}
+            if value.dtype.kind in "bifu"
+            else None
+        )
+    if (
+        not isinstance(value, Tensor)
+        or value.layout != torch.strided
+        or value.is_meta
+        or value.is_nested
+    ):
         return None
     name = str(value.dtype).removeprefix("torch.")
     if name not in DTYPES:
         return None
     plain = value.detach().cpu().contiguous().resolve_conj().reshape(-1)
-    data = base64.b64encode(plain.view(torch.uint8).numpy().tobytes() if plain.numel() else b"").decode()
+    data = base64.b64encode(
+        plain.view(torch.uint8).numpy().tobytes() if plain.numel() else b""
+    ).decode()
     return {"tensor": [name, list(value.shape), data, value.requires_grad]}
 
 
@@ -106,18 +130,29 @@ def unpack_part(packed: Any, depth: int, left: list[int]) -> Any:
     if kind == "tensor":
         return unpack_tensor(*body)
     if kind == "array":
-        return np.frombuffer(base64.b64decode(body[2]), parse_number_type(body[0])).reshape(body[1]).copy()
+        return (
+            np.frombuffer(base64.b64decode(body[2]), parse_number_type(body[0]))
+            .reshape(body[1])
+            .copy()
+        )
     if kind == "number":
         return np.frombuffer(base64.b64decode(body[1]), parse_number_type(body[0]))[0]
-    if kind in ("set", "dict") and len(body) > MAX_MEMBERS:  # numbers can be chosen such that a set takes forever
+    if (
+        kind in ("set", "dict") and len(body) > MAX_MEMBERS
+    ):  # numbers can be chosen such that a set takes forever
         raise NotReadable(f"sets and dicts of more than {MAX_MEMBERS} members are not read.")
     if kind in ("tensor", "array") and len(body[1]) > MAX_DEPTH:
         raise NotReadable("this array has too many dimensions.")
     if kind == "int" and len(body) < MAX_DIGITS:
         return int(body, 16)
-    makers = {"tuple": lambda: tuple(inside(body)), "set": lambda: set(inside(body)), "float": lambda: float(body),
-              "dict": lambda: dict(inside(pair) for pair in body), "bytes": lambda: base64.b64decode(body),
-              "object": lambda: Opaque(str(body)[:100])}  # fmt: skip
+    makers = {
+        "tuple": lambda: tuple(inside(body)),
+        "set": lambda: set(inside(body)),
+        "float": lambda: float(body),
+        "dict": lambda: dict(inside(pair) for pair in body),
+        "bytes": lambda: base64.b64decode(body),
+        "object": lambda: Opaque(str(body)[:100]),
+    }
     return makers[kind]()
 
 

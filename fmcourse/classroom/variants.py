@@ -35,10 +35,14 @@ def read_key(path: str | Path) -> bytes:
     """The key in a file. Raises: ValueError if there is none, or one too short to keep anything secret."""
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path}: there is no such key file; the one that the numbers were drawn with is needed.")
+        raise ValueError(
+            f"{path}: there is no such key file; the one that the numbers were drawn with is needed."
+        )
     key = path.read_bytes().strip()
     if len(key) < MIN_CHARACTERS:
-        raise ValueError(f"{path} is no key: it holds {len(key)} characters, and {MIN_CHARACTERS} are the least.")
+        raise ValueError(
+            f"{path} is no key: it holds {len(key)} characters, and {MIN_CHARACTERS} are the least."
+        )
     return key
 
 
@@ -58,7 +62,9 @@ def read_or_make_key(path: str | Path, course: str | Path) -> bytes:
     """The key in that file, which is made if there is none. Raises: ValueError for one in the course's own folder."""
     path, course = Path(path).resolve(), Path(course).resolve()
     if path.is_relative_to(course):
-        raise ValueError(f"{path} lies in {course}, which is handed out and collected: keep the key elsewhere.")
+        raise ValueError(
+            f"{path} lies in {course}, which is handed out and collected: keep the key elsewhere."
+        )
     if path.exists():
         return read_key(path)
     key = make_key(path)

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from fmcourse.course.record import progress
     from fmcourse.plots import show
 
-__all__ = ["ClaimError", "check", "claim", "hint", "predict", "progress", "quiz", "show", "solution"]
+__all__ = [
+    "ClaimError",
+    "check",
+    "claim",
+    "hint",
+    "predict",
+    "progress",
+    "quiz",
+    "show",
+    "solution",
+]
 
 EXPORTS = {
     "answers": ("check", "hint", "solution"),

@@ -30,12 +30,22 @@ def show_verdict(exercise: Exercise, verdict: Verdict) -> None:
     """Show a verdict."""
     stands_in = f"Until then the course's `{exercise.name}` stands in below."
     if verdict.correct:
-        show_card("good", f"{exercise.id} right: your `{exercise.name}` is used from here on.", verdict.sentences)
+        show_card(
+            "good",
+            f"{exercise.id} right: your `{exercise.name}` is used from here on.",
+            verdict.sentences,
+        )
     elif verdict.name == "blank":
         show_card("open", f"{exercise.id} is blank so far.", [stands_in])
     else:
         help_ = f'{stands_in} Stuck? `hint("{exercise.id}")`'
-        show_card("bad", f"{exercise.id} not yet: {verdict.name}.", verdict.sentences, verdict.table, after=help_)
+        show_card(
+            "bad",
+            f"{exercise.id} not yet: {verdict.name}.",
+            verdict.sentences,
+            verdict.table,
+            after=help_,
+        )
 
 
 def hint(exercise_id: str, level: int | None = None) -> None:
@@ -50,7 +60,11 @@ def hint(exercise_id: str, level: int | None = None) -> None:
         given = notes.get("hints", 0)
         number = level or min(given + 1, 3)
         notes["hints"] = max(given, number)
-    ask = f'Still stuck? `solution("{exercise.id}")`' if number == 3 else f'More: `hint("{exercise.id}", {number + 1})`'
+    ask = (
+        f'Still stuck? `solution("{exercise.id}")`'
+        if number == 3
+        else f'More: `hint("{exercise.id}", {number + 1})`'
+    )
     show_card("open", f"Hint {number} of 3 for {exercise.id}", [exercise.hints[number - 1], ask])
 
 
@@ -59,11 +73,19 @@ def solution(exercise_id: str) -> None:
     exercise = find_exercise(exercise_id)
     with entry("exercises", exercise.id) as notes:
         notes["solution"] = True
-    wrong = "".join(f"<li><em>{inline_html(m.name)}</em>: {inline_html(m.explanation)}</li>" for m in exercise.mistakes)
+    wrong = "".join(
+        f"<li><em>{inline_html(m.name)}</em>: {inline_html(m.explanation)}</li>"
+        for m in exercise.mistakes
+    )
     below = f"{highlight_source(exercise.solution)}<details><summary>What often goes wrong</summary><ul>{wrong}</ul></details>"
     lines = exercise.solution.rstrip().splitlines()
-    show_card("good", f"Solution of {exercise.id}: {exercise.goal}", [exercise.explanation] * bool(exercise.explanation),
-         extra_html=below, extra_lines=lines)  # fmt: skip
+    show_card(
+        "good",
+        f"Solution of {exercise.id}: {exercise.goal}",
+        [exercise.explanation] * bool(exercise.explanation),
+        extra_html=below,
+        extra_lines=lines,
+    )
 
 
 def highlight_source(source: str) -> str:
@@ -74,4 +96,6 @@ def highlight_source(source: str) -> str:
         from pygments.lexers import PythonLexer
     except ModuleNotFoundError:
         return f"<pre>{html.escape(source)}</pre>"
-    return highlight(source, PythonLexer(), HtmlFormatter(noclasses=True, nobackground=True, style="default"))
+    return highlight(
+        source, PythonLexer(), HtmlFormatter(noclasses=True, nobackground=True, style="default")
+    )

@@ -8,9 +8,15 @@ TONES = {"good": ("✓", "#009E73"), "bad": ("✗", "#D55E00"), "open": ("○", 
 
 
 def show_card(
-    tone: str, headline: str, sentences: Iterable[str] = (), table: Iterable[str] = (), *, after: str = "",
-    extra_html: str = "", extra_lines: Iterable[str] = (),
-) -> None:  # fmt: skip
+    tone: str,
+    headline: str,
+    sentences: Iterable[str] = (),
+    table: Iterable[str] = (),
+    *,
+    after: str = "",
+    extra_html: str = "",
+    extra_lines: Iterable[str] = (),
+) -> None:
     """Show a message.
 
     Args:
@@ -21,25 +27,48 @@ def show_card(
     """
     from fmcourse.plots import publish
 
-    publish(*render_card(tone, headline, sentences, table, after=after, extra_html=extra_html, extra_lines=extra_lines))
+    publish(
+        *render_card(
+            tone,
+            headline,
+            sentences,
+            table,
+            after=after,
+            extra_html=extra_html,
+            extra_lines=extra_lines,
+        )
+    )
 
 
 def render_card(
-    tone: str, headline: str, sentences: Iterable[str] = (), table: Iterable[str] = (), *, after: str = "",
-    extra_html: str = "", extra_lines: Iterable[str] = (),
-) -> tuple[str, str]:  # fmt: skip
+    tone: str,
+    headline: str,
+    sentences: Iterable[str] = (),
+    table: Iterable[str] = (),
+    *,
+    after: str = "",
+    extra_html: str = "",
+    extra_lines: Iterable[str] = (),
+) -> tuple[str, str]:
     """A message as plain text and as HTML; the arguments are those of `show_card`."""
     sign, colour = TONES[tone]
     sentences, table = list(sentences), list(table)
     last = [after] * bool(after)
-    text = "\n".join([f"{sign} {headline}", *(f"    {line}" for line in [*sentences, *table, *last, *extra_lines])])
-    paragraphs = lambda lines: "".join(f'<p style="margin: 4px 0">{inline_html(line)}</p>' for line in lines)
+    text = "\n".join(
+        [
+            f"{sign} {headline}",
+            *(f"    {line}" for line in [*sentences, *table, *last, *extra_lines]),
+        ]
+    )
+    paragraphs = lambda lines: "".join(
+        f'<p style="margin: 4px 0">{inline_html(line)}</p>' for line in lines
+    )
     columns = (
-        f'<pre style="margin: 4px 0; font-family: monospace">{html.escape(chr(10).join(table))}</pre>' if table else ""
+        f'<pre style="margin: 4px 0; font-family: monospace">{html.escape(chr(10).join(table))}</pre>'
+        if table
+        else ""
     )
-    inside = (
-        f"<strong>{sign} {inline_html(headline)}</strong>{paragraphs(sentences)}{columns}{paragraphs(last)}{extra_html}"
-    )
+    inside = f"<strong>{sign} {inline_html(headline)}</strong>{paragraphs(sentences)}{columns}{paragraphs(last)}{extra_html}"
     return text, frame(colour, inside)
 
 

@@ -10,7 +10,9 @@ class ClaimError(AssertionError):
     """A claim does not hold, where every claim must (FMCOURSE_STRICT=1)."""
 
 
-def claim(sentence: str, holds: bool, *, band: tuple[float, float] | None = None, **measured: Any) -> None:
+def claim(
+    sentence: str, holds: bool, *, band: tuple[float, float] | None = None, **measured: Any
+) -> None:
     """Say `sentence`, whether it holds here, and what was measured.
 
     What has a decimal point in it is live and differs in its last digits from machine to machine: floats, and lists or
@@ -29,10 +31,16 @@ def claim(sentence: str, holds: bool, *, band: tuple[float, float] | None = None
     """
     holds = to_bool(holds)
     values = {name: to_python(value) for name, value in measured.items()}
-    exact = [f"{name} {format_value(value)}" for name, value in values.items() if not is_live(value)]
+    exact = [
+        f"{name} {format_value(value)}" for name, value in values.items() if not is_live(value)
+    ]
     live = [f"{name} {format_value(value)}" for name, value in values.items() if is_live(value)]
     if band is not None:
-        live[:1] = [f"{live[0]}, {band_position([v for v in values.values() if is_live(v)][0], band)}"] if live else []
+        live[:1] = (
+            [f"{live[0]}, {band_position([v for v in values.values() if is_live(v)][0], band)}"]
+            if live
+            else []
+        )
     lines = [", ".join(exact)] * bool(exact) + ["≈ " + "; ".join(live)] * bool(live)
     detail = "".join(f"\n    {line}" for line in lines)
     if not holds and os.environ.get("FMCOURSE_STRICT") == "1":
@@ -45,8 +53,10 @@ def to_bool(holds: Any) -> bool:
     value = to_python(holds)
     if not isinstance(value, bool):
         kind = type(holds).__name__
-        raise TypeError(f"holds must be True or False, not {kind} ({format_value(value)}); compare something, and reduce a tensor "
-                        "with .all() or .any().")  # fmt: skip
+        raise TypeError(
+            f"holds must be True or False, not {kind} ({format_value(value)}); compare something, and reduce a tensor "
+            "with .all() or .any()."
+        )
     return value
 
 

@@ -9,10 +9,19 @@ import torch
 from torch import Tensor
 
 TYPE_NAMES: list[tuple[str, type | tuple[type, ...]]] = [
-    ("a tensor", Tensor), ("a numpy array", np.ndarray), ("True or False", bool), ("a whole number", int),
-    ("a float", float), ("text", str), ("bytes", bytes), ("a list", list), ("a tuple", tuple), ("a dict", Mapping),
-    ("a set", (set, frozenset)), ("None", type(None)),
-]  # fmt: skip
+    ("a tensor", Tensor),
+    ("a numpy array", np.ndarray),
+    ("True or False", bool),
+    ("a whole number", int),
+    ("a float", float),
+    ("text", str),
+    ("bytes", bytes),
+    ("a list", list),
+    ("a tuple", tuple),
+    ("a dict", Mapping),
+    ("a set", (set, frozenset)),
+    ("None", type(None)),
+]
 MAX_VALUES, MAX_ROWS, MAX_CHARACTERS = 64, 8, 160
 
 
@@ -30,7 +39,12 @@ def dense_tensor(value: Any) -> Tensor | None:
     """A tensor or an array of numbers as a plain tensor; None for anything else, such as a sparse or nested one."""
     if isinstance(value, np.ndarray):
         return torch.from_numpy(np.ascontiguousarray(value)) if value.dtype.kind in "bif" else None
-    plain = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_nested and not value.is_meta
+    plain = (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and not value.is_nested
+        and not value.is_meta
+    )
     return value.detach() if plain else None
 
 
@@ -50,7 +64,9 @@ def equal(expected: Any, got: Any, tolerance: float = 0.0) -> bool:
     if type(expected) is not type(got):
         return False
     if type(expected).__eq__ is object.__eq__:  # two of these are never equal: look inside
-        return expected is got or equal(getattr(expected, "__dict__", None), getattr(got, "__dict__", None), tolerance)
+        return expected is got or equal(
+            getattr(expected, "__dict__", None), getattr(got, "__dict__", None), tolerance
+        )
     try:
         return bool(expected == got)
     except Exception:  # somebody's own __eq__
@@ -63,13 +79,19 @@ def is_number(value: Any) -> bool:
 
 def is_close(a: float, b: float, tolerance: float) -> bool:
     try:
-        return a == b or (a != a and b != b) or math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance / 10)
+        return (
+            a == b
+            or (a != a and b != b)
+            or math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance / 10)
+        )
     except OverflowError:  # a whole number larger than any float
         return False
 
 
 def equal_arrays(expected: Any, got: Any, tolerance: float) -> bool:
-    if isinstance(expected, Tensor) != isinstance(got, Tensor) or type_name(expected) != type_name(got):
+    if isinstance(expected, Tensor) != isinstance(got, Tensor) or type_name(expected) != type_name(
+        got
+    ):
         return False
     if expected.shape != got.shape or expected.dtype != got.dtype:
         return False
@@ -97,16 +119,16 @@ def mismatch(expected: Any, got: Any, where: str = "it") -> str:
     if got is Ellipsis or got is NotImplemented:
         return f"{where} is {got!r}; a gap is still to be filled"
     if hasattr(got, "gi_frame"):
-        return (
-            f"{where} is a generator, which `yield` makes; {type_name(expected)} is wanted, so collect and `return` it"
-        )
+        return f"{where} is a generator, which `yield` makes; {type_name(expected)} is wanted, so collect and `return` it"
     if hasattr(got, "cr_frame"):
         return f"{where} is a coroutine; write `def`, not `async def`"
     if isinstance(expected, Tensor) and isinstance(got, Tensor):
         return tensor_mismatch(expected, got, where)
     if isinstance(expected, float) and is_number(got):
         endless = got != got or abs(got) == math.inf
-        return f"{where} is {got}, not a finite number" if endless and math.isfinite(expected) else ""
+        return (
+            f"{where} is {got}, not a finite number" if endless and math.isfinite(expected) else ""
+        )
     if type_name(expected) != type_name(got):
         return f"{where} is {describe(got)}; {type_name(expected)} is wanted{remedy(expected, got)}"
     if isinstance(expected, list | tuple) and len(expected) == len(got):
@@ -114,13 +136,20 @@ def mismatch(expected: Any, got: Any, where: str = "it") -> str:
         return next(filter(None, (mismatch(a, b, f"{where}[{i}]") for i, (a, b) in pairs)), "")
     if isinstance(expected, Mapping):
         shared = [key for key in expected if key in got]
-        return next(filter(None, (mismatch(expected[key], got[key], f"{where}[{key!r}]") for key in shared)), "")
+        return next(
+            filter(
+                None, (mismatch(expected[key], got[key], f"{where}[{key!r}]") for key in shared)
+            ),
+            "",
+        )
     return ""
 
 
 def describe(value: Any) -> str:
     tensor = dense_tensor(value)
-    return type_name(value) if tensor is None else f"{type_name(value)} of shape {tuple(tensor.shape)}"
+    return (
+        type_name(value) if tensor is None else f"{type_name(value)} of shape {tuple(tensor.shape)}"
+    )
 
 
 def remedy(expected: Any, got: Any) -> str:
@@ -142,7 +171,11 @@ def tensor_mismatch(expected: Tensor, got: Tensor, where: str) -> str:
     if got.dtype != expected.dtype:
         return f"{where} has dtype {got.dtype}; {expected.dtype} is wanted"
     if got.dtype.is_floating_point and bool(((~got.isfinite()) & expected.isfinite()).any()):
-        what = "NaN (not a number)" if bool((got.isnan() & ~expected.isnan()).any()) else "an infinite number"
+        what = (
+            "NaN (not a number)"
+            if bool((got.isnan() & ~expected.isnan()).any())
+            else "an infinite number"
+        )
         return f"{where} contains {what}"
     if expected.requires_grad and not got.requires_grad:
         return f"{where} has lost its gradients: no loss computed from it could train anything; was it detached?"
@@ -214,7 +247,9 @@ def format_call(name: str, parameter_names: list[str], case: Any) -> str:
     parts = case if isinstance(case, tuple) else (case,)
     shown = [format_argument(part) for part in parts]
     if len(parameter_names) >= len(parts):
-        shown = [f"{parameter}={text}" for parameter, text in zip(parameter_names, shown, strict=False)]
+        shown = [
+            f"{parameter}={text}" for parameter, text in zip(parameter_names, shown, strict=False)
+        ]
     return f"{name}({', '.join(shown)})"
 
 
@@ -222,7 +257,11 @@ def format_argument(part: Any) -> str:
     if dense_tensor(part) is not None:
         lines = format_rows(part)
         small = part.ndim <= 1 and len(lines) == 1 and len(lines[0]) <= 60
-        return lines[0] if small else f"{'tensor' if isinstance(part, Tensor) else 'array'} {tuple(part.shape)}"
+        return (
+            lines[0]
+            if small
+            else f"{'tensor' if isinstance(part, Tensor) else 'array'} {tuple(part.shape)}"
+        )
     text = repr(part)
     if " at 0x" in text or (len(text) > 60 and not isinstance(part, str | bytes | list | tuple)):
         return type(part).__name__

@@ -52,13 +52,19 @@ def judge_outcomes(
     return (
         found
         if outcomes[-1].timed_out
-        else add_explanation(found, *explain(exercise, expected_outcomes, outcomes, mistake_outcomes))
+        else add_explanation(
+            found, *explain(exercise, expected_outcomes, outcomes, mistake_outcomes)
+        )
     )
 
 
-def first_failure(exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome]) -> Verdict | None:
+def first_failure(
+    exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome]
+) -> Verdict | None:
     """The gravest thing that shows it is wrong; None if nothing does."""
-    found = broken_contract(exercise, expected_outcomes, outcomes) or broken_property(exercise, outcomes)
+    found = broken_contract(exercise, expected_outcomes, outcomes) or broken_property(
+        exercise, outcomes
+    )
     return found or difference(exercise, expected_outcomes, outcomes)
 
 
@@ -68,7 +74,9 @@ def add_explanation(found: Verdict, name: str, why: str, step: str) -> Verdict:
         return found
     if found.step == "difference":
         return Verdict(False, name, step, (why, *found.sentences), found.table)
-    seen = found.sentences[:1] if found.step == "property" else found.sentences  # one question is enough
+    seen = (
+        found.sentences[:1] if found.step == "property" else found.sentences
+    )  # one question is enough
     return Verdict(False, name, step, (*seen, why))
 
 
@@ -111,8 +119,11 @@ def precheck(exercise: Exercise, candidate: Any) -> Verdict | None:
     if candidate is None or candidate is Ellipsis or is_starter(exercise, candidate):
         return Verdict(False, "blank", "blank")
     if not callable(candidate):
-        return failure("not a function", f"This is {compare.describe(candidate)}, not a {kind}. Pass {exercise.name} itself, "
-                      "without calling it.")  # fmt: skip
+        return failure(
+            "not a function",
+            f"This is {compare.describe(candidate)}, not a {kind}. Pass {exercise.name} itself, "
+            "without calling it.",
+        )
     if inspect.isclass(candidate) != inspect.isclass(exercise.reference):
         other = "class" if inspect.isclass(candidate) else "function"
         return failure(f"a {other}", f"This is a {other}; a {kind} is wanted.")
@@ -133,12 +144,15 @@ def signature_mismatch(exercise: Exercise, candidate: Any) -> Verdict | None:
     except TypeError:
         wanted = f"{exercise.name}({', '.join(names)})"
         return failure(
-            "its parameters", f"It is written as {exercise.name}{signature}, but will be called as {wanted}."
+            "its parameters",
+            f"It is written as {exercise.name}{signature}, but will be called as {wanted}.",
         )
     return None
 
 
-def failure(name: str, *sentences: str, table: tuple[str, ...] = (), step: str = "contract") -> Verdict:
+def failure(
+    name: str, *sentences: str, table: tuple[str, ...] = (), step: str = "contract"
+) -> Verdict:
     return Verdict(False, name, step, sentences, table)
 
 
@@ -146,14 +160,18 @@ def is_starter(exercise: Exercise, candidate: Any) -> bool:
     """Is the code still that of the starter, whatever its comments and docstring say?"""
     try:
         return bytecode(candidate) == bytecode(exercise.compile(exercise.starter))
-    except Exception:  # a starter that needs what the notebook has, or an object that forbids to look
+    except (
+        Exception
+    ):  # a starter that needs what the notebook has, or an object that forbids to look
         return False
 
 
 def bytecode(thing: Any) -> Any:
     """The instructions of a function, or of every function in a class."""
     if inspect.isclass(thing):
-        return [(name, bytecode(part)) for name, part in vars(thing).items() if inspect.isfunction(part)]
+        return [
+            (name, bytecode(part)) for name, part in vars(thing).items() if inspect.isfunction(part)
+        ]
     code = getattr(thing, "__code__", None)
     return None if code is None else instructions(code)
 
@@ -166,7 +184,9 @@ def instructions(code: CodeType) -> list[tuple[str, Any]]:
 # -- step 1: the contract -------------------------------------------------------------------------------------------------
 
 
-def broken_contract(exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome]) -> Verdict | None:
+def broken_contract(
+    exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome]
+) -> Verdict | None:
     """The first promise, in order of gravity, that is not kept on some case."""
     for rule in contract_rules():
         for case, expected, got in zip(exercise.cases, expected_outcomes, outcomes, strict=False):
@@ -188,12 +208,19 @@ def format_case(exercise: Exercise, case: Any) -> str:
 def check_time(exercise: Exercise, expected: Outcome, got: Outcome) -> list[str]:
     if not got.timed_out:
         return []
-    return ["too slow", f"It was stopped after {exercise.seconds:g} seconds. Is there a loop that never ends?"]
+    return [
+        "too slow",
+        f"It was stopped after {exercise.seconds:g} seconds. Is there a loop that never ends?",
+    ]
 
 
 def check_error(exercise: Exercise, expected: Outcome, got: Outcome) -> list[str]:
     if not got.error or got.error_type == expected.error_type:
-        return ["no error", f"It returns; {expected.error} is wanted."] if expected.error and not got.error else []
+        return (
+            ["no error", f"It returns; {expected.error} is wanted."]
+            if expected.error and not got.error
+            else []
+        )
     where = f" ({got.line})" if got.line else ""
     if got.error_type == "RecursionError":
         return ["endless recursion", f"It calls itself without end{where}. Which call stops it?"]
@@ -209,27 +236,45 @@ def check_type(exercise: Exercise, expected: Outcome, got: Outcome) -> list[str]
     fault = compare.mismatch(expected.value, got.value, "its result")
     if fault and got.value is None and got.printed:
         fault = "its result is None: it prints its answer, and must `return` it"
-    return [mismatch_name(fault), f"{fault[0].upper()}{fault[1:]}{'' if fault.endswith('?') else '.'}"] if fault else []
+    return (
+        [mismatch_name(fault), f"{fault[0].upper()}{fault[1:]}{'' if fault.endswith('?') else '.'}"]
+        if fault
+        else []
+    )
 
 
 def mismatch_name(fault: str) -> str:
-    names = {"has shape": "the shape", "has dtype": "the dtype", "contains NaN": "not a number",
-             "contains an infinite": "not finite", "not a finite": "not finite", "gradients": "no gradients",
-             "is None": "nothing returned"}  # fmt: skip
+    names = {
+        "has shape": "the shape",
+        "has dtype": "the dtype",
+        "contains NaN": "not a number",
+        "contains an infinite": "not finite",
+        "not a finite": "not finite",
+        "gradients": "no gradients",
+        "is None": "nothing returned",
+    }
     return next((name for word, name in names.items() if word in fault), "another type")
 
 
 def check_inputs(exercise: Exercise, expected: Outcome, got: Outcome) -> list[str]:
     if spoilt := [name for name in got.changed_inputs if name not in expected.changed_inputs]:
-        return ["inputs changed", f"It changes {' and '.join(spoilt)}, which belongs to the caller. Work on a copy, or avoid "
-                "operations that write in place (names ending in _, +=, item assignment, .sort, .append)."]  # fmt: skip
+        return [
+            "inputs changed",
+            f"It changes {' and '.join(spoilt)}, which belongs to the caller. Work on a copy, or avoid "
+            "operations that write in place (names ending in _, +=, item assignment, .sort, .append).",
+        ]
     return []
 
 
 def check_random_state(exercise: Exercise, expected: Outcome, got: Outcome) -> list[str]:
-    if touched := [name for name in got.changed_generators if name not in expected.changed_generators]:
-        return ["global randomness", f"It changes the global random state of {' and '.join(touched)}: it sets a seed or draws "
-                "from it. Everything random that comes later would change; use a generator of its own."]  # fmt: skip
+    if touched := [
+        name for name in got.changed_generators if name not in expected.changed_generators
+    ]:
+        return [
+            "global randomness",
+            f"It changes the global random state of {' and '.join(touched)}: it sets a seed or draws "
+            "from it. Everything random that comes later would change; use a generator of its own.",
+        ]
     return []
 
 
@@ -242,7 +287,11 @@ def broken_property(exercise: Exercise, outcomes: list[Outcome]) -> Verdict | No
         for case, got in sort_by_size(exercise, outcomes):
             held = True if got.error else property_holds(exercise, prop, got.value, case)
             if held is not True:
-                evidence = (held,) if isinstance(held, str) else (f"Tried: {format_case(exercise, case)}.",)
+                evidence = (
+                    (held,)
+                    if isinstance(held, str)
+                    else (f"Tried: {format_case(exercise, case)}.",)
+                )
                 return failure(prop.name, *evidence, prop.message, step="property")
     return None
 
@@ -257,14 +306,24 @@ def property_holds(exercise: Exercise, prop: Property, value: Any, case: Any) ->
 
 
 def sort_by_size(exercise: Exercise, found: list[Any]) -> list[tuple[Any, Any]]:
-    return sorted(zip(exercise.cases, found, strict=False), key=lambda pair: compare.display_size(pair[0]))
+    return sorted(
+        zip(exercise.cases, found, strict=False), key=lambda pair: compare.display_size(pair[0])
+    )
 
 
-def difference(exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome]) -> Verdict | None:
+def difference(
+    exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome]
+) -> Verdict | None:
     """The smallest input on which it differs, with both results."""
-    for case, (expected, got) in sort_by_size(exercise, list(zip(expected_outcomes, outcomes, strict=True))):
+    for case, (expected, got) in sort_by_size(
+        exercise, list(zip(expected_outcomes, outcomes, strict=True))
+    ):
         if not expected.error and not compare.equal(expected.value, got.value, exercise.tolerance):
             table = tuple(compare.side_by_side(expected.value, got.value))
-            return failure("another result", f"The smallest input on which it differs: {format_case(exercise, case)}.",
-                          table=table, step="difference")  # fmt: skip
+            return failure(
+                "another result",
+                f"The smallest input on which it differs: {format_case(exercise, case)}.",
+                table=table,
+                step="difference",
+            )
     return None

@@ -93,12 +93,20 @@ def examine(*, speed: bool = True) -> Machine:
     has_torch = versions["torch"] is not None
     files, problems = check_data()
     return Machine(
-        python=platform.python_version(), system=f"{platform.system()} {platform.release()}, {platform.machine()}",
-        versions=versions, cores=usable_cores(), physical=physical_cores(), threads=torch_threads() if has_torch else None,
-        memory=memory(), disk_free=shutil.disk_usage(Path(__file__).parent).free / 1e9,
-        models={name: packages.is_installed(name) for name in packages.PACKAGES}, data_files=files, data_problems=problems,
-        cache=has_torch and can_write_cache(), speed=measure_speed() if speed and has_torch else None,
-    )  # fmt: skip
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.release()}, {platform.machine()}",
+        versions=versions,
+        cores=usable_cores(),
+        physical=physical_cores(),
+        threads=torch_threads() if has_torch else None,
+        memory=memory(),
+        disk_free=shutil.disk_usage(Path(__file__).parent).free / 1e9,
+        models={name: packages.is_installed(name) for name in packages.PACKAGES},
+        data_files=files,
+        data_problems=problems,
+        cache=has_torch and can_write_cache(),
+        speed=measure_speed() if speed and has_torch else None,
+    )
 
 
 # -- what is there ------------------------------------------------------------------------------------------------------
@@ -121,7 +129,9 @@ def physical_cores() -> int | None:
 
 def usable_cores(cgroup: Path = CGROUP) -> float:
     """Cores that this process may use: what it is bound to, or a container's share of processor time, if that is less."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    bound = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     quota, *period = read_words(cgroup / "cpu.max") or ["max"]
     return min(bound, int(quota) / int(period[0])) if quota != "max" else bound
 
@@ -129,7 +139,9 @@ def usable_cores(cgroup: Path = CGROUP) -> float:
 def memory(cgroup: Path = CGROUP) -> Memory:
     """Of the machine, or of the container where that is less."""
     total, free = machine_memory()
-    limit, used = (read_words(cgroup / name) or ["max"] for name in ("memory.max", "memory.current"))
+    limit, used = (
+        read_words(cgroup / name) or ["max"] for name in ("memory.max", "memory.current")
+    )
     if total is not None and "max" not in (limit[0], used[0]) and int(limit[0]) < total:
         total, free = int(limit[0]), min(free, int(limit[0]) - int(used[0]))
     return Memory(*(None if n_bytes is None else n_bytes / 1e9 for n_bytes in (total, free)))
@@ -143,7 +155,10 @@ def machine_memory() -> tuple[int | None, int | None]:
         names = getattr(os, "sysconf_names", {})
         if not {"SC_PHYS_PAGES", "SC_AVPHYS_PAGES"} <= set(names):
             return None, None
-        return tuple(os.sysconf("SC_PAGE_SIZE") * os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
+        return tuple(
+            os.sysconf("SC_PAGE_SIZE") * os.sysconf(name)
+            for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES")
+        )
     found = psutil.virtual_memory()
     return found.total, found.available
 
@@ -223,10 +238,15 @@ def step_seconds(seconds: float) -> float:
     from fmcourse.training import RandomCrops, fit
 
     with torch.random.fork_rng():
-        model, ids = Transformer(modern(**GPT_SHAPE)), torch.randint(GPT_SHAPE["vocab_size"], (10_000,))
+        model, ids = (
+            Transformer(modern(**GPT_SHAPE)),
+            torch.randint(GPT_SHAPE["vocab_size"], (10_000,)),
+        )
     windows = RandomCrops(ids, length=GPT_SHAPE["context"] + 1, batch=BATCH)
     times = fit(model, next_token, windows, seconds=seconds, progress=False).seconds
-    return statistics.median([after - before for before, after in zip([0.0, *times], times, strict=False)])
+    return statistics.median(
+        [after - before for before, after in zip([0.0, *times], times, strict=False)]
+    )
 
 
 # -- how it is told -----------------------------------------------------------------------------------------------------
@@ -237,13 +257,17 @@ def report(machine: Machine) -> list[str]:
     there = [name for name, installed in machine.models.items() if installed]
     rows = {
         "Python": f"{machine.python} on {machine.system}",
-        "packages": ", ".join(f"{name} {found or 'is missing'}" for name, found in machine.versions.items()),
+        "packages": ", ".join(
+            f"{name} {found or 'is missing'}" for name, found in machine.versions.items()
+        ),
         "cores": f"{machine.cores:g} to use, {machine.physical or 'an unknown number'} in the machine; "
         f"torch uses {format_count(machine.threads, 'thread')}",
         "memory": f"{format_gb(machine.memory.total)}, of which {format_gb(machine.memory.free)} are free",
         "disk": f"{format_gb(machine.disk_free)} are free",
-        "models": f"{len(there)} of {len(machine.models)} installed" + (f": {', '.join(there)}" if there else ""),
-        "data": f"{machine.data_files} files, " + ("not all as shipped" if machine.data_problems else "all as shipped"),
+        "models": f"{len(there)} of {len(machine.models)} installed"
+        + (f": {', '.join(there)}" if there else ""),
+        "data": f"{machine.data_files} files, "
+        + ("not all as shipped" if machine.data_problems else "all as shipped"),
         "cache": "can be written" if machine.cache else "cannot be written",
         **speed_lines(machine.speed),
     }
@@ -253,7 +277,9 @@ def report(machine: Machine) -> list[str]:
 def speed_lines(speed: Speed | None) -> dict[str, str]:
     if speed is None:
         return {"speed": "not measured", "lesson 06": "not measured"}
-    products = ", ".join(f"{gflops:.0f} on {format_count(n, 'thread')}" for n, gflops in speed.gflops.items())
+    products = ", ".join(
+        f"{gflops:.0f} on {format_count(n, 'thread')}" for n, gflops in speed.gflops.items()
+    )
     return {
         "speed": f"billions of operations a second: {products}",
         "lesson 06": f"trains its model for about {speed.lesson_seconds:.0f} s here "
@@ -274,12 +300,16 @@ def advice(machine: Machine) -> list[str]:
     if absent := [name for name, installed in machine.models.items() if not installed]:
         found.append(f"{' and '.join(absent)} can be added: `python -m fmcourse models install`.")
     if machine.memory.free is not None and machine.memory.free < LESSON_GB:
-        found.append(f"A lesson may take up to {LESSON_GB:g} GB of memory: close what you do not need.")
+        found.append(
+            f"A lesson may take up to {LESSON_GB:g} GB of memory: close what you do not need."
+        )
     if machine.disk_free < CACHE_GB:
         found.append(f"A real model, unpacked, takes {CACHE_GB:g} GB of disk: make room.")
     if not machine.cache:
-        found.append("Unpacked models cannot be kept, so each use unpacks them anew: let FMCOURSE_CACHE name a folder "
-                     "that can be written.")  # fmt: skip
+        found.append(
+            "Unpacked models cannot be kept, so each use unpacks them anew: let FMCOURSE_CACHE name a folder "
+            "that can be written."
+        )
     if machine.speed and (more := thread_advice(machine.speed)):
         found.append(more)
     return found
@@ -291,8 +321,10 @@ def thread_advice(speed: Speed) -> str:
     gain = fastest / speed.gflops[1]
     if gain < 1.3:
         return ""
-    return (f"{threads} threads multiply large matrices {gain:.1f} times as fast as one: `python start.py --threads {threads}`. "
-            "(The lessons' own models are small, and gain less.)")  # fmt: skip
+    return (
+        f"{threads} threads multiply large matrices {gain:.1f} times as fast as one: `python start.py --threads {threads}`. "
+        "(The lessons' own models are small, and gain less.)"
+    )
 
 
 def format_gb(amount: float | None) -> str:
@@ -309,6 +341,10 @@ def main() -> int:
         print("Measuring for about four seconds ...", file=sys.stderr, flush=True)
     machine = examine()
     wrong = faults(machine)
-    lines = [*report(machine), *[f"✗ {one}" for one in wrong], *[f"○ {one}" for one in advice(machine)]]
+    lines = [
+        *report(machine),
+        *[f"✗ {one}" for one in wrong],
+        *[f"○ {one}" for one in advice(machine)],
+    ]
     print("\n".join(lines) + ("" if wrong else "\n✓ The course works here."))
     return 1 if wrong else 0

@@ -97,7 +97,10 @@ class Exercise:
             (not self.cases, "it has no cases; give at least one input"),
             (self.difficulty not in (1, 2, 3), f"difficulty={self.difficulty} must be 1, 2 or 3"),
             (not self.name, f"its starter defines {self.NO_DEFINITION}"),
-            (self.name not in defined_names(self.solution), f"its solution does not define {self.name!r}"),
+            (
+                self.name not in defined_names(self.solution),
+                f"its solution does not define {self.name!r}",
+            ),
         ]
         for fault, sentence in wrong:
             if fault:
@@ -134,7 +137,11 @@ class Exercise:
 
     @cached_property
     def runner(self) -> Callable[[Any, Any], Any] | None:
-        return self.execute(self.run, defined_names(self.run)[-1]) if isinstance(self.run, str) else self.run
+        return (
+            self.execute(self.run, defined_names(self.run)[-1])
+            if isinstance(self.run, str)
+            else self.run
+        )
 
     def apply(self, candidate: Any, case: Any) -> Any:
         """What a candidate makes of a case."""
@@ -145,12 +152,18 @@ class Exercise:
     def apply_property(self, prop: Property, value: Any, case: Any) -> bool | str:
         """What a property's test says of a result."""
         test = prop.test
-        return (self.execute(test, defined_names(test)[-1]) if isinstance(test, str) else test)(value, case)
+        return (self.execute(test, defined_names(test)[-1]) if isinstance(test, str) else test)(
+            value, case
+        )
 
 
 def defined_names(source: str) -> list[str]:
     """Functions and classes that a source defines at its outer level, in order."""
-    return [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    return [
+        node.name
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    ]
 
 
 def find_exercise(exercise_id: str | Exercise) -> Exercise:
@@ -165,7 +178,8 @@ def find_exercise(exercise_id: str | Exercise) -> Exercise:
     ids = [exercise.id for exercise in all_exercises()]
     near = " or ".join(difflib.get_close_matches(exercise_id, ids, n=3, cutoff=0.5) or ids[:3])
     raise ValueError(
-        f"there is no exercise {exercise_id!r}; " + (f"did you mean {near}?" if near else "there are none.")
+        f"there is no exercise {exercise_id!r}; "
+        + (f"did you mean {near}?" if near else "there are none.")
     )
 
 
@@ -182,4 +196,7 @@ def lesson_module(path: Path) -> ModuleType:
 
 
 def exercises_in(module: ModuleType) -> list[Exercise]:
-    return sorted((value for value in vars(module).values() if isinstance(value, Exercise)), key=lambda found: found.id)
+    return sorted(
+        (value for value in vars(module).values() if isinstance(value, Exercise)),
+        key=lambda found: found.id,
+    )

@@ -10,7 +10,9 @@ from fmcourse.course.cards import TONES, frame, inline_html
 from fmcourse.course.record import entry
 
 
-def predict(prediction_id: str, question: str, options: Sequence[str], *, answer: str | None = None) -> None:
+def predict(
+    prediction_id: str, question: str, options: Sequence[str], *, answer: str | None = None
+) -> None:
     """Ask for a guess before the result is seen, and remember it.
 
     Args:
@@ -20,9 +22,15 @@ def predict(prediction_id: str, question: str, options: Sequence[str], *, answer
     Raises: ValueError if there are fewer than two options, or two alike.
     """
     check_options(options)
-    below = f"<details><summary>What turns out</summary>{inline_html(answer)}</details>" if answer else ""
+    below = (
+        f"<details><summary>What turns out</summary>{inline_html(answer)}</details>"
+        if answer
+        else ""
+    )
     said = lambda choice: f"You predict: {choice}." if choice else ""
-    chosen, box = choice_box("predictions", prediction_id, options, lambda choice: {"chosen": choice})
+    chosen, box = choice_box(
+        "predictions", prediction_id, options, lambda choice: {"chosen": choice}
+    )
     text = "\n".join([f"Predict: {question}", *(f"    ( ) {option}" for option in options)])
     items = "".join(f"<li>{inline_html(option)}</li>" for option in options)
     head = f"<strong>Predict:</strong> {inline_html(question)}"
@@ -42,14 +50,26 @@ def quiz(quiz_id: str, question: str, options: Mapping[str, str], *, answer: str
     """
     check_options(list(options))
     if answer not in options:
-        raise ValueError(f"answer={answer!r} is none of the options: {', '.join(map(repr, options))}.")
+        raise ValueError(
+            f"answer={answer!r} is none of the options: {', '.join(map(repr, options))}."
+        )
     if bare := [option for option, why in options.items() if not why.strip()]:
         raise ValueError(f"option {bare[0]!r} has no explanation; say why it is right or wrong.")
-    verdict = {option: f"{'✓ Right.' if option == answer else '✗ No.'} {why}" for option, why in options.items()}
-    _, box = choice_box("quizzes", quiz_id, list(options), lambda choice: {"chosen": choice, "right": choice == answer})
+    verdict = {
+        option: f"{'✓ Right.' if option == answer else '✗ No.'} {why}"
+        for option, why in options.items()
+    }
+    _, box = choice_box(
+        "quizzes",
+        quiz_id,
+        list(options),
+        lambda choice: {"chosen": choice, "right": choice == answer},
+    )
     text = "\n".join([f"Quiz: {question}", *(f"    ( ) {option}" for option in options)])
     unfold = lambda why: f"<details><summary>this one?</summary>{inline_html(why)}</details>"
-    items = "".join(f"<li>{inline_html(option)}{unfold(why)}</li>" for option, why in verdict.items())
+    items = "".join(
+        f"<li>{inline_html(option)}{unfold(why)}</li>" for option, why in verdict.items()
+    )
     head = f"<strong>Quiz:</strong> {inline_html(question)}"
     page = frame(TONES["open"][1], f"{head}<ul>{items}</ul>")
     reply = reply_widget(box, lambda choice: inline_html(verdict[choice]) if choice else "")

@@ -21,7 +21,11 @@ def candidate_paths() -> list[Path]:
     """Where the file may be, best first: beside the notebooks, in `work`, in the user's cache folder."""
     if named := os.environ.get("FMCOURSE_PROGRESS"):
         return [Path(named)]
-    cache = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    cache = (
+        os.environ.get("LOCALAPPDATA")
+        or os.environ.get("XDG_CACHE_HOME")
+        or os.path.expanduser("~/.cache")
+    )
     here = Path.cwd()
     return [
         here / ".fmcourse" / "progress.json",
@@ -40,7 +44,9 @@ def load_record() -> dict[str, dict[str, Any]]:
         if not is_record(record):
             raise ValueError("it is not a record of progress")
     except OSError as error:
-        print(f"Your progress in {path} cannot be read ({error.strerror}), so what you do now is not saved.")
+        print(
+            f"Your progress in {path} cannot be read ({error.strerror}), so what you do now is not saved."
+        )
         UNSAVED.update(record := {section: {} for section in SECTIONS})
     except ValueError:
         set_aside(path)
@@ -54,8 +60,13 @@ def newest_path() -> Path | None:
 
 
 def is_record(record: Any) -> bool:
-    groups = [record.get(section, {}) for section in SECTIONS] if isinstance(record, dict) else [None]
-    return all(isinstance(group, dict) and all(isinstance(notes, dict) for notes in group.values()) for group in groups)
+    groups = (
+        [record.get(section, {}) for section in SECTIONS] if isinstance(record, dict) else [None]
+    )
+    return all(
+        isinstance(group, dict) and all(isinstance(notes, dict) for notes in group.values())
+        for group in groups
+    )
 
 
 def set_aside(path: Path) -> None:
@@ -67,7 +78,9 @@ def set_aside(path: Path) -> None:
         os.replace(path, aside)
         print(f"Your progress file was damaged. It is kept as {aside.name}, and a new one begins.")
     except OSError:
-        print(f"Your progress file {path} is damaged and cannot be moved; what you do now is not saved.")
+        print(
+            f"Your progress file {path} is damaged and cannot be moved; what you do now is not saved."
+        )
         UNSAVED.update({section: {} for section in SECTIONS})
 
 
@@ -108,14 +121,22 @@ def progress(lesson: str = "") -> None:
 
     rows = progress_rows()
     if lesson and not any(row[0] == lesson for row in rows):
-        raise ValueError(f"lesson {lesson!r} is not in the map; there is: {', '.join(row[0] for row in rows)}.")
+        raise ValueError(
+            f"lesson {lesson!r} is not in the map; there is: {', '.join(row[0] for row in rows)}."
+        )
     rows = [row for row in rows if not lesson or row[0] == lesson]
     heads = ["lesson", "exercises", "quizzes", "predictions"]
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(4)]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in [heads, *rows]]
+    padded = [
+        [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        for row in [heads, *rows]
+    ]
     left = 'style="text-align: left"'
     head = "".join(f'<th scope="col" {left}>{cell}</th>' for cell in heads)
-    body = "".join(f"<tr>{''.join(f'<td {left}>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(
+        f"<tr>{''.join(f'<td {left}>{html.escape(cell)}</td>' for cell in row)}</tr>"
+        for row in rows
+    )
     page = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     publish("\n".join("  ".join(row).rstrip() for row in padded), page)
 
@@ -127,14 +148,23 @@ def progress_rows() -> list[list[str]]:
     record = load_record()
     every = [exercise.id for exercise in all_exercises()]
     numbers = sorted(
-        {name.split(".")[0] for name in [*every, *(name for section in SECTIONS for name in record[section])]}
+        {
+            name.split(".")[0]
+            for name in [*every, *(name for section in SECTIONS for name in record[section])]
+        }
     )
     rows = []
     for number in numbers:
         ids = [name for name in every if name.split(".")[0] == number]
         right = [record["exercises"].get(name, {}).get("right", False) for name in ids]
         marks = "".join("●" if done else "○" for done in right)
-        rows.append([number, f"{marks} {sum(right)} of {len(right)}" if ids else "", *count_answered(record, number)])
+        rows.append(
+            [
+                number,
+                f"{marks} {sum(right)} of {len(right)}" if ids else "",
+                *count_answered(record, number),
+            ]
+        )
     return rows
 
 

@@ -22,9 +22,13 @@ TOLERANCE = 1e-3
 Pairs = list[tuple[Any, Any]]  # (expected, got), one for each case
 
 
-def find_relation(exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome]) -> tuple[str, str]:
+def find_relation(
+    exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome]
+) -> tuple[str, str]:
     """The name of the relation and a sentence about it; two empty strings if there is none."""
-    if len(expected_outcomes) != len(outcomes) or any(outcome.error for outcome in [*expected_outcomes, *outcomes]):
+    if len(expected_outcomes) != len(outcomes) or any(
+        outcome.error for outcome in [*expected_outcomes, *outcomes]
+    ):
         return "", ""
     pairs = [
         (to_tensor(expected.value), to_tensor(got.value))
@@ -35,7 +39,11 @@ def find_relation(exercise: Exercise, expected_outcomes: list[Outcome], outcomes
     for name, sentence, holds in SIMPLE_RELATIONS:
         if holds_everywhere(pairs, holds):
             return name, sentence
-    if found := constant_factor(exercise, pairs) or constant_offset(pairs) or wrong_axis(exercise, outcomes):
+    if (
+        found := constant_factor(exercise, pairs)
+        or constant_offset(pairs)
+        or wrong_axis(exercise, outcomes)
+    ):
         return found
     return "", ""
 
@@ -57,16 +65,25 @@ def to_tensor(value: Any) -> Any:
 def holds_everywhere(pairs: Pairs, holds: Callable[[Any, Any], bool | None]) -> bool:
     """Does it hold wherever something can be said (not None), and does that explain a difference somewhere?"""
     try:
-        found = [None if (held := holds(expected, got)) is None else bool(held) for expected, got in pairs]
+        found = [
+            None if (held := holds(expected, got)) is None else bool(held)
+            for expected, got in pairs
+        ]
     except (TypeError, ValueError, RuntimeError, AttributeError, IndexError):
         return False
     return False not in found and any(
-        held and not roughly_equal(got, expected) for held, (expected, got) in zip(found, pairs, strict=True)
+        held and not roughly_equal(got, expected)
+        for held, (expected, got) in zip(found, pairs, strict=True)
     )
 
 
 def roughly_equal(a: Any, b: Any) -> bool:
-    if isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape and a.dtype != b.dtype:
+    if (
+        isinstance(a, Tensor)
+        and isinstance(b, Tensor)
+        and a.shape == b.shape
+        and a.dtype != b.dtype
+    ):
         a, b = a.double(), b.double()
     return equal(b, a, TOLERANCE)
 
@@ -77,7 +94,10 @@ def roughly_equal(a: Any, b: Any) -> bool:
 def is_transposed(expected: Tensor, got: Tensor) -> bool:
     if expected.dim() < 2:
         return roughly_equal(got, expected)
-    return any(roughly_equal(got, expected.transpose(i, j)) for i, j in combinations(range(expected.dim()), 2))
+    return any(
+        roughly_equal(got, expected.transpose(i, j))
+        for i, j in combinations(range(expected.dim()), 2)
+    )
 
 
 def is_squeezed(expected: Tensor, got: Tensor) -> bool:
@@ -93,7 +113,9 @@ def shift_test(by: int) -> Callable[[Any, Any], bool | None]:
         if expected.shape != got.shape:
             return expected.dim() == 1 and is_shifted_sequence(expected.tolist(), got.tolist(), by)
         axes = [axis for axis in range(expected.dim()) if expected.shape[axis] > 2]
-        return any(roughly_equal(*overlap(got, expected, axis, by)) for axis in axes) if axes else None
+        return (
+            any(roughly_equal(*overlap(got, expected, axis, by)) for axis in axes) if axes else None
+        )
 
     return holds
 
@@ -133,29 +155,76 @@ def is_reversed(expected: Any, got: Any) -> bool:
 
 
 def is_rounded(expected: Tensor, got: Tensor) -> bool:
-    return expected.shape == got.shape and bool(((got == expected.round()) | (got == expected.trunc())).all())
+    return expected.shape == got.shape and bool(
+        ((got == expected.round()) | (got == expected.trunc())).all()
+    )
 
 
 SIMPLE_RELATIONS: list[tuple[str, str, Callable[[Any, Any], bool | None]]] = [
-    ("transposed", "It is the right answer with two axes swapped. Which axis is which?", is_transposed),
-    ("an axis too many or too few", "The numbers are right; an axis of size 1 is missing, or too much.", is_squeezed),
-    ("the opposite", "True and False are the wrong way round. Does True mean what you think here?",
-     lambda expected, got: expected.dtype == torch.bool and roughly_equal(got, ~expected)),
-    ("the sign", "It is the right answer with the other sign.", lambda expected, got: roughly_equal(got, -expected)),
-    ("one minus the answer", "It is one minus the right answer.", lambda expected, got: roughly_equal(got, 1 - expected)),
-    ("the logarithm", "It is the logarithm of the right answer: log-probabilities for probabilities?",
-     lambda expected, got: roughly_equal(got, expected.log())),
-    ("the exponential", "It is the exponential of the right answer: probabilities for log-probabilities?",
-     lambda expected, got: roughly_equal(got, expected.exp())),
-    ("one over the answer", "It is one divided by the right answer.", lambda expected, got: roughly_equal(got, 1 / expected)),
-    ("the square", "It is the square of the right answer; is a root missing?", lambda expected, got: roughly_equal(got, expected**2)),
-    ("the square root", "It is the square root of the right answer.", lambda expected, got: roughly_equal(got, expected.sqrt())),
-    ("shifted by one", "It is the right answer, one place too early: it begins with what should come second.", shift_test(1)),
-    ("shifted by one", "It is the right answer, one place too late: its second place holds what should be first.", shift_test(-1)),
+    (
+        "transposed",
+        "It is the right answer with two axes swapped. Which axis is which?",
+        is_transposed,
+    ),
+    (
+        "an axis too many or too few",
+        "The numbers are right; an axis of size 1 is missing, or too much.",
+        is_squeezed,
+    ),
+    (
+        "the opposite",
+        "True and False are the wrong way round. Does True mean what you think here?",
+        lambda expected, got: expected.dtype == torch.bool and roughly_equal(got, ~expected),
+    ),
+    (
+        "the sign",
+        "It is the right answer with the other sign.",
+        lambda expected, got: roughly_equal(got, -expected),
+    ),
+    (
+        "one minus the answer",
+        "It is one minus the right answer.",
+        lambda expected, got: roughly_equal(got, 1 - expected),
+    ),
+    (
+        "the logarithm",
+        "It is the logarithm of the right answer: log-probabilities for probabilities?",
+        lambda expected, got: roughly_equal(got, expected.log()),
+    ),
+    (
+        "the exponential",
+        "It is the exponential of the right answer: probabilities for log-probabilities?",
+        lambda expected, got: roughly_equal(got, expected.exp()),
+    ),
+    (
+        "one over the answer",
+        "It is one divided by the right answer.",
+        lambda expected, got: roughly_equal(got, 1 / expected),
+    ),
+    (
+        "the square",
+        "It is the square of the right answer; is a root missing?",
+        lambda expected, got: roughly_equal(got, expected**2),
+    ),
+    (
+        "the square root",
+        "It is the square root of the right answer.",
+        lambda expected, got: roughly_equal(got, expected.sqrt()),
+    ),
+    (
+        "shifted by one",
+        "It is the right answer, one place too early: it begins with what should come second.",
+        shift_test(1),
+    ),
+    (
+        "shifted by one",
+        "It is the right answer, one place too late: its second place holds what should be first.",
+        shift_test(-1),
+    ),
     ("backwards", "It is the right answer in reverse order.", is_reversed),
     ("another order", "The values are right, but they stand in another order.", is_reordered),
     ("rounded", "It is the right answer, cut to whole numbers.", is_rounded),
-]  # fmt: skip
+]
 
 
 # -- a factor that has a name ---------------------------------------------------------------------------------------------
@@ -164,8 +233,16 @@ SIMPLE_RELATIONS: list[tuple[str, str, Callable[[Any, Any], bool | None]]] = [
 def constant_factor(exercise: Exercise, pairs: Pairs) -> tuple[str, str] | None:
     """Is the result some number of times the right one, the same in every place?"""
     ratios = [constant_ratio(expected, got) for expected, got in pairs]
-    known = [(value, case) for value, case in zip(ratios, exercise.cases, strict=True) if value is not None]
-    if not known or any(not math.isfinite(value) for value, _ in known) or all(is_near(value, 1) for value, _ in known):
+    known = [
+        (value, case)
+        for value, case in zip(ratios, exercise.cases, strict=True)
+        if value is not None
+    ]
+    if (
+        not known
+        or any(not math.isfinite(value) for value, _ in known)
+        or all(is_near(value, 1) for value, _ in known)
+    ):
         return None
     for name, measure in candidate_factors(exercise):
         values = [measure(case) for _, case in known]
@@ -174,8 +251,14 @@ def constant_factor(exercise: Exercise, pairs: Pairs) -> tuple[str, str] | None:
                 f"too large by {name}",
                 f"It is {name} times too large. Is a division missing, or is it a sum for a mean?",
             )
-        if all(size and is_near(value, 1 / size) for (value, _), size in zip(known, values, strict=True)):
-            return f"too small by {name}", f"It is {name} times too small. Divided once too often, or a mean for a sum?"
+        if all(
+            size and is_near(value, 1 / size)
+            for (value, _), size in zip(known, values, strict=True)
+        ):
+            return (
+                f"too small by {name}",
+                f"It is {name} times too small. Divided once too often, or a mean for a sum?",
+            )
     if (
         known[0][0]
         and all(is_near(value, known[0][0]) for value, _ in known)
@@ -274,24 +357,42 @@ def wrong_axis(exercise: Exercise, outcomes: list[Outcome]) -> tuple[str, str] |
     first = arguments(exercise.cases[0])
     for i in range(len(first)):
         transposed_answers = [answer_on_transposed(exercise, case, i) for case in exercise.cases]
-        pairs = [(expected, to_tensor(got.value)) for expected, got in zip(transposed_answers, outcomes, strict=True)]
+        pairs = [
+            (expected, to_tensor(got.value))
+            for expected, got in zip(transposed_answers, outcomes, strict=True)
+        ]
         if all(expected is not None and roughly_equal(got, expected) for expected, got in pairs):
-            return "the wrong axis", "It mistakes the axes of an input for one another. Which `dim` did you use?"
+            return (
+                "the wrong axis",
+                "It mistakes the axes of an input for one another. Which `dim` did you use?",
+            )
         if all(
             isinstance(expected, Tensor) and expected.dim() > 1 and roughly_equal(got, expected.mT)
             for expected, got in pairs
         ):
-            return "the wrong axis", "It is right, but along the other axis. Which `dim` did you use?"
+            return (
+                "the wrong axis",
+                "It is right, but along the other axis. Which `dim` did you use?",
+            )
     return None
 
 
 def answer_on_transposed(exercise: Exercise, case: Any, i: int) -> Any:
     """The answer with the last two axes of input `i` swapped; None if that cannot be."""
     parts = list(arguments(copy_case(case)))
-    if i >= len(parts) or not isinstance(parts[i], Tensor) or parts[i].dim() < 2 or inspect.isclass(exercise.reference):
+    if (
+        i >= len(parts)
+        or not isinstance(parts[i], Tensor)
+        or parts[i].dim() < 2
+        or inspect.isclass(exercise.reference)
+    ):
         return None
     parts[i] = parts[i].mT
     try:
-        return to_tensor(exercise.apply(exercise.reference, tuple(parts) if isinstance(case, tuple) else parts[0]))
+        return to_tensor(
+            exercise.apply(
+                exercise.reference, tuple(parts) if isinstance(case, tuple) else parts[0]
+            )
+        )
     except Exception:  # whatever a shape that does not fit leads to
         return None

@@ -38,7 +38,9 @@ class Outcome:
     line: str = ""  # where in the learner's code
     printed: str = ""
     changed_inputs: tuple[str, ...] = ()  # inputs that are not what they were
-    changed_generators: tuple[str, ...] = ()  # libraries whose global random state is not what it was
+    changed_generators: tuple[
+        str, ...
+    ] = ()  # libraries whose global random state is not what it was
     timed_out: bool = False
 
     @property
@@ -59,9 +61,15 @@ def run_cases(exercise: Exercise, candidate: Any) -> list[Outcome]:
 def run_case(exercise: Exercise, candidate: Any, case: Any) -> Outcome:
     """Call `candidate` on a copy of `case`, with fixed global seeds that are put back afterwards."""
     mine, out, found = copy_case(case), TruncatedOutput(), Outcome()
-    with fixed_random_state() as states, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+    with (
+        fixed_random_state() as states,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(out),
+    ):
         try:
-            found.value = call_with_timeout(lambda: exercise.apply(candidate, mine), exercise.seconds)
+            found.value = call_with_timeout(
+                lambda: exercise.apply(candidate, mine), exercise.seconds
+            )
             if inspect.iscoroutine(found.value):
                 found.value.close()  # nobody will wait for it
         except TimeLimitExceeded:
@@ -69,8 +77,13 @@ def run_case(exercise: Exercise, candidate: Any, case: Any) -> Outcome:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too
-            found.error, found.line = format_error(error), error_line(error.__traceback__, candidate)
-        found.changed_generators = tuple(name for name, before, now in states() if not same_state(before, now))
+            found.error, found.line = (
+                format_error(error),
+                error_line(error.__traceback__, candidate),
+            )
+        found.changed_generators = tuple(
+            name for name, before, now in states() if not same_state(before, now)
+        )
     found.changed_inputs = changed_inputs(exercise, case, mine)
     found.printed = out.getvalue()
     return found
@@ -97,7 +110,9 @@ def changed_inputs(exercise: Exercise, before: Any, now: Any) -> tuple[str, ...]
     """Names of the inputs that differ from what was passed."""
     names, pairs = parameter_names(exercise), zip(arguments(before), arguments(now), strict=True)
     return tuple(
-        names[i] if i < len(names) else f"input {i + 1}" for i, (part, new) in enumerate(pairs) if not equal(part, new)
+        names[i] if i < len(names) else f"input {i + 1}"
+        for i, (part, new) in enumerate(pairs)
+        if not equal(part, new)
     )
 
 
@@ -176,13 +191,17 @@ def alarm(seconds: float) -> Iterator[None]:
         if not armed or not is_inside_call(frame):
             return
         rung += 1
-        if rung > 1:  # a bare `except:` in a loop caught the first; raise once more inside that handler
+        if (
+            rung > 1
+        ):  # a bare `except:` in a loop caught the first; raise once more inside that handler
             frame.f_trace = raise_in_handler
             sys.settrace(raise_in_handler)
         raise TimeLimitExceeded
 
     started, before = time.monotonic(), signal.signal(signal.SIGALRM, ring)
-    left, every = signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)  # again, should something catch the first
+    left, every = signal.setitimer(
+        signal.ITIMER_REAL, seconds, 0.2
+    )  # again, should something catch the first
     try:
         yield
     finally:
@@ -192,7 +211,9 @@ def alarm(seconds: float) -> Iterator[None]:
             sys.settrace(tracing)
         signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
         if left:
-            signal.setitimer(signal.ITIMER_REAL, max(0.01, left - (time.monotonic() - started)), every)
+            signal.setitimer(
+                signal.ITIMER_REAL, max(0.01, left - (time.monotonic() - started)), every
+            )
 
 
 def raise_in_handler(frame: Any, event: str, argument: Any) -> Any:
@@ -216,7 +237,9 @@ def call_in_thread(call: Callable[[], Any], seconds: float) -> Any:
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TimeLimitExceeded))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident), ctypes.py_object(TimeLimitExceeded)
+        )
         thread.join(1)
         raise TimeLimitExceeded
     value, error = ended[0]
@@ -238,7 +261,9 @@ def error_line(traceback: TracebackType | None, candidate: Any) -> str:
     """The last line of the learner's own code that was running."""
     code = getattr(candidate, "__code__", None)
     if inspect.isclass(candidate):
-        code = next((part.__code__ for part in vars(candidate).values() if inspect.isfunction(part)), None)
+        code = next(
+            (part.__code__ for part in vars(candidate).values() if inspect.isfunction(part)), None
+        )
     found = ""
     while traceback is not None:
         if code is not None and traceback.tb_frame.f_code.co_filename == code.co_filename:

@@ -36,7 +36,19 @@ COUNT_KEYS = (
         "opinions",
         "solved",
     ),
-    *("passages", "names", "topics", "tasks", "fields", "seconds", "characters", "letters", "sounds", "bytes", "words"),
+    *(
+        "passages",
+        "names",
+        "topics",
+        "tasks",
+        "fields",
+        "seconds",
+        "characters",
+        "letters",
+        "sounds",
+        "bytes",
+        "words",
+    ),
 )  # what a card may say of a split
 BETWEEN_WORKS = "\n\n\n"  # inside a work there is never more than one empty line
 
@@ -151,9 +163,15 @@ class TaskExample(NamedTuple):
 
 
 RECORDS = {
-    "pairs": Pronunciation, "sentences": TaggedSentence, "questions": QuestionAnswer, "definitions": Definition, "countries": Country, "synonyms": Synonym,
-    "opinions": SentimentWord, "solved": TaskExample,
-}  # fmt: skip
+    "pairs": Pronunciation,
+    "sentences": TaggedSentence,
+    "questions": QuestionAnswer,
+    "definitions": Definition,
+    "countries": Country,
+    "synonyms": Synonym,
+    "opinions": SentimentWord,
+    "solved": TaskExample,
+}
 
 
 @dataclass(frozen=True)
@@ -220,11 +238,18 @@ def card(name: str) -> str:
 
 def _card(where: Path, name: str) -> str:
     entry = _manifest(where)[name]
-    facts = [("Origin", "origin"), ("Source", "source"), ("Made by", "recipe"), ("Licence", "licence")]
+    facts = [
+        ("Origin", "origin"),
+        ("Source", "source"),
+        ("Made by", "recipe"),
+        ("Licence", "licence"),
+    ]
     facts += [("Credit", "attribution"), ("Use", "description"), ("Not good for", "not_good_for")]
     lines = [f"{name}: {entry['title']}", ""]
     for label, key in facts:
-        lines += textwrap.wrap(entry[key], 100, initial_indent=f"{label:14}", subsequent_indent=" " * 14)
+        lines += textwrap.wrap(
+            entry[key], 100, initial_indent=f"{label:14}", subsequent_indent=" " * 14
+        )
     counts = [count for count in COUNT_KEYS if count in entry["train"]]
     lines += ["", f"{'split':12}" + "".join(f"{count:>12}" for count in counts)]
     for split in SPLITS:
@@ -241,17 +266,31 @@ def verify() -> list[FileCheck]:
     for name, entry in _manifest(where).items():
         rows.append(
             FileCheck(
-                name, entry["file"], entry["bytes"], entry["licence"], _problem(_read_verified_bytes, where, name)
+                name,
+                entry["file"],
+                entry["bytes"],
+                entry["licence"],
+                _problem(_read_verified_bytes, where, name),
             )
         )
     for name, path in tables().items():
-        file = path.relative_to(where if path.is_relative_to(where) else lessons_folder()).as_posix()
-        rows.append(FileCheck(name, file, path.stat().st_size, "the course's own", _problem(table, name)))
+        file = path.relative_to(
+            where if path.is_relative_to(where) else lessons_folder()
+        ).as_posix()
+        rows.append(
+            FileCheck(name, file, path.stat().st_size, "the course's own", _problem(table, name))
+        )
     for path in sorted(where.glob("checkpoints/*.json")):
         weights = path.with_suffix(".safetensors")
         size = weights.stat().st_size if weights.is_file() else 0
         rows.append(
-            FileCheck(path.stem, f"checkpoints/{weights.name}", size, "MIT", _problem(_read_checkpoint, path.stem))
+            FileCheck(
+                path.stem,
+                f"checkpoints/{weights.name}",
+                size,
+                "MIT",
+                _problem(_read_checkpoint, path.stem),
+            )
         )
     return rows
 
@@ -306,7 +345,9 @@ def _read_verified(path: Path) -> dict[str, Any]:
         found, seal = {}, "unreadable"
     if seal != checksum(found):
         home = "lessons" if path.name == "table.json" else "data"
-        raise DataError(f"{path} is altered. Restore it with `git restore {home}/{path.parent.name}/{path.name}`.")
+        raise DataError(
+            f"{path} is altered. Restore it with `git restore {home}/{path.parent.name}/{path.name}`."
+        )
     return found
 
 
@@ -325,7 +366,9 @@ def checkpoint(name: str) -> Checkpoint:
     Raises: ValueError for an unknown name; DataError if one of the two files is missing, truncated or altered.
     """
     facts, packed = _read_checkpoint(name)
-    from safetensors.torch import load as tensors  # late: what reads no weights needs neither it nor torch
+    from safetensors.torch import (
+        load as tensors,
+    )  # late: what reads no weights needs neither it nor torch
 
     return Checkpoint(name, tensors(packed), facts)
 
@@ -339,9 +382,13 @@ def _read_checkpoint(name: str) -> tuple[dict[str, Any], bytes]:
     facts, weights = _read_verified(path), path.with_suffix(".safetensors")
     packed = weights.read_bytes() if weights.is_file() else b""
     if hashlib.sha256(packed).hexdigest() != facts["weights_sha256"]:
-        what = "missing" if not packed else "truncated" if len(packed) < facts["bytes"] else "altered"
-        raise DataError(f"{weights} is {what}. Restore it with `git restore data/checkpoints/{weights.name}`, "
-                        f"or train it anew with `{facts['command']}`.")  # fmt: skip
+        what = (
+            "missing" if not packed else "truncated" if len(packed) < facts["bytes"] else "altered"
+        )
+        raise DataError(
+            f"{weights} is {what}. Restore it with `git restore data/checkpoints/{weights.name}`, "
+            f"or train it anew with `{facts['command']}`."
+        )
     return facts, packed
 
 
@@ -352,7 +399,9 @@ def checksum(measured: Mapping[str, Any]) -> str:
 
 def read_works(contents: bytes) -> list[Work]:
     """The works in an unpacked file."""
-    return [_work(json.loads(line)) for line in contents.splitlines()]  # of bytes: a text may hold U+2028, a line end
+    return [
+        _work(json.loads(line)) for line in contents.splitlines()
+    ]  # of bytes: a text may hold U+2028, a line end
 
 
 def read_items(contents: bytes, record: type) -> dict[str, tuple[Any, ...]]:
@@ -360,7 +409,11 @@ def read_items(contents: bytes, record: type) -> dict[str, tuple[Any, ...]]:
     found: dict[str, list[Any]] = {split: [] for split in SPLITS}
     for parts in map(json.loads, contents.splitlines()):
         split, kinds = parts.pop("split"), record.__annotations__
-        words = {key: tuple(value.split()) for key, value in parts.items() if kinds[key] == tuple[str, ...]}
+        words = {
+            key: tuple(value.split())
+            for key, value in parts.items()
+            if kinds[key] == tuple[str, ...]
+        }
         found[split].append(record(**parts | words))
     return {split: tuple(items) for split, items in found.items()}
 
@@ -368,7 +421,9 @@ def read_items(contents: bytes, record: type) -> dict[str, tuple[Any, ...]]:
 def _work(parts: dict[str, Any]) -> Work:
     if "steps" not in parts:
         return Work(**parts)
-    parts = {key: tuple(value) if isinstance(value, list) else value for key, value in parts.items()}
+    parts = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in parts.items()
+    }
     return CookbookRecipe(**parts, text=_format_recipe(parts))
 
 
@@ -378,7 +433,9 @@ def _format_recipe(parts: Mapping[str, Any]) -> str:
     facts = [f"{key.capitalize()}: {parts[key]}" for key in told]
     ingredients = ["Ingredients:", *(f"- {line}" for line in parts["ingredients"])]
     steps = ["Steps:", *(f"{number}. {line}" for number, line in enumerate(parts["steps"], 1))]
-    return "\n\n".join("\n".join(block) for block in ([parts["title"]], facts, ingredients, steps) if block)
+    return "\n\n".join(
+        "\n".join(block) for block in ([parts["title"]], facts, ingredients, steps) if block
+    )
 
 
 @lru_cache
@@ -392,7 +449,9 @@ def _manifest(where: Path) -> Mapping[str, dict[str, Any]]:
     try:
         manifest = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"{path} is altered: {error}. Restore it with `git restore data/manifest.toml`.") from error
+        raise DataError(
+            f"{path} is altered: {error}. Restore it with `git restore data/manifest.toml`."
+        ) from error
     joined = lambda entry: {key: _unwrap(value) for key, value in entry.items()}
     return MappingProxyType({name: joined(entry) for name, entry in manifest.items()})
 
@@ -405,7 +464,9 @@ def _unwrap(value: Any) -> Any:
 def _check_name(name: str) -> str:
     if name not in names():
         near = difflib.get_close_matches(str(name).lower(), names(), n=3, cutoff=0.7) or names()
-        raise ValueError(f"no data named {name!r}; did you mean {' or '.join(near)}? There is: {', '.join(names())}.")
+        raise ValueError(
+            f"no data named {name!r}; did you mean {' or '.join(near)}? There is: {', '.join(names())}."
+        )
     return name
 
 
@@ -421,7 +482,10 @@ def _read_verified_bytes(where: Path, name: str) -> bytes:
         contents = gzip.decompress(packed)
     except (OSError, EOFError, zlib.error):
         contents = b""
-    if digest != entry["sha256"] and hashlib.sha256(contents).hexdigest() != entry["contents_sha256"]:
+    if (
+        digest != entry["sha256"]
+        and hashlib.sha256(contents).hexdigest() != entry["contents_sha256"]
+    ):
         what = "truncated" if len(packed) < entry["bytes"] else "altered"
         raise DataError(
             f"{path} is {what}: expected {entry['bytes']:,} bytes with SHA-256 {entry['sha256'][:16]}, "
@@ -438,7 +502,10 @@ def _restore(entry: Mapping[str, Any]) -> str:
 def _load(where: Path, name: str) -> Any:
     contents, sizes = _read_verified_bytes(where, name), _manifest(where)[name]["train"]
     if "pictures" in sizes:
-        from fmcourse.data.images import ImageDataset, read_images  # late: pictures need torch, cards and texts do not
+        from fmcourse.data.images import (
+            ImageDataset,
+            read_images,
+        )  # late: pictures need torch, cards and texts do not
 
         called, splits = read_images(contents)
         return ImageDataset(name=name, **called, **splits, card=_card(where, name))
@@ -449,6 +516,9 @@ def _load(where: Path, name: str) -> Any:
     if record := next((RECORDS[count] for count in sizes if count in RECORDS), None):
         return Items(name=name, **read_items(contents, record), card=_card(where, name))
     works = read_works(contents)
-    texts = {split: BETWEEN_WORKS.join(work.text for work in works if work.split == split) for split in SPLITS}
+    texts = {
+        split: BETWEEN_WORKS.join(work.text for work in works if work.split == split)
+        for split in SPLITS
+    }
     titles = MappingProxyType({work.title: work for work in works})
     return Corpus(name=name, **texts, works=titles, card=_card(where, name))

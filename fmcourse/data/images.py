@@ -52,18 +52,26 @@ def read_images(contents: bytes) -> tuple[dict[str, tuple[str, ...]], dict[str, 
     head, _, body = contents.partition(b"\n")
     facts = json.loads(head)
     colours = [] if facts.get("channels") == 1 else [3]
-    pixels = torch.frombuffer(bytearray(body), dtype=torch.uint8).view(-1, facts["side"], facts["side"], *colours)
+    pixels = torch.frombuffer(bytearray(body), dtype=torch.uint8).view(
+        -1, facts["side"], facts["side"], *colours
+    )
     found = {}
     for split in ("train", "validation", "test"):
         rows = [row for row, (where, *_) in enumerate(facts["pictures"]) if where == split]
-        said = [facts["pictures"][row][1:] for row in rows]  # kind, name, style, keywords: as many as there are
+        said = [
+            facts["pictures"][row][1:] for row in rows
+        ]  # kind, name, style, keywords: as many as there are
         named = tuple(one[1] for one in said if len(one) > 1)
         styled = [one for one in said if len(one) > 2]
         words = tuple(tuple(word.replace("_", " ") for word in one[3].split()) for one in styled)
         styles = torch.tensor([one[2] for one in styled]) if styled else None
-        found[split] = ImageSplit(pixels[rows], torch.tensor([one[0] for one in said]), named, styles, words)
+        found[split] = ImageSplit(
+            pixels[rows], torch.tensor([one[0] for one in said]), named, styles, words
+        )
     return {
-        field: tuple(facts[key]) for field, key in (("classes", "kinds"), ("styles", "styles")) if key in facts
+        field: tuple(facts[key])
+        for field, key in (("classes", "kinds"), ("styles", "styles"))
+        if key in facts
     }, found
 
 
@@ -76,8 +84,15 @@ def normalize_pixels(pixels: Tensor) -> Tensor:
     >>> normalize_pixels(torch.tensor([[[0, 255], [51, 204]]], dtype=torch.uint8)).flatten().tolist()
     [-1.0, 1.0, -0.6000000238418579, 0.6000000238418579]
     """
-    if pixels.dtype != torch.uint8 or pixels.ndim not in (3, 4) or pixels.ndim == 4 and pixels.shape[-1] != 3:
-        raise ValueError(f"pixels are {tuple(pixels.shape)} {pixels.dtype}; bytes (N, S, S) or (N, S, S, 3) are needed, as in `load(name).train.pixels`.")  # fmt: skip
+    if (
+        pixels.dtype != torch.uint8
+        or pixels.ndim not in (3, 4)
+        or pixels.ndim == 4
+        and pixels.shape[-1] != 3
+    ):
+        raise ValueError(
+            f"pixels are {tuple(pixels.shape)} {pixels.dtype}; bytes (N, S, S) or (N, S, S, 3) are needed, as in `load(name).train.pixels`."
+        )
     x = pixels[:, None] if pixels.ndim == 3 else pixels.movedim(-1, 1)
     return x.float() / 127.5 - 1
 
@@ -89,9 +104,15 @@ def denormalize_pixels(x: Tensor) -> Tensor:
 
 
 NAMED_COLOURS = {  # what one may ask for, in red, green and blue
-    "red": (225, 30, 40), "orange": (245, 130, 25), "yellow": (250, 205, 30), "green": (40, 160, 60),
-    "blue": (40, 95, 225), "purple": (135, 55, 190), "pink": (245, 120, 180), "grey": (128, 128, 128),
-}  # fmt: skip
+    "red": (225, 30, 40),
+    "orange": (245, 130, 25),
+    "yellow": (250, 205, 30),
+    "green": (40, 160, 60),
+    "blue": (40, 95, 225),
+    "purple": (135, 55, 190),
+    "pink": (245, 120, 180),
+    "grey": (128, 128, 128),
+}
 
 
 def recolour(pixels: Tensor, colour: str) -> Tensor:
@@ -100,15 +121,21 @@ def recolour(pixels: Tensor, colour: str) -> Tensor:
     Raises: ValueError for a colour that is not one of `NAMED_COLOURS`, or other pictures.
     """
     if colour not in NAMED_COLOURS:
-        raise ValueError(f"colour {colour!r} is not known; choose one of {', '.join(NAMED_COLOURS)}.")
+        raise ValueError(
+            f"colour {colour!r} is not known; choose one of {', '.join(NAMED_COLOURS)}."
+        )
     x = (normalize_pixels(pixels) + 1) / 2
     light, drawn = (x * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1), x.amin(1) < 0.9
     middle_of = lambda one, on: one[on].median() if on.any() else one.new_tensor(0.5)
     middle = torch.stack([middle_of(one, on) for one, on in zip(light, drawn, strict=True)])
-    gamma = (math.log(0.5) / middle.clamp(0.05, 0.97).log()).clamp(0.4, 8)  # so that the middle tone becomes one half
+    gamma = (math.log(0.5) / middle.clamp(0.05, 0.97).log()).clamp(
+        0.4, 8
+    )  # so that the middle tone becomes one half
     light = light.clamp(1e-4, 1)[:, None] ** gamma.view(-1, 1, 1, 1)
     tone = torch.tensor(NAMED_COLOURS[colour]).view(3, 1, 1) / 255
-    return denormalize_pixels(2 * torch.where(light < 0.5, 2 * light * tone, tone + (1 - tone) * (2 * light - 1)) - 1)
+    return denormalize_pixels(
+        2 * torch.where(light < 0.5, 2 * light * tone, tone + (1 - tone) * (2 * light - 1)) - 1
+    )
 
 
 def dominant_colours(x: Tensor) -> list[str]:
@@ -116,8 +143,12 @@ def dominant_colours(x: Tensor) -> list[str]:
     check_images(x, 3)
     on = (x.amin(1, keepdim=True) < 0.8).float()
     mean = 127.5 * ((x + 1) * on).sum((2, 3)) / on.sum((2, 3)).clamp(min=1)
-    hue = lambda c: (c - c.mean(1, keepdim=True)) / c.std(1, keepdim=True).clamp(min=12)  # light and shade do not count
-    nearest = torch.cdist(hue(mean), hue(torch.tensor(list(NAMED_COLOURS.values())).to(x))).argmin(1)
+    hue = lambda c: (
+        (c - c.mean(1, keepdim=True)) / c.std(1, keepdim=True).clamp(min=12)
+    )  # light and shade do not count
+    nearest = torch.cdist(hue(mean), hue(torch.tensor(list(NAMED_COLOURS.values())).to(x))).argmin(
+        1
+    )
     return [list(NAMED_COLOURS)[i] for i in nearest.tolist()]
 
 
@@ -127,10 +158,14 @@ def check_images(x: Tensor, channels: int = 1) -> Tensor:
     Raises: ValueError for other shapes, another number of colours, or numbers that are not finite and from -1 to 1.
     """
     if x.ndim != 4 or x.shape[1] != channels or not x.is_floating_point():
-        raise ValueError(f"pictures are {tuple(x.shape)} {x.dtype}; floats (N, {channels}, S, S) are needed: `normalize_pixels(pixels)` makes them of bytes.")  # fmt: skip
+        raise ValueError(
+            f"pictures are {tuple(x.shape)} {x.dtype}; floats (N, {channels}, S, S) are needed: `normalize_pixels(pixels)` makes them of bytes."
+        )
     if len(x) and not x.detach().abs().max() <= 1:  # so written that NaN is caught too
-        raise ValueError(f"pictures reach from {x.min():.3g} to {x.max():.3g}; -1 to 1 is needed: `normalize_pixels(pixels)` makes it of bytes, "
-                         "and a sampler's are cut off with `.clamp(-1, 1)`.")  # fmt: skip
+        raise ValueError(
+            f"pictures reach from {x.min():.3g} to {x.max():.3g}; -1 to 1 is needed: `normalize_pixels(pixels)` makes it of bytes, "
+            "and a sampler's are cut off with `.clamp(-1, 1)`."
+        )
     return x
 
 
@@ -141,5 +176,7 @@ def image_grid(x: Tensor, columns: int = 10, gap: int = 2) -> Tensor:
     missing = pixels.new_full((rows * columns - len(pixels), *pixels.shape[1:]), 255)
     cells = torch.cat([pixels, missing]).unflatten(0, (rows, columns))
     depth = (0, 0) if cells.ndim == 5 else ()
-    cells = functional.pad(cells, (*depth, 0, gap, 0, gap), value=255).transpose(1, 2)  # (rows, S, columns, S, ...)
+    cells = functional.pad(cells, (*depth, 0, gap, 0, gap), value=255).transpose(
+        1, 2
+    )  # (rows, S, columns, S, ...)
     return cells.flatten(2, 3).flatten(0, 1)[:-gap, :-gap]

@@ -28,16 +28,26 @@ def read_table(path: Path, text: str, label: str) -> tuple[list[tuple[str, str, 
     finally:
         csv.field_size_limit(before)
     if not rows:
-        raise ValueError(f"{path} is empty; its first line must name the columns, such as text,label, and each row below it hold one item.")  # fmt: skip
+        raise ValueError(
+            f"{path} is empty; its first line must name the columns, such as text,label, and each row below it hold one item."
+        )
     (_, header), *rows = rows
     columns = [find_column(name, header, path.name) for name in (text, label)]
     if columns[0] == columns[1]:
         raise ValueError(f"text={text!r} and label={label!r} are the same column; name two.")
     if wide := [line for line, row in rows if any(row[len(header) :])]:
-        raise ValueError(f"{path.name}, {format_lines(wide)}: more columns than the {len(header)} of the first line; put a text that holds {separator!r} "
-                         "between quotation marks.")  # fmt: skip
-    found = [(line, [row[n].strip() if n < len(row) else "" for n in columns]) for line, row in rows]
-    whole = [(one, unicodedata.normalize("NFC", kind), line) for line, (one, kind) in found if one and kind]
+        raise ValueError(
+            f"{path.name}, {format_lines(wide)}: more columns than the {len(header)} of the first line; put a text that holds {separator!r} "
+            "between quotation marks."
+        )
+    found = [
+        (line, [row[n].strip() if n < len(row) else "" for n in columns]) for line, row in rows
+    ]
+    whole = [
+        (one, unicodedata.normalize("NFC", kind), line)
+        for line, (one, kind) in found
+        if one and kind
+    ]
     return whole, [line for line, fields in found if not all(fields)]
 
 
@@ -51,7 +61,9 @@ def join_first(things: Sequence[object], most: int = 3) -> str:
     >>> join_first("abcdef", 3)
     'a, b, c and 3 more'
     """
-    return ", ".join(map(str, things[:most])) + (f" and {len(things) - most} more" if len(things) > most else "")
+    return ", ".join(map(str, things[:most])) + (
+        f" and {len(things) - most} more" if len(things) > most else ""
+    )
 
 
 def quote(text: str, most: int = 40) -> str:
@@ -80,15 +92,21 @@ def score_separator(content: str, separator: str, wanted: Sequence[str]) -> tupl
 
 def parse_rows(content: str, separator: str, name: str) -> list[tuple[int, list[str]]]:
     """Rows and the lines that they begin in; empty ones before the first are passed over."""
-    reader, line, found = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True), 1, []
+    reader, line, found = (
+        csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True),
+        1,
+        [],
+    )
     try:
         for row in reader:
             if found or any(map(str.strip, row)):
                 found.append((line, row))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"{name}, the row that begins in line {line}: {error}. A text that begins with a quotation mark must end with one, and those "
-                         'inside are written twice: "she said ""no"" to it".') from None  # fmt: skip
+        raise ValueError(
+            f"{name}, the row that begins in line {line}: {error}. A text that begins with a quotation mark must end with one, and those "
+            'inside are written twice: "she said ""no"" to it".'
+        ) from None
     return found
 
 
@@ -98,11 +116,15 @@ def find_column(wanted: str, header: Sequence[str], name: str) -> int:
     same = [n for n, title in enumerate(names) if title == wanted]
     same = same or [n for n, title in enumerate(names) if fold_text(title) == fold_text(wanted)]
     if len(same) > 1:
-        raise ValueError(f"{name} names the column {wanted!r} {len(same)} times in its first line; rename those that are not meant.")  # fmt: skip
+        raise ValueError(
+            f"{name} names the column {wanted!r} {len(same)} times in its first line; rename those that are not meant."
+        )
     if not same:
         there = join_first([quote(title, 25) for title in names], 8)
-        raise ValueError(f"{name} has no column {wanted!r}{suggest(wanted, names)}; its first line names {there}. Say which holds the texts and which the "
-                         "labels: text=..., label=..., on the command line --text, --label.")  # fmt: skip
+        raise ValueError(
+            f"{name} has no column {wanted!r}{suggest(wanted, names)}; its first line names {there}. Say which holds the texts and which the "
+            "labels: text=..., label=..., on the command line --text, --label."
+        )
     return same[0]
 
 
@@ -110,7 +132,9 @@ def read_utf8(path: Path) -> str:
     """The text of a file in UTF-8, with or without a mark in front. Raises: ValueError naming line and byte, and what else it may be."""
     data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     if data.startswith(b"PK\x03\x04"):
-        raise ValueError(f"{path} is a workbook or an archive, no text; open it where it was made and save it as CSV in UTF-8.")  # fmt: skip
+        raise ValueError(
+            f"{path} is a workbook or an archive, no text; open it where it was made and save it as CSV in UTF-8."
+        )
     try:
         text, at = data.decode("utf-8"), data.find(0)
     except UnicodeDecodeError as error:
@@ -118,8 +142,10 @@ def read_utf8(path: Path) -> str:
     if at < 0:
         return text
     above = data[:at].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-    raise ValueError(f"{path} is no text in UTF-8: line {len(above)}, byte {len(above[-1]) + 1} is 0x{data[at]:02X}{guess_encoding(data, at, above[-1])}. Save it as UTF-8 "
-                     '(in Excel "CSV UTF-8", in an editor "Save with encoding").')  # fmt: skip
+    raise ValueError(
+        f"{path} is no text in UTF-8: line {len(above)}, byte {len(above[-1]) + 1} is 0x{data[at]:02X}{guess_encoding(data, at, above[-1])}. Save it as UTF-8 "
+        '(in Excel "CSV UTF-8", in an editor "Save with encoding").'
+    )
 
 
 def guess_encoding(data: bytes, at: int, before: bytes) -> str:

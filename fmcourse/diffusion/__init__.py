@@ -45,14 +45,18 @@ class Schedule:
     def from_betas(cls, betas: Tensor) -> "Schedule":
         """From the share of variance that each step replaces, (T,). Raises: ValueError for one that is not between 0 and 1."""
         if betas.ndim != 1 or not len(betas) or not ((betas > 0) & (betas < 1)).all():
-            raise ValueError(f"betas {tuple(betas.shape)}: give at least one number, each between 0 and 1.")
+            raise ValueError(
+                f"betas {tuple(betas.shape)}: give at least one number, each between 0 and 1."
+            )
         left = F.pad((1 - betas.double()).cumprod(0), (1, 0), value=1.0)
         return cls(left.sqrt(), (1 - left).sqrt())
 
     @classmethod
     def linear(cls, T: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> "Schedule":
         """The share replaced grows in a straight line; made for T = 1,000. Source: Ho et al. 2020, section 4."""
-        return cls.from_betas(torch.linspace(beta_start, beta_end, check_positive_int("T", T), dtype=torch.float64))
+        return cls.from_betas(
+            torch.linspace(beta_start, beta_end, check_positive_int("T", T), dtype=torch.float64)
+        )
 
     @classmethod
     def cosine(cls, T: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> "Schedule":
@@ -83,9 +87,20 @@ class Schedule:
 
     def coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Signal and noise at whole t (B,), shaped so that they multiply (B, ...). Raises: ValueError for t outside 0 to T."""
-        if t.is_floating_point() or t.ndim != 1 or len(t) and not 0 <= int(t.min()) <= int(t.max()) <= self.T:
-            raise ValueError(f"t must be whole numbers (B,) from 0 to T={self.T}; given are {t.dtype} {tuple(t.shape)}" + (f" from {t.min()} to {t.max()}." if t.numel() else "."))  # fmt: skip
-        return tuple(table[t.cpu()].to(like).view(-1, *[1] * (like.ndim - 1)) for table in (self.signal, self.noise))
+        if (
+            t.is_floating_point()
+            or t.ndim != 1
+            or len(t)
+            and not 0 <= int(t.min()) <= int(t.max()) <= self.T
+        ):
+            raise ValueError(
+                f"t must be whole numbers (B,) from 0 to T={self.T}; given are {t.dtype} {tuple(t.shape)}"
+                + (f" from {t.min()} to {t.max()}." if t.numel() else ".")
+            )
+        return tuple(
+            table[t.cpu()].to(like).view(-1, *[1] * (like.ndim - 1))
+            for table in (self.signal, self.noise)
+        )
 
     def add_noise(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """x_t, straight from x_0 (B, ...), without the steps between."""
@@ -102,22 +117,30 @@ class Schedule:
         a, b = self.coefficients(t, like)
         return (torch.ones_like(a), -torch.ones_like(b)) if self.is_flow else (a, -b)
 
-    def predict_x_0(self, predicted: Tensor, x_t: Tensor, t: Tensor, predicts: PredictionType) -> Tensor:
+    def predict_x_0(
+        self, predicted: Tensor, x_t: Tensor, t: Tensor, predicts: PredictionType
+    ) -> Tensor:
         """The picture that a prediction of noise, picture or velocity means, (B, ...)."""
         a, b = self.coefficients(t, x_t)
         if predicts == "noise":
             if not a.all():
-                raise ValueError(f"at t={self.T} this schedule leaves no signal, so noise does not tell the picture; predict \"velocity\" or \"image\", "
-                                 "or use another schedule.")  # fmt: skip
+                raise ValueError(
+                    f'at t={self.T} this schedule leaves no signal, so noise does not tell the picture; predict "velocity" or "image", '
+                    "or use another schedule."
+                )
             return (x_t - b * predicted) / a
         if predicts == "velocity":
-            return self.velocity_coefficients(t, x_t)[0] * x_t - b * predicted  # on the circle and on the line alike
+            return (
+                self.velocity_coefficients(t, x_t)[0] * x_t - b * predicted
+            )  # on the circle and on the line alike
         return check_prediction_type(predicts) and predicted
 
 
 def check_prediction_type(predicts: str) -> bool:
     if predicts not in ("noise", "image", "velocity"):
-        raise ValueError(f"predicts={predicts!r} is not known; choose 'noise', 'image' or 'velocity'.")
+        raise ValueError(
+            f"predicts={predicts!r} is not known; choose 'noise', 'image' or 'velocity'."
+        )
     return True
 
 
@@ -131,9 +154,15 @@ def check_positive_int(name: str, n: int) -> int:
 
 
 def diffusion_loss(
-    model: nn.Module, batch: Any, generator: torch.Generator | None = None, *, schedule: Schedule,
-    predicts: PredictionType = "noise", condition_dropout: float = 0.1, null_condition: Any = None,
-) -> Loss:  # fmt: skip
+    model: nn.Module,
+    batch: Any,
+    generator: torch.Generator | None = None,
+    *,
+    schedule: Schedule,
+    predicts: PredictionType = "noise",
+    condition_dropout: float = 0.1,
+    null_condition: Any = None,
+) -> Loss:
     """Noise of a random strength is mixed into each picture: what was the noise, the picture, or the way between? Mean square.
 
     Args:
@@ -154,8 +183,14 @@ def diffusion_loss(
     if conditions and null_condition is not None:
         out = torch.rand(len(x_0), **draw) < condition_dropout
         blank = torch.as_tensor(null_condition, dtype=conditions[0].dtype, device=x_0.device)
-        conditions = [torch.where(out.view(-1, *[1] * (conditions[0].ndim - 1)), blank, conditions[0])]
-    target = {"noise": lambda: noise, "image": lambda: x_0, "velocity": lambda: schedule.velocity(x_0, t, noise)}
+        conditions = [
+            torch.where(out.view(-1, *[1] * (conditions[0].ndim - 1)), blank, conditions[0])
+        ]
+    target = {
+        "noise": lambda: noise,
+        "image": lambda: x_0,
+        "velocity": lambda: schedule.velocity(x_0, t, noise),
+    }
     predicted = model(schedule.add_noise(x_0, t, noise), (t / schedule.T).to(x_0), *conditions)
     value = F.mse_loss(predicted, target[predicts]())
     return Loss(value, {"mean square": value.item()}, len(x_0))
@@ -165,13 +200,26 @@ class Denoiser:
     """A trained network as a guess at the picture: (x_t, t) -> x_0. `condition`, one row or (B, ...), is handed to the network."""
 
     def __init__(
-        self, network: nn.Module, schedule: Schedule, predicts: PredictionType, condition: Tensor | None = None
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        predicts: PredictionType,
+        condition: Tensor | None = None,
     ) -> None:
-        self.network, self.schedule, self.predicts, self.condition = network, schedule, predicts, condition
+        self.network, self.schedule, self.predicts, self.condition = (
+            network,
+            schedule,
+            predicts,
+            condition,
+        )
         check_prediction_type(predicts)
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
-        conditions = [] if self.condition is None else [self.condition.expand(len(x_t), *self.condition.shape[1:])]
+        conditions = (
+            []
+            if self.condition is None
+            else [self.condition.expand(len(x_t), *self.condition.shape[1:])]
+        )
         predicted = self.network(x_t, (t / self.schedule.T).to(x_t), *conditions)
         return self.schedule.predict_x_0(predicted, x_t, t, self.predicts)
 
@@ -201,7 +249,9 @@ def timesteps(schedule: Schedule, steps: int | None) -> list[int]:
     """
     steps = schedule.T if steps is None else check_positive_int("steps", steps)
     if steps > schedule.T:
-        raise ValueError(f"steps={steps} are more than the schedule's T={schedule.T}; take at most {schedule.T}.")
+        raise ValueError(
+            f"steps={steps} are more than the schedule's T={schedule.T}; take at most {schedule.T}."
+        )
     return [round(schedule.T * (1 - i / steps)) for i in range(steps + 1)]
 
 
@@ -225,9 +275,13 @@ def sampling_loop(
 
 
 def ddpm(
-    denoiser: DenoiserFn, x: Tensor, schedule: Schedule, steps: int | None = None, generator: torch.Generator | None = None,
+    denoiser: DenoiserFn,
+    x: Tensor,
+    schedule: Schedule,
+    steps: int | None = None,
+    generator: torch.Generator | None = None,
     on_step: StepCallback | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Down one step at a time, with fresh noise at each: ancestral sampling. All T steps unless `steps` says fewer.
 
     Args:
@@ -241,31 +295,52 @@ def ddpm(
 
 
 def ddim(
-    denoiser: DenoiserFn, x: Tensor, schedule: Schedule, steps: int | None = 50, eta: float = 0.0,
-    generator: torch.Generator | None = None, on_step: StepCallback | None = None,
-) -> Tensor:  # fmt: skip
+    denoiser: DenoiserFn,
+    x: Tensor,
+    schedule: Schedule,
+    steps: int | None = 50,
+    eta: float = 0.0,
+    generator: torch.Generator | None = None,
+    on_step: StepCallback | None = None,
+) -> Tensor:
     """Down in a few long steps. With `eta` 0 the guessed noise is used again and chance decides nothing but x; with 1 it is `ddpm`.
 
     Args, Raises: see `ddpm`. Source: Song et al. 2020, equations 12 and 16.
     """
-    fresh = lambda like: torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-    step = lambda x_t, x_0, t, s: ddim_step(schedule, x_t, x_0, t, s, eta, fresh(x_t) if eta else None)
+    fresh = lambda like: torch.randn(
+        like.shape, generator=generator, dtype=like.dtype, device=like.device
+    )
+    step = lambda x_t, x_0, t, s: ddim_step(
+        schedule, x_t, x_0, t, s, eta, fresh(x_t) if eta else None
+    )
     return sampling_loop(step, denoiser, x, schedule, steps, on_step)
 
 
 def ddim_step(
-    schedule: Schedule, x_t: Tensor, x_0: Tensor, t: int, s: int, eta: float = 0.0, noise: Tensor | None = None
+    schedule: Schedule,
+    x_t: Tensor,
+    x_0: Tensor,
+    t: int,
+    s: int,
+    eta: float = 0.0,
+    noise: Tensor | None = None,
 ) -> Tensor:
     """From t down to s, given a guess at the picture; `eta` of the chance that the rule leaves is taken from `noise`."""
     (a, b), (c, d) = [(schedule.signal[i].item(), schedule.noise[i].item()) for i in (t, s)]
-    spread = eta * d * math.sqrt(max(0.0, 1 - (a * d / (b * c)) ** 2))  # of x_s, if x_0 and x_t are known
+    spread = (
+        eta * d * math.sqrt(max(0.0, 1 - (a * d / (b * c)) ** 2))
+    )  # of x_s, if x_0 and x_t are known
     epsilon = (x_t - a * x_0) / b
     x_s = c * x_0 + math.sqrt(max(0.0, d * d - spread * spread)) * epsilon
     return x_s if noise is None or not spread else x_s + spread * noise
 
 
 def euler(
-    denoiser: DenoiserFn, x: Tensor, schedule: Schedule, steps: int | None = 20, on_step: StepCallback | None = None
+    denoiser: DenoiserFn,
+    x: Tensor,
+    schedule: Schedule,
+    steps: int | None = 20,
+    on_step: StepCallback | None = None,
 ) -> Tensor:
     """The way back as a curve that is followed in straight pieces: signal and noise change at once, the guesses stay as they are.
 

@@ -29,7 +29,9 @@ class Estimate:
 
 
 @torch.inference_mode()
-def token_nats(model: Transformer, ids: list[int] | Tensor, *, context: int | None = None, batch: int = 16) -> Tensor:
+def token_nats(
+    model: Transformer, ids: list[int] | Tensor, *, context: int | None = None, batch: int = 16
+) -> Tensor:
     """Negative log-likelihood of every token of a text, (T,), in nats.
 
     Each token is predicted from at least half a context of what came before it, where there is that much. The first has nothing
@@ -51,12 +53,18 @@ def token_nats(model: Transformer, ids: list[int] | Tensor, *, context: int | No
     was_training = model.training
     model.eval()
     full = [start for start in starts if start + context + 1 <= len(ids)]
-    for group in [full[i : i + batch] for i in range(0, len(full), batch)] + [[s] for s in starts[len(full) :]]:
+    for group in [full[i : i + batch] for i in range(0, len(full), batch)] + [
+        [s] for s in starts[len(full) :]
+    ]:
         windows = torch.stack([ids[start : start + context + 1] for start in group]).to(device)
         if windows.shape[1] > 1:
-            losses = F.cross_entropy(model(windows[:, :-1]).mT, windows[:, 1:], reduction="none").cpu()
+            losses = F.cross_entropy(
+                model(windows[:, :-1]).mT, windows[:, 1:], reduction="none"
+            ).cpu()
             for start, row in zip(group, losses, strict=True):
-                fresh = 0 if start == 0 else context - hop  # the rest was scored with more context by the window before
+                fresh = (
+                    0 if start == 0 else context - hop
+                )  # the rest was scored with more context by the window before
                 nats[start + 1 + fresh : start + 1 + len(row)] = row[fresh:]
     model.train(was_training)
     return nats
@@ -75,8 +83,12 @@ def bits_per_byte(nats: Tensor, text: str) -> float:
     8.0
     """
     if not text:
-        raise ValueError("text is empty, so there are no bytes to divide by; pass the text that was scored.")
-    return nats.double().sum().item() / math.log(2) / len(text.encode())  # double: long texts add up
+        raise ValueError(
+            "text is empty, so there are no bytes to divide by; pass the text that was scored."
+        )
+    return (
+        nats.double().sum().item() / math.log(2) / len(text.encode())
+    )  # double: long texts add up
 
 
 def perplexity(nats: Tensor) -> float:
@@ -90,7 +102,9 @@ def perplexity(nats: Tensor) -> float:
     return math.exp(nats.double().mean().item())
 
 
-def mean_interval(values: Tensor, *, block: int = 256, draws: int = 1000, seed: int = 0) -> Estimate:
+def mean_interval(
+    values: Tensor, *, block: int = 256, draws: int = 1000, seed: int = 0
+) -> Estimate:
     """Mean of (T,) values with a 95 % interval, by drawing blocks anew: neighbours in a text are alike, so they stay together.
 
     Args:
@@ -99,7 +113,9 @@ def mean_interval(values: Tensor, *, block: int = 256, draws: int = 1000, seed: 
     """
     blocks = values.double()[: len(values) // block * block].view(-1, block).mean(1)
     if len(blocks) < 10:
-        raise ValueError(f"{len(values)} values are {len(blocks)} blocks of {block}, 10 are needed; give more text.")
+        raise ValueError(
+            f"{len(values)} values are {len(blocks)} blocks of {block}, 10 are needed; give more text."
+        )
     generator = torch.Generator().manual_seed(seed)
     means = blocks[torch.randint(len(blocks), (draws, len(blocks)), generator=generator)].mean(1)
     low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
@@ -122,9 +138,14 @@ def accuracy(correct: int, n: int) -> Estimate:
     0.900 [0.596, 0.982]
     """
     if not 0 <= correct <= n or n < 1:
-        raise ValueError(f"correct={correct} of n={n}: n must be at least 1 and correct between 0 and n.")
+        raise ValueError(
+            f"correct={correct} of n={n}: n must be at least 1 and correct between 0 and n."
+        )
     z, share = 1.959963984540054, correct / n
-    middle, spread = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    middle, spread = (
+        share + z * z / (2 * n),
+        z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)),
+    )
     return Estimate(share, (middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n))
 
 
@@ -142,7 +163,11 @@ class RunSummary:
     spread: float | None
 
     def __str__(self) -> str:
-        doubt = "too few for an interval" if self.spread is None else f"mean ± {self.spread:.3f} by Student's t"
+        doubt = (
+            "too few for an interval"
+            if self.spread is None
+            else f"mean ± {self.spread:.3f} by Student's t"
+        )
         return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f} in {self.runs} runs; {doubt})"
 
 
@@ -154,7 +179,9 @@ def summarize_runs(values: Sequence[float]) -> RunSummary:
     """
     n = len(values)
     if not n or not all(map(math.isfinite, values)):
-        raise ValueError(f"values={list(values)}: give the value of at least one run, each a finite number.")
+        raise ValueError(
+            f"values={list(values)}: give the value of at least one run, each a finite number."
+        )
     mean = math.fsum(values) / n
     scatter = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(1, n - 1))
     spread = t_quantile(n - 1) * scatter / math.sqrt(n) if n >= 3 else None
@@ -178,7 +205,9 @@ class PairedTest:
     p: float
 
     def __str__(self) -> str:
-        return f"{self.difference:+.3f} ({self.wins} items won, {self.losses} lost; p = {self.p:.2g})"
+        return (
+            f"{self.difference:+.3f} ({self.wins} items won, {self.losses} lost; p = {self.p:.2g})"
+        )
 
 
 def paired_test(ours: Sequence[float], theirs: Sequence[float]) -> PairedTest:
@@ -193,7 +222,9 @@ def paired_test(ours: Sequence[float], theirs: Sequence[float]) -> PairedTest:
     gaps = [float(a) - float(b) for a, b in zip_same_length(ours, theirs)]
     wins, losses = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
     rare = sum(math.comb(wins + losses, k) for k in range(min(wins, losses) + 1))
-    return PairedTest(math.fsum(gaps) / len(gaps), wins, losses, min(1.0, 2 * rare / 2 ** (wins + losses)))
+    return PairedTest(
+        math.fsum(gaps) / len(gaps), wins, losses, min(1.0, 2 * rare / 2 ** (wins + losses))
+    )
 
 
 # -- labels, names and answers ------------------------------------------------------------------------------------------
@@ -225,9 +256,10 @@ def macro_f1(predicted: Sequence[int], expected: Sequence[int]) -> float:
     pairs = Counter(zip_same_length(predicted, expected))
     kinds = sorted({kind for pair in pairs for kind in pair})
     said, asked = Counter(predicted), Counter(expected)
-    return sum(PrecisionRecallF1.from_counts(pairs[kind, kind], said[kind], asked[kind]).f1 for kind in kinds) / len(
-        kinds
-    )
+    return sum(
+        PrecisionRecallF1.from_counts(pairs[kind, kind], said[kind], asked[kind]).f1
+        for kind in kinds
+    ) / len(kinds)
 
 
 def entity_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
@@ -250,7 +282,9 @@ def entity_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     return found
 
 
-def entity_scores(predicted: Sequence[Sequence[str]], expected: Sequence[Sequence[str]]) -> PrecisionRecallF1:
+def entity_scores(
+    predicted: Sequence[Sequence[str]], expected: Sequence[Sequence[str]]
+) -> PrecisionRecallF1:
     """Names found in many sentences: right only with the right kind, beginning and end. Source: Tjong Kim Sang & De Meulder 2003.
 
     Raises: ValueError if sentences differ in number or length.
@@ -274,7 +308,9 @@ def answer_scores(predicted: str, expected: str) -> tuple[bool, float]:
     a, b = (normalize_answer(text) for text in (predicted, expected))
     if not a or not b:
         return a == b, float(a == b)
-    return a == b, PrecisionRecallF1.from_counts((Counter(a) & Counter(b)).total(), len(a), len(b)).f1
+    return a == b, PrecisionRecallF1.from_counts(
+        (Counter(a) & Counter(b)).total(), len(a), len(b)
+    ).f1
 
 
 def normalize_answer(text: str) -> list[str]:

@@ -58,12 +58,18 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
     """
     check_features(real, generated)
     if min(len(real), len(generated)) <= real.shape[1]:
-        raise ValueError(f"{len(real)} and {len(generated)} points in {real.shape[1]} features; more points than features are needed, and a thousand or more make a steady number.")  # fmt: skip
+        raise ValueError(
+            f"{len(real)} and {len(generated)} points in {real.shape[1]} features; more points than features are needed, and a thousand or more make a steady number."
+        )
     a, b = real.double(), generated.double()
     S, R = a.T.cov(), b.T.cov()
     root = matrix_sqrt(S)
-    cross = torch.linalg.eigvalsh(root @ R @ root).clamp(min=0).sqrt().sum()  # tr (S R)^½, of a symmetric matrix
-    return max(0.0, ((a.mean(0) - b.mean(0)).square().sum() + S.trace() + R.trace() - 2 * cross).item())
+    cross = (
+        torch.linalg.eigvalsh(root @ R @ root).clamp(min=0).sqrt().sum()
+    )  # tr (S R)^½, of a symmetric matrix
+    return max(
+        0.0, ((a.mean(0) - b.mean(0)).square().sum() + S.trace() + R.trace() - 2 * cross).item()
+    )
 
 
 def matrix_sqrt(S: Tensor) -> Tensor:
@@ -81,15 +87,26 @@ def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> tuple[float
     """
     check_features(real, generated)
     if not 1 <= k < min(len(real), len(generated)):
-        raise ValueError(f"k={k} neighbours among {len(real)} and {len(generated)} points; k must be at least 1 and smaller than both.")  # fmt: skip
+        raise ValueError(
+            f"k={k} neighbours among {len(real)} and {len(generated)} points; k must be at least 1 and smaller than both."
+        )
     return fraction_within(generated, real, k), fraction_within(real, generated, k)
 
 
 def fraction_within(points: Tensor, others: Tensor, k: int) -> float:
-    reach = torch.cdist(others, others).kthvalue(k + 1).values  # a point's nearest neighbour is itself
+    reach = (
+        torch.cdist(others, others).kthvalue(k + 1).values
+    )  # a point's nearest neighbour is itself
     return (torch.cdist(points, others) <= reach).any(1).double().mean().item()
 
 
 def check_features(real: Tensor, generated: Tensor) -> None:
-    if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1] or not math.isfinite(float(real.sum() + generated.sum())):  # fmt: skip
-        raise ValueError(f"features are {tuple(real.shape)} and {tuple(generated.shape)}; give finite (N, F), one F.")
+    if (
+        real.ndim != 2
+        or generated.ndim != 2
+        or real.shape[1] != generated.shape[1]
+        or not math.isfinite(float(real.sum() + generated.sum()))
+    ):
+        raise ValueError(
+            f"features are {tuple(real.shape)} and {tuple(generated.shape)}; give finite (N, F), one F."
+        )

@@ -18,7 +18,12 @@ MIN_ROWS = 16  # rows: below, reading W is what costs, and MKL reads as fast
 def prefers_onednn() -> bool:
     """Whether this processor is one on which oneDNN wins."""
     cpu, mkl = torch.cpu.get_capabilities(), torch.backends.mkl.is_available()
-    return mkl and ONEDNN is not None and "AMD" in str(cpu.get("cpu_name")) and bool(cpu.get("avx512_f"))
+    return (
+        mkl
+        and ONEDNN is not None
+        and "AMD" in str(cpu.get("cpu_name"))
+        and bool(cpu.get("avx512_f"))
+    )
 
 
 class LinearFunction(torch.autograd.Function):
@@ -32,13 +37,20 @@ class LinearFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dy: Tensor) -> tuple[Tensor | None, ...]:
         (x, weight), wanted = ctx.saved_tensors, ctx.needs_input_grad
-        dx, dw = linear(dy, weight.T) if wanted[0] else None, linear(dy.T, x.T) if wanted[1] else None
+        dx, dw = (
+            linear(dy, weight.T) if wanted[0] else None,
+            linear(dy.T, x.T) if wanted[1] else None,
+        )
         return dx, dw, dy.sum(0) if wanted[2] else None
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x Wᵀ + b, (..., K) times (N, K): what `F.linear` gives, up to the order of the sums."""
-    many = x.ndim > 1 and x.shape[-1] == weight.shape[-1] and x.numel() >= MIN_ROWS * x.shape[-1] > 0 < len(weight)
+    many = (
+        x.ndim > 1
+        and x.shape[-1] == weight.shape[-1]
+        and x.numel() >= MIN_ROWS * x.shape[-1] > 0 < len(weight)
+    )
     full = x.dtype == weight.dtype == torch.float32 and x.device.type == weight.device.type == "cpu"
     if many and full and prefers_onednn() and not torch.is_autocast_enabled("cpu"):
         if not torch.is_grad_enabled():

@@ -52,7 +52,9 @@ class Int4Linear(nn.Module):
 
     def dequantize(self) -> Tensor:
         """(N, K) float32, from codes that are not packed for the fast product."""
-        scale, middle = self.scales_and_zeros.transpose(0, 1).repeat_interleave(GROUP_SIZE, 1).unbind(-1)
+        scale, middle = (
+            self.scales_and_zeros.transpose(0, 1).repeat_interleave(GROUP_SIZE, 1).unbind(-1)
+        )
         return (self.codes.float() - 8) * scale + middle
 
 
@@ -75,7 +77,11 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        rotation = torch.linalg.qr(torch.randn(weight.shape[1], weight.shape[1], generator=torch.Generator().manual_seed(0)))[0]  # fmt: skip
+        rotation = torch.linalg.qr(
+            torch.randn(
+                weight.shape[1], weight.shape[1], generator=torch.Generator().manual_seed(0)
+            )
+        )[0]
         weight = linear(weight, rotation.T)
         scale = weight.abs().amax(1) / 127
         self.register_buffer("rotation", rotation)
@@ -86,9 +92,15 @@ class Int8Linear(nn.Module):
         rows = x.reshape(-1, x.shape[-1]) @ self.rotation
         if has_vnni():
             size = rows.abs().amax(1, keepdim=True).clamp(min=1e-30) / 127
-            y = torch._int_mm((rows / size).round().to(torch.int8), self.codes.T) * self.scale * size
+            y = (
+                torch._int_mm((rows / size).round().to(torch.int8), self.codes.T)
+                * self.scale
+                * size
+            )
         elif hasattr(torch, "_weight_int8pack_mm"):
-            y = torch._weight_int8pack_mm(rows.bfloat16(), self.codes, self.scale.bfloat16()).float()
+            y = torch._weight_int8pack_mm(
+                rows.bfloat16(), self.codes, self.scale.bfloat16()
+            ).float()
         else:
             y = F.linear(rows, self.codes.float() * self.scale[:, None])
         return y.view(*x.shape[:-1], -1)

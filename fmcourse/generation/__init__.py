@@ -37,17 +37,28 @@ def next_distribution(
         kept = torch.zeros_like(probabilities).scatter(-1, probabilities.topk(top_k).indices, 1.0)
         probabilities = probabilities * kept
     if top_p is not None and top_p < 1:
-        ordered, order = (probabilities / probabilities.sum(-1, keepdim=True)).sort(descending=True, stable=True)
+        ordered, order = (probabilities / probabilities.sum(-1, keepdim=True)).sort(
+            descending=True, stable=True
+        )
         needed = ordered.cumsum(-1) - ordered < top_p  # those before it did not reach p yet
         probabilities = torch.zeros_like(probabilities).scatter(-1, order, ordered * needed)
     return probabilities / probabilities.sum(-1, keepdim=True)
 
 
 def generate(
-    model: Transformer, tokenizer: Any, prompt: Prompt, *, max_new_tokens: int, temperature: float = 1.0,
-    top_k: int | None = None, top_p: float | None = None, stop: Sequence[str] = (), seed: int | None = None,
-    constraint: Constraint | None = None, use_cache: bool = True,
-) -> str:  # fmt: skip
+    model: Transformer,
+    tokenizer: Any,
+    prompt: Prompt,
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    stop: Sequence[str] = (),
+    seed: int | None = None,
+    constraint: Constraint | None = None,
+    use_cache: bool = True,
+) -> str:
     """Continue `prompt`; returns the continuation alone.
 
     Args:
@@ -62,26 +73,53 @@ def generate(
     A text longer than the model's context is read from a later start: see `window_start`.
     Raises: ValueError naming the argument.
     """
-    settings = dict(max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, stop=stop, seed=seed,
-                    constraint=constraint, use_cache=use_cache)  # fmt: skip
+    settings = dict(
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        stop=stop,
+        seed=seed,
+        constraint=constraint,
+        use_cache=use_cache,
+    )
     return "".join(stream(model, tokenizer, prompt, **settings))
 
 
 def stream(
-    model: Transformer, tokenizer: Any, prompt: Prompt, *, max_new_tokens: int, temperature: float = 1.0,
-    top_k: int | None = None, top_p: float | None = None, stop: Sequence[str] = (), seed: int | None = None,
-    constraint: Constraint | None = None, use_cache: bool = True,
-) -> Iterator[str]:  # fmt: skip
+    model: Transformer,
+    tokenizer: Any,
+    prompt: Prompt,
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    stop: Sequence[str] = (),
+    seed: int | None = None,
+    constraint: Constraint | None = None,
+    use_cache: bool = True,
+) -> Iterator[str]:
     """As `generate`, piece by piece: never half a character, and nothing that could still turn out to be a stop text."""
     check_sampling_arguments(max_new_tokens, temperature, top_k, top_p, stop)
     ids, sample = encode_prompt(tokenizer, prompt), make_sampler(seed, temperature, top_k, top_p)
-    return decode_stream(generate_tokens(model, ids, max_new_tokens, sample, constraint, use_cache), tokenizer, stop)
+    return decode_stream(
+        generate_tokens(model, ids, max_new_tokens, sample, constraint, use_cache), tokenizer, stop
+    )
 
 
 def generate_batch(
-    model: Transformer, tokenizer: Any, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float = 1.0,
-    top_k: int | None = None, top_p: float | None = None, stop: Sequence[str] = (), seed: int | None = None,
-) -> list[str]:  # fmt: skip
+    model: Transformer,
+    tokenizer: Any,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    stop: Sequence[str] = (),
+    seed: int | None = None,
+) -> list[str]:
     """Continue many prompts at once. Row i draws as `generate(..., seed=seed + i)` does, whatever stands beside it.
 
     Prompts and continuations must fit the context. Raises: ValueError naming the argument.
@@ -92,30 +130,73 @@ def generate_batch(
         return []
     longest, context = max(map(len, texts)), model.config.context
     if longest + max_new_tokens > context:
-        raise ValueError(f"the longest prompt has {longest} tokens; with max_new_tokens={max_new_tokens} that is more than "
-                         f"context={context}. Shorten one of them, or use generate, which slides along.")  # fmt: skip
+        raise ValueError(
+            f"the longest prompt has {longest} tokens; with max_new_tokens={max_new_tokens} that is more than "
+            f"context={context}. Shorten one of them, or use generate, which slides along."
+        )
     samplers = [
-        make_sampler(None if seed is None else seed + row, temperature, top_k, top_p) for row in range(len(texts))
+        make_sampler(None if seed is None else seed + row, temperature, top_k, top_p)
+        for row in range(len(texts))
     ]
     added = generate_batch_tokens(
-        model, texts, max_new_tokens, samplers, lambda ids: any(s in tokenizer.decode(ids) for s in stop)
+        model,
+        texts,
+        max_new_tokens,
+        samplers,
+        lambda ids: any(s in tokenizer.decode(ids) for s in stop),
     )
     return ["".join(decode_stream(iter(ids), tokenizer, stop)) for ids in added]
 
 
-def chat(model: Transformer, tokenizer: Any, messages: Sequence[dict[str, str]], *, max_new_tokens: int = 200,
-         temperature: float = 0.0, top_k: int | None = None, top_p: float | None = None, seed: int | None = None) -> str:  # fmt: skip
+def chat(
+    model: Transformer,
+    tokenizer: Any,
+    messages: Sequence[dict[str, str]],
+    *,
+    max_new_tokens: int = 200,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+) -> str:
     """The assistant's answer to `messages`, a list of {"role": "system" | "user" | "assistant", "content": text}."""
-    return "".join(chat_stream(model, tokenizer, messages, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k,
-                               top_p=top_p, seed=seed))  # fmt: skip
+    return "".join(
+        chat_stream(
+            model,
+            tokenizer,
+            messages,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+        )
+    )
 
 
-def chat_stream(model: Transformer, tokenizer: Any, messages: Sequence[dict[str, str]], *, max_new_tokens: int = 200,
-                temperature: float = 0.0, top_k: int | None = None, top_p: float | None = None,
-                seed: int | None = None) -> Iterator[str]:  # fmt: skip
+def chat_stream(
+    model: Transformer,
+    tokenizer: Any,
+    messages: Sequence[dict[str, str]],
+    *,
+    max_new_tokens: int = 200,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+) -> Iterator[str]:
     """As `chat`, piece by piece."""
-    return stream(model, tokenizer, apply_chat_template(tokenizer, messages), max_new_tokens=max_new_tokens, temperature=temperature,
-                  top_k=top_k, top_p=top_p, seed=seed, stop=("<|im_end|>", "<|endoftext|>"))  # fmt: skip
+    return stream(
+        model,
+        tokenizer,
+        apply_chat_template(tokenizer, messages),
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        stop=("<|im_end|>", "<|endoftext|>"),
+    )
 
 
 DEFAULT_SYSTEM_PROMPT = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
@@ -127,15 +208,26 @@ def apply_chat_template(tokenizer: Any, messages: Sequence[dict[str, str]]) -> l
     What people write is encoded as plain text: "<|im_end|>" typed by a user ends nothing.
     """
     if not messages or any(set(m) != {"role", "content"} for m in messages):
-        raise ValueError("messages must be a list of {'role': ..., 'content': ...}, with at least one of them.")
+        raise ValueError(
+            "messages must be a list of {'role': ..., 'content': ...}, with at least one of them."
+        )
     if messages[0]["role"] != "system":
         messages = [{"role": "system", "content": DEFAULT_SYSTEM_PROMPT}, *messages]
-    start, end = (tokenizer.encode(mark, allow_special=True) for mark in ("<|im_start|>", "<|im_end|>"))
+    start, end = (
+        tokenizer.encode(mark, allow_special=True) for mark in ("<|im_start|>", "<|im_end|>")
+    )
     ids = []
     for message in messages:
         if message["role"] not in ("system", "user", "assistant"):
-            raise ValueError(f"role {message['role']!r} is not known; choose 'system', 'user' or 'assistant'.")
-        ids += start + tokenizer.encode(f"{message['role']}\n{message['content']}") + end + tokenizer.encode("\n")
+            raise ValueError(
+                f"role {message['role']!r} is not known; choose 'system', 'user' or 'assistant'."
+            )
+        ids += (
+            start
+            + tokenizer.encode(f"{message['role']}\n{message['content']}")
+            + end
+            + tokenizer.encode("\n")
+        )
     return ids + start + tokenizer.encode("assistant\n")
 
 
@@ -155,8 +247,14 @@ def window_start(length: int, context: int) -> int:
 
 
 @torch.inference_mode()
-def generate_tokens(model: Transformer, ids: list[int], max_new_tokens: int, sample: Callable[[Tensor], int], constraint: Constraint | None,
-                use_cache: bool) -> Iterator[int]:  # fmt: skip
+def generate_tokens(
+    model: Transformer,
+    ids: list[int],
+    max_new_tokens: int,
+    sample: Callable[[Tensor], int],
+    constraint: Constraint | None,
+    use_cache: bool,
+) -> Iterator[int]:
     """Yields one token after another; `ids` is the prompt."""
     was_training, device = model.training, next(model.parameters()).device
     text, cache, start = list(ids), None, 0
@@ -166,11 +264,15 @@ def generate_tokens(model: Transformer, ids: list[int], max_new_tokens: int, sam
             begin = window_start(len(text), model.config.context)
             if not use_cache or cache is None or begin != start:
                 cache, start = (
-                    model.new_cache(capacity=min(model.config.context, len(text) - begin + max_new_tokens)),
+                    model.new_cache(
+                        capacity=min(model.config.context, len(text) - begin + max_new_tokens)
+                    ),
                     begin,
                 )
             new = torch.tensor([text[start + cache.length :]], device=device)
-            logits, cache = model.extend(new, cache, last=True) if use_cache else (model(new), cache)
+            logits, cache = (
+                model.extend(new, cache, last=True) if use_cache else (model(new), cache)
+            )
             token = sample(apply_constraint(logits[0, -1], constraint, text[len(ids) :]))
             text.append(token)
             yield token
@@ -179,14 +281,21 @@ def generate_tokens(model: Transformer, ids: list[int], max_new_tokens: int, sam
 
 
 @torch.inference_mode()
-def generate_batch_tokens(model: Transformer, texts: list[list[int]], max_new_tokens: int, samplers: list[Callable[[Tensor], int]],
-                 is_finished: Callable[[list[int]], bool]) -> list[list[int]]:  # fmt: skip
+def generate_batch_tokens(
+    model: Transformer,
+    texts: list[list[int]],
+    max_new_tokens: int,
+    samplers: list[Callable[[Tensor], int]],
+    is_finished: Callable[[list[int]], bool],
+) -> list[list[int]]:
     """The tokens that each text gets; shorter prompts are padded on the left, and the cache hides the padding."""
     was_training, device = model.training, next(model.parameters()).device
     longest = max(map(len, texts))
     padding = torch.tensor([longest - len(text) for text in texts], device=device)
     new = torch.tensor([[0] * (longest - len(text)) + text for text in texts], device=device)
-    cache = model.new_cache(len(texts), longest + max_new_tokens, padding if padding.any() else None)
+    cache = model.new_cache(
+        len(texts), longest + max_new_tokens, padding if padding.any() else None
+    )
     added: list[list[int]] = [[] for _ in texts]
     model.eval()
     try:
@@ -223,7 +332,9 @@ def apply_constraint(logits: Tensor, constraint: Constraint | None, added: list[
         return logits
     mask = constraint(added)
     if not mask.any():
-        raise ValueError("the constraint allows no token here; let it allow at least one, an end mark for example.")
+        raise ValueError(
+            "the constraint allows no token here; let it allow at least one, an end mark for example."
+        )
     return logits.masked_fill(~mask.to(logits.device), float("-inf"))
 
 
@@ -255,23 +366,33 @@ def pending_characters(text: str, stop: Sequence[str]) -> int:
 def encode_prompt(tokenizer: Any, prompt: Prompt) -> list[int]:
     ids = tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
     if not ids:
-        raise ValueError("the prompt is empty; give at least one token to go on from, a line break for example.")
+        raise ValueError(
+            "the prompt is empty; give at least one token to go on from, a line break for example."
+        )
     return ids
 
 
 def check_sampling_arguments(
-    max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None, stop: Sequence[str]
+    max_new_tokens: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    stop: Sequence[str],
 ) -> None:
     if not isinstance(max_new_tokens, int) or max_new_tokens < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens!r} must be a whole number of at least 1.")
     if not 0 <= temperature < float("inf"):
         raise ValueError(f"temperature={temperature!r} must be 0 (greedy) or a positive number.")
     if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
-        raise ValueError(f"top_k={top_k!r} must be a whole number of at least 1, or None for all tokens.")
+        raise ValueError(
+            f"top_k={top_k!r} must be a whole number of at least 1, or None for all tokens."
+        )
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p={top_p!r} must be above 0 and at most 1, or None for all tokens.")
     if isinstance(stop, str) or not all(isinstance(s, str) and s for s in stop):
-        raise ValueError(f"stop={stop!r} must be a list of texts, none of them empty; for one text write [{stop!r}].")
+        raise ValueError(
+            f"stop={stop!r} must be a list of texts, none of them empty; for one text write [{stop!r}]."
+        )
 
 
 # -- writing with several drafts ------------------------------------------------------------------------------------------
@@ -286,7 +407,12 @@ class Hypothesis:
 
 
 def beam_search(
-    log_probabilities: Callable[[Tensor], Tensor], *, start: int, end: int, width: int, max_new_tokens: int
+    log_probabilities: Callable[[Tensor], Tensor],
+    *,
+    start: int,
+    end: int,
+    width: int,
+    max_new_tokens: int,
 ) -> list[Hypothesis]:
     """The `width` best sequences it can find, best first; width 1 is greedy.
 
@@ -300,24 +426,37 @@ def beam_search(
     Source: Sutskever et al. 2014, section 3.2.
     """
     if width < 1 or max_new_tokens < 1:
-        raise ValueError(f"width={width} and max_new_tokens={max_new_tokens} must both be at least 1.")
+        raise ValueError(
+            f"width={width} and max_new_tokens={max_new_tokens} must both be at least 1."
+        )
     drafts = [Hypothesis((start,), 0.0)]
     for _ in range(max_new_tokens):
-        done, open_ = [d for d in drafts if d.ids[-1] == end], [d for d in drafts if d.ids[-1] != end]
+        done, open_ = (
+            [d for d in drafts if d.ids[-1] == end],
+            [d for d in drafts if d.ids[-1] != end],
+        )
         if not open_:
             break
         scores = log_probabilities(torch.tensor([draft.ids for draft in open_])).double()
         best = (scores + torch.tensor([[draft.score] for draft in open_]).double()).flatten()
         kept = best.topk(min(width, len(best)))
-        longer = [Hypothesis((*open_[at // scores.shape[1]].ids, at % scores.shape[1]), value)
-                  for value, at in zip(kept.values.tolist(), kept.indices.tolist(), strict=True)]  # fmt: skip
+        longer = [
+            Hypothesis((*open_[at // scores.shape[1]].ids, at % scores.shape[1]), value)
+            for value, at in zip(kept.values.tolist(), kept.indices.tolist(), strict=True)
+        ]
         drafts = sorted(done + longer, key=lambda draft: -draft.score)[:width]
     return drafts
 
 
 @torch.inference_mode()
 def translate(
-    model: EncoderDecoder, source: Tensor, *, start: int, end: int, max_new_tokens: int, width: int = 1
+    model: EncoderDecoder,
+    source: Tensor,
+    *,
+    start: int,
+    end: int,
+    max_new_tokens: int,
+    width: int = 1,
 ) -> list[list[int]]:
     """What the model writes for each row of source (B, S): the best draft's ids, without start and end.
 
@@ -341,7 +480,11 @@ def translate(
         )
         next_one = lambda ids, again=again: again(ids)[:, -1].log_softmax(-1)
         written.append(
-            list(beam_search(next_one, start=start, end=end, width=width, max_new_tokens=max_new_tokens)[0].ids)
+            list(
+                beam_search(
+                    next_one, start=start, end=end, width=width, max_new_tokens=max_new_tokens
+                )[0].ids
+            )
         )
     model.train(was_training)
     return [ids[1 : ids.index(end)] if end in ids else ids[1:] for ids in written]

@@ -26,7 +26,13 @@ class RMSNormFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        size = (
+            torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+            .square_()
+            .div_(x.shape[-1])
+            .add_(eps)
+            .rsqrt_()
+        )
         unit = x * size
         ctx.save_for_backward(unit, size, weight)
         return unit * weight
@@ -36,7 +42,9 @@ class RMSNormFunction(torch.autograd.Function):
     def backward(ctx, dy: Tensor) -> tuple[Tensor | None, ...]:
         unit, size, weight = ctx.saved_tensors
         both, pull = dy * unit, dy * weight
-        dx = torch.addcmul(pull, unit, (both @ weight).unsqueeze(-1), value=-1 / unit.shape[-1]).mul_(size)
+        dx = torch.addcmul(
+            pull, unit, (both @ weight).unsqueeze(-1), value=-1 / unit.shape[-1]
+        ).mul_(size)
         return dx, both.flatten(0, -2).sum(0), None
 
 
@@ -71,9 +79,17 @@ class KVCache:
     `padding` (B,) counts the leading positions of each row that hold no text, for prompts of different lengths in a batch.
     """
 
-    def __init__(self, store: Tensor, length: int = 0, padding: Tensor | None = None, written: list[int] | None = None):
+    def __init__(
+        self,
+        store: Tensor,
+        length: int = 0,
+        padding: Tensor | None = None,
+        written: list[int] | None = None,
+    ):
         self.store, self.length, self.padding = store, length, padding
-        self._written = [length] if written is None else written  # shared by every cache on this store
+        self._written = (
+            [length] if written is None else written
+        )  # shared by every cache on this store
 
     def reserve(self, T: int) -> "KVCache":
         """A cache whose last T positions are still to be written by `append`."""
@@ -96,8 +112,12 @@ class KVCache:
     @cached_property
     def layers(self) -> list[tuple[Tensor, Tensor]]:
         """Each layer's keys and values, views of the store, cut once a token and not once a layer."""
-        seen = self.store.view(-1, *self.store.shape[2:])[..., : self.length, :]  # (depth * 2, B, G, S, K), no copy
-        one_by_one = torch.is_grad_enabled()  # what `unbind` returns may not be written where gradients are kept
+        seen = self.store.view(-1, *self.store.shape[2:])[
+            ..., : self.length, :
+        ]  # (depth * 2, B, G, S, K), no copy
+        one_by_one = (
+            torch.is_grad_enabled()
+        )  # what `unbind` returns may not be written where gradients are kept
         views = [seen[n] for n in range(len(seen))] if one_by_one else seen.unbind(0)
         return list(zip(views[::2], views[1::2], strict=True))
 
@@ -159,17 +179,25 @@ class Attention(nn.Module):
         self.qkv_proj = Linear(D, sum(self.qkv_sizes), bias=config.bias)
         self.out_proj = Linear(D, D, bias=config.bias)
         self.norm_q, self.norm_k = (
-            RMSNorm(K, eps=torch.finfo(torch.float32).eps) if config.qk_norm else nn.Identity() for _ in "qk"
+            RMSNorm(K, eps=torch.finfo(torch.float32).eps) if config.qk_norm else nn.Identity()
+            for _ in "qk"
         )
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, rope: CosSin = None, cache: KVCache | None = None, layer: int = 0
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        rope: CosSin = None,
+        cache: KVCache | None = None,
+        layer: int = 0,
     ) -> Tensor:
         q, k, v = self.project_qkv(x, rope)
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, G, S, K)
         elif rope is not None:
-            v = v.contiguous()  # a copy of its own: as a part of qkv it would keep all of that for the way back
+            v = (
+                v.contiguous()
+            )  # a copy of its own: as a part of qkv it would keep all of that for the way back
         return self.out_proj(self.attend(q, k, v, mask).transpose(1, 2).flatten(2))  # (B, T, D)
 
     def project_qkv(self, x: Tensor, rope: CosSin) -> tuple[Tensor, ...]:
@@ -188,16 +216,24 @@ class Attention(nn.Module):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """softmax(q kᵀ / √K) v: (B, H, T, K)."""
         T, S = q.shape[2], k.shape[2]
-        if T == 1 and mask is None:  # one new token sees all: queries that share a key stand in for positions
+        if (
+            T == 1 and mask is None
+        ):  # one new token sees all: queries that share a key stand in for positions
             as_positions = q.reshape(len(q), -1, self.group_size, q.shape[3])
             return F.scaled_dot_product_attention(as_positions, k, v).reshape(q.shape)
         simple = self.causal and mask is None and T == S
         dropout = self.dropout if self.training else 0.0
         mask = None if simple else self.combine_masks(mask, T, S, q.device)
-        shared = self.group_size > 1  # keys and values are not copied for each query head, nor kept so for the way back
-        return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=simple, enable_gqa=shared)
+        shared = (
+            self.group_size > 1
+        )  # keys and values are not copied for each query head, nor kept so for the way back
+        return F.scaled_dot_product_attention(
+            q, k, v, mask, dropout, is_causal=simple, enable_gqa=shared
+        )
 
-    def attention_map(self, x: Tensor, mask: Tensor | None = None, rope: CosSin = None, *_: object) -> Tensor:
+    def attention_map(
+        self, x: Tensor, mask: Tensor | None = None, rope: CosSin = None, *_: object
+    ) -> Tensor:
         """Who looks at whom, and how much: (B, H, T, T), each row adds up to 1. What `attend` averages with, spelt out."""
         q, k, _ = self.project_qkv(x, rope)
         return self.attention_weights(q, k, mask)
@@ -208,7 +244,9 @@ class Attention(nn.Module):
         allowed = self.combine_masks(mask, q.shape[2], k.shape[2], q.device)
         return (scores if allowed is None else scores.masked_fill(~allowed, -math.inf)).softmax(-1)
 
-    def combine_masks(self, mask: Tensor | None, T: int, S: int, device: torch.device) -> Tensor | None:
+    def combine_masks(
+        self, mask: Tensor | None, T: int, S: int, device: torch.device
+    ) -> Tensor | None:
         """The model's own rule, narrowed by the mask and never widened; the mask gets an axis for the heads."""
         rule = causal(T, S, device) if self.causal and T > 1 else None
         if mask is None:
@@ -221,17 +259,23 @@ class CrossAttention(Attention):
     """Queries from one sequence, keys and values from another: the decoder asks, what the encoder read answers."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__(replace(config, causal=False))  # the source is there from the beginning, all of it
+        super().__init__(
+            replace(config, causal=False)
+        )  # the source is there from the beginning, all of it
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
         """x (B, T, D) asks, memory (B, S, D) answers; mask bool, (T, S), (B, T, S) or (B, 1, S), True = may look."""
-        return self.out_proj(self.attend(*self.project_qkv(x, memory), mask).transpose(1, 2).flatten(2))  # (B, T, D)
+        return self.out_proj(
+            self.attend(*self.project_qkv(x, memory), mask).transpose(1, 2).flatten(2)
+        )  # (B, T, D)
 
     def project_qkv(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, T, K) of x; keys and values (B, G, S, K) of the memory."""
         first, rest = self.qkv_sizes[0], sum(self.qkv_sizes[1:])
         weights = self.qkv_proj.weight.split([first, rest])
-        biases = (None, None) if self.qkv_proj.bias is None else self.qkv_proj.bias.split([first, rest])
+        biases = (
+            (None, None) if self.qkv_proj.bias is None else self.qkv_proj.bias.split([first, rest])
+        )
         q = linear(x, weights[0], biases[0])
         k, v = linear(memory, weights[1], biases[1]).chunk(2, -1)
         q, k, v = (part.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for part in (q, k, v))
@@ -299,7 +343,11 @@ class TanhGELU(torch.autograd.Function):
     def backward(ctx, dy: Tensor) -> Tensor:
         x, gate = ctx.saved_tensors
         inner = torch.ops.aten.sigmoid_backward(dy * x, gate)
-        return torch.addcmul(x.new_full((), TanhGELU.A), x, x, value=3 * TanhGELU.B).mul_(inner).addcmul_(dy, gate)
+        return (
+            torch.addcmul(x.new_full((), TanhGELU.A), x, x, value=3 * TanhGELU.B)
+            .mul_(inner)
+            .addcmul_(dy, gate)
+        )
 
 
 class TanhGELUMLP(MLP):
@@ -343,14 +391,22 @@ class SwiGLUMLP(MLP):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.up = Linear(config.width, 2 * config.hidden, bias=config.bias)  # gate and value in one product
+        self.up = Linear(
+            config.width, 2 * config.hidden, bias=config.bias
+        )  # gate and value in one product
 
     def activation(self, h: Tensor) -> Tensor:
         gate, value = h.chunk(2, -1)
         return F.silu(gate) * value
 
 
-MLPS = {"gelu": MLP, "gelu_tanh": TanhGELUMLP, "relu_squared": SquaredReLUMLP, "swiglu": SwiGLUMLP, "relu": ReLUMLP}
+MLPS = {
+    "gelu": MLP,
+    "gelu_tanh": TanhGELUMLP,
+    "relu_squared": SquaredReLUMLP,
+    "swiglu": SwiGLUMLP,
+    "relu": ReLUMLP,
+}
 
 
 class Block(nn.Module):
@@ -360,11 +416,18 @@ class Block(nn.Module):
         super().__init__()
         self.attention = Attention(config)
         self.mlp = MLPS[config.mlp](config)
-        self.norm_1, self.norm_2 = (NORMS[config.norm](config.width, eps=config.norm_eps) for _ in range(2))
+        self.norm_1, self.norm_2 = (
+            NORMS[config.norm](config.width, eps=config.norm_eps) for _ in range(2)
+        )
         self.drop = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, rope: CosSin = None, cache: KVCache | None = None, layer: int = 0
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        rope: CosSin = None,
+        cache: KVCache | None = None,
+        layer: int = 0,
     ) -> Tensor:
         x = x + self.drop(self.attention(self.norm_1(x), mask, rope, cache, layer))
         return x + self.drop(self.mlp(self.norm_2(x)))
@@ -374,7 +437,12 @@ class PostNormBlock(Block):
     """The 2017 order, which BERT kept: add first, then normalise the sum."""
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, rope: CosSin = None, cache: KVCache | None = None, layer: int = 0
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        rope: CosSin = None,
+        cache: KVCache | None = None,
+        layer: int = 0,
     ) -> Tensor:
         x = self.norm_1(x + self.drop(self.attention(x, mask, rope, cache, layer)))
         return self.norm_2(x + self.drop(self.mlp(x)))

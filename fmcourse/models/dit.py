@@ -41,13 +41,25 @@ class DiT(nn.Module):
     """
 
     def __init__(
-        self, config: Config, channels: int = 1, patch_size: int = 4, *, conditioner: nn.Module | None = None
+        self,
+        config: Config,
+        channels: int = 1,
+        patch_size: int = 4,
+        *,
+        conditioner: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if config.causal or config.positions == "rope" or config.width % 4 or min(channels, patch_size) < 1:
-            raise ValueError(f"causal={config.causal}, positions={config.positions!r}, width={config.width}, channels={channels}, patch_size={patch_size}: "
-                             "patches lie in two directions, so give causal=False and positions=\"none\", a width that 4 divides, and at "
-                             "least one colour and one pixel.")  # fmt: skip
+        if (
+            config.causal
+            or config.positions == "rope"
+            or config.width % 4
+            or min(channels, patch_size) < 1
+        ):
+            raise ValueError(
+                f"causal={config.causal}, positions={config.positions!r}, width={config.width}, channels={channels}, patch_size={patch_size}: "
+                'patches lie in two directions, so give causal=False and positions="none", a width that 4 divides, and at '
+                "least one colour and one pixel."
+            )
         self.channels, self.patch_size = channels, patch_size
         self.embed, self.stack = Linear(channels * patch_size**2, config.width), Stack(config)
         self.head = Linear(config.width, channels * patch_size**2)
@@ -57,14 +69,20 @@ class DiT(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
         if x.ndim != 4 or x.shape[1] != self.channels or time.shape != x.shape[:1]:
-            raise ValueError(f"pictures {tuple(x.shape)} and time {tuple(time.shape)} were given; this network takes pictures "
-                             f"(B, {self.channels}, S, S) and a time for each, (B,).")  # fmt: skip
+            raise ValueError(
+                f"pictures {tuple(x.shape)} and time {tuple(time.shape)} were given; this network takes pictures "
+                f"(B, {self.channels}, S, S) and a time for each, (B,)."
+            )
         conditioning, (high, wide) = self.time_conditioner(time, condition), x.shape[-2:]
         x = F.pad(x, (0, -wide % self.patch_size, 0, -high % self.patch_size), mode="replicate")
-        x = F.pixel_unshuffle(x, self.patch_size)  # (B, C P², S/P, S/P): a patch's pixels are its colours now
+        x = F.pixel_unshuffle(
+            x, self.patch_size
+        )  # (B, C P², S/P, S/P): a patch's pixels are its colours now
         rows, columns = x.shape[-2:]
-        x = self.embed(x.flatten(2).mT) + sinusoidal_encoding_2d(rows, columns, conditioning.shape[-1]).to(
-            x
-        )  # (B, N, D)
+        x = self.embed(x.flatten(2).mT) + sinusoidal_encoding_2d(
+            rows, columns, conditioning.shape[-1]
+        ).to(x)  # (B, N, D)
         x = self.head(self.stack(x + conditioning[:, None]))
-        return F.pixel_shuffle(x.mT.unflatten(-1, (rows, columns)), self.patch_size)[..., :high, :wide]
+        return F.pixel_shuffle(x.mT.unflatten(-1, (rows, columns)), self.patch_size)[
+            ..., :high, :wide
+        ]

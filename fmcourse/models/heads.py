@@ -30,7 +30,9 @@ class TokenClassifier(nn.Module):
             raise ValueError(f"num_classes={num_classes} must be at least 1.")
         self.encoder, self.classifier = encoder, Linear(encoder.config.width, num_classes)
 
-    def forward(self, ids: Tensor, padding_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
+    def forward(
+        self, ids: Tensor, padding_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> Tensor:
         """
         Args:
             ids: tokens (B, T).
@@ -39,17 +41,23 @@ class TokenClassifier(nn.Module):
         Returns: scores (B, T, num_classes); those of filling mean nothing.
         """
         return self.classifier(
-            self.encoder.states(ids, None if padding_mask is None else padding_mask[:, None], token_type_ids)
+            self.encoder.states(
+                ids, None if padding_mask is None else padding_mask[:, None], token_type_ids
+            )
         )
 
 
 class SequenceClassifier(TokenClassifier):
     """Scores for a whole text, (B, num_classes): from the mean of its tokens' states, filling left out."""
 
-    def forward(self, ids: Tensor, padding_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
+    def forward(
+        self, ids: Tensor, padding_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> Tensor:
         return self.classifier(
             mean_pool(
-                self.encoder.states(ids, None if padding_mask is None else padding_mask[:, None], token_type_ids),
+                self.encoder.states(
+                    ids, None if padding_mask is None else padding_mask[:, None], token_type_ids
+                ),
                 padding_mask,
             )
         )
@@ -59,7 +67,9 @@ def mean_pool(states: Tensor, padding_mask: Tensor | None = None) -> Tensor:
     """(B, T, D) -> (B, D), over the tokens that are there. Source: Reimers & Gurevych 2019, section 3."""
     if padding_mask is None:
         return states.mean(1)
-    return (states * padding_mask[..., None]).sum(1) / padding_mask.sum(1, keepdim=True).clamp(min=1)
+    return (states * padding_mask[..., None]).sum(1) / padding_mask.sum(1, keepdim=True).clamp(
+        min=1
+    )
 
 
 def pad_batch(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

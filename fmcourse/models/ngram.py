@@ -42,12 +42,18 @@ class NGram:
     def __init__(self, ids: list[int] | Tensor, *, vocab_size: int, order: int) -> None:
         ids = torch.as_tensor(ids)
         if ids.numel() == 0 or order < 1 or vocab_size**order >= 2**63:
-            raise ValueError(f"{ids.numel()} tokens, order={order}, vocab_size={vocab_size}: give a text, and an order of at least "
-                             "1 with vocab_size ** order below 2 ** 63.")  # fmt: skip
+            raise ValueError(
+                f"{ids.numel()} tokens, order={order}, vocab_size={vocab_size}: give a text, and an order of at least "
+                "1 with vocab_size ** order below 2 ** 63."
+            )
         if ids.min() < 0 or ids.max() >= vocab_size:
-            raise ValueError(f"ids run from {int(ids.min())} to {int(ids.max())}, outside vocab_size={vocab_size}.")
+            raise ValueError(
+                f"ids run from {int(ids.min())} to {int(ids.max())}, outside vocab_size={vocab_size}."
+            )
         self.vocab_size, self.order = vocab_size, order
-        self.tables = [self._count(self._ngrams(ids, n)) for n in range(1, min(order, len(ids)) + 1)]
+        self.tables = [
+            self._count(self._ngrams(ids, n)) for n in range(1, min(order, len(ids)) + 1)
+        ]
 
     @property
     def n_ngrams(self) -> int:
@@ -72,7 +78,11 @@ class NGram:
         context, V = torch.as_tensor(context, dtype=torch.int64), self.vocab_size
         p, tokens = torch.full((V,), 1 / V, dtype=torch.float64), torch.arange(V)
         for n, table in enumerate(self.tables[: len(context) + 1], 1):
-            head = self._ngrams(context[len(context) - n + 1 :], n - 1) if n > 1 else torch.zeros(1, dtype=torch.int64)
+            head = (
+                self._ngrams(context[len(context) - n + 1 :], n - 1)
+                if n > 1
+                else torch.zeros(1, dtype=torch.int64)
+            )
             p = self._interpolate(table, head * V + tokens, head.expand(V), p)
         return p
 
@@ -87,11 +97,15 @@ class NGram:
 
     def _count(self, ngrams: Tensor) -> NGramCounts:
         ngrams, counts = ngrams.unique(return_counts=True)
-        contexts, place, n_continuations = (ngrams // self.vocab_size).unique(return_inverse=True, return_counts=True)
+        contexts, place, n_continuations = (ngrams // self.vocab_size).unique(
+            return_inverse=True, return_counts=True
+        )
         context_counts = torch.zeros_like(contexts).index_add(0, place, counts)
         return NGramCounts(ngrams, counts, contexts, context_counts, n_continuations)
 
-    def _interpolate(self, table: NGramCounts, ngrams: Tensor, heads: Tensor, shorter: Tensor) -> Tensor:
+    def _interpolate(
+        self, table: NGramCounts, ngrams: Tensor, heads: Tensor, shorter: Tensor
+    ) -> Tensor:
         """One step of the formula: this length's counts, and the shorter context's probabilities where they are thin."""
         counts = look_up(table.ngrams, table.counts, ngrams)
         context_counts, n_continuations = (

@@ -19,10 +19,16 @@ def patchify(x: Tensor, size: int) -> Tensor:
     [[[0, 1, 4, 5], [2, 3, 6, 7]]]
     """
     if x.ndim not in (2, 3) or size < 1 or any(side % size or not side for side in x.shape[1:]):
-        raise ValueError(f"shape {tuple(x.shape)} cannot be cut into patches of size={size}; give (B, H, W) or (B, T), and a size "
-                         "that divides each side.")  # fmt: skip
+        raise ValueError(
+            f"shape {tuple(x.shape)} cannot be cut into patches of size={size}; give (B, H, W) or (B, T), and a size "
+            "that divides each side."
+        )
     rows = x.unflatten(-1, (-1, size))
-    return rows if x.ndim == 2 else rows.unflatten(1, (-1, size)).transpose(2, 3).flatten(3).flatten(1, 2)
+    return (
+        rows
+        if x.ndim == 2
+        else rows.unflatten(1, (-1, size)).transpose(2, 3).flatten(3).flatten(1, 2)
+    )
 
 
 class PatchEncoder(nn.Module):
@@ -31,14 +37,18 @@ class PatchEncoder(nn.Module):
     def __init__(self, config: Config, num_patches: int, patch_width: int) -> None:
         super().__init__()
         if config.causal or config.positions == "rope":
-            raise ValueError(f"causal={config.causal}, positions={config.positions!r}: patches are seen in any order, so give "
-                             "causal=False and 'learned'.")  # fmt: skip
+            raise ValueError(
+                f"causal={config.causal}, positions={config.positions!r}: patches are seen in any order, so give "
+                "causal=False and 'learned'."
+            )
         self.embed, self.stack = Linear(patch_width, config.width), Stack(config)
         self.position_embedding = nn.Parameter(0.02 * torch.randn(num_patches, config.width))
 
     def forward(self, patches: Tensor, visible: Tensor | None = None) -> Tensor:
         x = self.embed(patches) + self.position_embedding
-        return self.stack(x if visible is None else x[visible].view(len(x), -1, x.shape[-1]))  # every row sees as many
+        return self.stack(
+            x if visible is None else x[visible].view(len(x), -1, x.shape[-1])
+        )  # every row sees as many
 
 
 class MaskedAutoencoder(nn.Module):

@@ -54,13 +54,17 @@ class WindowLM(nn.Module):
         self.embed = nn.Embedding(config.vocab_size, config.width)
         self.hidden = nn.Linear(config.context * config.width, config.hidden)
         self.head = nn.Linear(config.hidden, config.vocab_size)
-        self.direct = nn.Linear(config.context * config.width, config.vocab_size, bias=False)  # "direct connections"
+        self.direct = nn.Linear(
+            config.context * config.width, config.vocab_size, bias=False
+        )  # "direct connections"
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, T) token ids -> logits (B, T, V)."""
         n = self.config.context
         x = F.pad(self.embed(check_ids(ids)), (0, 0, n - 1, 0))  # (B, n - 1 + T, D)
-        window = x.unfold(1, n, 1).mT.flatten(2)  # (B, T, n D): at each position, the last n vectors
+        window = x.unfold(1, n, 1).mT.flatten(
+            2
+        )  # (B, T, n D): at each position, the last n vectors
         return self.head(torch.tanh(self.hidden(window))) + self.direct(window)
 
 
@@ -78,7 +82,9 @@ class LSTMLM(nn.Module):
         self.embed = nn.Embedding(config.vocab_size, config.width)
         self.lstm = nn.LSTM(config.width, config.hidden, config.depth, batch_first=True)
         self.head = nn.Linear(config.hidden, config.vocab_size)
-        with torch.no_grad():  # at first keep nearly everything: Gers et al. 2000, section 4; Jozefowicz et al. 2015
+        with (
+            torch.no_grad()
+        ):  # at first keep nearly everything: Gers et al. 2000, section 4; Jozefowicz et al. 2015
             for layer in range(config.depth):
                 getattr(self.lstm, f"bias_ih_l{layer}")[config.hidden : 2 * config.hidden] = 1.0
 
@@ -90,6 +96,8 @@ class LSTMLM(nn.Module):
 def check_ids(ids: Tensor) -> Tensor:
     """Raises: ValueError if ids are no (B, T) of whole numbers."""
     if ids.ndim != 2 or ids.is_floating_point():
-        raise ValueError(f"ids have shape {tuple(ids.shape)} and dtype {ids.dtype}; give whole numbers (B, T), "
-                         "for one text ids[None].")  # fmt: skip
+        raise ValueError(
+            f"ids have shape {tuple(ids.shape)} and dtype {ids.dtype}; give whole numbers (B, T), "
+            "for one text ids[None]."
+        )
     return ids

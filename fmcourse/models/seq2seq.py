@@ -22,14 +22,30 @@ PAD = 0  # the id that fills rows up; nobody looks at it, and nobody is asked fo
 
 
 def vaswani2017(
-    *, vocab_size: int = 37_000, context: int = 512, width: int = 512, depth: int = 6, heads: int = 8,
-    hidden: int | None = None, tied: bool = True, dropout: float = 0.1,
-) -> Config:  # fmt: skip
+    *,
+    vocab_size: int = 37_000,
+    context: int = 512,
+    width: int = 512,
+    depth: int = 6,
+    heads: int = 8,
+    hidden: int | None = None,
+    tied: bool = True,
+    dropout: float = 0.1,
+) -> Config:
     """Vaswani et al. 2017, table 3: LayerNorm after each part, ReLU. The defaults are its base model."""
     return Config(
-        vocab_size=vocab_size, context=context, width=width, depth=depth, heads=heads, hidden=hidden, positions="none",
-        norm_place="after", mlp="relu", tied=tied, dropout=dropout,
-    )  # fmt: skip
+        vocab_size=vocab_size,
+        context=context,
+        width=width,
+        depth=depth,
+        heads=heads,
+        hidden=hidden,
+        positions="none",
+        norm_place="after",
+        mlp="relu",
+        tied=tied,
+        dropout=dropout,
+    )
 
 
 def sinusoidal_encoding(positions: int, width: int) -> Tensor:
@@ -42,9 +58,13 @@ def sinusoidal_encoding(positions: int, width: int) -> Tensor:
     [[0.0, 1.0, 0.0, 1.0], [0.841, 0.54, 0.01, 1.0]]
     """
     if width % 2:
-        raise ValueError(f"width={width} is odd; each speed takes a sine and a cosine, so give an even width.")
+        raise ValueError(
+            f"width={width} is odd; each speed takes a sine and a cosine, so give an even width."
+        )
     speeds = 10_000 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
-    angles = torch.arange(positions, dtype=torch.float64)[:, None] * speeds  # (positions, width / 2)
+    angles = (
+        torch.arange(positions, dtype=torch.float64)[:, None] * speeds
+    )  # (positions, width / 2)
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1).float()
 
 
@@ -54,8 +74,12 @@ class SinusoidalEmbedding(Embedding):
     def __init__(self, config: Config) -> None:
         super().__init__(replace(config, positions="none"))
         self.scale = math.sqrt(config.width)
-        nn.init.normal_(self.tokens.weight, std=1 / self.scale)  # of size 1, as the waves are, once stretched
-        self.register_buffer("position_encoding", sinusoidal_encoding(config.context, config.width), persistent=False)
+        nn.init.normal_(
+            self.tokens.weight, std=1 / self.scale
+        )  # of size 1, as the waves are, once stretched
+        self.register_buffer(
+            "position_encoding", sinusoidal_encoding(config.context, config.width), persistent=False
+        )
 
     def lookup(self, ids: Tensor, positions: Tensor) -> Tensor:
         return self.scale * super().lookup(ids, positions) + self.position_encoding[positions]
@@ -78,15 +102,19 @@ class EncoderDecoder(nn.Module):
     def __init__(self, config: Config, source_vocab_size: int | None = None) -> None:
         super().__init__()
         if config.positions != "none" or config.token_types or not config.causal:
-            raise ValueError(f"positions={config.positions!r}, token_types={config.token_types}, causal={config.causal}: an "
-                             "EncoderDecoder needs 'none' (it brings sinusoids), 0 and True.")  # fmt: skip
+            raise ValueError(
+                f"positions={config.positions!r}, token_types={config.token_types}, causal={config.causal}: an "
+                "EncoderDecoder needs 'none' (it brings sinusoids), 0 and True."
+            )
         self.config = config
         self.embed_target = SinusoidalEmbedding(config)
         self.embed_source = self.embed_target
         if source_vocab_size is not None:
             self.embed_source = SinusoidalEmbedding(replace(config, vocab_size=source_vocab_size))
         self.encoder = Stack(replace(config, causal=False))
-        self.decoder = nn.ModuleList(DECODER_BLOCKS[config.norm_place](config) for _ in range(config.depth))
+        self.decoder = nn.ModuleList(
+            DECODER_BLOCKS[config.norm_place](config) for _ in range(config.depth)
+        )
         last = config.norm_place == "before"
         self.norm = NORMS[config.norm](config.width, eps=config.norm_eps) if last else nn.Identity()
         self.head = Linear(config.width, config.vocab_size, bias=False)
@@ -109,13 +137,19 @@ class EncoderDecoder(nn.Module):
     def padding_mask(self, source: Tensor, given: Tensor | None = None) -> Tensor:
         """(B, S) bool, True where there is text to look at."""
         if source.ndim != 2 or 0 in source.shape:
-            raise ValueError(f"source has shape {tuple(source.shape)}; give (B, S) token ids with S of at least 1.")
+            raise ValueError(
+                f"source has shape {tuple(source.shape)}; give (B, S) token ids with S of at least 1."
+            )
         mask = source != PAD if given is None else given
         if mask.dtype != torch.bool or mask.shape != source.shape:
-            raise ValueError(f"source_mask is {mask.dtype} {tuple(mask.shape)}; it must be bool {tuple(source.shape)}.")
+            raise ValueError(
+                f"source_mask is {mask.dtype} {tuple(mask.shape)}; it must be bool {tuple(source.shape)}."
+            )
         if not mask.any(-1).all():
             row = int((~mask.any(-1)).nonzero()[0])
-            raise ValueError(f"row {row} of the source is nothing but padding: there is nothing to look at.")
+            raise ValueError(
+                f"row {row} of the source is nothing but padding: there is nothing to look at."
+            )
         return mask
 
     def encode(self, source: Tensor, mask: Tensor) -> Tensor:
@@ -127,7 +161,9 @@ class EncoderDecoder(nn.Module):
     def decode(self, target: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """Write: (B, T) so far, and the memory with its mask, to logits (B, T, V)."""
         if target.ndim != 2 or target.shape[1] < 1:
-            raise ValueError(f"target has shape {tuple(target.shape)}; give (B, T), beginning with a start token.")
+            raise ValueError(
+                f"target has shape {tuple(target.shape)}; give (B, T), beginning with a start token."
+            )
         check_length(target.shape[1], self.config.context)
         x = self.embed_target(target, torch.arange(target.shape[1], device=target.device))
         for block in self.decoder:

@@ -34,10 +34,14 @@ class Embedding(nn.Module):
         super().__init__()
         self.context = config.context
         self.tokens = nn.Embedding(config.vocab_size, config.width)
-        self.positions = nn.Embedding(config.context, config.width) if config.positions == "learned" else None
+        self.positions = (
+            nn.Embedding(config.context, config.width) if config.positions == "learned" else None
+        )
         self.drop = nn.Dropout(config.dropout)
 
-    def forward(self, ids: Tensor, positions: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+    def forward(
+        self, ids: Tensor, positions: Tensor, token_type_ids: Tensor | None = None
+    ) -> Tensor:
         return self.drop(self.lookup(ids, positions))
 
     def lookup(self, ids: Tensor, positions: Tensor) -> Tensor:
@@ -45,8 +49,10 @@ class Embedding(nn.Module):
             x = self.tokens(ids)
         except IndexError:
             low, high, known = int(ids.min()), int(ids.max()), self.tokens.num_embeddings
-            raise ValueError(f"ids run from {low} to {high}, but this model knows tokens 0 to {known - 1}; "
-                             "was the text encoded by another tokenizer?") from None  # fmt: skip
+            raise ValueError(
+                f"ids run from {low} to {high}, but this model knows tokens 0 to {known - 1}; "
+                "was the text encoded by another tokenizer?"
+            ) from None
         return x if self.positions is None else x + self.positions(positions)
 
 
@@ -58,14 +64,18 @@ class TokenTypeEmbedding(Embedding):
         self.token_types = nn.Embedding(config.token_types, config.width)
         self.norm = NORMS[config.norm](config.width, eps=config.norm_eps)
 
-    def forward(self, ids: Tensor, positions: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+    def forward(
+        self, ids: Tensor, positions: Tensor, token_type_ids: Tensor | None = None
+    ) -> Tensor:
         token_type_ids = torch.zeros_like(ids) if token_type_ids is None else token_type_ids
         return self.drop(self.norm(self.lookup(ids, positions) + self.token_types(token_type_ids)))
 
 
 def check_length(length: int, context: int) -> None:
     if length > context:
-        raise ValueError(f"{length} positions are more than context={context}; pass fewer, or build a longer model.")
+        raise ValueError(
+            f"{length} positions are more than context={context}; pass fewer, or build a longer model."
+        )
 
 
 class Stack(nn.Module):
@@ -76,7 +86,9 @@ class Stack(nn.Module):
         self.config = config
         self.rope = RotaryEmbedding(config) if config.positions == "rope" else NoRotaryEmbedding()
         self.blocks = nn.ModuleList(BLOCKS[config.norm_place](config) for _ in range(config.depth))
-        last = config.norm_place == "before"  # after the last block the sum is still to be normalised
+        last = (
+            config.norm_place == "before"
+        )  # after the last block the sum is still to be normalised
         self.norm = NORMS[config.norm](config.width, eps=config.norm_eps) if last else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -88,7 +100,9 @@ class Stack(nn.Module):
         """
         check_length(x.shape[1], self.config.context)
         if mask is not None and mask.dtype != torch.bool:
-            raise ValueError(f"mask has dtype {mask.dtype}; it must be bool, True where a position may look.")
+            raise ValueError(
+                f"mask has dtype {mask.dtype}; it must be bool, True where a position may look."
+            )
         rope = self.rope(torch.arange(x.shape[1], device=x.device))
         for block in self.blocks:
             x = block(x, mask, rope)
@@ -154,7 +168,9 @@ class Transformer(nn.Module):
         if config.tied and config.head != "none":
             getattr(self.head, "unembedding", self.head).weight = self.embed.tokens.weight
 
-    def forward(self, ids: Tensor, mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
+    def forward(
+        self, ids: Tensor, mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> Tensor:
         """
         Args:
             ids: tokens, (B, T) whole numbers.
@@ -165,19 +181,27 @@ class Transformer(nn.Module):
         """
         return self.head(self.states(ids, mask, token_type_ids))
 
-    def states(self, ids: Tensor, mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
+    def states(
+        self, ids: Tensor, mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> Tensor:
         """What the head sees: (B, T, D)."""
         self.check_ids(ids)
-        return self.stack(self.embed(ids, torch.arange(ids.shape[1], device=ids.device), token_type_ids), mask)
+        return self.stack(
+            self.embed(ids, torch.arange(ids.shape[1], device=ids.device), token_type_ids), mask
+        )
 
     def check_ids(self, ids: Tensor, before: int = 0) -> None:
         """Refuse what is not (B, T) or, with the positions that came before, does not fit the context."""
         if ids.ndim != 2 or ids.is_floating_point():
-            raise ValueError(f"ids have shape {tuple(ids.shape)} and dtype {ids.dtype}; give whole numbers (B, T), "
-                             "for one text ids[None].")  # fmt: skip
+            raise ValueError(
+                f"ids have shape {tuple(ids.shape)} and dtype {ids.dtype}; give whole numbers (B, T), "
+                "for one text ids[None]."
+            )
         check_length(ids.shape[1] + before, self.config.context)
 
-    def new_cache(self, batch: int = 1, capacity: int = 0, padding: Tensor | None = None) -> KVCache:
+    def new_cache(
+        self, batch: int = 1, capacity: int = 0, padding: Tensor | None = None
+    ) -> KVCache:
         """An empty cache on the model's device, with `capacity` for that many positions before it has to grow."""
         c, weight = self.config, self.stack.blocks[0].norm_1.weight
         store = weight.new_empty(c.depth, 2, batch, c.kv_heads, max(1, capacity), c.head_width)
@@ -190,7 +214,9 @@ class Transformer(nn.Module):
         Raises: ValueError past the context, or for a model that looks ahead.
         """
         if not self.config.causal:
-            raise ValueError("this model looks both ways: all it read changes with a new token; no cache can hold it.")
+            raise ValueError(
+                "this model looks both ways: all it read changes with a new token; no cache can hold it."
+            )
         self.check_ids(ids, cache.length)
         x, cache = self.stack.extend(self.embed(ids, cache.positions(ids.shape[1])), cache)
         return self.head(x[:, -1:] if last else x), cache
@@ -204,7 +230,9 @@ def init_weights(model: Transformer) -> None:
             nn.init.normal_(module.weight, std=std)
             if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)
-        if name.endswith((".out_proj", ".down")) or (name == "head" and isinstance(module, LinearHead)):
+        if name.endswith((".out_proj", ".down")) or (
+            name == "head" and isinstance(module, LinearHead)
+        ):
             nn.init.zeros_(module.weight)
 
 

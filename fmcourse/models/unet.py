@@ -21,7 +21,9 @@ def timestep_embedding(time: Tensor, width: int) -> Tensor:
 
     Source: Vaswani et al. 2017, section 3.5; time counted in thousandths, as in Ho et al. 2020.
     """
-    rates = torch.exp(-math.log(10_000) * torch.arange(width // 2, device=time.device) / (width // 2))
+    rates = torch.exp(
+        -math.log(10_000) * torch.arange(width // 2, device=time.device) / (width // 2)
+    )
     angles = 1000 * time[:, None].float() * rates
     return torch.cat([angles.cos(), angles.sin()], 1).to(time.dtype)
 
@@ -36,10 +38,16 @@ class TimeConditioner(nn.Module):
 
     def forward(self, time: Tensor, condition: Tensor | None) -> Tensor:
         if (condition is None) != (self.conditioner is None):
-            given, made = ("no condition", "with") if condition is None else ("a condition", "without")
-            raise ValueError(f"{given} was given to a network made {made} a conditioner; give what it was made for.")
+            given, made = (
+                ("no condition", "with") if condition is None else ("a condition", "without")
+            )
+            raise ValueError(
+                f"{given} was given to a network made {made} a conditioner; give what it was made for."
+            )
         conditioning = self.mlp(timestep_embedding(time, self.width))
-        return F.silu(conditioning if condition is None else conditioning + self.conditioner(condition))
+        return F.silu(
+            conditioning if condition is None else conditioning + self.conditioner(condition)
+        )
 
 
 class ResidualBlock(nn.Module):
@@ -48,7 +56,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, out: int, condition_width: int) -> None:
         super().__init__()
         self.norm_1, self.norm_2 = (nn.GroupNorm(math.gcd(8, n), n) for n in (channels, out))
-        self.conv_1, self.conv_2 = nn.Conv2d(channels, out, 3, padding=1), nn.Conv2d(out, out, 3, padding=1)
+        self.conv_1, self.conv_2 = (
+            nn.Conv2d(channels, out, 3, padding=1),
+            nn.Conv2d(out, out, 3, padding=1),
+        )
         self.scale_shift = nn.Linear(condition_width, 2 * out)
         self.skip = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
         for last in (self.conv_2, self.scale_shift):
@@ -76,13 +87,25 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, channels: int = 1, widths: tuple[int, ...] = (32, 64), depth: int = 2, *, condition_width: int = 128, fold: int = 2,
+        self,
+        channels: int = 1,
+        widths: tuple[int, ...] = (32, 64),
+        depth: int = 2,
+        *,
+        condition_width: int = 128,
+        fold: int = 2,
         conditioner: nn.Module | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
-        if not widths or min(*widths, depth, channels, fold, condition_width // 2) < 1 or condition_width % 2:
-            raise ValueError(f"channels={channels}, widths={widths}, depth={depth}, condition_width={condition_width}, fold={fold}: each must be at least 1, "
-                             "condition_width even, and there must be at least one width.")  # fmt: skip
+        if (
+            not widths
+            or min(*widths, depth, channels, fold, condition_width // 2) < 1
+            or condition_width % 2
+        ):
+            raise ValueError(
+                f"channels={channels}, widths={widths}, depth={depth}, condition_width={condition_width}, fold={fold}: each must be at least 1, "
+                "condition_width even, and there must be at least one width."
+            )
         self.channels, self.fold, self.multiple = channels, fold, fold * 2 ** (len(widths) - 1)
         self.time_conditioner = TimeConditioner(condition_width, conditioner)
         self.input_proj = nn.Conv2d(channels * fold**2, widths[0], 3, padding=1)
@@ -101,13 +124,19 @@ class UNet(nn.Module):
                 width = wide
             if level:
                 self.up.append(nn.Upsample(scale_factor=2, mode="nearest"))
-        self.output_proj = nn.Sequential(nn.GroupNorm(math.gcd(8, width), width), nn.SiLU(), nn.Conv2d(width, channels * fold**2, 3, padding=1))  # fmt: skip
+        self.output_proj = nn.Sequential(
+            nn.GroupNorm(math.gcd(8, width), width),
+            nn.SiLU(),
+            nn.Conv2d(width, channels * fold**2, 3, padding=1),
+        )
         nn.init.zeros_(self.output_proj[-1].weight), nn.init.zeros_(self.output_proj[-1].bias)
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
         if x.ndim != 4 or x.shape[1] != self.channels or time.shape != x.shape[:1]:
-            raise ValueError(f"pictures {tuple(x.shape)} and time {tuple(time.shape)} were given; this network takes pictures "
-                             f"(B, {self.channels}, S, S) and a time for each, (B,).")  # fmt: skip
+            raise ValueError(
+                f"pictures {tuple(x.shape)} and time {tuple(time.shape)} were given; this network takes pictures "
+                f"(B, {self.channels}, S, S) and a time for each, (B,)."
+            )
         conditioning, (high, wide) = self.time_conditioner(time, condition), x.shape[-2:]
         x = F.pad(x, (0, -wide % self.multiple, 0, -high % self.multiple), mode="replicate")
         x = self.input_proj(F.pixel_unshuffle(x, self.fold))
@@ -117,5 +146,9 @@ class UNet(nn.Module):
             skips.append(x)
         x = self.middle(x, conditioning)
         for part in self.up:
-            x = part(torch.cat([x, skips.pop()], 1), conditioning) if isinstance(part, ResidualBlock) else part(x)
+            x = (
+                part(torch.cat([x, skips.pop()], 1), conditioning)
+                if isinstance(part, ResidualBlock)
+                else part(x)
+            )
         return F.pixel_shuffle(self.output_proj(x), self.fold)[..., :high, :wide]

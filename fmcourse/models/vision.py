@@ -30,9 +30,14 @@ class SameConv(nn.Conv2d):
         return super().forward(F.pad(x, [part for n in short for part in (n // 2, n - n // 2)]))
 
 
-def conv_bn(channels: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+def conv_bn(
+    channels: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1
+) -> list[nn.Module]:
     """A convolution and the normalisation that stands for its constant."""
-    return [SameConv(channels, out, kernel, stride, groups=groups, bias=False), nn.BatchNorm2d(out, eps=1e-3)]
+    return [
+        SameConv(channels, out, kernel, stride, groups=groups, bias=False),
+        nn.BatchNorm2d(out, eps=1e-3),
+    ]
 
 
 class InvertedResidual(nn.Module):
@@ -66,7 +71,9 @@ class EfficientNet(nn.Module):
         blocks, channels = [], STEM
         for repeats, kernel, stride, times, out in STAGES:
             for n in range(repeats):
-                blocks.append(InvertedResidual(channels, out, kernel, stride if n == 0 else 1, times))
+                blocks.append(
+                    InvertedResidual(channels, out, kernel, stride if n == 0 else 1, times)
+                )
                 channels = out
         self.stem = nn.Sequential(*conv_bn(3, STEM, 3, 2), nn.ReLU6())
         self.blocks = nn.Sequential(*blocks)
@@ -81,8 +88,10 @@ class EfficientNet(nn.Module):
         Raises: ValueError for another shape.
         """
         if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[-2:]) < 32:
-            raise ValueError(f"images have shape {tuple(images.shape)}; give (N, 3, H, W) with sides of at least 32, "
-                             "as `preprocess` makes them.")  # fmt: skip
+            raise ValueError(
+                f"images have shape {tuple(images.shape)}; give (N, 3, H, W) with sides of at least 32, "
+                "as `preprocess` makes them."
+            )
         return self.top(self.blocks(self.stem(images))).mean((-2, -1))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -100,8 +109,14 @@ def preprocess(images: Tensor, size: int = SIZE) -> Tensor:
     >>> preprocess(torch.full((1, 28, 28), 255, dtype=torch.uint8), size=32)[0, :, 0, 0]
     tensor([1., 1., 1.])
     """
-    if images.dtype != torch.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
-        raise ValueError(f"images are {images.dtype} {tuple(images.shape)}; give uint8 (N, H, W) or (N, H, W, 3).")  # fmt: skip
+    if (
+        images.dtype != torch.uint8
+        or images.ndim not in (3, 4)
+        or (images.ndim == 4 and images.shape[-1] != 3)
+    ):
+        raise ValueError(
+            f"images are {images.dtype} {tuple(images.shape)}; give uint8 (N, H, W) or (N, H, W, 3)."
+        )
     colours = images[..., None].expand(*images.shape, 3) if images.ndim == 3 else images
     x = (colours.permute(0, 3, 1, 2).float() - 127) / 128
     return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
@@ -115,9 +130,21 @@ class FashionClassifier(nn.Module):
 
     def __init__(self, features: int = 64, num_classes: int = 10) -> None:
         super().__init__()
-        conv = lambda i, o, stride: [nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU()]
-        layers = [*conv(4, 32, 1), *conv(32, 64, 2), *conv(64, 64, 1), *conv(64, 128, 2), nn.AdaptiveAvgPool2d(1)]
-        self.backbone = nn.Sequential(nn.PixelUnshuffle(2), *layers, nn.Flatten(), nn.Linear(128, features))
+        conv = lambda i, o, stride: [
+            nn.Conv2d(i, o, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(o),
+            nn.ReLU(),
+        ]
+        layers = [
+            *conv(4, 32, 1),
+            *conv(32, 64, 2),
+            *conv(64, 64, 1),
+            *conv(64, 128, 2),
+            nn.AdaptiveAvgPool2d(1),
+        ]
+        self.backbone = nn.Sequential(
+            nn.PixelUnshuffle(2), *layers, nn.Flatten(), nn.Linear(128, features)
+        )
         self.classifier = nn.Sequential(nn.ReLU(), nn.Linear(features, num_classes))
 
     def features(self, x: Tensor) -> Tensor:
@@ -160,7 +187,9 @@ def untrained_efficientnet(images: Tensor, size: int = SIZE) -> EfficientNet:
 
 
 @torch.inference_mode()
-def extract_features(model: EfficientNet, images: Tensor, size: int = SIZE, batch: int = 32) -> Tensor:
+def extract_features(
+    model: EfficientNet, images: Tensor, size: int = SIZE, batch: int = 32
+) -> Tensor:
     """The features (N, 1280) of many pictures as `preprocess` takes them, a batch at a time; the model is not changed."""
     was_training = model.training
     model.eval()

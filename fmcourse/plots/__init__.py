@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = {
-    "blue": "#0072B2", "vermilion": "#D55E00", "green": "#009E73", "orange": "#E69F00", "purple": "#CC79A7",
-    "sky": "#56B4E9", "black": "#000000",
-}  # fmt: skip
+    "blue": "#0072B2",
+    "vermilion": "#D55E00",
+    "green": "#009E73",
+    "orange": "#E69F00",
+    "purple": "#CC79A7",
+    "sky": "#56B4E9",
+    "black": "#000000",
+}
 DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 1))]
 HATCHES = ["", "//", "..", "xx", "--", "\\\\", "oo"]
 DPI = 110
@@ -53,7 +58,13 @@ def use_style() -> None:
 
 
 def publish(
-    text: str, page: str, *, png: bytes | None = None, live: Any = None, handle: str | None = None, update: bool = False
+    text: str,
+    page: str,
+    *,
+    png: bytes | None = None,
+    live: Any = None,
+    handle: str | None = None,
+    update: bool = False,
 ) -> None:
     """One output in several forms; each reader takes the richest that it knows.
 
@@ -98,8 +109,10 @@ def show(fig: "Figure", *, alt: str) -> None:
 
 def check_alt(alt: str) -> str:
     if not isinstance(alt, str) or len(alt.strip()) < SHORTEST_ALT:
-        raise ValueError(f"alt={alt!r} does not say what there is to see; write a sentence of at least {SHORTEST_ALT} "
-                         "characters, such as 'The loss falls fast, then slowly.'")  # fmt: skip
+        raise ValueError(
+            f"alt={alt!r} does not say what there is to see; write a sentence of at least {SHORTEST_ALT} "
+            "characters, such as 'The loss falls fast, then slowly.'"
+        )
     return alt
 
 
@@ -138,7 +151,9 @@ def smooth(values: Iterable[float], keep: float = 0.9) -> list[float]:
     return means
 
 
-def curve(ax: "Axes", history: Any, label: str, *, against: str = "steps", keep: float = 0.9) -> None:
+def curve(
+    ax: "Axes", history: Any, label: str, *, against: str = "steps", keep: float = 0.9
+) -> None:
     """The losses of a `training.History`, smoothed, with the raw ones faint behind, against "steps", "seconds" or "tokens"."""
     steps = range(1, len(history.losses) + 1)
     at = list(steps) if against == "steps" else getattr(history, against)
@@ -156,12 +171,22 @@ def band(ax: "Axes", x: Sequence[float], runs: Sequence[Sequence[float]], label:
 
 
 def heatmap(
-    ax: "Axes", matrix: Any, rows: Sequence[str], columns: Sequence[str] | None = None, *, digits: int | None = None
+    ax: "Axes",
+    matrix: Any,
+    rows: Sequence[str],
+    columns: Sequence[str] | None = None,
+    *,
+    digits: int | None = None,
 ) -> None:
     """A matrix as colours, rows and columns named; with `digits`, each number is written in its place."""
-    table, columns = [[float(value) for value in row] for row in matrix], rows if columns is None else columns
+    table, columns = (
+        [[float(value) for value in row] for row in matrix],
+        rows if columns is None else columns,
+    )
     image = ax.imshow(table, vmin=min(0.0, *map(min, table)), aspect="auto")
-    ax.set_xticks(range(len(columns)), columns, rotation=90 if max(map(len, columns), default=0) > 3 else 0)
+    ax.set_xticks(
+        range(len(columns)), columns, rotation=90 if max(map(len, columns), default=0) > 3 else 0
+    )
     ax.set_yticks(range(len(rows)), rows)
     ax.figure.colorbar(image, ax=ax)
     if digits is not None:
@@ -176,7 +201,11 @@ def bars(ax: "Axes", values: Mapping[str, float], *, unit: str, digits: int = 2)
     """One bar a name, first at the top, each with its number, a colour and a hatching of its own."""
     colours = list(COLOURS.values())
     for i, (name, value) in enumerate(values.items()):
-        style = {"color": colours[i % len(colours)], "hatch": HATCHES[i % len(HATCHES)], "edgecolor": "white"}
+        style = {
+            "color": colours[i % len(colours)],
+            "hatch": HATCHES[i % len(HATCHES)],
+            "edgecolor": "white",
+        }
         ax.bar_label(ax.barh(name, value, **style), fmt=f"%.{digits}f", padding=3)
     ax.invert_yaxis()
     ax.margins(x=0.12)
@@ -190,7 +219,9 @@ class LiveCurve:
     FMCOURSE_STRICT=1, where nobody watches, it draws only the last picture.
     """
 
-    def __init__(self, *, alt: str, every_seconds: float = 1.0, ylabel: str = "loss (nats per token)") -> None:
+    def __init__(
+        self, *, alt: str, every_seconds: float = 1.0, ylabel: str = "loss (nats per token)"
+    ) -> None:
         self.alt, self.every_seconds, self.ylabel = check_alt(alt), every_seconds, ylabel
         self.lines: dict[str, list[tuple[int, float]]] = {"training": []}
         self.handle: str | None = None

@@ -14,7 +14,12 @@ import ipywidgets
 from fmcourse import plots
 
 Alt = str | Callable[..., str]
-TINTS = ["#CDE5F2", "#FBE3CC", "#CCEBE2", "#F5E1EC"]  # pale forms of the palette: dark letters stay readable
+TINTS = [
+    "#CDE5F2",
+    "#FBE3CC",
+    "#CCEBE2",
+    "#F5E1EC",
+]  # pale forms of the palette: dark letters stay readable
 SIGNS = str.maketrans({" ": "·", "\n": "⏎", "\t": "→"})
 
 
@@ -46,7 +51,9 @@ def interactive(draw: Callable[..., Any], *, alt: Alt, **controls: Any) -> None:
     plots.publish(text, static, png=png, live=ipywidgets.VBox([*boxes.values(), screen]))
 
 
-def text_interactive(draw: Callable[[str], Any], *, value: str, alt: Alt, label: str = "text") -> None:
+def text_interactive(
+    draw: Callable[[str], Any], *, value: str, alt: Alt, label: str = "text"
+) -> None:
     """Show what `draw` makes of a text, and let it be typed over."""
     box = ipywidgets.Textarea(value, layout={"width": "95%"})
     first = next(iter(inspect.signature(draw).parameters))
@@ -61,7 +68,9 @@ def make_control(draw: Callable[..., Any], name: str, given: Any) -> ipywidgets.
         raise ValueError(f"draw has no parameter {name!r}; it has: {', '.join(parameters)}.")
     box = ipywidgets.interactive.widget_from_abbrev(given, parameters[name].default)
     if box is None:
-        raise ValueError(f"{name}={given!r} is no control; give (low, high[, step]), a list, a bool or a string.")
+        raise ValueError(
+            f"{name}={given!r} is no control; give (low, high[, step]), a list, a bool or a string."
+        )
     if isinstance(given, str):
         box.continuous_update = False
     box.description = box.description or name
@@ -76,7 +85,9 @@ def render(draw: Callable[..., Any], alt: Alt, values: dict) -> tuple[str, bytes
     if isinstance(result, str):
         return f'<div role="group" aria-label="{html.escape(text)}">{result}</div>', None, text
     if not hasattr(result, "savefig"):
-        raise TypeError(f"draw must return a figure or a string of HTML, not {type(result).__name__}; `return fig`.")
+        raise TypeError(
+            f"draw must return a figure or a string of HTML, not {type(result).__name__}; `return fig`."
+        )
     png = plots.figure_png(result)
     return plots.figure_html(png, text), png, text
 
@@ -93,6 +104,8 @@ def colour_tokens(pieces: Sequence[str], ids: Sequence[int] | None = None) -> st
         spans.append(
             f'<span title="token {n + 1}: {html.escape(repr(piece))}{number}" style="background: {TINTS[n % len(TINTS)]}; '
             "color: #111; border: 1px solid #555; border-radius: 3px; padding: 0 2px; margin: 1px; white-space: pre-wrap; "
-            f'display: inline-block">{html.escape(piece.translate(SIGNS))}</span>' + "<br>" * piece.endswith("\n")
+            f'display: inline-block">{html.escape(piece.translate(SIGNS))}</span>'
+            + "<br>"
+            * piece.endswith("\n")
         )
     return f'<div style="font-family: monospace; line-height: 1.7">{"".join(spans)}</div>'

@@ -28,9 +28,7 @@ from fmcourse.models.attention import KVCache
 from fmcourse.models.transformer import Transformer
 
 PREFIX = -1  # the text that all others see
-MAX_PACKED_TOKENS = (
-    512  # tokens that stand side by side: more would cost attention between texts that do not see each other
-)
+MAX_PACKED_TOKENS = 512  # tokens that stand side by side: more would cost attention between texts that do not see each other
 
 Ids = list[int]
 
@@ -38,8 +36,13 @@ Ids = list[int]
 # -- what a prompt is made of ---------------------------------------------------------------------------------------------
 
 
-def few_shot_prompt(examples: Iterable[tuple[str, str]], input_prefix: str = "Input: ", output_prefix: str = "Output:", separator: str = "\n",
-             example_separator: str = "\n") -> str:  # fmt: skip
+def few_shot_prompt(
+    examples: Iterable[tuple[str, str]],
+    input_prefix: str = "Input: ",
+    output_prefix: str = "Output:",
+    separator: str = "\n",
+    example_separator: str = "\n",
+) -> str:
     """The text that goes before the question: solved examples (question, answer), one under the other. Without any, "".
 
     >>> print(few_shot_prompt([("hot", "cold"), ("up", "down")], separator=" ") + format_query("wet", separator=" "))
@@ -63,8 +66,16 @@ def format_query(
 # -- scores of labels -----------------------------------------------------------------------------------------------------
 
 
-def label_scores(model: Transformer, tokenizer: Any, prompts: Sequence[Prompt], labels: Sequence[str], *,
-                 shared: Prompt | KVCache = "", batch: int = 32, distinct: bool = False) -> Tensor:  # fmt: skip
+def label_scores(
+    model: Transformer,
+    tokenizer: Any,
+    prompts: Sequence[Prompt],
+    labels: Sequence[str],
+    *,
+    shared: Prompt | KVCache = "",
+    batch: int = 32,
+    distinct: bool = False,
+) -> Tensor:
     """log p (nats) of each label as what comes after shared + prompt, (N, L), added up over the label's tokens.
 
     A prompt and all its labels are read in one pass; labels of one token cost nothing more than the prompt.
@@ -78,15 +89,21 @@ def label_scores(model: Transformer, tokenizer: Any, prompts: Sequence[Prompt], 
     Raises: ValueError for fewer than two labels, one that is empty or stands there twice, an empty prompt, one over the context.
     """
     ends = encode_labels(tokenizer, labels, distinct)
-    texts, cache = prepare_prompts(model, tokenizer, prompts, shared, max(map(len, ends)) - 1, "in the longest label")
+    texts, cache = prepare_prompts(
+        model, tokenizer, prompts, shared, max(map(len, ends)) - 1, "in the longest label"
+    )
     scores = torch.zeros(len(texts), len(ends))
     with evaluating(model):
-        for rows in pack_batches([len(text) + sum(map(len, ends)) - len(ends) for text in texts], batch):
+        for rows in pack_batches(
+            [len(text) + sum(map(len, ends)) - len(ends) for text in texts], batch
+        ):
             scores[rows] = score_batch(model, cache, texts[rows], ends).cpu()
     return scores
 
 
-def score_batch(model: Transformer, cache: "BranchedCache", texts: list[Ids], ends: list[Ids]) -> Tensor:
+def score_batch(
+    model: Transformer, cache: "BranchedCache", texts: list[Ids], ends: list[Ids]
+) -> Tensor:
     """log p of each end after each text, (texts, ends), in one pass. The last token of an end is predicted but never read."""
     new, asked = [], []
     for row, text in enumerate(texts):
@@ -94,28 +111,42 @@ def score_batch(model: Transformer, cache: "BranchedCache", texts: list[Ids], en
         last = len(new) - 1
         for column, end in enumerate(ends):
             seen = [last, *range(len(new), len(new) + len(end) - 1)]
-            asked += [(at, token, row * len(ends) + column) for at, token in zip(seen, end, strict=True)]
+            asked += [
+                (at, token, row * len(ends) + column) for at, token in zip(seen, end, strict=True)
+            ]
             new += lay_out(end[:-1], cache.length + len(text), row, column + 1)
     states, _ = extend_branches(model, cache, new)
     at, token, cell = torch.tensor(asked, device=states.device).T
     needed, where = at.unique(return_inverse=True)
     nats = model.head(states[needed]).float().log_softmax(-1)[where, token]
-    return nats.new_zeros(len(texts) * len(ends)).index_add(0, cell, nats).unflatten(0, (len(texts), -1))
+    return (
+        nats.new_zeros(len(texts) * len(ends))
+        .index_add(0, cell, nats)
+        .unflatten(0, (len(texts), -1))
+    )
 
 
 def encode_labels(tokenizer: Any, labels: Sequence[str], distinct: bool) -> list[Ids]:
     """The labels as ids. Raises: ValueError, see `label_scores`."""
     if isinstance(labels, str) or len(labels) < 2:
-        raise ValueError(f"labels={labels!r}: give a list of at least two, for there is nothing to choose otherwise.")
+        raise ValueError(
+            f"labels={labels!r}: give a list of at least two, for there is nothing to choose otherwise."
+        )
     ends = [tokenizer.encode(label) for label in labels]
     if not all(ends):
-        raise ValueError(f"label {ends.index([])} is empty, and every text goes on with nothing; give it a word.")
+        raise ValueError(
+            f"label {ends.index([])} is empty, and every text goes on with nothing; give it a word."
+        )
     for one, other in combinations(range(len(ends)), 2):
         if ends[one] == ends[other]:
-            raise ValueError(f"labels {one} and {other} are the same, {labels[one]!r}; keep one of them.")
+            raise ValueError(
+                f"labels {one} and {other} are the same, {labels[one]!r}; keep one of them."
+            )
         if distinct and ends[one][0] == ends[other][0]:
-            raise ValueError(f"labels {labels[one]!r} and {labels[other]!r} begin with the same token, "
-                             f"{tokenizer.decode(ends[one][:1])!r}; choose words that differ from the start, or distinct=False.")  # fmt: skip
+            raise ValueError(
+                f"labels {labels[one]!r} and {labels[other]!r} begin with the same token, "
+                f"{tokenizer.decode(ends[one][:1])!r}; choose words that differ from the start, or distinct=False."
+            )
     return ends
 
 
@@ -128,9 +159,15 @@ def calibrate(scores: Tensor, content_free: Tensor) -> Tensor:
     >>> calibrate(torch.tensor([[-1.0, -2.0]]), content_free).argmax(-1).item()
     1
     """
-    if not len(content_free) or content_free.ndim != 2 or content_free.shape[-1] != scores.shape[-1]:
-        raise ValueError(f"content_free has shape {tuple(content_free.shape)}; give the scores of at least one input without content, for the "
-                         f"same {scores.shape[-1]} labels.")  # fmt: skip
+    if (
+        not len(content_free)
+        or content_free.ndim != 2
+        or content_free.shape[-1] != scores.shape[-1]
+    ):
+        raise ValueError(
+            f"content_free has shape {tuple(content_free.shape)}; give the scores of at least one input without content, for the "
+            f"same {scores.shape[-1]} labels."
+        )
     return scores - (content_free.log_softmax(-1).logsumexp(0) - math.log(len(content_free)))
 
 
@@ -146,24 +183,43 @@ def batch_calibrate(scores: Tensor) -> Tensor:
 # -- answers in words -----------------------------------------------------------------------------------------------------
 
 
-def generate_answers(model: Transformer, tokenizer: Any, prompts: Sequence[Prompt], *, shared: Prompt | KVCache = "", max_new_tokens: int = 12,
-            stop: Sequence[str] = ("\n",), batch: int = 32, constraint: Constraint | None = None) -> list[str]:  # fmt: skip
+def generate_answers(
+    model: Transformer,
+    tokenizer: Any,
+    prompts: Sequence[Prompt],
+    *,
+    shared: Prompt | KVCache = "",
+    max_new_tokens: int = 12,
+    stop: Sequence[str] = ("\n",),
+    batch: int = 32,
+    constraint: Constraint | None = None,
+) -> list[str]:
     """What the model writes after shared + prompt, greedily, for each prompt: as `generate(..., temperature=0)`, many at once.
 
     Args: see `label_scores` and `generate`. A text that has come to a stop costs nothing from then on.
     Raises: ValueError naming the argument.
     """
     check_sampling_arguments(max_new_tokens, 0, None, None, stop)
-    texts, cache = prepare_prompts(model, tokenizer, prompts, shared, max_new_tokens, "to be written")
+    texts, cache = prepare_prompts(
+        model, tokenizer, prompts, shared, max_new_tokens, "to be written"
+    )
     is_finished, written = lambda ids: any(s in tokenizer.decode(ids) for s in stop), []
     with evaluating(model):
         for rows in pack_batches([len(text) for text in texts], batch):
-            written += generate_greedily(model, cache, texts[rows], max_new_tokens, is_finished, constraint)
+            written += generate_greedily(
+                model, cache, texts[rows], max_new_tokens, is_finished, constraint
+            )
     return ["".join(decode_stream(iter(ids), tokenizer, stop)) for ids in written]
 
 
-def generate_greedily(model: Transformer, cache: "BranchedCache", texts: list[Ids], max_new_tokens: int, is_finished: Callable[[Ids], bool],
-           constraint: Constraint | None) -> list[Ids]:  # fmt: skip
+def generate_greedily(
+    model: Transformer,
+    cache: "BranchedCache",
+    texts: list[Ids],
+    max_new_tokens: int,
+    is_finished: Callable[[Ids], bool],
+    constraint: Constraint | None,
+) -> list[Ids]:
     """The likeliest token after each text, again and again; who has ended drops out."""
     start, added, going = cache.length, [[] for _ in texts], list(range(len(texts)))
     new = [lay_out(text, start, row) for row, text in enumerate(texts)]
@@ -175,7 +231,10 @@ def generate_greedily(model: Transformer, cache: "BranchedCache", texts: list[Id
         going = [row for row in going if not is_finished(added[row])]
         if not going:
             break
-        new = [lay_out(added[row][-1:], start + len(texts[row]) + len(added[row]) - 1, row) for row in going]
+        new = [
+            lay_out(added[row][-1:], start + len(texts[row]) + len(added[row]) - 1, row)
+            for row in going
+        ]
     return added
 
 
@@ -236,19 +295,29 @@ def read_prefix(model: Transformer, tokenizer: Any, shared: Prompt) -> KVCache:
         return model.stack.extend(model.embed(new, cache.positions(len(ids))), cache)[1]
 
 
-def prepare_prompts(model: Transformer, tokenizer: Any, prompts: Sequence[Prompt], shared: Prompt | KVCache, more: int,
-             why: str) -> tuple[list[Ids], BranchedCache]:  # fmt: skip
+def prepare_prompts(
+    model: Transformer,
+    tokenizer: Any,
+    prompts: Sequence[Prompt],
+    shared: Prompt | KVCache,
+    more: int,
+    why: str,
+) -> tuple[list[Ids], BranchedCache]:
     """The prompts as ids and the shared text read. Raises: ValueError if one of them with `more` tokens does not fit."""
     if not model.config.causal or model.config.head != "linear":
-        raise ValueError("this model does not predict the next token, so no prompt can ask it; take a causal one.")
+        raise ValueError(
+            "this model does not predict the next token, so no prompt can ask it; take a causal one."
+        )
     if isinstance(prompts, str):
         raise ValueError(f"prompts={prompts!r} is one text; for one prompt write [{prompts!r}].")
     texts = [encode_prompt(tokenizer, prompt) for prompt in prompts]
     cache = shared if isinstance(shared, KVCache) else read_prefix(model, tokenizer, shared)
     for n, text in enumerate(texts):
         if cache.length + len(text) + more > model.config.context:
-            raise ValueError(f"prompt {n} has {len(text)} tokens; with {cache.length} shared and {more} {why} that is more than "
-                             f"context={model.config.context}. Shorten it, or share fewer examples.")  # fmt: skip
+            raise ValueError(
+                f"prompt {n} has {len(text)} tokens; with {cache.length} shared and {more} {why} that is more than "
+                f"context={model.config.context}. Shorten it, or share fewer examples."
+            )
     at = torch.arange(cache.length, device=cache.store.device)
     layout = torch.stack([at, torch.full_like(at, PREFIX), torch.zeros_like(at)])
     return texts, BranchedCache(cache, layout)

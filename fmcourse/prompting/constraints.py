@@ -60,7 +60,9 @@ Part = str | Grammar  # a text stands for itself
 
 def literal(said: str) -> Grammar:
     """Exactly this."""
-    return lambda automaton, at: reduce(lambda at, byte: automaton.step(at, (byte,)), said.encode(), at)
+    return lambda automaton, at: reduce(
+        lambda at, byte: automaton.step(at, (byte,)), said.encode(), at
+    )
 
 
 def as_grammar(part: Part) -> Grammar:
@@ -75,7 +77,9 @@ def sequence(*parts: Part) -> Grammar:
 def one_of(parts: Sequence[Part]) -> Grammar:
     """Any of them. Raises: ValueError if there is none."""
     if isinstance(parts, str) or not parts:
-        raise ValueError(f"one_of({parts!r}) leaves nothing to choose from; give a list with at least one part.")
+        raise ValueError(
+            f"one_of({parts!r}) leaves nothing to choose from; give a list with at least one part."
+        )
 
     def build(automaton: Automaton, at: int) -> int:
         ends, end = [as_grammar(part)(automaton, at) for part in parts], automaton.new()
@@ -94,7 +98,9 @@ def optional(part: Part) -> Grammar:
 def repeat(part: Part, least: int = 0, most: int | None = None) -> Grammar:
     """From `least` to `most` times; None is without end. Raises: ValueError if no number is."""
     if least < 0 or (most is not None and most < least):
-        raise ValueError(f"least={least} and most={most}: no number lies between them; take 0 <= least <= most.")
+        raise ValueError(
+            f"least={least} and most={most}: no number lies between them; take 0 <= least <= most."
+        )
 
     def build(automaton: Automaton, at: int) -> int:
         at, end = sequence(*[part] * least)(automaton, at), automaton.new()
@@ -119,7 +125,9 @@ def characters(allowed: str) -> Grammar:
             raise ValueError(f"the range {first}-{last} runs backwards; write {last}-{first}.")
         chosen |= {chr(point).encode() for point in range(ord(first), ord(last) + 1)}
     if not chosen:
-        raise ValueError("characters('') allows none at all; name at least one, or a range such as 'a-z'.")
+        raise ValueError(
+            "characters('') allows none at all; name at least one, or a range such as 'a-z'."
+        )
 
     def build(automaton: Automaton, at: int) -> int:
         end = automaton.new()
@@ -133,7 +141,10 @@ def characters(allowed: str) -> Grammar:
 
 def integer(digits: int = 9) -> Grammar:
     """A whole number of at most so many digits, without zeros in front."""
-    return sequence(optional("-"), one_of(["0", sequence(characters("1-9"), repeat(characters("0-9"), 0, digits - 1))]))  # fmt: skip
+    return sequence(
+        optional("-"),
+        one_of(["0", sequence(characters("1-9"), repeat(characters("0-9"), 0, digits - 1))]),
+    )
 
 
 def json_character(automaton: Automaton, at: int) -> int:
@@ -149,7 +160,12 @@ def json_character(automaton: Automaton, at: int) -> int:
     automaton.step(at, range(0xC2, 0xE0), last)
     automaton.step(at, [*range(0xE1, 0xED), 0xEE, 0xEF], two)
     automaton.step(automaton.step(at, range(0xF1, 0xF4)), more, two)
-    for byte, low, high, then in ((0xE0, 0xA0, 0xC0, last), (0xED, 0x80, 0xA0, last), (0xF0, 0x90, 0xC0, two), (0xF4, 0x80, 0x90, two)):  # fmt: skip
+    for byte, low, high, then in (
+        (0xE0, 0xA0, 0xC0, last),
+        (0xED, 0x80, 0xA0, last),
+        (0xF0, 0x90, 0xC0, two),
+        (0xF4, 0x80, 0x90, two),
+    ):
         automaton.step(automaton.step(at, (byte,)), range(low, high), then)
     return end
 
@@ -182,10 +198,14 @@ class TokenTrie:
             if not longer:
                 break
             fresh = sorted({token[:depth] for token in longer})
-            self.levels.append((torch.tensor([nodes[b[:-1]] for b in fresh]), torch.tensor([b[-1] for b in fresh])))
+            self.levels.append(
+                (torch.tensor([nodes[b[:-1]] for b in fresh]), torch.tensor([b[-1] for b in fresh]))
+            )
             nodes.update(zip(fresh, count(len(nodes)), strict=False))
         self.size = len(nodes)
-        self.node = torch.tensor([nodes[b] if b else self.size for b in self.tokens])  # one node more, for special ones
+        self.node = torch.tensor(
+            [nodes[b] if b else self.size for b in self.tokens]
+        )  # one node more, for special ones
 
 
 @lru_cache(maxsize=2)
@@ -194,7 +214,9 @@ def token_trie(tokenizer: Any) -> TokenTrie:
     tokens = getattr(tokenizer, "tokens", ())
     tokens = [character.encode() for character in tokens] if isinstance(tokens, str) else tokens
     if not tokens or not all(isinstance(token, bytes) for token in tokens):
-        raise ValueError(f"the tokens of {type(tokenizer).__name__} are no plain bytes; take a BPETokenizer or a CharTokenizer.")  # fmt: skip
+        raise ValueError(
+            f"the tokens of {type(tokenizer).__name__} are no plain bytes; take a BPETokenizer or a CharTokenizer."
+        )
     return TokenTrie(tokens, getattr(tokenizer, "special_tokens", {}).values())
 
 
@@ -236,7 +258,12 @@ class GrammarConstraint:
 
     def __init__(self, grammar: Part, trie: TokenTrie, end: int, max_tokens: int | None) -> None:
         self.rows, self.complete = determinize(grammar)
-        self.table, self.trie, self.end, self.max_tokens = torch.tensor(self.rows), trie, end, max_tokens
+        self.table, self.trie, self.end, self.max_tokens = (
+            torch.tensor(self.rows),
+            trie,
+            end,
+            max_tokens,
+        )
         self.min_tokens = self.count_min_tokens()
         self.costs = MemoDict(lambda one: self.min_tokens[self.next_states(one)], max_size=1 << 9)
 
@@ -248,8 +275,10 @@ class GrammarConstraint:
             spelt = self.trie.tokens[token]
             at = reduce(lambda at, byte: self.rows[at][byte], spelt, at if spelt else 0)
             if not at:
-                raise ValueError(f"token {token} at position {place} is not what the grammar allows there; pass what was added "
-                                 "under this constraint, without the prompt.")  # fmt: skip
+                raise ValueError(
+                    f"token {token} at position {place} is not what the grammar allows there; pass what was added "
+                    "under this constraint, without the prompt."
+                )
         mask = self.costs[at] < (
             UNREACHABLE if self.max_tokens is None else min(UNREACHABLE, self.max_tokens - len(ids))
         )
@@ -273,17 +302,28 @@ class GrammarConstraint:
     def count_min_tokens(self) -> Tensor:
         """Tokens of one byte are asked first. Then the whole vocabulary, where these are stuck, and where one byte alone may come:
         a single token may do for a long piece of fixed text."""
-        single = sorted({token[0] for i, token in enumerate(self.trie.tokens) if len(token) == 1 and i != self.end})
-        alike = self.table[:, single].unique(dim=1)  # bytes that lead to the same sets everywhere are asked once
+        single = sorted(
+            {
+                token[0]
+                for i, token in enumerate(self.trie.tokens)
+                if len(token) == 1 and i != self.end
+            }
+        )
+        alike = self.table[:, single].unique(
+            dim=1
+        )  # bytes that lead to the same sets everywhere are asked once
         ways = self.shortest_distances(alike, {})
         again = (ways == UNREACHABLE) | ((self.table > 0).sum(1) == 1)
         return self.shortest_distances(
-            alike, {one: self.next_states(one).unique() for one in again.nonzero().flatten().tolist()[1:]}
+            alike,
+            {one: self.next_states(one).unique() for one in again.nonzero().flatten().tolist()[1:]},
         )
 
     def shortest_distances(self, alike: Tensor, more: Mapping[int, Tensor]) -> Tensor:
         """Steps to the end by any of these, (sets,) int16."""
-        ways = torch.tensor([0 if complete else UNREACHABLE for complete in self.complete], dtype=torch.int16)
+        ways = torch.tensor(
+            [0 if complete else UNREACHABLE for complete in self.complete], dtype=torch.int16
+        )
         while True:
             nearest = torch.cat([ways[alike], ways[:, None]], 1).amin(1)
             for one, to in more.items():
@@ -293,7 +333,9 @@ class GrammarConstraint:
                 return ways
 
 
-def grammar_constraint(tokenizer: Any, grammar: Part, end: int, max_tokens: int | None = None) -> Constraint:
+def grammar_constraint(
+    tokenizer: Any, grammar: Part, end: int, max_tokens: int | None = None
+) -> Constraint:
     """For `generate(..., constraint=)` and `generate_answers`: a text of the grammar and nothing else, then `end`.
 
     Args:
@@ -308,13 +350,17 @@ def grammar_constraint(tokenizer: Any, grammar: Part, end: int, max_tokens: int 
     """
     trie = token_trie(tokenizer)
     if not 0 <= end < len(trie.tokens):
-        raise ValueError(f"end={end} is not in this vocabulary, whose ids run from 0 to {len(trie.tokens) - 1}.")
+        raise ValueError(
+            f"end={end} is not in this vocabulary, whose ids run from 0 to {len(trie.tokens) - 1}."
+        )
     rule = GrammarConstraint(grammar, trie, end, max_tokens)
     fewest = int(rule.min_tokens[1])
     if fewest == UNREACHABLE:
         raise ValueError(explain_dead_end(rule))
     if max_tokens is not None and fewest > max_tokens:
-        raise ValueError(f"max_tokens={max_tokens} is too little: the shortest text of this grammar may need {fewest}.")
+        raise ValueError(
+            f"max_tokens={max_tokens} is too little: the shortest text of this grammar may need {fewest}."
+        )
     return rule
 
 
@@ -324,10 +370,16 @@ def explain_dead_end(rule: GrammarConstraint) -> str:
     for one in todo:
         leads = rule.next_states(one)
         fresh = sorted(set(leads.tolist()) - {0, *texts})
-        texts |= {new: texts[one] + rule.trie.tokens[int((leads == new).nonzero()[0])] for new in fresh}
+        texts |= {
+            new: texts[one] + rule.trie.tokens[int((leads == new).nonzero()[0])] for new in fresh
+        }
         todo += fresh
         dead += [] if leads.any() else [one]
-    missing = lambda one: bytes(byte for byte, to in enumerate(rule.rows[one]) if to not in (0, *texts))
+    missing = lambda one: bytes(
+        byte for byte, to in enumerate(rule.rows[one]) if to not in (0, *texts)
+    )
     last = (dead or [one for one in todo if missing(one)])[-1]
-    return (f"this vocabulary cannot spell the grammar: after {texts[last].decode(errors='replace')!r} comes one of the bytes "
-            f"{missing(last)!r}, and no token leads on from there.")  # fmt: skip
+    return (
+        f"this vocabulary cannot spell the grammar: after {texts[last].decode(errors='replace')!r} comes one of the bytes "
+        f"{missing(last)!r}, and no token leads on from there."
+    )

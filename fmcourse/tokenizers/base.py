@@ -23,7 +23,9 @@ class Tokenizer:
 
     def save(self, path: str | Path) -> None:
         """Write one readable JSON file, whole or not at all."""
-        fields = {"kind": type(self).__name__} | {name: getattr(self, name) for name in self.saved_fields}
+        fields = {"kind": type(self).__name__} | {
+            name: getattr(self, name) for name in self.saved_fields
+        }
         write_text(path, json.dumps(fields, ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
@@ -32,9 +34,13 @@ class Tokenizer:
         try:
             fields = dict(json.loads(Path(path).read_bytes()))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path} is not a saved tokenizer ({error}); save it again with tokenizer.save.") from None
+            raise ValueError(
+                f"{path} is not a saved tokenizer ({error}); save it again with tokenizer.save."
+            ) from None
         if (kind := fields.pop("kind", None)) != cls.__name__:
-            raise ValueError(f"{path} holds a {kind}, not a {cls.__name__}; load it with the class that saved it.")
+            raise ValueError(
+                f"{path} holds a {kind}, not a {cls.__name__}; load it with the class that saved it."
+            )
         if set(fields) != set(cls.saved_fields):
             raise ValueError(
                 f"{path} holds {sorted(fields)}, not {sorted(cls.saved_fields)}; save it with tokenizer.save."
@@ -69,12 +75,16 @@ class MemoDict(dict):
 def check_text(text: str) -> str:
     """`text` itself. Raises: ValueError at a lone surrogate, half of a character, which UTF-8 cannot hold."""
     if not isinstance(text, str):
-        raise TypeError(f"a tokenizer reads one str, not {type(text).__name__}; pass one text at a time.")
+        raise TypeError(
+            f"a tokenizer reads one str, not {type(text).__name__}; pass one text at a time."
+        )
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"position {error.start} holds U+{ord(text[error.start]):04X}, a lone surrogate: half of a character, "
-                         "which UTF-8 cannot hold; read the file again with the right encoding, or remove it.") from None  # fmt: skip
+        raise ValueError(
+            f"position {error.start} holds U+{ord(text[error.start]):04X}, a lone surrogate: half of a character, "
+            "which UTF-8 cannot hold; read the file again with the right encoding, or remove it."
+        ) from None
     return text
 
 
@@ -85,4 +95,8 @@ def split_special(text: str, special_tokens: Iterable[str]) -> list[str]:
     ['', '<s>', 'Hello', '<s>', '']
     """
     names = sorted(special_tokens, key=len, reverse=True)
-    return re.split(f"({'|'.join(map(re.escape, names))})", check_text(text)) if names else [check_text(text)]
+    return (
+        re.split(f"({'|'.join(map(re.escape, names))})", check_text(text))
+        if names
+        else [check_text(text)]
+    )

@@ -16,9 +16,15 @@ from fmcourse.tokenizers.base import MemoDict, Tokenizer, check_text, split_spec
 
 # GPT-2 writes a byte as one visible character: itself if it prints in Latin-1, else the next free one after U+00FF.
 # So a space is Ġ. The order of this table, printing bytes first, is also the order in which ties are broken.
-PRINTING = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+PRINTING = [
+    *range(ord("!"), ord("~") + 1),
+    *range(ord("¡"), ord("¬") + 1),
+    *range(ord("®"), ord("ÿ") + 1),
+]
 HIDDEN = [byte for byte in range(256) if byte not in PRINTING]
-BYTE_TO_LETTER = {byte: chr(byte) for byte in PRINTING} | {byte: chr(256 + n) for n, byte in enumerate(HIDDEN)}
+BYTE_TO_LETTER = {byte: chr(byte) for byte in PRINTING} | {
+    byte: chr(256 + n) for n, byte in enumerate(HIDDEN)
+}
 LETTER_TO_BYTE = {letter: byte for byte, letter in BYTE_TO_LETTER.items()}
 
 
@@ -36,8 +42,10 @@ def to_bytes(letters: str) -> bytes:
     try:
         return bytes(LETTER_TO_BYTE[letter] for letter in letters)
     except KeyError as error:
-        raise ValueError(f"token {letters!r} holds {error}, which stands for no byte in GPT-2's alphabet; name it in special_tokens "
-                         "if it is a special token.") from None  # fmt: skip
+        raise ValueError(
+            f"token {letters!r} holds {error}, which stands for no byte in GPT-2's alphabet; name it in special_tokens "
+            "if it is a special token."
+        ) from None
 
 
 # How text is cut before any joining: a token never crosses from one word into the next ------------------------------
@@ -58,19 +66,28 @@ def pretokenizer_pattern(split: str) -> re.Pattern[str]:
     ['It', "'s", '  ', '1', '9', '8', '4', ' (', 'again', ')']
     """
     if split not in ("gpt2", "digits"):
-        raise ValueError(f"split={split!r} is not known; choose 'gpt2' or 'digits' (as GPT-2, but every digit alone).")
-    not_digits = _ranges(code for code in range(0x110000) if unicodedata.category(chr(code)) in ("Nl", "No"))
+        raise ValueError(
+            f"split={split!r} is not known; choose 'gpt2' or 'digits' (as GPT-2, but every digit alone)."
+        )
+    not_digits = _ranges(
+        code for code in range(0x110000) if unicodedata.category(chr(code)) in ("Nl", "No")
+    )
     letter, number = rf"[^\W\d_{not_digits}]", rf"[\d{not_digits}]"
     space, other = r"[^\S\x1c-\x1f]", r"(?:[^\w\s]|[_\x1c-\x1f])"
     numbers, joins = f" ?{number}+", f"{letter}|{number}|{other}"
     if split == "digits":
         numbers, joins = number, f"{letter}|{other}"
-    return re.compile(f"'(?:[sdmt]|ll|ve|re)| ?{letter}+|{numbers}| ?{other}+|{space}+(?!{joins})|{space}+")
+    return re.compile(
+        f"'(?:[sdmt]|ll|ve|re)| ?{letter}+|{numbers}| ?{other}+|{space}+(?!{joins})|{space}+"
+    )
 
 
 def _ranges(codes: Iterable[int]) -> str:
     """Code points as ranges of a character class."""
-    runs = ([code for _, code in run] for _, run in groupby(enumerate(codes), lambda pair: pair[1] - pair[0]))
+    runs = (
+        [code for _, code in run]
+        for _, run in groupby(enumerate(codes), lambda pair: pair[1] - pair[0])
+    )
     return "".join(rf"\U{run[0]:08x}-\U{run[-1]:08x}" for run in runs)
 
 
@@ -91,7 +108,9 @@ def learn_merges(words: Mapping[str, int], size: int) -> list[tuple[bytes, bytes
     """
     tokens = [bytes([byte]) for byte in BYTE_TO_LETTER]
     age = {byte: i for i, byte in enumerate(BYTE_TO_LETTER)}
-    pairs = PairCounts([[age[byte] for byte in word.encode()] for word in words], list(words.values()))
+    pairs = PairCounts(
+        [[age[byte] for byte in word.encode()] for word in words], list(words.values())
+    )
     merges = []
     while len(tokens) < size and (pair := pairs.most_frequent()):
         left, right = tokens[pair[0]], tokens[pair[1]]
@@ -114,7 +133,9 @@ class PairCounts:
     def __init__(self, words: list[list[int]], word_counts: list[int]) -> None:
         self.words, self.word_counts = words, word_counts
         self.counts = defaultdict(int)
-        self.words_with_pair = defaultdict(set)  # pair -> places of the words that hold it, or once did
+        self.words_with_pair = defaultdict(
+            set
+        )  # pair -> places of the words that hold it, or once did
         for home, word in enumerate(words):
             for pair in pairwise(word):
                 self.counts[pair] += word_counts[home]
@@ -200,13 +221,19 @@ class BPETokenizer(Tokenizer):
     ) -> None:
         names = sorted(vocab, key=vocab.get)
         if [vocab[name] for name in names] != list(range(len(names))):
-            raise ValueError(f"the ids of vocab must be 0 to {len(names) - 1}, each once; special tokens fill gaps.")
+            raise ValueError(
+                f"the ids of vocab must be 0 to {len(names) - 1}, each once; special tokens fill gaps."
+            )
         special_tokens = check_special_tokens(special_tokens)
         if missing := set(special_tokens) - set(names):
-            raise ValueError(f"special tokens {sorted(missing)} are not in vocab; give each an id there.")
+            raise ValueError(
+                f"special tokens {sorted(missing)} are not in vocab; give each an id there."
+            )
         self.vocab, self.merges, self.split = dict(vocab), list(merges), split
         self.special_tokens = {name: vocab[name] for name in special_tokens}
-        self.tokens = [name.encode() if name in self.special_tokens else to_bytes(name) for name in names]
+        self.tokens = [
+            name.encode() if name in self.special_tokens else to_bytes(name) for name in names
+        ]
         self._words = pretokenizer_pattern(split).findall
         self._special_ids = set(self.special_tokens.values())
         self._byte_ids = [self._ordinary_id(letter) for _, letter in sorted(BYTE_TO_LETTER.items())]
@@ -221,12 +248,19 @@ class BPETokenizer(Tokenizer):
         left, _, right = merge.partition(" ")
         ids = [self._ordinary_id(name) for name in (left, right, left + right)]
         if None in ids:
-            raise ValueError(f"merge {rank}, {merge!r}, needs tokens that vocab lacks; are both of one model, without header?")  # fmt: skip
+            raise ValueError(
+                f"merge {rank}, {merge!r}, needs tokens that vocab lacks; are both of one model, without header?"
+            )
         return (ids[0], ids[1]), (rank, ids[2])
 
     @classmethod
     def from_vocab(
-        cls, vocab: Mapping[str, int], merges: Iterable[str], *, split: str = "gpt2", special_tokens: Iterable[str] = ()
+        cls,
+        vocab: Mapping[str, int],
+        merges: Iterable[str],
+        *,
+        split: str = "gpt2",
+        special_tokens: Iterable[str] = (),
     ) -> "BPETokenizer":
         """A published tokenizer: the constructor under the name that says so."""
         return cls(vocab, merges, split=split, special_tokens=special_tokens)
@@ -244,17 +278,27 @@ class BPETokenizer(Tokenizer):
         """
         special_tokens = check_special_tokens(special_tokens)
         if not text:
-            raise ValueError("text is empty, so there are no pairs to count; pass the training text.")
+            raise ValueError(
+                "text is empty, so there are no pairs to count; pass the training text."
+            )
         n = len(special_tokens)
         if (room := vocab_size - n) < 256:
-            raise ValueError(f"vocab_size={vocab_size} is too small; 256 bytes and {n} special tokens need {256 + n}.")
+            raise ValueError(
+                f"vocab_size={vocab_size} is too small; 256 bytes and {n} special tokens need {256 + n}."
+            )
         words = Counter()
         for part in split_special(text, special_tokens)[::2]:
             words.update(pretokenizer_pattern(split).findall(part))
-        merges = [(to_letters(left), to_letters(right)) for left, right in learn_merges(words, room)]
-        names = [BYTE_TO_LETTER[byte] for byte in range(256)] + [left + right for left, right in merges]
+        merges = [
+            (to_letters(left), to_letters(right)) for left, right in learn_merges(words, room)
+        ]
+        names = [BYTE_TO_LETTER[byte] for byte in range(256)] + [
+            left + right for left, right in merges
+        ]
         if taken := set(special_tokens) & set(names):
-            raise ValueError(f"special tokens {sorted(taken)} are also ordinary ones; give them names like '<|end|>'.")
+            raise ValueError(
+                f"special tokens {sorted(taken)} are also ordinary ones; give them names like '<|end|>'."
+            )
         vocab = {name: i for i, name in enumerate(names + special_tokens)}
         return cls(vocab, map(" ".join, merges), split=split, special_tokens=special_tokens)
 
@@ -280,7 +324,9 @@ class BPETokenizer(Tokenizer):
         ids = [self._byte_ids[byte] for byte in word.encode()]
         if None in ids:
             byte = word.encode()[ids.index(None)]
-            raise ValueError(f"{word!r} holds byte 0x{byte:02x}, for which this vocabulary has no token; remove it.")
+            raise ValueError(
+                f"{word!r} holds byte 0x{byte:02x}, for which this vocabulary has no token; remove it."
+            )
         N = len(ids)
         ids.append(None)  # a neighbour for both ends
         left, right = list(range(-1, N)), [*range(1, N + 1), N]

@@ -28,7 +28,9 @@ class CharTokenizer(Tokenizer):
     def train(cls, text: str) -> "CharTokenizer":
         """Learn the alphabet of `text`. Raises: ValueError if it is empty or holds a lone surrogate."""
         if not text:
-            raise ValueError("text is empty, so it has no characters to learn; pass the training text.")
+            raise ValueError(
+                "text is empty, so it has no characters to learn; pass the training text."
+            )
         return cls("".join(sorted(set(check_text(text)))))
 
     def encode(self, text: str) -> list[int]:
@@ -40,8 +42,10 @@ class CharTokenizer(Tokenizer):
         """
         for place, character in enumerate(check_text(text)):
             if character not in self._ids:
-                raise ValueError(f"character {character!r} (U+{ord(character):04X}) at position {place} was not in the training "
-                                 "text; add it, or use BPETokenizer.")  # fmt: skip
+                raise ValueError(
+                    f"character {character!r} (U+{ord(character):04X}) at position {place} was not in the training "
+                    "text; add it, or use BPETokenizer."
+                )
         return [self._ids[character] for character in text]
 
     def decode(self, ids: Iterable[int]) -> str:

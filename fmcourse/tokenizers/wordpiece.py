@@ -24,9 +24,14 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LONGEST_WORD = 100
 # BERT's blocks of Chinese characters, as the `tokenizers` library has them: without U+2B820 to U+2B91F.
 CHINESE = [
-    (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2A6DF), (0x2A700, 0x2B81F),
-    (0x2B920, 0x2CEAF), (0x2F800, 0x2FA1F),
-]  # fmt: skip
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B81F),
+    (0x2B920, 0x2CEAF),
+    (0x2F800, 0x2FA1F),
+]
 Span = tuple[int, int]
 
 
@@ -43,9 +48,17 @@ def normalize_character(character: str) -> str:
         return ""
     if character.isspace():
         return " "
-    letters = [letter for letter in unicodedata.normalize("NFD", character) if unicodedata.category(letter) != "Mn"]
-    simple = "".join(f" {letter} " if is_punctuation(letter) else letter.lower() for letter in letters)
-    return f" {simple} " if any(first <= ord(character) <= last for first, last in CHINESE) else simple
+    letters = [
+        letter
+        for letter in unicodedata.normalize("NFD", character)
+        if unicodedata.category(letter) != "Mn"
+    ]
+    simple = "".join(
+        f" {letter} " if is_punctuation(letter) else letter.lower() for letter in letters
+    )
+    return (
+        f" {simple} " if any(first <= ord(character) <= last for first, last in CHINESE) else simple
+    )
 
 
 def is_punctuation(character: str) -> bool:
@@ -82,10 +95,16 @@ class WordPieceTokenizer(Tokenizer):
         self.tokens = list(tokens)
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         if missing := [name for name in SPECIAL_TOKENS[1:4] if name not in self._ids]:
-            raise ValueError(f"{len(self.tokens)} tokens, but not {', '.join(missing)}; is it BERT's vocab.txt?")
+            raise ValueError(
+                f"{len(self.tokens)} tokens, but not {', '.join(missing)}; is it BERT's vocab.txt?"
+            )
         if (extra := len(self.tokens) - len(self._ids)) > 0:
-            raise ValueError(f"{extra} tokens stand in the vocabulary a second time; keep one of each.")
-        self.special_tokens = {name: self._ids[name] for name in SPECIAL_TOKENS if name in self._ids}
+            raise ValueError(
+                f"{extra} tokens stand in the vocabulary a second time; keep one of each."
+            )
+        self.special_tokens = {
+            name: self._ids[name] for name in SPECIAL_TOKENS if name in self._ids
+        }
         self._longest = max(map(len, self.tokens))
         self._split = MemoDict(self._split_word)
 
@@ -96,7 +115,9 @@ class WordPieceTokenizer(Tokenizer):
             vocab = Path(vocab).read_text(encoding="utf-8").removesuffix("\n").split("\n")
         return cls(vocab)
 
-    def encode(self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False) -> list[int]:
+    def encode(
+        self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False
+    ) -> list[int]:
         """The ids of `text`; a word that no pieces spell, or of more than 100 characters, is one [UNK].
 
         Args:
@@ -109,10 +130,16 @@ class WordPieceTokenizer(Tokenizer):
             if n % 2:
                 ids.append(self._ids[part])
             else:  # several times as fast as with offsets, and the same (tests/test_tokenizers.py)
-                ids += [i for word in part.translate(NORMALIZATION).split() for i, _, _ in self._split[word]]
+                ids += [
+                    i
+                    for word in part.translate(NORMALIZATION).split()
+                    for i, _, _ in self._split[word]
+                ]
         return [*ids, self._ids["[SEP]"]] if add_special_tokens else ids
 
-    def encode_pair(self, first: str, second: str, *, allow_special: bool = False) -> tuple[list[int], list[int]]:
+    def encode_pair(
+        self, first: str, second: str, *, allow_special: bool = False
+    ) -> tuple[list[int], list[int]]:
         """[CLS] first [SEP] second [SEP], and for each token its type: 0 up to the first [SEP], 1 after it."""
         ids = self.encode(first, allow_special=allow_special)
         more = self.encode(second, allow_special=allow_special)[1:]
@@ -129,7 +156,11 @@ class WordPieceTokenizer(Tokenizer):
         """
         found, start = [], 0
         for n, part in enumerate(split_special(text, self.special_tokens if allow_special else ())):
-            found += [(self._ids[part], (start, start + len(part)))] if n % 2 else self._pieces(part, start)
+            found += (
+                [(self._ids[part], (start, start + len(part)))]
+                if n % 2
+                else self._pieces(part, start)
+            )
             start += len(part)
         if add_special_tokens:
             found = [(self._ids["[CLS]"], (0, 0)), *found, (self._ids["[SEP]"], (0, 0))]
@@ -138,7 +169,9 @@ class WordPieceTokenizer(Tokenizer):
     def _pieces(self, text: str, start: int) -> Iterator[tuple[int, Span]]:
         """Ids and spans of ordinary text that begins at `start`."""
         letters = [
-            (letter, place) for place, character in enumerate(text, start) for letter in normalize_character(character)
+            (letter, place)
+            for place, character in enumerate(text, start)
+            for letter in normalize_character(character)
         ]
         for is_word, group in groupby(letters, lambda pair: pair[0] != " "):
             if is_word:
@@ -167,11 +200,17 @@ class WordPieceTokenizer(Tokenizer):
         Raises: ValueError at an id outside the vocabulary.
         """
         skipped = set(self.special_tokens.values()) if skip_special else ()
-        return " ".join(self.tokens[i] for i in self.check_ids(ids) if i not in skipped).replace(" ##", "")
+        return " ".join(self.tokens[i] for i in self.check_ids(ids) if i not in skipped).replace(
+            " ##", ""
+        )
 
-    def pieces(self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False) -> list[str]:
+    def pieces(
+        self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False
+    ) -> list[str]:
         """The tokens of `text` as the vocabulary spells them."""
         return [
             self.tokens[i]
-            for i in self.encode(text, add_special_tokens=add_special_tokens, allow_special=allow_special)
+            for i in self.encode(
+                text, add_special_tokens=add_special_tokens, allow_special=allow_special
+            )
         ]

@@ -74,7 +74,9 @@ class History:
         if not self.losses:
             return "History(no steps yet)"
         first, last = self.losses[0], self.losses[-1]
-        return f"History({self.steps} steps, {self.seconds[-1]:.1f} s, loss {first:.3f} to {last:.3f})"
+        return (
+            f"History({self.steps} steps, {self.seconds[-1]:.1f} s, loss {first:.3f} to {last:.3f})"
+        )
 
 
 class EMA:
@@ -117,12 +119,16 @@ class RandomCrops:
     def __init__(self, ids: list[int] | Tensor, length: int, batch: int, seed: int = 0) -> None:
         self.ids, self.length, self.batch, self.seed = torch.as_tensor(ids), length, batch, seed
         if len(self.ids) < length or min(length, batch) < 1:
-            raise ValueError(f"cannot cut batch={batch} windows of length={length} from {len(self.ids)} tokens; give a longer "
-                             "text, or a length and batch of at least 1.")  # fmt: skip
+            raise ValueError(
+                f"cannot cut batch={batch} windows of length={length} from {len(self.ids)} tokens; give a longer "
+                "text, or a length and batch of at least 1."
+            )
 
     def __getitem__(self, step: int) -> Tensor:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, step))
-        starts = torch.randint(len(self.ids) - self.length + 1, (self.batch, 1), generator=generator)
+        starts = torch.randint(
+            len(self.ids) - self.length + 1, (self.batch, 1), generator=generator
+        )
         return self.ids[starts + torch.arange(self.length)]
 
 
@@ -141,21 +147,44 @@ class EpochBatches:
     (['a', 'b', 'c', 'd', 'e', 'f'], 4, 2)
     """
 
-    def __init__(self, items: Any, collate: Callable[[list], Any], batch: int = 16, seed: int = 0,
-                 length: Callable[[Any], int] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        items: Any,
+        collate: Callable[[list], Any],
+        batch: int = 16,
+        seed: int = 0,
+        length: Callable[[Any], int] | None = None,
+    ) -> None:
         if not len(items) or batch < 1:
-            raise ValueError(f"{len(items)} items in batches of {batch}: give at least one item, a batch above 0.")
-        self.items, self.collate, self.batch, self.seed, self.length = items, collate, batch, seed, length
+            raise ValueError(
+                f"{len(items)} items in batches of {batch}: give at least one item, a batch above 0."
+            )
+        self.items, self.collate, self.batch, self.seed, self.length = (
+            items,
+            collate,
+            batch,
+            seed,
+            length,
+        )
 
     def __getitem__(self, step: int) -> Any:
         batch, generator = self.batch, torch.Generator()
         epoch, at = divmod(step, -(-len(self.items) // batch))
-        order = torch.randperm(len(self.items), generator=generator.manual_seed(derive_seed(self.seed, epoch))).tolist()
-        if self.length is not None:  # sorted among four batches only, and which of them comes first is chance
+        order = torch.randperm(
+            len(self.items), generator=generator.manual_seed(derive_seed(self.seed, epoch))
+        ).tolist()
+        if (
+            self.length is not None
+        ):  # sorted among four batches only, and which of them comes first is chance
             near = at // 4 * 4
-            some = sorted(order[near * batch : (near + 4) * batch], key=lambda row: self.length(self.items[row]))
+            some = sorted(
+                order[near * batch : (near + 4) * batch],
+                key=lambda row: self.length(self.items[row]),
+            )
             parts = [some[start : start + batch] for start in range(0, len(some), batch)]
-            return self.collate([self.items[row] for row in parts[(at + order[near * batch]) % len(parts)]])
+            return self.collate(
+                [self.items[row] for row in parts[(at + order[near * batch]) % len(parts)]]
+            )
         return self.collate([self.items[row] for row in order[at * batch : (at + 1) * batch]])
 
 
@@ -170,10 +199,20 @@ def lesson_steps(steps: int) -> int:
 
 
 def fit(
-    model: nn.Module, objective: Objective, data: Batches, *, steps: int | None = None, seconds: float | None = None,
-    seed: int = 0, optimizer: OptimizerConfig = MUON, checkpoint: str | Path | None = None, save_every: float = 30.0,
-    precision: Literal["fp32", "bf16"] = "fp32", on_step: Callable[[int, float], None] | None = None, progress: bool = True,
-) -> History:  # fmt: skip
+    model: nn.Module,
+    objective: Objective,
+    data: Batches,
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    optimizer: OptimizerConfig = MUON,
+    checkpoint: str | Path | None = None,
+    save_every: float = 30.0,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    on_step: Callable[[int, float], None] | None = None,
+    progress: bool = True,
+) -> History:
     """Train `model` in place.
 
     Args:
@@ -222,11 +261,19 @@ class Run:
     """The state of one training: what a checkpoint holds."""
 
     def __init__(
-        self, model, optimizers, config: OptimizerConfig, seed: int, steps: int | None, seconds: float | None
+        self,
+        model,
+        optimizers,
+        config: OptimizerConfig,
+        seed: int,
+        steps: int | None,
+        seconds: float | None,
     ) -> None:
         self.model, self.optimizers, self.config, self.seed = model, optimizers, config, seed
         self.steps, self.seconds, self.history = steps, seconds, History()
-        self.base_lrs = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+        self.base_lrs = [
+            [group["lr"] for group in optimizer.param_groups] for optimizer in optimizers
+        ]
         self.started = time.monotonic()
 
     def fraction_done(self) -> float:
@@ -243,7 +290,11 @@ class Run:
         torch.manual_seed(derive_seed(self.seed, step))
         first = batch[0] if isinstance(batch, tuple | list) else batch
         generator = torch.Generator(first.device).manual_seed(derive_seed(self.seed, step))
-        half = torch.autocast(first.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+        half = (
+            torch.autocast(first.device.type, torch.bfloat16)
+            if precision == "bf16"
+            else nullcontext()
+        )
         with half:
             loss = objective(self.model, batch, generator)
         value = loss.value.item()
@@ -256,14 +307,18 @@ class Run:
         self._optimizer_step((step + 1) / self.steps if self.steps else self.fraction_done())
         self.history.losses.append(value)
         self.history.seconds.append(time.monotonic() - self.started)
-        self.history.tokens.append((self.history.tokens or [0])[-1] + (loss.tokens or first.numel()))
+        self.history.tokens.append(
+            (self.history.tokens or [0])[-1] + (loss.tokens or first.numel())
+        )
         return value
 
     def _optimizer_step(self, progress: float) -> None:
         if self.config.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         # the first step has moved a little already, the last one still moves: half a step back
-        scale = self.config.lr_scale(max(0.0, progress - 0.5 / self.steps) if self.steps else progress)
+        scale = self.config.lr_scale(
+            max(0.0, progress - 0.5 / self.steps) if self.steps else progress
+        )
         for optimizer, base_lrs in zip(self.optimizers, self.base_lrs, strict=True):
             for group, lr in zip(optimizer.param_groups, base_lrs, strict=True):
                 group["lr"] = lr * scale
@@ -271,26 +326,39 @@ class Run:
 
     def _explain_divergence(self, value: float) -> str:
         recent = ", ".join(f"{loss:.3g}" for loss in self.history.losses[-5:]) or "none yet"
-        broken = [name for name, weight in self.model.named_parameters() if not weight.isfinite().all()]
-        cause = f"the weights of {broken[0]} were no longer numbers" if broken else "the weights were still numbers"
-        return (f"the loss became {value} at step {self.history.steps} (losses before: {recent}); {cause}. Usual causes: too large a "
-                f"step (lr={self.config.lr}, matrix_lr={self.config.matrix_lr}: try a third), a logarithm or division by zero in the "
-                "objective, or NaN in the data.")  # fmt: skip
+        broken = [
+            name for name, weight in self.model.named_parameters() if not weight.isfinite().all()
+        ]
+        cause = (
+            f"the weights of {broken[0]} were no longer numbers"
+            if broken
+            else "the weights were still numbers"
+        )
+        return (
+            f"the loss became {value} at step {self.history.steps} (losses before: {recent}); {cause}. Usual causes: too large a "
+            f"step (lr={self.config.lr}, matrix_lr={self.config.matrix_lr}: try a third), a logarithm or division by zero in the "
+            "objective, or NaN in the data."
+        )
 
     # -- what one sees ------------------------------------------------------------------------------------------------
 
     def progress_bar(self, progress: bool) -> tqdm:
         total, unit = (self.steps, "step") if self.steps else (round(self.seconds), "s")
-        with warnings.catch_warnings():  # without a browser tqdm says so, with a path; the bar in text is good enough
+        with (
+            warnings.catch_warnings()
+        ):  # without a browser tqdm says so, with a path; the bar in text is good enough
             warnings.simplefilter("ignore")
             start = min(self.history.steps, total)
-            return tqdm(total=total, initial=start, unit=unit, disable=not progress, mininterval=0.5)
+            return tqdm(
+                total=total, initial=start, unit=unit, disable=not progress, mininterval=0.5
+            )
 
     def update_bar(self, bar: tqdm) -> None:
         h = self.history
         if not bar.disable and (h.steps % 10 == 0 or self.is_finished()):
             bar.set_postfix_str(
-                f"loss {h.losses[-1]:.3f}, {h.tokens[-1] / max(h.seconds[-1], 1e-9):,.0f} tokens/s", refresh=False
+                f"loss {h.losses[-1]:.3f}, {h.tokens[-1] / max(h.seconds[-1], 1e-9):,.0f} tokens/s",
+                refresh=False,
             )
         bar.update((h.steps if self.steps else min(int(h.seconds[-1]), bar.total)) - bar.n)
 
@@ -299,19 +367,32 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be this run's."""
         shapes = {name: list(weight.shape) for name, weight in self.model.named_parameters()}
-        return dict(shapes=shapes, seed=self.seed, steps=self.steps, seconds=self.seconds, config=asdict(self.config))
+        return dict(
+            shapes=shapes,
+            seed=self.seed,
+            steps=self.steps,
+            seconds=self.seconds,
+            config=asdict(self.config),
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         named = {f"model.{name}": weight for name, weight in self.model.named_parameters()}
         kept = self.model.state_dict()
-        named |= {f"buffer.{name}": value for name, value in self.model.named_buffers() if name in kept}
+        named |= {
+            f"buffer.{name}": value for name, value in self.model.named_buffers() if name in kept
+        }
         for number, optimizer in enumerate(self.optimizers):
             for index, state in optimizer.state_dict()["state"].items():
-                named |= {f"optimizer.{number}.{index}.{key}": value for key, value in state.items()}
+                named |= {
+                    f"optimizer.{number}.{index}.{key}": value for key, value in state.items()
+                }
         return {name: value.detach().contiguous() for name, value in named.items()}
 
     def save(self, path: Path) -> None:
-        facts = {"identity": json.dumps(self.identity()), "history": json.dumps(asdict(self.history))}
+        facts = {
+            "identity": json.dumps(self.identity()),
+            "history": json.dumps(asdict(self.history)),
+        }
         write_atomically(path, lambda temporary: save_file(self.tensors(), temporary, facts))
 
     def load(self, path: Path) -> None:
@@ -337,7 +418,9 @@ class Run:
                 else:
                     own[rest].copy_(value)
         for optimizer, state in zip(self.optimizers, states, strict=True):
-            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+            optimizer.load_state_dict(
+                {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+            )
 
     def _check_identity(self, theirs: dict[str, Any], path: Path) -> None:
         ours = json.loads(json.dumps(self.identity()))
@@ -345,7 +428,9 @@ class Run:
             if theirs.get(what) != value:
                 changed = f"{what} was {theirs.get(what)}, now {value}"
                 detail = "the model has other weights" if what == "shapes" else changed
-                raise CheckpointMismatch(f"{path} is another run's: {detail}. Pass the same arguments or another file.")
+                raise CheckpointMismatch(
+                    f"{path} is another run's: {detail}. Pass the same arguments or another file."
+                )
 
 
 # -- small parts ------------------------------------------------------------------------------------------------------
@@ -373,7 +458,9 @@ def shard(batch: Any) -> Any:
         return tuple(shard(part) for part in batch)
     rank, world = dist.get_rank(), dist.get_world_size()
     if len(batch) % world:
-        raise ValueError(f"a batch of {len(batch)} rows cannot be dealt to {world} processes equally.")
+        raise ValueError(
+            f"a batch of {len(batch)} rows cannot be dealt to {world} processes equally."
+        )
     return batch[rank::world]
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from fmcourse.training import (  # fmt: skip
+from fmcourse.training import (
     EMA,
     Batches,
     DivergenceError,
@@ -95,7 +95,9 @@ class SpectralNorm(nn.Module):
 def add_spectral_norm(model: nn.Module) -> nn.Module:
     """The same model, each matrix and kernel of it held to a spectral norm of 1: scores change no faster than pictures do."""
     for part in list(model.modules()):
-        if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d) and not parametrize.is_parametrized(part):
+        if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d) and not parametrize.is_parametrized(
+            part
+        ):
             parametrize.register_parametrization(part, "weight", SpectralNorm(part.weight))
     return model
 
@@ -127,20 +129,35 @@ class GANConfig:
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES or min(self.lr_generator, self.lr_discriminator) <= 0:
-            raise ValueError(f"loss={self.loss!r}, lr_generator={self.lr_generator}, lr_discriminator={self.lr_discriminator}: choose "
-                             f"{' or '.join(map(repr, LOSSES))}, and steps above 0.")  # fmt: skip
+            raise ValueError(
+                f"loss={self.loss!r}, lr_generator={self.lr_generator}, lr_discriminator={self.lr_discriminator}: choose "
+                f"{' or '.join(map(repr, LOSSES))}, and steps above 0."
+            )
 
 
 class GANRun(Run):
     """The state of a game: both players, the averaged generator, their optimizers. Saved and gone on with like any `Run`."""
 
     def __init__(
-        self, generator: nn.Module, discriminator: nn.Module, config: GANConfig, latent_dim: int, seed: int, steps: int
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        config: GANConfig,
+        latent_dim: int,
+        seed: int,
+        steps: int,
     ) -> None:
         self.ema, self.latent_dim = EMA(generator, config.ema_decay), latent_dim
-        players = {"generator": generator, "discriminator": discriminator, "averaged": self.ema.model}
+        players = {
+            "generator": generator,
+            "discriminator": discriminator,
+            "averaged": self.ema.model,
+        }
         adam = lambda model, lr: torch.optim.Adam(model.parameters(), lr, config.betas)
-        optimizers = [adam(generator, config.lr_generator), adam(discriminator, config.lr_discriminator)]
+        optimizers = [
+            adam(generator, config.lr_generator),
+            adam(discriminator, config.lr_discriminator),
+        ]
         super().__init__(nn.ModuleDict(players), optimizers, config, seed, steps, None)
 
     def load(self, path: Path) -> None:
@@ -161,7 +178,9 @@ class GANRun(Run):
         torch.manual_seed(seed)
         g = torch.Generator(real.device).manual_seed(seed)
         fake = generator(torch.randn(len(real), self.latent_dim, generator=g, device=real.device))
-        loss_discriminator = of_discriminator(discriminator(real).flatten(), discriminator(fake.detach()).flatten())
+        loss_discriminator = of_discriminator(
+            discriminator(real).flatten(), discriminator(fake.detach()).flatten()
+        )
         self.update_network(1, loss_discriminator)
         discriminator.requires_grad_(False)  # it is asked, and does not learn
         loss_generator = of_generator(discriminator(fake).flatten())
@@ -173,16 +192,28 @@ class GANRun(Run):
     def update_network(self, player: int, loss: Tensor) -> None:
         if not math.isfinite(loss.item()):
             who = ("generator", "discriminator")[player]
-            raise DivergenceError(f"the loss of the {who} became {loss.item()} at step {self.history.steps}; try a third of its step size, or look for NaN in the data.")  # fmt: skip
+            raise DivergenceError(
+                f"the loss of the {who} became {loss.item()} at step {self.history.steps}; try a third of its step size, or look for NaN in the data."
+            )
         self.optimizers[player].zero_grad(set_to_none=True)
         loss.backward()
         self.optimizers[player].step()
 
 
 def train_gan(
-    generator: nn.Module, discriminator: nn.Module, data: Batches, *, latent_dim: int, steps: int, seed: int = 0, config: GANConfig = GANConfig(),
-    checkpoint: str | Path | None = None, save_every: int = 200, on_step: Callable[..., Any] | None = None, progress: bool = True,
-) -> tuple[nn.Module, History]:  # fmt: skip
+    generator: nn.Module,
+    discriminator: nn.Module,
+    data: Batches,
+    *,
+    latent_dim: int,
+    steps: int,
+    seed: int = 0,
+    config: GANConfig = GANConfig(),
+    checkpoint: str | Path | None = None,
+    save_every: int = 200,
+    on_step: Callable[..., Any] | None = None,
+    progress: bool = True,
+) -> tuple[nn.Module, History]:
     """Train both in place, in turns, for `steps` turns each. As in `fit`, all of a step is a pure function of (seed, step).
 
     Args:
@@ -209,7 +240,9 @@ def train_gan(
             run.update_bar(bar)
             if on_step is not None:
                 on_step(run.history.steps, losses[1], discriminator=losses[0])
-            if checkpoint is not None and (run.history.steps % save_every == 0 or run.is_finished() or stop.requested):
+            if checkpoint is not None and (
+                run.history.steps % save_every == 0 or run.is_finished() or stop.requested
+            ):
                 run.save(Path(checkpoint))
     run.history.interrupted = stop.requested
     return run.ema.model.eval(), run.history

@@ -47,13 +47,26 @@ class OptimizerConfig:
     clip: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.matrix_optimizer not in ("muon", "adamw") or self.lr_decay not in ("linear", "cosine"):
-            raise ValueError(f"matrix_optimizer={self.matrix_optimizer!r}, lr_decay={self.lr_decay!r}: choose 'muon' or 'adamw', 'linear' or 'cosine'.")  # fmt: skip
+        if self.matrix_optimizer not in ("muon", "adamw") or self.lr_decay not in (
+            "linear",
+            "cosine",
+        ):
+            raise ValueError(
+                f"matrix_optimizer={self.matrix_optimizer!r}, lr_decay={self.lr_decay!r}: choose 'muon' or 'adamw', 'linear' or 'cosine'."
+            )
         if self.ns_steps not in NEWTON_SCHULZ:
-            raise ValueError(f"ns_steps={self.ns_steps} is not known; choose {' or '.join(map(str, NEWTON_SCHULZ))}.")
-        if min(self.lr, self.matrix_lr) <= 0 or not 0 <= self.warmup < 1 or min(self.clip, self.weight_decay) < 0:
-            raise ValueError(f"lr={self.lr} and matrix_lr={self.matrix_lr} must be above 0, warmup={self.warmup} in [0, 1), "
-                             f"clip={self.clip} and weight_decay={self.weight_decay} 0 or more.")  # fmt: skip
+            raise ValueError(
+                f"ns_steps={self.ns_steps} is not known; choose {' or '.join(map(str, NEWTON_SCHULZ))}."
+            )
+        if (
+            min(self.lr, self.matrix_lr) <= 0
+            or not 0 <= self.warmup < 1
+            or min(self.clip, self.weight_decay) < 0
+        ):
+            raise ValueError(
+                f"lr={self.lr} and matrix_lr={self.matrix_lr} must be above 0, warmup={self.warmup} in [0, 1), "
+                f"clip={self.clip} and weight_decay={self.weight_decay} 0 or more."
+            )
 
     def lr_scale(self, progress: float) -> float:
         """Share of the largest step when `progress` of the run, in [0, 1], is behind us.
@@ -84,7 +97,9 @@ class InverseSqrtConfig(OptimizerConfig):
 
 
 MUON = OptimizerConfig()
-MUON_SHORT_RUN = OptimizerConfig(lr=8e-3, matrix_lr=0.04, ns_steps=3)  # for half a minute: larger steps, cheaper ones
+MUON_SHORT_RUN = OptimizerConfig(
+    lr=8e-3, matrix_lr=0.04, ns_steps=3
+)  # for half a minute: larger steps, cheaper ones
 ADAMW = OptimizerConfig(
     matrix_optimizer="adamw",
     lr=1e-3,
@@ -106,7 +121,9 @@ def orthogonalize(matrices: Tensor, ns_steps: int = 5) -> Tensor:
     x = matrices / (torch.linalg.matrix_norm(matrices, keepdim=True) + 1e-7)
     for a, b, c in NEWTON_SCHULZ[ns_steps]:
         square = matmul_transposed(x, x)
-        x = matmul_transposed(matmul_transposed(square, square).mul_(c).add_(square, alpha=b), x.mT).add_(x, alpha=a)
+        x = matmul_transposed(
+            matmul_transposed(square, square).mul_(c).add_(square, alpha=b), x.mT
+        ).add_(x, alpha=a)
     return x
 
 
@@ -118,9 +135,17 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, weights: list[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0, ns_steps: int = 5
+        self,
+        weights: list[Tensor],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        ns_steps: int = 5,
     ) -> None:
-        super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "ns_steps": ns_steps})
+        super().__init__(
+            weights,
+            {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "ns_steps": ns_steps},
+        )
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
@@ -128,7 +153,9 @@ class Muon(torch.optim.Optimizer):
             pieces: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
             for weight in (w for w in group["params"] if w.grad is not None):
                 for block, update in zip(
-                    square_blocks(weight), square_blocks(self._nesterov(weight, group["momentum"])), strict=True
+                    square_blocks(weight),
+                    square_blocks(self._nesterov(weight, group["momentum"])),
+                    strict=True,
                 ):
                     pieces.setdefault(tuple(block.shape), []).append((block, update))
             for alike in pieces.values():
@@ -150,7 +177,9 @@ class Muon(torch.optim.Optimizer):
         mean = state["momentum_buffer"].lerp_(weight.grad, 1 - momentum)
         return weight.grad.lerp(mean, momentum)
 
-    def _apply(self, weights: Sequence[Tensor], directions: Sequence[Tensor] | Tensor, group: dict) -> None:
+    def _apply(
+        self, weights: Sequence[Tensor], directions: Sequence[Tensor] | Tensor, group: dict
+    ) -> None:
         rows, columns = weights[0].shape
         length = group["lr"] * max(1.0, columns / rows) ** 0.5
         for weight, direction in zip(weights, directions, strict=True):
@@ -174,17 +203,36 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.op
     inner = set()
     if config.matrix_optimizer == "muon":
         ends = ("embed", "head")
-        layers = [m for name, m in model.named_modules() if isinstance(m, nn.Linear) and not name.startswith(ends)]
+        layers = [
+            m
+            for name, m in model.named_modules()
+            if isinstance(m, nn.Linear) and not name.startswith(ends)
+        ]
         inner = {layer.weight for layer in layers if layer.weight.requires_grad}
     trained = [w for w in model.parameters() if w.requires_grad]
     if not trained:
         raise ValueError("no weight of this model is to be trained: every requires_grad is False.")
-    decayed, free = [w for w in trained if w not in inner and w.ndim > 1], [w for w in trained if w.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    decayed, free = (
+        [w for w in trained if w not in inner and w.ndim > 1],
+        [w for w in trained if w.ndim < 2],
+    )
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
     made: list[torch.optim.Optimizer] = []
     if groups := [group for group in groups if group["params"]]:
-        made.append(torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=1e-10, fused=True))
+        made.append(
+            torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=1e-10, fused=True)
+        )
     if inner:
         matrices = [w for w in trained if w in inner]
-        made.append(Muon(matrices, config.matrix_lr, weight_decay=config.weight_decay, ns_steps=config.ns_steps))
+        made.append(
+            Muon(
+                matrices,
+                config.matrix_lr,
+                weight_decay=config.weight_decay,
+                ns_steps=config.ns_steps,
+            )
+        )
     return made

@@ -1,7 +1,6 @@
 """Assigned in lesson 03: a mask for texts that are read in any order, and a game that can be won by colour alone."""
 
 import torch
-
 from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 

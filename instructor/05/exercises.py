@@ -1,7 +1,6 @@
 """Assigned in lesson 05: attention in which distance costs, and what padding costs a batch."""
 
 import torch
-
 from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 

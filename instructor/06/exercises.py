@@ -1,7 +1,6 @@
 """Assigned in lesson 06: a model's mask, read from outside, and what temperature leaves to choose."""
 
 import torch
-
 from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 

@@ -1,7 +1,6 @@
 """Assigned in lesson 07: whole words, and how far down the right answer stands."""
 
 import torch
-
 from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 

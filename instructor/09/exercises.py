@@ -1,7 +1,6 @@
 """Assigned in lesson 09: the best critic there can be, and how many numbers of a code would live."""
 
 import torch
-
 from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 

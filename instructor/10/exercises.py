@@ -1,7 +1,6 @@
 """Assigned in lesson 10: the guess that no network can beat, and how long a picture can still be told from another."""
 
 import torch
-
 from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 

@@ -1,7 +1,6 @@
 """Assigned in lesson 11: a step that looks twice, and why large pictures need more noise."""
 
 import torch
-
 from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 

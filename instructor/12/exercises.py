@@ -1,7 +1,6 @@
 """Assigned in lesson 12: a batch in which two rows show the same thing, and how much a thing's kind tells of its colour."""
 
 import torch
-
 from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 

@@ -1,7 +1,6 @@
 """Assigned in lesson 13: LoRA out of a model that was tuned in full, and how often a split by lot leaks."""
 
 import torch
-
 from fmcourse.classroom.assigned import AssignedExercise
 from fmcourse.course.exercises import Mistake, Property
 

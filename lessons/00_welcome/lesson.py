@@ -19,7 +19,6 @@ from statistics import fmean
 
 import matplotlib.pyplot as plt
 import torch
-
 from fmcourse import packages, pretrained
 from fmcourse.course import check, claim, doctor, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load

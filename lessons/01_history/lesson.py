@@ -18,9 +18,6 @@ import math
 
 import matplotlib.pyplot as plt
 import torch
-from torch import nn
-from torch.nn.utils.rnn import pad_sequence
-
 from fmcourse import pretrained
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
@@ -29,6 +26,8 @@ from fmcourse.models.vision import extract_features, untrained_efficientnet
 from fmcourse.plots import heatmap
 from fmcourse.plots.widgets import text_interactive
 from fmcourse.tokenizers import CharTokenizer
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 # %% [markdown]
 # ## 1 · When every label was paid for

@@ -24,8 +24,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import measure_once, write_table
-from torch import Tensor
-
 from fmcourse import pretrained
 from fmcourse.data import load
 from fmcourse.evaluation import token_nats
@@ -37,6 +35,7 @@ from fmcourse.objectives import next_token
 from fmcourse.tokenizers import CharTokenizer
 from fmcourse.training import RandomCrops, fit
 from fmcourse.training.optimizers import MUON_SHORT_RUN, OptimizerConfig
+from torch import Tensor
 
 SEEDS, SECONDS, LONGER = 3, (7, 20, 60), 120  # the longer runs have one seed each
 SCORED = 30_000  # characters of the validation plays, from their beginning

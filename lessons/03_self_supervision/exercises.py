@@ -1,10 +1,9 @@
 """Lesson 03: labels out of the data: hidden tokens, cut-out spans, pairs that belong together, and who may look where."""
 
 import torch
+from fmcourse.course.exercises import Exercise, Mistake, Property
 from torch import Tensor
 from torch.nn import functional as F
-
-from fmcourse.course.exercises import Exercise, Mistake, Property
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 

@@ -20,9 +20,6 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import torch
-from torch import nn
-from torch.nn import functional as F
-
 from fmcourse import objectives
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
@@ -30,6 +27,8 @@ from fmcourse.models import patches, seq2seq, transformer
 from fmcourse.plots import LiveCurve
 from fmcourse.plots.widgets import interactive
 from fmcourse.training import RandomCrops, fit, lesson_steps
+from torch import nn
+from torch.nn import functional as F
 
 # fmt: off
 

@@ -27,15 +27,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import measure_once, write_table
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from fmcourse.data import load
 from fmcourse.models.patches import MaskedAutoencoder, PatchEncoder, patchify
 from fmcourse.models.transformer import Config, Transformer, modern
 from fmcourse.objectives import Loss, contrastive, masked_patches, masked_token, next_token, transformation_prediction
 from fmcourse.training import RandomCrops, fit
 from fmcourse.training.optimizers import MUON_SHORT_RUN, OptimizerConfig
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 SEEDS, LABELS, DRAWS, BATCH = 3, (10, 30, 100, 1000), 4, 128
 ADAM = OptimizerConfig(matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", weight_decay=1e-4)

@@ -19,7 +19,6 @@ from collections import Counter
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
-
 from fmcourse import pretrained
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load
@@ -365,7 +364,6 @@ predict("04.space", 'SmolLM2 ends "The capital of France is" with Paris. And wit
 
 # %%
 import torch
-
 from fmcourse.generation import generate
 
 model, _ = pretrained.load("smollm2-135m-instruct")

@@ -20,10 +20,6 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import torch
-from torch import nn
-from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
-
 from fmcourse import pretrained
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import Pronunciation, load, table
@@ -31,6 +27,9 @@ from fmcourse.models.attention import Attention, Block, PostNormBlock, attention
 from fmcourse.models.seq2seq import EncoderDecoder, sinusoidal_encoding, vaswani2017
 from fmcourse.plots import LiveCurve, bars, heatmap
 from fmcourse.plots.widgets import interactive
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 # %% [markdown]
 # ## 1 · From an average to attention

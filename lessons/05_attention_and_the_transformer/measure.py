@@ -20,10 +20,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import measure_once, write_table
-from torch import Tensor
-from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
-
 from fmcourse.data import Pronunciation, load
 from fmcourse.generation import translate
 from fmcourse.models.seq2seq import EncoderDecoder, SinusoidalEmbedding, vaswani2017
@@ -32,6 +28,9 @@ from fmcourse.objectives import next_token, translation
 from fmcourse.tokenizers import CharTokenizer
 from fmcourse.training import RandomCrops, fit
 from fmcourse.training.optimizers import MUON, InverseSqrtConfig, OptimizerConfig
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 STEPS, SEEDS, BATCH, START, END = 800, 3, 48, 1, 2
 SHAPE = {"context": 16, "width": 96, "depth": 2, "heads": 4}

@@ -18,9 +18,6 @@ import math
 
 import matplotlib.pyplot as plt
 import torch
-from torch import nn
-from torch.nn import functional as F
-
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
 from fmcourse.evaluation import bits_per_byte, bits_per_byte_interval, token_nats
@@ -30,6 +27,8 @@ from fmcourse.objectives import next_token
 from fmcourse.plots import LiveCurve, bars, heatmap
 from fmcourse.tokenizers import CharTokenizer
 from fmcourse.training import RandomCrops, fit, lesson_steps
+from torch import nn
+from torch.nn import functional as F
 
 # %% [markdown]
 # ## 1 · A text is its own answer key

@@ -18,10 +18,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import write_table
-from gguf import GGUFReader
-from gguf.quants import dequantize
-from transformers import LlamaConfig, LlamaForCausalLM
-
 from fmcourse import pretrained
 from fmcourse.data import load
 from fmcourse.evaluation import bits_per_byte, token_nats
@@ -29,6 +25,9 @@ from fmcourse.models.transformer import Transformer, modern
 from fmcourse.objectives import next_token
 from fmcourse.tokenizers import CharTokenizer
 from fmcourse.training import RandomCrops, fit
+from gguf import GGUFReader
+from gguf.quants import dequantize
+from transformers import LlamaConfig, LlamaForCausalLM
 
 STEPS, SEEDS, LONGER = 700, 5, 4
 SHAPE = {"context": 64, "width": 96, "depth": 3, "heads": 3}

@@ -1,9 +1,8 @@
 """Lesson 07: the ends that turn a masked model into an encoder, a finder of names, an answerer of questions."""
 
 import torch
-from torch import Tensor
-
 from fmcourse.course.exercises import Exercise, Mistake, Property
+from torch import Tensor
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 real = lambda *lengths: torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]

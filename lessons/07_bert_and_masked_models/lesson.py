@@ -20,8 +20,6 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import torch
-from torch.nn import functional as F
-
 from fmcourse import pretrained
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
@@ -30,6 +28,7 @@ from fmcourse.objectives import classification, mask_tokens, masked_token
 from fmcourse.plots import COLOURS, HATCHES, LiveCurve, heatmap
 from fmcourse.plots.widgets import interactive
 from fmcourse.training import RandomCrops, fit, lesson_steps
+from torch.nn import functional as F
 
 # %% [markdown]
 # ## 1 · Hide and seek

@@ -28,10 +28,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import bag_of_words_accuracy, measure_once, write_table
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
-
 from fmcourse import pretrained
 from fmcourse.data import QuestionAnswer, load
 from fmcourse.evaluation import answer_scores, entity_scores
@@ -41,6 +37,9 @@ from fmcourse.objectives import Loss, answer_span, classification, mask_tokens, 
 from fmcourse.tokenizers import WordPieceTokenizer
 from fmcourse.training import RandomCrops, fit
 from fmcourse.training.optimizers import MUON, OptimizerConfig
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 # -- hidden letters -------------------------------------------------------------------------------------------------------
 

@@ -1,10 +1,9 @@
 """Lesson 09: how good are made pictures, a draw that can be learnt from, what a code costs, and what forger and critic are paid for."""
 
 import torch
+from fmcourse.course.exercises import Exercise, Mistake, Property
 from torch import Tensor
 from torch.nn import functional as F
-
-from fmcourse.course.exercises import Exercise, Mistake, Property
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 

@@ -18,10 +18,6 @@ import math
 
 import matplotlib.pyplot as plt
 import torch
-from torch import nn
-from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal, kl_divergence
-from torch.nn import functional as F
-
 from fmcourse.autoencoders import VAE, Autoencoder, decoder, elbo, encoder, log_evidence
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import checkpoint, load, table
@@ -31,6 +27,9 @@ from fmcourse.plots import LiveCurve, band
 from fmcourse.plots.widgets import interactive
 from fmcourse.training import EMA, derive_seed, fit, lesson_steps
 from fmcourse.training import gan as adversarial
+from torch import nn
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal, kl_divergence
+from torch.nn import functional as F
 
 # fmt: off
 

@@ -23,9 +23,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import measure_once, write_checkpoint, write_table
-from torch import Tensor, nn
-from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
-
 from fmcourse.autoencoders import VAE, Autoencoder, decoder, elbo, encoder, log_evidence, reconstruction
 from fmcourse.data import load
 from fmcourse.data.images import normalize_pixels
@@ -40,6 +37,8 @@ from fmcourse.objectives import Loss
 from fmcourse.training import EMA, Run, derive_seed, fit
 from fmcourse.training.gan import GANConfig, GANRun, add_spectral_norm, train_gan
 from fmcourse.training.optimizers import OptimizerConfig, build_optimizers
+from torch import Tensor, nn
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 SEEDS, POINTS, MADE, BATCH = 3, (10, 20, 45, 90), 2000, 32
 WIDTH, CODE, NOISE, LOTS = (

@@ -18,9 +18,6 @@ from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
-from torch import nn
-from torch.nn import functional as F
-
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
 from fmcourse.data.images import image_grid, normalize_pixels
@@ -30,6 +27,8 @@ from fmcourse.models.unet import UNet, timestep_embedding
 from fmcourse.plots import LiveCurve
 from fmcourse.plots.widgets import interactive
 from fmcourse.training import EMA, derive_seed, fit, lesson_steps
+from torch import nn
+from torch.nn import functional as F
 
 # fmt: off
 

@@ -23,9 +23,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import measure_once, write_table
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from fmcourse.data import load
 from fmcourse.data.images import normalize_pixels
 from fmcourse.diffusion import Denoiser, Schedule, ddim, ddpm, diffusion_loss
@@ -33,6 +30,8 @@ from fmcourse.evaluation import image_quality as fidelity
 from fmcourse.models.unet import UNet, timestep_embedding
 from fmcourse.training import EMA, derive_seed, fit
 from fmcourse.training.optimizers import OptimizerConfig
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 SEEDS, BATCH, WARMUP, MADE, FEW, STEPS_BACK = 3, 32, 40, 2000, 500, 20
 SHAPE = {"widths": (16, 32), "depth": 1, "condition_width": 64}

@@ -22,8 +22,6 @@ from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
-from torch import nn
-
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import checkpoint, load, table
 from fmcourse.data.images import image_grid, normalize_pixels
@@ -31,6 +29,7 @@ from fmcourse.diffusion import ClassifierFreeGuidance, Denoiser, Schedule, ddim,
 from fmcourse.models.transformer import Transformer, count_parameters, modern
 from fmcourse.plots import COLOURS, HATCHES, LiveCurve, band
 from fmcourse.training import EMA, fit, lesson_steps
+from torch import nn
 
 # fmt: off
 

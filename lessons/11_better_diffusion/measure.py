@@ -26,9 +26,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import measure_once, write_checkpoint, write_table
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from fmcourse.autoencoders import VAE, decoder, encoder
 from fmcourse.data import checkpoint, load
 from fmcourse.data.images import normalize_pixels
@@ -42,6 +39,8 @@ from fmcourse.objectives import masked_token, next_token
 from fmcourse.tokenizers import BPETokenizer
 from fmcourse.training import EMA, RandomCrops, derive_seed, fit
 from fmcourse.training.optimizers import MUON_SHORT_RUN, OptimizerConfig
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 SEEDS, BATCH, NOTHING, DECAY = 3, 32, 10, 0.99
 SECONDS, SHORTER = 50, 10  # of training, on one quiet thread: the main runs, and the ablations

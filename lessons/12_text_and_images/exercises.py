@@ -3,10 +3,9 @@
 import math
 
 import torch
+from fmcourse.course.exercises import Exercise, Mistake, Property
 from torch import Tensor
 from torch.nn import functional as F
-
-from fmcourse.course.exercises import Exercise, Mistake, Property
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 unit = lambda x: F.normalize(x, dim=-1)

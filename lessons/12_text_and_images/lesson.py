@@ -19,9 +19,6 @@ from statistics import mean
 
 import matplotlib.pyplot as plt
 import torch
-from torch import nn
-from torch.nn import functional as F
-
 from fmcourse import plots, pretrained
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import checkpoint, load, table
@@ -40,6 +37,8 @@ from fmcourse.multimodal import (
 )
 from fmcourse.plots.widgets import interactive
 from fmcourse.training import derive_seed, fit, lesson_steps
+from torch import nn
+from torch.nn import functional as F
 
 # fmt: off
 

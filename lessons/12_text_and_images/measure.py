@@ -27,9 +27,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import measure_once, write_checkpoint, write_table
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from fmcourse.data import SPLITS, load
 from fmcourse.data.images import NAMED_COLOURS, normalize_pixels, recolour
 from fmcourse.files import write_atomically
@@ -47,6 +44,8 @@ from fmcourse.multimodal import (
 from fmcourse.tokenizers import BPETokenizer
 from fmcourse.training import derive_seed, fit
 from fmcourse.training.optimizers import OptimizerConfig
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 COMMAND = "python recipes/measure.py 12"

@@ -1,10 +1,9 @@
 """Lesson 13: what training keeps in memory, a step of low rank beside a matrix, and into it; what stands in train and test; which kind is taken for which."""
 
 import torch
+from fmcourse.course.exercises import Exercise, Mistake, Property
 from torch import Tensor
 from torch.nn import functional as F
-
-from fmcourse.course.exercises import Exercise, Mistake, Property
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 

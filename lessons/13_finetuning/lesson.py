@@ -20,8 +20,6 @@ from statistics import mean
 
 import matplotlib.pyplot as plt
 import torch
-from torch import nn
-
 from fmcourse import pretrained
 from fmcourse.adaptation import add_lora, count_trainable, fit_linear_probe, train_only
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
@@ -29,6 +27,7 @@ from fmcourse.data import load, table
 from fmcourse.models.heads import SequenceClassifier, mean_pool, pad_batch
 from fmcourse.objectives import classification
 from fmcourse.plots import COLOURS, HATCHES, band, bars
+from torch import nn
 
 # fmt: off
 

@@ -22,9 +22,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import bag_of_words_accuracy, measure_once, write_table
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from fmcourse import pretrained
 from fmcourse.adaptation import add_lora, count_trainable, fit_linear_probe, train_only
 from fmcourse.data import load
@@ -35,6 +32,8 @@ from fmcourse.models.vision import FEATURES, EfficientNet, extract_features, fre
 from fmcourse.objectives import Loss, classification
 from fmcourse.training import EpochBatches, fit
 from fmcourse.training.optimizers import OptimizerConfig
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 SEEDS, SIZES, BATCH = 3, (16, 64, 256, 1024), 16
 STEPS = {16: 30, 64: 40, 256: 60, 1024: 120}

@@ -1,10 +1,9 @@
 """Lesson 14: a text of examples, scores of labels, calibration, what to look for in the past, and which token may come."""
 
 import torch
+from fmcourse.course.exercises import Exercise, Mistake, Property
 from torch import Tensor
 from torch.nn import functional as F
-
-from fmcourse.course.exercises import Exercise, Mistake, Property
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 

@@ -21,7 +21,6 @@ from statistics import mean
 
 import matplotlib.pyplot as plt
 import torch
-
 from fmcourse import pretrained
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table

@@ -25,8 +25,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import measure_once, write_table
-from torch import Tensor
-
 from fmcourse import pretrained
 from fmcourse.data import load
 from fmcourse.generation import apply_chat_template
@@ -49,6 +47,7 @@ from fmcourse.prompting import (
 )
 from fmcourse.prompting.constraints import grammar_constraint, json_object, one_of, string
 from fmcourse.training import derive_seed, fit
+from torch import Tensor
 
 Pair = tuple[str, str]
 

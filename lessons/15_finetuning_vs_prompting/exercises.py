@@ -3,9 +3,8 @@
 import math
 
 import torch
-from torch import Tensor
-
 from fmcourse.course.exercises import Exercise, Mistake, Property
+from torch import Tensor
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 

@@ -21,8 +21,6 @@ from statistics import mean
 
 import matplotlib.pyplot as plt
 import torch
-from torch.nn import functional as F
-
 from fmcourse import pretrained
 from fmcourse.adaptation import add_lora, count_trainable, fit_linear_probe
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
@@ -30,6 +28,7 @@ from fmcourse.data import load, table
 from fmcourse.evaluation import paired_test, summarize_runs
 from fmcourse.plots import COLOURS, HATCHES, bars
 from fmcourse.prompting import calibrate, label_scores
+from torch.nn import functional as F
 
 # fmt: off
 

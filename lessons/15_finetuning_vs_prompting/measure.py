@@ -25,9 +25,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import measure_once, write_table
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from fmcourse import pretrained
 from fmcourse.adaptation import add_lora, count_trainable, fit_linear_probe, train_only
 from fmcourse.adaptation.soft_prompts import SoftPrompt
@@ -39,6 +36,8 @@ from fmcourse.objectives import Loss, classification
 from fmcourse.prompting import calibrate, few_shot_prompt, format_query, generate_answers, label_scores
 from fmcourse.training import EpochBatches, fit
 from fmcourse.training.optimizers import OptimizerConfig
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 SEEDS, ASKED, VALIDATED, BATCH = 3, 200, 120, 8
 SIZES = {"opinions": (4, 16, 64, 256), "topics": (16, 64, 256)}  # labelled examples
