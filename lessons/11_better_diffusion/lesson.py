@@ -505,7 +505,7 @@ interactive(draw_mended, piece=list(clothes.classes), becomes=list(clothes.class
 # %%
 def rework(network, picture, asked, strength, weight=2.0, steps=20, seed=0):
     t = round(1000 * strength)
-    shorter = Schedule(flow.signal[: t + 1], flow.noise[: t + 1], straight=True)  # the same rule, cut off at t
+    shorter = Schedule(flow.signal[: t + 1], flow.noise[: t + 1], is_flow=True)  # the same rule, cut off at t
     noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(seed))
     guess = ClassifierFreeGuidance(Denoiser(network, flow, "image", asked), Denoiser(network, flow, "image",
         torch.full_like(asked, 10)), weight)  # fmt: skip
