@@ -316,8 +316,8 @@ split = lambda text: re.findall("[a-z]+", text.lower())
 number = {
     word: n for n, (word, _) in enumerate(Counter(split(book.train)).most_common(1500), 3)
 }  # 1: unknown, 2: hidden
-dishes = lambda part: [(re.sub(r" [IVX]+$", "", work.title), ", ".join(work.ingredients)) for work in book.works_in(part)
-                       if work.ingredients]  # fmt: skip
+dishes = lambda part: [(re.sub(r" [IVX]+$", "", work.title), ", ".join(work.ingredients))
+                       for work in book.works_in(part) if work.ingredients]  # fmt: skip
 
 
 def coded(texts):  # ids (B, T), and which are real
