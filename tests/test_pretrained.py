@@ -361,7 +361,7 @@ def minilm():
 def test_minilm_gives_the_references_states_and_sentence_vectors(minilm):
     model, tokenizer = minilm
     theirs = AutoModel.from_pretrained(
-        pretrained.package_file("minilm-l6", "config.json").parent
+        packages.package_file("minilm-l6", "config.json").parent
     ).eval()
     assert isinstance(tokenizer, WordPieceTokenizer)
     for text in SENTENCES:

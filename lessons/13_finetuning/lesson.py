@@ -21,10 +21,11 @@ from statistics import mean
 import matplotlib.pyplot as plt
 import torch
 from fmcourse import pretrained
-from fmcourse.adaptation import add_lora, count_trainable, fit_linear_probe, train_only
+from fmcourse.adaptation import count_trainable, fit_linear_probe, train_only
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
 from fmcourse.models.heads import SequenceClassifier, mean_pool, pad_batch
+from fmcourse.models.lora import add_lora
 from fmcourse.objectives import classification
 from fmcourse.plots import COLOURS, HATCHES, band, bars
 from torch import nn
@@ -233,7 +234,8 @@ print(f"made {shipped['date']} by `{shipped['command']}`, {shipped['with']}")
 import tempfile
 from pathlib import Path
 
-from fmcourse.adaptation import LoRALinear, load_adapter, merge_lora, save_adapter
+from fmcourse.models.lora import LoRALinear, merge_lora
+from fmcourse.pretrained import load_adapter, save_adapter
 
 folder, model = Path(tempfile.mkdtemp()), tuned["LoRA"]
 save_adapter(model.encoder, folder / "topics", "sentence-transformers/all-MiniLM-L6-v2")
