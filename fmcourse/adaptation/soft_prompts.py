@@ -3,7 +3,7 @@
     B batch   T tokens of the text   N trained vectors   D width   V vocabulary
 
     ids (B, T) ── embed ──▶ (B, T, D) ─┐
-    vectors (N, D), trained ───────────┴─▶ (B, N + T, D) ── stack, head, frozen ──▶ the last T: logits
+    vectors (N, D), trained ───────────┴─▶ (B, N + T, D) ── frozen stack, head ──▶ logits (B, T, V)
 
 Lester et al. 2021. Trained are N D parameters; each task is a file of them, and one copy of the
 model serves all tasks.
@@ -44,7 +44,7 @@ class SoftPrompt(nn.Module):
         context = model.config.context
         if not model.config.causal:
             raise ValueError(
-                "this model is not causal; give a causal one, which reads a prompt once and goes on."
+                "this model is not causal; give a causal one, whose cache can hold the prompt."
             )
         if not 1 <= n < context:
             raise ValueError(
