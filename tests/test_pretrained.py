@@ -21,6 +21,8 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
 )
 
 from fmcourse import packages, pretrained
@@ -36,7 +38,12 @@ SENTENCES = [
     "猫",
     "one two " * 200,
 ]
-REFERENCES = {"gpt2": GPT2LMHeadModel, "llama": LlamaForCausalLM, "bert": BertForMaskedLM}
+REFERENCES = {
+    "gpt2": GPT2LMHeadModel,
+    "llama": LlamaForCausalLM,
+    "qwen2": Qwen2ForCausalLM,
+    "bert": BertForMaskedLM,
+}
 
 
 def reference_class(name):
@@ -78,6 +85,18 @@ THEIRS = {
             max_position_embeddings=31,
             rope_theta=777.0,
             tie_word_embeddings=False,
+        )
+    ),
+    "qwen2": lambda: Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=43,
+            hidden_size=36,
+            intermediate_size=55,
+            num_hidden_layers=2,
+            num_attention_heads=6,
+            num_key_value_heads=2,
+            max_position_embeddings=21,
+            rope_parameters={"rope_type": "default", "rope_theta": 5e5},
         )
     ),
     "llama tied": lambda: LlamaForCausalLM(
@@ -168,7 +187,9 @@ def test_a_folder_that_is_not_a_model_is_refused_by_what_it_lacks(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no model\.safetensors"):
         pretrained.from_hf(tmp_path)
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match="model_type 'mamba' is not one of gpt2, llama, bert"):
+    with pytest.raises(
+        ValueError, match="model_type 'mamba' is not one of gpt2, llama, qwen2, bert"
+    ):
         pretrained.from_hf(tmp_path)
 
 
@@ -184,6 +205,7 @@ def test_a_folder_that_is_not_a_model_is_refused_by_what_it_lacks(tmp_path):
             "rope_type='yarn'",
         ),
         ("llama", {"head_dim": 99}, "head_dim=99"),
+        ("qwen2", {"use_sliding_window": True}, "use_sliding_window=True"),
         (
             "bert",
             {"position_embedding_type": "relative_key"},

@@ -131,8 +131,8 @@ def test_the_model_without_the_prompt_answers_as_before():
         (0, None, "n=0 vectors before a text of at most 16 tokens; give 1 to 15"),
         (16, None, "n=16 vectors"),
         (2, [], "at least one id"),
-        (2, [50], "each of 0 to 49"),
-        (2, [-1], "each of 0 to 49"),
+        (2, [50], "each from 0 to 49"),
+        (2, [-1], "each from 0 to 49"),
     ],
 )
 def test_wrong_arguments_are_named(n, start, words):

@@ -175,11 +175,7 @@ def train_classifier(
     Raises: ValueError for a way that is not there, or steps that it does not take.
     """
     model = build_network(data.kind, way, len(data.labels), seed)
-    if steps is not None and (way == "head" or steps < 1):
-        raise ValueError(
-            f"way={way!r}, steps={steps}: a head is fitted without steps, the other ways take at "
-            "least 1; leave steps out, or choose another way."
-        )
+    check_steps(way, steps)
     trained = tuple(name for name, weight in model.named_parameters() if weight.requires_grad)
     rows = encode_items(data.kind, data.train)
     labels = [data.labels.index(item.label) for item in data.train]
@@ -187,21 +183,15 @@ def train_classifier(
     if way == "head":
         fit_head(model, rows, labels, len(data.labels), progress)
     else:
-        batches = EpochBatches(
-            list(zip(rows, labels, strict=True)),
-            collate_labelled,
-            BATCH,
-            seed,
-            length=lambda pair: len(pair[0]),
-        )
+        lr = WAYS[data.kind][way].lr
         history = fit(
             model,
             classification,
-            batches,
+            make_batches(rows, labels, seed),
             steps=default_steps(len(rows)) if steps is None else steps,
             seed=seed,
             optimizer=OptimizerConfig(
-                matrix_optimizer="adamw", lr=WAYS[data.kind][way].lr, weight_decay=0.01, warmup=0.1
+                matrix_optimizer="adamw", lr=lr, weight_decay=0.01, warmup=0.1
             ),
             on_step=on_step,
             progress=progress,
@@ -210,6 +200,21 @@ def train_classifier(
     return Classifier(
         data.kind, way, data.labels, model, trained, notes=data.notes, history=history
     )
+
+
+def check_steps(way: str, steps: int | None) -> None:
+    """Raises: ValueError for steps below 1, or for steps of a head."""
+    if steps is not None and (way == "head" or steps < 1):
+        raise ValueError(
+            f"way={way!r}, steps={steps}: a head is fitted without steps, the other ways take at "
+            "least 1; leave steps out, or choose another way."
+        )
+
+
+def make_batches(rows: Sequence[Tensor], labels: list[int], seed: int) -> EpochBatches:
+    """Rows and labels in batches; those of similar length together, to save padding."""
+    pairs = list(zip(rows, labels, strict=True))
+    return EpochBatches(pairs, collate_labelled, BATCH, seed, length=lambda pair: len(pair[0]))
 
 
 def fit_head(

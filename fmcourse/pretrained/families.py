@@ -139,6 +139,17 @@ def write_llama_config(config: Config) -> dict:
     }
 
 
+def read_qwen2_config(given: dict) -> Config:
+    check_config(given, "qwen2 model", use_sliding_window=(False,))
+    return replace(read_llama_config(given), qkv_bias=True)
+
+
+def write_qwen2_config(config: Config) -> dict:
+    written = write_llama_config(config)
+    del written["attention_bias"], written["mlp_bias"]  # Llama's options alone
+    return written | {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
+
+
 def read_bert_config(given: dict) -> Config:
     check_config(
         given,
@@ -228,6 +239,15 @@ LLAMA = Family(
     read_config=read_llama_config,
     write_config=write_llama_config,
 )
+QWEN2 = replace(  # Llama's formula, and a bias on q, k and v alone (Qwen team 2024)
+    LLAMA,
+    block={
+        **LLAMA.block,
+        "attention.qkv_proj.bias": [f"layers.{{i}}.self_attn.{x}_proj.bias" for x in "qkv"],
+    },
+    read_config=read_qwen2_config,
+    write_config=write_qwen2_config,
+)
 BERT = Family(
     prefix="bert.",
     ends={
@@ -257,7 +277,12 @@ BERT = Family(
     read_config=read_bert_config,
     write_config=write_bert_config,
 )
-FAMILIES = {"gpt2": GPT2, "llama": LLAMA, "bert": BERT}  # by the model_type of config.json
+FAMILIES = {
+    "gpt2": GPT2,
+    "llama": LLAMA,
+    "qwen2": QWEN2,
+    "bert": BERT,
+}  # by the model_type of config.json
 GGUF = Family(  # Llama's weights as GGUF files name them; never written, so it needs no configs
     ends={
         "embed.tokens.weight": ["token_embd.weight"],
@@ -288,7 +313,7 @@ def find_family(config: Config) -> str:
             return model_type
     raise ValueError(
         f"no published family computes this shape: {config.summary()}. Build it with gpt2(), "
-        "llama() or bert() to be able to export it."
+        "llama() or bert() to be able to export it; llama's q, k and v may have a bias (Qwen2)."
     )
 
 
