@@ -1,10 +1,12 @@
 """Published weights in our classes, and ours in folders that other libraries open. No network.
 
-families   weight names and configs of GPT-2, Llama and BERT, one table for both directions
-hf         folders as transformers writes them
-gguf       SmolLM2's GGUF file, in 32 or 4 bits, and the cache of unpacked weights
-peft       LoRA adapters as peft writes them
-sentences  sentence embeddings
+    families   weight names and configs of GPT-2, Llama, Qwen2 and BERT, both ways from one table
+    hf         folders as transformers writes them
+    gguf       SmolLM2's GGUF file, in 32 or 4 bits, and the cache of unpacked weights
+    peft       LoRA adapters as peft writes them
+    sentences  sentence embeddings
+
+What is used from outside is imported here.
 """
 
 from typing import Literal
