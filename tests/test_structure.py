@@ -72,6 +72,7 @@ def test_imports_point_downwards_and_functions_are_short(module):
         ("fmcourse.classroom.manifest", {"torch"}),
         ("fmcourse.models.config", {"torch"}),
         ("fmcourse.apps.own_data", {"torch", "numpy", "PIL", "matplotlib"}),
+        ("fmcourse.apps.classifier", {"matplotlib"}),
         ("fmcourse.pretrained", {"transformers", "gguf", "matplotlib"}),
     ],
 )

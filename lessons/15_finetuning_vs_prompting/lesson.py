@@ -22,10 +22,11 @@ from statistics import mean
 import matplotlib.pyplot as plt
 import torch
 from fmcourse import pretrained
-from fmcourse.adaptation import add_lora, count_trainable, fit_linear_probe
+from fmcourse.adaptation import count_trainable, fit_linear_probe
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
 from fmcourse.evaluation import paired_test
+from fmcourse.models.lora import add_lora
 from fmcourse.models.transformer import count_parameters
 from fmcourse.plots import COLOURS, HATCHES, bars
 from fmcourse.prompting import calibrate, label_scores
