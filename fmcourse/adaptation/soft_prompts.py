@@ -11,7 +11,7 @@ Lester et al. 2021. Trained are N D numbers; a task is a file of them, and one c
 import torch
 from torch import Tensor, nn
 
-from fmcourse.models.attention import KVCache
+from fmcourse.models.kv_cache import KVCache
 from fmcourse.models.transformer import Transformer
 
 

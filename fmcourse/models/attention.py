@@ -8,7 +8,6 @@ shared key/value heads: Ainslie et al. 2023; gated MLP: Shazeer 2020; squared Re
 
 import math
 from dataclasses import replace
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 
 from fmcourse.fast.products import Linear, linear
 from fmcourse.models.config import Config
+from fmcourse.models.kv_cache import KVCache
 
 CosSin = tuple[Tensor, Tensor] | None
 
@@ -67,72 +67,6 @@ def causal(T: int, S: int | None = None, device: torch.device | str | None = Non
     """
     S = T if S is None else S
     return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
-
-
-class KVCache:
-    """Keys and values of what was read so far, so that a new token costs one position and not all of them.
-
-    A cache is a value: `Transformer.extend` takes one and returns a longer one, and the old one stays good, so that many
-    continuations can share a prefix. Behind it stands one `store` (depth, 2, B, G, capacity, K) that is written in place and
-    copied only when it is full or another continuation has already written there.
-
-    `padding` (B,) counts the leading positions of each row that hold no text, for prompts of different lengths in a batch.
-    """
-
-    def __init__(
-        self,
-        store: Tensor,
-        length: int = 0,
-        padding: Tensor | None = None,
-        written: list[int] | None = None,
-    ):
-        self.store, self.length, self.padding = store, length, padding
-        self._written = (
-            [length] if written is None else written
-        )  # shared by every cache on this store
-
-    def reserve(self, T: int) -> "KVCache":
-        """A cache whose last T positions are still to be written by `append`."""
-        length, store, written = self.length + T, self.store, self._written
-        if length > store.shape[4] or written[0] != self.length:
-            capacity = max(length, 2 * self.length)
-            store = store.new_empty(*store.shape[:4], capacity, store.shape[5])
-            store[..., : self.length, :] = self.store[..., : self.length, :]
-            written = [self.length]
-        written[0] = length
-        return KVCache(store, length, self.padding, written)
-
-    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the newest keys and values, (B, G, T, K) each, of one layer; returns all of that layer's, (B, G, S, K)."""
-        T, (keys, values) = k.shape[2], self.layers[layer]
-        keys.narrow(2, self.length - T, T).copy_(k)
-        values.narrow(2, self.length - T, T).copy_(v)
-        return keys, values
-
-    @cached_property
-    def layers(self) -> list[tuple[Tensor, Tensor]]:
-        """Each layer's keys and values, views of the store, cut once a token and not once a layer."""
-        seen = self.store.view(-1, *self.store.shape[2:])[
-            ..., : self.length, :
-        ]  # (depth * 2, B, G, S, K), no copy
-        one_by_one = (
-            torch.is_grad_enabled()
-        )  # what `unbind` returns may not be written where gradients are kept
-        views = [seen[n] for n in range(len(seen))] if one_by_one else seen.unbind(0)
-        return list(zip(views[::2], views[1::2], strict=True))
-
-    def positions(self, T: int) -> Tensor:
-        """Where the next T tokens stand in their own text: (T,), or (B, T) where rows are padded."""
-        at = torch.arange(self.length, self.length + T, device=self.store.device)
-        return at if self.padding is None else (at - self.padding[:, None]).clamp(min=0)
-
-    def mask(self, T: int) -> Tensor | None:
-        """(B, T, S) bool that hides the padding; a padded position sees itself, because softmax over nothing is 0/0."""
-        if self.padding is None:
-            return None
-        at = torch.arange(self.length, device=self.store.device)
-        text = at >= self.padding[:, None]
-        return text[:, None, :] | (at == at[-T:, None])
 
 
 class RotaryEmbedding(nn.Module):

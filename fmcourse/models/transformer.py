@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse.fast.products import Linear
-from fmcourse.models.attention import BLOCKS, NORMS, KVCache, NoRotaryEmbedding, RotaryEmbedding
+from fmcourse.models.attention import BLOCKS, NORMS, NoRotaryEmbedding, RotaryEmbedding
 from fmcourse.models.config import Config, bert, gpt2, llama, modern
+from fmcourse.models.kv_cache import KVCache, LeftPadding
 
 __all__ = [
     "Config",
@@ -205,7 +206,8 @@ class Transformer(nn.Module):
         """An empty cache on the model's device, with `capacity` for that many positions before it has to grow."""
         c, weight = self.config, self.stack.blocks[0].norm_1.weight
         store = weight.new_empty(c.depth, 2, batch, c.kv_heads, max(1, capacity), c.head_width)
-        return KVCache(store.detach(), padding=padding)
+        layout = None if padding is None else LeftPadding(padding)
+        return KVCache(store.detach(), layout=layout)
 
     def extend(self, ids: Tensor, cache: KVCache, last: bool = False) -> tuple[Tensor, KVCache]:
         """Read on: (B, T) new tokens after those in `cache` -> their logits (B, T, V) and the longer cache.

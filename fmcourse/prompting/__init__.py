@@ -24,7 +24,7 @@ from fmcourse.generation import (
     decode_stream,
     encode_prompt,
 )
-from fmcourse.models.attention import KVCache
+from fmcourse.models.kv_cache import KVCache
 from fmcourse.models.transformer import Transformer
 
 PREFIX = -1  # the text that all others see
