@@ -46,8 +46,8 @@ def macro_f1(predicted: Sequence[int], expected: Sequence[int]) -> float:
 def entity_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     """The named entities of a tagged sentence: type, first word, and the one after the last.
 
-    Tags are O outside, B-TYPE where an entity begins, I-TYPE inside it. An I-TYPE after another type
-    or after O begins an entity as well, as the CoNLL tasks count. Source: Ramshaw & Marcus 1995.
+    Tags are O outside, B-TYPE where an entity begins, I-TYPE inside it. An I-TYPE after O or after
+    another type begins an entity as well, as the CoNLL tasks count. Source: Ramshaw & Marcus 1995.
     Raises: ValueError for any other tag.
 
     >>> sorted(entity_spans(["B-PERSON", "I-PERSON", "O", "B-PLACE"]))

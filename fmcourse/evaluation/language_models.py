@@ -52,7 +52,7 @@ def token_nats(
 
 
 def window_batches(length: int, context: int, hop: int, batch: int) -> Iterator[list[int]]:
-    """Where the windows of a text begin, in groups of equal length; the last, shorter window alone."""
+    """Where the windows of a text begin, in groups of equal length; the last, shorter one alone."""
     starts = range(0, max(1, length - context - 1 + hop), hop)
     full = [start for start in starts if start + context + 1 <= length]
     for first in range(0, len(full), batch):
@@ -83,7 +83,7 @@ def bits_per_byte(nats: Tensor, text: str) -> float:
 
 
 def perplexity(nats: Tensor) -> float:
-    """e to the mean of `nats` (T,): among how many equally likely tokens the model would be choosing.
+    """e to the mean of `nats` (T,): among how many equally likely tokens the model is choosing.
 
     It depends on the tokenizer. Raises: ValueError if there are no tokens.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A sequence that beam search holds: its ids, the start token first, and log p of the others."""
+    """A sequence that beam search holds: its ids, the start token first, and log p of the rest."""
 
     ids: tuple[int, ...]
     score: float

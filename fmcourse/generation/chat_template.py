@@ -33,8 +33,6 @@ def apply_chat_template(tokenizer: Any, messages: Messages) -> list[int]:
     for message in messages:
         role, content = message["role"], message["content"]
         if role not in ROLES:
-            raise ValueError(
-                f"role {role!r} is not known; choose 'system', 'user' or 'assistant'."
-            )
+            raise ValueError(f"role {role!r} is not known; choose 'system', 'user' or 'assistant'.")
         ids += start + tokenizer.encode(f"{role}\n{content}") + end + tokenizer.encode("\n")
     return ids + start + tokenizer.encode("assistant\n")

@@ -1,6 +1,6 @@
 """Text conditioned on something else: translations of another text, captions of images.
 
-    B rows   S source tokens   T tokens written so far   V vocabulary
+B rows   S source tokens   T tokens written so far   V vocabulary
 """
 
 from collections.abc import Sequence

@@ -3,8 +3,8 @@
     R rows (texts written at the same time)   T tokens   V vocabulary
 
 `decode` is the only loop that writes text. What differs between models stands in the function it
-asks, `next_logits(added, rows)`: given the tokens added to every row so far, the logits (R, V) of the
-next token of the rows named. With a KV cache it reads only what is new; without one it reads all.
+asks, `next_logits(added, rows)`: given the tokens added to every row so far, the logits (R, V) of
+the next token of these rows. With a KV cache it reads only what is new; without one it reads all.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ def decode(
 
     Args:
         next_logits: (tokens added so far to each row, rows) -> logits (len(rows), V).
-        samplers: one for each row, logits (V,) -> token, so that no row's draws depend on the others.
+        samplers: logits (V,) -> token, one for each row: no row's draws depend on the others.
         max_new_tokens: most steps.
         constraint: tokens added so far -> (V,) bool, the tokens that are allowed next.
         is_finished: tokens added so far -> whether the row is done; it is not asked for again.
@@ -109,7 +109,9 @@ class SlidingWindow:
         start = window_start(len(text), context)
         if not self.use_cache:
             return self.model(torch.tensor([text[start:]], device=self.device))[:, -1]
-        if self.cache is None or start != self.start:  # the window has moved: every position changed
+        if (
+            self.cache is None or start != self.start
+        ):  # the window has moved: every position changed
             capacity = min(context, len(text) - start + self.max_new_tokens)
             self.start, self.cache = start, self.model.new_cache(capacity=capacity)
         new = torch.tensor([text[start + self.cache.length :]], device=self.device)
@@ -130,11 +132,11 @@ def evaluated(model: Transformer, next_logits: NextLogits) -> NextLogits:
     return step
 
 
-# -- several texts of unequal length ----------------------------------------------------------------
+# -- several texts of unequal length --------------------------------------------------------------
 
 
 def pad_left(texts: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-    """Texts as one tensor of ids (R, T), the shorter padded on the left, and each row's padding (R,).
+    """Texts as one tensor of ids (R, T), padded on the left, and how much each is padded, (R,).
 
     >>> pad_left([[5, 6], [7]])
     (tensor([[5, 6],
@@ -152,7 +154,7 @@ def read_batch(
     """Read several texts after one shared prefix, which is in a cache of one row.
 
     Args:
-        prefix: keys and values of the tokens before every text; `model.new_cache()` if there are none.
+        prefix: keys and values of the tokens before every text; `model.new_cache()` for none.
         texts: ids of each text, at least one.
         max_new_tokens: how many tokens the returned cache leaves room for.
     Returns: logits (R, V) of the token after each text, and a cache of R rows to continue from.

@@ -9,7 +9,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluate `model` inside the `with`: no dropout, running statistics in batch norms, no gradients.
+    """Evaluate `model` inside the `with`: no dropout, fixed batch norm statistics, no gradients.
 
     Afterwards, also after an error, every module is back in the mode it was in before: a batch norm
     that was frozen in evaluation mode stays frozen. Not for the body of a generator, which would
