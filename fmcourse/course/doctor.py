@@ -211,7 +211,7 @@ def matmul_gflops(threads: int, n: int = 768, seconds: float = 0.5) -> float:
     """The best of the products that fit in `seconds`: what else the machine does at the moment only slows some of them."""
     import torch
 
-    from fmcourse.fast.products import matmul_transposed
+    from fmcourse.fast import matmul_transposed
 
     torch.set_num_threads(threads)
     a = torch.ones(n, n)

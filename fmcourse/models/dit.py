@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fmcourse.fast.products import Linear
+from fmcourse.models.layers import Linear
 from fmcourse.models.transformer import Config, Stack, init_weights
 from fmcourse.models.unet import TimeConditioner, timestep_embedding
 

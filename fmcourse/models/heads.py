@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from fmcourse.fast.products import Linear
+from fmcourse.models.layers import Linear
 from fmcourse.models.transformer import Transformer
 
 

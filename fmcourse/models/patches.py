@@ -8,7 +8,7 @@ Dosovitskiy et al. 2020 (ViT), section 3.1; He et al. 2021 (MAE), section 3.
 import torch
 from torch import Tensor, nn
 
-from fmcourse.fast.products import Linear
+from fmcourse.models.layers import Linear
 from fmcourse.models.transformer import Config, Stack
 
 

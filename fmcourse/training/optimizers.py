@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fmcourse.fast.products import matmul_transposed, prefers_onednn
+from fmcourse.fast import matmul_transposed, prefers_onednn
 
 # a x + b x³ + c x⁵, steep at zero, so that small singular values are lifted too. Five times the same: Jordan et al. 2024;
 # three, each made for what the one before leaves: Amsel et al. 2025 (The Polar Express), the first three of their table.

@@ -21,7 +21,8 @@ import torch
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
 from fmcourse.evaluation import bits_per_byte, bits_per_byte_interval, token_nats
-from fmcourse.models.attention import Block, apply_rope, causal
+from fmcourse.models.attention import Block, causal
+from fmcourse.models.rope import apply_rope
 from fmcourse.models.transformer import Transformer, count_parameters, gpt2, modern
 from fmcourse.objectives import next_token
 from fmcourse.plots import LiveCurve, bars, heatmap
