@@ -406,7 +406,8 @@ def test_the_chat_template_is_the_published_one(smol):
         apply_chat_template(smol[1], [{"role": "system", "content": "Be brief."}, *ASK])
     )
     assert text == (
-        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhat is the capital of France? Answer in one word.<|im_end|>\n"
+        "<|im_start|>system\nBe brief.<|im_end|>\n"
+        "<|im_start|>user\nWhat is the capital of France? Answer in one word.<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
 

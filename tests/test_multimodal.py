@@ -132,7 +132,7 @@ def test_other_images_are_refused(x):
         small_encoder()(x)
 
 
-# -- the phrase's encoder ----------------------------------------------------------------------------
+# -- the phrase's encoder --------------------------------------------------------------------------
 
 
 def test_padding_changes_nothing_and_order_does():
