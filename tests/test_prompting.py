@@ -67,11 +67,19 @@ def one_by_one(log_p, tokenizer, shared, prompts, labels):
 
 
 def reference(theirs):
-    return torch.no_grad()(lambda ids: theirs(ids).logits[0].float().log_softmax(-1))
+    @torch.no_grad()
+    def log_p(ids):
+        return theirs(ids).logits[0].float().log_softmax(-1)
+
+    return log_p
 
 
 def ours(model):
-    return torch.no_grad()(lambda ids: model(ids)[0].log_softmax(-1))
+    @torch.no_grad()
+    def log_p(ids):
+        return model(ids)[0].log_softmax(-1)
+
+    return log_p
 
 
 # -- scores ----------------------------------------------------------------------------------------
@@ -222,9 +230,13 @@ def positions_read(model, work):
 @in_both_layouts
 def test_the_shared_text_is_read_once_and_labels_of_one_token_not_at_all():
     model, prompts = wide("llama"), ["abc", "de", "f"]
-    count = lambda labels, shared: positions_read(
-        model, lambda: label_scores(model, ByteTokenizer(), prompts, labels, shared=shared, batch=1)
-    )
+
+    def count(labels, shared):
+        settings = {"shared": shared, "batch": 1}
+        return positions_read(
+            model, lambda: label_scores(model, ByteTokenizer(), prompts, labels, **settings)
+        )
+
     assert count(["x", "y"], SHARED) == len(SHARED) + 6
     assert count(["x", "yes"], SHARED) == len(SHARED) + 6 + 3 * 2
     assert count(["x", "y"], read_prefix(model, ByteTokenizer(), SHARED)) == 6
@@ -298,10 +310,13 @@ class Letters(ByteTokenizer):
 @pytest.mark.parametrize("shared", ["", SHARED])
 def test_answers_are_what_generate_writes_row_by_row(name, shared):
     model, settings = wide(name), {"max_new_tokens": 7}
-    alone = lambda stop: [
-        generate(model, Letters(), shared + prompt, temperature=0, stop=stop, **settings)
-        for prompt in PROMPTS
-    ]
+
+    def alone(stop):
+        return [
+            generate(model, Letters(), shared + prompt, temperature=0, stop=stop, **settings)
+            for prompt in PROMPTS
+        ]
+
     free = alone(())
     stop = (free[0][3], free[1][:2], free[2][0])
     for chosen, expected in (((), free), (stop, alone(stop))):
@@ -317,9 +332,12 @@ def test_answers_are_what_generate_writes_row_by_row(name, shared):
 
 def test_a_row_that_has_stopped_reads_no_more(layout):
     model, settings = wide("llama"), {"shared": SHARED, "max_new_tokens": 6}
-    count = lambda stop: positions_read(
-        model, lambda: generate_answers(model, Letters(), PROMPTS, stop=stop, **settings)
-    )
+
+    def count(stop):
+        return positions_read(
+            model, lambda: generate_answers(model, Letters(), PROMPTS, stop=stop, **settings)
+        )
+
     first = [text[0] for text in generate_answers(model, Letters(), PROMPTS, stop=(), **settings)]
     lengths = list(map(len, PROMPTS))
     at_first = len(SHARED) + (sum(lengths) if layout == "packed" else 6 * max(lengths))
