@@ -131,9 +131,7 @@ def writing_rows(
         (
             "`generate_batch`",
             "",
-            partial(
-                generate_batch, model, tokenizer, asked, max_new_tokens=new, temperature=0
-            ),
+            partial(generate_batch, model, tokenizer, asked, max_new_tokens=new, temperature=0),
         ),
         ("`generate_answers`", "", answer),
         (
