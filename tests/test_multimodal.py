@@ -372,3 +372,11 @@ def test_what_a_captioner_cannot_do():
     with pytest.raises(ValueError, match="11 positions are more than context=10"):
         writer()(images, torch.ones(3, 10, dtype=torch.long))
     assert isinstance(captioning(writer(), (images, said)), Loss)
+
+
+def test_captions_are_written_in_evaluation_mode():
+    model = writer()
+    expected = generate_captions(model, images, WORDS)
+    statistics = [buffer.clone() for buffer in model.buffers()]
+    assert generate_captions(model.train(), images, WORDS) == expected
+    assert model.training and all(map(torch.equal, model.buffers(), statistics))
