@@ -60,3 +60,12 @@ def test_new_cache_takes_the_padding_of_each_row():
     cache = model_of("llama").new_cache(2, capacity=5, padding=torch.tensor([0, 1]))
     assert isinstance(cache.layout, LeftPadding)
     assert cache.store.shape[4] == 5
+
+
+def test_padding_may_stand_behind_a_shared_prefix():
+    layout = LeftPadding(torch.tensor([0, 2]), start=3)
+    assert layout.positions(3, 4).tolist() == [[3, 4, 5, 6], [3, 3, 3, 4]]
+    seen = layout.mask(7, 4)
+    assert seen.shape == (2, 4, 7) and seen[0].all()
+    assert seen[1, 3].int().tolist() == [1, 1, 1, 0, 0, 1, 1]
+    assert seen[1, 0].int().tolist() == [1, 1, 1, 1, 0, 1, 1]

@@ -29,24 +29,25 @@ class Layout(Protocol):
 
 
 class LeftPadding:
-    """Prompts of different lengths in one batch: the shorter ones are padded on the left.
+    """Texts of different lengths in one batch: the shorter ones are padded on the left.
 
     Args:
-        padding: (B,) int, how many leading positions of each row hold no text.
+        padding: (B,) int, how many padding positions stand before each row's text.
+        start: how many tokens, the same for all rows, stand before the padding: a shared prefix.
     """
 
-    def __init__(self, padding: Tensor) -> None:
-        self.padding = padding
+    def __init__(self, padding: Tensor, start: int = 0) -> None:
+        self.padding, self.start = padding, start
 
     def positions(self, length: int, T: int) -> Tensor:
-        """(B, T): the first token of each text has position 0, and so have the pads before it."""
+        """(B, T): each text's first token has position `start`, and so have the pads before it."""
         index = torch.arange(length, length + T, device=self.padding.device)
-        return (index - self.padding[:, None]).clamp(min=0)
+        return (index - self.padding[:, None]).clamp(min=self.start)
 
     def mask(self, length: int, T: int) -> Tensor:
         """(B, T, S) bool that hides the padding."""
         index = torch.arange(length, device=self.padding.device)
-        is_text = index >= self.padding[:, None]
+        is_text = (index < self.start) | (index >= self.start + self.padding[:, None])
         # A pad attends to itself: a softmax over no position at all would be 0/0.
         return is_text[:, None, :] | (index == index[-T:, None])
 

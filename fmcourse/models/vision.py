@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fmcourse.models.modes import evaluating
+
 STAGES = [  # blocks, kernel, stride of the first block, expansion, channels out
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -203,13 +205,9 @@ def untrained_efficientnet(images: Tensor, size: int = SIZE) -> EfficientNet:
     return model.eval()
 
 
-@torch.inference_mode()
 def extract_features(
     model: EfficientNet, images: Tensor, size: int = SIZE, batch: int = 32
 ) -> Tensor:
     """The features (N, 1280) of images as `preprocess` takes them, `batch` at a time."""
-    was_training = model.training
-    model.eval()
-    found = [model.features(preprocess(part, size)) for part in images.split(batch)]
-    model.train(was_training)
-    return torch.cat(found)
+    with evaluating(model):
+        return torch.cat([model.features(preprocess(part, size)) for part in images.split(batch)])

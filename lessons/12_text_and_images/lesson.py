@@ -24,6 +24,7 @@ from fmcourse.course import check, claim, hint, predict, progress, quiz, show, s
 from fmcourse.data import checkpoint, load, table
 from fmcourse.data.images import NAMED_COLOURS, dominant_colours, image_grid, normalize_pixels, recolour
 from fmcourse.diffusion import ClassifierFreeGuidance, Denoiser, Schedule, ddpm, diffusion_loss
+from fmcourse.generation import generate_captions
 from fmcourse.models.transformer import modern
 from fmcourse.multimodal import (
     CLIP,
@@ -31,7 +32,6 @@ from fmcourse.multimodal import (
     DiffusionPrior,
     ImageEncoder,
     condition_vector,
-    generate_captions,
     image_text_contrastive,
     ranks,
 )
