@@ -1,4 +1,4 @@
-"""What the pages for people say about lessons and exercises is so: README.md, and the guide for instructors."""
+"""What README.md and the guide for instructors say about lessons and exercises is true."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""The shape of the package: short functions, imports that point downwards, and nothing imported before it is used."""
+"""The shape of the package: short functions, imports that point downwards, and nothing imported
+before it is used.
+"""
 
 import ast
 import subprocess
@@ -36,7 +38,9 @@ def level(module: str) -> int:
 
 
 def imported(tree: ast.Module) -> set[str]:
-    """Modules of the package that are imported when this one is. What a function imports late may lie anywhere."""
+    """Modules of the package that are imported when this one is. What a function imports late may
+    lie anywhere.
+    """
     found = set()
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fmcourse"):

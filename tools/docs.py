@@ -1,10 +1,10 @@
-"""The parts of the pages that say what the lessons already say: made from the lessons, between two markers each.
+"""The parts of pages that are made from the lessons, between two markers each.
 
     python -m tools.docs            write them
     python -m tools.docs --check    write nothing; exit with 1 if one is not up to date
 
-They are the table of lessons in README.md, the index in instructor/README.md, and in each built notebook the line numbers
-of its reading path. The check `step` includes --check.
+They are the table of lessons in README.md, the index in instructor/README.md, and in each built
+notebook the line numbers of its reading path. The check `step` includes --check.
 """
 
 import argparse
@@ -24,7 +24,7 @@ PLAN_ROW = re.compile(r"(?m)^\| (\d+) \| (\d\d[a-z]?(?:, \d\d[a-z]?)*) \|")
 
 
 def pages(root: Path = ROOT) -> dict[Path, str]:
-    """Every page with a generated part, as it should be. A page that this edition lacks is left out.
+    """Every page with a generated part, as it should be; one that this edition lacks is left out.
 
     Raises: ValueError if a page has lost its markers, or if a lesson has no valid header.
     """
@@ -58,7 +58,7 @@ def lesson_table(lessons: list[Lesson], _: str) -> str:
 
 
 def guide_index(lessons: list[Lesson], text: str) -> str:
-    """The index of the instructors' guide: each lesson's page, its exercises, and its weeks in the two plans of `text`."""
+    """The index of the guide: each lesson's page, exercises, and weeks in the plans of `text`."""
     # Late, because they import torch, which the table of README.md does not need.
     from fmcourse.classroom.assigned import all_assigned
     from fmcourse.course.exercises import all_exercises
@@ -90,7 +90,7 @@ def list_exercises(exercises: list) -> str:
 
 
 def plan_weeks(text: str) -> list[dict[str, str]]:
-    """For each of the two plans of the guide the week in which a lesson is, by the lesson's number."""
+    """For each of the guide's two plans: the week of a lesson, by the lesson's number."""
     plans = []
     for heading in PLAN.finditer(text):
         section = text[heading.end() :].partition("\n## ")[0]
@@ -100,7 +100,10 @@ def plan_weeks(text: str) -> list[dict[str, str]]:
 
 
 def moved_reading_paths(root: Path = ROOT) -> dict[Path, str]:
-    """Notebooks whose reading path names the right parts and shows other lines than today's, as they should be."""
+    """Notebooks whose reading path shows other lines than today's, as they should be.
+
+    A path that names other parts is left alone: its lesson has changed and must be built.
+    """
     found = {}
     for lesson in all_lessons(root):
         if not lesson.notebook.exists():

@@ -1,9 +1,10 @@
-"""The reading path of a lesson: the functions and classes of the package that it builds, with their files and lines.
+"""The reading path of a lesson: the functions and classes of the package that it builds.
 
-The header of a lesson names them, `"fmcourse.models.attention" = ["Attention", "causal"]`. File and lines are looked up
-in the package that is imported, so a name may also be one that a module re-exports, and no line number is written by
-hand. A built notebook shows the lines of the day on which it was built; the check `step` accepts small shifts, and
-`python -m tools.lessons 06` prints those of today.
+The header of a lesson names them, `"fmcourse.models.attention" = ["Attention", "causal"]`. File
+and lines are looked up in the package that is imported, so a name may also be one that a module
+re-exports, and no line number is written by hand. A built notebook shows the lines of the day on
+which it was built; the check `step` accepts small shifts, and `python -m tools.lessons 06` prints
+those of today.
 """
 
 import importlib
@@ -19,7 +20,7 @@ LINE_NUMBER = re.compile(r"\d+(?=–)|(?<=–)\d+|\d+(?= lines)")
 
 @dataclass(frozen=True)
 class Part:
-    """One function or class on a reading path: its name, its file from the repository's root, first and last line."""
+    """A function or class on a reading path; `file` is relative to the repository's root."""
 
     name: str
     file: str
@@ -28,9 +29,9 @@ class Part:
 
 
 def find_part(module: str, name: str) -> Part:
-    """Where a function or class of a module is defined; `name` may also be a method, "Attention.forward".
+    """Where a function or class of a module is defined; `name` may be a method, "Block.forward".
 
-    Raises: ValueError if there is no such module or name, or if it is neither a function nor a class.
+    Raises: ValueError if there is no such name, or if it is neither a function nor a class.
     """
     try:
         found = importlib.import_module(module)

@@ -1,11 +1,12 @@
-"""The structure of the package: its imports as arrows between rooms, floor by floor, as text and as a picture.
+"""The package's imports as arrows between rooms, floor by floor, as text and as a picture.
 
-    python -m tools.structure                  print the rooms and their arrows; draw build/structure.svg
-    python -m tools.structure --out FILE.png   draw it there instead
+    python -m tools.structure                  print the rooms and arrows, draw build/structure.svg
+    python -m tools.structure --out FILE.png   draw them there instead
 
-A room is a module or a folder directly under fmcourse/. An import may point to its own floor or to a floor below. Every
-import counts: at the top of a module, inside a function, under TYPE_CHECKING, and a module named by a string for
-importlib. The command exits with 1 where an import points upwards or modules import one another in a circle.
+A room is a module or a folder directly under fmcourse/. An import may point to its own floor or to
+a floor below. Every import counts: at the top of a module, inside a function, under TYPE_CHECKING,
+and a module named by a string for importlib. The command exits with 1 where an import points
+upwards, or where modules or rooms import one another in a circle.
 """
 
 import argparse
@@ -63,7 +64,10 @@ def room(module: str) -> str:
 
 
 def floor(module: str) -> int:
-    """The number of a module's floor, 0 at the top. Raises: ValueError for a room without a floor."""
+    """The number of a module's floor, 0 at the top.
+
+    Raises: ValueError for a room without a floor.
+    """
     for number, rooms in enumerate(FLOORS):
         if room(module) in rooms:
             return number
@@ -116,9 +120,7 @@ def nearest_module(name: str, files: dict[str, Path]) -> str:
 def all_imports(root: Path = ROOT) -> set[Import]:
     """Every import within the package. The package itself, which is empty, is left out."""
     files = module_files(root)
-    return {
-        found for module in files if module != PACKAGE for found in imports_of(module, files)
-    }
+    return {found for module in files if module != PACKAGE for found in imports_of(module, files)}
 
 
 def upward(imports: Iterable[Import]) -> list[Import]:
@@ -128,7 +130,7 @@ def upward(imports: Iterable[Import]) -> list[Import]:
 
 
 def circles(edges: Iterable[tuple[str, str]]) -> list[list[str]]:
-    """Groups of two or more names of which each reaches all the others, by Tarjan's algorithm (1972)."""
+    """Groups of names of which each reaches all the others, by Tarjan's algorithm (1972)."""
     targets: dict[str, set[str]] = {}
     for source, target in edges:
         targets.setdefault(source, set()).add(target)
