@@ -36,7 +36,8 @@ FLOORS = [  # from top to bottom
     ["packages", "files"],
 ]
 MODULE_NAME = re.compile(rf"{PACKAGE}(\.\w+)+")
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000"]  # Okabe and Ito
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000"]  # Okabe and Ito
+UPWARD = "#D55E00"
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def circles(edges: Iterable[tuple[str, str]]) -> list[list[str]]:
                 lowest[name] = min(lowest[name], lowest[target])
             elif target in stack:
                 lowest[name] = min(lowest[name], index[target])
-        if lowest[name] == index[name]:
+        if lowest[name] == index[name]:  # nothing reached from here leads to an earlier name
             group = stack[stack.index(name) :]
             del stack[stack.index(name) :]
             if len(group) > 1:
@@ -202,22 +203,20 @@ def draw(imports: Iterable[Import], out: Path) -> None:
     """The same as a picture: a row of boxes for each floor, an arrow for each pair of rooms."""
     from matplotlib.figure import Figure
 
-    place = {
-        name: ((column + 0.5) / len(rooms), -number)
-        for number, rooms in enumerate(FLOORS)
-        for column, name in enumerate(rooms)
-    }
+    place = places()
     fig = Figure(figsize=(11, 12), constrained_layout=True)
     ax = fig.subplots()
     ax.set(xlim=(0, 1), ylim=(-len(FLOORS) + 0.5, 0.5))
     ax.axis("off")
     for source, target in sorted(room_arrows(imports)):
-        rises = place[target][1] > place[source][1]
+        points_up = place[target][1] > place[source][1]
+        colour = COLOURS[floor(f"{PACKAGE}.{source}") % len(COLOURS)]
         style = {
             "arrowstyle": "-|>",
-            "color": "red" if rises else COLOURS[-int(place[source][1]) % len(COLOURS)],
-            "linewidth": 2.5 if rises else 0.8,
-            "connectionstyle": f"arc3,rad={bend(place[source], place[target])}",
+            "color": UPWARD if points_up else colour,
+            "linewidth": 3 if points_up else 0.8,
+            "linestyle": "--" if points_up else "-",
+            "connectionstyle": f"arc3,rad={curvature(place[source], place[target])}",
             "shrinkA": 12,
             "shrinkB": 12,
         }
@@ -229,9 +228,19 @@ def draw(imports: Iterable[Import], out: Path) -> None:
     fig.savefig(out, dpi=120)
 
 
-def bend(source: tuple[float, float], target: tuple[float, float]) -> float:
-    """How far an arrow curves: more the farther it goes, so that it passes the boxes between."""
-    return 0.0 if abs(source[1] - target[1]) <= 1 and source[1] != target[1] else 0.25
+def places() -> dict[str, tuple[float, float]]:
+    """Where each room's box stands; floors are shifted in turn to hide fewer arrows."""
+    shifts = [0.0, -0.1, 0.1]
+    return {
+        name: ((column + 0.5) / len(rooms) + shifts[number % len(shifts)] / len(rooms), -number)
+        for number, rooms in enumerate(FLOORS)
+        for column, name in enumerate(rooms)
+    }
+
+
+def curvature(source: tuple[float, float], target: tuple[float, float]) -> float:
+    """How far an arrow curves: not at all to the next floor, else so that it passes the boxes."""
+    return 0.0 if source[1] - target[1] == 1 else 0.25
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
