@@ -1,4 +1,4 @@
-"""A lesson's header, its reading path, a number with a letter, and what is made from the lessons."""
+"""A lesson's header and reading path, numbers with a letter, pages made from the lessons."""
 
 import ast
 import json
@@ -292,7 +292,7 @@ def test_lessons_made_as_contributing_says_are_built_and_checked(course):
     run(course, "ruff", "format", "--check", "lessons/20_perplexity", "lessons/20b_perplexity")
     exercises = ["tests/test_exercises.py", "tests/test_assigned.py"]
     run(course, "pytest", *exercises, "-k", "20. or 20b.", "-m", "not slow")
-    run(course, "pytest", "tests/test_guide.py")
+    run(course, "pytest", "tests/test_guide.py", "-k", "not links")  # the copy lacks some pages
     run(course, "pytest", "tests/test_notebooks.py", "-k", "20_ or 20b_")
 
     after = contents(course)
