@@ -1,3 +1,9 @@
+# %% [raw]
+# builds = "seven self-supervised tasks on unlabelled data; how many labels they save; causal against masked models"
+# [reads]
+# "fmcourse.objectives" = ["next_token", "masked_token", "mask_tokens", "span_corruption", "corrupt_spans", "denoising", "masked_patches", "contrastive", "info_nce", "transformation_prediction"]
+# "fmcourse.models.patches" = ["patchify", "PatchEncoder", "MaskedAutoencoder"]
+
 # %% [markdown]
 # # 03 · Labels for nothing: self-supervision
 # **Tonight nobody labels anything. You hide parts of texts, pictures and sounds from a network, ask it for them, and measure what that was

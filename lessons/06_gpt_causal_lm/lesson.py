@@ -1,5 +1,12 @@
+# %% [raw]
+# builds = "attention, the block, a GPT that learns Shakespeare in about a minute; then SmolLM2 in the same class"
+# [reads]
+# "fmcourse.models.attention" = ["causal", "apply_rope", "Attention", "Block"]
+# "fmcourse.models.transformer" = ["Embedding", "Stack", "Transformer"]
+# "fmcourse.objectives" = ["next_token"]
+
 # %% [markdown]
-# # 06 · GPT: a model that continues
+# # 06 · GPT: causal language models
 # **Tonight you build a GPT, train it on Shakespeare in about a minute, and then load a real chat model into the very class
 # you trained.**
 #

@@ -1,5 +1,12 @@
+# %% [raw]
+# builds = "a BERT that fills in letters; semantic search with MiniLM; one model, four tasks: named entities, answers, fields, topics"
+# [reads]
+# "fmcourse.objectives" = ["masked_token", "mask_tokens", "classification", "answer_span"]
+# "fmcourse.models.heads" = ["TokenClassifier", "SequenceClassifier", "mean_pool", "pad_batch"]
+# "fmcourse.models.transformer" = ["MaskedHead"]
+
 # %% [markdown]
-# # 07 · BERT: models that fill in blanks
+# # 07 · BERT: masked models
 # **A model learns to read by guessing what you hid from it. Then you give four new jobs, one matrix each, to one that did so for days, and see
 # which it does badly.**
 #

@@ -1,3 +1,10 @@
+# %% [raw]
+# builds = "the Fréchet distance, and how far to trust it; an autoencoder, a VAE and a GAN that draw clothes, compared fairly"
+# [reads]
+# "fmcourse.autoencoders" = ["Autoencoder", "Gaussian", "VAE", "elbo"]
+# "fmcourse.training.gan" = ["log_discriminator_loss", "log_generator_loss", "SpectralNorm", "GANRun", "train_gan"]
+# "fmcourse.evaluation.image_quality" = ["frechet_distance", "precision_recall"]
+
 # %% [markdown]
 # # 09 · Pictures out of nothing: autoencoders, VAEs, GANs
 # **Tonight networks draw clothes that nobody ever sewed. Three families compete, one judge scores them all, and you learn first how far to

@@ -1,3 +1,8 @@
+# %% [raw]
+# builds = "CLIP: a phrase finds an image, and an image its words; then a phrase becomes an image, in colours never shown together"
+# [reads]
+# "fmcourse.multimodal" = ["ImageEncoder", "TextEncoder", "CLIP", "image_text_contrastive", "ranks", "Captioner", "captioning", "condition_vector", "DiffusionPrior"]
+
 # %% [markdown]
 # # 12 · Text and images
 # **Tonight a phrase that you type finds a picture nobody described to the machine, a picture finds its words, and at last words

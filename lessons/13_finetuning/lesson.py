@@ -1,3 +1,8 @@
+# %% [raw]
+# builds = "LoRA, written by you, that merges exactly; what few labels buy, what is forgotten; a model for your own table or images"
+# [reads]
+# "fmcourse.adaptation" = ["train_only", "fit_linear_probe", "LoRALinear", "add_lora", "merge_lora", "save_adapter"]
+
 # %% [markdown]
 # # 13 · Fine-tuning
 # **You take a network that others trained and give it a new job in a minute, in four ways. You see what each costs, how few labels it needs, what it

@@ -1,3 +1,10 @@
+# %% [raw]
+# builds = "the same task done in eight ways: labels, seconds, tokens, what is lost, and when there is no winner"
+# [reads]
+# "fmcourse.adaptation.soft_prompts" = ["SoftPrompt"]
+# "fmcourse.evaluation" = ["summarize_runs", "paired_test"]
+# "fmcourse.adaptation" = ["LoRALinear"]
+
 # %% [markdown]
 # # 15 · Fine-tuning or prompting?
 # **Same task, same labels, same questions, eight ways. You say who wins before you see it; then you hold a chart of your own, with numbers, for the
