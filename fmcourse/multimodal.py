@@ -258,6 +258,8 @@ class DiffusionPrior(nn.Module):
     2022 (DALL-E 2), section 2.2; here a perceptron in place of their Transformer.
     """
 
+    hidden_layers = ("time_conditioner",)  # for Muon: see `training.optimizers.hidden_matrices`
+
     def __init__(self, width: int = 384, hidden: int = 512, depth: int = 3) -> None:
         super().__init__()
         self.time_conditioner = TimeConditioner(hidden, nn.Linear(width, hidden))

@@ -15,7 +15,7 @@ from fmcourse.autoencoders import (
     Autoencoder,
     Gaussian,
     decoder,
-    elbo,
+    negative_elbo,
     encoder,
     log_evidence,
     reconstruction,
@@ -101,7 +101,7 @@ def linear(off=0.0, noise=0.6):
 
 
 def bound(model, x, draws=4000):
-    return -elbo(model, x.repeat_interleave(draws, 0), seeded(8)).value.item()
+    return -negative_elbo(model, x.repeat_interleave(draws, 0), seeded(8)).value.item()
 
 
 x = torch.randn(3, 5, generator=seeded(9), dtype=torch.float64)
@@ -153,7 +153,7 @@ def test_pictures_come_back_in_their_own_shape(side, channels, spatial):
 
 def test_the_objective_is_reconstruction_and_divergence():
     model = VAE(encoder(8, 4), decoder(4, 4), noise=0.3)
-    loss, q = elbo(model, pictures, seeded()), model.encode(pictures)
+    loss, q = negative_elbo(model, pictures, seeded()), model.encode(pictures)
     x_hat = model.decoder(q.sample(seeded()))
     squares = F.mse_loss(x_hat, pictures, reduction="sum") / 6 / (2 * 0.09)
     wanted = (
@@ -165,14 +165,14 @@ def test_the_objective_is_reconstruction_and_divergence():
     assert loss.value.item() == pytest.approx(
         loss.parts["reconstruction"] + loss.parts["KL"], rel=1e-5
     )
-    weighed = elbo(model, pictures, seeded(), beta=4).value
+    weighed = negative_elbo(model, pictures, seeded(), beta=4).value
     assert_close(weighed - loss.value, torch.tensor(3 * loss.parts["KL"]), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("objective", [reconstruction, elbo])
+@pytest.mark.parametrize("objective", [reconstruction, negative_elbo])
 def test_one_batch_can_be_learnt_by_heart(objective):
     torch.manual_seed(0)
-    parts = {reconstruction: (Autoencoder, 4), elbo: (VAE, 8)}
+    parts = {reconstruction: (Autoencoder, 4), negative_elbo: (VAE, 8)}
     Model, numbers = parts[objective]
     model, bright = Model(encoder(numbers, 8), decoder(4, 8)), (pictures[:2] > 0).float()
     history = fit(model, objective, [bright], steps=60, seed=0, progress=False)
@@ -184,7 +184,7 @@ def test_a_code_dies_where_the_data_spread_less_than_the_noise():
     torch.manual_seed(0)
     wide = torch.randn(512, 4, generator=seeded()) * torch.tensor([2.0, 1.0, 0.2, 0.2])
     model = VAE(nn.Linear(4, 6), nn.Linear(3, 4), noise=0.5)
-    fit(model, elbo, [wide], steps=400, seed=0, progress=False)
+    fit(model, negative_elbo, [wide], steps=400, seed=0, progress=False)
     kl = model.encode(wide).kl().mean(0).sort().values
     assert kl[0] < 0.02 and kl[1] > 0.3
 
@@ -195,8 +195,8 @@ def test_a_code_dies_where_the_data_spread_less_than_the_noise():
         (lambda: VAE(nn.Identity(), nn.Identity(), noise=0), "noise=0"),
         (lambda: encoder(4, side=30), "side=30"),
         (lambda: decoder(0), "latent_dim=0"),
-        (lambda: elbo(VAE(encoder(4), decoder(2)), pictures[:0]), "empty"),
-        (lambda: elbo(VAE(encoder(4), decoder(2)), pictures, beta=-1), "beta=-1"),
+        (lambda: negative_elbo(VAE(encoder(4), decoder(2)), pictures[:0]), "empty"),
+        (lambda: negative_elbo(VAE(encoder(4), decoder(2)), pictures, beta=-1), "beta=-1"),
         (lambda: reconstruction(nn.Identity(), pictures[:0]), "empty"),
         (lambda: log_evidence(VAE(encoder(4), decoder(2)), pictures, 0), "draws=0"),
     ],

@@ -239,7 +239,7 @@ def test_as_many_are_left_after_each_step_as_in_diffusers_linear_schedule():
 )
 def test_a_sampler_refuses_by_name(wrong):
     with pytest.raises(
-        ValueError, match="and 3 blanks in a row; give a whole number of steps from 1 to the blanks"
+        ValueError, match="and 3 masks in a row; give a whole number of steps from 1 to the masks"
     ):
         fill_masks(model, torch.full((1, 3), MASK), mask_id=MASK, **wrong)
 

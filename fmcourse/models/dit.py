@@ -40,6 +40,8 @@ class DiT(nn.Module):
     Raises: ValueError for a stack that reads in one direction, other pictures than it was made for, or more patches than `context`.
     """
 
+    hidden_layers = ("time_conditioner",)  # for Muon: see `training.optimizers.hidden_matrices`
+
     def __init__(
         self,
         config: Config,

@@ -54,6 +54,10 @@ class PatchEncoder(nn.Module):
 class MaskedAutoencoder(nn.Module):
     """Guesses all patches from those that are not masked: (B, N, P) and (B, N) bool -> (B, N, P). The encoder is kept, the rest is scaffolding."""
 
+    # For Muon: see `training.optimizers.hidden_matrices`. The projections of patches count as hidden
+    # here because the encoders of lesson 03 were measured so.
+    hidden_layers = ("encoder.embed", "decoder_embed", "decoder.embed", "to_patches")
+
     def __init__(self, encoder: PatchEncoder, decoder: Config) -> None:
         super().__init__()
         num_patches, width = encoder.position_embedding.shape

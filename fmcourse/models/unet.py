@@ -86,6 +86,9 @@ class UNet(nn.Module):
     Raises: ValueError for widths below 1, no level, or pictures with another number of colours.
     """
 
+    # For Muon: see `training.optimizers.hidden_matrices`.
+    hidden_layers = ("time_conditioner", "middle")
+
     def __init__(
         self,
         channels: int = 1,
