@@ -420,7 +420,8 @@ interactive(walk, start=(0, 99), end=(0, 99), steps=(5, 12),
 # %%
 scores_real, scores_forged = torch.randn(2, 50, generator=g) * 3
 mine = losses(scores_real, scores_forged)
-theirs = adversarial.discriminator_bce_loss(scores_real, scores_forged), adversarial.generator_non_saturating_loss(scores_forged)
+theirs = (adversarial.discriminator_bce_loss(scores_real, scores_forged),
+          adversarial.generator_non_saturating_loss(scores_forged))  # fmt: skip
 claim("your two losses are the package's game of 2014", all(torch.allclose(a, b, atol=1e-5) for a, b in zip(mine,
     theirs, strict=True)))  # fmt: skip
 
@@ -452,8 +453,10 @@ def clouds(points):  # a cloud counts if 12 of 1,000 points lie within three spr
 def play_ring(betas, steps=600):  # the game of 2014; betas: how long the optimizer remembers
     torch.manual_seed(0)
     generator, discriminator = net(8, 2), net(2, 1)
-    config = adversarial.GANConfig(loss="non-saturating", lr_generator=2e-3, lr_discriminator=2e-3, betas=betas, ema_decay=0.99)
-    adversarial.train_gan(generator, discriminator, Ring(), latent_dim=8, steps=steps, seed=0, config=config, progress=False)
+    config = adversarial.GANConfig(loss="non-saturating", lr_generator=2e-3, lr_discriminator=2e-3, betas=betas,
+                                   ema_decay=0.99)  # fmt: skip
+    adversarial.train_gan(generator, discriminator, Ring(), latent_dim=8, steps=steps, seed=0, config=config,
+                          progress=False)  # fmt: skip
     return generator(torch.randn(1000, 8, generator=torch.Generator().manual_seed(5))).detach()
 
 
