@@ -605,7 +605,11 @@ FAMILIES = {  # model -> the layers whose weights Muon trains; all others are Ad
         {"blocks.0": ["1", "3"], "": [*TIME, "time_conditioner.conditioner"]},
     ),
     "image classifier": (FashionClassifier, {}),
-    "multilayer perceptron": (lambda: nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4)), {}),
+    "two layers": (lambda: nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4)), {}),
+    "four layers": (
+        lambda: nn.Sequential(*(nn.Linear(i, o) for i, o in [(4, 8), (8, 8), (8, 6), (6, 4)])),
+        {"": ["1", "2"]},
+    ),
 }
 
 

@@ -158,22 +158,27 @@ def hidden_matrices(model: nn.Module) -> list[Tensor]:
     rows stand for tokens, pixels or classes, do better with AdamW (Jordan et al. 2024). Which layer
     is which follows from where it is, not from its name:
 
-    - A linear layer inside one of a model's repeated blocks, the members of an `nn.ModuleList`, is
-      hidden. Every Transformer keeps its blocks so, also inside another model.
-    - Outside of blocks a layer is hidden if its model says so: a class names such parts in
-      `hidden_layers`.
+    - In a model with repeated blocks, the members of an `nn.ModuleList`, the linear layers inside
+      the blocks are hidden. Every Transformer keeps its blocks so, also as a part of another model.
+    - In a model without blocks, all linear layers but the first and the last.
+    - If that does not fit, a class says it: `hidden_layers` names its parts whose linear layers are
+      hidden, besides those in blocks.
 
-    All others are AdamW's: embeddings, projections of patches, heads and classifiers;
-    convolutions and recurrent layers too, and models without blocks, such as an `nn.Sequential`.
+    All others are AdamW's: embeddings, projections of patches, heads and classifiers; convolutions
+    and recurrent layers too.
     """
-    hidden: set[Tensor] = set()
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    hidden: set[nn.Module] = set()
+    has_rule = False
     for module in model.modules():
-        parts = [module.get_submodule(name) for name in getattr(module, "hidden_layers", ())]
+        names = getattr(module, "hidden_layers", ())
+        parts = [module.get_submodule(name) for name in names]
         if isinstance(module, nn.ModuleList):
             parts += module
-        layers = [layer for part in parts for layer in part.modules()]
-        hidden |= {layer.weight for layer in layers if isinstance(layer, nn.Linear)}
-    return [w for w in model.parameters() if w in hidden and w.requires_grad]
+        has_rule = has_rule or bool(parts)
+        hidden.update(layer for part in parts for layer in part.modules())
+    layers = [layer for layer in linear if layer in hidden] if has_rule else linear[1:-1]
+    return [layer.weight for layer in layers if layer.weight.requires_grad]
 
 
 def fused_row_sizes(model: nn.Module) -> dict[Tensor, list[int]]:
