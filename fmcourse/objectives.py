@@ -228,13 +228,15 @@ def corrupt_spans(
 def random_spans(
     num_kept: int, num_masked: int, spans: int, rows: int, generator: torch.Generator | None
 ) -> Tensor:
-    """Which tokens lie in spans, (rows, num_kept + num_masked) bool; each row begins with a kept
-    one, then kept and masked stretches of random lengths alternate."""
+    """Which tokens lie in spans, (rows, num_kept + num_masked) bool.
+
+    Kept and masked stretches of random lengths alternate; each row begins with a kept one.
+    """
     lengths = torch.stack(
         [random_partition(total, spans, rows, generator) for total in (num_kept, num_masked)], -1
     ).flatten(1)  # (rows, 2 spans): kept, masked, kept, masked, ...
-    kinds = torch.tensor([False, True]).repeat(spans)
-    return torch.stack([kinds.repeat_interleave(row) for row in lengths])
+    is_masked = torch.tensor([False, True]).repeat(spans)
+    return torch.stack([is_masked.repeat_interleave(row) for row in lengths])
 
 
 def random_partition(

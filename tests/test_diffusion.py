@@ -332,12 +332,12 @@ def test_the_same_seed_gives_the_same_samples_and_inputs_are_not_changed():
 
 def test_on_step_is_called_after_every_step():
     seen = []
-    made = ddim(
+    samples = ddim(
         lambda x_t, t: x, noise, Schedule.flow(), 4, on_step=lambda *step: seen.append(step)
     )
     assert (
         [t for t, *_ in seen] == [750, 500, 250, 0]
-        and torch.equal(seen[-1][1], made)
+        and torch.equal(seen[-1][1], samples)
         and torch.equal(seen[0][2], x)
     )
 
@@ -380,14 +380,14 @@ def test_a_small_network_learns_two_points():
         seed=0,
         progress=False,
     )
-    made = euler(
+    samples = euler(
         Denoiser(model, schedule, "velocity"),
         torch.randn(1000, 1, generator=seeded()),
         schedule,
         50,
     )
-    assert ((made.abs() - 1).abs() < 0.25).double().mean() > 0.9 and 0.4 < (
-        made > 0
+    assert ((samples.abs() - 1).abs() < 0.25).double().mean() > 0.9 and 0.4 < (
+        samples > 0
     ).double().mean() < 0.6
 
 

@@ -9,25 +9,36 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from fmcourse.files import write_atomically
 from fmcourse.training.history import History
 
-if TYPE_CHECKING:
-    from fmcourse.training.loop import Run
+
+class RunState(Protocol):
+    """What a checkpoint saves and restores; `loop.Run` is one."""
+
+    model: nn.Module
+    optimizers: list[torch.optim.Optimizer]
+    history: History
+    started: float  # time.monotonic() at the start, so that seconds count on after resuming
+    # These must be the same when the run is resumed. `config` is a dataclass.
+    config: Any
+    seed: int
+    steps: int | None
+    seconds: float | None
 
 
 class CheckpointMismatch(ValueError):
     """A checkpoint belongs to another model or another run, or is damaged."""
 
 
-def save_checkpoint(run: "Run", path: Path) -> None:
+def save_checkpoint(run: RunState, path: Path) -> None:
     """Write the whole state of a run. The old file stays until the new one is complete."""
     header = {
         "identity": json.dumps(run_identity(run)),
@@ -37,7 +48,7 @@ def save_checkpoint(run: "Run", path: Path) -> None:
     write_atomically(path, lambda temporary: save_file(tensors, temporary, header))
 
 
-def load_checkpoint(run: "Run", path: Path) -> None:
+def load_checkpoint(run: RunState, path: Path) -> None:
     """Put a fresh run into the state that `save_checkpoint` wrote.
 
     Raises: CheckpointMismatch if the file is damaged or belongs to another run.
@@ -61,7 +72,7 @@ def load_checkpoint(run: "Run", path: Path) -> None:
         optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def read_checkpoint(run: "Run", path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def read_checkpoint(run: RunState, path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Header and tensors of the file, once it is certain that they belong to this run."""
     try:
         with safe_open(path, "pt") as file:
@@ -76,7 +87,7 @@ def read_checkpoint(run: "Run", path: Path) -> tuple[dict[str, str], dict[str, T
         ) from None
 
 
-def run_identity(run: "Run") -> dict[str, Any]:
+def run_identity(run: RunState) -> dict[str, Any]:
     """What must agree for a checkpoint to be this run's."""
     shapes = {name: list(weight.shape) for name, weight in run.model.named_parameters()}
     return {
@@ -88,7 +99,7 @@ def run_identity(run: "Run") -> dict[str, Any]:
     }
 
 
-def check_identity(run: "Run", theirs: dict[str, Any], path: Path) -> None:
+def check_identity(run: RunState, theirs: dict[str, Any], path: Path) -> None:
     """Raises: CheckpointMismatch naming the first thing that differs."""
     ours = json.loads(json.dumps(run_identity(run)))  # tuples become lists, as in the file
     for name, value in ours.items():
@@ -100,7 +111,7 @@ def check_identity(run: "Run", theirs: dict[str, Any], path: Path) -> None:
             )
 
 
-def run_tensors(run: "Run") -> dict[str, Tensor]:
+def run_tensors(run: RunState) -> dict[str, Tensor]:
     """Every tensor of a run's state, by its name in the file."""
     tensors = {f"model.{name}": weight for name, weight in run.model.named_parameters()}
     persistent = run.model.state_dict()  # without buffers that are computed, such as RoPE's
