@@ -41,6 +41,8 @@ class DiT(nn.Module):
         or for more patches than `context`.
     """
 
+    hidden_layers = ("time_conditioner",)  # for Muon: see `training.optimizers.hidden_matrices`
+
     def __init__(
         self,
         config: Config,

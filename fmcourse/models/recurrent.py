@@ -52,6 +52,8 @@ class WindowLM(nn.Module):
     torch.Size([1, 4, 5])
     """
 
+    hidden_layers = ("hidden", "direct")  # for Muon: see `training.optimizers.hidden_matrices`
+
     def __init__(self, config: LMConfig) -> None:
         super().__init__()
         self.config = config

@@ -106,6 +106,9 @@ class UNet(nn.Module):
     Raises: ValueError for widths below 1, no level, or images with another number of channels.
     """
 
+    # For Muon: see `training.optimizers.hidden_matrices`.
+    hidden_layers = ("time_conditioner", "middle")
+
     def __init__(
         self,
         channels: int = 1,

@@ -43,6 +43,8 @@ class DiffusionPrior(nn.Module):
         depth: how many of them.
     """
 
+    hidden_layers = ("time_conditioner",)  # for Muon: see `training.optimizers.hidden_matrices`
+
     def __init__(self, width: int = 384, hidden: int = 512, depth: int = 3) -> None:
         super().__init__()
         self.time_conditioner = TimeConditioner(hidden, nn.Linear(width, hidden))
