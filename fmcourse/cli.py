@@ -40,7 +40,7 @@ HELD_OUT, MAX_SCORED_TOKENS = (
 
 
 def doctor_verb(options: argparse.Namespace) -> int:
-    from fmcourse.course import doctor
+    from fmcourse import doctor
 
     return doctor.main()
 

@@ -591,7 +591,8 @@ nobody = SimpleNamespace(context=None)
 asked = HTTPServerRequest("GET", "/formgrader/manage_assignments", host="x", connection=nobody)
 answers = server.web_app.find_handler(asked).handler_class.__name__
 page = get_page_config(lab.labextensions_path + lab.extra_labextensions_path)
-print(json.dumps([sorted(server.extension_manager.linked_extensions), answers, page["disabledExtensions"]]))
+linked = sorted(server.extension_manager.linked_extensions)
+print(json.dumps([linked, answers, page["disabledExtensions"]]))
 """
 
 

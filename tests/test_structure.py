@@ -13,7 +13,7 @@ MODULES = {
     for path in PACKAGE.rglob("*.py")
 }
 LEVELS = [  # each may import from its own level and from those below it
-    ["__main__", "cli"],
+    ["__main__", "cli", "doctor"],
     ["classroom"],
     ["course"],
     ["apps"],
