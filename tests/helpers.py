@@ -10,7 +10,7 @@ from fmcourse.models.transformer import Transformer, bert, gpt2, llama, modern
 
 
 def randomize(model: nn.Module, std: float = 0.2, seed: int = 0) -> nn.Module:
-    """Draw every parameter anew, since fresh norms and zero-initialised layers would hide a swap."""
+    """Draw every parameter anew: fresh norms and zero-initialised layers would hide a swap."""
     generator = torch.Generator().manual_seed(seed)
     for weight in model.parameters():
         nn.init.normal_(weight, std=std, generator=generator)
