@@ -148,7 +148,7 @@ def imports(path: Path) -> set[str]:
 
 @cache
 def foreign_modules(module: str) -> frozenset[str]:
-    """The top-level modules from elsewhere that a module of ours imports, directly or through ours."""
+    """Top-level modules from elsewhere that a module of ours imports, directly or through ours."""
     seen, waiting, found = set(), [module], set()
     while waiting:
         name = waiting.pop()
