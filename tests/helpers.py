@@ -1,8 +1,9 @@
 """What several tests need: models of many shapes, a byte tokenizer, proofs of exercises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -85,3 +86,13 @@ def wrong_verdicts(exercise: Any, say: Callable[[Any, Any], Any]) -> list[str]:
         if "?" not in mistake.explanation:
             found.append(f"the explanation of {mistake.name!r} asks nothing")
     return found
+
+
+def quick_first(exercises: Iterable[Any]) -> list[Any]:
+    """For `parametrize`: the first exercise of each lesson, and the others marked as slow."""
+    seen, parameters = set(), []
+    for exercise in exercises:
+        lesson = exercise.id.split(".")[0]
+        parameters.append(pytest.param(exercise, marks=[pytest.mark.slow] * (lesson in seen)))
+        seen.add(lesson)
+    return parameters
