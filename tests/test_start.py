@@ -551,6 +551,7 @@ def test_the_users_own_jupyter_is_neither_read_nor_changed(tmp_path):
     assert ours["JUPYTER_CONFIG_PATH"] == str(start.ROOT / "tools" / "lab")
 
 
+@pytest.mark.slow
 def test_jupyterlab_asks_nothing_and_connects_nowhere():
     """By JupyterLab's own reading of the settings, not by ours."""
     script = """
