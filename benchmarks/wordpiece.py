@@ -1,8 +1,9 @@
-"""WordPiece beside the `tokenizers` library: MiniLM's vocabulary, the same ids, on English and on hard text in many scripts.
+"""WordPiece beside `tokenizers`: MiniLM's vocabulary, the same ids, in many scripts.
 
 Run   python -m benchmarks wordpiece     Takes   about half a minute on one core
 
-The peer is compiled Rust on one thread, and encodes in batches; ours is Python that remembers words it has cut before.
+The peer is compiled Rust on one thread, and encodes in batches; ours is Python that remembers words
+it has cut before.
 """
 
 import os

@@ -48,7 +48,7 @@ def command(*words: str | Path) -> str:
 
 
 def doctor_verb(options: argparse.Namespace) -> int:
-    from fmcourse.course import doctor
+    from fmcourse import doctor
 
     return doctor.main()
 

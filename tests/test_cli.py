@@ -194,7 +194,7 @@ def test_progress_is_a_table(capsys):
 
 
 def test_doctor_ends_as_the_doctor_says(monkeypatch):
-    from fmcourse.course import doctor
+    from fmcourse import doctor
 
     monkeypatch.setattr(doctor, "main", lambda: 1)
     assert cli.main(["doctor"]) == 1

@@ -94,6 +94,7 @@ def test_labels_outside_the_set_and_batches_that_ask_nothing_are_refused():
         TokenClassifier(model_of("bert bare"), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["text", "token", "span"])
 def test_one_batch_can_be_learnt_by_heart(kind):
     torch.manual_seed(0)

@@ -65,6 +65,7 @@ def test_the_window_holds_the_vectors_in_order():
     assert_close(model(IDS)[0, 5], model.head(torch.tanh(model.hidden(x))) + model.direct(x))
 
 
+@pytest.mark.slow
 @BOTH
 def test_one_batch_can_be_learnt_by_heart(kind):
     torch.manual_seed(0)

@@ -21,7 +21,7 @@ from tools.lessons import ROOT
 
 PACKAGE = "fmcourse"
 FLOORS = [  # from top to bottom
-    ["__main__", "cli"],
+    ["__main__", "cli", "doctor"],
     ["classroom"],
     ["course"],
     ["apps"],

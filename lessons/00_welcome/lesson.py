@@ -26,8 +26,8 @@ from statistics import fmean
 
 import matplotlib.pyplot as plt
 import torch
-from fmcourse import packages, pretrained
-from fmcourse.course import check, claim, doctor, hint, predict, progress, quiz, show, solution
+from fmcourse import doctor, packages, pretrained
+from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load
 from fmcourse.generation import chat, generate
 from fmcourse.models.transformer import Transformer, count_parameters, modern
