@@ -361,6 +361,8 @@ def test_a_small_network_learns_two_points():
     schedule = Schedule.flow()
 
     class Net(nn.Module):
+        hidden_layers = ("layers",)  # all of them on Muon
+
         def __init__(self):
             super().__init__()
             self.layers = nn.Sequential(
