@@ -1,13 +1,11 @@
-"""One LoRA training step of SmolLM2-135M: ours beside peft's, same weights, rank and batch.
+"""One LoRA training step of SmolLM2-135M: ours beside peft on transformers' Llama, same weights, places, rank and batch.
 
 Run   python -m benchmarks lora     Takes   about two minutes on one core
 
-Updates of rank 8 beside q and v in all 30 blocks, everything else frozen; Austen, 8 texts of 32
-tokens. A step is forward, next-token loss over the whole vocabulary, backward, clipping, torch's
-fused AdamW, and reading the loss; 32 bits, no dropout, fused attention. Both start from one draw of
-A, and B at zero: the first loss must be the same. Memory is that of the weights, and of what torch
-holds beside them at the peak of a step, as its profiler counts: activations kept for the backward
-pass, gradients, temporary tensors.
+Steps of rank 8 beside q and v in all 30 blocks, everything else frozen; Austen, 8 texts of 32 tokens. A step is forward, next-token
+loss over the whole vocabulary, backward, clipping, torch's fused AdamW, and reading the loss; 32 bits, no dropout, fused attention.
+Both start from one draw of A, and B at zero: the first loss must be the same. Memory is that of the weights, and of what torch
+holds beside them at the highest point of a step, as its profiler counts: what a step keeps for its way back, gradients, passing things.
 """
 
 import tempfile
@@ -80,9 +78,7 @@ def prepare_model(folder: Path, small: bool) -> RandomCrops:
 
 
 def memory(model: nn.Module, step: Callable[[], float]) -> float:
-    """Megabytes of the weights, and of what torch holds beside them at the peak of a step,
-    as its profiler counts.
-    """
+    """Megabytes of the weights, and of what torch holds beside them at the highest point of a step, as its profiler counts."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         step()
     changes = [

@@ -1,13 +1,12 @@
-"""Many prompts: labels scored behind one shared text, and answers written in a batch.
+"""Many prompts: labels scored behind one shared text beside transformers, which reads it anew; answers in a batch and one by one.
 
 Run   python -m benchmarks scoring     Takes   about four minutes on one core
 
-Definitions of ten words at most from WordNet, each to be put under one of several topics, behind
-sixteen that are solved; every topic is one token. Both have SmolLM2's published weights in 32 bits.
-The peer reads whole texts, eight at a time, padded on the right, where causal attention needs no
-mask, and computes its head for the last token alone. The first row shows what sharing saves, the
-second how the two read without it; both must give the same scores. In the last rows the peer is our
-own `generate`, prompt after prompt, greedy, and the texts must be the same.
+Definitions of ten words at most from WordNet, each to be put under one of several topics, behind sixteen that are solved; every topic
+is one token. Both have SmolLM2's published weights in 32 bits. The peer reads whole texts, eight at a time, filled up on the right,
+where causal attention needs no mask, and computes its head for the last token alone. The first row shows what sharing saves, the second
+how the two read without it; both must give the same scores. In the last rows the peer is our own `generate`, prompt after prompt, greedy,
+and the texts must be the same.
 """
 
 import random
@@ -38,10 +37,9 @@ def texts(tokenizer: BPETokenizer, prompts: int, examples: int) -> tuple[str, li
     labels = sorted(
         {one.topic for one in data.train if len(tokenizer.encode(f" {one.topic}")) == 1}
     )
-
-    def known(items):
-        return [one for one in items if one.topic in labels and len(one.text.split()) <= WORDS]
-
+    known = lambda items: [
+        one for one in items if one.topic in labels and len(one.text.split()) <= WORDS
+    ]
     solved, asked = draw.sample(known(data.train), examples), draw.sample(known(data.test), prompts)
     shared = few_shot_prompt([(one.text, one.topic) for one in solved], **STYLE)
     return (
@@ -99,10 +97,7 @@ def scoring_rows(
         )
         other, expected = time_work(theirs(peer, tokenizer, before, asked, labels))
         assert_close(scores, expected, rtol=1e-3, atol=1e-2)
-        what = (
-            f"score {len(labels)} labels, {prompts} prompts of {each:.0f} tokens, "
-            f"{what}; peer is transformers"
-        )
+        what = f"score {len(labels)} labels, {prompts} prompts of {each:.0f} tokens, {what}; peer is transformers"
         rows.append(row(what, prompts / ours, prompts / other, other / ours, "prompts/s", target))
     return rows
 
@@ -113,25 +108,17 @@ def writing_rows(
     """Prompts answered a second, all at once and one by one."""
     shared, asked, _ = texts(tokenizer, prompts, examples)
     fixed = {"max_new_tokens": new, "temperature": 0}
-
-    def whole(before):
-        return [tokenizer.encode(before) + tokenizer.encode(one) for one in asked]
-
-    def one_by_one(before):
-        return [generate(model, tokenizer, ids, **fixed) for ids in whole(before)]
-
+    whole = lambda before: [tokenizer.encode(before) + tokenizer.encode(one) for one in asked]
+    one_by_one = lambda before: [generate(model, tokenizer, ids, **fixed) for ids in whole(before)]
     alone = {before: time_work(lambda before=before: one_by_one(before)) for before in ("", shared)}
     at_once = {"`generate_batch`": ("", lambda: generate_batch(model, tokenizer, asked, **fixed))}
     for before, how in (
         ("", ""),
         (shared, f" behind {len(tokenizer.encode(shared))} shared tokens"),
     ):
-
-        def ours(before=before):
-            return generate_answers(
-                model, tokenizer, asked, shared=before, max_new_tokens=new, stop=()
-            )
-
+        ours = lambda before=before: generate_answers(
+            model, tokenizer, asked, shared=before, max_new_tokens=new, stop=()
+        )
         at_once[f"`generate_answers`{how}"] = before, ours
     rows = []
     for name, (before, work) in at_once.items():
@@ -139,13 +126,9 @@ def writing_rows(
         peer, expected = alone[before]
         if said != expected:
             raise AssertionError(
-                f"{name} writes other texts than `generate` does, so their times cannot be "
-                f"compared."
+                f"{name} writes other texts than `generate` does, so their times cannot be compared."
             )
-        what = (
-            f"write {new} tokens after each of {prompts} prompts, {name}; peer is "
-            f"`generate` one by one"
-        )
+        what = f"write {new} tokens after each of {prompts} prompts, {name}; peer is `generate` one by one"
         rows.append(row(what, prompts / seconds, prompts / peer, peer / seconds, "prompts/s"))
     return rows
 

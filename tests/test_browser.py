@@ -1,4 +1,4 @@
-"""A lesson as a learner meets it: JupyterLab started by start.py, a lesson opened and run there."""
+"""A lesson as a learner meets it: JupyterLab started by start.py, a lesson opened in a browser, run and moved."""
 
 import contextlib
 import os
@@ -69,8 +69,9 @@ def address(log: Path, process: subprocess.Popen) -> str:
                 socket.create_connection((parts.hostname, parts.port), timeout=1).close()
                 return found[0]
         time.sleep(0.2)
-    end_of_log = log.read_text(errors="replace")[-2000:]
-    pytest.fail(f"JupyterLab did not start within {START_SECONDS} s:\n{end_of_log}")
+    pytest.fail(
+        f"JupyterLab did not start within {START_SECONDS} s:\n{log.read_text(errors='replace')[-2000:]}"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +174,7 @@ def run_all(page, path: Path) -> nbformat.NotebookNode:
 
 
 def scroll_to(page, selector: str):
-    """JupyterLab draws only the cells in view: scroll down from the top until one matches."""
+    """JupyterLab draws only the cells in view: go down from the top until the thing is there."""
     panel = page.locator(".jp-WindowedPanel-outer").first
     panel.evaluate("panel => panel.scrollTo(0, 0)")
     for _ in range(300):
@@ -192,7 +193,7 @@ def sources(cell) -> list[str]:
 
 
 def move_slider(page) -> tuple[list[str], list[str]]:
-    """The images of the first cell with a slider, before and after one step to the right."""
+    """The pictures of the first cell with a slider, before and after one step to the right."""
     handle = scroll_to(page, ".jp-OutputArea .noUi-handle")
     cell = page.locator(".jp-CodeCell", has=page.locator(".noUi-handle")).first
     cell.locator("img").first.wait_for()
@@ -218,7 +219,7 @@ def chosen_lessons() -> list[str]:
 
 
 @pytest.mark.parametrize("name", chosen_lessons())
-def test_a_lesson_opens_quietly_runs_and_its_slider_changes_the_image(lab, page, name):
+def test_a_lesson_opens_quietly_runs_and_its_slider_moves_the_picture(lab, page, name):
     open_notebook(page, lab, name)
     page.wait_for_timeout(4000)  # news and questions come late
     screenshot(page, f"{name[:2]}-opened")
@@ -248,14 +249,11 @@ def test_a_lesson_opens_quietly_runs_and_its_slider_changes_the_image(lab, page,
 
 WRONG = 'check("00.1", lambda text, letter: text.count(letter))'
 RIGHT = """from collections import Counter
-def most_likely_next(text, letter):
-    following = Counter(b for a, b in zip(text, text[1:]) if a == letter)
-    return following.most_common(1)[0][0]
-check("00.1", most_likely_next)"""
+check("00.1", lambda text, letter: Counter(b for a, b in zip(text, text[1:]) if a == letter).most_common(1)[0][0])"""
 
 
 def answer(page, cell, source: str) -> str:
-    """Replace the source of a cell, run it, and return the verdict that is shown."""
+    """Replace what stands in a cell, run it, and return what is said to it."""
     cell.locator(".cm-content").click()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(f"from fmcourse.course import check\n{source};")
@@ -265,7 +263,7 @@ def answer(page, cell, source: str) -> str:
     return sign.inner_text()
 
 
-def test_a_newcomer_answers_wrongly_then_rightly_and_hears_which(lab, page):
+def test_a_newcomer_answers_wrongly_then_rightly_and_is_told_so(lab, page):
     open_notebook(page, lab, "00_welcome.ipynb")
     scroll_to(page, '.jp-CodeCell:has-text("def most_likely_next")')
     cell = page.locator(".jp-CodeCell", has_text="def most_likely_next").first
