@@ -1,12 +1,13 @@
-"""SmolLM2 writing: tokens a second in 32 bits beside transformers' `generate`, in 4 bits beside 32, and what 4 bits lose.
+"""Decoding with SmolLM2: fp32 beside transformers' `generate`, 4 bits beside fp32; both losses.
 
 Run   python -m benchmarks decoding     Takes   about two minutes on one core
 
-All have the same published weights; transformers opens them from a folder that `pretrained.to_hf` wrote. One prompt from
-Shakespeare, greedy, a whole call timed: reading the prompt, writing, turning tokens into text. In 32 bits a token waits for
-540 MB to come from memory; in 4 bits for their unpacking, so the factor depends on the CPU: the one asked for was seen on a CPU with
-AVX-512. bfloat16 is compared only where the CPU multiplies it (avx512_bf16 or amx_bf16). The loss is of the beginning of the
-first validation play.
+All have the same published weights; transformers opens them from a folder that `pretrained.to_hf`
+wrote. One prompt from Shakespeare, greedy decoding, a whole call timed: reading the prompt,
+decoding, turning tokens into text. In 32 bits the time of a token is that of reading 540 MB from
+memory; in 4 bits that of unpacking them, so the ratio depends on the CPU: the target was seen on
+one with AVX-512. bfloat16 is compared only where the CPU multiplies it (avx512_bf16 or amx_bf16).
+The loss is that on the beginning of the first validation play.
 """
 
 import copy

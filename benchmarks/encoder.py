@@ -1,11 +1,13 @@
-"""One training step of an encoder: our BERT beside transformers' BertModel and BertForMaskedLM, same shape, same batches.
+"""One training step of an encoder: our BERT beside transformers', same shape, same batches.
 
 Run   python -m benchmarks encoder     Takes   about two minutes on one core
 
-The first two rows are the encoder alone, trained to make its states small, which asks nothing of a head. The last two are masked language
-modelling with a vocabulary of 8,192: of 100 tokens 15 are asked for, and ours computes scores for these alone. A step is forward, loss,
-backward, clipping, torch's fused AdamW, and reading the loss; 32 bits, no dropout, no padding, fused attention in both. Products as in
-`train_step`; on an AMD with AVX2, where both take the same ones, the ratios were 1.03, 0.98, 1.84 and 1.32.
+The first two rows are the encoder alone, trained to make its states small, which asks nothing of a
+head. The last two are masked language modelling with a vocabulary of 8,192: of 100 tokens 15 are
+asked for, and ours computes scores for these alone. A step is forward, loss, backward, clipping,
+torch's fused AdamW, and reading the loss; 32 bits, no dropout, no padding, fused attention in both.
+Products as in `train_step`; on an AMD with AVX2, where both take the same ones, the ratios were
+1.03, 0.98, 1.84 and 1.32.
 """
 
 from functools import partial
@@ -30,7 +32,9 @@ VOCABULARY, MASK = 8192, 4
 
 
 def reference(c: Config, kind: type) -> BertModel | BertForMaskedLM:
-    """transformers' model of that shape, without dropout and without the pooler, which no loss here reads."""
+    """transformers' model of that shape, without dropout and without the pooler, which no loss here
+    reads.
+    """
     logging.set_verbosity_error()
     sizes = dict(
         vocab_size=c.vocab_size,
@@ -57,10 +61,14 @@ def measure(config: Config, data: RandomCrops, rounds: int, head: bool) -> dict[
     ours, theirs = Transformer(config), reference(config, BertForMaskedLM if head else BertModel)
     draw = {who: torch.Generator().manual_seed(0) for who in ("ours", "peer")}
     if head:
-        mine = lambda b: masked_token(ours, b, draw["ours"], mask_id=MASK).value
-        peer = lambda b: (
-            theirs(**dict(zip(("input_ids", "labels"), hidden(b, draw["peer"]), strict=True))).loss
-        )
+
+        def mine(b):
+            return masked_token(ours, b, draw["ours"], mask_id=MASK).value
+
+        def peer(b):
+            return theirs(
+                **dict(zip(("input_ids", "labels"), hidden(b, draw["peer"]), strict=True))
+            ).loss
     else:
         mine, peer = (
             lambda b: ours(b).square().mean(),
@@ -85,7 +93,10 @@ def main(small: bool = False) -> list[Row]:
             config = shape(head="masked" if head else "none")
             seconds = measure(config, RandomCrops(ids, context, batch), rounds, head)
             ours, peer = (batch * context / seconds[who] for who in ("ours", "peer"))
-            what = f"{'masked LM' if head else 'encoder alone'}, {depth} layers, width {width}, context {context}, batch {batch}"
+            what = (
+                f"{'masked LM' if head else 'encoder alone'}, {depth} layers, width "
+                f"{width}, context {context}, batch {batch}"
+            )
             rows.append(
                 row(f"{what}; peer is transformers", ours, peer, ours / peer, "tokens/s", ">= 1.2")
             )

@@ -1,9 +1,10 @@
-"""x Wᵀ and its two gradients: our `linear`, and oneDNN whether chosen or not, beside torch's `F.linear`.
+"""x Wᵀ and its two gradients: our `linear` and oneDNN beside torch's `F.linear`.
 
 Run   python -m benchmarks products     Takes   about half a minute on one core
 
-The shapes are those of the course's GPT (768 rows of 128) and of SmolLM2 (1,024 rows of 576). `fmcourse.fast.products` takes oneDNN on AMD's
-processors with AVX-512 and torch's own elsewhere, where the first rows are 1 but for chance; the last ones say whether that was right here.
+The shapes are those of the course's GPT (768 rows of 128) and of SmolLM2 (1,024 rows of 576).
+`fmcourse.fast.products` takes oneDNN on AMD's processors with AVX-512 and torch's own elsewhere,
+where the first rows are 1 but for chance; the last ones say whether that was right here.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,9 @@ def worker(product: Callable[..., Tensor], rows: int, inner: int, outer: int, ti
 
 
 def main(small: bool = False) -> list[Row]:
-    """Thousand million operations a second (a multiplication and an addition are two), and their ratio."""
+    """Thousand million operations a second (a multiplication and an addition are two), and their
+    ratio.
+    """
     found: dict[str, list[Row]] = {"ours": [], "oneDNN": []}
     products = {"ours": linear, "oneDNN": LinearFunction.apply, "F.linear": F.linear}
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):

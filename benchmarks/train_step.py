@@ -2,10 +2,12 @@
 
 Run   python -m benchmarks train_step     Takes   about a minute on one core
 
-A step is forward, loss, backward, clipping the gradient to length 1, torch's fused AdamW, and reading the loss. Both models go
-through the same lines for all but forward and loss, which each computes in its own way; no dropout, 32 bits, attention fused.
-Four fifths of a step are matrix products and attention. Where `fmcourse.fast.products` takes oneDNN (AMD with AVX-512) our products are twice as
-fast as the peer's; elsewhere they are the same library's for both, and the ratio is what all the rest costs: 1.13 and 1.14 on an AMD with AVX2.
+A step is forward, loss, backward, clipping the gradient to length 1, torch's fused AdamW, and
+reading the loss. Both models go through the same lines for all but forward and loss, which each
+computes in its own way; no dropout, 32 bits, attention fused. Four fifths of a step are matrix
+products and attention. Where `fmcourse.fast.products` takes oneDNN (AMD with AVX-512) our products
+are twice as fast as the peer's; elsewhere they are the same library's for both, and the ratio is
+what all the rest costs: 1.13 and 1.14 on an AMD with AVX2.
 """
 
 from collections.abc import Callable
@@ -70,9 +72,10 @@ def measure(config: Config, data: RandomCrops, rounds: int) -> dict[str, float]:
     """Median seconds a step."""
     torch.manual_seed(0)
     ours, theirs = Transformer(config), reference(config)
-    their_loss = lambda b: (
-        theirs(b[:, :-1], labels=b[:, 1:], shift_labels=b[:, 1:].contiguous()).loss
-    )
+
+    def their_loss(b):
+        return theirs(b[:, :-1], labels=b[:, 1:], shift_labels=b[:, 1:].contiguous()).loss
+
     steps = {
         "ours": stepper(ours, lambda b: next_token(ours, b).value, data),
         "peer": stepper(theirs, their_loss, data),
@@ -91,6 +94,9 @@ def main(small: bool = False) -> list[Row]:
         )
         seconds = measure(config, RandomCrops(ids, context + 1, batch), rounds)
         ours, peer = (batch * context / seconds[who] for who in ("ours", "peer"))
-        what = f"train {depth} layers, width {width}, context {context}, batch {batch}; peer is transformers"
+        what = (
+            f"train {depth} layers, width {width}, context {context}, batch {batch}; "
+            f"peer is transformers"
+        )
         rows.append(row(what, ours, peer, ours / peer, "tokens/s", target))
     return rows

@@ -1,11 +1,13 @@
-"""One training step of a U-Net: ours beside diffusers' UNet2DModel with as many parameters, on the same small grey pictures.
+"""One training step of a U-Net: ours beside diffusers' UNet2DModel of as many parameters.
 
 Run   python -m benchmarks unet     Takes   about two minutes on one core
 
-Both predict the noise in pictures of 28 by 28, batch 64, 32 bits, two levels, two blocks each, no attention; the peer's widths are
-those with which its parameters come nearest to ours. A step is drawing noise, forward, loss, backward, clipping, torch's fused AdamW,
-and reading the loss. Ours folds 2 by 2 pixels into one place before it begins, and that is most of the difference: the peer works on
-all 784 places. So the last row has the peer do the same, on folded pictures with four colours: what is left is how the parts are written.
+Both predict the noise in images of 28 by 28, batch 64, 32 bits, two levels, two blocks each, no
+attention; the peer's widths are those with which its parameters come nearest to ours. A step is
+drawing noise, forward, loss, backward, clipping, torch's fused AdamW, and reading the loss. Ours
+folds 2 by 2 pixels into one place before it begins, and that is most of the difference: the peer
+works on all 784 places. So the last row has the peer do the same, on folded images with four
+colours: what is left is how the parts are written.
 """
 
 from functools import partial
@@ -59,7 +61,7 @@ def peer_of_size(n: int, side: int, channels: int) -> PeerUNet:
 
 
 def main(small: bool = False) -> list[Row]:
-    """Pictures a second, and their ratio."""
+    """Images a second, and their ratio."""
     widths, batch, rounds = ((8, 16), 2, 1) if small else ((32, 64), 64, 25)
     torch.manual_seed(0)
     ours, x = (

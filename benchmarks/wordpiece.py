@@ -9,7 +9,7 @@ it has cut before.
 import os
 
 from benchmarks.rows import Row, row, time_work
-from fmcourse import pretrained
+from fmcourse import packages, pretrained
 from fmcourse.data import load
 
 HARD = [
@@ -48,7 +48,7 @@ def main(small: bool = False) -> list[Row]:
     """Megabytes a second; the row says whether the ids are the same."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     ours = pretrained.load_tokenizer("minilm-l6")
-    theirs = peer_of(pretrained.package_file("minilm-l6", "config.json").parent)
+    theirs = peer_of(packages.package_file("minilm-l6", "config.json").parent)
     verses = load("bible").train[: 20_000 if small else 2_000_000].split("\n")
     texts = {
         "2 MB of English by lines": verses,

@@ -219,7 +219,7 @@ def matmul_gflops(threads: int, n: int = 768, seconds: float = 0.5) -> float:
     """Billions of operations per second in products of n x n matrices: the best in `seconds`."""
     import torch
 
-    from fmcourse.fast.products import matmul_transposed
+    from fmcourse.fast import matmul_transposed
 
     torch.set_num_threads(threads)
     a = torch.ones(n, n)

@@ -38,7 +38,7 @@ from fmcourse.data.images import NAMED_COLOURS, dominant_colours, normalize_pixe
 from fmcourse.diffusion import ClassifierFreeGuidance, Denoiser, Schedule, ddpm, diffusion_loss
 from fmcourse.models.unet import UNet
 from fmcourse.multimodal import CLIP, DiffusionPrior, condition_vector, ranks
-from fmcourse.training import derive_seed, fit
+from fmcourse.training import RandomBatches, derive_seed, fit
 from fmcourse.training.optimizers import OptimizerConfig
 
 SEEDS, BATCH, STEPS = 3, 64, 7000
@@ -451,19 +451,14 @@ FAST_OPTIMIZER = OptimizerConfig(
 )
 
 
-class Palette:
-    """Batches of eight things by one maker in nine colours, but for one colour of each thing."""
+def palette(pictures: Tensor, words: Tensor, seed: int) -> RandomBatches:
+    """Batches of eight things by one maker in nine colours, but for one colour of each thing.
 
-    def __init__(self, pictures: Tensor, words: Tensor, seed: int) -> None:
-        self.pictures, self.words, self.seed = pictures, words, seed  # (colour, thing, ...)
-        self.pairs = torch.tensor(
-            [(c, n) for c in range(9) for n in range(8) if not is_left_out(c, n)]
-        )
-
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        g = torch.Generator().manual_seed(derive_seed(self.seed, step))
-        pick = tuple(self.pairs[torch.randint(len(self.pairs), (32,), generator=g)].T)
-        return self.pictures[pick], self.words[pick]
+    Args: pictures and words, (colour, thing, ...).
+    """
+    pairs = [(c, n) for c in range(9) for n in range(8) if not is_left_out(c, n)]
+    known = tuple(torch.tensor(pairs).T)
+    return RandomBatches(pictures[known], words[known], batch=32, seed=seed)
 
 
 def is_left_out(colour: int, thing: int) -> bool:
@@ -495,7 +490,7 @@ def lesson_row(parts: Path, seed: int) -> dict[str, Any]:
     history = fit(
         model,
         partial(diffusion_loss, schedule=FLOW, predicts=PREDICTS, null_condition=0.0),
-        Palette(pictures, words, seed),
+        palette(pictures, words, seed),
         steps=LIVE_STEPS,
         seed=seed,
         optimizer=FAST_OPTIMIZER,

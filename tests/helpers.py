@@ -1,6 +1,7 @@
 """What several tests need: models of many shapes, a byte tokenizer, proofs of exercises."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,6 +37,10 @@ SHAPES = {
     ),
     "llama one key": llama(
         vocab_size=77, context=25, width=56, depth=2, heads=7, kv_heads=1, hidden=90, norm_eps=1e-6
+    ),
+    "qwen2": replace(
+        llama(vocab_size=47, context=27, width=40, depth=2, heads=5, kv_heads=1, hidden=62),
+        qkv_bias=True,
     ),
     "bert": bert(vocab_size=71, context=30, width=36, depth=3, heads=3, hidden=52),
     "bert types": bert(vocab_size=23, context=12, width=20, depth=1, heads=5, token_types=3),

@@ -166,7 +166,7 @@ def test_a_stack_that_cannot_hold_a_grid_is_refused(wrong):
 def test_bad_input_is_named():
     model = DiT(CONFIG)
     with pytest.raises(
-        ValueError, match=r"this network takes pictures \(B, 1, S, S\) and a time for each"
+        ValueError, match=r"this network takes images \(B, 1, S, S\) and a time for each"
     ):
         model(torch.zeros(2, 3, 8, 8), time[:2])
     with pytest.raises(ValueError, match="and a time for each"):

@@ -95,7 +95,7 @@ def test_pieces_and_loss_are_those_of_vit_mae():
         square, noise=hidden + torch.rand(5, 16, generator=seeded()) / 2
     )  # they keep those with the least noise
     assert torch.equal(found.mask.bool(), hidden)
-    loss = masked_patches(lambda patches, asked: found.logits, ours, seeded(3), rate=0.75)
+    loss = masked_patches(lambda patches, asked: found.logits, ours, seeded(3), mask_rate=0.75)
     assert_close(loss.value, found.loss)
 
 
@@ -123,4 +123,4 @@ def test_a_few_pictures_can_be_learnt_by_heart_but_noise_that_is_hidden_cannot_b
 
 
 def masked_patches_half(model, batch, generator=None):
-    return masked_patches(model, batch, generator, rate=0.5)
+    return masked_patches(model, batch, generator, mask_rate=0.5)

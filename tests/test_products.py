@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from fmcourse.fast import products
-from fmcourse.fast.products import MIN_ROWS, ONEDNN, Linear, linear, matmul_transposed
+from fmcourse.fast.products import MIN_ROWS, ONEDNN, linear, matmul_transposed
+from fmcourse.models.layers import Linear
 
 HERE = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available() or ONEDNN is None,

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from fmcourse.generation import Hypothesis, beam_search, translate
-from fmcourse.models.attention import Attention, CrossAttention, attention_maps
+from fmcourse.models.attention import Attention, attention_maps
 from fmcourse.models.seq2seq import (
+    CrossAttention,
     EncoderDecoder,
     SinusoidalEmbedding,
     sinusoidal_encoding,

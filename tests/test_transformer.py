@@ -7,17 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from fmcourse.models.attention import (
-    MLP,
-    Attention,
-    RMSNorm,
-    RotaryEmbedding,
-    SquaredReLU,
-    SwiGLUMLP,
-    TanhGELU,
-    apply_rope,
-    causal,
-)
+from fmcourse.models.attention import MLP, Attention, SwiGLUMLP, causal
+from fmcourse.models.rope import RotaryEmbedding, apply_rope
 from fmcourse.models.transformer import (
     Config,
     Transformer,
@@ -206,19 +197,6 @@ def test_each_plain_mlp_bends_by_its_own_formula(mlp, activation):
     assert_close(block(x), block.down(activation(block.up(x))))
 
 
-def test_the_quick_gelu_has_torchs_values_and_slopes():
-    x, dy = (
-        torch.linspace(-30, 30, 401, dtype=torch.double),
-        torch.linspace(1, 2, 401, dtype=torch.double),
-    )
-    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
-    y, wanted = TanhGELU.apply(ours), F.gelu(theirs, approximate="tanh")
-    y.backward(dy)
-    wanted.backward(dy)
-    assert_close(y, wanted)
-    assert_close(ours.grad, theirs.grad)
-
-
 def test_dropout_acts_in_training_only():
     model = randomize(Transformer(Config(dropout=0.5, width=16, heads=2)))
     ids = torch.arange(6)[None]
@@ -257,7 +235,7 @@ def test_published_shapes_have_the_published_counts(config, count):
         (dict(heads=4, kv_heads=3), "kv_heads=3 must divide heads=4"),
         (
             dict(width=12, heads=4, positions="rope"),
-            "rope turns pairs of numbers, so width / heads = 3 must be even",
+            "rope rotates pairs of features, so width / heads = 3 must be even",
         ),
         (dict(dropout=1.0), "dropout=1.0 in"),
         (dict(token_types=-1), "token_types=-1"),
@@ -285,37 +263,3 @@ def test_bad_input_is_named():
     cache = model.extend(torch.zeros(1, 20, dtype=torch.long), model.new_cache())[1]
     with pytest.raises(ValueError, match="25 positions are more than context=24"):
         model.extend(torch.zeros(1, 5, dtype=torch.long), cache)
-
-
-@pytest.mark.parametrize("shape", [(3, 5, 16), (2, 4, 5, 8), (1, 7), (6, 1)])
-def test_the_root_mean_square_is_torchs_forwards_and_backwards(shape):
-    torch.manual_seed(0)
-    ours, theirs = RMSNorm(shape[-1], eps=1e-3), torch.nn.RMSNorm(shape[-1], eps=1e-3)
-    torch.nn.init.normal_(ours.weight)
-    theirs.load_state_dict(ours.state_dict())
-    x, back = torch.randn(shape), torch.randn(shape)
-    found = []
-    for norm in (ours, theirs):
-        leaf = x.clone().requires_grad_()
-        y = norm(leaf)
-        y.backward(back)
-        found.append((y.detach(), leaf.grad, norm.weight.grad))
-    assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
-    with torch.no_grad():
-        assert torch.equal(ours(x), theirs(x))  # torch's own, where nothing is to be learnt
-    half = x.bfloat16()
-    assert torch.equal(ours(half), theirs(half))  # and where numbers are of two sizes
-
-
-@pytest.mark.parametrize("activation", [SquaredReLU.apply, TanhGELU.apply])
-def test_slopes_written_by_hand_are_right_and_refuse_a_second_slope(activation):
-    x = torch.linspace(-3, 3, 41, dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradcheck(activation, (x,))
-    slope = torch.autograd.grad(activation(x).sum(), x, create_graph=True)[0]
-    with pytest.raises(RuntimeError, match="does not require grad"):
-        slope.sum().backward()
-
-
-def test_a_squared_relu_is_a_squared_relu():
-    x = torch.linspace(-3, 3, 41)
-    assert_close(SquaredReLU.apply(x), F.relu(x).square())

@@ -137,7 +137,7 @@ def test_one_picture_can_be_learnt_by_heart():
         (lambda: UNet(widths=()), "at least one width"),
         (lambda: UNet(widths=(8, 0)), "each must be at least 1"),
         (lambda: UNet(condition_width=15), "condition_width even"),
-        (lambda: UNet(**SMALL)(x.expand(-1, 3, -1, -1), time), r"takes pictures \(B, 1, S, S\)"),
+        (lambda: UNet(**SMALL)(x.expand(-1, 3, -1, -1), time), r"takes images \(B, 1, S, S\)"),
         (lambda: UNet(**SMALL)(x, time[:2]), "a time for each"),
         (lambda: UNet(**SMALL)(x, time, time), "a condition was given to a network made without"),
         (

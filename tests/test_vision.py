@@ -105,7 +105,7 @@ def test_it_has_no_tokenizer_and_says_what_loads_it(monkeypatch):
             ValueError, match=r"has no tokenizer; `pretrained.load_vision\(\)` loads it"
         ):
             ask("efficientnet-lite0")
-    with pytest.raises(ValueError, match="no model that looks at pictures is called 'minilm-l6'"):
+    with pytest.raises(ValueError, match="no vision model is called 'minilm-l6'"):
         pretrained.load_vision("minilm-l6")
     monkeypatch.setitem(packages.PACKAGES, "efficientnet-lite0", "no-such-package==1.0")
     with pytest.raises(

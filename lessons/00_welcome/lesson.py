@@ -1,3 +1,10 @@
+# %% [raw]
+# builds = "a first claim, a first exercise, a first language model"
+# [reads]
+# "fmcourse.models.ngram" = ["NGram"]
+# "fmcourse.training" = ["fit"]
+# "fmcourse.generation" = ["generate"]
+
 # %% [markdown]
 # # 00 · Welcome
 # **In the next twenty minutes you build a language model out of nothing but counting, see where it breaks, train a GPT beside
