@@ -1,12 +1,11 @@
-"""A hundred submissions of one assignment: `fmcourse grade` beside `nbgrader autograde`.
+"""A hundred submissions of one assignment: `fmcourse grade` beside `nbgrader autograde`, in one run on the same cores.
 
 Run   python -m benchmarks grading     Takes   about ten minutes on two cores
 
-Three students in four hand in right answers, one in eight a known mistake, one in eight blanks;
-none is hostile or broken, so that both must give the same points, and the run stops if they do not.
-Submissions a minute, by the clock, from the command to the points in nbgrader's gradebook. nbgrader
-starts a kernel for each submission and runs the notebook; ours forks each answer from a warm
-process, each in a jail of its own, and writes reports besides.
+Three students in four hand in right answers, one in eight a known mistake, one in eight blanks; none is hostile or broken, so that
+both must give the same points, and the run stops if they do not. Submissions a minute, by the clock, from the command to the points
+in nbgrader's gradebook. nbgrader starts a kernel for each submission and runs the notebook; ours forks each answer from a warm process,
+each in a jail of its own, and writes reports besides.
 """
 
 import contextlib
@@ -122,13 +121,9 @@ def main(small: bool = False) -> list[Row]:
         if (found := scores(course, chosen)) != expected:
             other = next(student for student in expected if found[student] != expected[student])
             raise AssertionError(
-                f"{other} has {found[other]} points here and {expected[other]} from "
-                f"nbgrader: their times cannot be compared."
+                f"{other} has {found[other]} points here and {expected[other]} from nbgrader: their times cannot be compared."
             )
-    what = (
-        f"grade {students} submissions of {len(chosen)} exercises, {os.cpu_count()} "
-        f"cores; peer is nbgrader autograde"
-    )
+    what = f"grade {students} submissions of {len(chosen)} exercises, {os.cpu_count()} cores; peer is nbgrader autograde"
     return [
         row(
             what,

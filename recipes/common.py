@@ -1,6 +1,4 @@
-"""What every recipe needs: fetch a public package, write works so that the same works give the same
-file, keep what was measured.
-"""
+"""What every recipe needs: fetch a public package, write works so that the same works give the same file, keep what was measured."""
 
 import gzip
 import hashlib
@@ -26,8 +24,7 @@ Work = dict[str, Any]  # one line of a file that ships: title, split, and the te
 def download_file(command: list[str], pattern: str, sha256: str) -> bytes:
     """Run a downloader in an empty folder and return the one file it leaves.
 
-    Raises: CalledProcessError if the download fails, ValueError if the file is not the one this
-    recipe was written for.
+    Raises: CalledProcessError if the download fails, ValueError if the file is not the one this recipe was written for.
     """
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(command, cwd=folder, check=True, stdout=sys.stderr)
@@ -57,10 +54,7 @@ def download_wheel(package: str, sha256: str) -> ZipFile:
 
 
 def unpack_debian(package: str, sha256: str, into: Path) -> Path:
-    """Unpack the Debian package `name=version` into a folder.
-
-    Needs apt-get and dpkg-deb, which every Debian has.
-    """
+    """Unpack the Debian package `name=version` into a folder. Needs apt-get and dpkg-deb, which every Debian has."""
     archive = into / "package.deb"
     archive.write_bytes(download_file(["apt-get", "download", package], "*.deb", sha256))
     subprocess.run(["dpkg-deb", "-x", archive, into], check=True)
@@ -68,9 +62,7 @@ def unpack_debian(package: str, sha256: str, into: Path) -> Path:
 
 
 def compress(content: bytes) -> bytes:
-    """Compressed without time or name, so that equal content is an equal file wherever zlib is the
-    same.
-    """
+    """Compressed without time or name, so that equal content is an equal file wherever zlib is the same."""
     buffer = BytesIO()
     with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=buffer, mtime=0) as file:
         file.write(content)
@@ -87,9 +79,7 @@ def write_works(path: Path, works: Iterable[Work]) -> None:
 
 
 def write_checkpoint(folder: Path, name: str, tensors: dict[str, Any], **facts: Any) -> None:
-    """NAME.safetensors and, beside it, NAME.json: the facts, which must say title, command, minutes
-    and what it learnt from (data).
-    """
+    """NAME.safetensors and, beside it, NAME.json: the facts, which must say title, command, minutes and what it learnt from (data)."""
     from safetensors.torch import save
 
     if missing := {"title", "command", "date", "minutes", "data", "score"} - set(facts):
@@ -117,9 +107,7 @@ def measure_once(path: Path, make: Callable[[], Any]) -> Any:
 
 
 def fit_once(path: Path, model: Any, objective: Callable[..., Any], data: Any, **how: Any) -> Any:
-    """A network as it was trained before, or trained now and kept; a run that was killed goes on
-    where it was. Beside it NAME.json: minutes, on what, losses.
-    """
+    """A network as it was trained before, or trained now and kept; a run that was killed goes on where it was. Beside it NAME.json: minutes, on what, losses."""
     import torch
 
     from fmcourse.training import fit
@@ -150,9 +138,7 @@ def measurements(number: str) -> ModuleType:
 
 
 def bag_of_words_accuracy(learnt: Iterable[Any], asked: Iterable[Any]) -> float:
-    """Share of topics right by which words are in a definition, rare ones weighing more, and a
-    linear classifier. Needs scikit-learn.
-    """
+    """Share of topics right by which words are in a definition, rare ones weighing more, and a linear classifier. Needs scikit-learn."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 

@@ -1,10 +1,8 @@
-"""Write what can be measured into data/manifest.toml: sizes, SHA-256, and which work is in which
-split.
+"""Write what can be measured into data/manifest.toml: sizes, SHA-256, and which work is in which split.
 
 Run      python recipes/manifest.py data     Takes     about a second
 
-What cannot be measured (origin, licence, description, what it is not good for) is written in the
-manifest by hand, and kept.
+What cannot be measured (origin, licence, description, what it is not good for) is written in the manifest by hand, and kept.
 """
 
 import gzip
@@ -23,12 +21,10 @@ from fmcourse.data.images import read_images
 from fmcourse.data.speech import SAMPLE_RATE, read_utterances
 from fmcourse.files import write_text
 
-HEADER = (
-    "# What ships in this folder. Prose is written by hand; `python recipes/manifest.py data` "
-    "measures the rest.\n"
-    "# sha256 and bytes are of the file; contents_sha256 is of what it unpacks to, the same "
-    "wherever the recipe is run.\n"
-)
+HEADER = """\
+# What ships in this folder. Prose is written by hand; `python recipes/manifest.py data` measures the rest.
+# sha256 and bytes are of the file; contents_sha256 is of what it unpacks to, the same wherever the recipe is run.
+"""
 MOST_LISTED = 100  # more works than this are counted, not named
 EXTRA_COUNTS = {  # what is counted besides the records themselves
     "pairs": {
