@@ -348,7 +348,7 @@ def test_after_the_end_there_is_only_the_end():
         (lambda: grammar_constraint(BPE, sequence(repeat("a"), "b"), BPE.encode("b")[0]), None),
         (
             lambda: grammar_constraint(
-                WordPieceTokenizer.from_vocab(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"]),
+                WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"]),
                 literal("a"),
                 0,
             ),

@@ -413,7 +413,7 @@ def differs_only_in_dropout(config: Config, make: Callable[..., Config], known: 
 def read_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer | None:
     """The folder's tokenizer, if it is one of the kinds that this course builds."""
     if (folder / "vocab.txt").is_file():
-        return WordPieceTokenizer.from_vocab(folder / "vocab.txt")
+        return WordPieceTokenizer.from_vocab_file(folder / "vocab.txt")
     if not (folder / "tokenizer.json").is_file():
         return None
     facts = json.loads((folder / "tokenizer.json").read_text("utf-8"))
@@ -422,7 +422,7 @@ def read_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer | None:
     merges = [m if isinstance(m, str) else " ".join(m) for m in facts["model"]["merges"]]
     split = "digits" if "Digits" in json.dumps(facts["pre_tokenizer"]) else "gpt2"
     special = [token["content"] for token in facts.get("added_tokens", []) if token["special"]]
-    return BPETokenizer.from_vocab(
+    return BPETokenizer(
         facts["model"]["vocab"], merges, split=split, special_tokens=special
     )
 
@@ -634,7 +634,7 @@ def gguf_tokenizer(path: Path) -> BPETokenizer:
     )
     special = [token for token, kind in zip(tokens, kinds, strict=True) if kind == 3]  # 3: control
     vocabulary = {token: number for number, token in enumerate(tokens)}
-    tokenizer = BPETokenizer.from_vocab(
+    tokenizer = BPETokenizer(
         vocabulary,
         fields["tokenizer.ggml.merges"].contents(),
         split="digits",
