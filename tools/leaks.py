@@ -23,6 +23,7 @@ opened is reported as a leak called "unread": a proof must not be silent about i
 import ast
 import base64
 import bz2
+import contextlib
 import gzip
 import html
 import inspect
@@ -165,8 +166,16 @@ class Secrets:
 
 def runs(text: str) -> Iterator[Run]:
     """All runs of N neighbouring words of a text."""
-    words = WORD.findall(text.lower())
+    words = WORD.findall(unescape(text).lower())
     return zip(*(words[i:] for i in range(N)), strict=False)
+
+
+def unescape(text: str) -> str:
+    """A text without the signs by which JSON and Python write line breaks and letters."""
+    if "\\" not in text:
+        return text
+    text = ESCAPED_LETTER.sub(lambda sign: chr(int(sign[1], 16)), text)
+    return ESCAPED_BREAK.sub("\n", text)
 
 
 # Files --------------------------------------------------------------------------------------------
@@ -185,9 +194,7 @@ def texts_in(data: bytes) -> Iterator[str]:
             text = data.decode()
         except UnicodeDecodeError:
             text = b"\n".join(PRINTABLE.findall(data)).decode()
-    if "\\" in text:
-        text = ESCAPED_LETTER.sub(lambda sign: chr(int(sign[1], 16)), text)
-        text = ESCAPED_BREAK.sub("\n", text)
+    text = unescape(text)  # before comments are removed: they end where lines end
     yield text
     if "#" in text:
         yield COMMENT.sub("", text)
@@ -240,7 +247,9 @@ class Search:
         for text in () if members else texts_in(data):
             found |= self.secrets.runs.intersection(runs(text))
             for decoded in base64_in(text):
-                found |= self.runs_in(decoded, depth + 1)
+                # Any long word decodes to something, now and then to what begins as archives do.
+                with contextlib.suppress(UnreadError):
+                    found |= self.runs_in(decoded, depth + 1)
         return found
 
 

@@ -26,7 +26,10 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, text: str) -> "CharTokenizer":
-        """Learn the alphabet of `text`. Raises: ValueError if it is empty or has a lone surrogate."""
+        """Learn the alphabet of `text`.
+
+        Raises: ValueError if it is empty or holds a lone surrogate.
+        """
         if not text:
             raise ValueError(
                 "text is empty, so it has no characters to learn; pass the training text."
