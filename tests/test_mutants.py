@@ -17,7 +17,7 @@ from tools.variations import further_inputs
 
 LESSONS = sorted(
     {
-        (exercise.id[:2], "assigned" if ".A" in exercise.id else "practice")
+        (exercise.id.split(".")[0], "assigned" if ".A" in exercise.id else "practice")
         for exercise in [*all_exercises(), *all_assigned()]
     }
 )

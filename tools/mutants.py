@@ -345,7 +345,7 @@ def choose_exercises(wanted: Iterable[str]) -> list[Exercise]:
     """The exercises whose id, or whose lesson's number, is asked for; all of them if nothing is."""
     every = sorted([*all_exercises(), *all_assigned()], key=lambda one: one.id)
     wanted = set(wanted)
-    return [one for one in every if not wanted or wanted & {one.id, one.id[:2]}]
+    return [one for one in every if not wanted or wanted & {one.id, one.id.split(".")[0]}]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -410,7 +410,7 @@ def is_check_call(node: ast.stmt) -> bool:
     return (
         name in CHECK_CALLS
         and isinstance(first, ast.Constant)
-        and bool(re.match(r"\d\d(\.\w+)?$", str(first.value)))
+        and bool(re.match(r"\d\d[a-z]?(\.\w+)?$", str(first.value)))
     )
 
 
