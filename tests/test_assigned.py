@@ -1,4 +1,4 @@
-"""What every assigned exercise promises: the answer passes, mistakes are named, hidden cases decide, nothing of it is handed out."""
+"""What every assigned exercise promises: answers pass, mistakes are named, records judge alike."""
 
 import json
 import random
@@ -6,18 +6,18 @@ import random
 import pytest
 from helpers import wrong_verdicts
 
-from fmcourse.classroom.assigned import (
+from fmcourse.classroom.exercise_kinds import (
     AssignedExercise,
     ExerciseRecord,
-    all_assigned,
     from_record,
     make_record,
 )
-from fmcourse.classroom.values import pack, unpack
-from fmcourse.course import compare
-from fmcourse.course.diagnosis import diagnose
-from fmcourse.course.exercises import all_exercises
-from fmcourse.course.sandbox import run_cases
+from fmcourse.classroom.library import all_assigned
+from fmcourse.classroom.packing import pack, unpack
+from fmcourse.course import comparing
+from fmcourse.course.library import all_exercises
+from fmcourse.course.running import expected_outcomes, run_cases
+from fmcourse.course.verdict import diagnose
 
 EVERY = all_assigned()
 EXERCISE_ID = lambda exercise: exercise.id
@@ -83,9 +83,9 @@ def test_its_record_judges_the_public_cases_as_it_does_itself(exercise):
 @pytest.mark.parametrize("exercise", EVERY, ids=EXERCISE_ID)
 def test_cases_and_results_cross_to_another_process_and_back(exercise):
     for case in exercise.with_hidden().cases:
-        assert compare.equal(case, unpack(json.loads(json.dumps(pack(case)))))
-    for right in exercise.with_hidden().expected_outcomes():
-        assert right.error or compare.equal(
+        assert comparing.equal(case, unpack(json.loads(json.dumps(pack(case)))))
+    for right in expected_outcomes(exercise.with_hidden()):
+        assert right.error or comparing.equal(
             right.value, unpack(json.loads(json.dumps(pack(right.value))))
         )
 

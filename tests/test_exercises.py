@@ -3,8 +3,9 @@
 import pytest
 from helpers import wrong_verdicts
 
-from fmcourse.course.diagnosis import Verdict, diagnose
-from fmcourse.course.exercises import Exercise, all_exercises
+from fmcourse.course.exercise import Exercise
+from fmcourse.course.library import all_exercises
+from fmcourse.course.verdict import Verdict, diagnose
 
 EVERY = list(all_exercises())
 NAME = lambda thing: getattr(thing, "id", None) or getattr(thing, "name", None)

@@ -25,8 +25,9 @@ from torch.nn import functional
 from torch.optim import optimizer
 from torch.utils.data import sampler
 
-from fmcourse.classroom.assigned import all_assigned, make_record
-from fmcourse.course.sandbox import arguments
+from fmcourse.classroom.exercise_kinds import make_record
+from fmcourse.classroom.library import all_assigned
+from fmcourse.course.running import arguments
 from tools import student
 from tools.leaks import OF_THE_COURSE, Secrets, leaks, search, source, unescaped, words
 from tools.lessons import ROOT
@@ -85,7 +86,7 @@ def test_its_wheel_holds_nothing_either(edition):
 
 
 def test_there_the_course_knows_no_assigned_exercise(edition):
-    code = "from fmcourse.classroom.assigned import all_assigned, ROOT; import fmcourse.classroom; print(len(all_assigned()), ROOT)"
+    code = "from fmcourse.classroom.library import all_assigned; from fmcourse.files import ROOT; import fmcourse.classroom; print(len(all_assigned()), ROOT)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=edition,

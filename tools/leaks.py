@@ -53,9 +53,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.classroom.values import pack
-from fmcourse.course.sandbox import arguments
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.classroom.packing import pack
+from fmcourse.course.running import arguments
 from tools.lessons import ROOT
 
 ENOUGH = {

@@ -1,4 +1,4 @@
-"""Values cross to another process as JSON and come back the same; whatever else comes is refused, and no code of it is run."""
+"""Values cross to another process as JSON and come back the same; all else is refused, unrun."""
 
 import json
 
@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcourse.classroom.values import MAX_PARTS, NotReadable, Opaque, pack, unpack
-from fmcourse.course.compare import equal
+from fmcourse.classroom.packing import MAX_PARTS, NotReadable, Opaque, pack, unpack
+from fmcourse.course.comparing import equal
 
 PLAIN = st.recursive(
     st.none()
