@@ -408,7 +408,7 @@ def numbers_of(student: str) -> dict:
 
 
 def answers_of(student: str) -> dict[str, str]:
-    """What each student writes: all right, one named mistake, right on the public cases, nothing."""
+    """What each student writes: all right, one named mistake, right on public cases, nothing."""
     solved = {name: exercise_of(name).solution for name in ("06.1", "07.A1")}
     solved["07.A2"] = (
         f"share_of_long_names = {exercise_of('07.A2').reference(numbers_of(student))!r}"

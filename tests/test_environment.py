@@ -15,6 +15,7 @@ from fmcourse.packages import PACKAGES
 
 FEW = [
     "jupyterlab",
+    "jinja2",
     "torch",
     "matplotlib",
     "numpy",

@@ -53,7 +53,7 @@ def solution_cell(exercise_id: str) -> str:
 
 
 def cells(**other: str | None) -> list[str]:
-    """The code cells of a right notebook; `e07_A1=...` puts other code there, None leaves it out."""
+    """The code cells of a right notebook; `e07_A1=...` puts other code there, None none."""
     found = [
         "import torch\nfrom torch import Tensor\nfrom fmcourse.classroom import points, variant\n"
     ]

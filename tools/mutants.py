@@ -33,7 +33,7 @@ from fmcourse.course import comparing
 from fmcourse.course.exercise import Exercise
 from fmcourse.course.library import all_exercises
 from fmcourse.course.running import Outcome, run_case, run_cases
-from fmcourse.course.verdict import AnswerKey, Verdict, bytecode, judge, precheck
+from fmcourse.course.verdict import AnswerKey, Verdict, bytecode, diagnose, judge, precheck
 from fmcourse.files import write_text
 from tools.lessons import ROOT
 from tools.mutations import Mutant, mutations
@@ -116,8 +116,7 @@ class MutantChecker:
 
     def learner_verdict(self, candidate: Any) -> Verdict:
         """The verdict of somebody who has as long as a learner."""
-        found = precheck(self.exercise, candidate)
-        return found or judge(self.key, run_cases(self.exercise, candidate))
+        return diagnose(self.exercise, candidate, self.key)
 
     @cached_property
     def further_cases(self) -> list[tuple[Exercise, Any, Outcome]]:

@@ -146,7 +146,7 @@ class Variation:
         return new
 
     def shorten_axis(self, parts: list) -> list:
-        """One size made smaller, wherever it is met in tensors and lists, so that they still fit."""
+        """One size made smaller, wherever it is met in tensors and lists: they still fit."""
         sizes = [
             part.shape if isinstance(part, Tensor) else [len(part)]
             for part in parts

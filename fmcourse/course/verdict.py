@@ -77,12 +77,17 @@ class AnswerKey:
         return key
 
 
-def diagnose(exercise: Exercise, candidate: Any) -> Verdict:
-    """The verdict on whatever was handed in. Raises: nothing but KeyboardInterrupt."""
+def diagnose(exercise: Exercise, candidate: Any, key: AnswerKey | None = None) -> Verdict:
+    """The verdict on whatever was handed in.
+
+    Args:
+        key: the exercise's, where many answers are judged and what is right is worked out once.
+    Raises: nothing but KeyboardInterrupt.
+    """
     if verdict := precheck(exercise, candidate):
         return verdict
     outcomes = run_cases(exercise, candidate)
-    verdict = judge(AnswerKey(exercise), outcomes)
+    verdict = judge(key or AnswerKey(exercise), outcomes)
     if verdict.correct and any(got.printed for got in outcomes):
         return Verdict(True, verdict.name, verdict.step, (PRINTS,))
     return verdict
