@@ -270,7 +270,7 @@ def test_only_the_parts_named_are_trained():
     assert names == {
         name
         for name, _ in model.named_parameters()
-        if name.startswith(("score.", "encoder.stack.blocks.1."))
+        if name.startswith(("classifier.", "encoder.stack.blocks.1."))
     }
     assert count_trainable(model) == sum(
         weight.numel() for name, weight in model.named_parameters() if name in names

@@ -23,7 +23,7 @@ from fmcourse.data import (
     DataError,
     load,
     names,
-    tables,
+    table_files,
     verify,
     verify_table,
 )
@@ -614,7 +614,7 @@ def test_a_broken_manifest_says_how_to_restore_it(copy):
 
 def test_verify_finds_nothing_wrong_in_what_ships_tables_and_checkpoints_included():
     made = [
-        *tables(),
+        *table_files(),
         *(path.stem for path in sorted((ROOT / "data" / "checkpoints").glob("*.json"))),
     ]
     assert [(row.name, row.problem) for row in verify()] == [
@@ -668,7 +668,7 @@ def test_packing_is_the_same_at_any_time_and_under_any_name(recipe, tmp_path):
 def test_a_package_that_is_not_the_one_a_recipe_was_written_for_stops_it(recipe):
     write = [sys.executable, "-c", "open('p-1.whl', 'w').write('other')"]
     with pytest.raises(ValueError, match="p-1.whl has SHA-256 d9298a10.*written for abc"):
-        recipe("common").fetched(write, "*.whl", "abc")
+        recipe("common").download_file(write, "*.whl", "abc")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -692,5 +692,5 @@ def test_recipes_that_share_a_run_of_words_are_one_family(recipe):
 
 @EACH
 def test_the_manifest_says_what_measuring_it_again_says(recipe, name):
-    measured = recipe("manifest").measured(ROOT / "data" / MANIFEST[name]["file"])
+    measured = recipe("manifest").measure_file(ROOT / "data" / MANIFEST[name]["file"])
     assert MANIFEST[name] | measured == MANIFEST[name]

@@ -90,9 +90,9 @@ def test_the_estimate_is_of_the_training_that_lesson_06_does():
     source = lesson[0].source.read_text(encoding="utf-8")
     shapes = [numbers(call) for call in calls_in(source, "modern")]
     assert {name: size for name, size in doctor.GPT_SHAPE.items() if name != "vocab_size"} in shapes
-    assert doctor.STEPS in [call.args[0].value for call in calls_in(source, "short")]
+    assert doctor.STEPS in [call.args[0].value for call in calls_in(source, "lesson_steps")]
     windows = {"length": doctor.GPT_SHAPE["context"] + 1, "batch": doctor.BATCH}
-    assert any(windows.items() <= numbers(call).items() for call in calls_in(source, "Windows"))
+    assert any(windows.items() <= numbers(call).items() for call in calls_in(source, "RandomCrops"))
 
 
 @pytest.mark.parametrize(

@@ -704,7 +704,7 @@ def test_only_what_this_way_trains_has_changed_and_only_that_is_saved(kind, way,
         for name, weight in classifier.model.named_parameters()
         if not torch.equal(weight, before[name])
     }
-    assert moved and moved <= set(classifier.changed)
+    assert moved and moved <= set(classifier.trained)
     assert any(name.startswith(own.HEAD_NAMES[kind]) for name in moved)
     parts = own.WAYS[kind][way][0]
     for part in parts:
@@ -714,7 +714,7 @@ def test_only_what_this_way_trains_has_changed_and_only_that_is_saved(kind, way,
     classifier.save(tmp_path / "kept")
     kept = next((tmp_path / "kept").glob("*.safetensors")).stat().st_size
     assert kept == pytest.approx(
-        4 * sum(before[name].numel() for name in classifier.changed), rel=0.02, abs=30_000
+        4 * sum(before[name].numel() for name in classifier.trained), rel=0.02, abs=30_000
     )
 
 

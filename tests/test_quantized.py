@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from fmcourse.fast import quantized
 from fmcourse.fast.quantized import Int8Linear
-from fmcourse.models import quantized
 
 DRAW = torch.Generator().manual_seed(0)
 WEIGHT = torch.randn(512, 96, generator=DRAW)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fmcourse.data import DataError, checksum, table, tables
+from fmcourse.data import DataError, checksum, table, table_files
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLES = sorted(tables())
+TABLES = sorted(table_files())
 
 
 @pytest.fixture

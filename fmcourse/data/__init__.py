@@ -273,7 +273,7 @@ def verify() -> list[FileCheck]:
                 _problem(_read_verified_bytes, where, name),
             )
         )
-    for name, path in tables().items():
+    for name, path in table_files().items():
         file = path.relative_to(
             where if path.is_relative_to(where) else lessons_folder()
         ).as_posix()
@@ -323,13 +323,13 @@ def table(name: str) -> dict[str, Any]:
     >>> table("lesson_06")["command"]
     'python recipes/measure.py 06'
     """
-    there = tables()
+    there = table_files()
     if name not in there:
         raise ValueError(f"no table named {name!r}; there is: {', '.join(there) or 'none'}.")
     return _read_verified(there[name])
 
 
-def tables() -> dict[str, Path]:
+def table_files() -> dict[str, Path]:
     """The tables there are, by name, and the file of each."""
     of_lessons = sorted(lessons_folder().glob("[0-9][0-9]*_*/table.json"))
     named = {f"lesson_{path.parent.name.split('_')[0]}": path for path in of_lessons}

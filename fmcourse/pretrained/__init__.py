@@ -312,7 +312,7 @@ def assign_weights(model: Transformer, weights: Mapping[str, Tensor]) -> Transfo
     """Put weights in place, and tie again what was tied."""
     model.load_state_dict(weights, strict=False, assign=True)
     if model.config.tied and model.config.head != "none":
-        getattr(model.head, "words", model.head).weight = model.embed.tokens.weight
+        getattr(model.head, "unembedding", model.head).weight = model.embed.tokens.weight
     empty = [name for name, weight in model.named_parameters() if weight.is_meta]
     if empty:
         raise ValueError(

@@ -218,8 +218,8 @@ def cleaner():  # sound in, sound out
 
 torch.manual_seed(0)
 fresh, ways = heard(speech.validation), [lambda x: x, lambda x: x.flip(-1)]
-tried("sound: forwards or backwards?", listener(2), partial(objectives.transformation_prediction, transforms=ways), sounds, fresh,
-      100, math.log(2))  # fmt: skip
+tried("sound: forwards or backwards?", listener(2), partial(objectives.transformation_prediction, transforms=ways),
+      sounds, fresh, 100, math.log(2))  # fmt: skip
 tried("sound: without the noise", cleaner(), partial(objectives.denoising, noise=0.5), sounds[:, :500],
       fresh[:100, :500], 100, 0.5**2, batch=16)  # fmt: skip
 
@@ -472,15 +472,15 @@ predict("03.fork", "One letter in a line is blanked. The causal box sees what is
 # %%
 mix = torch.cat([coded(text) for text in texts.values()])
 unseen = [coded(plain(load(name).test)) for name in texts]
-lines = torch.cat([RandomCrops(part, 64, 400, seed=7)[0] for part in unseen])  # 1,200 lines of works that no box has read
+lines = torch.cat([RandomCrops(part, 64, 400, seed=7)[0] for part in unseen])  # 1,200 lines of works that no model has read
 
 
 def reader(causal, objective, length):
     torch.manual_seed(0)
     model = transformer.Transformer(transformer.modern(vocab_size=28, context=64, width=96, depth=3, heads=4,
         causal=causal))  # fmt: skip
-    history = fit(model, objective, RandomCrops(mix, length, 12, seed=0), steps=lesson_steps(shipped["steps"]["texts live"]),
-                  seed=0, optimizer=MUON_SHORT_RUN, progress=False)  # fmt: skip
+    history = fit(model, objective, RandomCrops(mix, length, 12, seed=0),
+                  steps=lesson_steps(shipped["steps"]["texts live"]), seed=0, optimizer=MUON_SHORT_RUN, progress=False)  # fmt: skip
     print("≈", history)
     return model.eval()
 

@@ -394,8 +394,8 @@ claim("letter by letter, hardly one word in ten comes out right", by_letter < 0.
 
 
 def say(word, width=1):
-    return [sounds[i - 3] for i in translate(model, coded([Pronunciation(word, ())])[0], start=START, end=END, max_new_tokens=13,
-                                             width=width)[0]]  # fmt: skip
+    return [sounds[i - 3] for i in translate(model, coded([Pronunciation(word, ())])[0], start=START, end=END,
+                                             max_new_tokens=13, width=width)[0]]  # fmt: skip
 
 
 for word in ("knight", "psalm", "whale", "wrong", "debt", "zorkle", "phobbing"):

@@ -222,8 +222,8 @@ ids, real = pad_sequence(rows, batch_first=True), there(rows)
 with torch.inference_mode():
     mine = F.normalize(mean_of_real(minilm.states(ids, real[:, None]), real), dim=-1)
 claim("your mean is the package's sentence vector", (gap := (mine - embed(said)).abs().max()) < 1e-5, largest_gap=gap)
-print(f"same class: {type(minilm) is type(model)}; {count_parameters(minilm):,} numbers, {count_parameters(minilm.embed):,} of "
-      f"them word vectors")  # fmt: skip
+print(f"same class: {type(minilm) is type(model)}; {count_parameters(minilm):,} numbers, "
+      f"{count_parameters(minilm.embed):,} of them word vectors")  # fmt: skip
 
 # %%
 said = ["The cat sat on the mat.", "A kitten rested on the rug.", "The bank raised its interest rate.",
@@ -316,8 +316,8 @@ split = lambda text: re.findall("[a-z]+", text.lower())
 number = {
     word: n for n, (word, _) in enumerate(Counter(split(book.train)).most_common(1500), 3)
 }  # 1: unknown, 2: hidden
-dishes = lambda part: [(re.sub(r" [IVX]+$", "", work.title), ", ".join(work.ingredients)) for work in book.of(part)
-                       if work.ingredients]  # fmt: skip
+dishes = lambda part: [(re.sub(r" [IVX]+$", "", work.title), ", ".join(work.ingredients))
+                       for work in book.works_in(part) if work.ingredients]  # fmt: skip
 
 
 def coded(texts):  # ids (B, T), and which are real
@@ -411,8 +411,8 @@ print(f"\n{report.text[-130:]}  {json.dumps(report.fields, ensure_ascii=False)[:
 from fmcourse.evaluation import entity_scores, entity_spans
 
 tags = [item.tags for item in data["names"].test]
-claim("your names are the package's, in every test sentence", all({*names_in(tag)} == entity_spans(tag) for tag in tags),
-      sentences=len(tags))  # fmt: skip
+claim("your names are the package's, in every test sentence",
+      all({*names_in(tag)} == entity_spans(tag) for tag in tags), sentences=len(tags))  # fmt: skip
 TAGS = ["O", "B-PERSON", "I-PERSON", "B-PLACE", "I-PLACE", "B-GROUP", "I-GROUP"]
 CLS, SEP = (pieces.special_tokens[name] for name in ("[CLS]", "[SEP]"))
 

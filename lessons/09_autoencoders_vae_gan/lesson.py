@@ -453,7 +453,8 @@ def play_ring(betas, steps=600):  # the game of 2014; betas: how long the optimi
     torch.manual_seed(0)
     generator, discriminator = net(8, 2), net(2, 1)
     config = adversarial.GANConfig(loss="log", lr_generator=2e-3, lr_discriminator=2e-3, betas=betas, ema_decay=0.99)
-    adversarial.train_gan(generator, discriminator, Ring(), latent_dim=8, steps=steps, seed=0, config=config, progress=False)
+    adversarial.train_gan(generator, discriminator, Ring(), latent_dim=8, steps=steps, seed=0, config=config,
+                          progress=False)  # fmt: skip
     return generator(torch.randn(1000, 8, generator=torch.Generator().manual_seed(5))).detach()
 
 

@@ -377,8 +377,8 @@ show(fig, alt="Four rows of made clothes, most of them plainly shirts, trousers,
 
 # %%
 main = [run[-1] for run in shipped["curves"]["picture, flow"]]  # the same runs, after 90 seconds
-live, three = fidelity.compute_fidelity(fidelity.load_feature_extractor(), test, made), [row["ddpm"]["of_few"]["frechet"]
-    for row in shipped["live"]["runs"]]  # fmt: skip
+live = fidelity.compute_fidelity(fidelity.load_feature_extractor(), test, made)
+three = [row["ddpm"]["of_few"]["frechet"] for row in shipped["live"]["runs"]]
 print(f"≈ yours: {live}\nthree seeds, after {shipped['live']['seconds']} seconds like yours, {len(made)} pictures "
       f"of each: {three}")  # fmt: skip
 if full:

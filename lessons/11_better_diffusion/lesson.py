@@ -144,7 +144,8 @@ config = replace(modern(width=64, depth=3, heads=2, causal=False), positions="no
 torch.manual_seed(0)
 model = DiT(config, patch_size=4, conditioner=nn.Embedding(11, 64))  # ten kinds, and one more for "no wish"
 claim("the waist is the language models' own class", type(model.stack) is type(Transformer(modern()).stack))
-print(f"{count_parameters(model):,} numbers, {count_parameters(model.stack) / count_parameters(model):.0%} of them in the stack")
+share = count_parameters(model.stack) / count_parameters(model)
+print(f"{count_parameters(model):,} numbers, {share:.0%} of them in the stack")
 print(f"a batch {tuple(x[:32].shape)} becomes 49 words of 16 numbers, "
       f"{tuple(nn.functional.pixel_unshuffle(x[:32], 4).flatten(2).mT.shape)}")  # fmt: skip
 
@@ -263,7 +264,8 @@ claim("and by AdamW the Transformer is worse, in each", min(pick("AdamW")) > max
 # %%
 t, some = torch.full((8,), 600), torch.randn(8, 1, 28, 28, generator=torch.Generator().manual_seed(3))
 sandal, any_kind = (Denoiser(average.model, flow, "image", torch.full((8,), n)) for n in (5, 10))
-gap = (guide(sandal(some, t), any_kind(some, t), 2.5) - ClassifierFreeGuidance(sandal, any_kind, 2.5)(some, t)).abs().max()
+guided = ClassifierFreeGuidance(sandal, any_kind, 2.5)(some, t)
+gap = (guide(sandal(some, t), any_kind(some, t), 2.5) - guided).abs().max()
 claim("your guidance is the package's", gap < 1e-4, largest_gap=gap)
 predict("11.guide", "Turn the weight from 1 up to 5. The Frechet distance, which wants fine pictures and all kinds "
         "of them, will", ["fall all the way", "rise all the way", "fall, then rise"])  # fmt: skip
@@ -503,14 +505,15 @@ interactive(draw_mended, piece=list(clothes.classes), becomes=list(clothes.class
 # %%
 def rework(network, picture, asked, strength, weight=2.0, steps=20, seed=0):
     t = round(1000 * strength)
-    shorter = Schedule(flow.signal[: t + 1], flow.noise[: t + 1], straight=True)  # the same rule, cut off at t
+    shorter = Schedule(flow.signal[: t + 1], flow.noise[: t + 1], is_flow=True)  # the same rule, cut off at t
     noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(seed))
     guess = ClassifierFreeGuidance(Denoiser(network, flow, "image", asked), Denoiser(network, flow, "image",
         torch.full_like(asked, 10)), weight)  # fmt: skip
     return ddim(guess, flow.add_noise(picture, torch.full((len(picture),), t), noise), shorter, steps).clamp(-1, 1)
 
 
-coats, shirts = unseen[clothes.validation.labels == clothes.classes.index("coat")][:60], torch.zeros(60, dtype=torch.long)
+coats = unseen[clothes.validation.labels == clothes.classes.index("coat")][:60]
+shirts = torch.zeros(60, dtype=torch.long)
 reworked = {strength: rework(average.model, coats, shirts, strength) for strength in (0.1, 0.3, 0.5, 0.7, 0.9)}
 show(wall(torch.cat([coats[:10], *(part[:10] for part in reworked.values())]), rows=["coats", *reworked]),
      alt="Top row ten coats; below them five rows, drowned ever deeper and drawn back as T-shirts: first still "

@@ -287,7 +287,7 @@ def pixel_distance(x: Tensor, y: Tensor) -> float:
 def image_to_image(model: nn.Module, x: Tensor, kind: int, strength: float, seed: int, weight: float = 2.0) -> Tensor:
     """Drowned in noise up to a time, and drawn back as another kind: as the lesson does it."""
     t = round(1000 * strength)
-    shorter = Schedule(FLOW.signal[: t + 1], FLOW.noise[: t + 1], straight=True)
+    shorter = Schedule(FLOW.signal[: t + 1], FLOW.noise[: t + 1], is_flow=True)
     guesses = [Denoiser(model, FLOW, "image", torch.full((len(x),), k)) for k in (kind, NOTHING)]
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
     return ddim(

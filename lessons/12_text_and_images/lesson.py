@@ -52,7 +52,8 @@ emoji, shipped, hands = load("emoji"), table("lesson_12"), ["Google", "Twitter",
 row_of = {key: row for row, key in enumerate(zip(emoji.train.names, emoji.train.styles.tolist(), strict=True))}
 some = ["cat face", "bicycle", "hot pepper", "castle", "pilot", "crying face", "umbrella", "t-shirt", "octopus"]
 fig, ax = plt.subplots(figsize=(8.6, 3))
-ax.imshow(image_grid(normalize_pixels(emoji.train.pixels[[row_of[name, hand] for hand in range(3) for name in some]]), len(some)))
+rows = [row_of[name, hand] for hand in range(3) for name in some]
+ax.imshow(image_grid(normalize_pixels(emoji.train.pixels[rows]), len(some)))
 ax.set_xticks([34 * n + 16 for n in range(9)], some, fontsize=8), ax.set_yticks([16, 50, 84], hands)
 show(fig, alt="Nine things, each drawn three times. Google's are shaded, Twitter's flat, Microsoft's rounded and "
      "lit as if they stood in a room.")  # fmt: skip
@@ -301,8 +302,8 @@ print(f"{len(vocabulary):,} words, {sum(weight.numel() for weight in writer.lang
 # %%
 x, begun = normalize_pixels(third["known"][0][:1]), torch.tensor([[vocabulary.index(word) for word in ("cat", "face")]])
 with torch.no_grad():
-    yours = after_picture(writer.prefix(x), writer.language_model.embed(begun, torch.arange(16, 18)), writer.language_model.stack,
-                          writer.language_model.head)  # fmt: skip
+    lm = writer.language_model
+    yours = after_picture(writer.prefix(x), lm.embed(begun, torch.arange(16, 18)), lm.stack, lm.head)
     gap = (yours - writer(x, begun)).abs().max()
 claim("your prefix is the package's", gap < 1e-3, gap=gap)
 
@@ -389,7 +390,8 @@ predict("12.never", "It saw cats in eight colours and grey things of seven kinds
 def draw(network, asked, weight=2.0, seed=0, avoid=None, on_step=None):  # one seed and weight for all, or one for each
     dice, rows = torch.Generator().manual_seed(0), seed if isinstance(seed, list) else [(seed, n)
         for n in range(len(asked))]  # fmt: skip
-    x = torch.stack([torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(derive_seed(*row))) for row in rows])
+    own = [torch.Generator().manual_seed(derive_seed(*row)) for row in rows]
+    x = torch.stack([torch.randn(3, 32, 32, generator=one) for one in own])
     with_, without = (Denoiser(network, flow, "image", given) for given in (asked,
         torch.zeros_like(asked) if avoid is None else avoid))  # fmt: skip
     return ddpm(ClassifierFreeGuidance(with_, without, torch.as_tensor(weight).view(-1, 1, 1, 1)), x, flow, 20, dice,
@@ -520,7 +522,8 @@ claim("it hardly invents: of things never seen, the right one of 185 comes first
 # %%
 two = ["a red mushroom and a blue cat", "a blue mushroom and a red cat", "a red cat", "a blue cat"]
 fig, ax = plt.subplots(figsize=(6.6, 1.8))
-ax.imshow(image_grid(draw(painter, condition_vector(text=vectors(two)), seed=1), 4)), ax.set_xticks([34 * n + 16 for n in range(4)],
+ax.imshow(image_grid(draw(painter, condition_vector(text=vectors(two)), seed=1), 4))
+ax.set_xticks([34 * n + 16 for n in range(4)],
     [text.replace(" and", "\nand") for text in two], fontsize=8), ax.set_yticks([])  # fmt: skip
 show(fig, alt="Four phrases. Each of the first two asks for two things and gets one heap; the last two are cats in "
      "their colours.")  # fmt: skip
@@ -553,7 +556,8 @@ phrases8 = ["frog", "pink frog", "lion", "3D doughnut", "rose", "yellow rose", "
 real = emoji.train.pixels[[row_of[name, 0] for name in ("frog", "fox", "lion", "doughnut", "rose", "penguin",
     "shark", "cactus")]]  # fmt: skip
 look = seen(real).clone()
-rows = [draw(painter, condition_vector(text=vectors(phrases8)), seed=2), draw(painter, condition_vector(image=imagine(phrases8)), seed=2),
+rows = [draw(painter, condition_vector(text=vectors(phrases8)), seed=2),
+        draw(painter, condition_vector(image=imagine(phrases8)), seed=2),
         normalize_pixels(real), draw(painter, condition_vector(image=look), seed=2)]  # fmt: skip
 fig, axes = plt.subplots(2, 1, figsize=(8.8, 4.8))
 for ax, two, names, labels in zip(axes, (rows[:2], rows[2:]), (["the phrase", "prior, decoder"],

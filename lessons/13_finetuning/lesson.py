@@ -208,8 +208,9 @@ steps, results, tuned = lesson_steps(shipped["steps"]["64"]), {"head": right(hea
 full_length = steps == shipped["steps"]["64"]
 for way in ("last", "LoRA", "full"):
     model, begun = changed(way), time.process_time()
-    data = EpochBatches(list(zip(learnt, kinds.tolist(), strict=True)), lambda some: (*pad_batch([ids for ids, _ in some]),
-        torch.tensor([kind for _, kind in some])), length=lambda row: len(row[0]))  # fmt: skip
+    data = EpochBatches(list(zip(learnt, kinds.tolist(), strict=True)),
+        lambda some: (*pad_batch([ids for ids, _ in some]), torch.tensor([kind for _, kind in some])),
+        length=lambda row: len(row[0]))  # fmt: skip
     fit(model, classification, data, steps=steps, seed=0, optimizer=move(shipped["chosen"][way]))
     tuned[way] = model.eval()
     results[way] = right(read(model, asked[::2]), truth[::2])

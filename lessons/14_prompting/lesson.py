@@ -75,7 +75,8 @@ interactive(dressed, question="What is the capital of Kenya?",
 # %%
 ARROW = {"input_prefix": "", "output_prefix": "->", "separator": " "}
 pairs = [("hot", "cold"), ("up", "down"), ("early", "late")]
-claim("your prompt is the package's", with_examples(pairs, "wet") == few_shot_prompt(pairs, **ARROW) + format_query("wet", **ARROW))
+claim("your prompt is the package's",
+      with_examples(pairs, "wet") == few_shot_prompt(pairs, **ARROW) + format_query("wet", **ARROW))
 print(with_examples(pairs, "wet"), "≈", said([with_examples(pairs, "wet")])[0])
 
 # %%

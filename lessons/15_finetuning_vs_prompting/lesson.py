@@ -25,7 +25,8 @@ from fmcourse import pretrained
 from fmcourse.adaptation import add_lora, count_trainable, fit_linear_probe
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
-from fmcourse.evaluation import paired_test, summarize_runs
+from fmcourse.evaluation import paired_test
+from fmcourse.models.transformer import count_parameters
 from fmcourse.plots import COLOURS, HATCHES, bars
 from fmcourse.prompting import calibrate, label_scores
 from torch.nn import functional as F
@@ -183,7 +184,7 @@ with torch.no_grad():
     claim("vectors that are words are read as those words",
           (gap := (smollm.states(torch.tensor([plain + ids[0].tolist()]))[:, len(plain):]
                    - soft.states(ids)).abs().max()) < 1e-2, largest_gap=gap)  # fmt: skip
-print(f"trained would be {count_trainable(soft):,} numbers of {sum(weight.numel() for weight in smollm.parameters()):,}")
+print(f"trained would be {count_trainable(soft):,} numbers of {count_parameters(smollm):,}")
 
 # %%
 learnt = runs["opinions"]["soft"]["64"][0]
@@ -244,8 +245,8 @@ def answer_only(model, batch, generator=None):
                 int(wanted.sum()))  # fmt: skip
 
 # %%
-steps, gentle = lesson_steps(shipped["steps"]["16"]), OptimizerConfig(matrix_optimizer="adamw", lr=shipped["chosen"]["LoRA"],
-    weight_decay=0.01, warmup=0.1)  # fmt: skip
+steps, gentle = lesson_steps(shipped["steps"]["16"]), OptimizerConfig(
+    matrix_optimizer="adamw", lr=shipped["chosen"]["LoRA"], weight_decay=0.01, warmup=0.1)  # fmt: skip
 full, lora = steps == shipped["steps"]["16"], {}
 for name in words:
     torch.manual_seed(0)
