@@ -3,10 +3,11 @@
 Run   python -m benchmarks grading     Takes   about ten minutes on two cores
 
 Both in one run, on the same cores. Three students in four hand in right answers, one in eight a
-known mistake, one in eight blanks; none is hostile or broken, so that both must give the same points, and
-the run stops if they do not. Submissions a minute, by the clock, from the command to the points in
-nbgrader's gradebook. nbgrader starts a kernel for each submission and runs the notebook; ours forks
-each answer from a warm process, each in a jail of its own, and writes reports besides.
+known mistake, one in eight blanks; none is hostile or broken, so that both must give the same
+points, and the run stops if they do not. Submissions a minute, by the clock, from the command to
+the points in nbgrader's gradebook. nbgrader starts a kernel for each submission and runs the
+notebook; ours forks each answer from a warm process, each in a jail of its own, and writes reports
+besides.
 """
 
 import contextlib

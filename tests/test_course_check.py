@@ -18,7 +18,9 @@ from fmcourse.course.exercise import Exercise, Mistake, Property
 from fmcourse.course.library import exercises_in, find_exercise
 from fmcourse.course.verdict import diagnose
 
-noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+def noise(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def no_future(mask, T):
@@ -101,7 +103,11 @@ WEIGHTS = Exercise(
     ],
     explanation="Softmax over keys.",
 )
-F_softmax = lambda x: x.exp() / x.exp().sum(-1, keepdim=True)
+
+
+def F_softmax(x):
+    return x.exp() / x.exp().sum(-1, keepdim=True)
+
 
 MEAN = Exercise(
     "91.3",
@@ -508,7 +514,10 @@ def test_a_property_gives_the_evidence_and_the_mistake_its_name():
     )
 
 
-scores = lambda q, k: q @ k.mT / q.shape[-1] ** 0.5
+def scores(q, k):
+    return q @ k.mT / q.shape[-1] ** 0.5
+
+
 PLAIN = "def scores(q, k):\n    return q @ k.mT / q.shape[-1] ** 0.5\n"
 SCORES = Exercise(
     "91.7",

@@ -82,7 +82,9 @@ def test_every_cell_leaves_one_output_and_no_figure_comes_twice(executed_noteboo
 
 
 def test_the_plain_text_says_what_happened(executed_notebook):
-    text = lambda name: outputs(executed_notebook, name)[0].data["text/plain"]
+    def text(name):
+        return outputs(executed_notebook, name)[0].data["text/plain"]
+
     assert (
         text("blank")
         == "○ 93.1 is blank so far.\n    Until then the course's `double` stands in below."

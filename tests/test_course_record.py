@@ -223,9 +223,12 @@ def test_a_file_that_cannot_be_read_or_moved_is_left_alone(path, monkeypatch, ca
     path.parent.mkdir()
     path.write_text("{")
     replace = os.replace
-    stuck = lambda old, new: (
-        (_ for _ in ()).throw(PermissionError(13, "no")) if old == path else replace(old, new)
-    )
+
+    def stuck(old, new):
+        if old == path:
+            raise PermissionError(13, "no")
+        replace(old, new)
+
     monkeypatch.setattr(os, "replace", stuck)
     hint("92.1"), hint("92.1")
     assert path.read_text() == "{" and "is not saved" in capsys.readouterr().out
@@ -239,15 +242,18 @@ def test_a_file_that_cannot_be_read_or_moved_is_left_alone(path, monkeypatch, ca
 def widgets(monkeypatch):
     """The live parts of what is shown, and the pages."""
     shown = []
-    keep = lambda text, page, live=None, **_: shown.append(
-        SimpleNamespace(text=text, page=page, live=live)
-    )
+
+    def keep(text, page, *, live=None):
+        shown.append(SimpleNamespace(text=text, page=page, live=live))
+
     monkeypatch.setattr("fmcourse.course.showing.publish", keep)
     return shown
 
 
 def test_a_prediction_is_remembered_and_what_turned_out_can_be_unfolded(path, widgets):
-    ask = lambda: predict("92.p", "Up & `down`?", ["up", "down"], answer="down, as < says")
+    def ask():
+        predict("92.p", "Up & `down`?", ["up", "down"], answer="down, as < says")
+
     ask()
     assert widgets[0].text == "Predict: Up & `down`?\n    ( ) up\n    ( ) down"
     assert "Up &amp; <code>down</code>?" in widgets[0].page and "<li>up</li>" in widgets[0].page

@@ -66,15 +66,8 @@ def cells(**other: str | None) -> list[str]:
 
 
 def notebook(sources: list, minor: int = 5, **more) -> bytes:
-    code = lambda n, text: {
-        "cell_type": "code",
-        "id": f"c{n}",
-        "metadata": {},
-        "execution_count": None,
-        "outputs": [],
-        "source": text,
-    }
-    made = [code(n, text) for n, text in enumerate(sources)]
+    empty = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    made = [empty | {"id": f"c{n}", "source": text} for n, text in enumerate(sources)]
     return json.dumps(
         {"nbformat": 4, "nbformat_minor": minor, "metadata": {}, "cells": made} | more
     ).encode()
@@ -196,11 +189,15 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
     """name -> (how it is written, points, words that the reasons or remarks must have)."""
     submitted, a1 = course / "submitted", ASSIGNED["07.A1"]
     mark = {"submitted": submitted, "course": course, "mark": f"fmcourse-{os.getpid()}"}
-    fill = lambda text: (
-        text.replace("{submitted}", str(submitted))
-        .replace("{course}", str(course))
-        .replace("{mark}", mark["mark"])
-    )
+
+    def fill(text):
+        for name, value in mark.items():
+            text = text.replace("{" + name + "}", str(value))
+        return text
+
+    def wrong(n):
+        return a1.mistakes[n].wrong_answer
+
     starters = {
         f"e{i.replace('.', '_')}": (ASSIGNED.get(i) or find_exercise(i)).starter for i in IDS
     }
@@ -237,7 +234,6 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
     }
     half = "def half(begins):\n    return begins.cumsum(1) - 1\n"
     split = f"def {NAME['07.A1']}(begins, chosen):\n    return chosen.gather(1, half(begins))\n"
-    wrong = lambda n: a1.mistakes[n].wrong_answer
     return {
         # -- as it should be
         "ann right": (put("ann right", notebook(RIGHT)), ALL, ""),

@@ -69,7 +69,7 @@ def memory_limit() -> Iterator[None]:
 
 
 def differs(exercise: Exercise, right: Outcome, got: Outcome) -> bool:
-    """Can these two outcomes be told apart from outside?"""
+    """Do these two outcomes differ in anything that a caller can see?"""
     return (
         bool(got.error) != bool(right.error)
         or got.timed_out

@@ -148,8 +148,8 @@ class Grader:
     ) -> list[Outcome]:
         """What came of every case. Raises: Stopped if nothing came of the public ones.
 
-        Hidden cases are run by another process than the public ones: what that one shows is told
-        to the student, and it must not have hidden cases to show.
+        Hidden cases are run by another process than the public ones: the student reads what
+        that one reports, so it must not know a hidden case.
         """
         public, hidden = exercise.cases[:n_public], exercise.cases[n_public:]
         outcomes = self.run_in_jail(exercise.with_cases(public), answer, numbers)

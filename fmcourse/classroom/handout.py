@@ -100,7 +100,7 @@ def read_variant_file(path: Path) -> dict[str, Any]:
 
 
 def assignment_name() -> str:
-    """The name of the assignment in this folder; empty if nothing tells it."""
+    """The name of the assignment in this folder; empty if there is none."""
     if not Path(RECORDS_FILE).is_file():
         return ""
     return str(read_json(Path(RECORDS_FILE)).get("assignment", ""))
@@ -227,7 +227,7 @@ def silence_stderr() -> Iterator[None]:
 def mark_answer(
     exercise: Exercise, candidate: Any, numbers: dict[str, Any] | None
 ) -> tuple[Mark, str]:
-    """What an answer is worth as far as can be told here, and what is still to be said.
+    """What an answer is worth as far as is known here, and what is still to be said.
 
     Args:
         numbers: what a literal answer is asked for, None for functions and classes.

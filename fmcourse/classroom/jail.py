@@ -180,7 +180,7 @@ class Jail:
         worker = [sys.executable, "-m", "fmcourse.classroom.jail_worker", str(socket_number)]
         if not self.program:
             return worker
-        # bubblewrap clears the environment, so the path is told to it
+        # bubblewrap clears the environment, so it must set the path itself
         return [*bubblewrap_command(self.program), "--setenv", "PYTHONPATH", str(ROOT), *worker]
 
     def environment(self) -> dict[str, str]:

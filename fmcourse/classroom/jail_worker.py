@@ -34,7 +34,7 @@ FORKED_MB = 400  # what each answer has from the warm process, torch above all
 MIB = 2**20
 MAX_REPLY = 12 * MIB
 MAX_PROCESSES = 5  # of one answer, at once
-TICK = 0.02  # seconds between two looks at a running answer
+TICK = 0.02  # seconds between two checks of a running answer
 JOIN_KEYRING = {  # keyctl: a session keyring of one's own, empty
     "x86_64": (250, 1),
     "aarch64": (219, 1),
@@ -48,7 +48,7 @@ def serve(door: socket.socket) -> None:
     """Fork a supervisor for each pair of sockets that comes through the door, until it closes."""
     drop_keyring()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a supervisor
-    prctl(DUMPABLE, 0)  # nobody may look into this process's memory, nor write to it
+    prctl(DUMPABLE, 0)  # no other process may read or write this one's memory
     door.sendall(b"ready")
     while True:
         word, sockets, *_ = socket.recv_fds(door, 16, 2)

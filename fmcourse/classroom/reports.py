@@ -80,7 +80,7 @@ def csv_text(lines: list[list[Any]]) -> str:
 
 
 def feedback_page(name: str, result: StudentResult) -> str:
-    """What a student is told: points, and for every exercise the reason."""
+    """What a student reads: points, and for every exercise the reason."""
     n_done, n_practice = result.completed
     return render_page(
         "feedback",

@@ -1,7 +1,7 @@
 """Each student's own numbers, drawn from a key that only the instructor has.
 
 The numbers depend on the key, the student's id and the exercise alone: they need not be kept, and
-nobody without the key can tell those of another. The key lies outside the course's folder, which is
+nobody can work them out without the key. The key lies outside the course's folder, which is
 handed out and collected.
 """
 

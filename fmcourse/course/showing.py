@@ -24,7 +24,7 @@ LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def display_size(case: Any) -> float:
-    """How much of a case a reader has to look at, in rough units."""
+    """How large a case is to a reader, in rough units."""
     if isinstance(case, Tensor | np.ndarray):
         return float(math.prod(case.shape)) or 0.5
     if isinstance(case, str | bytes):

@@ -219,7 +219,7 @@ def is_starter(exercise: Exercise, candidate: Any) -> bool:
     """Is the code still that of the starter, whatever its comments and docstring say?"""
     try:
         return bytecode(candidate) == bytecode(exercise.compile(exercise.starter))
-    except Exception:  # the starter needs the notebook's names, or the object forbids to look
+    except Exception:  # the starter needs the notebook's names, or the object cannot be inspected
         return False
 
 
@@ -378,7 +378,7 @@ def property_holds(exercise: Exercise, prop: Property, value: Any, case: Any) ->
 
 
 def sort_by_size(exercise: Exercise, found: list[Any]) -> list[tuple[Any, Any]]:
-    """(case, what was found on it), the case that is easiest to look at first."""
+    """(case, what was found on it), the smallest case first."""
     pairs = zip(exercise.cases, found, strict=False)
     return sorted(pairs, key=lambda pair: showing.display_size(pair[0]))
 
