@@ -117,7 +117,7 @@ def test_other_numbers_have_other_answers_and_the_same_mistakes(exercise):
 def test_every_lesson_with_exercises_has_two_and_ids_are_its_own():
     ids = [exercise.id for exercise in EVERY]
     assert len(set(ids)) == len(ids)
-    lessons = {exercise.id[:2] for exercise in all_exercises()}
+    lessons = {exercise.id.split(".")[0] for exercise in all_exercises()}
     assert {
         lesson: sum(found.startswith(f"{lesson}.") for found in ids)
         for lesson in lessons

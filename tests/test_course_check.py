@@ -13,6 +13,7 @@ import torch
 from test_exercises import faults
 from torch import nn
 
+from fmcourse.classroom.library import is_assigned_id
 from fmcourse.course import check, running
 from fmcourse.course.exercise import Exercise, Mistake, Property
 from fmcourse.course.library import exercises_in, find_exercise
@@ -631,6 +632,11 @@ def test_a_float_may_differ_in_its_last_digits_and_no_further():
 def test_an_exercise_that_lacks_something_says_what(change, sentence):
     with pytest.raises(ValueError, match=sentence.replace("(", r"\(")):
         with_changes(MASK, **change)
+
+
+def test_a_lesson_that_is_two_keeps_its_number():
+    assert with_changes(MASK, id="07b.1").id == "07b.1"
+    assert is_assigned_id("07b.A1") and not is_assigned_id("07b.1")
 
 
 def test_an_unknown_id_offers_the_nearest(monkeypatch):

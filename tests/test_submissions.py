@@ -80,6 +80,7 @@ def result(*cells: str) -> object:
             ],
             3,
         ),
+        (["def add(a, b):\n    return a + b", 'add = check("07b.1", add)'], 3),
         (
             [
                 "def twice(f):\n    return lambda *a: 2 * f(*a)",
