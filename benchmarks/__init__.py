@@ -1,4 +1,7 @@
-"""Us and a peer in one run, printed as a ratio: `python -m benchmarks`. One thread, settled before anything loads torch."""
+"""Ours and a peer measured in one run, printed as a ratio: `python -m benchmarks`.
+
+One thread for everything; the variables below must be set before anything loads torch.
+"""
 
 import os
 

@@ -1,6 +1,10 @@
-"""python -m benchmarks [NAME ...]: us and a peer in one run, as ratios; the results go to benchmarks/README.md."""
+"""Measure ours and a peer in one run; the ratios go to benchmarks/README.md.
+
+python -m benchmarks [NAME ...] [--list] [--dry] [--small]
+"""
 
 import argparse
+import ast
 import importlib
 import math
 import sys
@@ -29,20 +33,23 @@ NAMES = (
 README = Path(__file__).with_name("README.md")
 HEAD = """# Benchmarks
 
-Us and a peer in one run on one thread, as ratios: above 1 we are better. They are measurements, not tests: nothing fails when a
-machine is slow. `python -m benchmarks` runs all and writes this file, `python -m benchmarks NAME ...` rewrites the
-sections named, `--list` names them, `--dry` only prints. Seconds are of the processor, so that others on the machine hurt less; a
-ratio may still move by a tenth from run to run, and by more from one kind of CPU to another.
+This code and another implementation (the peer) in one run on one thread, as ratios: above 1 ours
+is better. They are measurements, not tests: nothing fails when a machine is slow.
+`python -m benchmarks` runs all and writes this file, `python -m benchmarks NAME ...` rewrites the
+sections named, `--list` names them, `--dry` only prints. Times are CPU seconds, which other work on
+the machine disturbs less; a ratio may still move by a tenth from run to run, and by more from one
+kind of CPU to another.
 """
 COLUMNS = ("what", "ours", "peer", "unit", "ratio", "target", "met")
+NUMERIC = {"ours", "peer", "ratio"}
 YES_OR_NO = {None: "", True: "yes", False: "**no**"}
 
 
 def format_number(value: float | None) -> str:
-    """Four digits that count; nothing for nothing.
+    """Four significant digits; an empty string for None and for NaN.
 
-    >>> format_number(3.14159), format_number(12345.6), format_number(0.98765), format_number(None), format_number(math.nan)
-    ('3.142', '12,346', '0.9877', '', '')
+    >>> [format_number(value) for value in (3.14159, 12345.6, 0.98765, None, math.nan)]
+    ['3.142', '12,346', '0.9877', '', '']
     """
     if value is None or math.isnan(value):
         return ""
@@ -63,23 +70,25 @@ def cells(row: Row) -> list[str]:
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown that also reads well in a terminal."""
+    """The rows as Markdown that also reads well in a terminal."""
     lines = [list(COLUMNS), *map(cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    left = [True, False, False, True, False, True, True]
-    drawn = [
+    aligned = [
         [
-            text.ljust(w) if l else text.rjust(w)
-            for text, w, l in zip(line, widths, left, strict=True)
+            text.rjust(width) if column in NUMERIC else text.ljust(width)
+            for column, text, width in zip(COLUMNS, line, widths, strict=True)
         ]
         for line in lines
     ]
-    rule = ["-" * w if l else "-" * (w - 1) + ":" for w, l in zip(widths, left, strict=True)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [drawn[0], rule, *drawn[1:]])
+    rule = [
+        "-" * (width - 1) + (":" if column in NUMERIC else "-")  # a colon aligns to the right
+        for column, width in zip(COLUMNS, widths, strict=True)
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [aligned[0], rule, *aligned[1:]])
 
 
 def section(name: str, text: str, rows: list[Row], seconds: float, when: str, machine: str) -> str:
-    """What a benchmark says of itself, its table, and the targets that it missed."""
+    """One section of the page: what is measured, the table, and the targets that were missed."""
     missed = [
         f"{row['what']}: {row['target']} was asked for"
         for row in rows
@@ -92,39 +101,39 @@ def section(name: str, text: str, rows: list[Row], seconds: float, when: str, ma
 def merge_sections(page: str, new: dict[str, str]) -> str:
     """The page with new sections in place of old ones of that name, in the order of NAMES."""
     old = {part.split("\n", 1)[0]: f"## {part}" for part in page.split("\n## ")[1:]}
-    both = {
-        name: (new | {key: value for key, value in old.items() if key not in new}).get(name)
-        for name in NAMES
-    }
-    return "\n".join([HEAD, *(part.strip("\n") + "\n" for part in both.values() if part)])
+    sections = old | new
+    parts = [sections[name].strip("\n") + "\n" for name in NAMES if name in sections]
+    return "\n".join([HEAD, *parts])
+
+
+def describe(name: str) -> str:
+    """What a benchmark measures and the line that says how to run it, read without importing it."""
+    source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    lines = ast.get_docstring(ast.parse(source)).splitlines()
+    run_line = next(line for line in lines if line.startswith("Run "))
+    return f"{name}: {lines[0]}\n    {run_line}"
 
 
 def run(name: str, small: bool) -> str:
-    """One benchmark; prints its table and returns its section."""
+    """Run one benchmark; prints its table and returns its section of the page."""
     module = importlib.import_module(f"benchmarks.{name}")
     print(f"{name}: {module.__doc__.splitlines()[0]}", flush=True)
     start = time.perf_counter()
     rows = module.main(small)
     print(table(rows), end="\n\n", flush=True)
-    return section(
-        name,
-        module.__doc__,
-        rows,
-        time.perf_counter() - start,
-        time.strftime("%Y-%m-%d"),
-        describe_machine(),
-    )
+    seconds, today = time.perf_counter() - start, time.strftime("%Y-%m-%d")
+    return section(name, module.__doc__, rows, seconds, today, describe_machine())
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Us and a peer in one run, as ratios."
+        prog="python -m benchmarks", description="Measure ours and a peer in one run, as ratios."
     )
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all if none is given"
     )
     parser.add_argument(
-        "--list", action="store_true", help="say what there is and how long it takes"
+        "--list", action="store_true", help="list the benchmarks and how long they take"
     )
     parser.add_argument(
         "--dry",
@@ -134,28 +143,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--small",
         action="store_true",
-        help="the smallest settings: shows that all runs, no more; implies --dry",
+        help="the smallest settings, which show only that it runs; implies --dry",
     )
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.names if name not in NAMES]:
         parser.error(f"no benchmark is called {unknown[0]!r}; there are {', '.join(NAMES)}.")
     if options.list:
-        for name in NAMES:
-            print(
-                Path(__file__)
-                .with_name(f"{name}.py")
-                .read_text()
-                .split("\n\n")[0]
-                .replace('"""', f"{name}: ", 1)
-            )
-            print(
-                "    "
-                + next(
-                    line
-                    for line in Path(__file__).with_name(f"{name}.py").read_text().splitlines()
-                    if line.startswith("Run ")
-                )
-            )
+        print("\n".join(map(describe, NAMES)))
         return 0
     sections = {name: run(name, options.small) for name in options.names or NAMES}
     if not (options.dry or options.small):

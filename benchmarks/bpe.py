@@ -1,10 +1,11 @@
-"""BPE: learning against recounting before every merge, and learning and encoding beside the `tokenizers` library.
+"""BPE: learning beside a naive learner, and learning and encoding beside `tokenizers`.
 
 Run   python -m benchmarks bpe     Takes   about two minutes on one core
 
-The naive learner is algorithm 1 of Sennrich et al. 2016 on the same words. It too holds each distinct word once, so the
-ratio is what keeping the counts gains, not what counting words gains. The ratio grows with the number of merges: the naive learner pays for each
-alike, the other mostly for the first count.
+The naive learner is algorithm 1 of Sennrich et al. 2016 on the same words. It too holds each
+distinct word once, so the ratio is what keeping the counts gains, not what counting words gains.
+The ratio grows with the number of merges: the naive learner pays for each alike, the other mostly
+for the first count.
 """
 
 import json
@@ -55,7 +56,9 @@ def learning_rows(text: str, merges: int) -> list[Row]:
 
 
 def library_rows(text: str, size: int) -> list[Row]:
-    """Splitting, counting and learning; then encoding the paragraphs of the text, for the first time and once more."""
+    """Splitting, counting and learning; then encoding the paragraphs of the text, for the first
+    time and once more.
+    """
     ours, tokenizer = time_work(lambda: BPETokenizer.train(text, size))
     theirs = Tokenizer(models.BPE())
     theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -1,4 +1,4 @@
-"""The machine in general words: enough to judge a number by, nothing that names it."""
+"""The machine in general words: enough to compare numbers by, nothing that identifies it."""
 
 import os
 import platform

@@ -1,18 +1,22 @@
-"""Making pictures: our recipe beside diffusers' plain training loop after equal time, and twenty steps beside a thousand.
+"""Generating images: our recipe beside diffusers' training loop after equal time; fewer steps.
 
 Run   python -m benchmarks pictures     Takes   about twenty-five minutes on one core
 
-Clothes, 10,000 grey pictures of 28 by 28, each side trained for 90 seconds of the processor from fresh weights, one seed. Ours: the course's U-Net,
-velocity on a straight schedule, AdamW at 2e-3 that decays to zero, averaged weights. The peer is as diffusers' tutorial on training has it:
-UNet2DModel of as many parameters, predicting noise, DDPM with a thousand steps, AdamW at 1e-4 with a warm-up of 500 steps and a cosine. The score is the
-Frechet distance of 500 made pictures to the test pictures in the judge's features, lower is better; the ratio is theirs over ours. The peer
-draws in 100 of its thousand steps: all of them would take it an hour. For the last two rows our network was trained for the same time to
-predict noise, and draws 200 pictures in 1,000 steps of DDPM ("peer") and in 20 of DDIM ("ours").
+Clothes, 10,000 grey images of 28 by 28, each side trained for 90 seconds of processor time from
+fresh weights, one seed. Ours: the course's U-Net, velocity prediction with a flow schedule, AdamW
+with a learning rate of 2e-3 that decays to zero, averaged weights. The peer is as diffusers'
+training tutorial has it: UNet2DModel of as many parameters, noise prediction, DDPM with a thousand
+steps, AdamW with 1e-4, a warm-up of 500 steps and a cosine. The score is the Frechet distance of
+500 generated images to the test images in the features of the course's classifier, lower is better;
+the ratio is theirs over ours. The peer samples in 100 of its thousand steps: all of them would take
+an hour. For the last two rows our network was trained for the same time to predict noise, and
+samples 200 images in 1,000 steps of DDPM ("peer") and in 20 of DDIM ("ours").
 """
 
 import copy
 import math
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from diffusers import DDPMScheduler
@@ -31,144 +35,121 @@ from fmcourse.evaluation.image_quality import (
 )
 from fmcourse.models.transformer import count_parameters
 from fmcourse.models.unet import UNet
-from fmcourse.training import EMA, derive_seed, fit
+from fmcourse.training import EMA, RandomBatches, fit
 from fmcourse.training.optimizers import OptimizerConfig
 
 BATCH = 64
 OPTIMIZER = OptimizerConfig(matrix_optimizer="adamw", lr=2e-3, lr_decay="cosine")
 
 
-class RandomImages:
-    """Random pictures, endless: a batch is a pure function of the step."""
+class Sizes(NamedTuple):
+    """Seconds of training, images that are generated, and steps of the samplers."""
 
-    def __init__(self, x: Tensor) -> None:
-        self.x = x
-
-    def __getitem__(self, step: int) -> Tensor:
-        return self.x[
-            torch.randint(
-                len(self.x), (BATCH,), generator=torch.Generator().manual_seed(derive_seed(0, step))
-            )
-        ]
+    seconds: float = 90.0
+    images: int = 500
+    images_of_slow_samplers: int = 200
+    peer_steps: int = 100
+    many_steps: int = 1000
+    few_steps: int = 20
 
 
-def ours(x: Tensor, schedule: Schedule, predicts: str, seconds: float) -> nn.Module:
-    """Trained with averaged weights. The pace is measured first, since a run that decays must be planned for its length."""
+SMALL = Sizes(0.2, 70, 70, 4, 4, 2)
+
+
+def train_ours(x: Tensor, schedule: Schedule, predicts: str, seconds: float) -> nn.Module:
+    """Our network with averaged weights, trained on images x for about so many seconds."""
     torch.manual_seed(0)
-    model, objective, data = (
-        UNet(),
-        partial(diffusion_loss, schedule=schedule, predicts=predicts),
-        RandomImages(x),
-    )
-    tried = copy.deepcopy(model)
-    spent, _ = time_work(
-        lambda: fit(tried, objective, data, steps=10, optimizer=OPTIMIZER, progress=False)
-    )
-    average = EMA(model, 0.995)
-    steps = max(2, round(10 * seconds / spent))
-    fit(
-        model,
-        objective,
-        data,
-        steps=steps,
-        seed=0,
-        optimizer=OPTIMIZER,
-        on_step=lambda *_: average.update(),
-        progress=False,
-    )
-    return average.model
+    model, data = UNet(), RandomBatches(x, batch=BATCH)
+    objective = partial(diffusion_loss, schedule=schedule, predicts=predicts)
+    options = dict(optimizer=OPTIMIZER, progress=False)
+    # A learning rate that decays to zero needs the number of steps beforehand, so measure a few.
+    trial = copy.deepcopy(model)
+    spent, _ = time_work(lambda: fit(trial, objective, data, steps=10, **options))
+    steps, ema = max(2, round(10 * seconds / spent)), EMA(model, 0.995)
+    fit(model, objective, data, steps=steps, on_step=lambda *_: ema.update(), **options)
+    return ema.model
 
 
-def theirs(x: Tensor, seconds: float) -> tuple[nn.Module, DDPMScheduler]:
-    """The plain loop: noise at a random t, mean square, AdamW."""
+def train_peer(x: Tensor, seconds: float) -> tuple[nn.Module, DDPMScheduler]:
+    """diffusers' network and loop: noise at a random timestep, mean squared error, AdamW."""
     torch.manual_seed(0)
-    model, rule, data = (
-        peer_of_size(count_parameters(UNet()), 28, 1),
-        DDPMScheduler(num_train_timesteps=1000),
-        RandomImages(x),
-    )
+    model = peer_of_size(count_parameters(UNet()), 28, 1)
+    scheduler, data = DDPMScheduler(num_train_timesteps=1000), RandomBatches(x, batch=BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
 
-    def step(n: int, of: int) -> None:
-        scale = min(n / 500, (1 + math.cos(math.pi * min(1.0, n / of))) / 2)
-        optimizer.param_groups[0]["lr"] = 1e-4 * scale
+    def step(n: int, total: int) -> None:
+        cosine = (1 + math.cos(math.pi * min(1.0, n / total))) / 2
+        optimizer.param_groups[0]["lr"] = 1e-4 * min(n / 500, cosine)
         batch, t = data[n], torch.randint(1000, (BATCH,))
         noise = torch.randn(batch.shape)
-        loss = F.mse_loss(model.model(rule.add_noise(batch, noise, t), t).sample, noise)
+        predicted = model.model(scheduler.add_noise(batch, noise, t), t).sample
         optimizer.zero_grad()
-        loss.backward()
+        F.mse_loss(predicted, noise).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
     start = clock()
-    for n in range(3):
+    for n in range(3):  # to measure the pace, from which the length of the cosine follows
         step(n, 10**9)
-    of, start = max(4, round(3 * seconds / (clock() - start))), clock()
-    n = 3
+    total, start, n = max(4, round(3 * seconds / (clock() - start))), clock(), 3
     while clock() - start < seconds:
-        step(n, of)
+        step(n, total)
         n += 1
-    return model.eval(), rule
+    return model.eval(), scheduler
 
 
-def peer_images(model: nn.Module, rule: DDPMScheduler, x: Tensor, steps: int) -> Tensor:
-    """diffusers' own walk: its pipeline without the progress bar."""
+def sample_peer(model: nn.Module, scheduler: DDPMScheduler, x: Tensor, steps: int) -> Tensor:
+    """diffusers' sampling loop: its pipeline without the progress bar."""
     generator = torch.Generator().manual_seed(0)
-    rule.set_timesteps(steps)
+    scheduler.set_timesteps(steps)
     with torch.inference_mode():
-        for t in rule.timesteps:
-            x = rule.step(model.model(x, t).sample, t, x, generator=generator).prev_sample
+        for t in scheduler.timesteps:
+            predicted = model.model(x, t).sample
+            x = scheduler.step(predicted, t, x, generator=generator).prev_sample
     return x.clamp(-1, 1)
 
 
 def main(small: bool = False) -> list[Row]:
     """Scores after equal time, and what few steps cost and save."""
-    seconds, n, fewer, hundred, many, few = (
-        (0.2, 70, 70, 4, 4, 2) if small else (90.0, 500, 200, 100, 1000, 20)
+    sizes, limit = (SMALL, 200) if small else (Sizes(), None)
+    clothes, classifier = load("fashion"), load_feature_extractor()
+    train = normalize_pixels(clothes.train.pixels[:limit])
+    real = extract_features(classifier, normalize_pixels(clothes.test.pixels[:limit]))
+    x_T = torch.randn(sizes.images, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+
+    def score(images: Tensor) -> float:
+        return frechet_distance(real, extract_features(classifier, images.clamp(-1, 1)))
+
+    flow = Schedule.flow()
+    network = train_ours(train, flow, "velocity", sizes.seconds)
+    ours = score(euler(Denoiser(network, flow, "velocity"), x_T, flow, sizes.few_steps))
+    peer = score(sample_peer(*train_peer(train, sizes.seconds), x_T, sizes.peer_steps))
+    what = (
+        f"Frechet distance of {sizes.images} pictures after {sizes.seconds:.0f} s: "
+        f"flow, {sizes.few_steps} steps; peer is diffusers' loop, {sizes.peer_steps} steps"
     )
-    shown = load("fashion")
-    train, model = (
-        normalize_pixels(shown.train.pixels[: 200 if small else None]),
-        load_feature_extractor(),
-    )
-    real = extract_features(model, normalize_pixels(shown.test.pixels[: 200 if small else None]))
-    noise = torch.randn(n, 1, 28, 28, generator=torch.Generator().manual_seed(1))
-    score = lambda made: frechet_distance(real, extract_features(model, made.clamp(-1, 1)))
-    flow, linear = Schedule.flow(), Schedule.linear()
-    mine = score(
-        euler(Denoiser(ours(train, flow, "velocity", seconds), flow, "velocity"), noise, flow, few)
-    )
-    other = score(peer_images(*theirs(train, seconds), noise, hundred))
-    guess = Denoiser(ours(train, linear, "noise", seconds), linear, "noise")
-    quick, slow = (
-        time_work(work)
-        for work in (
-            lambda: ddim(guess, noise[:fewer], linear, few),
-            lambda: ddpm(guess, noise[:fewer], linear, many, torch.Generator().manual_seed(0)),
-        )
-    )
-    after = f"Frechet distance of {n} pictures after {seconds:.0f} s"
+    first = row(what, ours, peer, peer / ours, "", ">= 1")
     return [
-        row(
-            f"{after}: flow, {few} steps; peer is diffusers' loop, {hundred} steps",
-            mine,
-            other,
-            other / mine,
-            "",
-            ">= 1",
-        ),
-        row(
-            f"seconds for {fewer} pictures, noise prediction: DDIM-{few}; peer is DDPM-{many}",
-            quick[0],
-            slow[0],
-            slow[0] / quick[0],
-            "s",
-        ),
-        row(
-            f"Frechet distance of {fewer} pictures after {seconds:.0f} s, noise prediction: DDIM-{few}; peer is DDPM-{many}",
-            score(quick[1]),
-            score(slow[1]),
-            score(slow[1]) / score(quick[1]),
-            "",
-        ),
+        first,
+        *few_against_many_steps(train, x_T[: sizes.images_of_slow_samplers], sizes, score),
+    ]
+
+
+def few_against_many_steps(train: Tensor, x_T: Tensor, sizes: Sizes, score) -> list[Row]:
+    """DDIM in few steps ("ours") and DDPM in many ("peer") with one network that predicts noise."""
+    linear = Schedule.linear()
+    network = train_ours(train, linear, "noise", sizes.seconds)
+    denoiser, g = Denoiser(network, linear, "noise"), torch.Generator().manual_seed(0)
+    quick, few = time_work(lambda: ddim(denoiser, x_T, linear, sizes.few_steps))
+    slow, many = time_work(lambda: ddpm(denoiser, x_T, linear, sizes.many_steps, g))
+    samplers = f"DDIM-{sizes.few_steps}; peer is DDPM-{sizes.many_steps}"
+    seconds = f"seconds for {len(x_T)} pictures, noise prediction: {samplers}"
+    distance = (
+        f"Frechet distance of {len(x_T)} pictures after {sizes.seconds:.0f} s, "
+        f"noise prediction: {samplers}"
+    )
+    ours, peer = score(few), score(many)
+    return [
+        row(seconds, quick, slow, slow / quick, "s"),
+        row(distance, ours, peer, peer / ours, ""),
     ]

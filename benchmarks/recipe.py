@@ -1,17 +1,20 @@
-"""The course's recipe beside the plain one: time to the same validation loss, and the loss after the same time.
+"""The course's training recipe beside the usual one: seconds to the same validation loss.
 
 Run   python -m benchmarks recipe     Takes   three to six minutes on one core
 
-Plain: GPT-2's block and its first weights (normal, 0.02), 4 layers, `ADAMW` (AdamW, 1e-3, cosine), 2,000 steps. Ours: `modern()`, 2
-layers, the course's first weights, `MUON_SHORT_RUN` (Muon, linear decay to zero). Both have 4 heads, width 128, context 64, batch 12,
-characters of Shakespeare's plays. A run that decays to zero has to be planned for its length, so lengths are tried from short to
-long, each as a run of its own from fresh weights, and the shortest counts whose final loss is no worse than the plain run's. Seconds
-are of training alone; the search and the validation are not in them. Equal time is the time of that shortest run, for which the plain
-recipe, too, is planned anew.
+The peer: GPT-2's block and its initial weights (normal, 0.02), 4 layers, `ADAMW` (AdamW, learning
+rate 1e-3, cosine), 2,000 steps. Ours: `modern()`, 2 layers, the course's initial weights,
+`MUON_SHORT_RUN` (Muon, linear decay to zero). Both have 4 heads, width 128, context 64, batch 12,
+characters of Shakespeare's plays. A run whose learning rate decays to zero has to be planned for
+its length, so several lengths are tried from short to long, each as a run of its own from fresh
+weights, and the shortest counts whose final loss is no worse than the peer's. Seconds are of
+training alone; the search and the validation are not in them. Equal time is the time of that
+shortest run, for which the peer's run, too, is planned anew.
 
-The number of layers and the steps of `MUON_SHORT_RUN` were chosen with seed 1, on the last twentieth of the training plays, left out of training
-there; neither this seed nor these validation windows had a say. Read the ratio with one doubt: from the course's own first weights the
-plain run ends far lower (1.712 nats, see LOG.md), and that goal is not reached in this time.
+The number of layers and the steps of `MUON_SHORT_RUN` were chosen with seed 1 on the last twentieth
+of the training plays, left out of training there; neither this seed nor these validation windows
+were used. Read the ratio with one doubt: from the course's own initial weights the peer ends far
+lower (1.712 nats, see LOG.md), and that loss is not reached in this time.
 """
 
 from typing import NamedTuple
@@ -30,13 +33,13 @@ from fmcourse.training.optimizers import ADAMW, MUON_SHORT_RUN, OptimizerConfig
 CONTEXT, BATCH = 64, 12
 PLAIN_STEPS = 2000
 LENGTHS = (400, 430, 460, 500, 600)
-LAYERS_FEWER = 2  # for half a minute, steps count for more than depth
-SEEDS = (0,)  # another doubles the time
+LAYERS_FEWER = 2  # in half a minute more steps are worth more than more layers
+SEEDS = (0,)  # each takes as long again
 Lengths = tuple[int, ...]
 
 
 class Plays(NamedTuple):
-    """Vocabulary size, training text, and windows spread evenly over the validation plays, (windows, T + 1)."""
+    """Vocabulary size, training ids (N,), and windows of the validation plays, (windows, T + 1)."""
 
     vocab_size: int
     train: Tensor
@@ -44,7 +47,7 @@ class Plays(NamedTuple):
 
 
 def plays(small: bool, windows: int = 1200) -> Plays:
-    """Shakespeare's in characters; for a test their beginnings."""
+    """Shakespeare's plays in characters, windows evenly spaced. `small`: their beginnings."""
     corpus, end = load("shakespeare"), 20_000 if small else None
     texts = [corpus.train[:end], corpus.validation[:end]]
     tokenizer = CharTokenizer.train("".join(texts))
@@ -57,11 +60,11 @@ def plays(small: bool, windows: int = 1200) -> Plays:
 
 @torch.inference_mode()
 def validation_loss(model: Transformer, windows: Tensor) -> float:
-    """Nats a character, on the same windows for every run."""
+    """Nats per character, on the same windows for every run."""
     model.eval()
-    return sum(
-        next_token(model, part).value.item() * len(part) for part in windows.split(100)
-    ) / len(windows)
+    parts = windows.split(100)
+    nats = sum(next_token(model, part).value.item() * len(part) for part in parts)
+    return nats / len(windows)
 
 
 def train_and_score(
@@ -72,20 +75,21 @@ def train_and_score(
     model, data = Transformer(config), RandomCrops(text.train, CONTEXT + 1, BATCH, seed)
     if optimizer is ADAMW:
         init_like_gpt2(model)
-    run = lambda: fit(
-        model, next_token, data, steps=steps, seed=seed, optimizer=optimizer, progress=False
-    )
-    return time_work(run)[0], validation_loss(model, text.validation)
+    options = dict(steps=steps, seed=seed, optimizer=optimizer, progress=False)
+    seconds, _ = time_work(lambda: fit(model, next_token, data, **options))
+    return seconds, validation_loss(model, text.validation)
 
 
 def init_like_gpt2(model: Transformer) -> None:
-    """The first weights of GPT-2 (Radford et al. 2019, section 2.3), which plain implementations use: small, and smaller where parts add."""
-    for name, part in model.named_modules():
-        if isinstance(part, nn.Linear | nn.Embedding):
-            added = name.endswith((".out_proj", ".down"))
-            nn.init.normal_(
-                part.weight, std=0.02 / (2 * model.config.depth) ** 0.5 if added else 0.02
-            )
+    """GPT-2's initial weights: normal, smaller in the layers that end a residual branch.
+
+    Source: Radford et al. 2019, section 2.3.
+    """
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Linear | nn.Embedding):
+            residual = name.endswith((".out_proj", ".down"))
+            std = 0.02 / (2 * model.config.depth) ** 0.5 if residual else 0.02
+            nn.init.normal_(layer.weight, std=std)
 
 
 def shortest_run(
@@ -102,30 +106,21 @@ def shortest_run(
 def race(
     text: Plays, seed: int, plain_steps: int, lengths: Lengths, sizes: dict[str, int]
 ) -> list[Row]:
-    """Seconds to the plain run's final loss, and the losses when both are planned for those seconds."""
+    """Seconds to the peer's final loss, and the losses when both are planned for those seconds."""
     shape = dict(vocab_size=text.vocab_size, context=CONTEXT, **sizes)
-    peer, goal = train_and_score(text, gpt2(**shape), ADAMW, plain_steps, seed)
-    steps, ours, loss = shortest_run(
-        text,
-        modern(**shape | {"depth": max(1, shape["depth"] - LAYERS_FEWER)}),
-        goal,
-        lengths,
-        seed,
+    peer_config = gpt2(**shape)
+    config = modern(**shape | {"depth": max(1, shape["depth"] - LAYERS_FEWER)})
+    peer, goal = train_and_score(text, peer_config, ADAMW, plain_steps, seed)
+    steps, ours, loss = shortest_run(text, config, goal, lengths, seed)
+    what = (
+        f"to the plain recipe's {goal:.3f} nats, seed {seed}: "
+        f"{steps} steps ({loss:.3f}) against {plain_steps}"
     )
-    what = f"to the plain recipe's {goal:.3f} nats, seed {seed}: {steps} steps ({loss:.3f}) against {plain_steps}"
     rows = [row(what, ours, peer, peer / ours, "s", ">= 5")]
-    _, early = train_and_score(
-        text, gpt2(**shape), ADAMW, max(2, round(plain_steps * ours / peer)), seed
-    )
-    rows.append(
-        row(
-            f"validation loss after {ours:.0f} s each, seed {seed}",
-            loss,
-            early,
-            early / loss,
-            "nats/character",
-        )
-    )
+    steps_in_that_time = max(2, round(plain_steps * ours / peer))
+    _, early = train_and_score(text, peer_config, ADAMW, steps_in_that_time, seed)
+    what = f"validation loss after {ours:.0f} s each, seed {seed}"
+    rows.append(row(what, loss, early, early / loss, "nats/character"))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark hands back: rows of us beside a peer. And the clock that all of them use."""
+"""What a benchmark returns: rows that compare ours with a peer; and the clock they all use."""
 
 import statistics
 import time
@@ -20,7 +20,9 @@ def row(
     unit: str,
     target: str | None = None,
 ) -> Row:
-    """`ratio` is above 1 where we are better; None where there is no peer. `target` is ">= 3" or "<= 3"."""
+    """`ratio` is above 1 where we are better; None where there is no peer. `target` is ">= 3" or
+    "<= 3".
+    """
     return {
         "what": what,
         "ours": ours,
@@ -32,10 +34,13 @@ def row(
 
 
 def meets_target(row: Row) -> bool | None:
-    """Is the target reached, by the ratio where there is one, else by our own value? None if there is no target.
+    """Is the target reached, by the ratio where there is one, else by our own value? None if there
+    is no target.
 
-    >>> meets_target(row("a step", 2.0, 3.0, 1.5, "s", ">= 1.3")), meets_target(row("a notebook", 200.0, None, None, "s", "<= 150"))
-    (True, False)
+    >>> meets_target(row("a step", 2.0, 3.0, 1.5, "s", ">= 1.3"))
+    True
+    >>> meets_target(row("a notebook", 200.0, None, None, "s", "<= 150"))
+    False
     """
     if row["target"] is None:
         return None
@@ -52,14 +57,15 @@ def time_work(work: Work) -> tuple[float, Any]:
 
 
 def side_by_side(works: Mapping[str, Work], rounds: int, warm_up: int = 1) -> dict[str, float]:
-    """Median seconds of each work, all of them done in every round, so that a busy minute hurts all alike.
+    """Median seconds of each work, all of them done in every round, so that a busy minute hurts all
+    alike.
 
-    Every other round goes backwards: nobody always comes first.
+    Every other round goes in reverse order, so that none always comes first.
     """
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(warm_up + rounds):
-        for name in list(works)[:: -1 if turn % 2 else 1]:
+    for number in range(warm_up + rounds):
+        for name in list(works)[:: -1 if number % 2 else 1]:
             spent, _ = time_work(works[name])
-            if turn >= warm_up:
+            if number >= warm_up:
                 seconds[name].append(spent)
     return {name: statistics.median(values) for name, values in seconds.items()}

@@ -1,16 +1,19 @@
-"""Many prompts: labels scored behind one shared text beside transformers, which reads it anew; answers in a batch and one by one.
+"""Prompts behind a shared prefix: label scores beside transformers, answers beside one by one.
 
-Run   python -m benchmarks scoring     Takes   about four minutes on one core
+Run   python -m benchmarks scoring     Takes   about five minutes on one core
 
-Definitions of ten words at most from WordNet, each to be put under one of several topics, behind sixteen that are solved; every topic
-is one token. Both have SmolLM2's published weights in 32 bits. The peer reads whole texts, eight at a time, filled up on the right,
-where causal attention needs no mask, and computes its head for the last token alone. The first row shows what sharing saves, the second
-how the two read without it; both must give the same scores. In the last rows the peer is our own `generate`, prompt after prompt, greedy,
-and the texts must be the same.
+Definitions of at most ten words from WordNet, to be classified by topic, after sixteen solved ones;
+the label of every topic is one token. Both models have SmolLM2's published weights in 32 bits. The
+peer reads whole texts, eight at a time, padded on the right, where causal attention needs no mask,
+and computes its head for the last token alone. The first row shows what sharing the prefix saves,
+the second how the two compare without it; both must give the same scores. In the last rows the peer
+is our own `generate`, prompt after prompt, greedy, and the texts must be the same.
 """
 
 import random
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -37,10 +40,12 @@ def texts(tokenizer: BPETokenizer, prompts: int, examples: int) -> tuple[str, li
     labels = sorted(
         {one.topic for one in data.train if len(tokenizer.encode(f" {one.topic}")) == 1}
     )
-    known = lambda items: [
-        one for one in items if one.topic in labels and len(one.text.split()) <= WORDS
-    ]
-    solved, asked = draw.sample(known(data.train), examples), draw.sample(known(data.test), prompts)
+
+    def usable(items: Sequence[Any]) -> list[Any]:
+        return [one for one in items if one.topic in labels and len(one.text.split()) <= WORDS]
+
+    solved = draw.sample(usable(data.train), examples)
+    asked = draw.sample(usable(data.test), prompts)
     shared = few_shot_prompt([(one.text, one.topic) for one in solved], **STYLE)
     return (
         shared,
@@ -79,56 +84,77 @@ def theirs(
 def scoring_rows(
     model: Transformer, tokenizer: BPETokenizer, prompts: int, examples: int
 ) -> list[Row]:
-    """Prompts a second, with the shared text and without it."""
+    """Prompts scored a second, with the shared text and without it."""
     peer, rows = reference(model), []
     shared, asked, labels = texts(tokenizer, prompts, examples)
-    n, each = (
-        len(tokenizer.encode(shared)),
-        sum(len(tokenizer.encode(one)) for one in asked) / prompts,
-    )
-    for before, what, target in (
-        (shared, f"behind a shared text of {n} tokens", ">= 3"),
+    n_shared = len(tokenizer.encode(shared))
+    n_each = sum(len(tokenizer.encode(one)) for one in asked) / prompts
+    for before, how, target in (
+        (shared, f"behind a shared text of {n_shared} tokens", ">= 3"),
         ("", "without a shared text", None),
     ):
-        label_scores(model, tokenizer, asked[:8], labels, shared=before)  # both are warm
+        score = partial(label_scores, model, tokenizer, labels=labels, shared=before)
+        score(asked[:8])  # both are warm
         theirs(peer, tokenizer, before, asked[:8], labels)()
-        ours, scores = time_work(
-            lambda before=before: label_scores(model, tokenizer, asked, labels, shared=before)
-        )
+        ours, scores = time_work(partial(score, asked))
         other, expected = time_work(theirs(peer, tokenizer, before, asked, labels))
         assert_close(scores, expected, rtol=1e-3, atol=1e-2)
-        what = f"score {len(labels)} labels, {prompts} prompts of {each:.0f} tokens, {what}; peer is transformers"
+        what = f"score {len(labels)} labels, {prompts} prompts of {n_each:.0f} tokens, {how}"
+        what += "; peer is transformers"
         rows.append(row(what, prompts / ours, prompts / other, other / ours, "prompts/s", target))
     return rows
+
+
+def answer_one_by_one(
+    model: Transformer, tokenizer: BPETokenizer, shared: str, prompts: Sequence[str], new: int
+) -> list[str]:
+    """`generate` for each prompt behind the shared text, which is read every time."""
+    return [
+        generate(
+            model,
+            tokenizer,
+            tokenizer.encode(shared) + tokenizer.encode(prompt),
+            max_new_tokens=new,
+            temperature=0,
+        )
+        for prompt in prompts
+    ]
 
 
 def writing_rows(
     model: Transformer, tokenizer: BPETokenizer, prompts: int, examples: int, new: int
 ) -> list[Row]:
-    """Prompts answered a second, all at once and one by one."""
+    """Prompts answered a second, all in one call and one by one."""
     shared, asked, _ = texts(tokenizer, prompts, examples)
-    fixed = {"max_new_tokens": new, "temperature": 0}
-    whole = lambda before: [tokenizer.encode(before) + tokenizer.encode(one) for one in asked]
-    one_by_one = lambda before: [generate(model, tokenizer, ids, **fixed) for ids in whole(before)]
-    alone = {before: time_work(lambda before=before: one_by_one(before)) for before in ("", shared)}
-    at_once = {"`generate_batch`": ("", lambda: generate_batch(model, tokenizer, asked, **fixed))}
-    for before, how in (
-        ("", ""),
-        (shared, f" behind {len(tokenizer.encode(shared))} shared tokens"),
-    ):
-        ours = lambda before=before: generate_answers(
-            model, tokenizer, asked, shared=before, max_new_tokens=new, stop=()
-        )
-        at_once[f"`generate_answers`{how}"] = before, ours
+    answer = partial(generate_answers, model, tokenizer, asked, max_new_tokens=new, stop=())
+    in_one_call: list[tuple[str, str, Work]] = [
+        (
+            "`generate_batch`",
+            "",
+            partial(generate_batch, model, tokenizer, asked, max_new_tokens=new, temperature=0),
+        ),
+        ("`generate_answers`", "", answer),
+        (
+            f"`generate_answers` behind {len(tokenizer.encode(shared))} shared tokens",
+            shared,
+            partial(answer, shared=shared),
+        ),
+    ]
+    one_by_one = {
+        before: time_work(partial(answer_one_by_one, model, tokenizer, before, asked, new))
+        for before in ("", shared)
+    }
     rows = []
-    for name, (before, work) in at_once.items():
-        seconds, said = time_work(work)
-        peer, expected = alone[before]
-        if said != expected:
+    for name, before, work in in_one_call:
+        seconds, answers = time_work(work)
+        peer, expected = one_by_one[before]
+        if answers != expected:
             raise AssertionError(
-                f"{name} writes other texts than `generate` does, so their times cannot be compared."
+                f"{name} writes other texts than `generate` does, so their times cannot be "
+                "compared."
             )
-        what = f"write {new} tokens after each of {prompts} prompts, {name}; peer is `generate` one by one"
+        what = f"write {new} tokens after each of {prompts} prompts, {name}; peer is `generate` "
+        what += "one by one"
         rows.append(row(what, prompts / seconds, prompts / peer, peer / seconds, "prompts/s"))
     return rows
 

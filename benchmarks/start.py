@@ -1,10 +1,11 @@
-"""What it costs to begin: `import fmcourse`, and each notebook run from top to bottom as it is shipped.
+"""What it costs to begin: `import fmcourse`, and each notebook run from top to bottom.
 
 Run   python -m benchmarks start     Takes   under half a minute
 
-An import is timed in fresh processes, bare interpreters between them, and the difference of the medians is told; the peer is
-`import torch`. The notebooks are not run here: their seconds and memory are those that `python -m tools.replay` (part of
-`python start.py test`) last wrote down, with whatever else the machine did then. 150 s and 3 GB are what a lesson may take.
+An import is timed in fresh processes, bare interpreters between them, and the difference of the
+medians is reported; the peer is `import torch`. The notebooks are not run here: their seconds and
+memory are those that `python -m tools.replay` (part of `python start.py test`) last wrote down,
+with whatever else the machine did then. 150 s and 3 GB are what a lesson may take.
 """
 
 import json

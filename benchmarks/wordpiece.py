@@ -1,14 +1,15 @@
-"""WordPiece beside the `tokenizers` library: MiniLM's vocabulary, the same ids, on English and on hard text in many scripts.
+"""WordPiece beside `tokenizers`: MiniLM's vocabulary, the same ids, in many scripts.
 
 Run   python -m benchmarks wordpiece     Takes   about half a minute on one core
 
-The peer is compiled Rust on one thread, and encodes in batches; ours is Python that remembers words it has cut before.
+The peer is compiled Rust on one thread, and encodes in batches; ours is Python that remembers words
+it has cut before.
 """
 
 import os
 
 from benchmarks.rows import Row, row, time_work
-from fmcourse import pretrained
+from fmcourse import packages, pretrained
 from fmcourse.data import load
 
 HARD = [
@@ -47,7 +48,7 @@ def main(small: bool = False) -> list[Row]:
     """Megabytes a second; the row says whether the ids are the same."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     ours = pretrained.load_tokenizer("minilm-l6")
-    theirs = peer_of(pretrained.package_file("minilm-l6", "config.json").parent)
+    theirs = peer_of(packages.package_file("minilm-l6", "config.json").parent)
     verses = load("bible").train[: 20_000 if small else 2_000_000].split("\n")
     texts = {
         "2 MB of English by lines": verses,

@@ -1,10 +1,13 @@
-"""Autoencoders: a picture through a narrow place and back; and the variational one, in whose narrow place one can draw lots.
+"""Autoencoders: compress an image into a short latent vector and reconstruct it; and the VAE.
 
-    B batch   C colours   S side   K numbers in a code   D numbers in a picture, C S S
+    B batch   C channels   S side of an image   K latent dimensions
 
-    x (B, C, S, S) ──encoder──▶ code z (B, K) or (B, K, S/4, S/4) ──decoder──▶ x̂ (B, C, S, S)
+    x (B, C, S, S) ──encoder──▶ z (B, K) or (B, K, S/4, S/4) ──decoder──▶ x̂ (B, C, S, S)
 
-Two networks, trained as one. Hinton & Salakhutdinov 2006; the variational autoencoder: Kingma & Welling 2014, Rezende et al. 2014.
+Encoder and decoder are trained as one network. In a variational autoencoder (VAE) the latent space
+is made to follow a standard normal prior, so that new images can be sampled from it.
+
+Hinton & Salakhutdinov 2006 (autoencoders); Kingma & Welling 2014, Rezende et al. 2014 (VAE).
 """
 
 import math
@@ -16,28 +19,36 @@ from torch.nn import functional as F
 
 from fmcourse.objectives import Loss
 
-# -- the two networks -------------------------------------------------------------------------------------------------------
+# -- convolutional networks ------------------------------------------------------------------------
 
 
 def encoder(
     latent_dim: int, width: int = 32, *, channels: int = 1, side: int = 28, spatial: bool = False
 ) -> nn.Sequential:
-    """Pictures (B, C, S, S) in, `latent_dim` numbers out: (B, K), or if `spatial` as many at each of S/4 by S/4 places, (B, K, S/4, S/4).
+    """A convolutional encoder, images (B, C, S, S) -> (B, K), K = `latent_dim`.
 
-    The first step folds 2 by 2 pixels into one place (Shi et al. 2016), which saves most of the work.
-    Raises: ValueError for numbers below 1 or a side that is no multiple of 4.
+    The first layer folds 2 x 2 pixels into the channels of one place (Shi et al. 2016), which saves
+    most of the computation.
+
+    Args:
+        width: channels of the first convolution; the next ones have twice as many.
+        channels, side: of the images, C and S.
+        spatial: keep a grid, (B, K, S/4, S/4), instead of one vector.
+    Raises: ValueError for sizes below 1 or a side that is no multiple of 4.
     """
-    places = latent_side(latent_dim, width, channels, side)
-    last = (
-        nn.Conv2d(2 * width, latent_dim, 1)
-        if spatial
-        else nn.Sequential(nn.Flatten(), nn.Linear(2 * width * places**2, latent_dim))
-    )
+    grid = latent_side(latent_dim, width, channels, side)
+    if spatial:
+        last: nn.Module = nn.Conv2d(2 * width, latent_dim, 1)
+    else:
+        last = nn.Sequential(nn.Flatten(), nn.Linear(2 * width * grid**2, latent_dim))
     return nn.Sequential(
-        nn.PixelUnshuffle(2),
-        *(nn.Conv2d(4 * channels, width, 3, padding=1), nn.LeakyReLU(0.2)),
-        *(nn.Conv2d(width, 2 * width, 4, 2, padding=1), nn.LeakyReLU(0.2)),
-        *(nn.Conv2d(2 * width, 2 * width, 3, padding=1), nn.LeakyReLU(0.2)),
+        nn.PixelUnshuffle(2),  # (B, 4 C, S/2, S/2)
+        nn.Conv2d(4 * channels, width, 3, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(width, 2 * width, 4, 2, padding=1),  # (B, 2 W, S/4, S/4)
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(2 * width, 2 * width, 3, padding=1),
+        nn.LeakyReLU(0.2),
         last,
     )
 
@@ -45,68 +56,79 @@ def encoder(
 def decoder(
     latent_dim: int, width: int = 32, *, channels: int = 1, side: int = 28, spatial: bool = False
 ) -> nn.Sequential:
-    """The way back, the same steps in reverse: codes as `encoder` makes them in, pictures (B, C, S, S) out. Raises: as `encoder`."""
-    places = latent_side(latent_dim, width, channels, side)
-    first = (
-        nn.Conv2d(latent_dim, 2 * width, 1)
-        if spatial
-        else nn.Sequential(
-            nn.Linear(latent_dim, 2 * width * places**2),
-            nn.Unflatten(1, (2 * width, places, places)),
+    """The mirror image of `encoder`, with the same arguments: latents -> images (B, C, S, S)."""
+    grid = latent_side(latent_dim, width, channels, side)
+    if spatial:
+        first: nn.Module = nn.Conv2d(latent_dim, 2 * width, 1)
+    else:
+        first = nn.Sequential(
+            nn.Linear(latent_dim, 2 * width * grid**2), nn.Unflatten(1, (2 * width, grid, grid))
         )
-    )
     return nn.Sequential(
-        first,
-        *(
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * width, 4 * width, 3, padding=1),
-            nn.PixelShuffle(2),
-        ),  # (B, W, S/2, S/2)
-        *(nn.LeakyReLU(0.2), nn.Conv2d(width, width, 3, padding=1)),
-        *(nn.LeakyReLU(0.2), nn.Conv2d(width, 4 * channels, 3, padding=1), nn.PixelShuffle(2)),
+        first,  # (B, 2 W, S/4, S/4)
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(2 * width, 4 * width, 3, padding=1),
+        nn.PixelShuffle(2),  # (B, W, S/2, S/2)
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(width, width, 3, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(width, 4 * channels, 3, padding=1),
+        nn.PixelShuffle(2),
     )
 
 
 def latent_side(latent_dim: int, width: int, channels: int, side: int) -> int:
+    """Side of the grid that the convolutions end with. Raises: ValueError as `encoder`."""
     if min(latent_dim, width, channels, side) < 1 or side % 4:
         raise ValueError(
-            f"latent_dim={latent_dim}, width={width}, channels={channels}, side={side}: each must be at least 1, and the side a "
-            "multiple of 4, for it is halved twice."
+            f"latent_dim={latent_dim}, width={width}, channels={channels}, side={side}: each must "
+            "be at least 1, and the side a multiple of 4, since it is halved twice."
         )
     return side // 4
 
 
 class Autoencoder(nn.Module):
-    """An encoder and a decoder, any two networks of which the second undoes the shapes of the first."""
+    """An encoder and a decoder: any two networks of which the second inverts the shapes."""
+
+    hidden_layers = ("encoder", "decoder")  # for Muon: see `training.optimizers.hidden_matrices`
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
 
     def forward(self, x: Tensor) -> Tensor:
+        """The reconstruction of x."""
         return self.decoder(self.encoder(x))
 
 
 def reconstruction(
     model: nn.Module, batch: Tensor, generator: torch.Generator | None = None
 ) -> Loss:
-    """What comes out must be what went in. Mean square per number. Raises: ValueError for an empty batch."""
+    """Mean squared error between images (B, ...) and their reconstructions, per pixel.
+
+    Raises: ValueError for an empty batch.
+    """
     value = F.mse_loss(model(check_not_empty(batch)), batch)
     return Loss(value, {"mean square": value.item()}, len(batch))
 
 
 def check_not_empty(batch: Tensor) -> Tensor:
+    """The same batch. Raises: ValueError if it is empty."""
     if not batch.numel():
-        raise ValueError(f"the batch {tuple(batch.shape)} is empty; give at least one picture.")
+        raise ValueError(f"the batch {tuple(batch.shape)} is empty; give at least one image.")
     return batch
 
 
-# -- the variational one ----------------------------------------------------------------------------------------------------
+# -- variational autoencoders ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """One bell curve for each number of a code: `mean` and `log_variance`, both of one shape, (B, K, ...)."""
+    """Independent normal distributions, one for each latent dimension.
+
+    Args:
+        mean, log_variance: μ and log σ², of one shape, (B, K, ...).
+    """
 
     mean: Tensor
     log_variance: Tensor
@@ -116,72 +138,82 @@ class Gaussian:
         return (self.log_variance / 2).exp()
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """A draw as a sum, so that gradients reach mean and spread: mean + std ε. Source: Kingma & Welling 2014, section 2.4."""
-        noise = torch.randn(
-            self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device
-        )
-        return self.mean + self.std * noise
+        """μ + σ ε with ε from a standard normal: the reparameterization trick.
+
+        The randomness is in ε alone, so gradients reach μ and σ. Source: Kingma & Welling 2014,
+        section 2.4.
+        """
+        mean = self.mean
+        epsilon = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        return mean + self.std * epsilon
 
     def kl(self) -> Tensor:
-        """Nats from here to the standard bell, of each number: (μ² + σ² - 1 - log σ²) / 2. Source: there, appendix B."""
+        """KL divergence from the standard normal, in nats for each dimension, (B, K, ...).
+
+        (μ² + σ² - 1 - log σ²) / 2. Source: Kingma & Welling 2014, appendix B.
+        """
         return (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance) / 2
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Log-density of each number of `z`."""
+        """Log-density of each dimension of z, (B, K, ...)."""
         distance = (z - self.mean).square() * (-self.log_variance).exp()
         return -(distance + self.log_variance + math.log(2 * math.pi)) / 2
 
 
 class VAE(nn.Module):
-    """A model of pictures: draw z from the standard bell, decode, add a little noise. The encoder guesses which z a picture came from.
+    """A latent-variable model of images: z from a standard normal, x = decoder(z) + noise.
+
+    The encoder is its approximate posterior q(z | x).
 
     Args:
-        encoder: pictures to twice as many numbers as a code has, along axis 1: means, then log-variances.
-        decoder: codes to pictures.
-        noise: standard deviation of what the decoder leaves open at each pixel: how exactly it must paint.
+        encoder: images -> (B, 2 K, ...): means, then log-variances.
+        decoder: latents (B, K, ...) -> images.
+        noise: standard deviation of the noise at each pixel. Smaller: reconstruction counts more.
     Raises: ValueError unless noise is above 0.
     """
+
+    hidden_layers = ("encoder", "decoder")  # for Muon: see `training.optimizers.hidden_matrices`
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, noise: float = 0.2) -> None:
         super().__init__()
         if not noise > 0:
             raise ValueError(
-                f"noise={noise}; it must be above 0: a picture without any would need an exact code."
+                f"noise={noise}; it must be above 0: without noise an image needs an exact latent."
             )
         self.encoder, self.decoder, self.noise = encoder, decoder, noise
 
     def encode(self, x: Tensor) -> Gaussian:
-        """Which codes a picture may have come from."""
+        """The approximate posterior q(z | x)."""
         mean, log_variance = self.encoder(x).chunk(2, 1)
-        return Gaussian(mean, log_variance.clamp(-20, 10))
+        return Gaussian(mean, log_variance.clamp(-20, 10))  # exp() of more overflows
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pictures there and back, by the middle of their codes."""
+        """Reconstructions, from the mean of q(z | x)."""
         return self.decoder(self.encode(x).mean)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x | z) of each picture, in nats, (B,)."""
+        """log p(x | z) of each image, in nats, (B,)."""
         x_hat = self.decoder(z)
-        spread = torch.full_like(x_hat, 2 * math.log(self.noise))
-        return Gaussian(x_hat, spread).log_prob(x).flatten(1).sum(1)
+        log_variance = torch.full_like(x_hat, 2 * math.log(self.noise))
+        return Gaussian(x_hat, log_variance).log_prob(x).flatten(1).sum(1)
 
 
-def elbo(
+def negative_elbo(
     model: VAE, batch: Tensor, generator: torch.Generator | None = None, *, beta: float = 1.0
 ) -> Loss:
-    """Minus the evidence lower bound, in nats per picture: pay for what the decoder gets wrong, and for what the code tells.
+    """Minus the evidence lower bound (ELBO), in nats per image: reconstruction error plus KL.
 
-    log p(x) ≥ E[log p(x | z)] - KL(q(z | x) ‖ p(z)), one draw of z for each picture.
+        log p(x) ≥ ELBO = E[log p(x | z)] - KL(q(z | x) ‖ p(z))        one sample of z per image
 
     Args:
-        batch: pictures (B, ...).
-        beta: weight of the KL; another than 1 is no bound any more (β-VAE, Higgins et al. 2017).
-    Raises: ValueError for an empty batch or a negative weight.
+        batch: images (B, ...).
+        beta: weight of the KL term. Other values than 1 give no bound (β-VAE, Higgins et al. 2017).
+    Raises: ValueError for an empty batch or a negative beta.
     Source: Kingma & Welling 2014, equation 3.
     """
     if beta < 0:
         raise ValueError(
-            f"beta={beta}; it must be 0 or more: below that, codes are paid to run away."
+            f"beta={beta}; it must be 0 or more: with less, q is pushed away from the prior."
         )
     q = model.encode(check_not_empty(batch))
     reconstruction = -model.log_likelihood(batch, q.sample(generator)).mean()
@@ -194,9 +226,11 @@ def elbo(
 def log_evidence(
     model: VAE, x: Tensor, draws: int = 100, generator: torch.Generator | None = None
 ) -> Tensor:
-    """log p(x) of each picture in nats, (B,), from `draws` codes that the encoder proposes: log mean p(x | z) p(z) / q(z | x).
+    """Importance-weighted estimate of log p(x) of each image, in nats, (B,).
 
-    It is too low on average, less so with more draws; with one it is the bound itself.
+        log mean over z ~ q of p(x | z) p(z) / q(z | x)
+
+    On average it is too low, less so with more draws; with one draw it is the ELBO.
     Raises: ValueError for fewer than one draw.
     Source: Burda et al. 2016, equation 8.
     """
@@ -204,10 +238,9 @@ def log_evidence(
         raise ValueError(f"draws={draws}; at least one is needed.")
     q = model.encode(check_not_empty(x))
     prior = Gaussian(torch.zeros_like(q.mean), torch.zeros_like(q.mean))
-    found = []
+    log_weights = []
     for _ in range(draws):
         z = q.sample(generator)
-        found.append(
-            model.log_likelihood(x, z) + (prior.log_prob(z) - q.log_prob(z)).flatten(1).sum(1)
-        )
-    return torch.stack(found).logsumexp(0) - math.log(draws)
+        log_ratio = (prior.log_prob(z) - q.log_prob(z)).flatten(1).sum(1)
+        log_weights.append(model.log_likelihood(x, z) + log_ratio)
+    return torch.stack(log_weights).logsumexp(0) - math.log(draws)

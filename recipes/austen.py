@@ -1,10 +1,12 @@
 """Make austen.jsonl.gz: Jane Austen's six novels, one a line.
 
-Source   Debian r-cran-janeaustenr 1.0.0-1, data/Rdata   Licence   text public domain; package MIT, (c) 2016 Julia Silge
-Run      python recipes/austen.py OUT                    Takes     about two seconds; Debian or Ubuntu
+Source    Debian r-cran-janeaustenr 1.0.0-1, data/Rdata
+Licence   text public domain; package MIT, (c) 2016 Julia Silge
+Run       python recipes/austen.py OUT
+Takes     about two seconds; Debian or Ubuntu
 
-The package holds each novel as lines of about 70 characters; here a paragraph is one line. Notes by those who typed
-the texts in are left out.
+The package holds each novel as lines of about 70 characters; here a paragraph is one line. Notes by
+those who typed the texts in are left out.
 """
 
 import re
@@ -36,10 +38,11 @@ NOTES = (
 
 
 def strings(block: bytes) -> list[str]:
-    """The character vector in one block of an R database: its size, then zlib over R's own binary format.
+    """The character vector in one block of an R database: its size, then zlib over R's own binary
+    format.
 
-    In that format a string vector is the word 16 and how many, then for each string a word that ends in 9 (bits above
-    it tell the encoding), its length, and its bytes.
+    In that format a string vector is the word 16 and how many, then for each string a word that
+    ends in 9 (bits above it give the encoding), its length, and its bytes.
     """
     data = zlib.decompress(block[4:])
     start = data.index(struct.pack(">i", 16))
@@ -48,7 +51,8 @@ def strings(block: bytes) -> list[str]:
         kind, length = struct.unpack_from(">ii", data, place)
         if kind & 255 != 9:
             raise ValueError(
-                f"byte {place} of the novel does not start a string; the package has changed its format."
+                f"byte {place} of the novel does not start a string; the package has "
+                f"changed its format."
             )
         found.append(data[place + 8 : place + 8 + length].decode())
         place += 8 + length

@@ -1,11 +1,14 @@
 """Make bible.jsonl.gz: 80 books based on the World English Bible, one a line.
 
-Source   Debian sword-text-web 426.0-1, module engWEB2015eb   Licence   public domain; the name is a trademark (below)
-Run      python recipes/bible.py OUT                          Takes     about a minute; Debian or Ubuntu
+Source    Debian sword-text-web 426.0-1, module engWEB2015eb
+Licence   public domain; the name is a trademark (below)
+Run       python recipes/bible.py OUT
+Takes     about a minute; Debian or Ubuntu
 
-A chapter is a heading and a verse a line; psalm titles stand on a line of their own, and a speaker's name ends in a colon. Notes,
-cross references, mark-up and the glossary are left out. "World English Bible" names the unchanged text, so this one is
-only *based on* it. The module is read with pysword 0.2.8, installed into a temporary folder.
+A chapter is a heading and a verse a line; psalm titles stand on a line of their own, and a
+speaker's name ends in a colon. Notes, cross references, mark-up and the glossary are left out.
+"World English Bible" names the unchanged text, so this one is only *based on* it. The module is
+read with pysword 0.2.8, installed into a temporary folder.
 """
 
 import re
@@ -23,7 +26,8 @@ PACKAGE = (
 )
 READER = "pysword==0.2.8"
 MODULE = "engWEB2015eb"
-# Books that share no run of 20 words with any other: Kings, Chronicles, Isaiah or the first three Gospels would leak.
+# Books that share no run of 20 words with any other: Kings, Chronicles, Isaiah or the first three
+# Gospels would leak.
 VALIDATION = {"Tobit", "Proverbs", "John", "Galatians"}
 TEST = {"Jonah", "Job", "Judith", "James", "Revelation of John"}
 BLOCK = r"</?(?:div|l|lb|lg|item|list|chapter|milestone)\b[^>]*>"
@@ -32,7 +36,8 @@ BLOCK = r"</?(?:div|l|lb|lg|item|list|chapter|milestone)\b[^>]*>"
 def plain_text(osis: str) -> str:
     """One verse without mark-up.
 
-    >>> plain_text('<w lemma="strong:H0430">God</w><note>Elohim</note><w>created</w> <l level="1"/>all <w>this</w> .')
+    >>> marked_up = '<w lemma="strong:H0430">God</w><note>Elohim</note><w>created</w> '
+    >>> plain_text(marked_up + '<l level="1"/>all <w>this</w> .')
     'God created all this.'
     """
     osis = re.sub(r'<div\b[^>]*type="glossary".*', " ", osis, flags=re.S)

@@ -1,12 +1,15 @@
-"""Make clipart.gz: 225 small drawings of three kinds, for learning a task from few labels.
+"""Make clipart.gz: 225 small drawings of three classes, for learning a task from few labels.
 
-Source   Debian openclipart-svg 1:0.18+dfsg-19      Licence   public domain, as each drawing itself states
-Run      python recipes/clipart.py OUT              Takes     about a minute; Debian or Ubuntu
+Source    Debian openclipart-svg 1:0.18+dfsg-19
+Licence   public domain, as each drawing itself states
+Run       python recipes/clipart.py OUT
+Takes     about a minute; Debian or Ubuntu
 
-Each drawing is an SVG file in the folder of its kind. It is taken if its own metadata says "Public Domain", and drawn on white,
-SIDE x SIDE, by resvg-py 0.5.0, installed into a temporary folder. Drawings that look the same, and all but one of a series
-(cow_01, cow_02), are left out, so that a test picture is no twin of a training picture. The file is one line of JSON (kinds, side,
-and for each picture its split, kind and name), then the bytes of the pictures, red, green, blue.
+Each drawing is an SVG file in the folder of its class. It is taken if its own metadata says "Public
+Domain", and drawn on white, SIDE x SIDE, by resvg-py 0.5.0, installed into a temporary folder.
+Drawings that look the same, and all but one of a series (cow_01, cow_02), are left out, so that a
+test picture is no twin of a training picture. The file is one line of JSON (kinds, side, and for
+each image its split, class and name), then the bytes of the images, red, green, blue.
 """
 
 import hashlib
@@ -34,7 +37,7 @@ ROOT = "usr/share/openclipart/svg"
 CLASSES = ("animals", "food", "people")
 OTHER = "fantasy|clothing|smilies|bodypart|stickmen"  # folders of something else
 SIDE = 64
-EACH = {"train": 35, "validation": 5, "test": 35}  # pictures of each kind
+EACH = {"train": 35, "validation": 5, "test": 35}  # images of each class
 
 
 def series(name: str) -> str:
@@ -51,7 +54,10 @@ def stable_hash(text: str) -> str:
 
 
 def render(svg: Path, to_png) -> np.ndarray:
-    """(SIDE, SIDE, 3) bytes: the drawing in the middle of a white square. Raises: ValueError if nothing can be seen."""
+    """(SIDE, SIDE, 3) bytes: the drawing in the middle of a white square.
+
+    Raises: ValueError if nothing can be seen.
+    """
     png = to_png(svg_string=svg.read_text("utf-8", errors="replace"), width=4 * SIDE)
     image = Image.open(BytesIO(bytes(png))).convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -65,7 +71,9 @@ def render(svg: Path, to_png) -> np.ndarray:
 
 
 def read_images(root: Path, to_png) -> Iterator[tuple[str, str, str, np.ndarray]]:
-    """Split, kind, name and pixels of each picture, kinds side by side; which ones is decided by a hash of the name."""
+    """Split, class, name and pixels of each image, classes side by side; which ones is decided by a
+    hash of the name.
+    """
     seen: set[str] = set()
     for kind in CLASSES:
         splits = [split for split, n in EACH.items() for _ in range(n)]

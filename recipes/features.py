@@ -1,12 +1,16 @@
-"""Make features.json and the checkpoint `clothes`: does a network that learnt to take noise away know what is in a picture?
+"""Make features.json and the checkpoint `clothes`: does a network that learnt to take noise away
+know what is in an image?
 
-Source   the Fashion-MNIST pictures that ship; no label is used in training
-Run      python recipes/features.py data       Takes     about forty minutes on one thread, three on a GPU
+Source    the Fashion-MNIST images that ship; no label is used in training
+Run       python recipes/features.py data
+Takes     about forty minutes on one thread, three on a GPU
 
-A U-Net is trained on all training pictures, as in lesson 10 but larger and longer. Then a little noise is mixed into a picture, the network
-looks at it, and what three of its blocks say, averaged over 4 by 4 fields, is the picture's vector. Three questions, asked beside raw pixels and the
-same network untrained: how often is a linear probe with few labels right, how many of the ten nearest pictures show the same kind, and
-at which strength of noise are the vectors best? Each part is kept in OUT/tables/features.parts as soon as it is done.
+A U-Net is trained on all training images, as in lesson 10 but larger and longer. Then a little
+noise is mixed into an image, the network reads it, and the outputs of three of its blocks, averaged
+over 4 by 4 fields, is the image's vector. Three questions, asked beside raw pixels and the same
+network untrained: how often is a linear probe with few labels right, how many of the ten nearest
+images show the same class, and at which noise level are the vectors best? Each part is kept
+in OUT/tables/features.parts as soon as it is done.
 """
 
 import datetime
@@ -66,24 +70,31 @@ def train_model(seed: int, path: Path) -> nn.Module:
 
 @torch.no_grad()
 def activations(model: UNet, x: Tensor, t: int, generator: torch.Generator) -> Tensor:
-    """What the middle block and the last two say of slightly noisy pictures, each the mean over 4 by 4 fields: (B, 2048).
+    """Outputs of the middle block and the last two for slightly noisy images, each the mean over 4
+    by 4 fields: (B, 2048).
 
-    Each picture gets noise of its own: with the same noise in two pictures the nearest one is found by its noise.
+    Each image gets noise of its own: with the same noise in two images the nearest one is found
+    by its noise.
     """
-    heard: list[Tensor] = []
-    hear = lambda block, given, said: heard.append(F.adaptive_avg_pool2d(said, 4).flatten(1))
-    hooks = [block.register_forward_hook(hear) for block in (model.middle, *model.up[-2:])]
+    outputs: list[Tensor] = []
+
+    def keep_output(block, given, output):
+        outputs.append(F.adaptive_avg_pool2d(output, 4).flatten(1))
+
+    hooks = [block.register_forward_hook(keep_output) for block in (model.middle, *model.up[-2:])]
     noise = torch.randn(x.shape, generator=generator).to(x)
     model(
         FLOW.add_noise(x, torch.full((len(x),), t), noise), torch.full((len(x),), t / FLOW.T).to(x)
     )
     for hook in hooks:
         hook.remove()
-    return torch.cat(heard, 1)
+    return torch.cat(outputs, 1)
 
 
 def probe_accuracy(known: Tensor, asked: Tensor, seed: int) -> dict[str, Any]:
-    """How often a probe is right, by number of labels, mean over draws; and how many of the nearest training pictures are of the same kind."""
+    """How often a probe is right, by number of labels, mean over draws; and how many of the nearest
+    training images are of the same class.
+    """
     labels, wanted = load_images("train")[1], load_images("test")[1]
     known, asked = LESSON_03.standardize(known.cpu(), asked.cpu())
     rows = {
@@ -116,12 +127,18 @@ def row(parts: Path, seed: int) -> dict[str, Any]:
         if not weight.any():
             nn.init.normal_(weight, std=0.05)
     g = torch.Generator().manual_seed(seed)
-    vectors = lambda of, t: [
-        torch.cat(
-            [activations(of, part.to(DEVICE), t, g) for part in load_images(split)[0].split(500)]
-        )
-        for split in ("train", "test")
-    ]
+
+    def vectors(of, t):
+        return [
+            torch.cat(
+                [
+                    activations(of, part.to(DEVICE), t, g)
+                    for part in load_images(split)[0].split(500)
+                ]
+            )
+            for split in ("train", "test")
+        ]
+
     found = {
         "seed": seed,
         "pixels": probe_accuracy(

@@ -1,12 +1,16 @@
-"""Make history.json: the models that lesson 01 puts on its timeline, each with what was published and, where it can be, counted.
+"""Make history.json: the models that lesson 01 puts on its timeline, each with what was published
+and, where it can be, counted.
 
-Source   the papers and model cards named in each row; what they say was looked up there, not remembered
-Run      python recipes/history.py data/tables       Takes     about ten seconds
+Source    the papers and model cards named in each row; what they say was looked up there, not
+          remembered
+Run       python recipes/history.py data/tables
+Takes     about ten seconds
 
-A month is that of the paper's number at arXiv (1706.03762: June 2017), else that of the announcement. A shape is the configuration as it
-was published, in the words of this course's `Config`; the class is built without memory and its numbers are counted. Where
-the shape was never published, or needs parts that the course's classes do not have, nothing is counted; where no
-size was published either, there is none.
+A month is that of the paper's number at arXiv (1706.03762: June 2017), else that of the
+announcement. A shape is the configuration as it was published, in the words of this course's
+`Config`; the class is built without memory and its numbers are counted. Where the shape was never
+published, or needs parts that the course's classes do not have, nothing is counted; where no size
+was published either, there is none.
 """
 
 import datetime
@@ -60,9 +64,9 @@ LLAMA_405B = llama(
     tied=False,
 )
 
-ROWS: list[
-    tuple
-] = [  # name, month or number at arXiv, kind, said to have, configuration, source, why counted and said differ
+# Each row: name; month, or number at arXiv; kind; parameters as published; configuration; source;
+# why the counted and the published number differ.
+ROWS: list[tuple] = [
     (
         "Transformer base",
         "1706.03762",

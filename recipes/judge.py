@@ -1,10 +1,11 @@
-"""Make the judge: the small network in whose features made pictures are compared with real ones.
+"""Make the judge: the classifier in whose features generated images are compared with real ones.
 
-Source   the Fashion-MNIST pictures that ship, with their kinds (train)
+Source   the Fashion-MNIST images that ship, with their labels (train)
 Run      python recipes/judge.py data/checkpoints       Takes     about three minutes on one thread
 
-It learns to tell the ten kinds apart, from pictures shifted a little and mirrored. What ships is the first seed; two more say how
-much its score depends on chance, and how much the Frechet distance of real pictures to real ones does.
+It learns to classify ten classes, from images shifted a little and mirrored. What ships is
+the first seed; two more say how much its score depends on chance, and how much the Frechet distance
+of real images to real ones does.
 """
 
 import datetime
@@ -33,10 +34,11 @@ ADAM = OptimizerConfig(matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", wei
 
 
 class AugmentedBatches:
-    """Batches of pictures with their kinds, each moved by up to two pixels and mirrored by chance."""
+    """Batches of images with their classes, each shifted by up to 2 pixels, mirrored at random."""
 
-    def __init__(self, x: Tensor, kinds: Tensor, seed: int) -> None:
-        self.x, self.kinds, self.seed = nn.functional.pad(x, (2, 2, 2, 2), value=-1), kinds, seed
+    def __init__(self, x: Tensor, labels: Tensor, seed: int) -> None:
+        self.x, self.labels = nn.functional.pad(x, (2, 2, 2, 2), value=-1), labels
+        self.seed = seed
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         g = torch.Generator().manual_seed(derive_seed(self.seed, step))
@@ -46,16 +48,16 @@ class AugmentedBatches:
         x = self.x[rows, 0].gather(1, (at[None, :, None] + down).expand(-1, -1, 32))
         x = x.gather(2, (at + across).expand(-1, 28, -1))[:, None]
         face = torch.rand(BATCH, 1, 1, 1, generator=g) < 0.5
-        return torch.where(face, x.flip(-1), x), self.kinds[rows]
+        return torch.where(face, x.flip(-1), x), self.labels[rows]
 
 
 def classification(
     model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator
 ) -> Loss:
-    """Which kind is it? In nats."""
-    pictures, kinds = batch
-    value = nn.functional.cross_entropy(model(pictures), kinds)
-    return Loss(value, {"nats": value.item()}, len(kinds))
+    """Cross-entropy of the class, in nats."""
+    images, labels = batch
+    value = nn.functional.cross_entropy(model(images), labels)
+    return Loss(value, {"nats": value.item()}, len(labels))
 
 
 def main(folder: Path) -> None:

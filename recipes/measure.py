@@ -1,9 +1,11 @@
 """Measure what a lesson's table says, and put table and checkpoints in place.
 
-Run      python recipes/measure.py NN [NN ...]       Takes     minutes to hours: each lesson's measure.py says
+Run       python recipes/measure.py NN [NN ...]
+Takes     minutes to hours: each lesson's measure.py says
 
-A lesson's `measure.py` works in build/measure/NN, where every finished part is kept, so a run that was stopped goes on where it
-was. Only when all of it is done, its table.json goes into the lesson's folder and its checkpoints to data/checkpoints.
+A lesson's `measure.py` works in build/measure/NN, where every finished part is kept, so a run that
+was stopped goes on where it was. Only when all of it is done, its table.json goes into the lesson's
+folder and its checkpoints to data/checkpoints.
 """
 
 import inspect
@@ -17,7 +19,9 @@ from fmcourse.files import ROOT, write_atomically
 
 
 def measure(number: str, flags: list[str]) -> None:
-    """One lesson; `flags` are what its own main takes besides the folder, "--train-only" for train_only=True."""
+    """One lesson; `flags` are what its own main takes besides the folder, "--train-only" for
+    train_only=True.
+    """
     module, out = measurements(number), ROOT / "build" / "measure" / number
     known = list(inspect.signature(module.main).parameters)[1:]
     chosen = {flag.lstrip("-").replace("-", "_"): True for flag in flags}

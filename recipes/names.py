@@ -1,22 +1,32 @@
-"""Make names.jsonl.gz: sentences with the names of persons, places and peoples marked, by rule and not by hand.
+"""Make names.jsonl.gz: sentences with the names of persons, places and peoples marked, by rule and
+not by hand.
 
-Source   Debian sword-text-web 426.0-1 (text), sword-dict-strongs-hebrew 3.0-1 and -greek 3.0-3 (dictionaries of 1890)
-Licence  public domain      Run   python recipes/names.py OUT      Takes   about two minutes; Debian or Ubuntu
+Source    Debian sword-text-web 426.0-1 (text), sword-dict-strongs-hebrew 3.0-1 and -greek 3.0-3
+          (dictionaries of 1890)
+Licence   public domain
+Run       python recipes/names.py OUT
+Takes     about two minutes; Debian or Ubuntu
 
-The text numbers most words after the dictionaries of James Strong, which say "a place in Palestine" or "the name of five
-Israelites". A word with a capital is a name if its number's entry speaks of it (one of the entry's own words begins alike), and
-the entry's own words say of what kind. That gives silver labels, not gold:
+The text numbers most words after the dictionaries of James Strong, which say "a place in Palestine"
+or "the name of five Israelites". A word with a capital is a name if its number's entry speaks of it
+(one of the entry's own words begins alike), and the entry's own words say of what type. That gives
+silver labels, not gold:
 
-  1. a word that ends as the names of peoples do (Hittites, Egyptian), or stands among PEOPLES, is a GROUP;
-  2. a word in BY_HAND is what is said there;
-  3. an entry that speaks of one kind only decides; a word without such an entry takes the kind it has nearly everywhere else;
-  4. an entry that speaks of several (Judah: a man, his tribe, its land) leaves it to the words before: CUES;
-     without a cue a name in PEOPLES_TOO is a GROUP (in OF_MEN a PERSON), one in LANDS_TOO a PLACE, any man of Genesis a PERSON;
-  5. side by side, words of one kind are one name (Simon Peter); "Mount", "Beth" and the like belong to the place behind them.
+  1. a word that ends as the names of peoples do (Hittites, Egyptian), or is one of PEOPLES, is a
+     GROUP;
+  2. a word in BY_HAND has the type that is given there;
+  3. an entry that speaks of one type only decides; a word without such an entry takes the type that
+     it has nearly everywhere else;
+  4. an entry that speaks of several (Judah: a man, his tribe, its land) leaves it to the words
+     before: CUES; without a cue a name in PEOPLES_TOO is a GROUP (in OF_MEN a PERSON), one in
+     LANDS_TOO a PLACE, any man of Genesis a PERSON;
+  5. words of one type side by side are one name (Simon Peter); "Mount", "Beth" and the like belong
+     to the place behind them.
 
-A sentence with a capital inside that is still unexplained is left out. God's names and titles are no names here. Of sentences
-without any name, one in NAMELESS is kept. Whole books are validation or test, without the sentences that share a run of RUN words
-with training: elsewhere other names occur, so that a list of names learnt by heart does not do.
+A sentence with a capital inside that is still unexplained is left out. God's names and titles are
+no names here. Of sentences without any name, one in NAMELESS is kept. Whole books are validation or
+test, without the sentences that share a run of RUN words with training: elsewhere other names
+occur, so that a list of names memorized does not do.
 """
 
 import hashlib
@@ -51,63 +61,102 @@ NAMELESS = 6
 RUN = 12
 
 ENTITY_TYPES = {  # how an entry speaks of each
-    "GROUP": r"patrial|patronymic\w*|inhabitants?|people|tribes?|aborigin\w+|sect\b|sectar\w+|nations?|descendants|posterity",
-    "PLACE": r"places?|regions?|countr\w+|cit(?:y|ies)|towns?|villages?|rivers?|mountains?|hills?|valleys?|islands?|province"
-    r"|springs?|wilderness|deserts?|lakes?|stream|brook|wells?|pools?|capital|territory|district|fords?|peak|spots?|port"
-    r"|plains?|Palestine|range|locality|colony|eminence|fortress|pass|ravine|tract|land|empire|kingdom|building",
-    "PERSON": r"kings?|prophet\w*|priests?|sons?|(?:fore)?father|(?:twin-)?brothers?|wife|wives|daughters?|mother|sisters?"
-    r"|m[ae]n|wom[ae]n|persons?|patriarchs?|apostles?|Christians?|disciples?|officers?|eunuch|emperors?|queens?|leaders?|judge"
-    r"|(?:ante|post)diluvian|courtiers?|servants?|general|chief|governor|concubine|midwife|companion|conspirator|sheik"
-    r"|(?!Palestine)[A-Z]\w+(?:ites?|itess|itesses|itish|ians?|ines?)|Jew|Jewess|Roman|Hebrew|ancestors?|lawgiver",
+    "GROUP": (
+        r"patrial|patronymic\w*|inhabitants?|people|tribes?|aborigin\w+|sect\b"
+        r"|sectar\w+|nations?|descendants|posterity"
+    ),
+    "PLACE": r"places?|regions?|countr\w+|cit(?:y|ies)|towns?|villages?|rivers?|mountains?"
+    r"|hills?|valleys?|islands?|province"
+    r"|springs?|wilderness|deserts?|lakes?|stream|brook|wells?|pools?|capital|territory|district"
+    r"|fords?|peak|spots?|port"
+    r"|plains?|Palestine|range|locality|colony|eminence|fortress|pass|ravine|tract|land|empire"
+    r"|kingdom|building",
+    "PERSON": r"kings?|prophet\w*|priests?|sons?|(?:fore)?father|(?:twin-)?brothers?|wife"
+    r"|wives|daughters?|mother|sisters?"
+    r"|m[ae]n|wom[ae]n|persons?|patriarchs?|apostles?|Christians?|disciples?|officers?|eunuch"
+    r"|emperors?|queens?|leaders?|judge"
+    r"|(?:ante|post)diluvian|courtiers?|servants?|general|chief|governor|concubine|midwife"
+    r"|companion|conspirator|sheik"
+    r"|(?!Palestine)[A-Z]\w+(?:ites?|itess|itesses|itish|ians?|ines?)|Jew|Jewess|Roman|Hebrew"
+    r"|ancestors?|lawgiver",
 }
 GODS = r"\b(deity|deities|idols?|goddess|demon)\b"  # of such an entry nothing is made
-PEOPLES = r"Jews?|Jewish|Hebrews?|Greeks?|Philistines?|Romans?|Gentiles|Pharisees?|Sadducees?|Samaritans?|Medes?|Nazarene|Cretans"
-PEOPLES += r"|Rephaim|Anakim|Nephilim|Emim|Cherethites|Barbarian|Nethinim|\w{3,}(?:ites?|itess|ians?|eans?)"
+PEOPLES = (
+    r"Jews?|Jewish|Hebrews?|Greeks?|Philistines?|Romans?|Gentiles|Pharisees?"
+    r"|Sadducees?|Samaritans?|Medes?|Nazarene|Cretans"
+)
+PEOPLES += (
+    r"|Rephaim|Anakim|Nephilim|Emim|Cherethites|Barbarian|Nethinim|\w{3,}(?:ites?"
+    r"|itess|ians?|eans?)"
+)
 BY_HAND = {
-    "PERSON": "Solomon Pharaoh Jesus Christ Caesar Esther Lot Nebuchadnezzar Iscariot Magdalene Satan Peter Balaam Abraham Abram"
-    " Ahab Elisha Jehoshaphat Laban Jephthah Adam Eve Noah Job Messiah Rehoboam Jeroboam Joseph Esau Judas Darius Cyrus Artaxerxes Ahasuerus",
-    "PLACE": "Egypt Babylon Assyria Persia Macedonia Asia Ethiopia Canaan Chaldea Jordan Arabah Negev Lebanon Nazareth Galilee"
-    " Hebron Bethel Gath Antioch Euphrates Sheol Seir Jabesh Zion Jerusalem Shinar Goshen Sidon Cyrene Greece Media Mesopotamia",
+    "PERSON": "Solomon Pharaoh Jesus Christ Caesar Esther Lot Nebuchadnezzar Iscariot "
+    "Magdalene Satan Peter Balaam Abraham Abram"
+    " Ahab Elisha Jehoshaphat Laban Jephthah Adam Eve Noah Job Messiah Rehoboam Jeroboam Joseph "
+    "Esau Judas Darius Cyrus Artaxerxes Ahasuerus",
+    "PLACE": "Egypt Babylon Assyria Persia Macedonia Asia Ethiopia Canaan Chaldea Jordan "
+    "Arabah Negev Lebanon Nazareth Galilee"
+    " Hebron Bethel Gath Antioch Euphrates Sheol Seir Jabesh Zion Jerusalem Shinar Goshen Sidon "
+    "Cyrene Greece Media Mesopotamia",
 }
-PEOPLES_TOO = "Israel Judah Reuben Simeon Levi Dan Naphtali Gad Asher Issachar Zebulun Benjamin Ephraim Manasseh Amalek"
+PEOPLES_TOO = (
+    "Israel Judah Reuben Simeon Levi Dan Naphtali Gad Asher Issachar Zebulun "
+    "Benjamin Ephraim Manasseh Amalek"
+)
 PEOPLES_TOO += " Midian Kedar Heth"
-OF_MEN = {
-    "Genesis",
-    "II Kings",
-    "Matthew",
-    "Luke",
-}  # books where a name of PEOPLES_TOO without a cue is a man's
+# Books where a name of PEOPLES_TOO without a cue is a man's.
+OF_MEN = {"Genesis", "II Kings", "Matthew", "Luke"}
 LANDS_TOO = "Edom Moab Ammon Gilead Syria Aram Cush Elam Sheba Tarshish Teman Dedan Ophir Jezreel"
-TWO_WORDS = "Beth Kiriath En Ezion Kadesh Beer Hazar Kir Ramoth Abel Baal Jabesh Perez"  # begin names of places
-LANDS = r"land|kings?|queen|king’s|city|cities|country|borders?|mountains?|hill|wilderness|plains?|fields?|valley|forest|towns?"
-LANDS += r"|villages|heights|waters?|river|way|inhabitants|coast|gates?|kingdom|vineyards|governor|high|districts?"
-CUES = (  # what stands before a name that could be of several kinds
+# They begin names of places.
+TWO_WORDS = "Beth Kiriath En Ezion Kadesh Beer Hazar Kir Ramoth Abel Baal Jabesh Perez"
+LANDS = (
+    r"land|kings?|queen|king’s|city|cities|country|borders?|mountains?|hill|wilderness"
+    r"|plains?|fields?|valley|forest|towns?"
+)
+LANDS += (
+    r"|villages|heights|waters?|river|way|inhabitants|coast|gates?|kingdom|vineyards"
+    r"|governor|high|districts?"
+)
+CUES = (  # what stands before a name that could be of several types
     (
         "GROUP",
-        r"(?:children|tribes?|house|men|man|people|families|army|armies|elders|princes|sons|congregation|God|all|against) (?:of )?",
+        (
+            r"(?:children|tribes?|house|men|man|people|families|army|armies|elders|princes|sons"
+            r"|congregation|God|all|against) (?:of )?"
+        ),
     ),
     (
         "PLACE",
-        rf"(?:{LANDS}) (?:\w+ )?of (?:the )?|(?:in|into|from|through|toward|at|throughout|near|beyond|by way of) "
+        rf"(?:{LANDS}) (?:\w+ )?of (?:the )?|(?:in|into|from|through|toward|at|throughout"
+        rf"|near|beyond|by way of) "
         r"|(?:went|go|came|come|return|returned|brought|fled|sent|up|down|over|back) to ",
     ),
     (
         "PERSON",
-        r"(?:son|father|mother|wife|brother|daughter|sister|servant|and his sons?|named|name|called|bore|begat) (?:of )?",
+        (
+            r"(?:son|father|mother|wife|brother|daughter|sister|servant|and his sons?|named|name"
+            r"|called|bore|begat) (?:of )?"
+        ),
     ),
 )
 NO_NAMES = (
-    "God Yahweh Yah Lord Almighty Spirit Holy Father Son Man King Most High One I O Sabbath Sabbaths Passover Armies God’s Meeting"
-    " Good News Psalm Song Ascents Chief Musician Redeemer Teacher Rock Maker Preacher Testimony Jubilee Year Name Sir Ah Alas Aha"
-    " I’m I’ll I’ve I’d Red Salt South Valley House City River Tent Covenant Law Scripture Amen Hallelujah Selah Urim Thummim Nazirite Kingdom Heaven Rabbi Word Savior Asherah Asherahs"
-    " Asherim Baal Baals Purim Pentecost Scriptures Counselor Lamb Branch Feast Yahweh’s Hosanna Nisan Adar"
+    "God Yahweh Yah Lord Almighty Spirit Holy Father Son Man King Most High One I O Sabbath "
+    "Sabbaths Passover Armies God’s Meeting"
+    " Good News Psalm Song Ascents Chief Musician Redeemer Teacher Rock Maker Preacher "
+    "Testimony Jubilee Year Name Sir Ah Alas Aha"
+    " I’m I’ll I’ve I’d Red Salt South Valley House City River Tent Covenant Law Scripture Amen "
+    "Hallelujah Selah Urim Thummim Nazirite Kingdom Heaven Rabbi Word Savior Asherah Asherahs"
+    " Asherim Baal Baals Purim Pentecost Scriptures Counselor Lamb Branch Feast Yahweh’s "
+    "Hosanna Nisan Adar"
 )
 
 Token = tuple[str, str]  # a word, and its number in a dictionary or ""
 
 
 def entries(root: Path, language: str) -> Iterator[tuple[str, str]]:
-    """Number and text of each entry: an index points into a list of (block, place), and a block is many entries, packed."""
+    """Number and text of each entry: an index points into a list of (block, place), and a block is
+    many entries, packed.
+    """
     path = root / "usr/share/sword/modules/lexdict/zld" / FILES[language] / "dict"
     index, keys, blocks, texts = (
         path.with_suffix(f".{end}").read_bytes() for end in ("idx", "dat", "zdx", "zdt")
@@ -125,9 +174,10 @@ def entries(root: Path, language: str) -> Iterator[tuple[str, str]]:
 
 
 def entry_types(entry: str) -> tuple[set[str], set[str]]:
-    """The kinds an entry speaks of, and the first three letters of each word with a capital in it.
+    """The types an entry speaks of, and the first three letters of each word with a capital in it.
 
-    >>> kinds, starts = entry_types("<def>From H1; house of bread;<lb/> Beth-Lechem a place in Palestine: - Beth-lehem.</def>")
+    >>> definition = "From H1; house of bread;<lb/> Beth-Lechem a place in Palestine: - Beth-lehem."
+    >>> kinds, starts = entry_types(f"<def>{definition}</def>")
     >>> kinds, "Bet" in starts
     ({'PLACE'}, True)
     """
@@ -193,7 +243,7 @@ def chapters(root: Path, reader: Path) -> Iterator[tuple[str, list[Token]]]:
 
 
 class EntityTagger:
-    """Says of what kind a word is: PERSON, PLACE, GROUP, "" for none, None for "cannot say"."""
+    """The type of a word: PERSON, PLACE, GROUP, "" for none, None where it cannot be decided."""
 
     def __init__(self, dictionary: dict[str, str], text: list[list[Token]]) -> None:
         self.entry_types = {number: entry_types(entry) for number, entry in dictionary.items()}

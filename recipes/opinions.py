@@ -1,12 +1,16 @@
 """Make opinions.jsonl.gz: words that people call good or bad.
 
-Source   vaderSentiment 3.3.2, vader_lexicon.txt, rated by ten people each; Debian wordnet-base 1:3.0-37 to know what is a word
-Licence  MIT (vaderSentiment, Copyright (c) 2016 C.J. Hutto)
-Run      python recipes/opinions.py OUT               Takes     a few seconds; Debian or Ubuntu
+Source    vaderSentiment 3.3.2, vader_lexicon.txt, rated by ten people each; Debian wordnet-base
+          1:3.0-37 to know what is a word
+Licence   MIT (vaderSentiment, Copyright (c) 2016 C.J. Hutto)
+Run       python recipes/opinions.py OUT
+Takes     a few seconds; Debian or Ubuntu
 
-Taken is what all ten raters put on the same side of zero, CLEAR or more from it on average; what WordNet has an entry for, in small letters
-(no emoticons, no names, no abbreviations, one form of a word); and what it does not call an insult or crude in any meaning. Words
-that share their first LETTERS letters, or of which one begins with the other, are in one split. As many good as bad ones are kept.
+Taken is what all ten raters put on the same side of zero, CLEAR or more from it on average; what
+WordNet has an entry for, in small letters (no emoticons, no names, no abbreviations, one form of a
+word); and what it does not call an insult or crude in any meaning. Words that share their first
+LETTERS letters, or of which one begins with the other, are in one split. As many good as bad ones
+are kept.
 """
 
 import ast
@@ -33,7 +37,8 @@ CRUDE = r"bitch|bastard|slut|whore|damn|crap|piss|retard"  # which WordNet lists
 def clear_opinions(lexicon: str) -> Iterator[tuple[str, str]]:
     """Words with a clear opinion, and which.
 
-    >>> list(clear_opinions("good\\t1.9\\t0.9\\t[2, 1, 1, 3, 2, 4, 2, 2, 1, 1]\\nso-so\\t0.1\\t1.0\\t[1, -1, 0, 0, 1, 0, 0, 0, 0, 0]"))
+    >>> good = "good\\t1.9\\t0.9\\t[2, 1, 1, 3, 2, 4, 2, 2, 1, 1]"
+    >>> list(clear_opinions(good + "\\nso-so\\t0.1\\t1.0\\t[1, -1, 0, 0, 1, 0, 0, 0, 0, 0]"))
     [('good', 'positive')]
     """
     for line in filter(None, lexicon.split("\n")):
@@ -75,7 +80,9 @@ def families(words: Iterable[str]) -> dict[str, str]:
 
 
 def split_of(family: str) -> str:
-    """Of ten families five train, two validation, three test: few labels are enough, and a test of hundreds tells more."""
+    """Of ten families five train, two validation, three test: few labels are enough, and a test of
+    hundreds tells more.
+    """
     return (
         "train"
         if (place := stable_hash(family) % 10) < 5

@@ -1,12 +1,17 @@
-"""Make painter.json and two checkpoints: a network that draws what a phrase says, and the prior that DALL-E 2 puts before such a network.
+"""Make painter.json and two checkpoints: a network that draws what a phrase says, and the prior
+that DALL-E 2 puts before such a network.
 
-Source   the emoji that ship, the checkpoint `towers`, and the published MiniLM for the phrases' vectors
-Run      python recipes/painter.py data       Takes     two hours and a half on one thread for each of three seeds; four minutes on a GPU
+Source    the emoji that ship, the checkpoint `towers`, and the published MiniLM for the phrases'
+          vectors
+Run       python recipes/painter.py data
+Takes     two hours and a half on one thread for each of three seeds; four minutes on a GPU
 
-It draws animals, plants and food whose name is one word, as three makers drew them, in the colours they have or repainted in one of
-eight (`pictures.recolour`). One in ten pairs of a thing and a colour is never shown, nor is any thing of the other splits: what is drawn for
-those was put together, not remembered. The same network takes a phrase's vector or a picture's vector, or neither. Each part is kept in
-OUT/tables/painter.parts as soon as it is done, training saves its state every minute, and a second run goes on from there.
+It draws animals, plants and food whose name is one word, as three makers drew them, in the colours
+they have or repainted in one of eight (`pictures.recolour`). One in ten pairs of a thing and a
+colour is never shown, nor is any thing of the other splits: what is drawn for those was put
+together, not remembered. The same network takes a phrase's vector or an image's vector, or
+neither. Each part is kept in OUT/tables/painter.parts as soon as it is done, training saves its
+state every minute, and a second run goes on from there.
 """
 
 import datetime
@@ -33,7 +38,7 @@ from fmcourse.data.images import NAMED_COLOURS, dominant_colours, normalize_pixe
 from fmcourse.diffusion import ClassifierFreeGuidance, Denoiser, Schedule, ddpm, diffusion_loss
 from fmcourse.models.unet import UNet
 from fmcourse.multimodal import CLIP, DiffusionPrior, condition_vector, ranks
-from fmcourse.training import derive_seed, fit
+from fmcourse.training import RandomBatches, derive_seed, fit
 from fmcourse.training.optimizers import OptimizerConfig
 
 SEEDS, BATCH, STEPS = 3, 64, 7000
@@ -43,16 +48,18 @@ ADAM = OptimizerConfig(
     matrix_optimizer="adamw", lr=1.5e-3, lr_decay="cosine", warmup=0.05, betas=(0.9, 0.99)
 )
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-COLOURS = ("", *NAMED_COLOURS)  # as it is, or painted
+COLOURS = ("", *NAMED_COLOURS)  # as it is, or recoloured
 STYLES = ("shaded", "flat", "3D")  # Noto, Twemoji, Fluent: how the three makers draw
 KINDS = ("animals & nature", "food & drink")
 WEIGHTS = (0, 1, 2, 3, 5, 8)  # of guidance
 
-# -- what is drawn ----------------------------------------------------------------------------------------------------------
+# -- what is drawn ---------------------------------------------------------------------------------
 
 
 def emoji_things(*splits: str) -> dict[str, tuple[str, ...]]:
-    """Animals, plants and food with a name of one word, drawn by all three makers, with their keywords."""
+    """Animals, plants and food with a name of one word, drawn by all three makers, with their
+    keywords.
+    """
     emoji, found = load("emoji"), {}
     for split in splits:
         part = getattr(emoji, split)
@@ -76,7 +83,9 @@ def is_held_out(name: str, colour: str) -> bool:
 def phrases(
     name: str, colour: str, known: dict[str, tuple[str, ...]]
 ) -> tuple[list[str], list[str]]:
-    """What is said of a thing in a colour in any style, and what in each of the three; up to two keywords that few things share."""
+    """What is said of a thing in a colour in any style, and what in each of the three; up to two
+    keywords that few things share.
+    """
     few = [
         word
         for word in known[name]
@@ -102,7 +111,9 @@ def all_phrases() -> list[str]:
 
 
 def synonyms() -> list[tuple[str, str]]:
-    """Words that stand in no name and no keyword, and the thing each means: the list that ships, as far as it speaks of these things."""
+    """Words that stand in no name and no keyword, and the thing each means: the list that ships, as
+    far as it speaks of these things.
+    """
     known, items = emoji_things("train"), load("synonyms")
     return [
         (one.word, one.name)
@@ -113,7 +124,9 @@ def synonyms() -> list[tuple[str, str]]:
 
 
 def phrase_vectors(parts: Path) -> dict[str, Tensor]:
-    """The vector of each phrase, (384,), from the published model; kept, since training then needs no other model."""
+    """The vector of each phrase, (384,), from the published model; kept, since training then needs
+    no other model.
+    """
     if not (parts / "phrases.pt").exists():
         torch.save(vectors(), parts / "phrases.pt")
     return dict(zip(*torch.load(parts / "phrases.pt", weights_only=True), strict=True))
@@ -130,7 +143,9 @@ def vectors() -> tuple[list[str], Tensor]:
 
 @cache
 def all_drawings() -> tuple[list[str], Tensor, Tensor]:
-    """The things, their pictures as (thing, style, colour, S, S, 3) bytes, on the device; and their vectors (thing, style, colour, D)."""
+    """The things, their images as (thing, style, colour, S, S, 3) bytes, on the device; and their
+    vectors (thing, style, colour, D).
+    """
     part = load("emoji").train
     names = sorted(emoji_things("train"))
     rows = torch.tensor([[row_of(part, name, style) for style in range(3)] for name in names])
@@ -152,7 +167,7 @@ def row_of(part: Any, name: str, style: int) -> int:
 
 @cache
 def clip_model() -> CLIP:
-    """Lesson 12's: a picture's vector lies where MiniLM puts its name."""
+    """Lesson 12's: an image's vector lies where MiniLM puts its name."""
     model = measurements("12").new_clip()
     model.load_state_dict(
         {key: value.float() for key, value in checkpoint("towers").tensors.items()}
@@ -165,7 +180,7 @@ def image_vectors(x: Tensor) -> Tensor:
     return F.normalize(clip_model().image_encoder(x.to(DEVICE)), dim=-1)
 
 
-# -- training ---------------------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------------------
 
 
 def new_painter() -> UNet:
@@ -173,7 +188,7 @@ def new_painter() -> UNet:
 
 
 class ConditionedImages:
-    """Batches: pictures, and for each its phrase's vector or its own, in turn."""
+    """Batches: images, and for each its phrase's vector or its own, alternately."""
 
     def __init__(
         self, said: dict[str, Tensor], seed: int, batch: int = BATCH, looks: bool = True
@@ -187,7 +202,7 @@ class ConditionedImages:
         }
 
     def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Bytes (B, S, S, 3), phrases' vectors and pictures' vectors (B, D)."""
+        """Bytes (B, S, S, 3), phrases' vectors and images' vectors (B, D)."""
         lot, picks, said = random.Random(derive_seed(self.seed, step)), [], []
         while len(picks) < self.batch:
             name, style, c = (
@@ -211,7 +226,9 @@ class ConditionedImages:
 
 
 class PriorBatches(ConditionedImages):
-    """Batches for the prior: the vectors of pictures, to be guessed from those of their phrases; numbers of spread 1."""
+    """Batches for the prior: the vectors of images, to be predicted from those of their phrases;
+    numbers of spread 1.
+    """
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         _, words, look = self.draw(step)
@@ -249,7 +266,7 @@ def models(parts: Path, seed: int) -> tuple[nn.Module, nn.Module]:
     ), prior
 
 
-# -- drawing ----------------------------------------------------------------------------------------------------------------
+# -- drawing ---------------------------------------------------------------------------------------
 
 
 def noise(n: int, *shape: int, seed: int) -> tuple[Tensor, torch.Generator]:
@@ -262,14 +279,17 @@ def noise(n: int, *shape: int, seed: int) -> tuple[Tensor, torch.Generator]:
 def generate_images(
     model: nn.Module, condition: Tensor, weight: float = 2.0, seed: int = 0
 ) -> Tensor:
-    """Pictures (B, 3, 32, 32) of what the network is told, (B, 768)."""
+    """Images (B, 3, 32, 32) generated for conditions (B, 768)."""
     x, g = noise(len(condition), 3, 32, 32, seed=seed)
     done = []
     for some, asked in zip(x.split(100), condition.split(100), strict=True):
-        guess = lambda told_: Denoiser(model, FLOW, PREDICTS, told_)
+
+        def denoiser(condition):
+            return Denoiser(model, FLOW, PREDICTS, condition)
+
         done.append(
             ddpm(
-                ClassifierFreeGuidance(guess(asked), guess(torch.zeros_like(asked)), weight),
+                ClassifierFreeGuidance(denoiser(asked), denoiser(torch.zeros_like(asked)), weight),
                 some,
                 FLOW,
                 SAMPLING,
@@ -280,7 +300,7 @@ def generate_images(
 
 
 def sample_prior(prior: nn.Module, words: Tensor, seed: int = 0) -> Tensor:
-    """For each phrase's vector (B, 384) the vector of a picture that could be meant."""
+    """For each phrase's vector (B, 384) the vector of an image that could be meant."""
     x, g = noise(*words.shape, seed=seed)
     return F.normalize(
         ddpm(Denoiser(prior, FLOW, PREDICTS, words * words.shape[1] ** 0.5), x, FLOW, SAMPLING, g),
@@ -291,8 +311,10 @@ def sample_prior(prior: nn.Module, words: Tensor, seed: int = 0) -> Tensor:
 def prompt_scores(
     x: Tensor, asked: list[tuple[str, str]], said: dict[str, Tensor], candidates: Sequence[str]
 ) -> dict[str, float]:
-    """Does each picture look like its phrase? Where the right thing stands among all candidates by the towers' cosine, where that of
-    another prompt of the same list stands, and how often the main colour is the one asked for."""
+    """How well each image fits its phrase: where the right thing stands among all candidates by the
+    encoders' cosine similarity, where that of another prompt of the same list stands, and how often
+    the main colour is the one asked for.
+    """
     every = [
         [said[f"{colour} {name}".strip()] for name in candidates] for colour in COLOURS
     ]  # each in each colour
@@ -301,9 +323,15 @@ def prompt_scores(
         "bd,bnd->bn", image_vectors(x), every[[COLOURS.index(colour) for _, colour in asked]]
     )
     at = torch.tensor([candidates.index(name) for name, _ in asked])
-    place = lambda right: ranks(scores.cpu(), F.one_hot(right, len(candidates)).bool())
+
+    def place(right):
+        return ranks(scores.cpu(), F.one_hot(right, len(candidates)).bool())
+
     rank, other = place(at), place(at.roll(len(at) // 2 + 1))
-    share = lambda ok: round(ok.float().mean().item(), 4)
+
+    def share(ok):
+        return round(ok.float().mean().item(), 4)
+
     found = {
         "n": len(asked),
         "candidates": len(candidates),
@@ -323,7 +351,9 @@ def prompt_scores(
 
 
 def prompts(seed: int) -> dict[str, list[tuple[str, str]]]:
-    """Things and colours that were shown together, that never were, things never seen, and words never read."""
+    """Things and colours that were shown together, that never were, things never seen, and words
+    never read.
+    """
     lot, known = random.Random(seed), sorted(emoji_things("train"))
     pairs = [(name, colour) for name in known for colour in NAMED_COLOURS]
     shown, held = (
@@ -343,9 +373,10 @@ def row(parts: Path, seed: int) -> dict[str, Any]:
     said = phrase_vectors(parts)
     model, prior = models(parts, seed)
     known, new = sorted(emoji_things("train")), sorted(emoji_things("validation", "test"))
-    vector = lambda texts: F.normalize(
-        torch.stack([said[text] for text in texts]).float(), dim=-1
-    ).to(DEVICE)
+
+    def vector(texts):
+        return F.normalize(torch.stack([said[text] for text in texts]).float(), dim=-1).to(DEVICE)
+
     found: dict[str, Any] = {"seed": seed}
     for name, asked in prompts(seed).items():
         texts = [
@@ -376,7 +407,7 @@ def row(parts: Path, seed: int) -> dict[str, Any]:
 
 
 def real_scores(seed: int, said: dict[str, Tensor], model: nn.Module) -> dict[str, Any]:
-    """What the drawings themselves get, and pictures drawn of their own vectors."""
+    """What the drawings themselves get, and images drawn of their own vectors."""
     names, pixels, looks = all_drawings()
     asked = prompts(seed)["never shown"]
     at = tuple(
@@ -394,7 +425,9 @@ def real_scores(seed: int, said: dict[str, Tensor], model: nn.Module) -> dict[st
 def guidance_rows(
     model: nn.Module, seed: int, said: dict[str, Tensor], n: int = 25, each: int = 4
 ) -> dict[str, Any]:
-    """By weight: is it what was asked for, and how far apart are four pictures of one phrase (mean distance between their vectors)?"""
+    """By weight: is it what was asked for, and how far apart are four images of one phrase (mean
+    distance between their vectors)?
+    """
     names = sorted(emoji_things("train"))
     asked = random.Random(seed).sample(names, n)
     words = F.normalize(
@@ -410,7 +443,7 @@ def guidance_rows(
     return found
 
 
-# -- the lesson's own run -----------------------------------------------------------------------------------------------------
+# -- the lesson's own run --------------------------------------------------------------------------
 
 LIVE, LIVE_STEPS = ("cat", "fish", "duck", "butterfly", "T-Rex", "rose", "mushroom", "cupcake"), 280
 FAST_OPTIMIZER = OptimizerConfig(
@@ -418,19 +451,14 @@ FAST_OPTIMIZER = OptimizerConfig(
 )
 
 
-class Palette:
-    """Batches of eight things by one maker in nine colours, but for one colour of each thing."""
+def palette(pictures: Tensor, words: Tensor, seed: int) -> RandomBatches:
+    """Batches of eight things by one maker in nine colours, but for one colour of each thing.
 
-    def __init__(self, pictures: Tensor, words: Tensor, seed: int) -> None:
-        self.pictures, self.words, self.seed = pictures, words, seed  # (colour, thing, ...)
-        self.pairs = torch.tensor(
-            [(c, n) for c in range(9) for n in range(8) if not is_left_out(c, n)]
-        )
-
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        g = torch.Generator().manual_seed(derive_seed(self.seed, step))
-        pick = tuple(self.pairs[torch.randint(len(self.pairs), (32,), generator=g)].T)
-        return self.pictures[pick], self.words[pick]
+    Args: pictures and words, (colour, thing, ...).
+    """
+    pairs = [(c, n) for c in range(9) for n in range(8) if not is_left_out(c, n)]
+    known = tuple(torch.tensor(pairs).T)
+    return RandomBatches(pictures[known], words[known], batch=32, seed=seed)
 
 
 def is_left_out(colour: int, thing: int) -> bool:
@@ -439,7 +467,9 @@ def is_left_out(colour: int, thing: int) -> bool:
 
 
 def lesson_row(parts: Path, seed: int) -> dict[str, Any]:
-    """What the lesson trains, with another seed: the eight pairs that were left out, drawn; is the colour right, is the thing?"""
+    """What the lesson trains, with another seed: the eight pairs that were left out, drawn; is the
+    colour right, is the thing?
+    """
     said, part = phrase_vectors(parts), load("emoji").train
     plain = part.pixels[[row_of(part, name, 1) for name in LIVE]]
     pictures = normalize_pixels(
@@ -460,7 +490,7 @@ def lesson_row(parts: Path, seed: int) -> dict[str, Any]:
     history = fit(
         model,
         partial(diffusion_loss, schedule=FLOW, predicts=PREDICTS, null_condition=0.0),
-        Palette(pictures, words, seed),
+        palette(pictures, words, seed),
         steps=LIVE_STEPS,
         seed=seed,
         optimizer=FAST_OPTIMIZER,
@@ -485,7 +515,7 @@ def lesson_row(parts: Path, seed: int) -> dict[str, Any]:
     }
 
 
-# -- all of it --------------------------------------------------------------------------------------------------------------
+# -- all of it -------------------------------------------------------------------------------------
 
 
 COMMAND = "python recipes/painter.py data"

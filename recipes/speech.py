@@ -1,14 +1,17 @@
 """Make speech.gz: short spoken prompts, the same in three languages, with what is said in them.
 
-Source   Debian asterisk-core-sounds-{en,es,fr}-wav 1.6.1-1, with their transcripts in asterisk-core-sounds-{en,es,fr} 1.6.1-1
-Licence  CC BY-SA 3.0, (c) Allison Smith (en, es) and June Wallack (fr)
-Run      python recipes/speech.py OUT      Takes   half a minute; Debian or Ubuntu
+Source    Debian asterisk-core-sounds-{en,es,fr}-wav 1.6.1-1, with their transcripts in
+          asterisk-core-sounds-{en,es,fr} 1.6.1-1
+Licence   CC BY-SA 3.0, (c) Allison Smith (en, es) and June Wallack (fr)
+Run       python recipes/speech.py OUT
+Takes     half a minute; Debian or Ubuntu
 
-The prompts are those that a telephone exchange plays: numbers, days, months, words and short phrases. KEYS lists those taken: said in all
-three languages, at most LONGEST seconds, and written as they are spoken (not so ten, which is missing from the Spanish transcripts). A key is in one
-split in all its languages. The file is one line of JSON (rate, and for each prompt its split, language, text and number of
-samples), then the samples: each as its distance from the one before, 16 bits that wrap, all low bytes before all high bytes,
-which packs to about half.
+The prompts are those that a telephone exchange plays: numbers, days, months, words and short
+phrases. KEYS lists those taken: said in all three languages, at most LONGEST seconds, and written
+as they are spoken (not so ten, which is missing from the Spanish transcripts). A key is in one
+split in all its languages. The file is one line of JSON (rate, and for each prompt its split,
+language, text and number of samples), then the samples: each as its distance from the one before,
+16 bits that wrap, all low bytes before all high bytes, which packs to about half.
 """
 
 import gzip
@@ -26,14 +29,15 @@ from common import compress, unpack_debian
 from fmcourse.files import write_atomically
 
 VERSION = "1.6.1-1"
-PACKAGES = {
-    "asterisk-core-sounds-en": "973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
-    "asterisk-core-sounds-es": "9afdab7f559f036649fb406e625899306ca1004df8ebe39c30bfbd5912d66f74",
-    "asterisk-core-sounds-fr": "04c82c78c570c43a7136cbc5e2488d0c470b775468dff9fbce4a131b18cf1056",
-    "asterisk-core-sounds-en-wav": "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d",
-    "asterisk-core-sounds-es-wav": "9283a09a6d56fccdcc2bcfe86c48f0f844289cfbd46a3184d8785a6f7f569903",
-    "asterisk-core-sounds-fr-wav": "8d4e1bc32ed5ba7fbda40841ca1825ed20cc6232724a473c90f8bb0e53e6073e",
+SHA256 = {
+    "en": "973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
+    "es": "9afdab7f559f036649fb406e625899306ca1004df8ebe39c30bfbd5912d66f74",
+    "fr": "04c82c78c570c43a7136cbc5e2488d0c470b775468dff9fbce4a131b18cf1056",
+    "en-wav": "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d",
+    "es-wav": "9283a09a6d56fccdcc2bcfe86c48f0f844289cfbd46a3184d8785a6f7f569903",
+    "fr-wav": "8d4e1bc32ed5ba7fbda40841ca1825ed20cc6232724a473c90f8bb0e53e6073e",
 }
+PACKAGES = {f"asterisk-core-sounds-{name}": digest for name, digest in SHA256.items()}
 VOICES = {"en": "en_US_f_Allison", "es": "es_MX_f_Allison", "fr": "fr_CA_f_June"}
 RATE = 8000
 LONGEST = 2.5  # seconds
@@ -49,7 +53,10 @@ KEYS = [
     ]
 ]
 KEYS += [f"digits/day-{day}" for day in range(7)] + [f"digits/mon-{month}" for month in range(12)]
-WORDS = "digits/today digits/tomorrow digits/yesterday hello-world please-try-again vm-message vm-password vm-goodbye vm-saved"
+WORDS = (
+    "digits/today digits/tomorrow digits/yesterday hello-world please-try-again "
+    "vm-message vm-password vm-goodbye vm-saved"
+)
 WORDS += " vm-received vm-deleted vm-nomore auth-thankyou conf-errormenu vm-Friends"
 KEYS += WORDS.split()
 
@@ -69,7 +76,10 @@ def transcripts(root: Path, language: str) -> dict[str, str]:
 
 
 def samples(path: Path) -> np.ndarray:
-    """The sound of one prompt, int16. Raises: ValueError if it is not one channel of 16 bits at RATE, or too long."""
+    """The sound of one prompt, int16.
+
+    Raises: ValueError if it is not one channel of 16 bits at RATE, or too long.
+    """
     with wave.open(str(path)) as file:
         form = file.getnchannels(), file.getsampwidth(), file.getframerate()
         sound = np.frombuffer(file.readframes(file.getnframes()), "<i2")

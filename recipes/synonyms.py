@@ -1,13 +1,18 @@
-"""Make synonyms.jsonl.gz: words for what emoji show that stand in no name and no keyword of any emoji.
+"""Make synonyms.jsonl.gz: words for what emoji show that stand in no name and no keyword of any
+emoji.
 
-Source   Debian wordnet-base 1:3.0-37, index.noun, data.noun and noun.exc; names and keywords of emoji.gz, which ships
-Licence  WordNet 3.0, Copyright 2006 by Princeton University
-Run      python recipes/synonyms.py OUT               Takes     a few seconds; Debian or Ubuntu
+Source    Debian wordnet-base 1:3.0-37, index.noun, data.noun and noun.exc; names and keywords of
+          emoji.gz, which ships
+Licence   WordNet 3.0, Copyright 2006 by Princeton University
+Run       python recipes/synonyms.py OUT
+Takes     a few seconds; Debian or Ubuntu
 
-By rule alone, none picked and none dropped by hand. A name of one or two words is looked up whole; its most common meaning as a noun is
-taken, if its topic is one whose things can be drawn. Each other word of that entry is a synonym, if it is one word in small letters and
-neither it nor its singular or plural stands in a name or keyword, run together or not. Left out are words of which one meaning is an
-insult or speaks of sex. A name that ends in another one is an answer too (an oncoming bus is a bus), unless WordNet knows it whole.
+By rule alone, none picked and none dropped by hand. A name of one or two words is looked up whole;
+its most common meaning as a noun is taken, if its topic is one whose things can be drawn. Each
+other word of that entry is a synonym, if it is one word in small letters and neither it nor its
+singular or plural stands in a name or keyword, run together or not. Left out are words of which one
+meaning is an insult or speaks of sex. A name that ends in another one is an answer too (an oncoming
+bus is a bus), unless WordNet knows it whole.
 """
 
 import re
@@ -87,12 +92,17 @@ class Nouns:
     def synonyms(self, base: str) -> list[str]:
         """Other words for the most common meaning, if that is a thing that can be drawn."""
         first = self.entries[self.meanings[base][0]]
-        fits = lambda word: re.fullmatch("[a-z]{3,}", word) and not self.unfit(word)
+
+        def fits(word):
+            return re.fullmatch("[a-z]{3,}", word) and not self.unfit(word)
+
         return [word for word in first.words if fits(word)] if first.topic in DRAWN else []
 
 
 def emoji() -> tuple[dict[str, str], set[str]]:
-    """The split of each name, and all that is written in names and keywords: whole, word by word, and run together."""
+    """The split of each name, and all that is written in names and keywords: whole, word by word,
+    and run together.
+    """
     shown, splits, written = load("emoji"), {}, set()
     for split in SPLITS:
         part = getattr(shown, split)

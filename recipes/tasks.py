@@ -1,13 +1,17 @@
 """Make tasks.jsonl.gz: six small tasks in which one word is given and one is the answer.
 
-Source   PyPI lemminflect 0.2.3 (past tenses, plurals), Debian wordnet-base 1:3.0-37 (antonyms, and how common a word is), npm
-         cldr-annotations-full 48.2.0 (English and French names), countries.jsonl.gz, which ships (capitals)
-Licence  MIT; WordNet 3.0; Unicode-3.0; public domain
-Run      python recipes/tasks.py OUT               Takes     about ten seconds; Debian or Ubuntu; needs npm
+Source    PyPI lemminflect 0.2.3 (past tenses, plurals), Debian wordnet-base 1:3.0-37 (antonyms, and
+          how common a word is), npm cldr-annotations-full 48.2.0 (English and French names),
+          countries.jsonl.gz, which ships (capitals)
+Licence   MIT; WordNet 3.0; Unicode-3.0; public domain
+Run       python recipes/tasks.py OUT
+Takes     about ten seconds; Debian or Ubuntu; needs npm
 
-By rule, none picked and none dropped by hand. Words are in small letters, of three to twelve; verbs, nouns and adjectives are the most
-common ones in the texts that WordNet's makers tagged, EACH of a task at most. Where two answers are right, the task has neither. Five of
-ten go to train, two to validation, three to test, by a hash; hot and cold, each the answer to the other, are in one split.
+By rule, none picked and none dropped by hand. Words are in small letters, of three to twelve;
+verbs, nouns and adjectives are the most common ones in the texts that WordNet's makers tagged, EACH
+of a task at most. Where two answers are right, the task has neither. Five of ten go to train, two
+to validation, three to test, by a hash; hot and cold, each the answer to the other, are in one
+split.
 """
 
 import csv
@@ -39,12 +43,14 @@ KINDS = {
     "n": "1",
     "v": "2",
     "a": "35",
-}  # kinds of words as cntlist.rev numbers them: 5 are adjectives that lean on another
+}  # parts of speech as cntlist.rev numbers them: 5 are adjectives that lean on another
 Pairs = list[tuple[str, str]]
 
 
 def common_words(folder: Path, kind: str) -> list[str]:
-    """The words of a kind, the most common first, each by what it mostly is: "like" is a verb and no noun."""
+    """The words of a part of speech, the most common first, each by what it mostly is: "like" is a
+    verb and no noun.
+    """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for line in (folder / "cntlist.rev").read_text("utf-8").splitlines():
         key, _, count = line.split()
@@ -60,7 +66,7 @@ def common_words(folder: Path, kind: str) -> list[str]:
 
 
 def forms(table: str, kind: str) -> dict[str, list[list[str]]]:
-    """The forms of each word of a kind, and for each form the ways to spell it.
+    """The forms of each word of a part of speech, and for each form the ways to spell it.
 
     >>> forms("go,verb,went,gone,going,goes\\nfish,noun,fish/fishes", "noun")
     {'fish': [['fish', 'fishes']]}
@@ -70,7 +76,9 @@ def forms(table: str, kind: str) -> dict[str, list[list[str]]]:
 
 
 def inflections(common: Iterable[str], table: dict[str, list[list[str]]]) -> Pairs:
-    """Common words with the first of their forms, where there is one way to spell it and it is another word."""
+    """Common words with the first of their forms, where there is one way to spell it and it is
+    another word.
+    """
     first = ((word, table[word][0]) for word in common if table.get(word))
     found = [(word, form[0]) for word, form in first if len(form) == 1]
     return [(word, form) for word, form in found if WORD.fullmatch(form) and form != word][:EACH]
@@ -97,21 +105,25 @@ def antonyms(folder: Path, common: list[str]) -> Pairs:
 
 
 def french() -> Pairs:
-    """What CLDR calls an emoji or a sign in English and in French, where both are one word and not the same one."""
+    """What CLDR calls an emoji or a sign in English and in French, where both are one word and not
+    the same one.
+    """
     with tarfile.open(
         fileobj=io.BytesIO(download_file(["npm", "pack", "--silent", NAMES[0]], "*.tgz", NAMES[1]))
     ) as file:
-        read = lambda code: json.load(
-            file.extractfile(f"package/annotations/{code}/annotations.json")
-        )
+
+        def read(code):
+            return json.load(file.extractfile(f"package/annotations/{code}/annotations.json"))
+
         english, other = (read(code)["annotations"]["annotations"] for code in ("en", "fr"))
     said: dict[str, set[str]] = defaultdict(set)
     for sign in english.keys() & other.keys():
         if "tts" in english[sign] and "tts" in other[sign]:
             said[english[sign]["tts"][0]].add(other[sign]["tts"][0])
-    fits = lambda one, two: (
-        WORD.fullmatch(one) and re.fullmatch("[a-zà-ÿœ]{3,14}", two) and one != two
-    )
+
+    def fits(one, two):
+        return WORD.fullmatch(one) and re.fullmatch("[a-zà-ÿœ]{3,14}", two) and one != two
+
     return [
         (one, *two)
         for one, two in sorted(said.items(), key=lambda pair: stable_hash(pair[0]))
@@ -120,15 +132,22 @@ def french() -> Pairs:
 
 
 def capitals() -> Pairs:
-    """Of the reports on countries, those that name one; not where the capital is called like the country."""
+    """Of the reports on countries, those that name one; not where the capital is called like the
+    country.
+    """
     every = [country for split in SPLITS for country in getattr(load("countries"), split)]
     known = [
         (country.name, country.fields["capital"])
         for country in every
         if "capital" in country.fields
     ]
-    plain = lambda text: re.fullmatch(r"[^\W\d_][\w'. -]{2,25}", text) and " in " not in text
-    fits = lambda name, city: plain(name) and plain(city) and name.split()[0] not in city
+
+    def plain(text):
+        return re.fullmatch(r"[^\W\d_][\w'. -]{2,25}", text) and " in " not in text
+
+    def fits(name, city):
+        return plain(name) and plain(city) and name.split()[0] not in city
+
     return [(name, city) for name, city in known if fits(name, city)]
 
 

@@ -1,13 +1,17 @@
-"""Make topics.jsonl.gz: nouns, what a dictionary says they are, and which of ten topics they belong to.
+"""Make topics.jsonl.gz: nouns, what a dictionary says they are, and which of ten topics they belong
+to.
 
-Source   Debian wordnet-base 1:3.0-37, data.noun      Licence   WordNet 3.0, Copyright 2006 by Princeton University
-Run      python recipes/topics.py OUT                 Takes     a few seconds; Debian or Ubuntu
+Source    Debian wordnet-base 1:3.0-37, data.noun
+Licence   WordNet 3.0, Copyright 2006 by Princeton University
+Run       python recipes/topics.py OUT
+Takes     a few seconds; Debian or Ubuntu
 
-WordNet's makers wrote nouns into files by topic, and each entry still names its file; ten of these topics are taken, EACH
-definitions of each at most, chosen by a hash of the definition. Taken is the first word of an entry, if it is written small,
-and the definition without its example sentences. Definitions of fewer than FEWEST words are left out, and so are those that
-serve two topics, that call their word an insult, or that speak of sex. Entries of one word, and entries with the same definition,
-are in one split.
+WordNet's makers wrote nouns into files by topic, and each entry still names its file; ten of these
+topics are taken, EACH definitions of each at most, chosen by a hash of the definition. Taken is the
+first word of an entry, if it is written small, and the definition without its example sentences.
+Definitions of fewer than FEWEST words are left out, and so are those that serve two topics, that
+call their word an insult, or that speak of sex. Entries of one word, and entries with the same
+definition, are in one split.
 """
 
 import hashlib
@@ -39,7 +43,10 @@ TOPICS = {  # the number of a file of WordNet's makers, and its name
 }
 EACH = 1000
 FEWEST = 4
-UNFIT = r"\bsex\b|slang term|offensive|disparag|derogat|vulgar|obscen|\bslur|insult|contempt|sexual|coitus|prostitut"
+UNFIT = (
+    r"\bsex\b|slang term|offensive|disparag|derogat|vulgar|obscen|\bslur|insult|contempt"
+    r"|sexual|coitus|prostitut"
+)
 
 Entry = tuple[str, str, str]  # word, definition, topic
 
@@ -51,7 +58,8 @@ def stable_hash(text: str) -> int:
 def entry(line: str) -> Entry | None:
     """Word, definition and topic, if it is taken.
 
-    >>> entry('02121620 05 n 02 cat 0 true_cat 0 001 @ 02120997 n 0000 | feline mammal with fur; "a cat purrs"  ')
+    >>> line = "02121620 05 n 02 cat 0 true_cat 0 001 @ 02120997 n 0000 | feline mammal with fur; "
+    >>> entry(line + '"a cat purrs"  ')
     ('cat', 'feline mammal with fur', 'animal')
     """
     facts, _, gloss = line.partition(" | ")
@@ -84,7 +92,9 @@ def entries(root: Path) -> list[Entry]:
 
 
 def families(items: Iterable[Entry]) -> Iterator[tuple[Entry, str]]:
-    """Each entry with the first word of its family: entries that share a word or a definition, directly or through others."""
+    """Each entry with the first word of its family: entries that share a word or a definition,
+    directly or through others.
+    """
     first: dict[str, str] = {}
 
     def root(name: str) -> str:

@@ -1,4 +1,7 @@
-"""One thread, as in the lessons, and nothing of the learner's own: set before anything imports torch."""
+"""One thread, as in the lessons, and nothing of the learner's own.
+
+The variables must be set before anything imports torch.
+"""
 
 import os
 import sys
@@ -13,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `tools`, which i
 
 
 def pytest_terminal_summary(terminalreporter):
-    """The table of all exercises, put together from what test_mutants.py found, in whichever process."""
+    """Print the table of all exercises, from what test_mutants.py found in any process."""
     reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
     found = [
         text

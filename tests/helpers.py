@@ -1,8 +1,10 @@
-"""What several tests need."""
+"""What several tests need: models of many shapes, a byte tokenizer, proofs of exercises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -10,7 +12,7 @@ from fmcourse.models.transformer import Transformer, bert, gpt2, llama, modern
 
 
 def randomize(model: nn.Module, std: float = 0.2, seed: int = 0) -> nn.Module:
-    """Fresh norms are all alike and zero-initialised layers pass everything: both would hide a swap."""
+    """Draw every parameter anew: fresh norms and zero-initialised layers would hide a swap."""
     generator = torch.Generator().manual_seed(seed)
     for weight in model.parameters():
         nn.init.normal_(weight, std=std, generator=generator)
@@ -35,6 +37,10 @@ SHAPES = {
     ),
     "llama one key": llama(
         vocab_size=77, context=25, width=56, depth=2, heads=7, kv_heads=1, hidden=90, norm_eps=1e-6
+    ),
+    "qwen2": replace(
+        llama(vocab_size=47, context=27, width=40, depth=2, heads=5, kv_heads=1, hidden=62),
+        qkv_bias=True,
     ),
     "bert": bert(vocab_size=71, context=30, width=36, depth=3, heads=3, hidden=52),
     "bert types": bert(vocab_size=23, context=12, width=20, depth=1, heads=5, token_types=3),
@@ -69,7 +75,12 @@ class ByteTokenizer:
 
 
 def wrong_verdicts(exercise: Any, say: Callable[[Any, Any], Any]) -> list[str]:
-    """Right answers that are refused, mistakes that are called something else or told instead of asked, a sentence each."""
+    """Faults of an exercise's answers, a sentence each: right answers that are refused, mistakes
+    that get another name, or whose explanation does not end in a question.
+
+    Args:
+        say: (exercise, answer) -> verdict.
+    """
     found = []
     for n, answer in enumerate([exercise.solution, *exercise.other_solutions]):
         if not (verdict := say(exercise, answer)).correct:
@@ -78,5 +89,15 @@ def wrong_verdicts(exercise: Any, say: Callable[[Any, Any], Any]) -> list[str]:
         if (verdict := say(exercise, mistake.wrong_answer)).name != mistake.name:
             found.append(f"{mistake.name!r} is called {verdict.name!r}: {verdict.sentences}")
         if "?" not in mistake.explanation:
-            found.append(f"{mistake.name!r} is told, not asked")
+            found.append(f"the explanation of {mistake.name!r} asks nothing")
     return found
+
+
+def quick_first(exercises: Iterable[Any]) -> list[Any]:
+    """For `parametrize`: the first exercise of each lesson, and the others marked as slow."""
+    seen, parameters = set(), []
+    for exercise in exercises:
+        lesson = exercise.id.split(".")[0]
+        parameters.append(pytest.param(exercise, marks=[pytest.mark.slow] * (lesson in seen)))
+        seen.add(lesson)
+    return parameters

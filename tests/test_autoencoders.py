@@ -1,4 +1,4 @@
-"""Autoencoders: what can be known exactly, where everything is linear, and what torch and diffusers say of the same numbers."""
+"""Autoencoders: against torch and diffusers, and where everything is linear, against the truth."""
 
 import math
 
@@ -15,20 +15,24 @@ from fmcourse.autoencoders import (
     Autoencoder,
     Gaussian,
     decoder,
-    elbo,
     encoder,
     log_evidence,
+    negative_elbo,
     reconstruction,
 )
 from fmcourse.training import fit
 
-seeded = lambda seed=0: torch.Generator().manual_seed(seed)
-pictures = torch.rand(6, 1, 28, 28, generator=seeded()) * 2 - 1
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+images = torch.rand(6, 1, 28, 28, generator=seeded()) * 2 - 1
 mean, log_variance = (torch.randn(3, 4, 5, 5, generator=seeded(seed)) for seed in (1, 2))
 q = Gaussian(mean, log_variance)
 
 
-# -- one bell curve a number ------------------------------------------------------------------------------------------------
+# -- Gaussians -------------------------------------------------------------------------------------
 
 
 def test_equals_the_gaussian_of_diffusers():
@@ -45,16 +49,16 @@ def test_equals_torch_distributions():
         Normal(torch.zeros(()), torch.ones(())),
     )
     assert_close(q.kl(), kl_divergence(theirs, standard))
-    assert_close(q.log_prob(pictures[0, 0, :5, :5]), theirs.log_prob(pictures[0, 0, :5, :5]))
+    assert_close(q.log_prob(images[0, 0, :5, :5]), theirs.log_prob(images[0, 0, :5, :5]))
     assert_close(q.std, theirs.stddev)
 
 
-def test_the_standard_bell_tells_nothing_and_all_others_something():
+def test_the_kl_divergence_is_zero_for_the_standard_normal_alone():
     assert Gaussian(torch.zeros(7), torch.zeros(7)).kl().eq(0).all()
     assert q.kl().gt(0).all()
 
 
-def test_gradients_reach_mean_and_spread_through_a_draw():
+def test_gradients_pass_through_a_sample():
     mean, log_variance = (
         torch.tensor([0.3], requires_grad=True),
         torch.tensor([-1.0], requires_grad=True),
@@ -65,18 +69,18 @@ def test_gradients_reach_mean_and_spread_through_a_draw():
     assert_close(log_variance.grad, (z - mean).detach() / 2)  # d/ds of exp(s / 2) ε
 
 
-def test_draws_have_the_mean_and_spread_they_were_asked_for():
+def test_samples_have_the_given_mean_and_standard_deviation():
     draws = Gaussian(torch.full((20_000,), 2.0), torch.full((20_000,), math.log(0.25))).sample(
         seeded()
     )
     assert abs(draws.mean() - 2) < 0.02 and abs(draws.std() - 0.5) < 0.01
 
 
-# -- where everything is linear, the truth is known -------------------------------------------------------------------------
+# -- a linear model, whose evidence is known -------------------------------------------------------
 
 
 class Posterior(nn.Module):
-    """Of x = W z + b + noise with columns of W at right angles: the exact posterior, moved by `off`."""
+    """The exact posterior of x = W z + b + noise, W with orthogonal columns, shifted by `off`."""
 
     def __init__(self, W, b, noise, off=0.0):
         super().__init__()
@@ -100,29 +104,29 @@ def linear(off=0.0, noise=0.6):
     return VAE(Posterior(W, b, noise, off), decode, noise), truth
 
 
-def bound(model, x, draws=4000):
-    return -elbo(model, x.repeat_interleave(draws, 0), seeded(8)).value.item()
+def elbo(model, x, draws=4000):
+    return -negative_elbo(model, x.repeat_interleave(draws, 0), seeded(8)).value.item()
 
 
 x = torch.randn(3, 5, generator=seeded(9), dtype=torch.float64)
 
 
-def test_with_the_exact_posterior_the_bound_is_the_evidence():
+def test_with_the_exact_posterior_the_elbo_is_the_evidence():
     model, truth = linear()
-    assert bound(model, x) == pytest.approx(truth.log_prob(x).mean().item(), abs=0.03)
+    assert elbo(model, x) == pytest.approx(truth.log_prob(x).mean().item(), abs=0.03)
     assert_close(log_evidence(model, x, 1, seeded()), truth.log_prob(x))  # each draw is then exact
 
 
 @pytest.mark.parametrize("off", [0.3, -1.0])
-def test_with_another_the_gap_is_the_divergence_from_the_exact_one(off):
+def test_with_another_posterior_the_gap_is_its_kl_divergence_from_the_exact_one(off):
     (model, truth), (exact, _) = linear(off), linear()
-    gap = truth.log_prob(x).mean().item() - bound(model, x)
+    gap = truth.log_prob(x).mean().item() - elbo(model, x)
     p, q = exact.encode(x), model.encode(x)
     divergence = kl_divergence(Normal(q.mean, q.std), Normal(p.mean, p.std)).sum(1).mean().item()
     assert gap == pytest.approx(divergence, abs=0.04) and divergence > 0.1
 
 
-def test_more_draws_bring_the_evidence_nearer():
+def test_more_draws_bring_the_estimate_nearer_to_the_evidence():
     model, truth = linear(off=0.5)
     far, near = (
         (
@@ -136,12 +140,12 @@ def test_more_draws_bring_the_evidence_nearer():
     assert near < far / 20
 
 
-# -- networks and objectives ------------------------------------------------------------------------------------------------
+# -- networks and objectives -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3), (8, 2)])
 @pytest.mark.parametrize("spatial", [False, True])
-def test_pictures_come_back_in_their_own_shape(side, channels, spatial):
+def test_reconstructions_have_the_shape_of_the_images(side, channels, spatial):
     shape = {"side": side, "channels": channels, "spatial": spatial}
     x, model = (
         torch.randn(2, channels, side, side),
@@ -151,11 +155,11 @@ def test_pictures_come_back_in_their_own_shape(side, channels, spatial):
     assert model(x).shape == x.shape
 
 
-def test_the_objective_is_reconstruction_and_divergence():
+def test_negative_elbo_is_reconstruction_error_plus_kl_divergence():
     model = VAE(encoder(8, 4), decoder(4, 4), noise=0.3)
-    loss, q = elbo(model, pictures, seeded()), model.encode(pictures)
+    loss, q = negative_elbo(model, images, seeded()), model.encode(images)
     x_hat = model.decoder(q.sample(seeded()))
-    squares = F.mse_loss(x_hat, pictures, reduction="sum") / 6 / (2 * 0.09)
+    squares = F.mse_loss(x_hat, images, reduction="sum") / 6 / (2 * 0.09)
     wanted = (
         squares
         + 784 * math.log(0.3 * math.sqrt(2 * math.pi))
@@ -165,26 +169,26 @@ def test_the_objective_is_reconstruction_and_divergence():
     assert loss.value.item() == pytest.approx(
         loss.parts["reconstruction"] + loss.parts["KL"], rel=1e-5
     )
-    weighed = elbo(model, pictures, seeded(), beta=4).value
-    assert_close(weighed - loss.value, torch.tensor(3 * loss.parts["KL"]), rtol=1e-3, atol=1e-3)
+    weighted = negative_elbo(model, images, seeded(), beta=4).value
+    assert_close(weighted - loss.value, torch.tensor(3 * loss.parts["KL"]), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("objective", [reconstruction, elbo])
-def test_one_batch_can_be_learnt_by_heart(objective):
+@pytest.mark.parametrize("objective", [reconstruction, negative_elbo])
+def test_overfits_one_batch(objective):
     torch.manual_seed(0)
-    parts = {reconstruction: (Autoencoder, 4), elbo: (VAE, 8)}
-    Model, numbers = parts[objective]
-    model, bright = Model(encoder(numbers, 8), decoder(4, 8)), (pictures[:2] > 0).float()
+    parts = {reconstruction: (Autoencoder, 4), negative_elbo: (VAE, 8)}
+    Model, width = parts[objective]
+    model, bright = Model(encoder(width, 8), decoder(4, 8)), (images[:2] > 0).float()
     history = fit(model, objective, [bright], steps=60, seed=0, progress=False)
     assert history.losses[-1] < history.losses[0] / 2
 
 
-def test_a_code_dies_where_the_data_spread_less_than_the_noise():
-    """In a linear model exactly as many numbers live as there are directions wider than the noise: Lucas et al. 2019."""
+def test_latents_collapse_where_the_data_vary_less_than_the_noise():
+    """A linear VAE uses one latent for each direction wider than the noise (Lucas et al. 2019)."""
     torch.manual_seed(0)
     wide = torch.randn(512, 4, generator=seeded()) * torch.tensor([2.0, 1.0, 0.2, 0.2])
     model = VAE(nn.Linear(4, 6), nn.Linear(3, 4), noise=0.5)
-    fit(model, elbo, [wide], steps=400, seed=0, progress=False)
+    fit(model, negative_elbo, [wide], steps=400, seed=0, progress=False)
     kl = model.encode(wide).kl().mean(0).sort().values
     assert kl[0] < 0.02 and kl[1] > 0.3
 
@@ -195,10 +199,10 @@ def test_a_code_dies_where_the_data_spread_less_than_the_noise():
         (lambda: VAE(nn.Identity(), nn.Identity(), noise=0), "noise=0"),
         (lambda: encoder(4, side=30), "side=30"),
         (lambda: decoder(0), "latent_dim=0"),
-        (lambda: elbo(VAE(encoder(4), decoder(2)), pictures[:0]), "empty"),
-        (lambda: elbo(VAE(encoder(4), decoder(2)), pictures, beta=-1), "beta=-1"),
-        (lambda: reconstruction(nn.Identity(), pictures[:0]), "empty"),
-        (lambda: log_evidence(VAE(encoder(4), decoder(2)), pictures, 0), "draws=0"),
+        (lambda: negative_elbo(VAE(encoder(4), decoder(2)), images[:0]), "empty"),
+        (lambda: negative_elbo(VAE(encoder(4), decoder(2)), images, beta=-1), "beta=-1"),
+        (lambda: reconstruction(nn.Identity(), images[:0]), "empty"),
+        (lambda: log_evidence(VAE(encoder(4), decoder(2)), images, 0), "draws=0"),
     ],
 )
 def test_bad_arguments_say_what_was_given(wrong, message):

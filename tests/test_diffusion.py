@@ -1,4 +1,4 @@
-"""Diffusion: the fixed rule, what a network learns from it, and the walk back, as diffusers has them and by their own properties."""
+"""Diffusion: schedules, the objective and the samplers, against diffusers and known Gaussians."""
 
 from functools import partial
 
@@ -18,7 +18,6 @@ from fmcourse.diffusion import (
     Denoiser,
     Schedule,
     ddim,
-    ddim_step,
     ddpm,
     diffusion_loss,
     euler,
@@ -26,7 +25,11 @@ from fmcourse.diffusion import (
 )
 from fmcourse.training import fit
 
-seeded = lambda seed=0: torch.Generator().manual_seed(seed)
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
 SCHEDULES = {"linear": Schedule.linear(), "cosine": Schedule.cosine(), "flow": Schedule.flow()}
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 x, noise = torch.randn(4, 2, 5, 5, generator=seeded()), torch.randn(4, 2, 5, 5, generator=seeded(1))
@@ -34,7 +37,7 @@ MEAN, SPREAD = 0.7, 0.4
 
 
 def optimal_denoiser(schedule):
-    """The best guess there is at x_0 from x_t, if all pictures come from one Gaussian."""
+    """E[x_0 | x_t] if the pixels are drawn from one Gaussian: no network can be better."""
 
     def denoiser(x_t, t):
         a, b = schedule.coefficients(t, x_t)
@@ -43,7 +46,26 @@ def optimal_denoiser(schedule):
     return denoiser
 
 
-# -- the fixed rule ---------------------------------------------------------------------------------------------------------
+def noise_denoiser(schedule, predict_noise):
+    """A denoiser made of a network that predicts noise."""
+
+    def denoiser(x_t, t):
+        return schedule.predict_x_0(predict_noise(x_t, t), x_t, t, "noise")
+
+    return denoiser
+
+
+def optimal_noise(schedule):
+    """The noise prediction of `optimal_denoiser`."""
+
+    def predict_noise(x_t, t):
+        a, b = schedule.coefficients(t, x_t)
+        return (x_t - a * optimal_denoiser(schedule)(x_t, t)) / b
+
+    return predict_noise
+
+
+# -- schedules -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -64,7 +86,7 @@ def test_equals_the_schedules_of_diffusers(ours, theirs):
     )
 
 
-def test_the_straight_schedule_equals_diffusers_flow():
+def test_the_flow_schedule_equals_diffusers():
     reference = FlowMatchEulerDiscreteScheduler()
     t = torch.tensor([1000, 750, 3, 1])
     theirs = reference.scale_noise(x, reference.timesteps[1000 - t], noise)
@@ -72,7 +94,7 @@ def test_the_straight_schedule_equals_diffusers_flow():
 
 
 @every_schedule
-def test_it_begins_with_the_picture_and_noise_only_grows(schedule):
+def test_a_schedule_begins_with_the_image_and_noise_only_grows(schedule):
     assert_close(schedule.add_noise(x, torch.zeros(4, dtype=torch.long), noise), x)
     assert (
         (schedule.signal.diff() < 0).all()
@@ -84,7 +106,7 @@ def test_it_begins_with_the_picture_and_noise_only_grows(schedule):
 
 @every_schedule
 @pytest.mark.parametrize("predicts", ["noise", "image", "velocity"])
-def test_a_true_prediction_gives_the_picture_back(schedule, predicts):
+def test_a_true_prediction_recovers_the_image(schedule, predicts):
     t = torch.tensor([1, 40, 500, 900])
     truth = {"noise": noise, "image": x, "velocity": schedule.velocity(x, t, noise)}[predicts]
     assert_close(
@@ -95,31 +117,33 @@ def test_a_true_prediction_gives_the_picture_back(schedule, predicts):
     )
 
 
-def test_where_nothing_is_left_noise_does_not_tell_the_picture():
+def test_where_no_signal_is_left_noise_does_not_determine_the_image():
     flow, end = Schedule.flow(), torch.full((4,), 1000)
     with pytest.raises(ValueError, match=r'leaves no signal.*predict "velocity"'):
         flow.predict_x_0(noise, noise, end, "noise")
     assert_close(flow.predict_x_0(flow.velocity(x, end, noise), noise, end, "velocity"), x)
 
 
-def test_many_small_steps_are_one_large_one():
+def test_many_small_steps_of_noise_equal_one_large_one():
     schedule, many = Schedule.linear(50, beta_end=0.1), torch.full((20_000,), 1.5)
-    left = (schedule.signal[1:] / schedule.signal[:-1]).tolist()
-    walked, g = many, seeded(2)
-    for keep in left:
-        walked = keep * walked + (1 - keep**2) ** 0.5 * torch.randn(len(many), generator=g)
+    ratios = (schedule.signal[1:] / schedule.signal[:-1]).tolist()
+    stepwise, g = many, seeded(2)
+    for keep in ratios:
+        stepwise = keep * stepwise + (1 - keep**2) ** 0.5 * torch.randn(len(many), generator=g)
     at_once = schedule.add_noise(
         many, torch.full((20_000,), 50), torch.randn(len(many), generator=g)
     )
-    assert abs(walked.mean() - at_once.mean()) < 0.03 and abs(walked.std() - at_once.std()) < 0.03
+    assert (
+        abs(stepwise.mean() - at_once.mean()) < 0.03 and abs(stepwise.std() - at_once.std()) < 0.03
+    )
     assert abs(at_once.mean() - 1.5) > 0.5  # so the test could fail
 
 
-# -- learning ---------------------------------------------------------------------------------------------------------------
+# -- the objective ---------------------------------------------------------------------------------
 
 
 class Constant(nn.Module):
-    """Says the same whatever it sees, and remembers what it was shown."""
+    """Predicts the same for every input, and remembers its inputs."""
 
     def __init__(self, value=0.0):
         super().__init__()
@@ -131,7 +155,7 @@ class Constant(nn.Module):
 
 
 @pytest.mark.parametrize("predicts", ["noise", "image", "velocity"])
-def test_the_loss_is_the_mean_square_of_what_is_asked(predicts):
+def test_the_loss_is_the_mean_squared_error_of_the_prediction(predicts):
     model, schedule = Constant(), SCHEDULES["linear"]
     loss = diffusion_loss(model, x, seeded(3), schedule=schedule, predicts=predicts)
     x_t, time, _ = model.seen
@@ -142,29 +166,30 @@ def test_the_loss_is_the_mean_square_of_what_is_asked(predicts):
     assert loss.value.requires_grad and t.min() >= 1 and t.max() <= 1000
 
 
-def test_every_t_is_asked_for_and_none_beyond():
+def test_every_timestep_is_drawn_and_none_beyond():
     model = Constant()
     diffusion_loss(model, torch.zeros(4000, 1), seeded(), schedule=Schedule.flow(8))
     assert set((model.seen[1] * 8).round().int().tolist()) == {1, 2, 3, 4, 5, 6, 7, 8}
 
 
-def test_some_conditions_are_taken_away():
-    model, kinds = Constant(), torch.arange(2000) % 10
+def test_some_conditions_are_dropped():
+    model, classes = Constant(), torch.arange(2000) % 10
     diffusion_loss(
         model,
-        (torch.zeros(2000, 1), kinds),
+        (torch.zeros(2000, 1), classes),
         seeded(),
         schedule=Schedule.flow(),
         condition_dropout=0.2,
         null_condition=10,
     )
-    gone = model.seen[2] == 10
-    assert 0.15 < gone.double().mean() < 0.25 and (model.seen[2][~gone] == kinds[~gone]).all()
-    diffusion_loss(model, (torch.zeros(2000, 1), kinds), seeded(), schedule=Schedule.flow())
-    assert (model.seen[2] == kinds).all()
+    dropped, kept = model.seen[2] == 10, model.seen[2] != 10
+    assert 0.15 < dropped.double().mean() < 0.25
+    assert (model.seen[2][kept] == classes[kept]).all()
+    diffusion_loss(model, (torch.zeros(2000, 1), classes), seeded(), schedule=Schedule.flow())
+    assert (model.seen[2] == classes).all()
 
 
-def test_a_vector_of_conditions_is_taken_away_whole():
+def test_a_condition_vector_is_dropped_as_a_whole():
     model = Constant()
     diffusion_loss(
         model,
@@ -178,8 +203,7 @@ def test_a_vector_of_conditions_is_taken_away_whole():
 
 
 @every_schedule
-def test_no_honest_network_beats_the_best_guess(schedule):
-    """A line fitted at one t, for data from a known Gaussian, ends at the loss that theory gives; lower would be a leak."""
+def test_the_optimal_denoiser_has_the_loss_of_theory(schedule):
     data, t = MEAN + SPREAD * torch.randn(50_000, 1, generator=seeded()), torch.full((50_000,), 300)
     x_t = schedule.add_noise(data, t, torch.randn(50_000, 1, generator=seeded(1)))
     left = (optimal_denoiser(schedule)(x_t, t) - data).square().mean()
@@ -194,37 +218,47 @@ def test_no_honest_network_beats_the_best_guess(schedule):
         (x, {"predicts": "score"}, "'noise', 'image' or 'velocity'"),
     ],
 )
-def test_what_cannot_be_learnt_is_refused(batch, more, message):
+def test_a_batch_that_cannot_be_trained_on_is_refused(batch, more, message):
     with pytest.raises(ValueError, match=message):
         diffusion_loss(Constant(), batch, schedule=Schedule.flow(), **more)
 
 
-# -- samplers ---------------------------------------------------------------------------------------------------------------
+# -- samplers --------------------------------------------------------------------------------------
 
 
-def test_a_ddpm_step_equals_diffusers():
+def test_ddpm_equals_diffusers_over_all_steps():
     reference, schedule = DDPMScheduler(clip_sample=False), SCHEDULES["linear"]
-    denoised = schedule.predict_x_0(noise, x, torch.full((4,), 700), "noise")
-    ours = ddim_step(
-        schedule, x, denoised, 700, 699, 1.0, torch.randn(x.shape, generator=seeded(5))
-    )
-    theirs = reference.step(noise, 699, x, generator=seeded(5)).prev_sample
-    assert_close(ours, theirs, rtol=0, atol=1e-5)
+    predict_noise, theirs, g = optimal_noise(schedule), x, seeded(5)
+    for t in range(999, -1, -1):  # they count timesteps from 0
+        predicted = predict_noise(theirs, torch.full((4,), t + 1))
+        theirs = reference.step(predicted, t, theirs, generator=g).prev_sample
+    ours = ddpm(noise_denoiser(schedule, predict_noise), x, schedule, generator=seeded(5))
+    assert_close(ours, theirs, rtol=0, atol=1e-3)
+    other = ddpm(noise_denoiser(schedule, predict_noise), x, schedule, generator=seeded(6))
+    assert (other - theirs).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
-def test_a_ddim_step_equals_diffusers(eta):
-    reference, schedule = (
-        DDIMScheduler(clip_sample=False, set_alpha_to_one=True),
-        SCHEDULES["linear"],
-    )
-    reference.set_timesteps(50)  # steps of 20
-    denoised = schedule.predict_x_0(noise, x, torch.full((4,), 700), "noise")
-    ours = ddim_step(
-        schedule, x, denoised, 700, 680, eta, torch.randn(x.shape, generator=seeded(5))
-    )
-    theirs = reference.step(noise, 699, x, eta=eta, generator=seeded(5)).prev_sample
-    assert_close(ours, theirs, rtol=0, atol=1e-5)
+def test_ddim_equals_diffusers_in_fifty_steps(eta):
+    spacing = {"set_alpha_to_one": True, "timestep_spacing": "trailing"}
+    reference, schedule = DDIMScheduler(clip_sample=False, **spacing), SCHEDULES["linear"]
+    reference.set_timesteps(50)
+    predict_noise, theirs, g = optimal_noise(schedule), x, seeded(5)
+    for t in reference.timesteps:
+        predicted = predict_noise(theirs, torch.full((4,), int(t) + 1))
+        theirs = reference.step(predicted, t, theirs, eta=eta, generator=g).prev_sample
+    denoiser = noise_denoiser(schedule, predict_noise)
+    ours = ddim(denoiser, x, schedule, 50, eta, generator=seeded(5))
+    assert_close(ours, theirs, rtol=0, atol=1e-4)
+
+
+@every_schedule
+@pytest.mark.parametrize("steps", [7, 1000])
+def test_ddpm_is_ddim_with_eta_one(schedule, steps):
+    denoiser = optimal_denoiser(schedule)
+    ours = ddpm(denoiser, noise, schedule, steps, generator=seeded(1))
+    theirs = ddim(denoiser, noise, schedule, steps, eta=1.0, generator=seeded(1))
+    assert_close(ours, theirs, rtol=0, atol=1e-3)  # rounding adds up over a thousand steps
 
 
 @pytest.mark.filterwarnings(
@@ -235,18 +269,20 @@ def test_euler_on_a_curve_equals_diffusers():
     reference.set_timesteps(1000)
     level = reference.sigmas[0]  # theirs counts x in units of the signal
     theirs = reference.step(noise, reference.timesteps[0], x * (1 + level**2) ** 0.5).prev_sample
-    denoiser = lambda x_t, t: schedule.predict_x_0(noise, x_t, t, "noise")
-    met = {}
-    euler(denoiser, x, schedule, 1000, on_step=lambda t, x_t, _: met.setdefault(t, x_t.clone()))
-    assert_close(
-        met[999] / schedule.signal[999].item(), theirs, rtol=1e-4, atol=1e-3
-    )  # numbers of about 150
+    samples = {}
+    denoiser = noise_denoiser(schedule, lambda x_t, t: noise)
+    euler(denoiser, x, schedule, 1000, on_step=lambda t, x_t, _: samples.setdefault(t, x_t))
+    ours = samples[999] / schedule.signal[999].item()
+    assert_close(ours, theirs, rtol=1e-4, atol=1e-3)  # values of about 150
 
 
 def test_euler_on_the_line_equals_diffusers_flow():
     reference, schedule = FlowMatchEulerDiscreteScheduler(), Schedule.flow()
     reference.set_timesteps(sigmas=[1.0, 0.75, 0.5, 0.25])
-    network = lambda x_t, time: 0.3 * x_t + time.view(-1, 1, 1, 1)
+
+    def network(x_t, time):
+        return 0.3 * x_t + time.view(-1, 1, 1, 1)
+
     theirs = x
     for t in reference.timesteps:
         theirs = reference.step(network(theirs, torch.full((4,), t / 1000)), t, theirs).prev_sample
@@ -261,28 +297,28 @@ def test_euler_on_the_line_equals_diffusers_flow():
     [ddpm, partial(ddpm, steps=100), partial(ddim, steps=100), partial(euler, steps=100)],
     ids=["ddpm-1000", "ddpm-100", "ddim-100", "euler-100"],
 )
-def test_one_who_knows_the_gaussian_makes_it_from_noise(sampler, schedule):
-    made = sampler(optimal_denoiser(schedule), torch.randn(20_000, generator=seeded()), schedule)
-    assert abs(made.mean() - MEAN) < 0.02 and abs(made.std() - SPREAD) < 0.035
+def test_the_optimal_denoiser_samples_its_gaussian_from_noise(sampler, schedule):
+    samples = sampler(optimal_denoiser(schedule), torch.randn(20_000, generator=seeded()), schedule)
+    assert abs(samples.mean() - MEAN) < 0.02 and abs(samples.std() - SPREAD) < 0.035
 
 
 @pytest.mark.parametrize(
     "sampler", [partial(ddpm, steps=10), partial(ddim, steps=10), partial(euler, steps=10)]
 )
 @every_schedule
-def test_one_who_knows_the_picture_finds_it(sampler, schedule):
+def test_a_denoiser_that_knows_the_image_ends_at_it(sampler, schedule):
     assert_close(sampler(lambda x_t, t: x, noise, schedule), x, rtol=0, atol=1e-5)
 
 
 @every_schedule
-def test_euler_is_ddim(schedule):
+def test_euler_is_ddim_without_noise(schedule):
     denoiser = optimal_denoiser(schedule)
     assert_close(
         euler(denoiser, noise, schedule, 7), ddim(denoiser, noise, schedule, 7), rtol=0, atol=1e-5
     )
 
 
-def test_the_same_seed_makes_the_same_pictures_and_the_noise_is_left_as_it_was():
+def test_the_same_seed_gives_the_same_samples_and_inputs_are_not_changed():
     schedule, before, state = Schedule.cosine(), noise.clone(), torch.random.get_rng_state()
     denoiser = optimal_denoiser(schedule)
     one, same, other = (ddpm(denoiser, noise, schedule, 20, generator=seeded(s)) for s in (1, 1, 2))
@@ -294,24 +330,22 @@ def test_the_same_seed_makes_the_same_pictures_and_the_noise_is_left_as_it_was()
     )
 
 
-def test_every_step_can_be_watched():
+def test_on_step_is_called_after_every_step():
     seen = []
-    made = ddim(
+    samples = ddim(
         lambda x_t, t: x, noise, Schedule.flow(), 4, on_step=lambda *step: seen.append(step)
     )
     assert (
         [t for t, *_ in seen] == [750, 500, 250, 0]
-        and torch.equal(seen[-1][1], made)
+        and torch.equal(seen[-1][1], samples)
         and torch.equal(seen[0][2], x)
     )
 
 
-def test_guidance_goes_on_from_one_guess_through_the_other():
-    with_, without = (lambda x_t, t: x_t + 1), (lambda x_t, t: x_t)
-    t = torch.ones(4, dtype=torch.long)
-    assert_close(ClassifierFreeGuidance(with_, without, 1.0)(x, t), with_(x, t))
-    assert_close(ClassifierFreeGuidance(with_, without, 0.0)(x, t), without(x, t))
-    assert_close(ClassifierFreeGuidance(with_, without, 3.0)(x, t), x + 3)
+def test_guidance_extrapolates_from_unconditional_to_conditional():
+    denoisers, t = (lambda x_t, t: x_t + 1, lambda x_t, t: x_t), torch.ones(4, dtype=torch.long)
+    for scale in (0.0, 1.0, 3.0):
+        assert_close(ClassifierFreeGuidance(*denoisers, scale)(x, t), x + scale)
 
 
 def test_a_condition_reaches_the_network():
@@ -323,7 +357,7 @@ def test_a_condition_reaches_the_network():
 
 
 def test_a_small_network_learns_two_points():
-    """From nothing to samples in one go: two places, both found, nothing between."""
+    """Trained from scratch, then sampled: both points are found, and nothing between them."""
     schedule = Schedule.flow()
 
     class Net(nn.Module):
@@ -346,18 +380,18 @@ def test_a_small_network_learns_two_points():
         seed=0,
         progress=False,
     )
-    made = euler(
+    samples = euler(
         Denoiser(model, schedule, "velocity"),
         torch.randn(1000, 1, generator=seeded()),
         schedule,
         50,
     )
-    assert ((made.abs() - 1).abs() < 0.25).double().mean() > 0.9 and 0.4 < (
-        made > 0
+    assert ((samples.abs() - 1).abs() < 0.25).double().mean() > 0.9 and 0.4 < (
+        samples > 0
     ).double().mean() < 0.6
 
 
-# -- what is refused ----------------------------------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -381,6 +415,6 @@ def test_a_small_network_learns_two_points():
         (lambda: Denoiser(None, Schedule.flow(), "epsilon"), "predicts='epsilon' is not known"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_words(act, message):
+def test_bad_arguments_are_refused_with_an_explanation(act, message):
     with pytest.raises(ValueError, match=message):
         act()

@@ -1,12 +1,13 @@
-"""Generation: the knobs do what they say, the cache changes nothing, and it is the reference library's decoding."""
+"""Generation: sampling, the decoding loop and the KV cache, beside the reference library's."""
 
 import math
 
 import pytest
 import torch
-from helpers import CAUSAL, SHAPES, ByteTokenizer, ids_for, model_of
+from helpers import CAUSAL, SHAPES, ByteTokenizer, ids_for, model_of, randomize
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.testing import assert_close
 from transformers import GPT2LMHeadModel, LlamaForCausalLM
 from transformers.generation import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
@@ -22,6 +23,9 @@ from fmcourse.generation import (
     stream,
     window_start,
 )
+from fmcourse.generation.decoding import PaddedBatch, decode, decode_all
+from fmcourse.generation.sampling import greedy, make_sampler
+from fmcourse.models.transformer import Transformer, gpt2
 
 CLASSES = {"gpt2": GPT2LMHeadModel, "llama": LlamaForCausalLM}
 
@@ -41,7 +45,7 @@ def continuation(name, prompt="3 1 4", **settings):
     return generate(model_of(name), Numbers(), prompt, **settings)
 
 
-# -- the cache changes nothing --------------------------------------------------------------------------------------------
+# -- the cache changes nothing ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", CAUSAL)
@@ -81,7 +85,7 @@ def test_greedy_is_the_references_greedy(name, tmp_path):
     ) == Numbers().decode(added[0, 5:].tolist())
 
 
-# -- the three knobs ------------------------------------------------------------------------------------------------------
+# -- temperature, top-k, top-p ---------------------------------------------------------------------
 
 LOGITS = torch.randn(40, 23, generator=torch.Generator().manual_seed(5)) * 3
 
@@ -89,7 +93,7 @@ LOGITS = torch.randn(40, 23, generator=torch.Generator().manual_seed(5)) * 3
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
 @pytest.mark.parametrize("top_k", [None, 1, 4, 99])
 @pytest.mark.parametrize("top_p", [None, 0.05, 0.6, 0.95])
-def test_the_knobs_are_the_references(temperature, top_k, top_p):
+def test_the_distribution_is_the_references(temperature, top_k, top_p):
     theirs = TemperatureLogitsWarper(temperature)(None, LOGITS)
     theirs = TopKLogitsWarper(top_k)(None, theirs) if top_k else theirs
     theirs = TopPLogitsWarper(top_p)(None, theirs) if top_p else theirs
@@ -158,24 +162,16 @@ def test_generating_leaves_the_global_stream_and_the_mode_alone():
     assert torch.equal(torch.get_rng_state(), before) and model.training
 
 
-# -- stops, pieces, constraints -------------------------------------------------------------------------------------------
+# -- stops, pieces, constraints --------------------------------------------------------------------
 
 
-class Script:
-    """Stands in for a model: says a prepared text, byte by byte."""
+class Script(nn.Module):
+    """Stands in for a model: writes a prepared text, byte by byte."""
 
     def __init__(self, text):
-        self.bytes = list(text.encode())
-        self.config, self.training = type("Config", (), {"context": 4096})(), False
-
-    def eval(self):
-        return self
-
-    def train(self, mode=True):
-        return self
-
-    def parameters(self):
-        yield torch.zeros(1)
+        super().__init__()
+        self.bytes, self.weight = list(text.encode()), nn.Parameter(torch.zeros(1))
+        self.config = type("Config", (), {"context": 4096})()
 
     def new_cache(self, batch=1, capacity=0, padding=None):
         return type("KVCache", (), {"length": 0})()
@@ -249,7 +245,7 @@ def test_a_constraint_is_a_mask_on_what_may_come_next():
         continuation("gpt2", constraint=lambda added: torch.zeros(61, dtype=torch.bool))
 
 
-# -- batches --------------------------------------------------------------------------------------------------------------
+# -- batches ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "modern"])
@@ -272,12 +268,87 @@ def test_a_batch_stops_each_row_by_itself_and_may_be_empty():
     assert generate_batch(model, Numbers(), [], max_new_tokens=3) == []
     with pytest.raises(
         ValueError,
-        match="the longest prompt has 38 tokens; with max_new_tokens=3 that is more than context=40",
+        match="the longest prompt has 38 tokens; with max_new_tokens=3 that is more than "
+        "context=40",
     ):
         generate_batch(model, Numbers(), [[1] * 38], max_new_tokens=3)
 
 
-# -- bad arguments --------------------------------------------------------------------------------------------------------
+# -- the loop --------------------------------------------------------------------------------------
+
+
+def table_logits(added, rows):
+    """Row r continues with r, r + 1, r + 2, and so on."""
+    return torch.stack([9.0 * (torch.arange(20) == row + len(added[row])) for row in rows])
+
+
+def test_the_loop_asks_for_unfinished_rows_and_yields_a_token_of_each():
+    asked = []
+
+    def next_logits(added, rows):
+        asked.append(rows)
+        return table_logits(added, rows)
+
+    steps = decode(next_logits, [greedy] * 3, 4, is_finished=lambda ids: ids[-1] == 3)
+    assert list(steps) == [{0: 0, 1: 1, 2: 2}, {0: 1, 1: 2, 2: 3}, {0: 2, 1: 3}, {0: 3}]
+    assert asked == [[0, 1, 2], [0, 1, 2], [0, 1], [0]]
+
+
+def test_each_row_has_its_own_sampler_and_constraint():
+    even = torch.arange(20) % 2 == 0
+    draws = decode_all(lambda added, rows: torch.zeros(len(rows), 20), samplers(), 5)
+    alone = [
+        decode_all(lambda added, rows: torch.zeros(1, 20), [sampler], 5)[0]
+        for sampler in samplers()
+    ]
+    assert draws == alone and draws[0] == draws[1] != draws[2]
+    held = decode_all(table_logits, [greedy] * 2, 3, constraint=lambda added: even)
+    assert held == [[0, 0, 2], [0, 2, 0]]
+
+
+def samplers():
+    return [make_sampler(seed) for seed in (1, 1, 2)]
+
+
+def test_a_finished_row_leaves_the_padded_batch_and_the_others_do_not_notice():
+    model, texts = model_of("llama"), [[1, 2, 3], [4], [5, 6, 7, 8, 9]]
+    batch = PaddedBatch(model, model.new_cache(), texts, 4)
+    added = [[], [], []]
+    with torch.no_grad():
+        for rows in ([0, 1, 2], [0, 2], [2]):
+            logits = batch(added, rows)
+            for row, scores in zip(rows, logits, strict=True):
+                alone = model(torch.tensor([texts[row] + added[row]]))[0, -1]
+                assert_close(scores, alone, rtol=1e-4, atol=1e-5)
+                added[row].append(int(scores.argmax()))
+            assert len(batch.cache.store[0, 0]) == len(rows)
+
+
+def dropout_model():
+    torch.manual_seed(0)
+    return randomize(
+        Transformer(gpt2(vocab_size=31, context=16, width=12, depth=1, heads=2, dropout=0.5))
+    )
+
+
+def test_a_model_in_training_generates_without_dropout():
+    still, training = dropout_model(), dropout_model().train()
+    for call in (
+        lambda model: generate(model, Numbers(), "1", max_new_tokens=9, temperature=0),
+        lambda model: "".join(stream(model, Numbers(), "1", max_new_tokens=9, temperature=0)),
+        lambda model: generate_batch(model, Numbers(), ["1", "2 3"], max_new_tokens=9, seed=0),
+    ):
+        assert call(still) == call(training) and training.training
+
+
+def test_between_two_pieces_of_a_stream_the_model_trains_and_gradients_flow():
+    model = dropout_model().train()
+    for _ in stream(model, Numbers(), "1", max_new_tokens=3, seed=0):
+        assert model.training and all(module.training for module in model.modules())
+        assert not torch.is_inference_mode_enabled() and torch.is_grad_enabled()
+
+
+# -- bad arguments ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -319,7 +390,7 @@ def test_an_empty_prompt_and_a_model_that_looks_ahead_are_refused():
         continuation("bert", prompt="1 2")
 
 
-# -- a real model talks ---------------------------------------------------------------------------------------------------
+# -- a real model talks ----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -335,7 +406,8 @@ def test_the_chat_template_is_the_published_one(smol):
         apply_chat_template(smol[1], [{"role": "system", "content": "Be brief."}, *ASK])
     )
     assert text == (
-        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhat is the capital of France? Answer in one word.<|im_end|>\n"
+        "<|im_start|>system\nBe brief.<|im_end|>\n"
+        "<|im_start|>user\nWhat is the capital of France? Answer in one word.<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
 

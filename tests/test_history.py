@@ -22,6 +22,7 @@ def recipe(monkeypatch):
     return history
 
 
+@pytest.mark.slow
 def test_every_row_is_what_the_recipe_makes(recipe):
     assert [recipe.row(*given) for given in recipe.ROWS] == list(MODELS.values())
 

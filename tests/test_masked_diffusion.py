@@ -1,4 +1,4 @@
-"""Masked diffusion: the bound is what it says, the sampler draws from what the model knows, and both are the reference's."""
+"""Masked diffusion: the bound against all orders, the sampler against diffusers and the truth."""
 
 import math
 from dataclasses import replace
@@ -26,7 +26,12 @@ from fmcourse.models.transformer import Transformer, modern
 from fmcourse.training import fit
 
 MASK, V = 5, 6
-seeded = lambda seed=0: torch.Generator().manual_seed(seed)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
 model = randomize(
     Transformer(modern(vocab_size=V, context=12, width=16, depth=2, heads=2, causal=False)), std=0.6
 )
@@ -34,7 +39,7 @@ text = torch.randint(MASK, (1, 4), generator=seeded(1))
 
 
 class Twins(nn.Module):
-    """Knows a language exactly: two tokens, both 0 or both 1, as often this as that."""
+    """The exact model of a language of two texts, equally likely: 0 0 and 1 1."""
 
     def states(self, ids):
         logits = torch.full((*ids.shape, 3), -1e9)
@@ -51,7 +56,7 @@ class Twins(nn.Module):
 
 
 def log_p_in_order(order):
-    """Of the text, its tokens uncovered in this order."""
+    """The log-probability of the text if its tokens are uncovered in this order."""
     ids, total = torch.full_like(text, MASK), 0.0
     for at in order:
         total += masked_log_probs(model, ids, torch.arange(4)[None] == at, MASK)[
@@ -61,7 +66,7 @@ def log_p_in_order(order):
     return total
 
 
-def test_the_objectives_mean_is_the_cost_over_all_orders():
+def test_the_expected_loss_is_the_mean_nll_over_all_orders():
     with torch.no_grad():
         every_order = -sum(map(log_p_in_order, permutations(range(4)))) / 24 / 4
         sizes = []
@@ -82,8 +87,8 @@ def test_the_objectives_mean_is_the_cost_over_all_orders():
     assert abs(sum(by_row) / 10 - every_order) < 4 * drawn.std().item() / 4000**0.5
 
 
-def test_equals_the_loss_that_weights_by_one_over_the_share():
-    """LLaDA's form: each token hidden with chance t, its loss divided by t; the mean over t from 0 to 1."""
+def test_equals_the_loss_weighted_by_one_over_the_mask_rate():
+    """LLaDA's form: each token masked with probability t, uniform, and its loss divided by t."""
     rows, g = text.repeat(20_000, 1), seeded(3)
     t = torch.rand(len(rows), 1, generator=g) * 0.99 + 0.01
     at = torch.rand(rows.shape, generator=g) < t
@@ -101,24 +106,30 @@ def test_equals_the_loss_that_weights_by_one_over_the_share():
     )
 
 
-def test_hidden_tokens_cannot_be_seen_and_the_count_is_kept():
+def test_masked_tokens_are_not_seen_and_k_are_masked():
     seen = []
-    stub = nn.Module()
-    stub.states = lambda ids: seen.append(ids) or F.one_hot(ids, V).float()
-    stub.head = lambda states: states
+
+    class Stub(nn.Module):
+        def states(self, ids):
+            seen.append(ids)
+            return F.one_hot(ids, V).float()
+
+        def head(self, states):
+            return states
+
     ids = torch.randint(MASK, (5, 8), generator=seeded(2))
-    masked_nll(stub, ids, torch.tensor([1, 2, 4, 7, 8]), seeded(), MASK)
+    masked_nll(Stub(), ids, torch.tensor([1, 2, 4, 7, 8]), seeded(), MASK)
     assert (seen[0] == MASK).sum(1).tolist() == [1, 2, 4, 7, 8]
     assert torch.equal(seen[0][seen[0] != MASK], ids[seen[0] != MASK])
 
 
-def test_every_share_is_asked_for_and_a_batch_is_spread_over_them():
+def test_every_number_of_masks_is_as_likely_and_a_batch_covers_them_evenly():
     assert sample_num_masked(64, 64, seeded()).tolist() == list(range(1, 65))
     drawn = torch.cat([sample_num_masked(3, 4, seeded(seed)) for seed in range(2000)])
     assert drawn.bincount(minlength=5)[0] == 0 and drawn.bincount()[1:].min() > 1300
 
 
-def test_who_knows_the_language_pays_its_entropy_and_not_more():
+def test_the_exact_model_pays_the_entropy_of_its_language():
     pairs = torch.tensor([[0, 0], [1, 1]]).repeat(500, 1)
     assert_close(
         nll_bound(Twins(), pairs, seeded(), mask_id=2, draws=4).mean().item(),
@@ -128,25 +139,32 @@ def test_who_knows_the_language_pays_its_entropy_and_not_more():
     )
 
 
-def test_nobody_honest_beats_log_v_on_noise():
+def test_no_model_beats_log_v_on_noise():
     torch.manual_seed(0)
     fresh = [torch.randint(MASK, (32, 12), generator=seeded(n)) for n in range(150)]
-    made = Transformer(modern(vocab_size=V, context=12, width=32, depth=2, heads=2, causal=False))
+    samples = Transformer(
+        modern(vocab_size=V, context=12, width=32, depth=2, heads=2, causal=False)
+    )
     history = fit(
-        made, partial(masked_diffusion_loss, mask_id=MASK), fresh, steps=150, seed=0, progress=False
+        samples,
+        partial(masked_diffusion_loss, mask_id=MASK),
+        fresh,
+        steps=150,
+        seed=0,
+        progress=False,
     )
     assert 0.99 * math.log(MASK) < sum(history.losses[-30:]) / 30 < 1.05 * math.log(MASK)
 
 
-def test_one_text_can_be_learnt_by_heart_and_is_then_written_in_any_order():
+def test_overfits_one_text_and_then_writes_it_in_any_order():
     torch.manual_seed(0)
     known = torch.randint(MASK, (1, 12), generator=seeded(9))
     shape = modern(vocab_size=V, context=12, width=32, depth=2, heads=2, causal=False)
-    made = Transformer(
+    samples = Transformer(
         replace(shape, positions="learned")
     )  # rope tells distances alone: among blanks all places are one
     fit(
-        made,
+        samples,
         partial(masked_diffusion_loss, mask_id=MASK),
         [known.repeat(16, 1)],
         steps=150,
@@ -156,12 +174,12 @@ def test_one_text_can_be_learnt_by_heart_and_is_then_written_in_any_order():
     blank = torch.full((4, 12), MASK)
     for order in ("random", "confidence"):
         assert torch.equal(
-            fill_masks(made, blank, seeded(), mask_id=MASK, order=order, steps=6),
+            fill_masks(samples, blank, seeded(), mask_id=MASK, order=order, steps=6),
             known.repeat(4, 1),
         )
 
 
-def test_one_by_one_the_twins_agree_and_both_at_once_they_do_in_half():
+def test_tokens_filled_in_one_step_are_independent_of_each_other():
     blank = torch.full((2000, 2), 2)
     slow, fast = (fill_masks(Twins(), blank, seeded(), mask_id=2, steps=steps) for steps in (2, 1))
     assert (slow[:, 0] == slow[:, 1]).all() and 900 < slow[:, 0].sum() < 1100
@@ -170,11 +188,11 @@ def test_one_by_one_the_twins_agree_and_both_at_once_they_do_in_half():
 
 @pytest.mark.parametrize("order", ["random", "confidence"])
 @pytest.mark.parametrize("steps", [1, 3, 5, None])
-def test_what_is_there_stays_and_no_blank_is_left(order, steps):
+def test_given_tokens_stay_and_every_mask_is_filled(order, steps):
     ids = torch.randint(MASK, (3, 9), generator=seeded(4))
     ids[0, 2:7], ids[1, ::2], ids[2, :1] = MASK, MASK, MASK
     before, passes = ids.clone(), []
-    made = fill_masks(
+    samples = fill_masks(
         model,
         ids,
         seeded(),
@@ -183,20 +201,20 @@ def test_what_is_there_stays_and_no_blank_is_left(order, steps):
         steps=steps,
         on_step=lambda step, now: passes.append((now == MASK).sum(1)),
     )
-    assert torch.equal(ids, before) and torch.equal(made[before != MASK], before[before != MASK])
-    assert (made != MASK).all() and len(passes) == (steps or 5) and not passes[-1].any()
+    assert torch.equal(ids, before) and torch.equal(samples[before != MASK], before[before != MASK])
+    assert (samples != MASK).all() and len(passes) == (steps or 5) and not passes[-1].any()
     assert torch.equal(
-        made, fill_masks(model, ids, seeded(), mask_id=MASK, order=order, steps=steps)
+        samples, fill_masks(model, ids, seeded(), mask_id=MASK, order=order, steps=steps)
     )
 
 
-def test_nothing_to_fill_is_nothing_to_do():
+def test_texts_without_masks_are_unchanged():
     whole = torch.zeros(2, 3, dtype=torch.long)
     assert torch.equal(fill_masks(model, whole, mask_id=MASK), whole)
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 8, 12])
-def test_the_surest_first_is_diffusers_block_refinement(steps):
+def test_filling_by_confidence_equals_diffusers_block_refinement(steps):
     theirs = BlockRefinementScheduler(block_length=12, threshold=1.0)
     theirs.set_timesteps(steps, block_length=12)
     sample = torch.full((3, 12), MASK)
@@ -210,7 +228,7 @@ def test_the_surest_first_is_diffusers_block_refinement(steps):
     assert torch.equal(ours, sample)
 
 
-def test_as_many_are_left_after_each_step_as_in_diffusers_linear_schedule():
+def test_the_masks_left_after_each_step_are_those_of_diffusers_linear_schedule():
     theirs, sample, left = (
         AmusedScheduler(MASK, masking_schedule="linear"),
         torch.full((1, 12), MASK),
@@ -237,9 +255,9 @@ def test_as_many_are_left_after_each_step_as_in_diffusers_linear_schedule():
 @pytest.mark.parametrize(
     "wrong", [{"steps": 0}, {"steps": 4}, {"steps": 1.5}, {"order": "left"}, {"temperature": -1}]
 )
-def test_a_sampler_refuses_by_name(wrong):
+def test_bad_arguments_of_fill_masks_are_refused_by_name(wrong):
     with pytest.raises(
-        ValueError, match="and 3 blanks in a row; give a whole number of steps from 1 to the blanks"
+        ValueError, match="and 3 masks in a row; give a whole number of steps from 1 to the masks"
     ):
         fill_masks(model, torch.full((1, 3), MASK), mask_id=MASK, **wrong)
 
@@ -257,6 +275,6 @@ def test_one_text_without_its_batch_is_refused():
         torch.full((2, 3), MASK),
     ],
 )
-def test_a_batch_that_cannot_be_learnt_from_is_named(batch):
+def test_a_batch_that_cannot_be_trained_on_is_refused(batch):
     with pytest.raises(ValueError, match=f"give token ids .*none of them mask_id={MASK}"):
         masked_diffusion_loss(model, batch, mask_id=MASK)

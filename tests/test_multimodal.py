@@ -1,4 +1,4 @@
-"""Words and pictures in one space: towers, their loss, ranks, and captions that begin with a picture."""
+"""CLIP's encoders, their loss and ranks; captions whose prefix is an image."""
 
 import math
 
@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 from transformers.models.resnet.modeling_resnet import ResNetBasicLayer
 
+from fmcourse.generation import generate_captions
 from fmcourse.models.transformer import gpt2, modern
 from fmcourse.multimodal import (
     CLIP,
@@ -19,7 +20,6 @@ from fmcourse.multimodal import (
     ImageEncoder,
     TextEncoder,
     captioning,
-    generate_captions,
     image_text_contrastive,
     ranks,
 )
@@ -27,11 +27,17 @@ from fmcourse.objectives import Loss
 from fmcourse.training import fit
 from fmcourse.training.optimizers import OptimizerConfig
 
-seeded = lambda seed=0: torch.Generator().manual_seed(seed)
-noise = lambda *shape, seed=0: torch.randn(*shape, generator=seeded(seed))
 READS = modern(vocab_size=30, context=6, width=16, depth=2, heads=2, causal=False)
 WRITES = modern(vocab_size=9, context=10, width=16, depth=2, heads=2)
 WORDS = ("", "a", "b", "c", "d", "e", "f", "g", "h")
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=seeded(seed))
 
 
 def small_encoder(width: int = 12) -> ImageEncoder:
@@ -47,7 +53,7 @@ def with_running_statistics(module: nn.Module) -> nn.Module:
     return module
 
 
-# -- the picture's tower ----------------------------------------------------------------------------------------------------
+# -- the image's encoder ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("channels", "out"), [(5, 5), (5, 7)])
@@ -60,13 +66,14 @@ def test_a_step_equals_the_residual_layer_of_transformers(channels, out, trainin
     theirs.load_state_dict(
         dict(zip(theirs.state_dict(), in_their_order(ours, theirs), strict=True))
     )
-    ours.train(training), theirs.train(training)
+    ours.train(training)
+    theirs.train(training)
     x = noise(3, channels, 8, 10)
     assert_close(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
 
 
 def in_their_order(ours: BasicBlock, theirs: nn.Module) -> list[torch.Tensor]:
-    """Our weights in the order of theirs, which begins with the shortcut."""
+    """Our weights in the order of theirs, which begin with the shortcut."""
     path, skip = ours.path.state_dict(), ours.skip.state_dict()
     return (
         [*skip.values(), *path.values()]
@@ -76,38 +83,36 @@ def in_their_order(ours: BasicBlock, theirs: nn.Module) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("side", [(2, 2), (6, 10), (32, 32), (34, 18)])
-def test_towers_give_unit_vectors_for_any_even_side(side):
-    pictures, phrases = CLIP(small_encoder(), nn.Linear(5, 12))(noise(3, 3, *side), noise(3, 5))
-    assert pictures.shape == phrases.shape == (3, 12)
-    (
-        assert_close(pictures.norm(dim=-1), torch.ones(3)),
-        assert_close(phrases.norm(dim=-1), torch.ones(3)),
-    )
+def test_encoders_give_unit_vectors_for_any_even_side(side):
+    images, phrases = CLIP(small_encoder(), nn.Linear(5, 12))(noise(3, 3, *side), noise(3, 5))
+    assert images.shape == phrases.shape == (3, 12)
+    assert_close(images.norm(dim=-1), torch.ones(3))
+    assert_close(phrases.norm(dim=-1), torch.ones(3))
 
 
-def test_towers_work_in_double_precision():
-    pictures, phrases = CLIP(small_encoder(), nn.Linear(5, 12)).double()(
+def test_encoders_work_in_double_precision():
+    images, phrases = CLIP(small_encoder(), nn.Linear(5, 12)).double()(
         noise(2, 3, 8, 8).double(), noise(2, 5).double()
     )
-    assert pictures.dtype == phrases.dtype == torch.float64
+    assert images.dtype == phrases.dtype == torch.float64
 
 
-def test_places_are_in_reading_order_and_their_mean_is_the_picture():
-    tower, x = small_encoder(), noise(1, 3, 128, 128)
-    seen = tower.spatial_features(x)
+def test_places_are_in_reading_order_and_their_mean_is_the_image():
+    encoder, x = small_encoder(), noise(1, 3, 128, 128)
+    seen = encoder.spatial_features(x)
     assert seen.shape == (1, 1024, 6)
-    assert_close(tower.projection(seen.mean(1)), tower(x))
+    assert_close(encoder.projection(seen.mean(1)), encoder(x))
     changed = x.clone()
     changed[:, :, :4, -4:] += 5  # in the upper right corner
     down, across = (
-        (tower.spatial_features(changed) - seen).abs().amax((0, 2)).view(32, 32).nonzero().T
+        (encoder.spatial_features(changed) - seen).abs().amax((0, 2)).view(32, 32).nonzero().T
     )
     assert down.min() == 0 and across.max() == 31 and down.max() < 16 <= across.min()
 
 
-def test_one_picture_does_not_change_the_vector_of_another():
-    tower, x = small_encoder(), noise(3, 3, 8, 8)
-    assert_close(tower(x)[:1], tower(x[:1]))
+def test_one_image_does_not_change_the_vector_of_another():
+    encoder, x = small_encoder(), noise(3, 3, 8, 8)
+    assert_close(encoder(x)[:1], encoder(x[:1]))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +124,7 @@ def test_one_picture_does_not_change_the_vector_of_another():
         torch.zeros(2, 3, 7, 8),
     ],
 )
-def test_other_pictures_are_refused(x):
+def test_other_images_are_refused(x):
     with pytest.raises(
         ValueError,
         match=r"coloured ones \(B, 3, S, S\) from -1 to 1, S even, are needed: `normalize_pixels",
@@ -127,24 +132,24 @@ def test_other_pictures_are_refused(x):
         small_encoder()(x)
 
 
-# -- the phrase's tower -----------------------------------------------------------------------------------------------------
+# -- the phrase's encoder --------------------------------------------------------------------------
 
 
 def test_padding_changes_nothing_and_order_does():
-    tower = randomize(TextEncoder(READS, 12))
+    encoder = randomize(TextEncoder(READS, 12))
     short = torch.tensor([[3, 7, 5]])
-    assert_close(tower(F.pad(short, (0, 3))), tower(short))
-    assert (tower(short.flip(1)) - tower(short)).abs().max() > 1e-3
-    together = tower(torch.tensor([[3, 7, 5, 0], [1, 2, 4, 9]]))
-    assert_close(together[:1], tower(short))
+    assert_close(encoder(F.pad(short, (0, 3))), encoder(short))
+    assert (encoder(short.flip(1)) - encoder(short)).abs().max() > 1e-3
+    together = encoder(torch.tensor([[3, 7, 5, 0], [1, 2, 4, 9]]))
+    assert_close(together[:1], encoder(short))
 
 
 def test_every_token_of_a_phrase_is_read():
-    tower, ids = randomize(TextEncoder(READS, 12)), torch.tensor([[3, 7, 5, 2]])
+    encoder, ids = randomize(TextEncoder(READS, 12)), torch.tensor([[3, 7, 5, 2]])
     for at in range(4):
         other = ids.clone()
         other[0, at] = 11
-        assert (tower(other) - tower(ids)).abs().max() > 1e-3
+        assert (encoder(other) - encoder(ids)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -156,21 +161,21 @@ def test_every_token_of_a_phrase_is_read():
         (torch.ones(3, dtype=torch.long), r"give whole numbers \(B, T\)"),
     ],
 )
-def test_what_the_phrase_tower_cannot_read(ids, message):
+def test_what_the_phrase_encoder_cannot_read(ids, message):
     with pytest.raises(ValueError, match=message):
         TextEncoder(READS, 12)(ids)
 
 
-def test_a_phrase_tower_that_looks_back_alone_is_refused():
+def test_a_phrase_encoder_that_looks_back_alone_is_refused():
     with pytest.raises(ValueError, match="causal=False"):
         TextEncoder(modern(vocab_size=30), 12)
 
 
-# -- which belong together? -------------------------------------------------------------------------------------------------
+# -- which belong together? ------------------------------------------------------------------------
 
 
 def identity_clip(width: int = 5) -> CLIP:
-    """Towers that pass vectors on."""
+    """Encoders that pass vectors on."""
     return CLIP(nn.Identity(), nn.Identity())
 
 
@@ -182,18 +187,18 @@ def test_where_all_are_alike_a_match_costs_log_B(B):
     )
 
 
-@pytest.mark.parametrize("sharpness", [0.0, 2.66, 4.0])
-def test_a_match_costs_what_clip_pays_in_transformers(sharpness):
+@pytest.mark.parametrize("log_scale", [0.0, 2.66, 4.0])
+def test_a_match_costs_what_clip_pays_in_transformers(log_scale):
     model, a, b = (
         randomize(CLIP(small_encoder(), nn.Linear(5, 12))),
         noise(6, 3, 8, 8),
         noise(6, 5, seed=1),
     )
-    model.logit_scale.data.fill_(sharpness)
-    pictures, phrases = model(a, b)
+    model.logit_scale.data.fill_(log_scale)
+    images, phrases = model(a, b)
     loss = image_text_contrastive(model, (a, b))
     assert_close(
-        loss.value, image_text_contrastive_loss(phrases @ pictures.T * model.logit_scale.exp())
+        loss.value, image_text_contrastive_loss(phrases @ images.T * model.logit_scale.exp())
     )
     assert loss.tokens == 6 and loss.parts["nats per pair"] == loss.value.item()
 
@@ -230,11 +235,11 @@ def test_three_colours_are_matched_to_their_numbers():
         progress=False,
     )
     assert history.losses[-1] < 0.1 < math.log(3) / 2 < history.losses[0]
-    pictures, phrases = model.eval()(x, torch.arange(3))
-    assert (pictures @ phrases.T).argmax(1).tolist() == [0, 1, 2]
+    images, phrases = model.eval()(x, torch.arange(3))
+    assert (images @ phrases.T).argmax(1).tolist() == [0, 1, 2]
 
 
-# -- ranks ------------------------------------------------------------------------------------------------------------------
+# -- ranks -----------------------------------------------------------------------------------------
 
 
 def slow(scores: torch.Tensor, right: torch.Tensor) -> list[int]:
@@ -272,73 +277,71 @@ def test_ranks_want_a_right_answer_in_every_row(scores, right):
         ranks(scores, right)
 
 
-# -- captions ---------------------------------------------------------------------------------------------------------------
+# -- captions --------------------------------------------------------------------------------------
 
 
 def writer() -> Captioner:
     return randomize(Captioner(small_encoder(7), WRITES, 7))
 
 
-pictures, said = noise(3, 3, 8, 8), torch.tensor([[1, 2, 3], [4, 5, 0], [6, 0, 0]])
+images, said = noise(3, 3, 8, 8), torch.tensor([[1, 2, 3], [4, 5, 0], [6, 0, 0]])
 
 
-def test_every_word_is_told_by_the_picture_and_by_the_words_before_it_alone():
+def test_every_word_is_told_by_the_image_and_by_the_words_before_it_alone():
     model = writer()
-    logits = model(pictures, said)
+    logits = model(images, said)
     assert logits.shape == (3, 4, 9)
-    assert ((model(pictures.flip(0), said) - logits).abs().amax(-1)[0] > 1e-4).all()
+    assert ((model(images.flip(0), said) - logits).abs().amax(-1)[0] > 1e-4).all()
     other = said.clone()
     other[:, 2] = 7
-    assert_close(model(pictures, other)[:, :3], logits[:, :3])
-    assert (model(pictures, other)[:, 3] - logits[:, 3]).abs().max() > 1e-4
+    assert_close(model(images, other)[:, :3], logits[:, :3])
+    assert (model(images, other)[:, 3] - logits[:, 3]).abs().max() > 1e-4
 
 
-def test_a_picture_may_fill_several_places():
-    tower = small_encoder()
+def test_a_image_may_fill_several_places():
+    encoder = small_encoder()
     see = nn.Module()
-    see.forward = tower.spatial_features
+    see.forward = encoder.spatial_features
     model = randomize(Captioner(see, WRITES, 6))
-    assert model.prefix(pictures).shape == (3, 4, 16) and model(pictures, said).shape == (3, 4, 9)
+    assert model.prefix(images).shape == (3, 4, 16) and model(images, said).shape == (3, 4, 9)
 
 
-def test_words_stand_at_the_places_after_the_picture():
+def test_words_stand_at_the_places_after_the_image():
     model = randomize(
         Captioner(small_encoder(7), gpt2(vocab_size=9, context=10, width=16, depth=2, heads=2), 7)
     )
-    embed, prefix = model.language_model.embed, model.prefix(pictures)
+    embed, prefix = model.language_model.embed, model.prefix(images)
     x = torch.cat([prefix, embed.tokens(said) + embed.positions.weight[1:4]], 1)
-    assert_close(model(pictures, said), model.language_model.head(model.language_model.stack(x)))
+    assert_close(model(images, said), model.language_model.head(model.language_model.stack(x)))
 
 
 def test_a_caption_costs_its_words_and_one_end():
     model = writer()
-    logits, total, count = model(pictures, said), 0.0, 0
+    logits, total, count = model(images, said), 0.0, 0
     for row, words in zip(logits, ([1, 2, 3, 0], [4, 5, 0], [6, 0]), strict=True):
         total -= sum(row.log_softmax(-1)[t, word].item() for t, word in enumerate(words))
         count += len(words)
-    loss = captioning(model, (pictures, said))
+    loss = captioning(model, (images, said))
     assert loss.tokens == count == 9 and loss.value.item() == pytest.approx(total / count, rel=1e-5)
 
 
-def test_gradients_reach_the_picture_through_the_prefix():
-    model, x = writer(), pictures.clone().requires_grad_()
+def test_gradients_reach_the_image_through_the_prefix():
+    model, x = writer(), images.clone().requires_grad_()
     captioning(model, (x, said)).value.backward()
     assert (x.grad.abs().amax((1, 2, 3)) > 0).all() and model.input_proj.weight.grad.abs().max() > 0
 
 
 def test_greedy_captions_repeat_and_are_the_likeliest_words():
     model = writer()
-    found = generate_captions(model, pictures, WORDS, max_words=5)
+    found = generate_captions(model, images, WORDS, max_words=5)
     assert (
-        found == generate_captions(model, pictures, WORDS, max_words=5)
-        and generate_captions(model, pictures[:1], WORDS, max_words=5) == found[:1]
+        found == generate_captions(model, images, WORDS, max_words=5)
+        and generate_captions(model, images[:1], WORDS, max_words=5) == found[:1]
     )
-    for picture, text in zip(pictures, found, strict=True):
+    for image, text in zip(images, found, strict=True):
         ids: list[int] = []
         while len(ids) < 5 and (
-            word := model(picture[None], torch.tensor([ids], dtype=torch.long))[0, -1]
-            .argmax()
-            .item()
+            word := model(image[None], torch.tensor([ids], dtype=torch.long))[0, -1].argmax().item()
         ):
             ids.append(word)
         assert text == " ".join(WORDS[i] for i in ids)
@@ -350,22 +353,26 @@ def test_captions_can_be_learnt_by_heart():
     fit(
         model,
         captioning,
-        [(pictures, said)],
+        [(images, said)],
         steps=80,
         seed=0,
         optimizer=OptimizerConfig(matrix_optimizer="adamw", lr=1e-2),
         progress=False,
     )
-    assert generate_captions(model.train(), pictures, WORDS) == [
-        "a b c",
-        "d e",
-        "f",
-    ]  # norms as in training: a batch of three
+    assert generate_captions(model, images, WORDS) == ["a b c", "d e", "f"]
 
 
 def test_what_a_captioner_cannot_do():
     with pytest.raises(ValueError, match="causal=True"):
         Captioner(small_encoder(7), READS, 7)
     with pytest.raises(ValueError, match="11 positions are more than context=10"):
-        writer()(pictures, torch.ones(3, 10, dtype=torch.long))
-    assert isinstance(captioning(writer(), (pictures, said)), Loss)
+        writer()(images, torch.ones(3, 10, dtype=torch.long))
+    assert isinstance(captioning(writer(), (images, said)), Loss)
+
+
+def test_captions_are_written_in_evaluation_mode():
+    model = writer()
+    expected = generate_captions(model, images, WORDS)
+    statistics = [buffer.clone() for buffer in model.buffers()]
+    assert generate_captions(model.train(), images, WORDS) == expected
+    assert model.training and all(map(torch.equal, model.buffers(), statistics))

@@ -1,4 +1,4 @@
-"""The solved edition of every lesson runs. (That the shipped one says what it said is proven by `tools.replay`.)"""
+"""The solved edition of every lesson runs. (`tools.replay` runs the shipped one.)"""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Pictures out of words: what the network is told, the prior, and what the network that ships draws."""
+"""Images from text: the condition, the prior, and what the shipped diffusion model draws."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ from fmcourse.training.optimizers import OptimizerConfig
 
 flow = Schedule.flow()
 
-# -- what is told -----------------------------------------------------------------------------------------------------------
+# -- the condition --------------------------------------------------------------------------------
 
 
 def test_each_half_stands_in_its_place_and_has_spread_one():
@@ -34,12 +34,12 @@ def test_each_half_stands_in_its_place_and_has_spread_one():
 @pytest.mark.parametrize(
     "halves", [{}, {"text": torch.ones(4)}, {"text": torch.ones(1, 4), "image": torch.ones(2, 4)}]
 )
-def test_what_cannot_be_told(halves):
+def test_halves_that_do_not_fit_are_refused(halves):
     with pytest.raises(ValueError, match="give one, or two alike"):
         condition_vector(**halves)
 
 
-# -- the prior --------------------------------------------------------------------------------------------------------------
+# -- the prior -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -50,7 +50,7 @@ def test_a_prior_begins_with_nothing_and_keeps_shape_and_dtype(dtype):
     assert out.shape == x.shape and out.dtype == dtype and out.isfinite().all()
 
 
-def test_a_prior_hears_the_time_and_the_phrase_row_by_row():
+def test_a_prior_depends_on_time_and_phrase_row_by_row():
     prior, x, time = randomize(DiffusionPrior(12, 16, 2)), torch.randn(4, 12), torch.rand(4)
     before = prior(x, time, x)
     phrase, later = x.clone(), time.clone()
@@ -61,7 +61,7 @@ def test_a_prior_hears_the_time_and_the_phrase_row_by_row():
 
 
 def test_a_prior_draws_each_of_two_answers_and_not_their_mean():
-    """Two pictures belong to each phrase: a map would say their mean, which belongs to neither."""
+    """Two images belong to each phrase; their mean, which a regression gives, to neither."""
     torch.manual_seed(0)
     ends = F.normalize(torch.randn(2, 2, 8), dim=-1) * 8**0.5  # (phrase, answer, D)
     asked = torch.eye(8)[:2] * 8**0.5
@@ -96,11 +96,11 @@ def test_a_prior_draws_each_of_two_answers_and_not_their_mean():
         assert 0.25 < (gap.argmin(1) == 0).float().mean() < 0.75
 
 
-# -- colours ----------------------------------------------------------------------------------------------------------------
+# -- colours ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("colour", NAMED_COLOURS)
-def test_the_main_paint_of_what_was_painted_is_that_paint(colour):
+def test_the_dominant_colour_of_a_recoloured_image_is_that_colour(colour):
     pixels = torch.randint(
         30, 200, (6, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
@@ -108,12 +108,12 @@ def test_the_main_paint_of_what_was_painted_is_that_paint(colour):
     assert dominant_colours(normalize_pixels(recolour(pixels, colour))) == [colour] * 6
 
 
-def test_pictures_without_colours_have_no_main_paint():
+def test_images_without_colours_have_no_dominant_colour():
     with pytest.raises(ValueError, match="floats"):
         dominant_colours(torch.zeros(1, 1, 8, 8))
 
 
-# -- the recipe, and what it made -------------------------------------------------------------------------------------------
+# -- the recipe, and what it made ------------------------------------------------------------------
 
 
 def test_what_is_never_shown_is_never_in_a_batch(monkeypatch):
@@ -158,18 +158,14 @@ def test_the_painter_that_ships_draws_the_colour_that_is_asked_for_and_the_same_
         condition_vector(text=embed_sentences(*load("minilm-l6"), asked).clone()),
         shipped(),
     )
-    guess = lambda given: Denoiser(model, flow, "image", given)
+    conditional = Denoiser(model, flow, "image", condition)
+    unconditional = Denoiser(model, flow, "image", torch.zeros_like(condition))
 
     def draw() -> torch.Tensor:
         g = torch.Generator().manual_seed(0)
         x = torch.randn(4, 3, 32, 32, generator=g)
-        return ddpm(
-            ClassifierFreeGuidance(guess(condition), guess(torch.zeros_like(condition)), 2),
-            x,
-            flow,
-            10,
-            g,
-        ).clamp(-1, 1)
+        denoiser = ClassifierFreeGuidance(conditional, unconditional, 2)
+        return ddpm(denoiser, x, flow, 10, g).clamp(-1, 1)
 
     made = draw()
     assert dominant_colours(made) == [text.split()[0] for text in asked]

@@ -164,6 +164,7 @@ def test_a_live_curve_is_drawn_in_one_place_and_stays(shown, monkeypatch):
     assert curve.lines == {"training": [(1, 4.0), (2, 3.0)], "validation": [(2, 3.5)]}
 
 
+@pytest.mark.slow
 def test_a_live_curve_takes_no_more_than_a_twentieth_of_the_time(shown, monkeypatch):
     monkeypatch.delenv("FMCOURSE_STRICT", raising=False)
     now = [100.0]

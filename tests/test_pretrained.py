@@ -1,13 +1,14 @@
-"""Published models in our classes: the same numbers as the reference library, in both directions, and the two real models."""
+"""Published weights in our classes: parity with the reference library, and the real models."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 import torch
-from helpers import PUBLISHED, ids_for, model_of
+from helpers import PUBLISHED, ids_for, model_of, randomize
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 from transformers import (
@@ -20,11 +21,13 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
 )
 
 from fmcourse import packages, pretrained
 from fmcourse.evaluation import token_nats
-from fmcourse.models.transformer import Config, Transformer, gpt2, modern
+from fmcourse.models.transformer import Config, Transformer, bert, gpt2, modern
 from fmcourse.tokenizers import BPETokenizer, WordPieceTokenizer
 from recipes.common import measurements
 
@@ -35,27 +38,24 @@ SENTENCES = [
     "猫",
     "one two " * 200,
 ]
-CLASSES = {"gpt2": GPT2LMHeadModel, "llama": LlamaForCausalLM, "bert": BertForMaskedLM}
+REFERENCES = {
+    "gpt2": GPT2LMHeadModel,
+    "llama": LlamaForCausalLM,
+    "qwen2": Qwen2ForCausalLM,
+    "bert": BertForMaskedLM,
+}
 
 
 def reference_class(name):
-    return BertModel if name == "bert bare" else CLASSES[name.split()[0]]
+    return BertModel if name == "bert bare" else REFERENCES[name.split()[0]]
 
 
-def scores(output):
+def outputs(output):
+    """Logits of a model with a head, states of one without."""
     return output.last_hidden_state if hasattr(output, "last_hidden_state") else output.logits
 
 
-@torch.no_grad()
-def shaken(theirs, seed=0):
-    """A reference model with every parameter drawn anew: fresh norms and biases would hide a swap."""
-    generator = torch.Generator().manual_seed(seed)
-    for weight in theirs.parameters():
-        weight.normal_(std=0.2, generator=generator)
-    return theirs.eval()
-
-
-# -- both directions ------------------------------------------------------------------------------------------------------
+# -- both directions ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -63,12 +63,11 @@ def test_what_we_write_the_reference_opens_and_computes_the_same(name, tmp_path)
     ours, ids = model_of(name), ids_for(name)
     pretrained.to_hf(ours, tmp_path)
     theirs, report = reference_class(name).from_pretrained(tmp_path, output_loading_info=True)
-    unused = {
-        key for key in report["missing_keys"] if "pooler" not in key
-    }  # BERT's, which no logit depends on
-    assert not unused and not report["unexpected_keys"] and not report["mismatched_keys"]
+    # No output depends on BERT's pooler, which our class does not have.
+    missing = {key for key in report["missing_keys"] if "pooler" not in key}
+    assert not missing and not report["unexpected_keys"] and not report["mismatched_keys"]
     with torch.no_grad():
-        assert_close(ours(ids), scores(theirs.eval()(ids)), atol=1e-4, rtol=1e-4)
+        assert_close(ours(ids), outputs(theirs.eval()(ids)), atol=1e-4, rtol=1e-4)
 
 
 THEIRS = {
@@ -86,6 +85,18 @@ THEIRS = {
             max_position_embeddings=31,
             rope_theta=777.0,
             tie_word_embeddings=False,
+        )
+    ),
+    "qwen2": lambda: Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=43,
+            hidden_size=36,
+            intermediate_size=55,
+            num_hidden_layers=2,
+            num_attention_heads=6,
+            num_key_value_heads=2,
+            max_position_embeddings=21,
+            rope_parameters={"rope_type": "default", "rope_theta": 5e5},
         )
     ),
     "llama tied": lambda: LlamaForCausalLM(
@@ -128,7 +139,7 @@ THEIRS = {
 @pytest.mark.parametrize("name", THEIRS)
 def test_what_the_reference_writes_we_open_and_compute_the_same(name, tmp_path):
     torch.manual_seed(3)
-    theirs = shaken(THEIRS[name]())
+    theirs = randomize(THEIRS[name]())
     theirs.save_pretrained(tmp_path)
     ours, tokenizer = pretrained.from_hf(tmp_path)
     assert tokenizer is None and type(ours) is Transformer
@@ -136,25 +147,23 @@ def test_what_the_reference_writes_we_open_and_compute_the_same(name, tmp_path):
         ours.config.vocab_size, (2, ours.config.context), generator=torch.Generator().manual_seed(4)
     )
     with torch.no_grad():
-        assert_close(ours(ids), scores(theirs(ids)), atol=1e-4, rtol=1e-4)
+        assert_close(ours(ids), outputs(theirs(ids)), atol=1e-4, rtol=1e-4)
 
 
-def test_padding_and_segments_mean_the_same_to_bert(tmp_path):
+def test_padding_masks_and_token_types_mean_the_same_to_bert(tmp_path):
     ours, ids = model_of("bert types"), ids_for("bert types", 2)
     pretrained.to_hf(ours, tmp_path)
     theirs = BertForMaskedLM.from_pretrained(tmp_path).eval()
-    real, types = (
-        torch.arange(12) < torch.tensor([[12], [7]]),
-        (torch.arange(12) > 4).long().expand(2, 12),
-    )
+    padding_mask = torch.arange(12) < torch.tensor([[12], [7]])
+    types = (torch.arange(12) > 4).long().expand(2, 12)
     with torch.no_grad():
-        given = ours(ids, real[:, None], types)
-        wanted = theirs(ids, attention_mask=real.long(), token_type_ids=types).logits
-    assert_close(given[real], wanted[real], atol=1e-4, rtol=1e-4)
+        given = ours(ids, padding_mask[:, None], types)
+        expected = theirs(ids, attention_mask=padding_mask.long(), token_type_ids=types).logits
+    assert_close(given[padding_mask], expected[padding_mask], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_model_comes_back_from_its_own_folder_bit_for_bit(name, tmp_path):
+def test_a_model_is_read_back_from_its_own_folder_bit_for_bit(name, tmp_path):
     ours = model_of(name)
     pretrained.to_hf(ours, tmp_path)
     again, _ = pretrained.from_hf(tmp_path)
@@ -168,7 +177,7 @@ def test_a_model_comes_back_from_its_own_folder_bit_for_bit(name, tmp_path):
     )
 
 
-# -- refusals -------------------------------------------------------------------------------------------------------------
+# -- errors ---------------------------------------------------------------------------------------
 
 
 def test_a_folder_that_is_not_a_model_is_refused_by_what_it_lacks(tmp_path):
@@ -178,7 +187,9 @@ def test_a_folder_that_is_not_a_model_is_refused_by_what_it_lacks(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no model\.safetensors"):
         pretrained.from_hf(tmp_path)
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match="model_type 'mamba' is not one of gpt2, llama, bert"):
+    with pytest.raises(
+        ValueError, match="model_type 'mamba' is not one of gpt2, llama, qwen2, bert"
+    ):
         pretrained.from_hf(tmp_path)
 
 
@@ -194,6 +205,7 @@ def test_a_folder_that_is_not_a_model_is_refused_by_what_it_lacks(tmp_path):
             "rope_type='yarn'",
         ),
         ("llama", {"head_dim": 99}, "head_dim=99"),
+        ("qwen2", {"use_sliding_window": True}, "use_sliding_window=True"),
         (
             "bert",
             {"position_embedding_type": "relative_key"},
@@ -225,14 +237,30 @@ def test_missing_and_unknown_weights_are_named(tmp_path):
         pretrained.from_hf(tmp_path)
 
 
-def test_a_shape_that_nobody_published_is_not_exported(tmp_path):
-    with pytest.raises(ValueError, match="no published family computes this shape: .*qk_norm=True"):
-        pretrained.to_hf(Transformer(modern()), tmp_path)
-    with pytest.raises(ValueError, match="no published family"):
-        pretrained.to_hf(
-            Transformer(Config(vocab_size=9, width=8, heads=2, norm_place="after")), tmp_path
-        )
+SMALL = {"vocab_size": 9, "width": 8, "heads": 2, "depth": 1}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (modern(**SMALL), "qk_norm=True"),
+        (Config(**SMALL, norm_place="after"), "norm_place='after'"),
+        (Config(**SMALL, norm_eps=1e-6), "norm_eps=1e-06"),
+        (Config(**SMALL, hidden=9), "hidden=9"),
+        (bert(**SMALL, head="linear"), "causal=False"),
+    ],
+)
+def test_a_shape_that_nobody_published_is_not_exported(config, message, tmp_path):
+    with pytest.raises(
+        ValueError, match=f"no published family computes this shape: .*{re.escape(message)}"
+    ):
+        pretrained.to_hf(Transformer(config), tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_dropout_does_not_keep_a_model_from_being_exported(tmp_path):
+    pretrained.to_hf(Transformer(gpt2(**SMALL, dropout=0.1)), tmp_path)
+    assert pretrained.from_hf(tmp_path)[0].config == gpt2(**SMALL)
 
 
 def test_unknown_names_and_weights_are_refused():
@@ -257,7 +285,7 @@ def test_a_package_that_is_not_installed_is_one_sentence_with_the_command(monkey
         pretrained.load("minilm-l6")
 
 
-# -- SmolLM2 --------------------------------------------------------------------------------------------------------------
+# -- SmolLM2 --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +295,7 @@ def smol():
 
 @pytest.fixture(scope="module")
 def reference():
-    """The reference library's model with the same GGUF's weights, unpacked by the gguf library and named by hand."""
+    """transformers' model with the weights of the same GGUF file, unpacked by the gguf library."""
     return measurements("06").reference()
 
 
@@ -281,7 +309,7 @@ TEXTS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("text", TEXTS)
-def test_smollm2_gives_the_references_logits(smol, reference, text):
+def test_smollm2_has_the_references_logits(smol, reference, text):
     model, tokenizer = smol
     ids = torch.tensor([tokenizer.encode(text)])
     with torch.no_grad():
@@ -314,20 +342,20 @@ def test_a_folder_written_from_smollm2_opens_in_the_reference(smol, reference, t
 
 
 @pytest.mark.slow
-def test_packed_weights_are_the_same_numbers_in_fewer_bits(smol):
+def test_int4_weights_compute_nearly_the_same_in_less_memory(smol):
     packed, _ = pretrained.load("smollm2-135m-instruct", weights="int4")
     full, tokenizer = smol
     ids = tokenizer.encode(
         "It was the best of times, it was the worst of times, it was the age of wisdom, " * 4
     )
-    loss = lambda model: token_nats(model, ids)[1:].mean().item()
-    assert abs(loss(packed) - loss(full)) < 0.05
+    losses = [token_nats(model, ids)[1:].mean().item() for model in (packed, full)]
+    assert abs(losses[0] - losses[1]) < 0.05
     x = torch.randn(3, 576, generator=torch.Generator().manual_seed(0))
     ours, theirs = (
         packed.stack.blocks[0].attention.qkv_proj,
         full.stack.blocks[0].attention.qkv_proj,
     )
-    # the fast product rounds x and the scales to their 8 leading bits
+    # the fast product rounds x and the scales to bfloat16
     assert (ours(x) - theirs(x)).norm() < 0.01 * theirs(x).norm()
     held = sum(t.numel() * t.element_size() for t in packed.state_dict().values())
     assert held < 0.45 * sum(w.numel() * w.element_size() for w in full.parameters())
@@ -337,10 +365,11 @@ def test_packed_weights_are_the_same_numbers_in_fewer_bits(smol):
 def test_loading_needs_no_cache_and_a_read_only_home_is_no_crash(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    program = (
-        "from fmcourse import pretrained; import torch; m, t = pretrained.load('smollm2-135m-instruct', weights='int4');"
-        "print(pretrained.cache_folder(), t.decode(t.encode('hello')))"
-    )
+    program = """
+from fmcourse import pretrained
+_, tokenizer = pretrained.load("smollm2-135m-instruct", weights="int4")
+print(pretrained.cache_folder(), tokenizer.decode(tokenizer.encode("hello")))
+"""
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"FMCOURSE_CACHE": str(blocked / "below")},
@@ -350,7 +379,7 @@ def test_loading_needs_no_cache_and_a_read_only_home_is_no_crash(tmp_path):
     assert (done.stdout, done.returncode) == ("None hello\n", 0), done.stderr
 
 
-# -- MiniLM ---------------------------------------------------------------------------------------------------------------
+# -- MiniLM ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -358,10 +387,10 @@ def minilm():
     return pretrained.load("minilm-l6")
 
 
-def test_minilm_gives_the_references_states_and_sentence_vectors(minilm):
+def test_minilm_has_the_references_states_and_sentence_embeddings(minilm):
     model, tokenizer = minilm
     theirs = AutoModel.from_pretrained(
-        pretrained.package_file("minilm-l6", "config.json").parent
+        packages.package_file("minilm-l6", "config.json").parent
     ).eval()
     assert isinstance(tokenizer, WordPieceTokenizer)
     for text in SENTENCES:
@@ -369,13 +398,13 @@ def test_minilm_gives_the_references_states_and_sentence_vectors(minilm):
         with torch.no_grad():
             states = theirs(ids).last_hidden_state
             assert_close(model(ids), states, atol=1e-4, rtol=1e-4)
-        wanted = torch.nn.functional.normalize(states.mean(1), dim=-1)
+        expected = torch.nn.functional.normalize(states.mean(1), dim=-1)
         assert_close(
-            pretrained.embed_sentences(model, tokenizer, [text]), wanted, atol=1e-4, rtol=1e-4
+            pretrained.embed_sentences(model, tokenizer, [text]), expected, atol=1e-4, rtol=1e-4
         )
 
 
-def test_a_sentences_vector_does_not_depend_on_its_neighbours(minilm):
+def test_a_sentence_embedding_does_not_depend_on_the_batch(minilm):
     alone = torch.cat([pretrained.embed_sentences(*minilm, [text]) for text in SENTENCES])
     assert_close(
         pretrained.embed_sentences(*minilm, SENTENCES, batch=3), alone, atol=1e-5, rtol=1e-4
@@ -384,20 +413,20 @@ def test_a_sentences_vector_does_not_depend_on_its_neighbours(minilm):
         pretrained.embed_sentences(*minilm, [])
 
 
-def test_an_empty_text_has_a_vector_and_a_long_one_is_cut(minilm):
+def test_an_empty_text_has_an_embedding_and_a_long_one_is_cut(minilm):
     empty, long, cut = pretrained.embed_sentences(*minilm, ["", "word " * 400, "word " * 254])
     assert_close(empty.norm(), torch.tensor(1.0))
     assert_close(long, cut, atol=1e-5, rtol=1e-4)
 
 
-def test_like_meanings_lie_close(minilm):
+def test_texts_of_like_meaning_lie_close(minilm):
     cat, kitten, money = pretrained.embed_sentences(
         *minilm, ["The cat sleeps.", "A kitten is napping.", "Banks lend money."]
     )
     assert cat @ kitten > 0.5 > 0.3 > cat @ money
 
 
-# -- tokenizers in folders ------------------------------------------------------------------------------------------------
+# -- tokenizers in folders ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("split", ["gpt2", "digits"])
@@ -432,7 +461,7 @@ def test_a_byte_level_tokenizer_json_is_read(split, tmp_path):
     assert read.encode(text, allow_special=True) == trained.encode(text, allow_special=True)
 
 
-def test_a_tokenizer_of_another_kind_is_left_alone(tmp_path):
+def test_a_tokenizer_of_another_type_is_ignored(tmp_path):
     pretrained.to_hf(model_of("gpt2"), tmp_path)
     (tmp_path / "tokenizer.json").write_text('{"model": {"type": "Unigram"}}')
     assert pretrained.from_hf(tmp_path)[1] is None

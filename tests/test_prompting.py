@@ -1,4 +1,8 @@
-"""Prompting: the same numbers as the reference library's, whatever is read once, side by side, or in another order."""
+"""Prompting: the reference library's scores, whatever is read once, together, or in another order.
+
+What a batch of prompts does is tested in both of its layouts: rows padded on the left (the clear
+version) and texts packed into one row (the fast one).
+"""
 
 import copy
 import math
@@ -9,7 +13,8 @@ from helpers import CAUSAL, SHAPES, ByteTokenizer, model_of, randomize
 from torch.testing import assert_close
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from fmcourse import pretrained, prompting
+from fmcourse import fast, pretrained
+from fmcourse.fast import prefix_batches
 from fmcourse.generation import generate
 from fmcourse.models.transformer import Transformer, bert, gpt2
 from fmcourse.prompting import (
@@ -26,6 +31,15 @@ from fmcourse.prompting import (
 PROMPTS = ["hot", "a", "more", "wet", "cold and dry", "zz"]
 LABELS = ["x", "up", "down", "dower"]  # of one, two, four and five tokens; two of them begin alike
 SHARED = "shared text: "
+
+
+@pytest.fixture(params=["packed", "padded"])
+def layout(request):
+    with fast.enabled() if request.param == "packed" else fast.disabled():
+        yield request.param
+
+
+in_both_layouts = pytest.mark.usefixtures("layout")
 
 
 def wide(name):
@@ -53,14 +67,22 @@ def one_by_one(log_p, tokenizer, shared, prompts, labels):
 
 
 def reference(theirs):
-    return torch.no_grad()(lambda ids: theirs(ids).logits[0].float().log_softmax(-1))
+    @torch.no_grad()
+    def log_p(ids):
+        return theirs(ids).logits[0].float().log_softmax(-1)
+
+    return log_p
 
 
 def ours(model):
-    return torch.no_grad()(lambda ids: model(ids)[0].log_softmax(-1))
+    @torch.no_grad()
+    def log_p(ids):
+        return model(ids)[0].log_softmax(-1)
+
+    return log_p
 
 
-# -- scores ---------------------------------------------------------------------------------------------------------------
+# -- scores ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +104,7 @@ def llamas(tmp_path_factory):
     return theirs, pretrained.from_hf(folder)[0]
 
 
+@in_both_layouts
 @pytest.mark.parametrize("shared", ["", SHARED])
 @pytest.mark.parametrize("batch", [1, 2, 32])
 def test_scores_are_the_references(llamas, shared, batch):
@@ -96,6 +119,7 @@ def test_scores_are_the_references(llamas, shared, batch):
     )
 
 
+@in_both_layouts
 @pytest.mark.parametrize("name", CAUSAL)
 def test_every_causal_model_can_be_asked(name):
     model = wide(name)
@@ -109,6 +133,7 @@ def test_every_causal_model_can_be_asked(name):
 
 
 @pytest.mark.slow
+@in_both_layouts
 def test_scores_of_the_real_model_are_the_references(tmp_path):
     model, tokenizer = pretrained.load("smollm2-135m-instruct")
     pretrained.to_hf(model, tmp_path)
@@ -128,6 +153,7 @@ def test_scores_of_the_real_model_are_the_references(tmp_path):
     assert scores.argmax(1).tolist() == [0, 1]
 
 
+@in_both_layouts
 def test_the_order_of_rows_and_of_labels_does_not_matter():
     model = wide("llama")
     scores = label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED)
@@ -142,13 +168,43 @@ def test_the_order_of_rows_and_of_labels_does_not_matter():
     assert_close(alone, scores, rtol=1e-5, atol=1e-5)
 
 
+def test_padded_and_packed_batches_give_the_same_scores_and_answers():
+    for name in CAUSAL:
+        model, results = wide(name), []
+        for switch in (fast.enabled, fast.disabled):
+            with switch():
+                scores = label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED)
+                answers = generate_answers(model, Letters(), PROMPTS, shared=SHARED, stop=())
+            results.append((scores, answers))
+        (packed, packed_answers), (padded, padded_answers) = results
+        assert_close(packed, padded, rtol=0, atol=1e-4)
+        assert packed_answers == padded_answers
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "modern"])
+def test_the_switch_chooses_the_layout(name, monkeypatch):
+    used = []
+    read = prefix_batches.read_packed
+    monkeypatch.setattr(
+        prefix_batches, "read_packed", lambda *given: used.append("packed") or read(*given)
+    )
+    for switch, expected in ((fast.enabled, {"packed"}), (fast.disabled, set())):
+        used.clear()
+        with switch():
+            label_scores(wide(name), ByteTokenizer(), PROMPTS, LABELS)
+            generate_answers(wide(name), ByteTokenizer(), PROMPTS)
+        assert set(used) == expected
+
+
+def pack_bounds(lengths, batch):
+    return [(rows.start, rows.stop) for rows in prefix_batches.pack_batches(lengths, batch)]
+
+
 def test_a_pack_has_so_many_prompts_and_tokens_at_most(monkeypatch):
-    monkeypatch.setattr(prompting, "MAX_PACKED_TOKENS", 10)
-    cut = lambda lengths, batch: [
-        (rows.start, rows.stop) for rows in prompting.pack_batches(lengths, batch)
-    ]
-    assert cut([3, 3, 3, 3], 2) == [(0, 2), (2, 4)]
-    assert cut([5, 5, 1, 30, 9], 9) == [(0, 2), (2, 3), (3, 4), (4, 5)] and cut([], 3) == []
+    monkeypatch.setattr(prefix_batches, "MAX_PACKED_TOKENS", 10)
+    assert pack_bounds([3, 3, 3, 3], 2) == [(0, 2), (2, 4)]
+    assert pack_bounds([5, 5, 1, 30, 9], 9) == [(0, 2), (2, 3), (3, 4), (4, 5)]
+    assert pack_bounds([], 3) == []
     model = wide("llama")
     few = label_scores(model, ByteTokenizer(), PROMPTS, LABELS, shared=SHARED)
     monkeypatch.undo()
@@ -171,16 +227,22 @@ def positions_read(model, work):
     return sum(seen)
 
 
+@in_both_layouts
 def test_the_shared_text_is_read_once_and_labels_of_one_token_not_at_all():
     model, prompts = wide("llama"), ["abc", "de", "f"]
-    count = lambda labels, shared: positions_read(
-        model, lambda: label_scores(model, ByteTokenizer(), prompts, labels, shared=shared, batch=1)
-    )
+
+    def count(labels, shared):
+        settings = {"shared": shared, "batch": 1}
+        return positions_read(
+            model, lambda: label_scores(model, ByteTokenizer(), prompts, labels, **settings)
+        )
+
     assert count(["x", "y"], SHARED) == len(SHARED) + 6
     assert count(["x", "yes"], SHARED) == len(SHARED) + 6 + 3 * 2
     assert count(["x", "y"], read_prefix(model, ByteTokenizer(), SHARED)) == 6
 
 
+@in_both_layouts
 def test_what_was_read_serves_many_calls_and_stays_as_it_is():
     model = wide("modern")
     cache = read_prefix(model, ByteTokenizer(), SHARED)
@@ -196,6 +258,7 @@ def test_what_was_read_serves_many_calls_and_stays_as_it_is():
     assert torch.equal(cache.store, before[0]) and cache.length == before[1]
 
 
+@in_both_layouts
 def test_texts_may_be_ids_and_no_prompt_is_no_row():
     model, ids = wide("llama"), ByteTokenizer().encode
     assert torch.equal(
@@ -208,7 +271,8 @@ def test_texts_may_be_ids_and_no_prompt_is_no_row():
     )
 
 
-def test_a_model_in_training_is_asked_at_rest_and_trains_on_afterwards():
+@in_both_layouts
+def test_a_model_in_training_is_evaluated_and_trains_on_afterwards():
     torch.manual_seed(0)
     model = randomize(
         Transformer(gpt2(vocab_size=256, context=64, width=16, depth=2, heads=2, dropout=0.5))
@@ -231,7 +295,7 @@ def test_a_model_in_training_is_asked_at_rest_and_trains_on_afterwards():
     assert_close(weight.grad, scores.sum(0))
 
 
-# -- answers --------------------------------------------------------------------------------------------------------------
+# -- answers ---------------------------------------------------------------------------------------
 
 
 class Letters(ByteTokenizer):
@@ -241,14 +305,18 @@ class Letters(ByteTokenizer):
         return "".join(chr(0x100 + i) for i in ids)
 
 
+@in_both_layouts
 @pytest.mark.parametrize("name", CAUSAL)
 @pytest.mark.parametrize("shared", ["", SHARED])
 def test_answers_are_what_generate_writes_row_by_row(name, shared):
     model, settings = wide(name), {"max_new_tokens": 7}
-    alone = lambda stop: [
-        generate(model, Letters(), shared + prompt, temperature=0, stop=stop, **settings)
-        for prompt in PROMPTS
-    ]
+
+    def alone(stop):
+        return [
+            generate(model, Letters(), shared + prompt, temperature=0, stop=stop, **settings)
+            for prompt in PROMPTS
+        ]
+
     free = alone(())
     stop = (free[0][3], free[1][:2], free[2][0])
     for chosen, expected in (((), free), (stop, alone(stop))):
@@ -262,18 +330,23 @@ def test_answers_are_what_generate_writes_row_by_row(name, shared):
     assert expected != free and {len(text) for text in free} == {7}
 
 
-def test_a_row_that_has_stopped_reads_no_more():
+def test_a_row_that_has_stopped_reads_no_more(layout):
     model, settings = wide("llama"), {"shared": SHARED, "max_new_tokens": 6}
-    count = lambda stop: positions_read(
-        model, lambda: generate_answers(model, Letters(), PROMPTS, stop=stop, **settings)
-    )
+
+    def count(stop):
+        return positions_read(
+            model, lambda: generate_answers(model, Letters(), PROMPTS, stop=stop, **settings)
+        )
+
     first = [text[0] for text in generate_answers(model, Letters(), PROMPTS, stop=(), **settings)]
-    at_first = len(SHARED) + sum(map(len, PROMPTS))
+    lengths = list(map(len, PROMPTS))
+    at_first = len(SHARED) + (sum(lengths) if layout == "packed" else 6 * max(lengths))
     assert count(()) == at_first + 6 * 5  # the last token is written but not read
     assert count(tuple(first)) == at_first
     assert count((first[0],)) <= at_first + 6 * 5 - 5 * first.count(first[0])
 
 
+@in_both_layouts
 def test_a_constraint_binds_each_row_with_what_was_added_to_it():
     model, seen = wide("modern"), set()
 
@@ -290,20 +363,18 @@ def test_a_constraint_binds_each_row_with_what_was_added_to_it():
     assert seen == {(), (65,), (65, 66), (65, 66, 67)}
 
 
-# -- calibration and prompts ----------------------------------------------------------------------------------------------
+# -- calibration and prompts -----------------------------------------------------------------------
 
 
 def test_calibration_takes_away_what_the_prompt_alone_prefers():
     scores = torch.tensor([[0.6, 0.1], [0.2, 0.3]]).log()
     assert_close(calibrate(scores[:1], scores[:1]).softmax(-1), torch.full((1, 2), 0.5))
-    blank = torch.tensor(
-        [[0.3, 0.1], [0.1, 0.3]]
-    ).log()  # among the labels 3/4 and 1/4, 1/4 and 3/4: undecided in the mean
+    # Among the labels 3/4 and 1/4, then 1/4 and 3/4: undecided in the mean.
+    blank = torch.tensor([[0.3, 0.1], [0.1, 0.3]]).log()
     assert_close(calibrate(scores, blank), scores - math.log(0.5))
     assert_close(calibrate(scores, blank[:1]).exp(), torch.tensor([[0.8, 0.4], [0.2 / 0.75, 1.2]]))
-    assert_close(
-        calibrate(scores, blank - 7), calibrate(scores, blank)
-    )  # how likely any label is does not count
+    # How likely any label is at all does not count.
+    assert_close(calibrate(scores, blank - 7), calibrate(scores, blank))
 
 
 def test_batch_calibration_leaves_every_label_equally_likely_in_the_mean():
@@ -339,7 +410,7 @@ def test_a_few_shots_are_spelt_out():
     assert few_shot_prompt([]) == ""
 
 
-# -- the fingerprint ------------------------------------------------------------------------------------------------------
+# -- the fingerprint -------------------------------------------------------------------------------
 
 
 def test_the_fingerprint_sees_a_single_bit_of_any_weight_or_saved_buffer_and_no_derived_table():
@@ -368,7 +439,7 @@ def test_the_fingerprint_sees_names_and_shapes():
     )
 
 
-# -- what cannot be asked -------------------------------------------------------------------------------------------------
+# -- what cannot be asked --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -386,7 +457,8 @@ def test_the_fingerprint_sees_names_and_shapes():
         ({"prompts": ["a", ""]}, "the prompt is empty; give at least one token"),
         (
             {"prompts": ["a", "b" * 50]},
-            "prompt 1 has 50 tokens; with 13 shared and 2 in the longest label that is more than context=64. Shorten",
+            "prompt 1 has 50 tokens; with 13 shared and 2 in the longest label that is more than "
+            "context=64. Shorten",
         ),
         ({"shared": "b" * 65}, "65 positions are more than context=64"),
         ({"batch": 0}, "batch=0 must be a whole number of at least 1"),
@@ -398,11 +470,11 @@ def test_bad_input_is_explained(changes, message):
         label_scores(wide("llama"), ByteTokenizer(), **given)
 
 
+@in_both_layouts
 def test_what_just_fits_the_context_is_read():
     model = wide("llama")
-    scores = label_scores(
-        model, ByteTokenizer(), ["b" * 49], ["yes", "no"], shared=SHARED
-    )  # 13 + 49 + 2: the "s" is never read
+    # 13 + 49 + 2 = 64 tokens: the "s" is predicted but never read.
+    scores = label_scores(model, ByteTokenizer(), ["b" * 49], ["yes", "no"], shared=SHARED)
     expected = one_by_one(ours(model), ByteTokenizer(), SHARED, ["b" * 49], ["yes", "no"])
     assert_close(scores, expected, rtol=1e-4, atol=1e-4)
     assert (
@@ -415,7 +487,8 @@ def test_what_just_fits_the_context_is_read():
     )
     with pytest.raises(
         ValueError,
-        match="prompt 0 has 46 tokens; with 13 shared and 6 to be written that is more than context=64",
+        match="prompt 0 has 46 tokens; with 13 shared and 6 to be written that is more than "
+        "context=64",
     ):
         generate_answers(model, ByteTokenizer(), ["b" * 46], shared=SHARED, max_new_tokens=6)
     with pytest.raises(ValueError, match="max_new_tokens=0"):

@@ -1,4 +1,4 @@
-"""Soft prompts: words at first, then what was learnt; the model stays, and the numbers are peft's."""
+"""Soft prompts: tokens at first, then what was trained; the model is frozen; parity with peft."""
 
 import copy
 
@@ -29,7 +29,7 @@ def small(kind=llama, **more) -> Transformer:
     )
 
 
-def drawn(model: Transformer, n: int = 4) -> SoftPrompt:
+def random_prompt(model: Transformer, n: int = 4) -> SoftPrompt:
     soft = SoftPrompt(model, n)
     nn.init.normal_(soft.embeddings, std=0.5, generator=torch.Generator().manual_seed(1))
     return soft
@@ -37,19 +37,19 @@ def drawn(model: Transformer, n: int = 4) -> SoftPrompt:
 
 @pytest.mark.parametrize("kind", [llama, gpt2])
 @pytest.mark.parametrize("n", [1, 5])
-def test_vectors_that_are_words_are_those_words(kind, n):
+def test_vectors_that_are_token_embeddings_act_as_those_tokens(kind, n):
     model, start = small(kind), [7, 3, 40, 3, 11][:n]
     words = torch.tensor(start).expand(3, n)
     assert_close(SoftPrompt(model, n, start)(ids), model(torch.cat([words, ids], 1))[:, n:])
 
 
-def test_a_beginning_is_repeated_or_cut():
+def test_initial_tokens_are_repeated_or_cut():
     words = (model := small()).embed.tokens.weight
     assert torch.equal(SoftPrompt(model, 5, [7, 3]).embeddings, words[[7, 3, 7, 3, 7]])
     assert torch.equal(SoftPrompt(model, 1, [7, 3]).embeddings, words[[7]])
 
 
-def test_without_a_beginning_words_are_drawn_and_can_be_drawn_again():
+def test_without_initial_tokens_random_ones_are_taken_and_can_be_repeated():
     model, same = small(), []
     for _ in range(2):
         torch.manual_seed(3)
@@ -66,7 +66,7 @@ def test_equals_peft_prompt_tuning(tmp_path):
     theirs = get_peft_model(
         theirs, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
     ).eval()
-    soft = drawn(model)
+    soft = random_prompt(model)
     with torch.no_grad():
         theirs.prompt_encoder["default"].embedding.weight.copy_(soft.embeddings)
     logits = theirs(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
@@ -79,7 +79,7 @@ def test_equals_peft_prompt_tuning(tmp_path):
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "llama one key"])
 def test_the_cache_holds_the_prompt(name):
-    soft = drawn(model_of(name))
+    soft = random_prompt(model_of(name))
     text = ids % soft.config.vocab_size
     cache = soft.new_cache(batch=3, capacity=7)
     assert cache.length == 4
@@ -92,17 +92,16 @@ def test_labels_are_scored_behind_it(tmp_path):
     class Numbers:
         encode = staticmethod(lambda text: [int(part) for part in text.split()])
 
-    soft = drawn(small())
+    soft = random_prompt(small())
     scores = label_scores(
         soft.model, Numbers, ["5 6", "1 2 3"], ["8", "9 10"], shared=soft.new_cache()
     )
-    p = lambda row: soft(torch.tensor([row])).log_softmax(-1)[0]
-    at = p([5, 6, 9, 10])
-    expected = [[p([5, 6])[1, 8], at[1, 9] + at[2, 10]]]
+    p_short, p = (soft(torch.tensor([row])).log_softmax(-1)[0] for row in ([5, 6], [5, 6, 9, 10]))
+    expected = [[p_short[1, 8], p[1, 9] + p[2, 10]]]
     assert_close(scores[:1], torch.tensor(expected), atol=1e-5, rtol=1e-5)
 
 
-def test_the_vectors_learn_and_nothing_else_changes():
+def test_training_changes_the_vectors_and_nothing_else():
     soft = SoftPrompt(small(), 5, [1])
     before, first = fingerprint(soft.model), soft.embeddings.detach().clone()
     batch = ids.clone()
@@ -119,10 +118,10 @@ def test_the_vectors_learn_and_nothing_else_changes():
     assert (soft.embeddings != first).any(1).all()
 
 
-def test_an_untouched_copy_answers_as_before():
+def test_the_model_without_the_prompt_answers_as_before():
     model = small()
     expected = copy.deepcopy(model)(ids)
-    drawn(model)
+    random_prompt(model)
     assert torch.equal(model(ids), expected)
 
 
@@ -132,17 +131,17 @@ def test_an_untouched_copy_answers_as_before():
         (0, None, "n=0 vectors before a text of at most 16 tokens; give 1 to 15"),
         (16, None, "n=16 vectors"),
         (2, [], "at least one id"),
-        (2, [50], "each of 0 to 49"),
-        (2, [-1], "each of 0 to 49"),
+        (2, [50], "each from 0 to 49"),
+        (2, [-1], "each from 0 to 49"),
     ],
 )
-def test_bad_numbers_are_named(n, start, words):
+def test_wrong_arguments_are_named(n, start, words):
     with pytest.raises(ValueError, match=words):
         SoftPrompt(small(), n, start)
 
 
-def test_a_model_that_looks_both_ways_and_a_text_too_long_are_refused():
-    with pytest.raises(ValueError, match="looks both ways; give a causal one"):
+def test_a_model_that_is_not_causal_and_a_text_that_is_too_long_are_refused():
+    with pytest.raises(ValueError, match="not causal; give a causal one"):
         SoftPrompt(model_of("bert"), 2)
     with pytest.raises(ValueError, match="17 positions are more than context=16|context"):
         SoftPrompt(small(), 10)(ids)

@@ -1,57 +1,31 @@
-"""The shape of the package: short functions, imports that point downwards, and nothing imported before it is used."""
+"""The shape of the package: short functions, imports that point downwards and late."""
 
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "fmcourse"
-MODULES = {
-    path.relative_to(PACKAGE.parent).with_suffix("").as_posix().removesuffix("/__init__"): path
-    for path in PACKAGE.rglob("*.py")
-}
-LEVELS = [  # each may import from its own level and from those below it
-    ["__main__", "cli"],
-    ["classroom"],
-    ["course"],
-    ["apps"],
-    ["adaptation", "prompting"],
-    ["generation", "evaluation", "pretrained", "plots"],
-    ["training"],
-    ["diffusion", "autoencoders", "multimodal"],
-    ["objectives"],
-    ["models"],
-    ["fast"],
-    ["tokenizers", "data"],
-    ["packages", "files"],
-]
+from tools import structure
+
+FILES = structure.module_files()
+IMPORTS = structure.all_imports()
 MOST_IN_A_FUNCTION = 50
 
 
-def level(module: str) -> int:
-    part = module.split("/")[1] if "/" in module else "files"
-    return next(n for n, names in enumerate(LEVELS) if part in names)
+def test_every_module_lies_on_a_floor():
+    for module in FILES:
+        if module != structure.PACKAGE:
+            structure.floor(module)
 
 
-def imported(tree: ast.Module) -> set[str]:
-    """Modules of the package that are imported when this one is. What a function imports late may lie anywhere."""
-    found = set()
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fmcourse"):
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            found |= {name if name.replace(".", "/") in MODULES else node.module for name in names}
-    return {name.replace(".", "/") for name in found}
+def test_no_import_points_upwards_and_there_is_no_circle():
+    assert structure.faults(IMPORTS) == []
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_imports_point_downwards_and_functions_are_short(module):
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    upwards = {
-        other for other in imported(tree) if other != "fmcourse" and level(other) < level(module)
-    }
-    assert not upwards
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_functions_are_short(module):
+    tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
     functions = [
         node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
@@ -72,6 +46,7 @@ def test_imports_point_downwards_and_functions_are_short(module):
         ("fmcourse.classroom.course_files", {"torch"}),
         ("fmcourse.models.config", {"torch"}),
         ("fmcourse.apps.own_data", {"torch", "numpy", "PIL", "matplotlib"}),
+        ("fmcourse.apps.classifier", {"matplotlib"}),
         ("fmcourse.pretrained", {"transformers", "gguf", "matplotlib"}),
     ],
 )
@@ -81,3 +56,79 @@ def test_importing_fetches_nothing_that_is_not_needed_yet(module, absent):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert not absent & set(done.stdout.split())
+
+
+# --- the tool that draws the imports
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A function that writes modules of a package, path -> source, and returns their imports."""
+
+    def write(sources: dict[str, str]) -> set[structure.Import]:
+        for name, source in {"__init__.py": "", **sources}.items():
+            path = tmp_path / "fmcourse" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(source, encoding="utf-8")
+        return structure.all_imports(tmp_path)
+
+    return write
+
+
+LATE = "def f():\n    from fmcourse.training import fit\n"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from fmcourse.training import fit",
+        "import fmcourse.training",
+        "from fmcourse import training",
+        "from ..training import fit",
+        LATE,
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import fmcourse.training",
+        "from importlib import import_module\nimport_module('fmcourse.training')",
+        "EXPORTS = {'fit': 'fmcourse.training.fit'}",
+        "from importlib import import_module\nimport_module(f'fmcourse.training.{x}')",
+    ],
+)
+def test_an_upward_import_is_seen_in_every_form(package, source):
+    imports = package({"models/__init__.py": "", "training.py": "", "models/vision.py": source})
+    (fault,) = structure.faults(imports)
+    assert fault.startswith("upwards: fmcourse.models.vision imports fmcourse.training (line ")
+
+
+def test_imports_within_a_floor_and_downwards_are_allowed(package):
+    sources = {"models.py": "", "generation.py": "import fmcourse.models\n"}
+    imports = package(sources | {"evaluation.py": "import fmcourse.generation\n"})
+    assert len(imports) == 2 and structure.faults(imports) == []
+
+
+def test_circles_of_modules_and_of_rooms_are_named(package):
+    within = package({"data/__init__.py": "", "data/a.py": "from . import b", "data/b.py": ""})
+    assert structure.faults(within) == []
+    late = "def f():\n    from fmcourse.data.a import x\n"
+    circle = package({"data/b.py": late})
+    assert structure.faults(circle) == ["circle of modules: fmcourse.data.a, fmcourse.data.b"]
+    rooms = package(
+        {"data/b.py": "import fmcourse.tokenizers.c\n", "tokenizers/__init__.py": ""}
+        | {"tokenizers/c.py": "", "tokenizers/d.py": "import fmcourse.data\n"}
+    )
+    assert structure.faults(rooms) == ["circle of rooms: data, tokenizers"]
+
+
+def test_a_room_without_a_floor_says_where_to_add_it(package):
+    imports = package({"models.py": "", "attic.py": "import fmcourse.models\n"})
+    with pytest.raises(ValueError, match=r"fmcourse\.attic is on no floor; add 'attic' to FLOORS"):
+        structure.faults(imports)
+
+
+def test_the_command_draws_a_picture_and_fails_for_a_fault(package, tmp_path, capsys):
+    package({"models.py": "", "training.py": "import fmcourse.models\n"})
+    out = tmp_path / "build" / "structure.svg"
+    assert structure.main([], tmp_path) == 0
+    assert "training      -> models" in capsys.readouterr().out and "<svg" in out.read_text()
+    package({"models.py": LATE})
+    assert structure.main(["--out", str(tmp_path / "a.png")], tmp_path) == 1
+    assert "upwards: fmcourse.models imports fmcourse.training" in capsys.readouterr().out
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"

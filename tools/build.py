@@ -1,7 +1,7 @@
 """Turn lessons into executed notebooks.
 
-python -m tools.build [NN ...]       build these lessons, or all
-python -m tools.build --check [NN]   prove, without running anything, that each notebook is its lesson's
+python -m tools.build [NN ...]       build these lessons, or all python -m tools.build --check [NN]
+prove, without running anything, that each notebook is its lesson's
 """
 
 import argparse
@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 
 from fmcourse.files import write_text
-from tools import kernels, lint
+from tools import docs, kernels, lint, reading
 from tools.kernels import Cost, NotebookFailed
 from tools.lessons import (
     LANGUAGE,
@@ -23,15 +23,17 @@ from tools.lessons import (
     Lesson,
     all_lessons,
     find_exercise,
+    reading_cell,
     to_json,
     to_notebook,
 )
 
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # a view without its kernel shows as an error: keep its fallback only
+# Without its kernel a stored widget view shows as an error; its static fallback is kept instead.
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def build(lesson: Lesson, find: Find = find_exercise) -> Cost:
-    """Execute one lesson and put its notebook in place, whole or not at all.
+    """Execute one lesson and write its notebook, whole or not at all.
 
     Raises: NotebookFailed, if a cell raises; the old notebook then stays as it was.
     """
@@ -46,7 +48,7 @@ def build(lesson: Lesson, find: Find = find_exercise) -> Cost:
 
 
 def strip_volatile(notebook: NotebookNode) -> NotebookNode:
-    """Without what differs from one run to the next though nothing has changed."""
+    """A copy without what differs between two runs of the same source."""
     notebook = copy.deepcopy(notebook)
     notebook.metadata["language_info"] = LANGUAGE
     for cell in notebook.cells:
@@ -56,25 +58,37 @@ def strip_volatile(notebook: NotebookNode) -> NotebookNode:
 
 
 def staleness(lesson: Lesson, find: Find = find_exercise) -> list[str]:
-    """Why the notebook on disk is not what its lesson would build, a sentence each; nothing if it is."""
+    """Why the stored notebook is not what its lesson would build, a sentence each."""
+    again = f"python start.py build {lesson.number}"
     if not lesson.notebook.exists():
-        return [
-            f"there is no {lesson.notebook.name} yet; build it: python start.py build {lesson.number}"
-        ]
-    wanted, there = to_notebook(lesson, find), nbformat.read(lesson.notebook, as_version=4)
-    if there.metadata.get("fmcourse") != wanted.metadata["fmcourse"]:
-        return [
-            f"built from another edition of its lesson or exercises; run: python start.py build {lesson.number}"
-        ]
-    if strip_outputs(there) != strip_outputs(wanted):
-        return [
-            f"edited by hand; change the lesson instead, then run: python start.py build {lesson.number}"
-        ]
+        return [f"there is no {lesson.notebook.name} yet; build it: {again}"]
+    wanted, stored = to_notebook(lesson, find), nbformat.read(lesson.notebook, as_version=4)
+    if stored.metadata.get("fmcourse") != wanted.metadata["fmcourse"]:
+        return [f"built from another edition of its lesson or exercises; run: {again}"]
+    if moved := compare_reading_paths(stored, wanted):
+        return [moved]
+    if strip_outputs(stored) != strip_outputs(wanted):
+        return [f"edited by hand; change the lesson instead, then run: {again}"]
     return []
 
 
+def compare_reading_paths(stored: NotebookNode, wanted: NotebookNode) -> str:
+    """A sentence if stored line numbers would mislead; smaller shifts are copied into `stored`.
+
+    The package changes more often than lessons do, and a line number off by a few still finds its
+    function.
+    """
+    old, new = reading_cell(stored), reading_cell(wanted)
+    if old is None or new is None or not reading.names_the_same(old.source, new.source):
+        return ""  # the comparison of all cells that follows says so
+    if reading.has_moved(old.source, new.source):
+        return "its reading path shows lines that have moved; run: python -m tools.docs"
+    old.source = new.source
+    return ""
+
+
 def strip_outputs(notebook: NotebookNode) -> NotebookNode:
-    """A notebook without what running it adds."""
+    """A copy without execution counts and outputs."""
     notebook = strip_volatile(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -83,14 +97,15 @@ def strip_outputs(notebook: NotebookNode) -> NotebookNode:
 
 
 def check_lesson(lesson: Lesson, find: Find = find_exercise) -> list[str]:
-    """Everything that can be said against a notebook without running it."""
-    if late := staleness(lesson, find):
-        return late
-    return lint.faults(nbformat.read(lesson.notebook, as_version=4), lesson.number)
+    """Everything that is wrong with a notebook, as far as it can be said without running it."""
+    minutes = lesson.header().minutes
+    if stale := staleness(lesson, find):
+        return stale
+    return lint.faults(nbformat.read(lesson.notebook, as_version=4), minutes)
 
 
 def stray_notebooks(root: Path) -> list[str]:
-    """Notebooks that no lesson builds any more."""
+    """Notebooks without a lesson."""
     known = {lesson.notebook.name for lesson in all_lessons(root)}
     return [
         path.name for path in sorted((root / "notebooks").glob("*.ipynb")) if path.name not in known
@@ -115,29 +130,43 @@ def main(arguments: list[str] | None = None, root: Path = ROOT, find: Find = fin
         return 2
     failed = sum([report(lesson, options.check, find) for lesson in wanted])
     if options.check and not options.lessons:
-        for name in stray_notebooks(root):
-            print(f"{name}: no lesson builds this notebook; remove it.")
-            failed += 1
+        failed += report_pages(root)
     return 1 if failed else 0
 
 
+def report_pages(root: Path) -> int:
+    """Print what is wrong outside the lessons themselves; returns how many things are."""
+    stray = stray_notebooks(root)
+    for name in stray:
+        print(f"{name}: no lesson builds this notebook; remove it.")
+    try:
+        stale = docs.stale_pages(root)
+    except ValueError as error:
+        print(error)
+        return len(stray) + 1
+    for name in stale:
+        print(f"{name}: not up to date with the lessons; run: python -m tools.docs")
+    return len(stray) + len(stale)
+
+
 def report(lesson: Lesson, only_check: bool, find: Find) -> bool:
-    """Build or check one lesson and say how it went; True if it is not as it should be."""
-    said = f"{lesson.name}: "
+    """Build or check one lesson and print the result; True if something is wrong."""
     try:
         cost = Cost() if only_check else build(lesson, find)
-        against = check_lesson(lesson, find) + lint.budget_faults(cost)
-    except (NotebookFailed, ValueError, SyntaxError) as error:
-        print(error if isinstance(error, NotebookFailed) else said + str(error))
+        found = check_lesson(lesson, find) + lint.budget_faults(cost)
+    except NotebookFailed as error:
+        print(error)  # begins with the lesson's name
         return True
-    cells = (
-        len(nbformat.read(lesson.notebook, as_version=4).cells) if lesson.notebook.exists() else 0
-    )
+    except (ValueError, SyntaxError) as error:
+        print(f"{lesson.name}: {error}")
+        return True
+    if found:
+        print(f"{lesson.name}: not as it should be", *found, sep="\n    ")
+        return True
     spent = "in step" if only_check else f"built, {cost.seconds:.0f} s, {cost.peak_mb:.0f} MB"
-    print(said + (f"{spent}, {cells} cells" if not against else "not as it should be"))
-    for sentence in against:
-        print(f"    {sentence}")
-    return bool(against)
+    cells = len(nbformat.read(lesson.notebook, as_version=4).cells)
+    print(f"{lesson.name}: {spent}, {cells} cells")
+    return False
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Every check there is, one after the other, and what they found.
+"""Run every check, one after the other, and report what they found.
 
-    python -m tools.check                  all of them
-    python -m tools.check --fast           those that run no notebook, in under two minutes
-    python -m tools.check --only NAME      one of them
-    python -m tools.check -k tokenizer     anything else goes to pytest, which then runs alone
+    python -m tools.check                    all of them
+    python -m tools.check --fast             those that run no notebook, in under two minutes
+    python -m tools.check --only NAME        one of them
+    python -m tools.check -k tokenizer       any other option goes to pytest, which then runs alone
     python -m tools.check --only replay 06   or to the check that is named
 
-A check that fails does not keep the next from running. The table of the notebooks also goes to build/report.json.
+A check that fails does not keep the next from running. The results and the cost of each notebook
+are also written to build/report.json.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
 from fmcourse.files import write_text
@@ -26,11 +28,20 @@ from tools.replay import REPORT as REPLAY_REPORT
 REPORT = ROOT / "build" / "report.json"
 TALLY = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 COLUMNS = ("seconds", "cpu_seconds", "peak_mb", "cells", "claims")
+FAST_SECONDS = 120  # what `--fast` promises, on two cores that do nothing else
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One check: what it proves and the command that does."""
+    """One check.
+
+    Args:
+        name: what `--only` calls it.
+        proves: what holds if it passes, printed as its heading.
+        command: the command to run; exit code 0 means that it passed.
+        fast: whether it is also one of the quick checks.
+        offline: whether it runs without the network.
+    """
 
     name: str
     proves: str
@@ -41,7 +52,7 @@ class Stage:
 
 @dataclass
 class Result:
-    """How a stage went."""
+    """How a stage went: how many of its tests passed, failed and were skipped, and the reasons."""
 
     stage: str
     passed: int
@@ -56,63 +67,55 @@ def python_command(*arguments: str) -> list[str]:
 
 
 def stages(fast: bool = False) -> list[Stage]:
-    """The checks in order."""
-    ours = [
-        "tests",
-        "fmcourse",
-        "--ignore=tests/test_notebooks.py",
-        "--ignore=tests/test_browser.py",
-        "-n",
-        "2",
+    """The checks in order; with `fast`, the quick ones.
+
+    nbval, which only `replay` needs, is kept out of the unit tests: importing it takes seconds of
+    each of their processes.
+    """
+    concise = ["--output-format", "concise", "."]
+    alone = ["--ignore=tests/test_notebooks.py", "--ignore=tests/test_browser.py"]
+    tests = ["pytest", "tests", "fmcourse", "start.py", *alone, "-p", "no:nbval", "-n", "2"]
+    if fast:
+        tests += ["-m", "not slow"]
+    solved = ["pytest", "tests/test_notebooks.py", "-n", "2"]
+    browser = ["pytest", "tests/test_browser.py", "-rs"]
+    rows = [
+        ("format", "one layout everywhere", ["ruff", "format", "--check", *concise]),
+        ("lint", "no unused name, no test that cannot fail", ["ruff", "check", *concise]),
+        ("step", "each notebook is its lesson's, within its limits", ["tools.build", "--check"]),
+        ("tests", "the package does what it promises", tests),
+        ("replay", "each notebook, run again, has the same outputs", ["tools.replay"]),
+        ("solved", "each lesson runs with its exercises solved", solved),
+        ("browser", "a lesson works in JupyterLab", browser),
     ]
-    tests = python_command("pytest", *ours, *(["-m", "not slow"] if fast else []))
-    solved = python_command("pytest", "tests/test_notebooks.py", "-n", "2")
-    browser = python_command("pytest", "tests/test_browser.py", "-rs")
-    everything = [
+    found = [
         Stage(
-            "format",
-            "one layout everywhere",
-            python_command("ruff", "format", "--check", "--output-format", "concise", "."),
-            fast=True,
-        ),
-        Stage(
-            "lint",
-            "no unused name, no test that cannot fail",
-            python_command("ruff", "check", "--output-format", "concise", "."),
-            fast=True,
-        ),
-        Stage(
-            "step",
-            "each notebook is its lesson's, and keeps its promises",
-            python_command("tools.build", "--check"),
-            fast=True,
-        ),
-        Stage("tests", "what the package promises", tests, fast=True),
-        Stage(
-            "replay", "each notebook, run again, says what it said", python_command("tools.replay")
-        ),
-        Stage("solved", "each lesson runs with its exercises solved", solved, offline=True),
-        Stage("browser", "a lesson works in JupyterLab", browser),
+            name,
+            proves,
+            python_command(*command),
+            fast=name in ("format", "lint", "step", "tests"),
+            offline=name == "solved",
+        )
+        for name, proves, command in rows
     ]
-    return [stage for stage in everything if stage.fast or not fast]
+    return [stage for stage in found if stage.fast or not fast]
 
 
 def choose_stages(fast: bool, only: str | None, extra: list[str]) -> list[Stage]:
-    """Those asked for; `extra` arguments go to the one named, or to the tests alone.
+    """The checks asked for; `extra` arguments go to the one named, or else to the tests alone.
 
     Raises: ValueError with the names there are, if there is no check called `only`.
     """
     wanted = only or ("tests" if extra else None)
     chosen = [stage for stage in stages(fast) if wanted in (None, stage.name)]
     if not chosen:
-        raise ValueError(
-            f"no check is called {only!r}; there are: {', '.join(stage.name for stage in stages(fast))}"
-        )
+        names = ", ".join(stage.name for stage in stages(fast))
+        raise ValueError(f"no check is called {only!r}; there are: {names}")
     return [replace(stage, command=[*stage.command, *extra]) for stage in chosen]
 
 
 def run_stage(stage: Stage) -> Result:
-    """Run one stage, its output going by, and keep what it counted and why it failed."""
+    """Run one stage, printing its output, and return what it counted and why it failed."""
     print(f"\n== {stage.name}: {stage.proves}", flush=True)
     start, lines = time.monotonic(), []
     command = offline.offline_command(stage.command) if stage.offline else stage.command
@@ -133,12 +136,17 @@ def run_stage(stage: Stage) -> Result:
 
 
 def environment() -> dict[str, str]:
+    """One thread, so that numbers repeat and two processes do not slow each other down."""
     one_thread = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     return os.environ | one_thread | {"PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def parse_result(stage: Stage, code: int, lines: list[str], seconds: float) -> Result:
-    """pytest counts its tests; any other command is one check. A failing exit code is a failure in any case."""
+    """The result of a stage from its exit code and its output.
+
+    pytest counts its tests; any other command is one check. A failing exit code is a failure, even
+    if no test failed.
+    """
     counts = dict.fromkeys(("passed", "failed", "error", "skipped"), 0)
     if "pytest" in stage.command or "tools.replay" in stage.command:
         tally = next((line for line in reversed(lines) if TALLY.search(line)), "")
@@ -146,66 +154,78 @@ def parse_result(stage: Stage, code: int, lines: list[str], seconds: float) -> R
     elif code == 0:
         counts["passed"] = 1
     failed = max(counts["failed"] + counts["error"], int(code != 0))
-    return Result(
-        stage.name,
-        counts["passed"],
-        failed,
-        counts["skipped"],
-        seconds,
-        failure_lines(lines) if code else [],
-    )
+    why = failure_lines(lines) if code else []
+    return Result(stage.name, counts["passed"], failed, counts["skipped"], seconds, why)
 
 
 def failure_lines(lines: list[str]) -> list[str]:
-    """The lines that say why: those that pytest marks, or else the last ones."""
+    """The lines that say why a stage failed: those that pytest marks, or else the last ones."""
     marked = [line for line in lines if line.startswith(("FAILED", "ERROR", "E   "))]
     summary = [line for line in marked if not line.startswith("E   ")]
     return (summary or marked or [line for line in lines if line.strip()])[-8:]
 
 
 def cost_table(rows: list[dict]) -> str:
-    """The notebooks, what each cost, and the sums."""
+    """A table of what each notebook cost, with their sum (of memory: the largest)."""
     if not rows:
         return "No notebook was run."
     total = {"notebook": "sum"} | {column: sum(row[column] for row in rows) for column in COLUMNS}
-    total["peak_mb"] = max(row["peak_mb"] for row in rows)  # they do not run one upon the other
+    total["peak_mb"] = max(row["peak_mb"] for row in rows)  # notebooks run one after the other
     lines = [f"{'notebook':<28}{'seconds':>9}{'CPU s':>9}{'peak MB':>9}{'cells':>7}{'claims':>8}"]
     for row in [*rows, total]:
-        lines.append(
-            f"{row['notebook']:<28}{row['seconds']:>9.1f}{row['cpu_seconds']:>9.1f}{row['peak_mb']:>9.0f}"
-            f"{row['cells']:>7}{row['claims']:>8}"
-        )
+        time_and_memory = "{seconds:>9.1f}{cpu_seconds:>9.1f}{peak_mb:>9.0f}".format(**row)
+        lines.append(f"{row['notebook']:<28}{time_and_memory}{row['cells']:>7}{row['claims']:>8}")
     return "\n".join(lines)
 
 
 def report_results(results: list[Result], rows: list[dict]) -> int:
-    """Say what was found, write the report, and return the exit code."""
-    write_text(
-        REPORT,
-        json.dumps({"notebooks": rows, "stages": [asdict(result) for result in results]}, indent=1)
-        + "\n",
-    )
+    """Print what was found, write the report, and return the exit code."""
+    report = {"notebooks": rows, "stages": [asdict(result) for result in results]}
+    write_text(REPORT, json.dumps(report, indent=1) + "\n")
     print(f"\n{cost_table(rows)}\n" if rows else "")
     for result in results:
-        mark = "FAILED" if result.failed else "ok"
-        skipped = f", {result.skipped} skipped" if result.skipped else ""
-        print(
-            f"{mark:<7}{result.stage:<9}{result.passed} passed, {result.failed} failed{skipped}, {result.seconds:.0f} s"
-        )
-    for result in (result for result in results if result.failed):
-        print(
-            f"\n{result.stage} failed. To run it alone: python start.py test --only {result.stage}"
-        )
-        print("\n".join(f"    {line}" for line in result.why))
-    passed, failed = (
-        sum(result.passed for result in results),
-        sum(result.failed for result in results),
-    )
+        print(result_line(result))
+    for result in results:
+        if result.failed:
+            command = f"python start.py test --only {result.stage}"
+            print(f"\n{result.stage} failed. To run it alone: {command}")
+            print("\n".join(f"    {line}" for line in result.why))
+    passed = sum(result.passed for result in results)
+    failed = sum(result.failed for result in results)
     print(f"\n{passed} passed, {failed} failed")
     return int(failed > 0)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def result_line(result: Result) -> str:
+    """One line of the summary: the stage, its counts, its wall-clock time."""
+    mark = "FAILED" if result.failed else "ok"
+    counts = f"{result.passed} passed, {result.failed} failed"
+    skipped = f", {result.skipped} skipped" if result.skipped else ""
+    return f"{mark:<7}{result.stage:<9}{counts}{skipped}, {result.seconds:.0f} s"
+
+
+def time_lines(seconds: float, cpu_seconds: float, fast: bool) -> list[str]:
+    """What a run cost, and a complaint if the quick checks took longer than they promise.
+
+    A warning and no failure: on a machine that is busy with other work they may take longer.
+    """
+    lines = [f"{seconds:.0f} s, {cpu_seconds:.0f} s of them on a processor (both cores added up)."]
+    if fast and seconds > FAST_SECONDS:
+        lines.append(
+            f"The quick checks promise {FAST_SECONDS} s on two idle cores and took "
+            f"{seconds:.0f} s. If this machine was idle, find the slow tests with `python start.py test --fast "
+            "--durations=20` and mark them `slow`."
+        )
+    return lines
+
+
+def cpu_time() -> float:
+    """Seconds of processor time that this process and its ended children have used."""
+    return sum(os.times()[:4])
+
+
+def main(arguments: list[str] | None = None, clock: Callable[[], float] = time.monotonic) -> int:
+    start, cpu_start = clock(), cpu_time()
     parser = argparse.ArgumentParser(
         prog="python -m tools.check", description="Run every check.", allow_abbrev=False
     )
@@ -219,7 +239,10 @@ def main(arguments: list[str] | None = None) -> int:
     REPLAY_REPORT.unlink(missing_ok=True)
     results = [run_stage(stage) for stage in chosen]
     rows = json.loads(REPLAY_REPORT.read_text()) if REPLAY_REPORT.exists() else []
-    return report_results(results, rows)
+    code = report_results(results, rows)
+    whole = options.fast and not options.only and not extra
+    print("\n".join(time_lines(clock() - start, cpu_time() - cpu_start, whole)))
+    return code
 
 
 if __name__ == "__main__":

@@ -1,37 +1,53 @@
-"""The learner's own notebooks: copies of those that ship, never overwritten once they were changed."""
+"""The learner's notebooks: copies of the shipped ones, never overwritten once they were changed."""
 
 import contextlib
 import hashlib
 import itertools
 import json
+import re
 import shutil
 from pathlib import Path
 
 from fmcourse.files import write_atomically, write_text
 from tools.trouble import StartError
 
-RECORD = (
-    Path(".fmcourse") / "notebooks.json"
-)  # in work: the edition copied, and the one laid beside a changed copy
+# In `work`: for each notebook the edition that was copied, and the one last offered beside a
+# changed copy.
+RECORD = Path(".fmcourse") / "notebooks.json"
+NAME = re.compile(r"(\d\d[a-z]?)_.+\.ipynb")
 
 
 def shipped_notebooks(source: Path) -> list[Path]:
-    return sorted(source.glob("[0-9][0-9]*_*.ipynb"))
+    """The lessons' notebooks in a folder, in order."""
+    return sorted(path for path in source.glob("*.ipynb") if NAME.fullmatch(path.name))
+
+
+def lesson_number(path: Path) -> str:
+    """The lesson of a notebook: 06 of 06_gpt.ipynb, 07b of 07b_more.ipynb."""
+    return path.name.partition("_")[0]
 
 
 def digest(path: Path) -> str:
-    """Of what a learner writes in a notebook, the text of its cells: to have run it is not to have changed it."""
+    """A hash of the text of the cells: running a notebook does not change it.
+
+    The cell with the reading path is left out, since its line numbers alone are no new edition.
+    """
     contents = path.read_bytes()
     with contextlib.suppress(ValueError, KeyError, TypeError):
         cells = [
-            [cell["cell_type"], "".join(cell["source"])] for cell in json.loads(contents)["cells"]
+            [cell["cell_type"], "".join(cell["source"])]
+            for cell in json.loads(contents)["cells"]
+            if "reading" not in cell.get("metadata", {}).get("fmcourse", {})
         ]
         contents = json.dumps(cells).encode()
     return hashlib.sha256(contents).hexdigest()
 
 
 def update(work: Path, source: Path) -> list[Path]:
-    """Bring the copies in `work` up to date, except those that were changed; returns the files written."""
+    """Bring the copies in `work` up to date, except changed ones; returns the files written.
+
+    A newer edition of a changed copy is put beside it under another name, once.
+    """
     record, written = read_record(work / RECORD), []
     for original in shipped_notebooks(source):
         copy, edition = work / original.name, digest(original)
@@ -44,7 +60,8 @@ def update(work: Path, source: Path) -> list[Path]:
             written.append(duplicate(original, free_path(copy, "new")))
             offered = edition
             print(
-                f"You changed {copy.name}, and there is a newer edition: it lies beside yours as {written[-1].name}."
+                f"You changed {copy.name}, and there is a newer edition: "
+                f"it lies beside yours as {written[-1].name}."
             )
         record[original.name] = [edition if here == edition else copied, offered]
     write_text(work / RECORD, json.dumps(record, indent=1) + "\n")
@@ -52,7 +69,7 @@ def update(work: Path, source: Path) -> list[Path]:
 
 
 def read_record(record: Path) -> dict[str, list[str]]:
-    """The record; an empty one if it is missing or damaged, and then every copy that differs counts as changed."""
+    """The record, empty if missing or damaged: then every copy that differs counts as changed."""
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
         return {name: [str(copied), str(offered)] for name, (copied, offered) in found.items()}
@@ -61,12 +78,13 @@ def read_record(record: Path) -> dict[str, list[str]]:
 
 
 def duplicate(original: Path, copy: Path) -> Path:
+    """Copy a notebook in one step; returns the copy."""
     write_atomically(copy, lambda temporary: shutil.copyfile(original, temporary))
     return copy
 
 
 def free_path(path: Path, word: str) -> Path:
-    """A name beside `path` that no file has: 06_gpt.new.ipynb, then 06_gpt.new-2.ipynb."""
+    """A path beside `path` that is free: 06_gpt.new.ipynb, then 06_gpt.new-2.ipynb."""
     words = itertools.chain([word], (f"{word}-{n}" for n in itertools.count(2)))
     names = (path.with_suffix(f".{word}{path.suffix}") for word in words)
     return next(name for name in names if not name.exists())
@@ -80,16 +98,19 @@ def reset(wanted: list[str], work: Path, source: Path) -> list[Path]:
     known = {
         word: path
         for path in shipped_notebooks(source)
-        for word in (path.name[:2], path.stem, path.name)
-    }
-    unknown = [word for word in wanted if word.zfill(2) not in known]
-    if unknown or not wanted:
-        there = ", ".join(path.name[:2] for path in shipped_notebooks(source)) or "none"
-        raise StartError(
-            (f"No lesson is called {unknown[0]}" if unknown else "Name a lesson")
-            + f"; there are: {there}."
+        for word in (
+            lesson_number(path),
+            lesson_number(path).removeprefix("0"),
+            path.stem,
+            path.name,
         )
-    for original in (known[word.zfill(2)] for word in wanted):
+    }
+    unknown = [word for word in wanted if word not in known]
+    if unknown or not wanted:
+        numbers = ", ".join(map(lesson_number, shipped_notebooks(source))) or "none"
+        problem = f"No lesson is called {unknown[0]}" if unknown else "Name a lesson"
+        raise StartError(f"{problem}; there are: {numbers}.")
+    for original in (known[word] for word in wanted):
         copy = work / original.name
         if copy.exists() and digest(copy) != digest(original):
             print(f"Your {copy.name} is kept as {copy.rename(free_path(copy, 'mine')).name}.")

@@ -1,8 +1,9 @@
-"""Every figure of the lessons on contact sheets, each over its alt text, to be looked at before a lesson ships.
+"""Contact sheets of the lessons' figures, each above its alt text, for a review before shipping.
 
 Run   python -m tools.figures [NN ...] [--out FOLDER]     Takes   a few seconds
 
-The sheets are made from the notebooks as they are stored: one PNG a lesson in build/figures, eight figures on each page.
+The figures are those stored in the notebooks. Sheets of eight figures each are written to
+build/figures as PNG.
 """
 
 import argparse
@@ -19,12 +20,13 @@ from PIL import Image
 
 from tools.lessons import ROOT, Lesson, all_lessons
 
-COLUMNS, A_PAGE, WRAP = 2, 8, 72
+COLUMNS, FIGURES_PER_SHEET = 2, 8
+ALT_WIDTH = 72  # characters in a line of alt text
 
 
 @dataclass(frozen=True)
 class NotebookFigure:
-    """A picture of a notebook, the number of its cell, and what is said to who does not see it."""
+    """A stored image, the number of its cell, and its alt text."""
 
     cell: int
     png: bytes
@@ -32,7 +34,7 @@ class NotebookFigure:
 
 
 def figures(lesson: Lesson) -> list[NotebookFigure]:
-    """All pictures in a lesson's stored outputs, in order."""
+    """All images in a lesson's stored outputs, in order."""
     notebook, found = nbformat.read(lesson.notebook, as_version=4), []
     for number, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
@@ -43,7 +45,7 @@ def figures(lesson: Lesson) -> list[NotebookFigure]:
 
 
 def contact_sheet(title: str, shown: list[NotebookFigure]) -> Figure:
-    """One page: pictures in two columns, each under its cell's number and over its alt text."""
+    """One sheet: images in two columns, each below its cell's number and above its alt text."""
     rows = -(-len(shown) // COLUMNS)
     fig = Figure(figsize=(13, 4.6 * rows + 0.5), constrained_layout=True)
     fig.suptitle(title)
@@ -53,20 +55,20 @@ def contact_sheet(title: str, shown: list[NotebookFigure]) -> Figure:
     for ax, one in zip(axes, shown, strict=False):
         ax.imshow(Image.open(io.BytesIO(one.png)))
         ax.set_title(f"cell {one.cell}", fontsize=9, loc="left")
-        ax.text(
-            0, -0.02, textwrap.fill(one.alt, WRAP), transform=ax.transAxes, fontsize=9, va="top"
-        )
+        alt = textwrap.fill(one.alt, ALT_WIDTH)
+        ax.text(0, -0.02, alt, transform=ax.transAxes, fontsize=9, va="top")
     return fig
 
 
 def write_sheets(lesson: Lesson, out: Path) -> list[Path]:
-    """The sheets of one lesson; returns their paths."""
+    """Write the sheets of one lesson; returns their paths."""
     shown, paths = figures(lesson), []
-    for page, start in enumerate(range(0, len(shown), A_PAGE), 1):
-        paths.append(out / f"{lesson.name}-{page}.png")
-        contact_sheet(f"{lesson.name}, page {page}", shown[start : start + A_PAGE]).savefig(
-            paths[-1], dpi=80
+    for page, start in enumerate(range(0, len(shown), FIGURES_PER_SHEET), 1):
+        sheet = contact_sheet(
+            f"{lesson.name}, page {page}", shown[start : start + FIGURES_PER_SHEET]
         )
+        paths.append(out / f"{lesson.name}-{page}.png")
+        sheet.savefig(paths[-1], dpi=80)
     return paths
 
 
@@ -80,11 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     for lesson in all_lessons(wanted=options.lessons or None):
         paths = write_sheets(lesson, options.out)
-        print(
-            f"{lesson.name}: {len(figures(lesson))} figures on {len(paths)} sheets",
-            *paths,
-            sep="\n    ",
-        )
+        said = f"{lesson.name}: {len(figures(lesson))} figures on {len(paths)} sheets"
+        print(said, *paths, sep="\n    ")
     return 0
 
 

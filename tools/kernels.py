@@ -1,4 +1,4 @@
-"""Runs a notebook in a kernel of its own: one thread, nothing of the user's settings, no trace left behind."""
+"""Run a notebook in a kernel of its own: one thread, no settings of the user's, no files left."""
 
 import contextlib
 import json
@@ -30,12 +30,12 @@ NOT_INHERITED = ("MPLBACKEND", "PYTHONSTARTUP", "FMCOURSE_SHORT", "COLUMNS")
 
 
 class NotebookFailed(Exception):
-    """A cell raised, hung, or took the kernel with it. The message is ready to be shown."""
+    """A cell raised, ran too long, or ended the kernel. The message can be shown as it is."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What running a notebook took. CPU seconds do not grow when something else keeps the machine busy."""
+    """What a run took. CPU seconds, unlike seconds, do not depend on other processes."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -43,12 +43,12 @@ class Cost:
 
     @classmethod
     def read(cls, path: Path) -> "Cost":
-        """From the file that the meter wrote, or zeros where no cell ever ended."""
+        """From the file that `tools/meter.py` wrote; zeros if no cell has ended."""
         return cls(**json.loads(path.read_text())) if path.exists() else cls()
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """What a kernel may know: fixed settings, and profile, progress and files in `folder` alone."""
+    """A kernel's environment variables: fixed settings, and `folder` for what it writes."""
     profile = folder / "ipython" / "profile_default"
     (profile / "startup").mkdir(parents=True, exist_ok=True)
     shutil.copy(METER, profile / "startup" / "00-meter.py")
@@ -64,7 +64,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 class CurrentPython(KernelSpecManager):
-    """Always the Python that is running, whatever kernels somebody has installed under its name."""
+    """The running Python, whatever kernels the user has installed under the name `python3`."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
@@ -72,7 +72,7 @@ class CurrentPython(KernelSpecManager):
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards. Short, because the path of a socket in it may have 107 bytes at most."""
+    """A temporary folder with a short path, since a socket's path has at most 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="fmc", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
@@ -87,27 +87,27 @@ def run_notebook(
     """Execute `notebook` in place, from top to bottom.
 
     Args:
-        title: what an error message calls it.
-        short: ask lessons for a rehearsal, with training cut down (FMCOURSE_SHORT=1).
+        title: the notebook's name in error messages.
+        short: run a rehearsal, with fewer training steps (FMCOURSE_SHORT=1).
         on_cell: called after each cell.
     Raises: NotebookFailed with the cell, its lines and the end of the traceback.
     """
-    begun: list[int] = []
+    started: list[int] = []
     with scratch_folder() as folder:
         (folder / "here").mkdir()
         client = client_for(notebook, folder)
-        client.on_cell_execute = lambda cell, cell_index: begun.append(cell_index)
+        client.on_cell_execute = lambda cell, cell_index: started.append(cell_index)
         client.on_cell_executed = lambda **_: on_cell()
         variables = environment(folder, **({"FMCOURSE_SHORT": "1"} if short else {}))
         try:
             client.execute(cleanup_kc=True, env=variables, cwd=str(folder / "here"))
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            raise NotebookFailed(explain(notebook, title, begun[-1], error)) from None
+            raise NotebookFailed(explain(notebook, title, started[-1], error)) from None
         return Cost.read(folder / "meter.json")
 
 
 def client_for(notebook: NotebookNode, folder: Path) -> nbclient.NotebookClient:
-    """nbclient over sockets in `folder` where the system has them, so that no port can be taken by someone else."""
+    """nbclient over sockets in `folder` where there are such: another process could take a port."""
     transport = "tcp" if sys.platform == "win32" else "ipc"
     manager = AsyncKernelManager(
         kernel_name="python3", kernel_spec_manager=CurrentPython(), transport=transport
@@ -127,11 +127,12 @@ def explain(notebook: NotebookNode, title: str, index: int, error: Exception) ->
     """Which cell stopped, its lines, and why."""
     code = [n for n, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     source = "\n".join(f"    {line}" for line in notebook.cells[index].source.splitlines())
-    return f"{title}: code cell {code.index(index) + 1} of {len(code)} stopped.\n{source}\n{reason(error)}"
+    place = f"code cell {code.index(index) + 1} of {len(code)}"
+    return f"{title}: {place} stopped.\n{source}\n{reason(error)}"
 
 
 def reason(error: Exception) -> str:
-    """The end of the traceback, or one sentence for a cell that hung or a kernel that died."""
+    """The end of the traceback, or one sentence for a timeout or a kernel that died."""
     if isinstance(error, CellTimeoutError):
         return f"It ran for more than {CELL_SECONDS} seconds."
     if isinstance(error, DeadKernelError):

@@ -1,8 +1,17 @@
-"""From a lesson's source to the notebook that it becomes, before anything is run.
+"""From a lesson's source to its notebook, before anything is run.
 
-A lesson is a percent script. The one thing that it does not spell out is an exercise: a code cell marked
-`# %% exercise="06.1"` becomes a heading and the starter, both made from the exercise's object, so that its words
-stand in one place. A body under the marker replaces the line that checks the answer.
+A lesson is a percent script, `lessons/NN_name/lesson.py`. Two kinds of cells are expanded:
+
+- a code cell marked `# %% exercise="06.1"` becomes a heading and the starter, both made from the
+  exercise's object, so that its text stands in one place. A body under the marker replaces the
+  line that checks the answer;
+- the raw cell at the top is the lesson's header, in TOML: `builds`, one line for README.md, and the
+  table `reads`, which names the functions and classes of the package that the lesson builds. The
+  reading path is made from it.
+
+A lesson that is two keeps its number: 07 and 07b.
+
+    python -m tools.lessons [NN ...]     print titles, minutes and reading paths
 """
 
 import ast
@@ -10,6 +19,8 @@ import copy
 import hashlib
 import json
 import re
+import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +30,8 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+from tools import reading
+
 ROOT = Path(__file__).resolve().parents[1]
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {
@@ -27,14 +40,8 @@ LANGUAGE = {
     "name": "python",
     "pygments_lexer": "ipython3",
 }
-EXERCISE_FIELDS = (
-    "id",
-    "goal",
-    "minutes",
-    "difficulty",
-    "starter",
-    "solution",
-)  # what a built notebook can depend on
+# The fields of an exercise that a built notebook depends on.
+EXERCISE_FIELDS = ("id", "goal", "minutes", "difficulty", "starter", "solution")
 PROOF = """
 
 _answer = {name}
@@ -42,10 +49,29 @@ _answer = {name}
 
 assert {name} is _answer, "check({id!r}) does not call the solution right"
 """
-TOOL_COMMENT = re.compile(
-    r" *# (?:fmt|noqa|type)\b.*$", re.MULTILINE
-)  # remarks that tell a reader nothing
+# Comments for ruff and for type checkers stay in the source; a reader has no use for them.
+TOOL_COMMENT = re.compile(r" *# (?:fmt|noqa|type)\b.*$", re.MULTILINE)
+NUMBER = re.compile(r"\d\d[a-z]?")
+HEADING = re.compile(r"# (\d\d[a-z]?) · (.+)")
+MINUTES = re.compile(r"(\d+) minutes\s+to\s+read\s+and\s+do")
 Find = Callable[[str], Any]  # an exercise's id -> its object
+
+
+@dataclass(frozen=True)
+class Header:
+    """What other pages say about a lesson.
+
+    Args:
+        title: the heading of its first text cell, without the number.
+        minutes: to read and do it, from the same cell.
+        builds: what the learner builds, one line for README.md.
+        reads: module -> names in it that the lesson builds; see `tools.reading`.
+    """
+
+    title: str
+    minutes: int
+    builds: str
+    reads: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -67,17 +93,39 @@ class Lesson:
     def notebook(self) -> Path:
         return self.root / "notebooks" / f"{self.name}.ipynb"
 
+    @property
+    def guide(self) -> Path:
+        return self.root / "instructor" / self.number / "guide.md"
+
+    def header(self) -> Header:
+        """Title and minutes from the first text cell, the rest from the raw cell above it.
+
+        Raises: ValueError naming what is missing.
+        """
+        cells = parse_cells(self.source.read_text(encoding="utf-8"))
+        fields = header_fields(self.name, cells)
+        first = next((cell.source for cell in cells if cell.cell_type == "markdown"), "")
+        heading, minutes = HEADING.match(first), MINUTES.search(first)
+        if not heading or heading[1] != self.number or not minutes:
+            raise ValueError(
+                f"the first text cell of {self.name} must begin with `# {self.number} · Title` "
+                "and say `N minutes to read and do`."
+            )
+        return Header(heading[2].strip(), int(minutes[1]), fields["builds"], fields["reads"])
+
 
 def all_lessons(root: Path = ROOT, wanted: list[str] | None = None) -> list[Lesson]:
-    """The lessons under `root` in order, or those of them whose number or name is `wanted`.
+    """The lessons under `root` in order, or the `wanted` ones, by number ("07b", "7b") or name.
 
     Raises: ValueError naming the lessons there are, if one that is wanted is not among them.
     """
-    lessons = [
-        Lesson(root, path.parent.name)
-        for path in sorted((root / "lessons").glob("[0-9][0-9]*_*/lesson.py"))
-    ]
-    known = {key: lesson for lesson in lessons for key in (lesson.number, lesson.name)}
+    folders = [path.parent.name for path in sorted((root / "lessons").glob("*_*/lesson.py"))]
+    lessons = [Lesson(root, name) for name in folders if NUMBER.fullmatch(name.split("_")[0])]
+    known = {
+        word: lesson
+        for lesson in lessons
+        for word in (lesson.number, lesson.number.removeprefix("0"), lesson.name)
+    }
     if unknown := [word for word in wanted or [] if word not in known]:
         there = ", ".join(lesson.number for lesson in lessons) or "none"
         raise ValueError(f"no lesson is called {unknown[0]!r}; there are: {there}.")
@@ -85,17 +133,42 @@ def all_lessons(root: Path = ROOT, wanted: list[str] | None = None) -> list[Less
 
 
 def find_exercise(exercise_id: str) -> Any:
-    """The course's exercise of that id. (Imported late: a lesson without exercises needs no course.)"""
+    """The course's exercise of that id."""
+    # Imported late: it imports torch, which a lesson without exercises does not need.
     from fmcourse.course.library import find_exercise
 
     return find_exercise(exercise_id)
 
 
+def parse_cells(source: str) -> list[NotebookNode]:
+    """The cells of a percent script, as they are written."""
+    return jupytext.reads(source, fmt="py:percent").cells
+
+
+def header_fields(name: str, cells: list[NotebookNode]) -> dict[str, Any]:
+    """What the raw cell at the top of a lesson says.
+
+    Raises: ValueError if it is missing or incomplete.
+    """
+    raw = next((cell.source for cell in cells if cell.cell_type == "raw"), "")
+    try:
+        fields = tomllib.loads(raw)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"the header of {name} is not TOML: {error}.") from None
+    if missing := [key for key in ("builds", "reads") if key not in fields]:
+        raise ValueError(
+            f"the header of {name}, the raw cell at its top, has no {missing[0]!r}; "
+            "CONTRIBUTING.md shows one."
+        )
+    return fields
+
+
 def to_notebook(lesson: Lesson, find: Find = find_exercise) -> NotebookNode:
-    """The notebook of a lesson: exercises spelt out, ids that stay, nothing run yet."""
+    """The notebook of a lesson, not run yet: exercises expanded, ids that stay."""
     source = lesson.source.read_text(encoding="utf-8")
+    parsed = parse_cells(source)
     cells, used = [], []
-    for cell in jupytext.reads(source, fmt="py:percent").cells:
+    for cell in parsed:
         if exercise_id := cell.metadata.pop("exercise", None):
             used.append(find(exercise_id))
             cells += exercise_cells(used[-1], cell)
@@ -105,6 +178,8 @@ def to_notebook(lesson: Lesson, find: Find = find_exercise) -> NotebookNode:
             )
             cells.append(cell)
     name_cells(lesson.number, cells)
+    if any(cell.cell_type == "raw" for cell in parsed):
+        insert_reading_path(lesson.number, cells, header_fields(lesson.name, parsed)["reads"])
     metadata = {
         "kernelspec": KERNEL,
         "language_info": LANGUAGE,
@@ -113,12 +188,34 @@ def to_notebook(lesson: Lesson, find: Find = find_exercise) -> NotebookNode:
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
+def insert_reading_path(
+    number: str, cells: list[NotebookNode], reads: dict[str, list[str]]
+) -> None:
+    """Put the reading path before the first code cell, under an id that does not change."""
+    if not reads:
+        return
+    cell = nbformat.v4.new_markdown_cell(reading.as_markdown(reading.reading_path(reads)))
+    cell["id"], cell.metadata["fmcourse"] = f"{number}-reading", {"reading": True}
+    kinds = [other.cell_type for other in cells]
+    cells.insert(kinds.index("code") if "code" in kinds else len(cells), cell)
+
+
+def reading_cell(notebook: NotebookNode) -> NotebookNode | None:
+    """The cell with the reading path, if the notebook has one."""
+    return next((cell for cell in notebook.cells if is_reading_cell(cell)), None)
+
+
+def is_reading_cell(cell: NotebookNode) -> bool:
+    return "reading" in cell.metadata.get("fmcourse", {})
+
+
 def exercise_cells(exercise: Any, marker: NotebookNode) -> list[NotebookNode]:
-    """The heading that says what to do and how to get help, and the starter with the line that checks it."""
+    """The heading with goal and help, and the starter with the line that checks it."""
     dots = "●" * exercise.difficulty + "○" * (3 - exercise.difficulty)
     heading = (
         f"### Exercise {exercise.id} · {exercise.goal}\n"
-        f'{exercise.minutes} minutes · {dots} · stuck: `hint("{exercise.id}")`, the answer: `solution("{exercise.id}")`'
+        f'{exercise.minutes} minutes · {dots} · stuck: `hint("{exercise.id}")`, '
+        f'the answer: `solution("{exercise.id}")`'
     )
     code = nbformat.v4.new_code_cell(
         exercise.starter.rstrip() + "\n\n" + (marker.source.strip() or check_line(exercise))
@@ -130,21 +227,22 @@ def exercise_cells(exercise: Any, marker: NotebookNode) -> list[NotebookNode]:
 
 
 def check_line(exercise: Any) -> str:
-    """The line that has an answer checked."""
+    """The line of code that checks an answer."""
     return f'{answer_name(exercise)} = check("{exercise.id}", {answer_name(exercise)})'
 
 
 def answer_name(exercise: Any) -> str:
-    """What an exercise asks for: the last function or class that its starter defines at the outer level."""
-    kinds = ast.FunctionDef | ast.ClassDef
-    names = [node.name for node in ast.parse(exercise.starter).body if isinstance(node, kinds)]
+    """What the learner writes: the last function or class that the starter defines at top level."""
+    definition = ast.FunctionDef | ast.ClassDef
+    body = ast.parse(exercise.starter).body
+    names = [node.name for node in body if isinstance(node, definition)]
     if not names:
         raise ValueError(f"the starter of exercise {exercise.id} defines no function and no class.")
     return names[-1]
 
 
 def name_cells(number: str, cells: list[NotebookNode]) -> None:
-    """Ids made from what a cell says, so that adding a cell renames no other."""
+    """Give each cell an id made from its source, so that a new cell changes no other's id."""
     seen: dict[str, int] = {}
     for cell in cells:
         stem = f"{number}-{hashlib.sha256(cell.source.encode()).hexdigest()[:8]}"
@@ -153,19 +251,17 @@ def name_cells(number: str, cells: list[NotebookNode]) -> None:
 
 
 def digest(source: str, used: list[Any]) -> str:
-    """What a built notebook was made from: the lesson's text and the exercises it shows."""
-    parts = [
-        source,
-        *(
+    """A hash of what a notebook is made from: the lesson's text and the exercises it shows."""
+    parts: list[Any] = [source]
+    for exercise in used:
+        parts.append(
             [getattr(exercise, field) for field in EXERCISE_FIELDS] + feedback_of(exercise)
-            for exercise in used
-        ),
-    ]
+        )
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
 
 
 def feedback_of(exercise: Any) -> list[Any]:
-    """What a page may quote where it has a wrong answer checked: the cases, and what is said of each mistake."""
+    """What outputs may quote about a wrong answer: the cases and the mistakes' explanations."""
     mistakes = [
         [mistake.name, mistake.explanation] for mistake in getattr(exercise, "mistakes", ())
     ]
@@ -173,7 +269,7 @@ def feedback_of(exercise: Any) -> list[Any]:
 
 
 def outline(value: Any) -> Any:
-    """Texts and numbers as they are; of a tensor only its shape, for its last digits may be the machine's."""
+    """Strings and numbers; of a tensor, whose last digits differ by machine, the shape."""
     if isinstance(value, list | tuple):
         return [outline(part) for part in value]
     if isinstance(value, float):
@@ -192,29 +288,45 @@ def exercises_of(notebook: NotebookNode) -> list[str]:
 def solved_edition(
     notebook: NotebookNode, find: Find = find_exercise, prove: bool = False
 ) -> NotebookNode:
-    """The edition in which every starter has become its solution; the checks stay.
+    """A copy in which every starter is replaced by its solution; the checks stay.
 
-    With `prove`, a cell stops where its check hands back anything but the solution itself: it did not call it right.
+    With `prove`, a cell raises where its check returns anything but the solution itself, since
+    `check` returns an answer only if it is right. Raises: ValueError if a cell does not begin with
+    the starter of its exercise.
     """
     edition = copy.deepcopy(notebook)
     for cell in edition.cells:
         if exercise_id := cell.metadata.get("fmcourse", {}).get("exercise"):
-            exercise = find(exercise_id)
-            starter, name = exercise.starter.rstrip(), answer_name(exercise)
-            if not cell.source.startswith(starter):
-                raise ValueError(
-                    f"exercise {exercise_id} does not begin with its starter; build the lesson again."
-                )
-            before, after = (
-                PROOF.format(id=exercise_id, name=name).split("...") if prove else ("", "")
-            )
-            cell.source = (
-                exercise.solution.rstrip() + before + cell.source.removeprefix(starter) + after
-            )
+            cell.source = solved_source(cell.source, find(exercise_id), prove)
     return edition
 
 
+def solved_source(source: str, exercise: Any, prove: bool) -> str:
+    """The source of an exercise's cell with the solution in place of the starter."""
+    starter = exercise.starter.rstrip()
+    if not source.startswith(starter):
+        raise ValueError(
+            f"exercise {exercise.id} does not begin with its starter; build the lesson again."
+        )
+    before, after = "", ""
+    if prove:
+        before, after = PROOF.format(id=exercise.id, name=answer_name(exercise)).split("...")
+    return exercise.solution.rstrip() + before + source.removeprefix(starter) + after
+
+
 def to_json(notebook: NotebookNode) -> str:
-    """One spelling for each notebook: sorted keys, one text line a line, a line end at the end."""
+    """The text of a notebook's file, one way only: sorted keys, a line of source on each line."""
     nbformat.validate(notebook)
     return nbformat.writes(notebook) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    for lesson in all_lessons(wanted=arguments):
+        header = lesson.header()
+        print(f"{lesson.number} · {header.title} · {header.minutes} minutes")
+        print(reading.as_markdown(reading.reading_path(header.reads)), end="\n\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

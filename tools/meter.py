@@ -1,7 +1,7 @@
-"""Runs inside every kernel before the first cell, and after each cell writes down what the notebook has cost so far.
+"""Measure a notebook from inside its kernel: after each cell, write seconds and peak memory.
 
-IPython executes this file at start-up; `FMCOURSE_METER` names the file to write. A kernel is often killed at the end,
-hence after each cell and not once.
+IPython executes this file at start-up; `FMCOURSE_METER` names the file to write. It is written
+after each cell and not once at the end, because kernels are often killed at the end.
 """
 
 
@@ -11,13 +11,11 @@ def _install_meter():
     import time
     from pathlib import Path
 
-    start, path = (
-        time.perf_counter(),
-        Path(os.environ.get("FMCOURSE_METER", "meter.json")).absolute(),
-    )
+    start = time.perf_counter()
+    path = Path(os.environ.get("FMCOURSE_METER", "meter.json")).absolute()
 
     def peak_mb():
-        try:  # not getrusage: it remembers the parent's peak
+        try:  # not getrusage: it includes the peak of the parent process
             status = Path("/proc/self/status").read_text()
             return int(status.split("VmHWM:")[1].split()[0]) / 1024
         except (OSError, IndexError):

@@ -2,8 +2,8 @@
 
     python -m tools.offline COMMAND ...
 
-On Linux the command gets a network namespace with only the loopback device in it, where the system allows one. Where
-it does not, the command runs as it is, and a sentence says so.
+On Linux the command gets a network namespace with only the loopback device in it, where the system
+allows one. Where it does not, the command runs as it is, and a sentence says so.
 """
 
 import os
@@ -13,12 +13,10 @@ import struct
 import subprocess
 import sys
 
-OUTSIDE = [("1.1.1.1", 53), ("8.8.8.8", 53)]  # asked only for whether a way there exists
-INSIDE = "FMCOURSE_OFFLINE"  # set to 1 where the network is cut
-WAYS = [
-    ["unshare", "--net", "--map-root-user"],
-    ["unshare", "--net"],
-]  # as anyone; as root without user namespaces
+OUTSIDE = [("1.1.1.1", 53), ("8.8.8.8", 53)]  # public name servers, only connected to
+INSIDE = "FMCOURSE_OFFLINE"  # set to 1 where the network is cut off
+# With a user namespace, as anyone may; without, for root where user namespaces are not allowed.
+UNSHARE_COMMANDS = [["unshare", "--net", "--map-root-user"], ["unshare", "--net"]]
 SET_INTERFACE_FLAGS, UP = 0x8914, 0x1  # linux/sockios.h, linux/if.h
 
 
@@ -34,7 +32,7 @@ def can_reach_outside(seconds: float = 3.0) -> bool:
 
 
 def raise_loopback() -> None:
-    """Switch on the loopback device, which sleeps in a new namespace. (What `ip link set lo up` does.)"""
+    """Switch on the loopback device, which is down in a new namespace: `ip link set lo up`."""
     import fcntl
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
@@ -46,33 +44,33 @@ def unshare_command() -> list[str] | None:
     if not shutil.which("unshare"):
         return None
     probe = [sys.executable, "-c", "from tools.offline import raise_loopback; raise_loopback()"]
-    for way in WAYS:
-        if subprocess.run([*way, *probe], capture_output=True).returncode == 0:
-            return way
+    for unshare in UNSHARE_COMMANDS:
+        if subprocess.run([*unshare, *probe], capture_output=True).returncode == 0:
+            return unshare
     return None
 
 
 def offline_command(command: list[str]) -> list[str]:
-    """`command` behind the cut, or as it is where there can be none."""
+    """`command` without the network, or as it is where the system allows no namespace."""
     if os.environ.get(INSIDE) == "1":
         return command
-    way = unshare_command()
-    if way is None:
+    unshare = unshare_command()
+    if unshare is None:
         print(
             "This system allows no network namespace, so the notebooks run with the network open.",
             flush=True,
         )
         return command
-    return [*way, sys.executable, "-m", "tools.offline", "--inside", *command]
+    return [*unshare, sys.executable, "-m", "tools.offline", "--inside", *command]
 
 
 def enter(command: list[str]) -> int:
-    """Within the namespace: wake the loopback device, prove that nothing else is there, run the command."""
+    """Within the namespace: raise the loopback device, check the cut, run the command."""
     raise_loopback()
     if can_reach_outside():
-        print("The network was to be cut, and an outside address still answers.", file=sys.stderr)
+        print("An outside address answers although the network was cut off.", file=sys.stderr)
         return 1
-    print("The network is cut: only this machine can be reached.", flush=True)
+    print("The network is cut off: only this machine can be reached.", flush=True)
     return subprocess.run(command, env=os.environ | {INSIDE: "1"}).returncode
 
 

@@ -1,85 +1,105 @@
-"""Soft prompts: words that no dictionary holds, trained and put before a text; the model itself stays as it is.
+"""Prompt tuning: trained vectors before the tokens of a text, and a model that stays frozen.
 
-    B batch   T tokens of the text   N trained vectors   D width
+    B batch   T tokens of the text   N trained vectors   D width   V vocabulary
 
     ids (B, T) ── embed ──▶ (B, T, D) ─┐
-    vectors (N, D), trained ───────────┴─▶ (B, N + T, D) ── stack, head, frozen ──▶ the last T: logits (B, T, V)
+    vectors (N, D), trained ───────────┴─▶ (B, N + T, D) ── frozen stack, head ──▶ logits (B, T, V)
 
-Lester et al. 2021. Trained are N D numbers; a task is a file of them, and one copy of the model serves all tasks.
+Lester et al. 2021. Trained are N D parameters; each task is a file of them, and one copy of the
+model serves all tasks.
 """
 
 import torch
 from torch import Tensor, nn
 
-from fmcourse.models.attention import KVCache
+from fmcourse.models.kv_cache import KVCache
 from fmcourse.models.transformer import Transformer
 
 
 class SoftPrompt(nn.Module):
-    """A frozen causal Transformer behind trained vectors: logits of the text alone, as any objective wants them.
+    """A frozen causal Transformer behind N trained vectors: ids (B, T) -> logits (B, T, V).
+
+    The logits are those of the text alone, so that every objective takes it as a model.
 
     Args:
         model: frozen here, and not copied.
-        n: how many vectors. They take places of the context, as words do.
-        init_ids: ids whose vectors they begin as, repeated or cut to n; without them n words are drawn from the vocabulary, from torch's
-            global stream. Both are better beginnings than noise (section 3.2, figure 3b).
-    Raises: ValueError for n below 1 or one that leaves no room, ids outside the vocabulary, or a model that is not causal: behind one
-        that looks both ways no cache can hold a prompt.
+        n: N. The vectors take positions of the context, as tokens do.
+        init_ids: tokens whose embeddings the vectors start as, repeated or cut to n of them.
+            Without them n tokens of the vocabulary are drawn, from torch's global random stream.
+            Both start better than noise (section 3.2, figure 3b).
+    Raises: ValueError for n below 1 or one that leaves no room for a text, ids outside the
+        vocabulary, or a model that is not causal: only there can a KV cache hold a prompt.
 
     >>> from fmcourse.models.transformer import llama
-    >>> model = SoftPrompt(Transformer(llama(vocab_size=9, context=8, width=8, depth=1, heads=2, kv_heads=1)), n=3)
-    >>> model(torch.tensor([[1, 2]])).shape, sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    (torch.Size([1, 2, 9]), 24)
+    >>> config = llama(vocab_size=9, context=8, width=8, depth=1, heads=2, kv_heads=1)
+    >>> model = SoftPrompt(Transformer(config), n=3)
+    >>> model(torch.tensor([[1, 2]])).shape
+    torch.Size([1, 2, 9])
+    >>> [tuple(weight.shape) for weight in model.parameters() if weight.requires_grad]
+    [(3, 8)]
     """
 
     def __init__(self, model: Transformer, n: int, init_ids: list[int] | None = None) -> None:
         super().__init__()
+        context = model.config.context
         if not model.config.causal:
             raise ValueError(
-                "this model looks both ways; give a causal one, which reads a prompt once and goes on."
+                "this model is not causal; give a causal one, whose cache can hold the prompt."
             )
-        if not 1 <= n < model.config.context:
+        if not 1 <= n < context:
             raise ValueError(
-                f"n={n} vectors before a text of at most {model.config.context} tokens; give 1 to {model.config.context - 1}."
+                f"n={n} vectors before a text of at most {context} tokens; give 1 to {context - 1}."
             )
-        words = model.embed.tokens.weight
-        chosen = (
-            torch.randint(len(words), (n,))
-            if init_ids is None
-            else torch.tensor(init_ids).repeat(-(-n // max(1, len(init_ids))))[:n]
-        )
-        if not len(chosen) or not 0 <= chosen.min() <= chosen.max() < len(words):
-            raise ValueError(
-                f"init_ids={init_ids}: give at least one id, each of 0 to {len(words) - 1}."
-            )
+        embeddings = model.embed.tokens.weight
+        chosen = choose_tokens(n, init_ids, len(embeddings)).to(embeddings.device)
         self.model, self.config = model.requires_grad_(False), model.config
-        self.embeddings = nn.Parameter(words.detach()[chosen.to(words.device)].clone())
+        self.embeddings = nn.Parameter(embeddings.detach()[chosen].clone())
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Tokens (B, T), with N + T at most the context, to logits (B, T, V): as the model's own, had it read the vectors before."""
+        """Logits (B, T, V) of the tokens (B, T) behind the prompt; N + T is at most the context."""
         return self.model.head(self.states(ids))
 
     def states(self, ids: Tensor) -> Tensor:
-        """What the head sees at the tokens of the text: (B, T, D)."""
+        """The stack's output at the tokens of the text: (B, T, D)."""
         N = len(self.embeddings)
         self.model.check_ids(ids, N)
-        words = self.model.embed(ids, torch.arange(N, N + ids.shape[1], device=ids.device))
-        return self.model.stack(torch.cat([self.prompt(len(ids)), words], 1))[:, N:]
+        tokens = self.model.embed(ids, torch.arange(N, N + ids.shape[1], device=ids.device))
+        return self.model.stack(torch.cat([self.prompt(len(ids)), tokens], 1))[:, N:]
 
     def prompt(self, batch: int) -> Tensor:
-        """The vectors as positions 0 to N - 1, for each row: (B, N, D). Where positions are learned, theirs are added."""
-        embed, N = self.model.embed, len(self.embeddings)
-        x = (
-            self.embeddings
-            if embed.positions is None
-            else self.embeddings + embed.positions.weight[:N]
-        )
+        """The vectors as input of the stack, the same in each row: (B, N, D).
+
+        They stand at positions 0 to N - 1; where position embeddings are learned, those are added.
+        """
+        positions, x = self.model.embed.positions, self.embeddings
+        if positions is not None:
+            x = x + positions.weight[: len(x)]
         return x.expand(batch, -1, -1)
 
     @torch.no_grad()
     def new_cache(self, batch: int = 1, capacity: int = 0) -> KVCache:
-        """A cache in which the vectors stand already: the frozen `model.extend(ids, cache)` reads on, and so do `label_scores` and
-        `generate_answers`, which take it as their shared text."""
-        return self.model.stack.extend(
-            self.prompt(batch), self.model.new_cache(batch, len(self.embeddings) + capacity)
-        )[1]
+        """A KV cache that holds the prompt already.
+
+        The frozen `model.extend(ids, cache)` reads on from it, and so do `label_scores` and
+        `generate_answers`, which take it as their shared text.
+
+        Args:
+            capacity: positions that can follow before the cache has to grow.
+        """
+        cache = self.model.new_cache(batch, len(self.embeddings) + capacity)
+        _, cache = self.model.stack.extend(self.prompt(batch), cache)
+        return cache
+
+
+def choose_tokens(n: int, init_ids: list[int] | None, vocab_size: int) -> Tensor:
+    """The n tokens (n,) whose embeddings a prompt starts as.
+
+    Raises: ValueError if `init_ids` is empty or holds an id outside the vocabulary.
+    """
+    if init_ids is None:
+        return torch.randint(vocab_size, (n,))
+    if not init_ids or not 0 <= min(init_ids) <= max(init_ids) < vocab_size:
+        raise ValueError(
+            f"init_ids={init_ids}: give at least one id, each from 0 to {vocab_size - 1}."
+        )
+    return torch.tensor([init_ids[i % len(init_ids)] for i in range(n)])

@@ -1,1 +1,1 @@
-"""What one does with trained models: a model for one's own texts or images."""
+"""Applications of trained models: a classifier for a dataset of your own."""

@@ -1,11 +1,15 @@
-"""Diffusion for words: letters vanish one by one instead of fading, and a model that looks both ways brings them back, in any order.
+"""Masked diffusion: a diffusion model of text, whose noise is the token [MASK].
 
-    B texts   T positions   V vocabulary   k how many of the T are hidden
+    B texts   T positions   V vocabulary   k masked tokens in a text
 
-The model is a masked one and so is its objective, with two changes: how much is hidden is drawn anew for each text, from one token to all,
-and what is hidden is always [MASK]. With these it is no longer only an exercise: it is a model of whole texts, and writes them.
+The forward process replaces tokens by [MASK] one by one until nothing is left; the model, which
+reads in both directions, predicts masked tokens, in any order. The objective is masked language
+modelling with two changes: the number of masked tokens is drawn anew for each text, from one to
+all, and masked tokens always become [MASK]. This makes it a bound on the likelihood of whole texts,
+and a model from which texts can be sampled.
 
-Austin et al. 2021 (D3PM); Hoogeboom et al. 2021 (any order); Sahoo et al. 2024 (MDLM); Nie et al. 2025 (LLaDA).
+Austin et al. 2021 (D3PM); Hoogeboom et al. 2021 (any-order autoregression); Sahoo et al. 2024
+(MDLM); Nie et al. 2025 (LLaDA).
 """
 
 from collections.abc import Callable
@@ -21,61 +25,64 @@ from fmcourse.objectives import Loss
 def masked_diffusion_loss(
     model: nn.Module, batch: Tensor, generator: torch.Generator | None = None, *, mask_id: int
 ) -> Loss:
-    """Of each text any number of tokens, from one to all, is hidden: which were they? In nats per token.
+    """Cross-entropy of masked tokens, from one to all of each text, in nats per token.
 
-    Its mean is what a text costs over all orders in which its tokens might be uncovered: a bound, for all that the model knows of the
-    text can only make it likelier.
+    Its expectation is the mean negative log-likelihood of a text over all orders in which its
+    tokens might be uncovered: an upper bound on the true one.
 
     Args:
-        model: looks both ways; `states` (B, T) -> (B, T, D) and `head` (..., D) -> (..., V), as a `Transformer` has them.
+        model: bidirectional; `states` (B, T) -> (B, T, D) and `head` (..., D) -> (..., V), as a
+            `Transformer` has them.
         batch: token ids, (B, T).
         mask_id: the id of [MASK], which no text holds.
     Raises: ValueError for an empty batch, or one that holds [MASK].
-    Source: Hoogeboom et al. 2021 (a number of tokens is drawn); Sahoo et al. 2024, Nie et al. 2025 (a share is: the same in the mean).
+    Source: Hoogeboom et al. 2021, who draw a number of tokens; Sahoo et al. 2024 and Nie et al.
+        2025 draw a share, which is the same on average.
     """
-    nats = masked_nll(
-        model, batch, sample_num_masked(len(batch), batch.shape[-1], generator), generator, mask_id
-    )
-    return Loss(nats.mean(), {"nats per token": nats.mean().item()}, batch.numel())
+    k = sample_num_masked(len(batch), batch.shape[-1], generator)
+    value = masked_nll(model, batch, k, generator, mask_id).mean()
+    return Loss(value, {"nats per token": value.item()}, batch.numel())
 
 
 def sample_num_masked(rows: int, T: int, generator: torch.Generator | None = None) -> Tensor:
-    """How many of T tokens are hidden in each row, (B,): each number from 1 to T as likely, and spread evenly over the batch."""
-    where = "cpu" if generator is None else generator.device
-    at = (
-        torch.arange(rows, device=where) + torch.rand(rows, generator=generator, device=where)
-    ) / max(1, rows)
-    return (1 + (at * T).long()).clamp(max=T)
+    """How many of T tokens to mask in each row, (B,): uniform from 1 to T, in ascending order.
+
+    Stratified: the range is cut into as many equal parts as there are rows, and each row draws
+    from its part. The loss varies less from batch to batch than with independent draws.
+    """
+    device = "cpu" if generator is None else generator.device
+    uniform = torch.rand(rows, generator=generator, device=device)
+    share = (torch.arange(rows, device=device) + uniform) / max(1, rows)  # from 0 to 1
+    return (1 + (share * T).long()).clamp(max=T)  # rounding could give T + 1
 
 
 def masked_nll(
     model: nn.Module, ids: Tensor, k: Tensor, generator: torch.Generator | None, mask_id: int
 ) -> Tensor:
-    """k (B,) tokens of each row are hidden by chance: mean surprise at them, (B,), in nats."""
+    """Mask k (B,) random tokens of each row; their mean negative log-likelihood, (B,), in nats."""
     if ids.ndim != 2 or not ids.numel() or (ids == mask_id).any():
         raise ValueError(
-            f"batch {tuple(ids.shape)} with {int((ids == mask_id).sum())} [MASK] in it; give token ids (B, T), at least one, and "
-            f"none of them mask_id={mask_id}."
+            f"batch {tuple(ids.shape)} with {int((ids == mask_id).sum())} [MASK] in it; "
+            f"give token ids (B, T), at least one, and none of them mask_id={mask_id}."
         )
-    hidden = (
-        torch.rand(ids.shape, generator=generator, device=ids.device).argsort(1)
-        < k.to(ids.device)[:, None]
-    )
-    log_p = masked_log_probs(model, ids.masked_fill(hidden, mask_id), hidden, mask_id)
-    nats = F.nll_loss(log_p, ids[hidden], reduction="none")
-    return torch.zeros_like(ids, dtype=nats.dtype).masked_scatter(hidden, nats).sum(1) / hidden.sum(
-        1
-    )
+    # A random permutation in each row: the k positions that it sends to 0 ... k - 1 are masked.
+    order = torch.rand(ids.shape, generator=generator, device=ids.device).argsort(1)
+    masked = order < k.to(ids.device)[:, None]
+    log_p = masked_log_probs(model, ids.masked_fill(masked, mask_id), masked, mask_id)
+    nats = F.nll_loss(log_p, ids[masked], reduction="none")
+    by_position = torch.zeros_like(ids, dtype=nats.dtype).masked_scatter(masked, nats)  # (B, T)
+    return by_position.sum(1) / masked.sum(1)
 
 
-def masked_log_probs(model: nn.Module, ids: Tensor, at: Tensor, mask_id: int) -> Tensor:
-    """Log-probabilities (N, V) of the tokens where `at` (B, T) is True; [MASK] itself is never one."""
-    logits = model.head(
-        model.states(ids)[at]
-    )  # the head, the dear part, is asked only where there is a question
-    return logits.index_fill(
-        -1, torch.tensor([mask_id], device=logits.device), -torch.inf
-    ).log_softmax(-1)
+def masked_log_probs(model: nn.Module, ids: Tensor, masked: Tensor, mask_id: int) -> Tensor:
+    """Log-probabilities (N, V) of the N tokens where `masked` (B, T) is True.
+
+    [MASK] itself gets probability 0, since no text holds it. The head is computed at masked
+    positions alone: with a large vocabulary it is the most expensive layer.
+    """
+    logits = model.head(model.states(ids)[masked])
+    mask_column = torch.tensor([mask_id], device=logits.device)
+    return logits.index_fill(-1, mask_column, -torch.inf).log_softmax(-1)
 
 
 @torch.no_grad()
@@ -87,14 +94,16 @@ def nll_bound(
     mask_id: int,
     draws: int = 1,
 ) -> Tensor:
-    """At most so many nats does each text (B, T) cost per token, (B,): the mean over `draws` numbers of hidden tokens."""
+    """Upper bound on the negative log-likelihood of each text (B, T), in nats per token, (B,).
+
+    An estimate, from `draws` random masks for each text.
+    """
     found = []
     for _ in range(draws):
         k = sample_num_masked(*ids.shape, generator)
-        mixed = torch.randperm(
-            len(k), generator=generator, device=k.device
-        )  # else the first rows would always hide fewest
-        found.append(masked_nll(model, ids, k[mixed], generator, mask_id))
+        # The numbers ascend, so without shuffling the first texts would always have fewest masks.
+        shuffled = torch.randperm(len(k), generator=generator, device=k.device)
+        found.append(masked_nll(model, ids, k[shuffled], generator, mask_id))
     return torch.stack(found).mean(0)
 
 
@@ -110,56 +119,72 @@ def fill_masks(
     temperature: float = 1.0,
     on_step: Callable[[int, Tensor], object] | None = None,
 ) -> Tensor:
-    """Texts (B, T) with every [MASK] filled in, the rest as it was: all blanks write a text, some mend one.
+    """The reverse process: texts (B, T) with every [MASK] filled in, the rest unchanged.
 
-    Each step guesses all blanks at once and keeps a few. Those kept together did not see each other: fewer steps, worse texts.
+    Texts of masks alone are sampled from nothing; with some masks it is infilling. Each step
+    predicts all masked tokens and keeps some of them. Tokens kept in one step are drawn
+    independently of each other, so fewer steps mean less coherent texts.
 
     Args:
-        steps: passes of the model; None is one for each blank of the row that has most.
-        order: which guesses are kept: any, or the surest (which is quicker to make sense, and not what the bound speaks of).
+        steps: forward passes; None: one for each mask of the row that has most.
+        order: which predictions are kept: random ones (what `nll_bound` assumes), or those with
+            the highest probability.
         temperature: 0 takes the likeliest token.
-        on_step: called with (step, ids) after each.
-    Raises: ValueError for fewer than one step or more than blanks, an unknown order, a temperature below 0, or ids that are not (B, T).
-    Source: Sahoo et al. 2024; the surest first: Chang et al. 2022 (MaskGIT), Nie et al. 2025.
+        on_step: called with (step, ids) after each step.
+    Raises: ValueError for bad arguments, see `check_fill_arguments`.
+    Source: Sahoo et al. 2024; by confidence: Chang et al. 2022 (MaskGIT), Nie et al. 2025.
     """
-    if ids.ndim != 2:
-        raise ValueError(f"ids have shape {tuple(ids.shape)}; give (B, T), for one text ids[None].")
-    ids, blanks = ids.clone(), (ids == mask_id).sum(1)
-    most = int(blanks.max()) if len(blanks) else 0
-    steps = max(1, most) if steps is None else steps
-    if (
-        steps != int(steps)
-        or not 1 <= steps <= max(1, most)
-        or order not in ("random", "confidence")
-        or temperature < 0
-    ):
-        raise ValueError(
-            f"steps={steps}, order={order!r}, temperature={temperature}, and {most} blanks in a row; give a whole number of steps "
-            "from 1 to the blanks, 'random' or 'confidence', and a temperature of at least 0."
-        )
+    most = check_fill_arguments(ids, mask_id, steps, order, temperature)
+    ids, num_masks = ids.clone(), (ids == mask_id).sum(1)
+    steps = most if steps is None else steps
     for step in range(steps if most else 0):
-        at = ids == mask_id
-        log_p = masked_log_probs(model, ids, at, mask_id)
-        drawn = (
-            log_p.argmax(-1)
-            if temperature == 0
-            else torch.multinomial((log_p / temperature).softmax(-1), 1, generator=generator)[:, 0]
-        )
-        sure = (
-            log_p.gather(1, drawn[:, None])[:, 0]
-            if order == "confidence"
-            else torch.rand(drawn.shape, generator=generator, device=ids.device).to(log_p)
-        )
-        table = torch.full(
-            ids.shape, -torch.inf, dtype=log_p.dtype, device=ids.device
-        ).masked_scatter(at, sure)
-        rank = table.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-        now = blanks // steps + (
-            step < blanks % steps
-        )  # as many in each step, the first ones a little more
-        ids = torch.where(
-            at & (rank < now[:, None]), torch.zeros_like(ids).masked_scatter(at, drawn), ids
-        )
+        masked = ids == mask_id
+        log_p = masked_log_probs(model, ids, masked, mask_id)
+        tokens = draw_tokens(log_p, temperature, generator)
+        if order == "confidence":
+            priority = log_p.gather(1, tokens[:, None])[:, 0]
+        else:
+            priority = torch.rand(tokens.shape, generator=generator, device=ids.device).to(log_p)
+        # Each step keeps an equal share of a row's masks; the first steps take the remainder.
+        count = num_masks // steps + (step < num_masks % steps)
+        kept = masked & (rank_in_row(priority, masked) < count[:, None])
+        ids = torch.where(kept, torch.zeros_like(ids).masked_scatter(masked, tokens), ids)
         if on_step is not None:
             on_step(step, ids)
     return ids
+
+
+def check_fill_arguments(
+    ids: Tensor, mask_id: int, steps: int | None, order: str, temperature: float
+) -> int:
+    """The number of masks in the row that has most.
+
+    Raises: ValueError for fewer than one step or more than masks, an unknown order, a temperature
+        below 0, or ids that are not (B, T).
+    """
+    if ids.ndim != 2:
+        raise ValueError(f"ids have shape {tuple(ids.shape)}; give (B, T), for one text ids[None].")
+    most = int((ids == mask_id).sum(1).max()) if len(ids) else 0
+    bad_steps = steps is not None and (steps != int(steps) or not 1 <= steps <= max(1, most))
+    if bad_steps or order not in ("random", "confidence") or temperature < 0:
+        raise ValueError(
+            f"steps={steps}, order={order!r}, temperature={temperature}, and {most} masks in a "
+            "row; give a whole number of steps from 1 to the masks, 'random' or 'confidence', and "
+            "a temperature of at least 0."
+        )
+    return most
+
+
+def draw_tokens(log_p: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    """One token from each row of log-probabilities (N, V), (N,); temperature 0: the likeliest."""
+    if temperature == 0:
+        return log_p.argmax(-1)
+    p = (log_p / temperature).softmax(-1)
+    return torch.multinomial(p, 1, generator=generator)[:, 0]
+
+
+def rank_in_row(priority: Tensor, masked: Tensor) -> Tensor:
+    """Ranks (B, T), 0 for the highest priority (N,) among the masked positions of each row."""
+    table = torch.full(masked.shape, -torch.inf, dtype=priority.dtype, device=priority.device)
+    table = table.masked_scatter(masked, priority)  # positions that are not masked come last
+    return table.argsort(dim=1, descending=True, stable=True).argsort(dim=1)

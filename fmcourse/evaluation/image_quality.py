@@ -1,9 +1,11 @@
-"""Are made pictures like real ones? Two clouds of points are compared, in features of a small network that knows clothes.
+"""How good are generated images? Fréchet distance, precision and recall against real images.
 
-    N pictures   F features
+    N images   F features
 
-One number, the Frechet distance, mixes up two failings; precision and recall tell them apart. All three depend on the network that
-looks and on N, so they mean something beside other values for the same network and N, and beside real pictures' own.
+Both sets are compared in the features of a small classifier of clothes. The Fréchet distance is one
+number for everything; precision (do the images look real?) and recall (is the variety of real
+images covered?) tell two failures apart. All three depend on the classifier and on N, so compare
+them only for the same classifier and N, best beside the values of real images themselves.
 """
 
 import math
@@ -19,7 +21,13 @@ from fmcourse.models.vision import FashionClassifier
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How near `n` made pictures come to real ones: `frechet` 0 is best; `precision` and `recall` are shares."""
+    """How near generated images come to real ones.
+
+    Args:
+        frechet: Fréchet distance; 0 is best.
+        precision, recall: shares from 0 to 1.
+        n: how many images were generated.
+    """
 
     frechet: float
     precision: float
@@ -27,11 +35,14 @@ class Fidelity:
     n: int
 
     def __str__(self) -> str:
-        return f"Frechet {self.frechet:.2f}, precision {self.precision:.2f}, recall {self.recall:.2f} ({self.n:,} pictures)"
+        return (
+            f"Frechet {self.frechet:.2f}, precision {self.precision:.2f}, "
+            f"recall {self.recall:.2f} ({self.n:,} pictures)"
+        )
 
 
 def load_feature_extractor() -> FashionClassifier:
-    """The network that looks, as it ships: trained once to tell the ten kinds of clothes apart (`recipes/judge.py`)."""
+    """The classifier of ten kinds of clothes that the course ships (`recipes/judge.py`)."""
     model = FashionClassifier()
     model.load_state_dict(checkpoint("judge").tensors)
     return model.eval().requires_grad_(False)
@@ -39,74 +50,88 @@ def load_feature_extractor() -> FashionClassifier:
 
 @torch.inference_mode()
 def extract_features(model: FashionClassifier, images: Tensor, batch: int = 500) -> Tensor:
-    """What the judge sees in each picture, (N, F). Raises: ValueError for what cannot be pictures (N, 1, 28, 28) from -1 to 1."""
+    """The classifier's features of images (N, 1, 28, 28) with values from -1 to 1, (N, F).
+
+    Raises: ValueError for what cannot be such images.
+    """
     return torch.cat([model.features(part) for part in check_images(images).split(batch)])
 
 
 def compute_fidelity(model: FashionClassifier, real: Tensor, generated: Tensor) -> Fidelity:
-    """Made pictures beside real ones, both (N, 1, 28, 28) from -1 to 1."""
-    a, b = extract_features(model, real), extract_features(model, generated)
-    return Fidelity(frechet_distance(a, b), *precision_recall(a, b), len(b))
+    """All three measures for images (N, 1, 28, 28) with values from -1 to 1.
+
+    Raises: ValueError as `extract_features`, `frechet_distance` and `precision_recall`.
+    """
+    real, generated = extract_features(model, real), extract_features(model, generated)
+    precision, recall = precision_recall(real, generated)
+    return Fidelity(frechet_distance(real, generated), precision, recall, len(generated))
 
 
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
-    """Distance of two clouds of features (N, F), if each were a Gaussian: |m - n|² + tr(S + R - 2 (S R)^½). 0 if they are alike.
+    """Fréchet distance of two sets of features (N, F), each taken for a Gaussian; 0 if equal.
 
-    It falls with N even for pictures from one source, so compare equal numbers.
-    Raises: ValueError for clouds that do not fit together, or with fewer points than features, whose spread is not known.
-    Source: Heusel et al. 2017, equation 6 (there with features of a network trained on ImageNet: FID).
+        |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½)
+
+    It falls as N grows, even for images of one source, so compare equal N.
+
+    Raises: ValueError for sets that do not fit together, or with fewer points than features, whose
+        covariance cannot be estimated.
+    Source: Heusel et al. 2017, equation 6 (FID: with features of a network trained on ImageNet).
     """
     check_features(real, generated)
     if min(len(real), len(generated)) <= real.shape[1]:
         raise ValueError(
-            f"{len(real)} and {len(generated)} points in {real.shape[1]} features; more points than features are needed, and a thousand or more make a steady number."
+            f"{len(real)} and {len(generated)} points in {real.shape[1]} features; more points "
+            "than features are needed, and a thousand or more for a stable value."
         )
-    a, b = real.double(), generated.double()
-    S, R = a.T.cov(), b.T.cov()
-    root = matrix_sqrt(S)
-    cross = (
-        torch.linalg.eigvalsh(root @ R @ root).clamp(min=0).sqrt().sum()
-    )  # tr (S R)^½, of a symmetric matrix
-    return max(
-        0.0, ((a.mean(0) - b.mean(0)).square().sum() + S.trace() + R.trace() - 2 * cross).item()
-    )
+    x, y = real.double(), generated.double()
+    sigma_x, sigma_y = x.T.cov(), y.T.cov()
+    # Σ₁ Σ₂ is not symmetric, but Σ₁^½ Σ₂ Σ₁^½ is and has the same eigenvalues. Rounding can bring
+    # those that are 0 slightly below.
+    root = matrix_sqrt(sigma_x)
+    trace_of_root = torch.linalg.eigvalsh(root @ sigma_y @ root).clamp(min=0).sqrt().sum()
+    distance = (x.mean(0) - y.mean(0)).square().sum()
+    spread = sigma_x.trace() + sigma_y.trace() - 2 * trace_of_root
+    return max(0.0, (distance + spread).item())
 
 
-def matrix_sqrt(S: Tensor) -> Tensor:
-    """The symmetric matrix whose square is S, (F, F); S is symmetric, with no negative eigenvalue."""
-    values, vectors = torch.linalg.eigh(S)
+def matrix_sqrt(matrix: Tensor) -> Tensor:
+    """The square root of a symmetric matrix (F, F) without negative eigenvalues: root² = matrix."""
+    values, vectors = torch.linalg.eigh(matrix)
     return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
 
 def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> tuple[float, float]:
-    """Share of made points that lie among the real ones (are they good?), and of real ones among the made (is nothing left out?).
+    """Precision and recall of generative models, for features (N, F).
 
-    A point lies among others if it is as near to one of them as that one's `k`-th neighbour.
-    Raises: ValueError for clouds that do not fit together or have too few points.
+    Precision: the share of generated points that lie among the real ones. Recall: the share of real
+    points that lie among the generated ones. A point lies among others if, for at least one of
+    them, it is no further away than that one's `k`-th nearest neighbour.
+
+    Raises: ValueError for sets that do not fit together or have too few points.
     Source: Kynkäänniemi et al. 2019, equations 1 and 2.
     """
     check_features(real, generated)
     if not 1 <= k < min(len(real), len(generated)):
         raise ValueError(
-            f"k={k} neighbours among {len(real)} and {len(generated)} points; k must be at least 1 and smaller than both."
+            f"k={k} neighbours among {len(real)} and {len(generated)} points; k must be at least 1 "
+            "and smaller than both."
         )
     return fraction_within(generated, real, k), fraction_within(real, generated, k)
 
 
 def fraction_within(points: Tensor, others: Tensor, k: int) -> float:
-    reach = (
-        torch.cdist(others, others).kthvalue(k + 1).values
-    )  # a point's nearest neighbour is itself
-    return (torch.cdist(points, others) <= reach).any(1).double().mean().item()
+    """The share of `points` that lie among `others`."""
+    # Each point's nearest neighbour is itself, hence k + 1.
+    radius = torch.cdist(others, others).kthvalue(k + 1).values
+    return (torch.cdist(points, others) <= radius).any(1).double().mean().item()
 
 
 def check_features(real: Tensor, generated: Tensor) -> None:
-    if (
-        real.ndim != 2
-        or generated.ndim != 2
-        or real.shape[1] != generated.shape[1]
-        or not math.isfinite(float(real.sum() + generated.sum()))
-    ):
+    """Raises: ValueError unless both are finite (N, F) with the same F."""
+    fit = real.ndim == generated.ndim == 2 and real.shape[1] == generated.shape[1]
+    if not fit or not math.isfinite(float(real.sum() + generated.sum())):
         raise ValueError(
-            f"features are {tuple(real.shape)} and {tuple(generated.shape)}; give finite (N, F), one F."
+            f"features are {tuple(real.shape)} and {tuple(generated.shape)}; give finite (N, F), "
+            "one F."
         )

@@ -1,33 +1,33 @@
-"""x Wᵀ, where nearly all the time of a Transformer goes, by the faster of the two libraries that torch carries.
+"""x Wᵀ, where a Transformer spends most of its time, by the faster of two libraries inside torch.
 
-torch gives products in 32 bits to MKL, which on AMD's processors does not use AVX-512; oneDNN, which torch keeps for convolutions, does,
-and is twice as fast there (`python -m benchmarks products`). Everywhere else this module is `F.linear`.
+    N rows   I features in   O features out
+
+torch gives products in 32 bits to MKL, which does not use AVX-512 on AMD's processors. oneDNN,
+which torch keeps for convolutions, does, and is twice as fast there (`python -m benchmarks
+products`). Everywhere else this module is `F.linear`.
 """
 
 from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-MIN_ROWS = 16  # rows: below, reading W is what costs, and MKL reads as fast
+MIN_ROWS = 16  # with fewer rows, reading W is what costs, and MKL reads as fast
 
 
 @lru_cache
 def prefers_onednn() -> bool:
-    """Whether this processor is one on which oneDNN wins."""
-    cpu, mkl = torch.cpu.get_capabilities(), torch.backends.mkl.is_available()
-    return (
-        mkl
-        and ONEDNN is not None
-        and "AMD" in str(cpu.get("cpu_name"))
-        and bool(cpu.get("avx512_f"))
-    )
+    """Whether this processor is one on which oneDNN is faster."""
+    cpu = torch.cpu.get_capabilities()
+    is_amd_avx512 = "AMD" in str(cpu.get("cpu_name")) and bool(cpu.get("avx512_f"))
+    # Without MKL there is nothing to avoid: torch then uses oneDNN or another library by itself.
+    return is_amd_avx512 and torch.backends.mkl.is_available() and ONEDNN is not None
 
 
 class LinearFunction(torch.autograd.Function):
-    """x Wᵀ + b, (rows, K) times (N, K); each of its gradients is a product of the same kind."""
+    """x Wᵀ + b, (N, I) times (O, I); each of its gradients is a product of the same kind."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -36,36 +36,37 @@ class LinearFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy: Tensor) -> tuple[Tensor | None, ...]:
-        (x, weight), wanted = ctx.saved_tensors, ctx.needs_input_grad
-        dx, dw = (
-            linear(dy, weight.T) if wanted[0] else None,
-            linear(dy.T, x.T) if wanted[1] else None,
-        )
-        return dx, dw, dy.sum(0) if wanted[2] else None
+        x, weight = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        dx = linear(dy, weight.T) if needs_x else None  # (N, O) times (O, I)
+        dw = linear(dy.T, x.T) if needs_weight else None  # (O, N) times (N, I)
+        return dx, dw, dy.sum(0) if needs_bias else None
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x Wᵀ + b, (..., K) times (N, K): what `F.linear` gives, up to the order of the sums."""
-    many = (
-        x.ndim > 1
-        and x.shape[-1] == weight.shape[-1]
-        and x.numel() >= MIN_ROWS * x.shape[-1] > 0 < len(weight)
-    )
-    full = x.dtype == weight.dtype == torch.float32 and x.device.type == weight.device.type == "cpu"
-    if many and full and prefers_onednn() and not torch.is_autocast_enabled("cpu"):
-        if not torch.is_grad_enabled():
-            return ONEDNN(x, weight, bias, "none", [], "")
+    """x Wᵀ + b, (..., I) times (O, I): what `F.linear` gives, up to the order of the sums."""
+    if not _onednn_takes(x, weight) or not prefers_onednn():
+        return F.linear(x, weight, bias)
+    if torch.is_grad_enabled():
         return LinearFunction.apply(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
-    return F.linear(x, weight, bias)
+    return ONEDNN(x, weight, bias, "none", [], "")
+
+
+def _onednn_takes(x: Tensor, weight: Tensor) -> bool:
+    """Whether this is a product of 32-bit matrices on the CPU, large enough to gain by oneDNN.
+
+    Shapes that do not match are left to `F.linear`, which refuses them in torch's words.
+    """
+    if x.dtype != torch.float32 or weight.dtype != torch.float32 or x.ndim < 2:
+        return False
+    if x.device.type != "cpu" or weight.device.type != "cpu":
+        return False
+    if x.shape[-1] == 0 or len(weight) == 0 or x.shape[-1] != weight.shape[-1]:
+        return False
+    # Under autocast F.linear computes in bfloat16, and so must we.
+    return x.numel() >= MIN_ROWS * x.shape[-1] and not torch.is_autocast_enabled("cpu")
 
 
 def matmul_transposed(x: Tensor, y: Tensor) -> Tensor:
     """x yᵀ of two matrices, or of each pair in two stacks of them."""
     return linear(x, y) if x.ndim == 2 else x @ y.mT
-
-
-class Linear(nn.Linear):
-    """`nn.Linear`, by `linear`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)

@@ -1,66 +1,28 @@
-"""Attention: every position gathers what it needs from the positions it may see.
+"""Multi-head self-attention, the feed-forward networks (MLPs), and the Transformer block.
 
-    B batch   T positions that look   S positions looked at   D width   H heads   G key/value heads   K width of a head
+    B batch   T tokens   S tokens attended to   D width   H heads   G key/value heads   K head width
 
-Vaswani et al. 2017, section 3.2; normalisation before each part: Xiong et al. 2020; rotations: Su et al. 2021, section 3.4;
-shared key/value heads: Ainslie et al. 2023; gated MLP: Shazeer 2020; squared ReLU: So et al. 2021.
+Vaswani et al. 2017, section 3.2; pre-normalization: Xiong et al. 2020; grouped queries: Ainslie et
+al. 2023; gated MLP: Shazeer 2020; squared ReLU: So et al. 2021.
 """
 
 import math
-from dataclasses import replace
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from fmcourse.fast.products import Linear, linear
+from fmcourse import fast
 from fmcourse.models.config import Config
+from fmcourse.models.kv_cache import KVCache
+from fmcourse.models.layers import NORMS, Linear, RMSNorm
+from fmcourse.models.rope import CosSin, apply_rope
 
-CosSin = tuple[Tensor, Tensor] | None
-
-
-class RMSNormFunction(torch.autograd.Function):
-    """x / √(mean x² + ε) w, with half the passes over memory on the way back that torch's own takes."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        size = (
-            torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-            .square_()
-            .div_(x.shape[-1])
-            .add_(eps)
-            .rsqrt_()
-        )
-        unit = x * size
-        ctx.save_for_backward(unit, size, weight)
-        return unit * weight
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, dy: Tensor) -> tuple[Tensor | None, ...]:
-        unit, size, weight = ctx.saved_tensors
-        both, pull = dy * unit, dy * weight
-        dx = torch.addcmul(
-            pull, unit, (both @ weight).unsqueeze(-1), value=-1 / unit.shape[-1]
-        ).mul_(size)
-        return dx, both.flatten(0, -2).sum(0), None
-
-
-class RMSNorm(nn.RMSNorm):
-    """`nn.RMSNorm`, faster to train."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        trained = torch.is_grad_enabled() and x.dtype == self.weight.dtype
-        return RMSNormFunction.apply(x, self.weight, self.eps) if trained else super().forward(x)
-
-
-NORMS = {"layer": nn.LayerNorm, "rms": RMSNorm}
+# -- attention -------------------------------------------------------------------------------------
 
 
 def causal(T: int, S: int | None = None, device: torch.device | str | None = None) -> Tensor:
-    """(T, S) bool: row t is True where position t may look, itself and what came before. The T rows are the last of S.
+    """The causal mask of the last T of S tokens: (T, S) bool, True where a token may attend.
 
     >>> causal(3).int().tolist()
     [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
@@ -69,119 +31,25 @@ def causal(T: int, S: int | None = None, device: torch.device | str | None = Non
     return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
 
 
-class KVCache:
-    """Keys and values of what was read so far, so that a new token costs one position and not all of them.
+class Attention(nn.Module):
+    """Multi-head self-attention: softmax(q kᵀ / √K) v in each head, causal if the config is.
 
-    A cache is a value: `Transformer.extend` takes one and returns a longer one, and the old one stays good, so that many
-    continuations can share a prefix. Behind it stands one `store` (depth, 2, B, G, capacity, K) that is written in place and
-    copied only when it is full or another continuation has already written there.
-
-    `padding` (B,) counts the leading positions of each row that hold no text, for prompts of different lengths in a batch.
+    With fewer key/value heads than heads (G < H), H / G neighbouring query heads share one of them.
     """
 
-    def __init__(
-        self,
-        store: Tensor,
-        length: int = 0,
-        padding: Tensor | None = None,
-        written: list[int] | None = None,
-    ):
-        self.store, self.length, self.padding = store, length, padding
-        self._written = (
-            [length] if written is None else written
-        )  # shared by every cache on this store
-
-    def reserve(self, T: int) -> "KVCache":
-        """A cache whose last T positions are still to be written by `append`."""
-        length, store, written = self.length + T, self.store, self._written
-        if length > store.shape[4] or written[0] != self.length:
-            capacity = max(length, 2 * self.length)
-            store = store.new_empty(*store.shape[:4], capacity, store.shape[5])
-            store[..., : self.length, :] = self.store[..., : self.length, :]
-            written = [self.length]
-        written[0] = length
-        return KVCache(store, length, self.padding, written)
-
-    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the newest keys and values, (B, G, T, K) each, of one layer; returns all of that layer's, (B, G, S, K)."""
-        T, (keys, values) = k.shape[2], self.layers[layer]
-        keys.narrow(2, self.length - T, T).copy_(k)
-        values.narrow(2, self.length - T, T).copy_(v)
-        return keys, values
-
-    @cached_property
-    def layers(self) -> list[tuple[Tensor, Tensor]]:
-        """Each layer's keys and values, views of the store, cut once a token and not once a layer."""
-        seen = self.store.view(-1, *self.store.shape[2:])[
-            ..., : self.length, :
-        ]  # (depth * 2, B, G, S, K), no copy
-        one_by_one = (
-            torch.is_grad_enabled()
-        )  # what `unbind` returns may not be written where gradients are kept
-        views = [seen[n] for n in range(len(seen))] if one_by_one else seen.unbind(0)
-        return list(zip(views[::2], views[1::2], strict=True))
-
-    def positions(self, T: int) -> Tensor:
-        """Where the next T tokens stand in their own text: (T,), or (B, T) where rows are padded."""
-        at = torch.arange(self.length, self.length + T, device=self.store.device)
-        return at if self.padding is None else (at - self.padding[:, None]).clamp(min=0)
-
-    def mask(self, T: int) -> Tensor | None:
-        """(B, T, S) bool that hides the padding; a padded position sees itself, because softmax over nothing is 0/0."""
-        if self.padding is None:
-            return None
-        at = torch.arange(self.length, device=self.store.device)
-        text = at >= self.padding[:, None]
-        return text[:, None, :] | (at == at[-T:, None])
-
-
-class RotaryEmbedding(nn.Module):
-    """Turns each pair of numbers by an angle that grows with position, so that a score depends on distance alone."""
-
     def __init__(self, config: Config) -> None:
         super().__init__()
-        pairs = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
-        angles = torch.arange(config.context)[:, None] * config.rope_base**-pairs  # (context, K/2)
-        self.register_buffer("cos", angles.cos().repeat(1, 2), persistent=False)
-        self.register_buffer("sin", torch.cat([-angles.sin(), angles.sin()], 1), persistent=False)
-
-    def forward(self, positions: Tensor) -> CosSin:
-        """Positions (T,) or (B, T) to cosines and sines, those of the left half negative: (T, K) or (B, 1, T, K)."""
-        cos, sin = self.cos[positions], self.sin[positions]
-        return (cos, sin) if positions.ndim == 1 else (cos[:, None], sin[:, None])
-
-
-class NoRotaryEmbedding(nn.Module):
-    """Positions are told elsewhere, or not at all."""
-
-    def forward(self, positions: Tensor) -> CosSin:
-        return None
-
-
-def apply_rope(x: Tensor, rope: CosSin) -> Tensor:
-    """Turn x (..., T, K); number i is paired with number i + K/2, as in the released Llama weights."""
-    if rope is None:
-        return x
-    cos, sin = rope
-    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin  # the halves change places
-
-
-class Attention(nn.Module):
-    """Heads look side by side; each averages the values it finds, weighted by how well query meets key."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        D, K = config.width, config.head_width
-        self.head_width, self.causal, self.dropout = K, config.causal, config.dropout
-        self.qkv_sizes = [config.heads * K, config.kv_heads * K, config.kv_heads * K]
-        self.heads, self.kv_heads = config.heads, config.kv_heads
-        self.group_size = config.heads // config.kv_heads
-        self.qkv_proj = Linear(D, sum(self.qkv_sizes), bias=config.bias)
+        D, H, G, K = config.width, config.heads, config.kv_heads, config.head_width
+        self.heads, self.kv_heads, self.head_width = H, G, K
+        self.causal, self.dropout = config.causal, config.dropout
+        self.qkv_sizes = [H * K, G * K, G * K]  # rows of the one matrix that makes q, k and v
+        qkv_bias = config.bias if config.qkv_bias is None else config.qkv_bias
+        self.qkv_proj = Linear(D, sum(self.qkv_sizes), bias=qkv_bias)
         self.out_proj = Linear(D, D, bias=config.bias)
-        self.norm_q, self.norm_k = (
-            RMSNorm(K, eps=torch.finfo(torch.float32).eps) if config.qk_norm else nn.Identity()
-            for _ in "qk"
-        )
+        self.norm_q, self.norm_k = nn.Identity(), nn.Identity()
+        if config.qk_norm:
+            eps = torch.finfo(torch.float32).eps
+            self.norm_q, self.norm_k = RMSNorm(K, eps=eps), RMSNorm(K, eps=eps)
 
     def forward(
         self,
@@ -191,128 +59,115 @@ class Attention(nn.Module):
         cache: KVCache | None = None,
         layer: int = 0,
     ) -> Tensor:
+        """
+        Args:
+            x: (B, T, D).
+            mask: bool, True = may attend: (T, S), (B, T, S) or (B, 1, S); narrows the causal mask.
+            rope: cosines and sines of the T positions.
+            cache: keys and values of earlier tokens, those of `layer` for this module.
+        Returns: (B, T, D).
+        """
         q, k, v = self.project_qkv(x, rope)
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, G, S, K)
         elif rope is not None:
-            v = (
-                v.contiguous()
-            )  # a copy of its own: as a part of qkv it would keep all of that for the way back
-        return self.out_proj(self.attend(q, k, v, mask).transpose(1, 2).flatten(2))  # (B, T, D)
+            # As a view of qkv, v would keep q and k from before the rotation in memory, too.
+            v = v.contiguous()
+        y = self.attend(q, k, v, mask)  # (B, H, T, K)
+        return self.out_proj(y.transpose(1, 2).flatten(2))  # heads side by side again
 
-    def project_qkv(self, x: Tensor, rope: CosSin) -> tuple[Tensor, ...]:
-        """What meets: q (B, H, T, K), k and v (B, G, T, K). Where no norm tells q and k apart, they turn in one go."""
-        H, G = self.heads, self.kv_heads
+    def project_qkv(self, x: Tensor, rope: CosSin) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, T, K), keys and values (B, G, T, K), with positions rotated in."""
         qkv = self.qkv_proj(x).unflatten(-1, (-1, self.head_width)).transpose(1, 2)
-        if rope is None or isinstance(self.norm_q, nn.RMSNorm):
-            q, k, v = qkv.split([H, G, G], 1)
-            return apply_rope(self.norm_q(q), rope), apply_rope(self.norm_k(k), rope), v
-        return (*apply_rope(qkv[:, : H + G], rope).split([H, G], 1), qkv[:, H + G :])
-
-    def split_qkv(self, x: Tensor) -> tuple[Tensor, ...]:
-        """What each position asks, offers and gives."""
-        return self.qkv_proj(x).split(self.qkv_sizes, -1)
+        q, k, v = qkv.split([self.heads, self.kv_heads, self.kv_heads], 1)
+        q, k = apply_rope(self.norm_q(q), rope), apply_rope(self.norm_k(k), rope)
+        return q, k, v
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        """softmax(q kᵀ / √K) v: (B, H, T, K)."""
+        """softmax(q kᵀ / √K) v over the tokens that the mask allows: (B, H, T, K)."""
         T, S = q.shape[2], k.shape[2]
-        if (
-            T == 1 and mask is None
-        ):  # one new token sees all: queries that share a key stand in for positions
-            as_positions = q.reshape(len(q), -1, self.group_size, q.shape[3])
-            return F.scaled_dot_product_attention(as_positions, k, v).reshape(q.shape)
-        simple = self.causal and mask is None and T == S
         dropout = self.dropout if self.training else 0.0
-        mask = None if simple else self.combine_masks(mask, T, S, q.device)
-        shared = (
-            self.group_size > 1
-        )  # keys and values are not copied for each query head, nor kept so for the way back
+        # torch's flag means the lower triangle of a square, and saves building a mask.
+        is_causal = self.causal and mask is None and T == S
+        if not is_causal:
+            mask = self.combine_masks(mask, T, S, q.device)
+        grouped = self.kv_heads < self.heads
         return F.scaled_dot_product_attention(
-            q, k, v, mask, dropout, is_causal=simple, enable_gqa=shared
+            q, k, v, mask, dropout, is_causal=is_causal, enable_gqa=grouped
         )
-
-    def attention_map(
-        self, x: Tensor, mask: Tensor | None = None, rope: CosSin = None, *_: object
-    ) -> Tensor:
-        """Who looks at whom, and how much: (B, H, T, T), each row adds up to 1. What `attend` averages with, spelt out."""
-        q, k, _ = self.project_qkv(x, rope)
-        return self.attention_weights(q, k, mask)
-
-    def attention_weights(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
-        """softmax(q kᵀ / √K), nothing for what is hidden: (B, H, T, S)."""
-        scores = q @ k.repeat_interleave(self.group_size, 1).mT / math.sqrt(self.head_width)
-        allowed = self.combine_masks(mask, q.shape[2], k.shape[2], q.device)
-        return (scores if allowed is None else scores.masked_fill(~allowed, -math.inf)).softmax(-1)
 
     def combine_masks(
         self, mask: Tensor | None, T: int, S: int, device: torch.device
     ) -> Tensor | None:
-        """The model's own rule, narrowed by the mask and never widened; the mask gets an axis for the heads."""
-        rule = causal(T, S, device) if self.causal and T > 1 else None
+        """The causal mask, if this attention is causal, narrowed by `mask`, which it never widens.
+
+        Returns: bool, (T, S) or (B, 1, T, S) with an axis for the heads; None if all is allowed.
+        """
+        own = causal(T, S, device) if self.causal and T > 1 else None
         if mask is None:
-            return rule
+            return own
         mask = mask if mask.ndim == 2 else mask.unsqueeze(-3)
-        return mask if rule is None else mask & rule
+        return mask if own is None else mask & own
 
+    # The rest is not used by `forward`: attention weights for figures, and projections by name.
 
-class CrossAttention(Attention):
-    """Queries from one sequence, keys and values from another: the decoder asks, what the encoder read answers."""
+    def split_qkv(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, T, H K), keys and values (B, T, G K): no heads, norms or rotation yet."""
+        return self.qkv_proj(x).split(self.qkv_sizes, -1)
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(
-            replace(config, causal=False)
-        )  # the source is there from the beginning, all of it
-
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x (B, T, D) asks, memory (B, S, D) answers; mask bool, (T, S), (B, T, S) or (B, 1, S), True = may look."""
-        return self.out_proj(
-            self.attend(*self.project_qkv(x, memory), mask).transpose(1, 2).flatten(2)
-        )  # (B, T, D)
-
-    def project_qkv(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (B, H, T, K) of x; keys and values (B, G, S, K) of the memory."""
-        first, rest = self.qkv_sizes[0], sum(self.qkv_sizes[1:])
-        weights = self.qkv_proj.weight.split([first, rest])
-        biases = (
-            (None, None) if self.qkv_proj.bias is None else self.qkv_proj.bias.split([first, rest])
-        )
-        q = linear(x, weights[0], biases[0])
-        k, v = linear(memory, weights[1], biases[1]).chunk(2, -1)
-        q, k, v = (part.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for part in (q, k, v))
-        return self.norm_q(q), self.norm_k(k), v
-
-    def attention_map(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Who looks at what of the memory, and how much: (B, H, T, S)."""
-        q, k, _ = self.project_qkv(x, memory)
+    def attention_map(
+        self, x: Tensor, mask: Tensor | None = None, rope: CosSin = None, *_: object
+    ) -> Tensor:
+        """Attention weights for the arguments of `forward`: (B, H, T, T), each row adds up to 1."""
+        q, k, _v = self.project_qkv(x, rope)
         return self.attention_weights(q, k, mask)
+
+    def attention_weights(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
+        """softmax(q kᵀ / √K), 0 where the mask is False: (B, H, T, S).
+
+        It is what `attend` multiplies with v, but the fused kernel there never holds it.
+        """
+        k = k.repeat_interleave(self.heads // self.kv_heads, 1)  # one key for each query head
+        scores = q @ k.mT / math.sqrt(self.head_width)
+        allowed = self.combine_masks(mask, q.shape[2], k.shape[2], q.device)
+        if allowed is not None:
+            scores = scores.masked_fill(~allowed, -math.inf)
+        return scores.softmax(-1)
 
 
 @torch.no_grad()
 def attention_maps(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
-    """Who looked at whom while `model(*inputs)` ran: for each attention in it, by its name, (B, H, T, S).
+    """Attention weights of `model(*inputs)`: by the name of each attention in it, (B, H, T, S).
 
-    The fused kernel never holds these weights, so each is computed a second time from what its attention was given.
+    Each is computed a second time, from the arguments that its attention was called with.
     Source: Vaswani et al. 2017, equation 1.
     """
-    seen: dict[str, Tensor] = {}
-    hooks = []
-    for name, part in model.named_modules():
-        if isinstance(part, Attention):
+    maps: dict[str, Tensor] = {}
 
-            def note(part: Attention, given: tuple, name: str = name) -> None:
-                seen[name] = part.attention_map(*given)
+    def record_map(name: str):
+        def hook(attention: Attention, arguments: tuple) -> None:
+            maps[name] = attention.attention_map(*arguments)
 
-            hooks.append(part.register_forward_pre_hook(note))
+        return hook
+
+    hooks = [
+        module.register_forward_pre_hook(record_map(name))
+        for name, module in model.named_modules()
+        if isinstance(module, Attention)
+    ]
     try:
         model(*inputs)
     finally:
         for hook in hooks:
             hook.remove()
-    return seen
+    return maps
+
+
+# -- feed-forward networks: each token alone, (B, T, D) -> (B, T, D) -------------------------------
 
 
 class MLP(nn.Module):
-    """Each position alone: widen, bend, narrow."""
+    """Two linear layers with a nonlinearity between them: GELU here, others in the subclasses."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -326,78 +181,37 @@ class MLP(nn.Module):
         return F.gelu(h)
 
 
-class TanhGELU(torch.autograd.Function):
-    """x (1 + tanh z) / 2 with z = √(2/π) (x + 0.044715 x³), computed as x σ(2 z): torch's σ is four times as fast as its tanh."""
-
-    A = 2 * math.sqrt(2 / math.pi)
-    B = 0.044715 * A  # 2 z = x (A + B x²)
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        gate = torch.addcmul(x.new_full((), TanhGELU.A), x, x, value=TanhGELU.B).mul_(x).sigmoid_()
-        ctx.save_for_backward(x, gate)
-        return x * gate
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, dy: Tensor) -> Tensor:
-        x, gate = ctx.saved_tensors
-        inner = torch.ops.aten.sigmoid_backward(dy * x, gate)
-        return (
-            torch.addcmul(x.new_full((), TanhGELU.A), x, x, value=3 * TanhGELU.B)
-            .mul_(inner)
-            .addcmul_(dy, gate)
-        )
-
-
 class TanhGELUMLP(MLP):
-    """GPT-2's GELU, by its tanh formula."""
+    """GPT-2's: GELU by its tanh approximation."""
 
     def activation(self, h: Tensor) -> Tensor:
-        return TanhGELU.apply(h)
+        return fast.gelu_tanh(h)
 
 
 class ReLUMLP(MLP):
-    """The 2017 one: what is below zero is cut off."""
+    """The 2017 Transformer's: max(0, h)."""
 
     def activation(self, h: Tensor) -> Tensor:
         return F.relu(h)
 
 
-class SquaredReLU(torch.autograd.Function):
-    """max(0, x)²: its slope is 2 max(0, x), so that what is kept is one tensor and not two."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        positive = x.clamp(min=0)
-        ctx.save_for_backward(positive)
-        return positive * positive
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, dy: Tensor) -> Tensor:
-        return (dy * ctx.saved_tensors[0]).mul_(2)
-
-
 class SquaredReLUMLP(MLP):
-    """ReLU, squared: cheap and a little better."""
+    """Primer's: max(0, h)², as cheap as ReLU and a little better."""
 
     def activation(self, h: Tensor) -> Tensor:
-        return SquaredReLU.apply(h)
+        return fast.relu_squared(h)
 
 
 class SwiGLUMLP(MLP):
-    """Llama's: one half decides how much of the other half passes."""
+    """Llama's gated MLP: silu(gate) times up, both projections in one matrix product."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.up = Linear(
-            config.width, 2 * config.hidden, bias=config.bias
-        )  # gate and value in one product
+        self.up = Linear(config.width, 2 * config.hidden, bias=config.bias)
 
     def activation(self, h: Tensor) -> Tensor:
-        gate, value = h.chunk(2, -1)
-        return F.silu(gate) * value
+        gate, up = h.chunk(2, -1)
+        return F.silu(gate) * up
 
 
 MLPS = {
@@ -409,16 +223,19 @@ MLPS = {
 }
 
 
+# -- blocks ----------------------------------------------------------------------------------------
+
+
 class Block(nn.Module):
-    """Gather, then think: attention moves information between positions, the MLP works on each alone."""
+    """Pre-norm residual block: attention mixes tokens, the MLP transforms each token alone."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
+        Norm = NORMS[config.norm]
         self.attention = Attention(config)
         self.mlp = MLPS[config.mlp](config)
-        self.norm_1, self.norm_2 = (
-            NORMS[config.norm](config.width, eps=config.norm_eps) for _ in range(2)
-        )
+        self.norm_1 = Norm(config.width, eps=config.norm_eps)
+        self.norm_2 = Norm(config.width, eps=config.norm_eps)
         self.drop = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
 
     def forward(
@@ -429,12 +246,13 @@ class Block(nn.Module):
         cache: KVCache | None = None,
         layer: int = 0,
     ) -> Tensor:
+        """(B, T, D) -> (B, T, D); the other arguments as in `Attention.forward`."""
         x = x + self.drop(self.attention(self.norm_1(x), mask, rope, cache, layer))
         return x + self.drop(self.mlp(self.norm_2(x)))
 
 
 class PostNormBlock(Block):
-    """The 2017 order, which BERT kept: add first, then normalise the sum."""
+    """The order of 2017, which BERT kept: add first, then normalize the sum."""
 
     def forward(
         self,
@@ -449,29 +267,3 @@ class PostNormBlock(Block):
 
 
 BLOCKS = {"before": Block, "after": PostNormBlock}
-
-
-class DecoderBlock(Block):
-    """Gather from what was written, then from what was read, then think."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.cross_attention = CrossAttention(config)
-        self.norm_3 = NORMS[config.norm](config.width, eps=config.norm_eps)
-
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = x + self.drop(self.attention(self.norm_1(x)))
-        x = x + self.drop(self.cross_attention(self.norm_2(x), memory, mask))
-        return x + self.drop(self.mlp(self.norm_3(x)))
-
-
-class PostNormDecoderBlock(DecoderBlock):
-    """The 2017 order: add first, then normalise the sum."""
-
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = self.norm_1(x + self.drop(self.attention(x)))
-        x = self.norm_2(x + self.drop(self.cross_attention(x, memory, mask)))
-        return self.norm_3(x + self.drop(self.mlp(x)))
-
-
-DECODER_BLOCKS = {"before": DecoderBlock, "after": PostNormDecoderBlock}

@@ -1,6 +1,7 @@
-"""The shape of a Transformer: numbers and words that say which model it is. Nothing here computes.
+"""The shape of a Transformer: hyperparameters that say which model it is. Nothing here computes.
 
-`gpt2()`, `llama()` and `bert()` return the published shapes, `modern()` the one that learns fastest in a minute on a laptop.
+`gpt2()`, `llama()` and `bert()` return the published shapes, `modern()` the one that learns fastest
+in a minute on a laptop.
 """
 
 from dataclasses import dataclass, fields
@@ -26,24 +27,29 @@ class Config:
     """Shape of a Transformer. Checked once, here, so that nothing later has to.
 
     Args:
-        vocab_size: how many different tokens there are.
-        context: the longest sequence it can read, in tokens.
-        width: numbers that stand for one position, D.
-        depth: blocks, one after another.
-        heads: places that one position looks at side by side, H.
-        kv_heads: key and value heads; fewer than `heads` means that several queries share one (Ainslie et al. 2023).
+        vocab_size: number of different tokens, V.
+        context: the longest sequence, in tokens.
+        width: features of one position, D.
+        depth: number of blocks.
+        heads: attention heads of each block, H.
+        kv_heads: key and value heads, G; fewer than `heads` means that several query heads share
+            one (grouped queries, Ainslie et al. 2023). As `heads` unless given.
         hidden: width inside the MLP; 4 * width unless given.
-        causal: True if a position sees only itself and what came before.
-        positions: how order is told: "learned" vectors, "rope" rotations (Su et al. 2021), or "none".
-        rope_base: slowest rotation of RoPE; larger for longer contexts.
-        norm, norm_eps, norm_place: "layer" or "rms"; added to the variance; "before" or "after" each part.
-        qk_norm: RMS-normalise queries and keys, head by head (Henry et al. 2020).
-        mlp: the two-layer network of a block, by the name of its formula.
-        bias: linear layers add a constant.
-        token_types: kinds of segment that BERT's embedding tells apart; 0 means GPT's embedding, which has none.
-        head: "linear" gives logits, "masked" is BERT's deeper one, "none" leaves the states (B, T, D).
-        tied: the head reuses the embedding's matrix.
-        dropout: chance of a zero, in training only.
+        causal: True if a token attends only to itself and to earlier ones.
+        positions: "learned" embeddings, "rope" (rotary, Su et al. 2021), or "none".
+        rope_base: RoPE's slowest frequency is about 1 / rope_base; larger for longer contexts.
+        norm: "layer" (LayerNorm) or "rms" (RMSNorm).
+        norm_eps: added to the variance, or to the mean square.
+        norm_place: "before" each sublayer (pre-norm) or "after" it (post-norm).
+        qk_norm: RMS-normalize queries and keys in each head (Henry et al. 2020).
+        mlp: the feed-forward network, by the name of its nonlinearity.
+        bias: linear layers have a bias.
+        qkv_bias: the query, key and value projections have one; as `bias` unless given. True beside
+            bias=False is Qwen2's shape.
+        token_types: kinds of segment in BERT's embedding; 0 for one without them, as GPT's.
+        head: "linear" gives logits, "masked" is BERT's deeper one, "none" leaves states (B, T, D).
+        tied: the head shares the token embedding's matrix (weight tying).
+        dropout: probability of dropping a value, in training only.
     Raises: ValueError naming the field, what was given and what would do.
     """
 
@@ -63,12 +69,14 @@ class Config:
     qk_norm: bool = False
     mlp: MLPKind = "gelu_tanh"
     bias: bool = True
+    qkv_bias: bool | None = None
     token_types: int = 0
     head: Head = "linear"
     tied: bool = True
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        # A frozen dataclass sets its own fields this way.
         object.__setattr__(self, "kv_heads", self.heads if self.kv_heads is None else self.kv_heads)
         object.__setattr__(self, "hidden", 4 * self.width if self.hidden is None else self.hidden)
         self._check_words()
@@ -90,7 +98,8 @@ class Config:
                 raise ValueError(f"{name}={given!r} must be a whole number of at least 1.")
         if self.token_types < 0 or not 0 <= self.dropout < 1:
             raise ValueError(
-                f"token_types={self.token_types} must be 0 or more and dropout={self.dropout} in [0, 1)."
+                f"token_types={self.token_types} must be 0 or more and "
+                f"dropout={self.dropout} in [0, 1)."
             )
 
     def _check_parts(self) -> None:
@@ -101,24 +110,26 @@ class Config:
             )
         if self.heads % self.kv_heads:
             raise ValueError(
-                f"kv_heads={self.kv_heads} must divide heads={self.heads}, so that each serves as many."
+                f"kv_heads={self.kv_heads} must divide heads={self.heads}, "
+                "so that each serves as many."
             )
         if self.positions == "rope" and self.head_width % 2:
             raise ValueError(
-                f"rope turns pairs of numbers, so width / heads = {self.head_width} must be even."
+                "rope rotates pairs of features, "
+                f"so width / heads = {self.head_width} must be even."
             )
 
     @property
     def head_width(self) -> int:
-        """K, the numbers one head works on: width / heads."""
+        """Features of one head, K: width / heads."""
         return self.width // self.heads
 
     def summary(self) -> str:
         """The fields that differ from the defaults, on one line."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        defaults = {field.name: field.default for field in fields(self)}
         return ", ".join(
-            f"{f.name}={getattr(self, f.name)!r}"
-            for f in fields(self)
-            if getattr(self, f.name) != f.default
+            f"{name}={value!r}" for name, value in values.items() if value != defaults[name]
         )
 
 
@@ -132,7 +143,7 @@ def gpt2(
     tied: bool = True,
     dropout: float = 0.0,
 ) -> Config:
-    """GPT-2 (Radford et al. 2019): learned positions, LayerNorm before each part, GELU. The defaults are its small size."""
+    """GPT-2 (Radford et al. 2019): learned positions, pre-norm LayerNorm, GELU. Its small size."""
     return Config(
         vocab_size=vocab_size,
         context=context,
@@ -157,7 +168,7 @@ def llama(
     norm_eps: float = 1e-5,
     tied: bool = True,
 ) -> Config:
-    """Llama (Touvron et al. 2023): RoPE, RMSNorm, SwiGLU, no biases. The defaults are SmolLM2-135M."""
+    """Llama (Touvron et al. 2023): RoPE, RMSNorm, SwiGLU, no biases. As SmolLM2-135M."""
     return Config(
         vocab_size=vocab_size,
         context=context,
@@ -189,7 +200,7 @@ def bert(
     head: Head = "masked",
     dropout: float = 0.0,
 ) -> Config:
-    """BERT (Devlin et al. 2018): looks both ways, token types, LayerNorm after each part. The defaults are its base size."""
+    """BERT (Devlin et al. 2018): not causal, token types, post-norm LayerNorm. Its base size."""
     return Config(
         vocab_size=vocab_size,
         context=context,
@@ -217,7 +228,7 @@ def modern(
     causal: bool = True,
     tied: bool = False,
 ) -> Config:
-    """RoPE, RMSNorm, normalised queries and keys, squared ReLU, no biases: what small runs of recent years settled on."""
+    """RoPE, RMSNorm, QK-norm, squared ReLU, no biases: what small runs of recent years use."""
     return Config(
         vocab_size=vocab_size,
         context=context,

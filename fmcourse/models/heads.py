@@ -1,9 +1,11 @@
-"""New ends for a trained encoder: a few scores for each token, or for each text.
+"""Classification heads on a trained encoder: logits for each token, or for each text.
 
-    ids (B, T) ── embed, stack ──▶ (B, T, D) ── one matrix ──▶ (B, T, num_classes)              names, spans of answers
-                                           └── mean ── one matrix ──▶ (B, num_classes)          topics, opinions
+    B batch   T tokens   D width
 
-Devlin et al. 2018, section 4: a task costs one new matrix; everything below it is the pretrained model.
+    ids (B, T) ── encoder ──▶ (B, T, D) ── linear ──▶ (B, T, num_classes)         token tasks
+                                  └── mean ── linear ──▶ (B, num_classes)         sequence tasks
+
+Devlin et al. 2018, section 4: a downstream task adds one matrix to the pretrained model.
 """
 
 from collections.abc import Sequence
@@ -12,16 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from fmcourse.fast.products import Linear
+from fmcourse.models.layers import Linear
 from fmcourse.models.transformer import Transformer
 
 
 class TokenClassifier(nn.Module):
-    """Scores for each token. Kinds of names, say; or two, how well an answer may begin here and how well end.
+    """Logits for each token: tags of named entities, or start and end of an extracted answer.
 
     Args:
         encoder: its own head is not used.
-        num_classes: how many scores.
+        num_classes: logits for each token.
     """
 
     def __init__(self, encoder: Transformer, num_classes: int) -> None:
@@ -35,46 +37,47 @@ class TokenClassifier(nn.Module):
     ) -> Tensor:
         """
         Args:
-            ids: tokens (B, T).
-            padding_mask: (B, T) bool, False where a row is filled up.
+            ids: token ids (B, T).
+            padding_mask: (B, T) bool, False at padding.
             token_type_ids: which of two texts a token belongs to, (B, T).
-        Returns: scores (B, T, num_classes); those of filling mean nothing.
+        Returns: logits (B, T, num_classes); those at padding mean nothing.
         """
-        return self.classifier(
-            self.encoder.states(
-                ids, None if padding_mask is None else padding_mask[:, None], token_type_ids
-            )
-        )
+        return self.classifier(self.states(ids, padding_mask, token_type_ids))
+
+    def states(
+        self, ids: Tensor, padding_mask: Tensor | None, token_type_ids: Tensor | None
+    ) -> Tensor:
+        """The encoder's last hidden states, (B, T, D); padding is not attended to."""
+        mask = None if padding_mask is None else padding_mask[:, None]  # (B, 1, T)
+        return self.encoder.states(ids, mask, token_type_ids)
 
 
 class SequenceClassifier(TokenClassifier):
-    """Scores for a whole text, (B, num_classes): from the mean of its tokens' states, filling left out."""
+    """Logits for a whole text, (B, num_classes), from the mean of its tokens' hidden states."""
 
     def forward(
         self, ids: Tensor, padding_mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> Tensor:
-        return self.classifier(
-            mean_pool(
-                self.encoder.states(
-                    ids, None if padding_mask is None else padding_mask[:, None], token_type_ids
-                ),
-                padding_mask,
-            )
-        )
+        """Arguments as in `TokenClassifier.forward`; logits (B, num_classes)."""
+        states = self.states(ids, padding_mask, token_type_ids)
+        return self.classifier(mean_pool(states, padding_mask))
 
 
 def mean_pool(states: Tensor, padding_mask: Tensor | None = None) -> Tensor:
-    """(B, T, D) -> (B, D), over the tokens that are there. Source: Reimers & Gurevych 2019, section 3."""
+    """Mean over the tokens that are not padding: (B, T, D) -> (B, D).
+
+    Source: Reimers & Gurevych 2019, section 3.
+    """
     if padding_mask is None:
         return states.mean(1)
-    return (states * padding_mask[..., None]).sum(1) / padding_mask.sum(1, keepdim=True).clamp(
-        min=1
-    )
+    n_tokens = padding_mask.sum(1, keepdim=True).clamp(min=1)  # a row of padding alone gives 0
+    return (states * padding_mask[..., None]).sum(1) / n_tokens
 
 
 def pad_batch(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Texts of different lengths as one batch: ids (B, T), filled up with 0, and which of them are real (B, T).
+    """Token ids of different lengths as one batch, padded with 0 on the right.
 
+    Returns: ids (B, T) and a padding mask (B, T) bool, False at padding.
     Raises: ValueError if there is no text.
 
     >>> pad_batch([[5, 6, 7], [8]])[1].tolist()
@@ -83,4 +86,5 @@ def pad_batch(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     if not len(texts):
         raise ValueError("texts is empty; pass at least one.")
     ids = pad_sequence([torch.as_tensor(text) for text in texts], batch_first=True)
-    return ids, torch.arange(ids.shape[1]) < torch.tensor([len(text) for text in texts])[:, None]
+    lengths = torch.tensor([len(text) for text in texts])
+    return ids, torch.arange(ids.shape[1]) < lengths[:, None]

@@ -1,11 +1,12 @@
-"""Language models made by counting: n-grams, smoothed so that nothing is impossible.
+"""N-gram language models: counts of n-grams, smoothed so that no token gets probability zero.
 
     p_n(w | h) = (c(h w) + T(h) p_{n-1}(w | h without its first token)) / (c(h) + T(h))
 
-c counts, T(h) is how many *different* tokens were seen after h: whoever has been surprised often expects to be surprised again, and
-leans more on the shorter context. p_0 is a blind guess. Witten & Bell 1991, method C, interpolated as in Chen & Goodman 1999.
+c counts, and T(h) is the number of *different* tokens seen after the context h: the more of them,
+the likelier is yet another, and the more weight has the shorter context. p_0 is uniform.
+Witten & Bell 1991, method C, interpolated as in Chen & Goodman 1999.
 
-    T positions   V vocabulary   N order, the longest n-gram that is counted
+    T tokens   V vocabulary   N order, the longest n-gram that is counted   R, C rows of a table
 """
 
 from dataclasses import dataclass
@@ -16,26 +17,31 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NGramCounts:
-    """All n-grams of one length in a text, sorted, each packed into one whole number; and what is known of their contexts."""
+    """Counts of all n-grams of one length in a text, and of their contexts.
+
+    An n-gram is packed into one whole number, and tables are sorted by it for binary search.
+    """
 
     ngrams: Tensor  # (R,) sorted
     counts: Tensor  # (R,)
     contexts: Tensor  # (C,) sorted: n-grams without their last token
-    context_counts: Tensor  # (C,) how often a context was gone on from
-    n_continuations: Tensor  # (C,) by how many different tokens
+    context_counts: Tensor  # (C,) how often a token followed the context, c(h)
+    n_continuations: Tensor  # (C,) how many different tokens followed it, T(h)
 
 
 class NGram:
-    """Guesses a token from the N - 1 before it, by what followed them in the text that it counted.
+    """Predicts a token from the N - 1 before it, by what followed them in the training text.
 
     Args:
-        ids: the text, token ids below `vocab_size`.
-        vocab_size: how many different tokens there are.
+        ids: the training text, token ids below `vocab_size`.
+        vocab_size: number of different tokens, V.
         order: N, at least 1; vocab_size ** order must fit into 63 bits.
     Raises: ValueError for an empty text, ids outside the vocabulary, or an order that does not fit.
 
+    After 0 always came 1, twice, so its probability is (2 + 1 * p_1) / (2 + 1):
+
     >>> model = NGram([0, 1, 0, 1, 0], vocab_size=2, order=2)
-    >>> [round(p, 3) for p in model.next_probabilities([0]).tolist()]           # after 0 always came 1, twice: (2 + 1 * p_1) / (2 + 1)
+    >>> [round(p, 3) for p in model.next_probabilities([0]).tolist()]
     [0.19, 0.81]
     """
 
@@ -43,12 +49,13 @@ class NGram:
         ids = torch.as_tensor(ids)
         if ids.numel() == 0 or order < 1 or vocab_size**order >= 2**63:
             raise ValueError(
-                f"{ids.numel()} tokens, order={order}, vocab_size={vocab_size}: give a text, and an order of at least "
-                "1 with vocab_size ** order below 2 ** 63."
+                f"{ids.numel()} tokens, order={order}, vocab_size={vocab_size}: give a text, and "
+                "an order of at least 1 with vocab_size ** order below 2 ** 63."
             )
         if ids.min() < 0 or ids.max() >= vocab_size:
             raise ValueError(
-                f"ids run from {int(ids.min())} to {int(ids.max())}, outside vocab_size={vocab_size}."
+                f"ids run from {int(ids.min())} to {int(ids.max())}, "
+                f"outside vocab_size={vocab_size}."
             )
         self.vocab_size, self.order = vocab_size, order
         self.tables = [
@@ -57,11 +64,11 @@ class NGram:
 
     @property
     def n_ngrams(self) -> int:
-        """How many different n-grams it remembers, of all lengths: its size."""
+        """The number of different n-grams of all lengths: the size of the model."""
         return sum(len(table.ngrams) for table in self.tables)
 
     def probabilities(self, ids: list[int] | Tensor) -> Tensor:
-        """What it gave to each token of a text, (T,), seeing up to N - 1 before it; the first gets what it has with no context."""
+        """The probability of each token of a text given up to N - 1 tokens before it, (T,)."""
         ids = torch.as_tensor(ids)
         p = torch.full((len(ids),), 1 / self.vocab_size, dtype=torch.float64)
         for n, table in enumerate(self.tables, 1):
@@ -71,55 +78,50 @@ class NGram:
         return p
 
     def next_probabilities(self, context: list[int] | Tensor) -> Tensor:
-        """Probabilities (V,) of every token to come after a context; of a long one only the last N - 1 tokens count.
+        """Probabilities of the next token after a context, (V,), whose last N - 1 tokens count.
 
-        They add up to one, whatever was seen.
+        They add up to one for every context, seen or not.
         """
         context, V = torch.as_tensor(context, dtype=torch.int64), self.vocab_size
         p, tokens = torch.full((V,), 1 / V, dtype=torch.float64), torch.arange(V)
         for n, table in enumerate(self.tables[: len(context) + 1], 1):
-            head = (
-                self._ngrams(context[len(context) - n + 1 :], n - 1)
-                if n > 1
-                else torch.zeros(1, dtype=torch.int64)
-            )
-            p = self._interpolate(table, head * V + tokens, head.expand(V), p)
+            h = torch.zeros(1, dtype=torch.int64)  # the empty context, for n = 1
+            if n > 1:
+                h = self._ngrams(context[len(context) - n + 1 :], n - 1)
+            p = self._interpolate(table, h * V + tokens, h.expand(V), p)
         return p
 
     def nats(self, ids: list[int] | Tensor) -> Tensor:
-        """Surprise at each token of a text, (T,), in nats."""
+        """Negative log-likelihood of each token of a text, (T,), in nats."""
         return -self.probabilities(ids).log()
 
     def _ngrams(self, ids: Tensor, n: int) -> Tensor:
-        """Each n-gram as one whole number, (T - n + 1,): digits in base V, the last token in the ones."""
-        at = len(ids) - n + 1
-        return sum(ids[i : i + at].long() * self.vocab_size ** (n - 1 - i) for i in range(n))
+        """Each n-gram as one whole number in base V, the last token in the ones: (T - n + 1,)."""
+        count, V = len(ids) - n + 1, self.vocab_size
+        return sum(ids[i : i + count].long() * V ** (n - 1 - i) for i in range(n))
 
     def _count(self, ngrams: Tensor) -> NGramCounts:
         ngrams, counts = ngrams.unique(return_counts=True)
-        contexts, place, n_continuations = (ngrams // self.vocab_size).unique(
+        # Each n-gram is there once now, so a context is counted once for each different token.
+        contexts, index, n_continuations = (ngrams // self.vocab_size).unique(
             return_inverse=True, return_counts=True
         )
-        context_counts = torch.zeros_like(contexts).index_add(0, place, counts)
+        context_counts = torch.zeros_like(contexts).index_add(0, index, counts)
         return NGramCounts(ngrams, counts, contexts, context_counts, n_continuations)
 
     def _interpolate(
-        self, table: NGramCounts, ngrams: Tensor, heads: Tensor, shorter: Tensor
+        self, table: NGramCounts, ngrams: Tensor, contexts: Tensor, shorter: Tensor
     ) -> Tensor:
-        """One step of the formula: this length's counts, and the shorter context's probabilities where they are thin."""
+        """One step of the formula: counts of this length, and probabilities of the shorter one."""
         counts = look_up(table.ngrams, table.counts, ngrams)
-        context_counts, n_continuations = (
-            look_up(table.contexts, table.context_counts, heads),
-            look_up(table.contexts, table.n_continuations, heads),
-        )
-        return torch.where(
-            context_counts > 0,
-            (counts + n_continuations * shorter) / (context_counts + n_continuations).clamp(min=1),
-            shorter,
-        )
+        context_counts = look_up(table.contexts, table.context_counts, contexts)
+        n_continuations = look_up(table.contexts, table.n_continuations, contexts)
+        total = (context_counts + n_continuations).clamp(min=1)  # no 0 / 0 for unseen contexts
+        mixed = (counts + n_continuations * shorter) / total
+        return torch.where(context_counts > 0, mixed, shorter)
 
 
-def look_up(keys: Tensor, values: Tensor, asked: Tensor) -> Tensor:
-    """The value of each key that is asked for, 0 where there is none; keys are sorted."""
-    place = torch.searchsorted(keys, asked.contiguous()).clamp(max=len(keys) - 1)
-    return torch.where(keys[place] == asked, values[place], 0)
+def look_up(keys: Tensor, values: Tensor, queries: Tensor) -> Tensor:
+    """The value of each key in `queries`, 0 for keys that are not there; `keys` are sorted."""
+    index = torch.searchsorted(keys, queries.contiguous()).clamp(max=len(keys) - 1)
+    return torch.where(keys[index] == queries, values[index], 0)

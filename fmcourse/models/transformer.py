@@ -1,17 +1,22 @@
-"""One Transformer for every model of the course: GPT, Llama, BERT differ in their `Config` alone.
+"""One Transformer for all models of the course: GPT, Llama and BERT differ in their `Config` alone.
+
+    B batch   T tokens   D width   V vocabulary
 
     ids (B, T) ── embed ──▶ (B, T, D) ── stack ──▶ (B, T, D) ── head ──▶ logits (B, T, V)
 
-Other models replace an end (patches for words, classes for words) and keep the waist, `Stack`.
+Other models replace an end (patches instead of tokens, classes instead of tokens) and keep the
+backbone, `Stack`.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fmcourse.fast.products import Linear
-from fmcourse.models.attention import BLOCKS, NORMS, KVCache, NoRotaryEmbedding, RotaryEmbedding
+from fmcourse.models.attention import BLOCKS
 from fmcourse.models.config import Config, bert, gpt2, llama, modern
+from fmcourse.models.kv_cache import KVCache, LeftPadding
+from fmcourse.models.layers import NORMS, Linear
+from fmcourse.models.rope import NoRotaryEmbedding, RotaryEmbedding
 
 __all__ = [
     "Config",
@@ -28,7 +33,7 @@ __all__ = [
 
 
 class Embedding(nn.Module):
-    """A vector for each token; plus one for each position, where positions are learned."""
+    """Token embedding, plus a learned positional embedding if the config asks for one."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -42,9 +47,11 @@ class Embedding(nn.Module):
     def forward(
         self, ids: Tensor, positions: Tensor, token_type_ids: Tensor | None = None
     ) -> Tensor:
+        """Token ids (B, T) at positions (T,) or (B, T) -> (B, T, D). Token types are for BERT."""
         return self.drop(self.lookup(ids, positions))
 
     def lookup(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """The embeddings before dropout. Raises: ValueError for ids outside the vocabulary."""
         try:
             x = self.tokens(ids)
         except IndexError:
@@ -57,7 +64,7 @@ class Embedding(nn.Module):
 
 
 class TokenTypeEmbedding(Embedding):
-    """BERT's: a third vector says which of two texts a token belongs to, and the sum is normalised."""
+    """BERT's: a third embedding says to which text a token belongs; the sum is normalized."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -72,36 +79,43 @@ class TokenTypeEmbedding(Embedding):
 
 
 def check_length(length: int, context: int) -> None:
+    """Raises: ValueError if a sequence of this length does not fit the context."""
     if length > context:
         raise ValueError(
-            f"{length} positions are more than context={context}; pass fewer, or build a longer model."
+            f"{length} positions are more than context={context}; "
+            "pass fewer, or build a longer model."
         )
 
 
 class Stack(nn.Module):
-    """The waist of every model: blocks one after another, (B, T, D) -> (B, T, D). It neither knows nor asks what a position is."""
+    """The backbone of every model: blocks one after another, (B, T, D) -> (B, T, D).
+
+    What a position holds, a token or a patch of an image, makes no difference to it.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.rope = RotaryEmbedding(config) if config.positions == "rope" else NoRotaryEmbedding()
         self.blocks = nn.ModuleList(BLOCKS[config.norm_place](config) for _ in range(config.depth))
-        last = (
-            config.norm_place == "before"
-        )  # after the last block the sum is still to be normalised
-        self.norm = NORMS[config.norm](config.width, eps=config.norm_eps) if last else nn.Identity()
+        # A pre-norm block leaves an unnormalized sum; a post-norm block's output is normalized.
+        self.norm = nn.Identity()
+        if config.norm_place == "before":
+            self.norm = NORMS[config.norm](config.width, eps=config.norm_eps)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """
         Args:
             x: (B, T, D).
-            mask: bool, True = may look: (T, T), or (B, T, T), or (B, 1, T) to hide padding. It narrows the model's own rule.
+            mask: bool, True = may attend: (T, T), (B, T, T), or (B, 1, T) to hide padding. It
+                narrows the causal mask of a causal model, and never widens it.
+        Returns: (B, T, D).
         Raises: ValueError if T is more than the context, or the mask is not bool.
         """
         check_length(x.shape[1], self.config.context)
         if mask is not None and mask.dtype != torch.bool:
             raise ValueError(
-                f"mask has dtype {mask.dtype}; it must be bool, True where a position may look."
+                f"mask has dtype {mask.dtype}; it must be bool, True where a token may attend."
             )
         rope = self.rope(torch.arange(x.shape[1], device=x.device))
         for block in self.blocks:
@@ -109,9 +123,15 @@ class Stack(nn.Module):
         return self.norm(x)
 
     def extend(self, x: Tensor, cache: KVCache) -> tuple[Tensor, KVCache]:
-        """The next positions (B, T, D) after those in the cache; returns their states and the longer cache."""
+        """Go on after the cached positions.
+
+        Args:
+            x: the next positions, (B, T, D).
+        Returns: their hidden states (B, T, D), and a cache that holds them too.
+        """
         T = x.shape[1]
-        rope, cache = self.rope(cache.positions(T)), cache.reserve(T)
+        rope = self.rope(cache.positions(T))
+        cache = cache.reserve(T)
         mask = cache.mask(T)
         for layer, block in enumerate(self.blocks):
             x = block(x, mask, rope, cache, layer)
@@ -119,7 +139,7 @@ class Stack(nn.Module):
 
 
 class MaskedHead(nn.Module):
-    """BERT's head: one more layer before the embedding is used backwards, with a constant per word."""
+    """BERT's head: a dense layer, GELU and a norm before the unembedding, which has a bias."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -132,14 +152,14 @@ class MaskedHead(nn.Module):
 
 
 class LinearHead(Linear):
-    """A score for each word: how well the state points at its vector."""
+    """Logits by one matrix, often the token embedding itself (weight tying)."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config.width, config.vocab_size, bias=False)
 
 
 class NoHead(nn.Identity):
-    """The states themselves, for models that end in something else than words."""
+    """The hidden states themselves, for models that do not predict tokens."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -149,11 +169,13 @@ HEADS = {"linear": LinearHead, "masked": MaskedHead, "none": NoHead}
 
 
 class Transformer(nn.Module):
-    """Words in, a score for every word out, at every position at once.
+    """Token ids in, logits for the whole vocabulary out, at every position at once.
 
     Args:
-        config: the shape. Weights are drawn from torch's global stream: call `torch.manual_seed` first to repeat them.
-    >>> with torch.device("meta"):                                             # counted, without allocating a byte
+        config: the shape.
+    Weights are drawn from torch's global stream: call `torch.manual_seed` first to repeat them.
+
+    >>> with torch.device("meta"):  # shapes alone, without allocating a byte
     ...     count_parameters(Transformer(gpt2()))
     124439808
     """
@@ -166,6 +188,7 @@ class Transformer(nn.Module):
         self.head = HEADS[config.head](config)
         init_weights(self)
         if config.tied and config.head != "none":
+            # The masked head has its unembedding inside; the linear head is one.
             getattr(self.head, "unembedding", self.head).weight = self.embed.tokens.weight
 
     def forward(
@@ -173,10 +196,10 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """
         Args:
-            ids: tokens, (B, T) whole numbers.
-            mask: bool, True = may look; see `Stack.forward`.
+            ids: token ids, (B, T) whole numbers.
+            mask: bool, True = may attend; see `Stack.forward`.
             token_type_ids: which text each token belongs to, (B, T); BERT only.
-        Returns: logits (B, T, V), before any softmax; the states (B, T, D) where `head="none"`.
+        Returns: logits (B, T, V), before any softmax; hidden states (B, T, D) if `head="none"`.
         Raises: ValueError if T is more than the context, or an id is not in the vocabulary.
         """
         return self.head(self.states(ids, mask, token_type_ids))
@@ -184,38 +207,52 @@ class Transformer(nn.Module):
     def states(
         self, ids: Tensor, mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> Tensor:
-        """What the head sees: (B, T, D)."""
+        """The last hidden states, which the head turns into logits: (B, T, D)."""
         self.check_ids(ids)
-        return self.stack(
-            self.embed(ids, torch.arange(ids.shape[1], device=ids.device), token_type_ids), mask
-        )
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        return self.stack(self.embed(ids, positions, token_type_ids), mask)
 
     def check_ids(self, ids: Tensor, before: int = 0) -> None:
-        """Refuse what is not (B, T) or, with the positions that came before, does not fit the context."""
+        """Raises: ValueError if ids are not (B, T) whole numbers, or do not fit the context.
+
+        Args:
+            before: how many positions come before them.
+        """
         if ids.ndim != 2 or ids.is_floating_point():
             raise ValueError(
-                f"ids have shape {tuple(ids.shape)} and dtype {ids.dtype}; give whole numbers (B, T), "
-                "for one text ids[None]."
+                f"ids have shape {tuple(ids.shape)} and dtype {ids.dtype}; "
+                "give whole numbers (B, T), for one text ids[None]."
             )
         check_length(ids.shape[1] + before, self.config.context)
 
     def new_cache(
         self, batch: int = 1, capacity: int = 0, padding: Tensor | None = None
     ) -> KVCache:
-        """An empty cache on the model's device, with `capacity` for that many positions before it has to grow."""
+        """An empty KV cache on the model's device.
+
+        Args:
+            capacity: positions that fit before its store has to grow.
+            padding: (B,), how many pads each row begins with, for prompts of different lengths.
+        """
+        # A norm's weight has the model's dtype even where the matrices are quantized.
         c, weight = self.config, self.stack.blocks[0].norm_1.weight
         store = weight.new_empty(c.depth, 2, batch, c.kv_heads, max(1, capacity), c.head_width)
-        return KVCache(store.detach(), padding=padding)
+        layout = None if padding is None else LeftPadding(padding)
+        return KVCache(store.detach(), layout=layout)
 
     def extend(self, ids: Tensor, cache: KVCache, last: bool = False) -> tuple[Tensor, KVCache]:
-        """Read on: (B, T) new tokens after those in `cache` -> their logits (B, T, V) and the longer cache.
+        """Go on after the cached tokens; the cache that is passed in stays valid.
 
-        `last`: the last token's alone, (B, 1, V), which is all that the next one needs. The old cache stays good.
-        Raises: ValueError past the context, or for a model that looks ahead.
+        Args:
+            ids: new tokens, (B, T).
+            last: logits of the last token alone, (B, 1, V): all that predicting the next one needs.
+        Returns: logits (B, T, V), and a cache that holds the new tokens too.
+        Raises: ValueError past the context, or for a model that is not causal.
         """
         if not self.config.causal:
             raise ValueError(
-                "this model looks both ways: all it read changes with a new token; no cache can hold it."
+                "this model looks both ways: a new token changes the keys and values of all "
+                "tokens before it, so no cache can hold them."
             )
         self.check_ids(ids, cache.length)
         x, cache = self.stack.extend(self.embed(ids, cache.positions(ids.shape[1])), cache)
@@ -223,19 +260,22 @@ class Transformer(nn.Module):
 
 
 def init_weights(model: Transformer) -> None:
-    """Small normal weights; the last matrix of each part starts at zero, so that at first a block passes its input on."""
+    """Small normal weights, zero biases; the last matrix of each residual branch starts at zero.
+
+    So a pre-norm block is the identity at first, and gradients reach all layers undiminished.
+    """
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             std = 0.02 if isinstance(module, nn.Embedding) else module.in_features**-0.5
             nn.init.normal_(module.weight, std=std)
             if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)
-        if name.endswith((".out_proj", ".down")) or (
-            name == "head" and isinstance(module, LinearHead)
-        ):
+        ends_branch = name.endswith((".out_proj", ".down"))
+        # A head of its own starts at zero too: the first loss is then log V exactly.
+        if ends_branch or (name == "head" and isinstance(module, LinearHead)):
             nn.init.zeros_(module.weight)
 
 
 def count_parameters(model: nn.Module) -> int:
-    """How many numbers there are to learn; a tied matrix counts once."""
+    """The number of parameters; a tied matrix counts once."""
     return sum(weight.numel() for weight in model.parameters())

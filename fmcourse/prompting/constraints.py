@@ -1,385 +1,259 @@
-"""Grammars: say what a text may be, and no other can be written. In bytes, and so for every tokenizer that spells bytes.
+"""Constrained decoding: a mask on the logits, so that only texts of the wanted form can be written.
 
-A grammar adds states and arrows to an `Automaton`. The automaton is walked in sets of states, one byte at a time, and a tree of the vocabulary
-tells where each token leads. A token is allowed only if the end can still be reached from there.
+    S states of a text being written   V vocabulary
 
-Automata of expressions: Thompson 1968; sets of states: Rabin & Scott 1959; as a mask on tokens: Willard & Louf 2023.
+A form is a table over bytes: from each state, the state that every next byte leads to. Bytes,
+because a token may begin and end anywhere, even within a character. The allowed tokens are found by
+following the bytes of all tokens through the table at once.
+
+Masks from automata: Willard & Louf 2023. JSON: RFC 8259; UTF-8: The Unicode Standard, table 3-7.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, reduce
-from itertools import count
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fmcourse.generation import Constraint
-from fmcourse.tokenizers.base import MemoDict
+from fmcourse.generation.sampling import Constraint
 
-UNREACHABLE = 2**15 - 1  # tokens to the end, where there is no way
-MAX_STATES = 10_000  # sets of states, each with 256 ways on
+DEAD, START = 0, 1  # states: nothing leads on from the first; a text begins in the second
+UNREACHABLE = 10**6  # tokens to a complete text, where no tokens lead to one
 
 
-class Automaton:
-    """States, and arrows between them: taken by one of some bytes, or free. The state made last is the end."""
+class ByteTable:
+    """For each state, the state that every next byte leads to; DEAD if that byte is not allowed."""
 
     def __init__(self) -> None:
-        self.arrows: list[list[tuple[Sequence[int], int]]] = []
-        self.free: list[list[int]] = []
+        self.rows = [[DEAD] * 256, [DEAD] * 256]  # DEAD and START
+        self.fixed_texts: list[bytes] = []
 
-    def new(self) -> int:
-        self.arrows.append([])
-        self.free.append([])
-        return len(self.free) - 1
+    def new_state(self) -> int:
+        self.rows.append([DEAD] * 256)
+        return len(self.rows) - 1
 
-    def step(self, at: int, some: Sequence[int], to: int | None = None) -> int:
-        """An arrow for any of these bytes; returns where it leads, a new state if nothing else is said."""
-        to = self.new() if to is None else to
-        self.arrows[at].append((some, to))
+    def connect(self, begins: set[int], allowed: Sequence[int], to: int | None = None) -> int:
+        """Let each of these bytes lead from each state to `to`; a new state unless given."""
+        to = self.new_state() if to is None else to
+        for state in begins:
+            for byte in allowed:
+                if self.rows[state][byte] not in (DEAD, to):
+                    raise ValueError(
+                        f"byte {bytes([byte])!r} could continue a choice, or follow it; "
+                        "put the choices into quotes."
+                    )
+                self.rows[state][byte] = to
         return to
 
-    def free_closure(self, at: int) -> frozenset[int]:
-        """The states that are there without a byte, less those with nothing after them."""
-        seen, todo = {at}, [at]
-        for one in todo:
-            todo += set(self.free[one]) - seen
-            seen |= set(self.free[one])
-        return frozenset(q for q in seen if self.arrows[q] or q == len(self.free) - 1)
+
+# Adds a form to a table: (table, states in which it begins) -> states in which it is complete.
+Form = Callable[[ByteTable, set[int]], set[int]]
 
 
-Grammar = Callable[
-    [Automaton, int], int
-]  # (automaton, where it begins) -> where it ends; no arrow leads back into its beginning
-Part = str | Grammar  # a text stands for itself
-
-
-# -- what grammars are made of --------------------------------------------------------------------------------------------
-
-
-def literal(said: str) -> Grammar:
-    """Exactly this."""
-    return lambda automaton, at: reduce(
-        lambda at, byte: automaton.step(at, (byte,)), said.encode(), at
-    )
-
-
-def as_grammar(part: Part) -> Grammar:
-    return literal(part) if isinstance(part, str) else part
-
-
-def sequence(*parts: Part) -> Grammar:
-    """One after another."""
-    return lambda automaton, at: reduce(lambda at, part: as_grammar(part)(automaton, at), parts, at)
-
-
-def one_of(parts: Sequence[Part]) -> Grammar:
-    """Any of them. Raises: ValueError if there is none."""
-    if isinstance(parts, str) or not parts:
+def one_of(texts: Sequence[str]) -> Form:
+    """A choice among fixed texts. Raises: ValueError if there is none."""
+    if isinstance(texts, str) or not texts:
         raise ValueError(
-            f"one_of({parts!r}) leaves nothing to choose from; give a list with at least one part."
+            f"one_of({texts!r}) leaves nothing to choose from; give a list of at least one text."
         )
 
-    def build(automaton: Automaton, at: int) -> int:
-        ends, end = [as_grammar(part)(automaton, at) for part in parts], automaton.new()
-        for one in ends:
-            automaton.free[one].append(end)
-        return end
+    def build(table: ByteTable, begins: set[int]) -> set[int]:
+        choices = [text.encode() for text in texts]
+        table.fixed_texts += choices
+        states = {b"": begins}  # after each beginning of a choice: choices share their beginnings
+        for choice in choices:
+            for n, byte in enumerate(choice):
+                if choice[: n + 1] not in states:
+                    states[choice[: n + 1]] = {table.connect(states[choice[:n]], [byte])}
+        return set().union(*(states[choice] for choice in choices))
 
     return build
 
 
-def optional(part: Part) -> Grammar:
-    """Once or not at all."""
-    return one_of([part, ""])
+def string(max_characters: int = 40) -> Form:
+    """A JSON string of at most so many characters, in quotes."""
 
-
-def repeat(part: Part, least: int = 0, most: int | None = None) -> Grammar:
-    """From `least` to `most` times; None is without end. Raises: ValueError if no number is."""
-    if least < 0 or (most is not None and most < least):
-        raise ValueError(
-            f"least={least} and most={most}: no number lies between them; take 0 <= least <= most."
-        )
-
-    def build(automaton: Automaton, at: int) -> int:
-        at, end = sequence(*[part] * least)(automaton, at), automaton.new()
-        if most is None:
-            automaton.free[as_grammar(part)(automaton, end)].append(end)
-        for _ in range((most or 0) - least):
-            automaton.free[at].append(end)
-            at = as_grammar(part)(automaton, at)
-        automaton.free[at].append(end)
-        return end
+    def build(table: ByteTable, begins: set[int]) -> set[int]:
+        inside, end = table.connect(begins, b'"'), table.new_state()
+        for _ in range(max_characters):
+            table.connect({inside}, b'"', end)
+            inside = add_json_character(table, inside)
+        table.connect({inside}, b'"', end)
+        return {end}
 
     return build
 
 
-def characters(allowed: str) -> Grammar:
-    """One of these characters; "a-z" is a range, a "-" of its own stands first or last. Raises: ValueError for an empty choice."""
-    chosen, rest = set(), allowed
-    while rest:
-        width = 3 if rest[1:2] == "-" and len(rest) > 2 else 1
-        first, last, rest = rest[0], rest[width - 1], rest[width:]
-        if last < first:
-            raise ValueError(f"the range {first}-{last} runs backwards; write {last}-{first}.")
-        chosen |= {chr(point).encode() for point in range(ord(first), ord(last) + 1)}
-    if not chosen:
-        raise ValueError(
-            "characters('') allows none at all; name at least one, or a range such as 'a-z'."
-        )
-
-    def build(automaton: Automaton, at: int) -> int:
-        end = automaton.new()
-        for stem in {one[:-1] for one in chosen}:
-            before = reduce(lambda at, byte: automaton.step(at, (byte,)), stem, at)
-            automaton.step(before, [one[-1] for one in chosen if one[:-1] == stem], end)
-        return end
-
-    return build
-
-
-def integer(digits: int = 9) -> Grammar:
-    """A whole number of at most so many digits, without zeros in front."""
-    return sequence(
-        optional("-"),
-        one_of(["0", sequence(characters("1-9"), repeat(characters("0-9"), 0, digits - 1))]),
-    )
-
-
-def json_character(automaton: Automaton, at: int) -> int:
-    r"""What stands in a JSON string: UTF-8 without quote, backslash and control characters, or an escape such as \n.
-
-    Sources: RFC 8259, section 7; well-formed UTF-8: The Unicode Standard, table 3-7.
-    """
-    more, end, last, two = range(0x80, 0xC0), automaton.new(), automaton.new(), automaton.new()
-    automaton.step(last, more, end)
-    automaton.step(two, more, last)
-    automaton.step(at, [byte for byte in range(0x20, 0x80) if byte not in b'"\\'], end)
-    automaton.step(automaton.step(at, b"\\"), b'"\\/bfnrt', end)
-    automaton.step(at, range(0xC2, 0xE0), last)
-    automaton.step(at, [*range(0xE1, 0xED), 0xEE, 0xEF], two)
-    automaton.step(automaton.step(at, range(0xF1, 0xF4)), more, two)
-    for byte, low, high, then in (
-        (0xE0, 0xA0, 0xC0, last),
-        (0xED, 0x80, 0xA0, last),
-        (0xF0, 0x90, 0xC0, two),
-        (0xF4, 0x80, 0x90, two),
-    ):
-        automaton.step(automaton.step(at, (byte,)), range(low, high), then)
+def add_json_character(table: ByteTable, begin: int) -> int:
+    r"""One character of a JSON string: an escape such as \n, or UTF-8 but quotes, backslashes and
+    control characters. Returns the state after it."""
+    end, last_byte, last_two = table.new_state(), table.new_state(), table.new_state()
+    continuation = range(0x80, 0xC0)
+    table.connect({begin}, [byte for byte in range(0x20, 0x80) if byte not in b'"\\'], end)
+    table.connect({table.connect({begin}, b"\\")}, b'"\\/bfnrt', end)
+    table.connect({last_byte}, continuation, end)
+    table.connect({last_two}, continuation, last_byte)
+    table.connect({begin}, range(0xC2, 0xE0), last_byte)
+    table.connect({begin}, [*range(0xE1, 0xED), 0xEE, 0xEF], last_two)
+    table.connect({table.connect({begin}, range(0xF1, 0xF4))}, continuation, last_two)
+    # After these, UTF-8 restricts the second byte: no overlong forms, surrogates, or U+110000 on.
+    table.connect({table.connect({begin}, b"\xe0")}, range(0xA0, 0xC0), last_byte)
+    table.connect({table.connect({begin}, b"\xed")}, range(0x80, 0xA0), last_byte)
+    table.connect({table.connect({begin}, b"\xf0")}, range(0x90, 0xC0), last_two)
+    table.connect({table.connect({begin}, b"\xf4")}, range(0x80, 0x90), last_two)
     return end
 
 
-def string(most: int = 40) -> Grammar:
-    """A JSON string of at most so many characters, in quotes."""
-    return sequence('"', repeat(json_character, 0, most), '"')
+def json_object(fields: Mapping[str, Form]) -> Form:
+    """A JSON object with these fields in this order, spaced as `json.dumps` does.
 
-
-def json_object(fields: Mapping[str, Part]) -> Grammar:
-    """A JSON object with these fields in this order, spaced as `json.dumps` does."""
-    inside: list[Part] = []
-    for name, value in fields.items():
-        inside += [", " if inside else "", json.dumps(name, ensure_ascii=False) + ": ", value]
-    return sequence("{", *inside, "}")
-
-
-# -- what a vocabulary makes of them --------------------------------------------------------------------------------------
-
-
-class TokenTrie:
-    """A vocabulary as a tree of bytes, level by level: each node's parent and byte. `node` (V,) is where each token ends."""
-
-    def __init__(self, tokens: Sequence[bytes], special: Iterable[int]) -> None:
-        hidden = {*special}
-        self.tokens = [b"" if i in hidden else token for i, token in enumerate(tokens)]
-        nodes, longer, self.levels = {b"": 0}, set(self.tokens), []
-        for depth in count(1):
-            longer = {token for token in longer if len(token) >= depth}
-            if not longer:
-                break
-            fresh = sorted({token[:depth] for token in longer})
-            self.levels.append(
-                (torch.tensor([nodes[b[:-1]] for b in fresh]), torch.tensor([b[-1] for b in fresh]))
-            )
-            nodes.update(zip(fresh, count(len(nodes)), strict=False))
-        self.size = len(nodes)
-        self.node = torch.tensor(
-            [nodes[b] if b else self.size for b in self.tokens]
-        )  # one node more, for special ones
-
-
-@lru_cache(maxsize=2)
-def token_trie(tokenizer: Any) -> TokenTrie:
-    """Raises: ValueError for a tokenizer whose tokens do not spell bytes one after another."""
-    tokens = getattr(tokenizer, "tokens", ())
-    tokens = [character.encode() for character in tokens] if isinstance(tokens, str) else tokens
-    if not tokens or not all(isinstance(token, bytes) for token in tokens):
-        raise ValueError(
-            f"the tokens of {type(tokenizer).__name__} are no plain bytes; take a BPETokenizer or a CharTokenizer."
-        )
-    return TokenTrie(tokens, getattr(tokenizer, "special_tokens", {}).values())
-
-
-def determinize(grammar: Part) -> tuple[list[list[int]], list[bool]]:
-    """For each set of states that bytes can lead to, the set to which each byte leads; and is a text complete there?
-
-    Set 0 is empty, and nothing leads on from it; set 1 is the beginning.
-    """
-    automaton = Automaton()
-    last = as_grammar(grammar)(automaton, automaton.new())
-    automaton.free[last].append(end := automaton.new())
-    reach = [automaton.free_closure(q) for q in range(end + 1)]
-    sets, numbers, table = {frozenset(): 0, reach[0]: 1}, {(): 0}, []
-    order = list(sets)
-    for members in order:
-        if len(order) > MAX_STATES:
-            raise ValueError(
-                f"this grammar needs more than {MAX_STATES:,} sets of states; repeat its parts less often."
-            )
-        led: list[list[int]] = [[] for _ in range(256)]
-        for some, to in (arrow for q in members for arrow in automaton.arrows[q]):
-            for byte in some:
-                led[byte].append(to)
-        for targets in set(map(tuple, led)) - numbers.keys():
-            fresh = frozenset().union(*(reach[to] for to in targets))
-            if fresh not in sets:
-                sets[fresh] = len(order)
-                order.append(fresh)
-            numbers[targets] = sets[fresh]
-        table.append([numbers[tuple(targets)] for targets in led])
-    return table, [end in members for members in order]
-
-
-class GrammarConstraint:
-    """A constraint: (ids added so far) -> (V,) bool. To take a step is to look up its bytes; masks that were made are kept.
-
-    `min_tokens` (sets,) is how many tokens surely suffice from each set to the end.
+    A field's value is a form: `string()`, `one_of(["true", "false"])`, another `json_object`.
     """
 
-    def __init__(self, grammar: Part, trie: TokenTrie, end: int, max_tokens: int | None) -> None:
-        self.rows, self.complete = determinize(grammar)
-        self.table, self.trie, self.end, self.max_tokens = (
-            torch.tensor(self.rows),
-            trie,
-            end,
-            max_tokens,
-        )
-        self.min_tokens = self.count_min_tokens()
-        self.costs = MemoDict(lambda one: self.min_tokens[self.next_states(one)], max_size=1 << 9)
+    def build(table: ByteTable, begins: set[int]) -> set[int]:
+        before = "{"
+        for name, value in fields.items():
+            before += json.dumps(name, ensure_ascii=False) + ": "
+            begins, before = value(table, one_of([before])(table, begins)), ", "
+        return one_of(["}" if fields else "{}"])(table, begins)
 
-    def __call__(self, ids: Sequence[int]) -> Tensor:
-        at = 1
-        for place, token in enumerate(ids):
-            if token == self.end and self.complete[at]:
-                return torch.arange(len(self.trie.tokens)) == self.end  # and so for ever
-            spelt = self.trie.tokens[token]
-            at = reduce(lambda at, byte: self.rows[at][byte], spelt, at if spelt else 0)
-            if not at:
-                raise ValueError(
-                    f"token {token} at position {place} is not what the grammar allows there; pass what was added "
-                    "under this constraint, without the prompt."
-                )
-        mask = self.costs[at] < (
-            UNREACHABLE if self.max_tokens is None else min(UNREACHABLE, self.max_tokens - len(ids))
-        )
-        mask[self.end] = self.complete[at]
-        return mask
-
-    def next_states(self, one: int) -> Tensor:
-        """The set to which each token leads from this one, (V,)."""
-        at, done = torch.zeros(self.trie.size + 1, dtype=torch.long), 1
-        at[0] = one
-        for parents, byte in self.trie.levels:
-            before = at[parents]
-            if not before.any():
-                break
-            at[done : done + len(parents)] = self.table[before, byte]
-            done += len(parents)
-        leads = at[self.trie.node]
-        leads[self.end] = 0
-        return leads
-
-    def count_min_tokens(self) -> Tensor:
-        """Tokens of one byte are asked first. Then the whole vocabulary, where these are stuck, and where one byte alone may come:
-        a single token may do for a long piece of fixed text."""
-        single = sorted(
-            {
-                token[0]
-                for i, token in enumerate(self.trie.tokens)
-                if len(token) == 1 and i != self.end
-            }
-        )
-        alike = self.table[:, single].unique(
-            dim=1
-        )  # bytes that lead to the same sets everywhere are asked once
-        ways = self.shortest_distances(alike, {})
-        again = (ways == UNREACHABLE) | ((self.table > 0).sum(1) == 1)
-        return self.shortest_distances(
-            alike,
-            {one: self.next_states(one).unique() for one in again.nonzero().flatten().tolist()[1:]},
-        )
-
-    def shortest_distances(self, alike: Tensor, more: Mapping[int, Tensor]) -> Tensor:
-        """Steps to the end by any of these, (sets,) int16."""
-        ways = torch.tensor(
-            [0 if complete else UNREACHABLE for complete in self.complete], dtype=torch.int16
-        )
-        while True:
-            nearest = torch.cat([ways[alike], ways[:, None]], 1).amin(1)
-            for one, to in more.items():
-                nearest[one] = torch.minimum(nearest[one], ways[to].amin())
-            before, ways = ways, torch.minimum(ways, nearest.clamp(max=UNREACHABLE - 1) + 1)
-            if torch.equal(before, ways):
-                return ways
+    return build
 
 
 def grammar_constraint(
-    tokenizer: Any, grammar: Part, end: int, max_tokens: int | None = None
+    tokenizer: Any, form: Form, end: int, max_tokens: int | None = None
 ) -> Constraint:
-    """For `generate(..., constraint=)` and `generate_answers`: a text of the grammar and nothing else, then `end`.
+    """A constraint for `generate` and `generate_answers`: a text of this form, then token `end`.
 
     Args:
-        end: the token that says that the text is whole, SmolLM2's <|im_end|> for example. Name what it spells in `stop`.
-        max_tokens: be complete after so many tokens, mostly max_new_tokens: near the limit, only what leads to the end is allowed.
-    Raises: ValueError if the tokens spell no text of the grammar, saying where they fail, or surely none within `max_tokens`.
+        form: `one_of([...])`, `json_object({...})` or `string()`.
+        end: the token that ends the text, SmolLM2's <|im_end|> for example; what it spells belongs
+            in `stop`.
+        max_tokens: the text is complete within so many tokens, mostly max_new_tokens.
+    Raises: ValueError if the vocabulary spells no text of the form, or not within `max_tokens`.
 
     >>> from fmcourse.tokenizers import CharTokenizer
     >>> tokenizer = CharTokenizer.train("yes or no.")
-    >>> [tokenizer.tokens[i] for i in grammar_constraint(tokenizer, one_of(["no", "yes"]), end=0)([]).nonzero()]
+    >>> allowed = grammar_constraint(tokenizer, one_of(["no", "yes"]), end=0)([])
+    >>> [tokenizer.tokens[token] for token in allowed.nonzero()]
     ['n', 'y']
     """
-    trie = token_trie(tokenizer)
-    if not 0 <= end < len(trie.tokens):
+    tokens = token_bytes(tokenizer)
+    if not 0 <= end < len(tokens):
         raise ValueError(
-            f"end={end} is not in this vocabulary, whose ids run from 0 to {len(trie.tokens) - 1}."
+            f"end={end} is not in this vocabulary, whose ids run from 0 to {len(tokens) - 1}."
         )
-    rule = GrammarConstraint(grammar, trie, end, max_tokens)
-    fewest = int(rule.min_tokens[1])
-    if fewest == UNREACHABLE:
-        raise ValueError(explain_dead_end(rule))
+    constraint = FormConstraint(form, tokens, end, max_tokens)
+    fewest = int(constraint.min_tokens[START])
+    if fewest >= UNREACHABLE:
+        raise ValueError("this vocabulary cannot spell any text of this form.")
     if max_tokens is not None and fewest > max_tokens:
         raise ValueError(
-            f"max_tokens={max_tokens} is too little: the shortest text of this grammar may need {fewest}."
+            f"max_tokens={max_tokens} is too little: the shortest text of this form may need "
+            f"{fewest}."
         )
-    return rule
+    return constraint
 
 
-def explain_dead_end(rule: GrammarConstraint) -> str:
-    """The text that leads furthest in, and what would have to come next."""
-    texts, todo, dead = {1: b""}, [1], []
-    for one in todo:
-        leads = rule.next_states(one)
-        fresh = sorted(set(leads.tolist()) - {0, *texts})
-        texts |= {
-            new: texts[one] + rule.trie.tokens[int((leads == new).nonzero()[0])] for new in fresh
-        }
-        todo += fresh
-        dead += [] if leads.any() else [one]
-    missing = lambda one: bytes(
-        byte for byte, to in enumerate(rule.rows[one]) if to not in (0, *texts)
-    )
-    last = (dead or [one for one in todo if missing(one)])[-1]
-    return (
-        f"this vocabulary cannot spell the grammar: after {texts[last].decode(errors='replace')!r} comes one of the bytes "
-        f"{missing(last)!r}, and no token leads on from there."
-    )
+class FormConstraint:
+    """(ids added so far) -> (V,) bool, the tokens allowed next; `grammar_constraint` makes it."""
+
+    def __init__(self, form: Form, tokens: list[bytes], end: int, max_tokens: int | None) -> None:
+        table = ByteTable()
+        self.complete, self.rows = form(table, {START}), table.rows
+        self.tokens, self.end, self.max_tokens = tokens, end, max_tokens
+        self.table = torch.tensor(self.rows)  # (S, 256)
+        spelled = [n for n, token in enumerate(tokens) if token and n != end]
+        longest_first = sorted(spelled, key=lambda n: -len(tokens[n]))
+        self.order = torch.tensor(longest_first)
+        self.columns = byte_columns([tokens[n] for n in longest_first])
+        self.min_tokens = self.count_min_tokens(
+            [tokens[n] for n in longest_first], table.fixed_texts
+        )
+        self.distances = lru_cache(maxsize=512)(self.distances_after)
+
+    def __call__(self, ids: Sequence[int]) -> Tensor:
+        state = START
+        for n, token in enumerate(ids):
+            if token == self.end and state in self.complete:
+                return torch.arange(len(self.tokens)) == self.end  # after the end, only the end
+            for byte in self.tokens[token]:
+                state = self.rows[state][byte]
+            if state == DEAD or not self.tokens[token]:
+                raise ValueError(
+                    f"token {token} at position {n} is not what the form allows there; pass what "
+                    "was added under this constraint, without the prompt."
+                )
+        budget = UNREACHABLE if self.max_tokens is None else self.max_tokens - len(ids)
+        # A token is allowed if the text can be completed after it: the mask is never empty.
+        mask = self.distances(state) < budget
+        mask[self.end] = state in self.complete
+        return mask
+
+    def distances_after(self, state: int) -> Tensor:
+        """How many more tokens suffice after each next token, (V,)."""
+        states = torch.full((len(self.order),), state)
+        distances = torch.full((len(self.tokens),), UNREACHABLE)
+        distances[self.order] = self.min_tokens[self.follow(states, self.columns)]
+        return distances
+
+    def follow(self, states: Tensor, columns: list[Tensor]) -> Tensor:
+        """The states (..., N) to which N tokens lead from `states` (..., N); see `byte_columns`."""
+        states = states.clone()
+        for column in columns:  # the tokens that have a byte at this place are the first of them
+            n = len(column)
+            states[..., :n] = self.table[states[..., :n], column]
+        return states
+
+    def count_min_tokens(self, tokens: list[bytes], fixed_texts: list[bytes]) -> Tensor:
+        """How many tokens suffice from each state to a complete text, (S,), or UNREACHABLE.
+
+        Tried are tokens of one byte, tokens with a byte that is no such token, and pieces of fixed
+        text: whatever can be spelled can be spelled by the first two, by the third it is shorter.
+        """
+        single = {token for token in tokens if len(token) == 1}
+        tried = [
+            token
+            for token in tokens
+            if token in single
+            or any(token[i : i + 1] not in single for i in range(len(token)))
+            or any(token in text for text in fixed_texts)
+        ]
+        S = len(self.rows)
+        states = torch.arange(S)[:, None].expand(S, len(tried))
+        reached = self.follow(states, byte_columns(tried))  # (S, tried)
+        distances = torch.full((S,), UNREACHABLE)
+        distances[[*self.complete]] = 0
+        while True:  # Bellman-Ford: paths of one token, of two, and so on
+            shorter = torch.minimum(distances, distances[reached].amin(1) + 1)
+            if torch.equal(shorter, distances):
+                return distances
+            distances = shorter
+
+
+def byte_columns(tokens: Sequence[bytes]) -> list[Tensor]:
+    """The first bytes of all tokens, the second bytes, and so on; the longest tokens come first.
+
+    >>> byte_columns([b"abc", b"de"])
+    [tensor([ 97, 100]), tensor([ 98, 101]), tensor([99])]
+    """
+    columns: list[Tensor] = []
+    while tokens := [token for token in tokens if len(token) > len(columns)]:
+        columns.append(torch.tensor([token[len(columns)] for token in tokens]))
+    return columns
+
+
+def token_bytes(tokenizer: Any) -> list[bytes]:
+    """What each token spells, b"" for special ones. Raises: ValueError if tokens are not bytes."""
+    tokens = getattr(tokenizer, "tokens", ())
+    if isinstance(tokens, str):  # a token for each character
+        tokens = [character.encode() for character in tokens]
+    if not tokens or not all(isinstance(token, bytes) for token in tokens):
+        raise ValueError(
+            f"the tokens of {type(tokenizer).__name__} are no plain bytes; take a BPETokenizer or "
+            "a CharTokenizer."
+        )
+    special = {*getattr(tokenizer, "special_tokens", {}).values()}
+    return [b"" if n in special else token for n, token in enumerate(tokens)]

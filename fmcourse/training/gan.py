@@ -1,15 +1,18 @@
-"""A generative adversarial network: one network forges pictures, another tells them from real ones; each learns from the other.
+"""Generative adversarial networks: a generator makes images, a discriminator judges them.
 
-    B batch   K numbers of noise
+    B batch   K latent dimensions
 
-    noise z (B, K) ──generator──▶ fake ──discriminator──▶ scores (B,), high for real
+    noise z (B, K) ──generator──▶ fake images ──discriminator──▶ logits (B,), high for real
 
-Two losses pull in opposite directions, so there is no one thing to make smaller, and a training loop of its own: `train_gan`. Goodfellow et
-al. 2014. What steadies it: hinge loss (Lim & Ye 2017), a discriminator that may not be steep (Miyato et al. 2018), averaged weights.
+The discriminator learns to tell real images from fake ones, the generator to be taken for real.
+Each minimizes a loss of its own, so there is no single quantity that falls, and `fit` does not
+apply: `train_gan` is a loop with two updates in each step.
+
+Goodfellow et al. 2014; the loop as in Radford et al. 2016 (DCGAN). What stabilizes training: the
+hinge loss (Lim & Ye 2017), spectral normalization (Miyato et al. 2018), averaged weights.
 """
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,103 +23,113 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from fmcourse.training import (
-    EMA,
-    Batches,
-    DivergenceError,
-    History,
-    Run,
-    defer_interrupt,
-    derive_seed,
-    get_batch,
-    to_device,
-)
+from fmcourse.training.batches import Batches, derive_seed, get_batch, to_device
+from fmcourse.training.ema import EMA
+from fmcourse.training.history import DivergenceError, History
+from fmcourse.training.interrupts import defer_interrupt
+from fmcourse.training.loop import Run
 
-# -- what the two are paid for: scores (B,) of real and of fake pictures in, scalars out ------------------------------------
+# -- losses: the discriminator's logits (B,) for real and for fake images -> a scalar, in nats -----
 
 
-def log_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Real or fake? In nats for the two together; who only guesses pays 2 log 2. Source: Goodfellow et al. 2014, equation 1."""
+def discriminator_bce_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Binary cross-entropy for real and for fake images, added: -log D(x) - log(1 - D(G(z))).
+
+    With D = sigmoid(logit), both are softplus. A blind guess costs 2 log 2 nats.
+    Source: Goodfellow et al. 2014, equation 1.
+    """
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
-def log_generator_loss(fake: Tensor) -> Tensor:
-    """Be taken for real. -log p, not log(1 - p), which is flat where it matters: in the beginning. Source: there, section 3."""
+def generator_non_saturating_loss(fake: Tensor) -> Tensor:
+    """-log D(G(z)), in place of log(1 - D(G(z))).
+
+    Both have the same optimum, but the latter saturates: its gradient vanishes where the
+    discriminator is sure, which is at the start. Source: Goodfellow et al. 2014, section 3.
+    """
     return F.softplus(-fake).mean()
 
 
-def hinge_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Real above 1, fake below -1; beyond that nothing more is to be gained. Source: Lim & Ye 2017, equation 14."""
+def discriminator_hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Logits above 1 for real and below -1 for fake images cost nothing.
+
+    Source: Lim & Ye 2017, equation 14.
+    """
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
-def hinge_generator_loss(fake: Tensor) -> Tensor:
-    """Raise the score of what you forge."""
+def generator_hinge_loss(fake: Tensor) -> Tensor:
+    """Minus the mean logit of fake images. Source: Lim & Ye 2017, equation 15."""
     return -fake.mean()
 
 
 LOSSES: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
-    "log": (log_discriminator_loss, log_generator_loss),
-    "hinge": (hinge_discriminator_loss, hinge_generator_loss),
+    "non-saturating": (discriminator_bce_loss, generator_non_saturating_loss),
+    "hinge": (discriminator_hinge_loss, generator_hinge_loss),
 }
 
-# -- a discriminator that may not be steep -----------------------------------------------------------------------------------------
+# -- spectral normalization ------------------------------------------------------------------------
 
 
 class SpectralNorm(nn.Module):
-    """A weight divided by its spectral norm, the most that it stretches any input, which a step of power iteration keeps track of.
+    """A weight divided by its spectral norm, its largest singular value: W / σ(W).
 
-    Source: Miyato et al. 2018, algorithm 1. Convolutions are read as matrices (out, all the rest).
+    One step of power iteration for each forward pass in training keeps u and v near the first
+    singular vectors; σ = uᵀ W v. A convolution's weight counts as a matrix (out, all the rest).
+    For `torch.nn.utils.parametrize`. Source: Miyato et al. 2018, algorithm 1.
     """
 
     def __init__(self, weight: Tensor, steps: int = 15) -> None:
         super().__init__()
-        rows = weight.detach().flatten(1)
+        W = weight.detach().flatten(1)
         g = torch.Generator().manual_seed(0)
-        self.register_buffer("u", F.normalize(torch.randn(len(rows), generator=g).to(rows), dim=0))
-        self.register_buffer("v", F.normalize(rows.T @ self.u, dim=0))
+        self.register_buffer("u", F.normalize(torch.randn(len(W), generator=g).to(W), dim=0))
+        self.register_buffer("v", F.normalize(W.T @ self.u, dim=0))
         for _ in range(steps):
-            self.power_iteration(rows)
+            self.power_iteration(W)
 
     @torch.no_grad()
-    def power_iteration(self, rows: Tensor) -> None:
-        self.u.copy_(F.normalize(rows @ self.v, dim=0))
-        self.v.copy_(F.normalize(rows.T @ self.u, dim=0))
+    def power_iteration(self, W: Tensor) -> None:
+        self.u.copy_(F.normalize(W @ self.v, dim=0))
+        self.v.copy_(F.normalize(W.T @ self.u, dim=0))
 
     def forward(self, weight: Tensor) -> Tensor:
-        rows = weight.flatten(1)
+        W = weight.flatten(1)
         if self.training:
-            self.power_iteration(rows.detach())
-        return weight / (
-            self.u.clone() @ rows @ self.v.clone()
-        )  # copies: the next step moves u and v, the graph needs these
+            self.power_iteration(W.detach())
+        # The backward pass needs these u and v, but the next forward pass changes them in place.
+        u, v = self.u.clone(), self.v.clone()
+        return weight / (u @ W @ v)
 
 
 def add_spectral_norm(model: nn.Module) -> nn.Module:
-    """The same model, each matrix and kernel of it held to a spectral norm of 1: scores change no faster than pictures do."""
-    for part in list(model.modules()):
-        if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d) and not parametrize.is_parametrized(
-            part
-        ):
-            parametrize.register_parametrization(part, "weight", SpectralNorm(part.weight))
+    """Give every linear and convolutional layer of a model spectral normalization, in place.
+
+    Then each layer is 1-Lipschitz: its output changes no faster than its input.
+    Returns: the same model. Layers that are parametrized already stay as they are.
+    """
+    for layer in list(model.modules()):
+        normalizable = isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d)
+        if normalizable and not parametrize.is_parametrized(layer):
+            parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight))
     return model
 
 
-# -- the game ---------------------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class GANConfig:
-    """How the two play. As it stands, the game with what steadies it; `dcgan()` is that of 2014.
+    """Hyperparameters of GAN training: the stabilized form; `GANConfig.dcgan()` is DCGAN's.
 
     Args:
-        loss: "hinge" or "log".
-        lr_generator, lr_discriminator, betas: of Adam, for each.
-        ema_decay: share of itself that the generator's averaged copy keeps at each step.
+        loss: "hinge" or "non-saturating".
+        lr_generator, lr_discriminator, betas: of the two Adam optimizers.
+        ema_decay: decay of the generator's averaged weights.
     Raises: ValueError naming the field.
     """
 
-    loss: Literal["hinge", "log"] = "hinge"
+    loss: Literal["hinge", "non-saturating"] = "hinge"
     lr_generator: float = 2e-4
     lr_discriminator: float = 4e-4
     betas: tuple[float, float] = (0.0, 0.99)
@@ -124,19 +137,24 @@ class GANConfig:
 
     @classmethod
     def dcgan(cls) -> "GANConfig":
-        """Radford et al. 2016, section 3, with the loss of 2014."""
-        return cls(loss="log", lr_generator=2e-4, lr_discriminator=2e-4, betas=(0.5, 0.999))
+        """Radford et al. 2016, section 3, with the losses of 2014."""
+        lr = 2e-4
+        return cls(loss="non-saturating", lr_generator=lr, lr_discriminator=lr, betas=(0.5, 0.999))
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES or min(self.lr_generator, self.lr_discriminator) <= 0:
             raise ValueError(
-                f"loss={self.loss!r}, lr_generator={self.lr_generator}, lr_discriminator={self.lr_discriminator}: choose "
-                f"{' or '.join(map(repr, LOSSES))}, and steps above 0."
+                f"loss={self.loss!r}, lr_generator={self.lr_generator}, "
+                f"lr_discriminator={self.lr_discriminator}: choose "
+                f"{' or '.join(map(repr, LOSSES))}, and learning rates above 0."
             )
 
 
 class GANRun(Run):
-    """The state of a game: both players, the averaged generator, their optimizers. Saved and gone on with like any `Run`."""
+    """The state of a GAN's training: both networks, the averaged generator, two optimizers.
+
+    Checkpoints work as in any `Run`.
+    """
 
     def __init__(
         self,
@@ -147,57 +165,68 @@ class GANRun(Run):
         seed: int,
         steps: int,
     ) -> None:
+        self.generator, self.discriminator = generator, discriminator
         self.ema, self.latent_dim = EMA(generator, config.ema_decay), latent_dim
-        players = {
-            "generator": generator,
-            "discriminator": discriminator,
-            "averaged": self.ema.model,
-        }
-        adam = lambda model, lr: torch.optim.Adam(model.parameters(), lr, config.betas)
-        optimizers = [
-            adam(generator, config.lr_generator),
-            adam(discriminator, config.lr_discriminator),
-        ]
-        super().__init__(nn.ModuleDict(players), optimizers, config, seed, steps, None)
+        self.optimizer_g = torch.optim.Adam(
+            generator.parameters(), config.lr_generator, config.betas
+        )
+        self.optimizer_d = torch.optim.Adam(
+            discriminator.parameters(), config.lr_discriminator, config.betas
+        )
+        networks = nn.ModuleDict(
+            {"generator": generator, "discriminator": discriminator, "averaged": self.ema.model}
+        )
+        optimizers = [self.optimizer_g, self.optimizer_d]
+        super().__init__(networks, optimizers, config, seed, steps, None)
 
     def load(self, path: Path) -> None:
+        """Resume from a checkpoint. Raises: CheckpointMismatch if it is another run's."""
         super().load(path)
         self.ema.updates = self.history.steps
 
-    def record_loss(self, loss: float) -> None:
-        """One more step is behind us."""
-        self.history.losses.append(loss)
-        self.history.seconds.append(time.monotonic() - self.started)
-        self.history.tokens.append((self.history.tokens or [0])[-1] + 1)
-
     def train_step(self, real: Tensor) -> tuple[float, float]:
-        """The discriminator learns from a batch of real and one of fake pictures; the generator from what the discriminator now says of its own."""
-        generator, discriminator = self.model["generator"], self.model["discriminator"]
-        of_discriminator, of_generator = LOSSES[self.config.loss]
-        seed = derive_seed(self.seed, self.history.steps)
-        torch.manual_seed(seed)
-        g = torch.Generator(real.device).manual_seed(seed)
-        fake = generator(torch.randn(len(real), self.latent_dim, generator=g, device=real.device))
-        loss_discriminator = of_discriminator(
-            discriminator(real).flatten(), discriminator(fake.detach()).flatten()
-        )
-        self.update_network(1, loss_discriminator)
-        discriminator.requires_grad_(False)  # it is asked, and does not learn
-        loss_generator = of_generator(discriminator(fake).flatten())
-        self.update_network(0, loss_generator)
-        discriminator.requires_grad_(True)
-        self.ema.update()
-        return loss_discriminator.item(), loss_generator.item()
+        """One update of the discriminator, then one of the generator, on a batch of real images.
 
-    def update_network(self, player: int, loss: Tensor) -> None:
+        Returns: the loss of the discriminator and of the generator, in nats.
+        Raises: DivergenceError if one of them is NaN or infinite.
+        """
+        discriminator_loss, generator_loss = LOSSES[self.config.loss]
+        seed = derive_seed(self.seed, self.history.steps)
+        torch.manual_seed(seed)  # for dropout, if a network has it
+        g = torch.Generator(real.device).manual_seed(seed)
+        z = torch.randn(len(real), self.latent_dim, generator=g, device=real.device)
+        fake = self.generator(z)
+
+        # The discriminator: real images up, fake ones down. The generator is not changed by this.
+        logits_real = self.discriminator(real).flatten()
+        logits_fake = self.discriminator(fake.detach()).flatten()
+        loss_d = discriminator_loss(logits_real, logits_fake)
+        self.check_finite("discriminator", loss_d)
+        self.optimizer_d.zero_grad(set_to_none=True)
+        loss_d.backward()
+        self.optimizer_d.step()
+
+        # The generator: the same fake images up, as the updated discriminator sees them. Gradients
+        # pass through the discriminator, but not to its weights, which saves time.
+        self.discriminator.requires_grad_(False)
+        loss_g = generator_loss(self.discriminator(fake).flatten())
+        self.check_finite("generator", loss_g)
+        self.optimizer_g.zero_grad(set_to_none=True)
+        loss_g.backward()
+        self.optimizer_g.step()
+        self.discriminator.requires_grad_(True)
+
+        self.ema.update()
+        self.history.append(loss_d.item(), self.elapsed(), tokens=1)
+        return loss_d.item(), loss_g.item()
+
+    def check_finite(self, network: str, loss: Tensor) -> None:
+        """Raises: DivergenceError naming the network if its loss is NaN or infinite."""
         if not math.isfinite(loss.item()):
-            who = ("generator", "discriminator")[player]
             raise DivergenceError(
-                f"the loss of the {who} became {loss.item()} at step {self.history.steps}; try a third of its step size, or look for NaN in the data."
+                f"the loss of the {network} became {loss.item()} at step {self.history.steps}; try "
+                "a third of its learning rate, or look for NaN in the data."
             )
-        self.optimizers[player].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizers[player].step()
 
 
 def train_gan(
@@ -214,35 +243,49 @@ def train_gan(
     on_step: Callable[..., Any] | None = None,
     progress: bool = True,
 ) -> tuple[nn.Module, History]:
-    """Train both in place, in turns, for `steps` turns each. As in `fit`, all of a step is a pure function of (seed, step).
+    """Train both networks in place. As in `fit`, each step is a function of (seed, step).
 
     Args:
-        generator: noise (B, latent_dim) to pictures.
-        discriminator: pictures to one number each.
-        data: data[step] is a batch of real pictures; a list of batches is read round.
-        checkpoint: a safetensors file, saved every `save_every` steps and at the end; where it exists the game goes on from it, to the
-            same weights bit for bit.
-        on_step: called with (step, the generator's loss, discriminator=the discriminator's) after each step.
-    Returns: the generator with averaged weights, and the history, whose losses are the discriminator's.
-    Raises: ValueError for bad arguments, DivergenceError if a loss is no number, CheckpointMismatch if the file is another game's.
+        generator: noise (B, latent_dim) -> images.
+        discriminator: images -> one logit for each.
+        data: data[step] is a batch of real images; a list of batches is cycled.
+        checkpoint: a safetensors file, saved every `save_every` steps and at the end. If it
+            exists, training resumes from it, to the same weights bit for bit.
+        on_step: called after each step with (step, loss of the generator, discriminator=loss).
+    Returns: the generator with averaged weights, and the history with the discriminator's losses.
+    Raises: ValueError for bad arguments, DivergenceError if a loss is NaN or infinite,
+        CheckpointMismatch if the file belongs to another run.
     """
     if min(latent_dim, steps) < 1:
         raise ValueError(f"latent_dim={latent_dim}, steps={steps}: both must be at least 1.")
-    run = GANRun(generator, discriminator, config, latent_dim, seed, steps)
-    if checkpoint is not None and Path(checkpoint).exists():
-        run.load(Path(checkpoint))
-    device = next(generator.parameters()).device
-    generator.train(), discriminator.train()
-    with torch.random.fork_rng(), defer_interrupt() as stop, run.progress_bar(progress) as bar:
-        while not run.is_finished() and not stop.requested:
-            losses = run.train_step(to_device(get_batch(data, run.history.steps), device))
-            run.record_loss(losses[0])
-            run.update_bar(bar)
-            if on_step is not None:
-                on_step(run.history.steps, losses[1], discriminator=losses[0])
-            if checkpoint is not None and (
-                run.history.steps % save_every == 0 or run.is_finished() or stop.requested
-            ):
-                run.save(Path(checkpoint))
-    run.history.interrupted = stop.requested
+    run = GANRun(generator.train(), discriminator.train(), config, latent_dim, seed, steps)
+    path = None if checkpoint is None else Path(checkpoint)
+    if path is not None and path.exists():
+        run.load(path)
+    with torch.random.fork_rng(), run.progress_bar(progress) as bar:
+        gan_loop(run, data, path, save_every, on_step, bar)
     return run.ema.model.eval(), run.history
+
+
+def gan_loop(
+    run: GANRun,
+    data: Batches,
+    path: Path | None,
+    save_every: int,
+    on_step: Callable[..., Any] | None,
+    bar: Any,
+) -> None:
+    """Step after step, until the run is finished or Ctrl-C is pressed."""
+    device = next(run.generator.parameters()).device
+    with defer_interrupt() as stop:
+        while not run.is_finished() and not stop.requested:
+            real = to_device(get_batch(data, run.history.steps), device)
+            loss_d, loss_g = run.train_step(real)
+            run.update_bar(bar)
+            step = run.history.steps
+            if on_step is not None:
+                on_step(step, loss_g, discriminator=loss_d)
+            last = run.is_finished() or stop.requested
+            if path is not None and (step % save_every == 0 or last):
+                run.save(path)
+    run.history.interrupted = stop.requested

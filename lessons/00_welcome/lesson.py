@@ -1,3 +1,10 @@
+# %% [raw]
+# builds = "a first claim, a first exercise, a first language model"
+# [reads]
+# "fmcourse.models.ngram" = ["NGram"]
+# "fmcourse.training" = ["fit"]
+# "fmcourse.generation" = ["generate"]
+
 # %% [markdown]
 # # 00 · Welcome
 # **In the next twenty minutes you build a language model out of nothing but counting, see where it breaks, train a GPT beside
@@ -19,8 +26,8 @@ from statistics import fmean
 
 import matplotlib.pyplot as plt
 import torch
-from fmcourse import packages, pretrained
-from fmcourse.course import check, claim, doctor, hint, predict, progress, quiz, show, solution
+from fmcourse import doctor, packages, pretrained
+from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load
 from fmcourse.generation import chat, generate
 from fmcourse.models.transformer import Transformer, count_parameters, modern

@@ -1,3 +1,10 @@
+# %% [raw]
+# builds = "four generations of language models in a race; the parameters of the giants, counted; a model's preferences, measured"
+# [reads]
+# "fmcourse.models.ngram" = ["NGram"]
+# "fmcourse.models.recurrent" = ["WindowLM", "LSTMLM"]
+# "fmcourse.models.transformer" = ["Stack", "Transformer"]
+
 # %% [markdown]
 # # 01 · How it came about
 # **Tonight you race four generations of language models against each other, count the giants number by number, and measure what a real

@@ -1,3 +1,9 @@
+# %% [raw]
+# builds = "seven self-supervised tasks on unlabelled data; how many labels they save; causal against masked models"
+# [reads]
+# "fmcourse.objectives" = ["next_token", "masked_token", "mask_tokens", "span_corruption", "corrupt_spans", "denoising", "masked_patches", "contrastive", "info_nce", "transformation_prediction"]
+# "fmcourse.models.patches" = ["patchify", "PatchEncoder", "MaskedAutoencoder"]
+
 # %% [markdown]
 # # 03 · Labels for nothing: self-supervision
 # **Tonight nobody labels anything. You hide parts of texts, pictures and sounds from a network, ask it for them, and measure what that was
@@ -88,7 +94,7 @@ words = ["it", "is", "a", "truth", "universally", "acknowledged", "that", "a", "
 source, target = cut_spans(words, [(3, 5), (9, 10), (17, 20)])
 print("reads  ", " ".join(source), "\nwrites ", " ".join(target))
 # the package's, on numbers; it keeps 0 free, so letters count from 1
-read, written = objectives.corrupt_spans(ids + 1, draws, sentinel=40)  # fmt: skip
+read, written = objectives.corrupt_spans(ids + 1, draws, sentinel_id=40)  # fmt: skip
 both = torch.cat([read, written], 1)
 letters = both[both < 40].view(100, -1)
 claim("in a hundred lines every letter stands on one side, and on one only", torch.equal(letters.sort().values,
@@ -235,7 +241,7 @@ writer = seq2seq.EncoderDecoder(seq2seq.vaswani2017(vocab_size=60, context=64, w
 lines = coded(texts["austen"][: 64 * 5000]).view(5000, 64) + 1
 share = torch.bincount(lines.flatten())[1:] / lines.numel()
 blind = -(share * share.clamp_min(1e-9).log()).sum().item()
-tried("text: spans that were cut out", writer, partial(objectives.span_corruption, sentinel=40), lines[:4800],
+tried("text: spans that were cut out", writer, partial(objectives.span_corruption, sentinel_id=40), lines[:4800],
       lines[4800:], 120, blind, MUON_SHORT_RUN, 32)  # fmt: skip
 if lesson_steps(20) == 20:
     claim("each pays less than the best who does not look", all(worked), games=len(worked))

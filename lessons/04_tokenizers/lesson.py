@@ -1,9 +1,14 @@
+# %% [raw]
+# builds = "byte-pair encoding, until it equals the real one"
+# [reads]
+# "fmcourse.tokenizers.bpe" = ["pretokenizer_pattern", "learn_merges", "PairCounts", "merge_pair", "BPETokenizer"]
+
 # %% [markdown]
 # # 04 · Tokenizers
 # **You will teach a program to read, from single bytes to 16,384 tokens learnt from Shakespeare, and see why a language
 # model cannot count the letters of *strawberry*.**
 #
-# 60 minutes with the exercises, about 45 seconds of computing. You need Python's lists and dicts, and no other lesson.
+# 60 minutes to read and do · about 45 seconds to compute · you need Python's lists and dicts, and no other lesson.
 
 # %% [markdown]
 # **Afterwards you can**

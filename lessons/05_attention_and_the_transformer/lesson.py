@@ -1,3 +1,9 @@
+# %% [raw]
+# builds = "attention in five steps, positional encoding, the encoder-decoder of 2017, which learns to pronounce English"
+# [reads]
+# "fmcourse.models.attention" = ["Attention", "CrossAttention", "PostNormBlock", "PostNormDecoderBlock"]
+# "fmcourse.models.seq2seq" = ["sinusoidal_encoding", "SinusoidalEmbedding", "EncoderDecoder"]
+
 # %% [markdown]
 # # 05 · Attention and the Transformer
 # **Tonight you turn an average into attention, build the Transformer of 2017 around it, and teach it to read English words aloud: words

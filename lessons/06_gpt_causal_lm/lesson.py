@@ -1,5 +1,12 @@
+# %% [raw]
+# builds = "attention, the block, a GPT that learns Shakespeare in about a minute; then SmolLM2 in the same class"
+# [reads]
+# "fmcourse.models.attention" = ["causal", "Attention", "Block"]
+# "fmcourse.models.transformer" = ["Embedding", "Stack", "Transformer"]
+# "fmcourse.objectives" = ["next_token"]
+
 # %% [markdown]
-# # 06 · GPT: a model that continues
+# # 06 · GPT: causal language models
 # **Tonight you build a GPT, train it on Shakespeare in about a minute, and then load a real chat model into the very class
 # you trained.**
 #
@@ -21,7 +28,8 @@ import torch
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
 from fmcourse.evaluation import bits_per_byte, bits_per_byte_interval, token_nats
-from fmcourse.models.attention import Block, apply_rope, causal
+from fmcourse.models.attention import Block, causal
+from fmcourse.models.rope import apply_rope
 from fmcourse.models.transformer import Transformer, count_parameters, gpt2, modern
 from fmcourse.objectives import next_token
 from fmcourse.plots import LiveCurve, bars, heatmap

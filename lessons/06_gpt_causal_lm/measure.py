@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import write_table
-from fmcourse import pretrained
+from fmcourse import packages, pretrained
 from fmcourse.data import load
 from fmcourse.evaluation import bits_per_byte, token_nats
 from fmcourse.models.transformer import Transformer, modern
@@ -50,7 +50,7 @@ def train_model(steps: int, seed: int) -> dict[str, Any]:
 
 def reference() -> LlamaForCausalLM:
     """The transformers library's own class with the weights of the GGUF file, unpacked by the gguf library."""
-    reader = GGUFReader(pretrained.package_file("smollm2-135m-instruct", ".gguf"))
+    reader = GGUFReader(packages.package_file("smollm2-135m-instruct", ".gguf"))
     value = lambda key: reader.fields[f"llama.{key}"].contents()
     config = LlamaConfig(
         vocab_size=49_152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,

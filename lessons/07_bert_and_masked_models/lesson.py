@@ -1,5 +1,12 @@
+# %% [raw]
+# builds = "a BERT that fills in letters; semantic search with MiniLM; one model, four tasks: named entities, answers, fields, topics"
+# [reads]
+# "fmcourse.objectives" = ["masked_token", "mask_tokens", "classification", "answer_span"]
+# "fmcourse.models.heads" = ["TokenClassifier", "SequenceClassifier", "mean_pool", "pad_batch"]
+# "fmcourse.models.transformer" = ["MaskedHead"]
+
 # %% [markdown]
-# # 07 · BERT: models that fill in blanks
+# # 07 · BERT: masked models
 # **A model learns to read by guessing what you hid from it. Then you give four new jobs, one matrix each, to one that did so for days, and see
 # which it does badly.**
 #
@@ -93,7 +100,7 @@ full = steps == shipped["steps"]
 with LiveCurve(alt="Loss against step. It rests on a shelf near 2.8 nats, then falls, at first fast and then ever "
                "more slowly.",
                ylabel="loss (nats per hidden letter)") as curve:  # fmt: skip
-    history = fit(model, partial(masked_token, mask_id=MASK, rate=0.3), data, steps=steps, seed=0, on_step=curve,
+    history = fit(model, partial(masked_token, mask_id=MASK, mask_rate=0.3), data, steps=steps, seed=0, on_step=curve,
                   progress=False)  # fmt: skip
 print("≈", history, f"{count_parameters(model):,} numbers")
 
@@ -340,7 +347,7 @@ def matched(model, batch, generator=None):  # which list belongs to which title,
 torch.manual_seed(0)
 reader = Transformer(modern(vocab_size=1503, context=48, width=64, depth=2, heads=2, causal=False))
 words = RandomCrops([number.get(word, 1) for word in split(book.train)], length=48, batch=16, seed=0)
-print("≈", fit(reader, partial(masked_token, mask_id=2, rate=0.3, special_ids=(1,)), words,
+print("≈", fit(reader, partial(masked_token, mask_id=2, mask_rate=0.3, special_ids=(1,)), words,
                steps=lesson_steps(shipped["masked_steps"]), seed=0, progress=False))  # fmt: skip
 
 # %%

@@ -64,7 +64,7 @@ def train_model(causal: bool, seed: int) -> Transformer:
     """One run as in the lesson, or its causal twin."""
     torch.manual_seed(seed)
     model = Transformer(modern(**SHAPE, causal=causal))
-    objective = next_token if causal else partial(masked_token, mask_id=MASK, rate=RATE)
+    objective = next_token if causal else partial(masked_token, mask_id=MASK, mask_rate=RATE)
     data = RandomCrops(book_letters("train"), length=T + causal, batch=BATCH, seed=seed)
     fit(model, objective, data, steps=STEPS, seed=seed, optimizer=MUON, progress=False)
     return model.eval()
@@ -149,14 +149,14 @@ def dynamic_masking(
     model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None, *, rate: float = 0.15
 ) -> Loss:
     """RoBERTa: other letters are hidden each time a text is read."""
-    return masked_token(model, batch[0], generator, mask_id=MASK, rate=rate)
+    return masked_token(model, batch[0], generator, mask_id=MASK, mask_rate=rate)
 
 
 def masking_without_noise(
     model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None
 ) -> Loss:
     """All that is asked for is hidden behind [MASK]: no letter is left as it is, or put in the place of another."""
-    _, asked = mask_tokens(batch[0], generator, mask_id=MASK, vocab_size=27, rate=RATE)
+    _, asked = mask_tokens(batch[0], generator, mask_id=MASK, vocab_size=27, mask_rate=RATE)
     states = model.states(batch[0].masked_fill(asked, MASK))[asked]
     return Loss(F.cross_entropy(model.head(states), batch[0][asked]), {}, int(asked.sum()))
 
@@ -341,7 +341,7 @@ def search_scores(model: Transformer) -> dict[str, float]:
 def encoders(seed: int) -> dict[str, Any]:
     """Fresh, after hidden words, after pairs as well; and after pairs alone."""
     ids = encode_split("train")
-    hidden_word = partial(masked_token, mask_id=HIDDEN, rate=RATE, special_ids=(UNKNOWN,))
+    hidden_word = partial(masked_token, mask_id=HIDDEN, mask_rate=RATE, special_ids=(UNKNOWN,))
     torch.manual_seed(seed)
     model, begun = Transformer(modern(**READER, causal=False)), time.process_time()
     found = {"seed": seed, "fresh": search_scores(model)}

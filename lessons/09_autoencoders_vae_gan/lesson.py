@@ -1,3 +1,10 @@
+# %% [raw]
+# builds = "the Fréchet distance, and how far to trust it; an autoencoder, a VAE and a GAN that draw clothes, compared fairly"
+# [reads]
+# "fmcourse.autoencoders" = ["Autoencoder", "Gaussian", "VAE", "elbo"]
+# "fmcourse.training.gan" = ["log_discriminator_loss", "log_generator_loss", "SpectralNorm", "GANRun", "train_gan"]
+# "fmcourse.evaluation.image_quality" = ["frechet_distance", "precision_recall"]
+
 # %% [markdown]
 # # 09 · Pictures out of nothing: autoencoders, VAEs, GANs
 # **Tonight networks draw clothes that nobody ever sewed. Three families compete, one judge scores them all, and you learn first how far to
@@ -18,7 +25,7 @@ import math
 
 import matplotlib.pyplot as plt
 import torch
-from fmcourse.autoencoders import VAE, Autoencoder, decoder, elbo, encoder, log_evidence
+from fmcourse.autoencoders import VAE, Autoencoder, decoder, encoder, log_evidence, negative_elbo
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import checkpoint, load, table
 from fmcourse.data.images import image_grid, normalize_pixels
@@ -276,7 +283,7 @@ vae = VAE(encoder(32, 16), decoder(16, 16), noise=0.5)  # 32: a mean and a log-v
 q = vae.encode(train[:64])
 z = draw(q.mean, q.log_variance, torch.randn(64, 16, generator=torch.Generator().manual_seed(7)))
 mine = -vae.log_likelihood(train[:64], z).mean() + kl(q.mean, q.log_variance).mean()
-theirs = elbo(vae, train[:64], torch.Generator().manual_seed(7)).value
+theirs = negative_elbo(vae, train[:64], torch.Generator().manual_seed(7)).value
 claim("your draw and your price make the package's objective, minus the ELBO",
       (mine - theirs).abs() < 1e-3 * theirs.abs(), yours=mine, package=theirs)  # fmt: skip
 
@@ -300,7 +307,7 @@ steps = next(point["steps"] for point in shipped["curves"]["VAE"][0] if point["s
 average, full = EMA(vae, 0.995), lesson_steps(20) == 20
 with LiveCurve(alt="Minus the bound against steps: a steep fall in the first hundred, then a long gentle slope.",
                ylabel="minus ELBO (nats per picture)") as curve:  # fmt: skip
-    history = fit(vae, elbo, Some(train), steps=lesson_steps(steps), seed=0, optimizer=ADAM, progress=False,
+    history = fit(vae, negative_elbo, Some(train), steps=lesson_steps(steps), seed=0, optimizer=ADAM, progress=False,
                   on_step=lambda step, loss: (average.update(), curve(step, loss)))
 live = average.model  # the mean of the weights along the way, steadier than the last ones
 print("≈", history)
@@ -322,7 +329,7 @@ if full:
 # how much does the bound give away on real pictures? Step 2 tells: weigh many draws
 g = torch.Generator().manual_seed(2)  # fmt: skip
 asked = test[::40]
-low = torch.stack([-elbo(live, asked, g).value for _ in range(50)])
+low = torch.stack([-negative_elbo(live, asked, g).value for _ in range(50)])
 near = log_evidence(live, asked, 50, g).mean()
 claim("fifty weighed draws find more than the bound admits", near > low.mean(), bound=low.mean(), fifty_draws=near)
 for run in shipped["told"]:
@@ -343,7 +350,7 @@ predict("09.collapse",
 torch.manual_seed(0)
 wide = torch.randn(4000, 4) * torch.tensor([2.0, 1.0, 0.4, 0.2])
 small = VAE(nn.Linear(4, 8), nn.Linear(4, 4), noise=0.5)
-fit(small, elbo, Some(wide, 128), steps=1200, seed=0, progress=False)
+fit(small, negative_elbo, Some(wide, 128), steps=1200, seed=0, progress=False)
 nats = small.encode(wide).kl().mean(0).sort(descending=True).values
 claim("two are wider than the noise, and two numbers live", (nats[:2] > 0.3).all() and (nats[2:] < 0.05).all(),
       nats=nats)  # fmt: skip
@@ -420,7 +427,8 @@ interactive(walk, start=(0, 99), end=(0, 99), steps=(5, 12),
 # %%
 scores_real, scores_forged = torch.randn(2, 50, generator=g) * 3
 mine = losses(scores_real, scores_forged)
-theirs = adversarial.log_discriminator_loss(scores_real, scores_forged), adversarial.log_generator_loss(scores_forged)
+theirs = (adversarial.discriminator_bce_loss(scores_real, scores_forged),
+          adversarial.generator_non_saturating_loss(scores_forged))  # fmt: skip
 claim("your two losses are the package's game of 2014", all(torch.allclose(a, b, atol=1e-5) for a, b in zip(mine,
     theirs, strict=True)))  # fmt: skip
 
@@ -452,7 +460,8 @@ def clouds(points):  # a cloud counts if 12 of 1,000 points lie within three spr
 def play_ring(betas, steps=600):  # the game of 2014; betas: how long the optimizer remembers
     torch.manual_seed(0)
     generator, discriminator = net(8, 2), net(2, 1)
-    config = adversarial.GANConfig(loss="log", lr_generator=2e-3, lr_discriminator=2e-3, betas=betas, ema_decay=0.99)
+    config = adversarial.GANConfig(loss="non-saturating", lr_generator=2e-3, lr_discriminator=2e-3, betas=betas,
+                                   ema_decay=0.99)  # fmt: skip
     adversarial.train_gan(generator, discriminator, Ring(), latent_dim=8, steps=steps, seed=0, config=config,
                           progress=False)  # fmt: skip
     return generator(torch.randn(1000, 8, generator=torch.Generator().manual_seed(5))).detach()

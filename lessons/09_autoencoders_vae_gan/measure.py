@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import measure_once, write_checkpoint, write_table
-from fmcourse.autoencoders import VAE, Autoencoder, decoder, elbo, encoder, log_evidence, reconstruction
+from fmcourse.autoencoders import VAE, Autoencoder, decoder, encoder, log_evidence, negative_elbo, reconstruction
 from fmcourse.data import load
 from fmcourse.data.images import normalize_pixels
 from fmcourse.evaluation.image_quality import (
@@ -51,7 +51,7 @@ ADAM = OptimizerConfig(
     matrix_optimizer="adamw", lr=2e-3, warmup=0.0, min_lr_ratio=1.0, betas=(0.9, 0.99), clip=0.0
 )  # a step that stays as it is
 WELL = GANConfig(lr_generator=1e-3, lr_discriminator=1e-3, betas=(0.5, 0.99))
-PLAIN = GANConfig(loss="log", lr_generator=1e-3, lr_discriminator=1e-3, betas=(0.5, 0.99))
+PLAIN = GANConfig(loss="non-saturating", lr_generator=1e-3, lr_discriminator=1e-3, betas=(0.5, 0.99))
 SPATIAL = {"code": 4, "width": 32, "spatial": True}
 COMMAND = "python recipes/measure.py 09"
 FAMILIES = ("autoencoder", "VAE", "plain GAN", "well-made GAN")
@@ -83,16 +83,8 @@ class SingleModelRun(Run):
         self.ema.updates = self.history.steps
 
     def train_step(self, batch: Tensor) -> None:
-        self.step(lambda players, x, g: self.objective(players["model"], x, g), batch, "fp32")
+        super().train_step(lambda players, x, g: self.objective(players["model"], x, g), batch)
         self.ema.update()
-
-
-class LoggedGame(GANRun):
-    """A game that notes its own losses."""
-
-    def train_step(self, real: Tensor) -> tuple[float, float]:
-        self.record_loss(super().train_step(real)[0])
-        return 0.0, 0.0
 
 
 def generator() -> nn.Module:
@@ -104,10 +96,10 @@ def start_run(family: str, seed: int) -> Run:
     if family == "autoencoder":
         return SingleModelRun(Autoencoder(encoder(CODE, WIDTH), decoder(CODE, WIDTH)), reconstruction, seed)
     if family == "VAE":
-        return SingleModelRun(VAE(encoder(2 * CODE, WIDTH), decoder(CODE, WIDTH), NOISE), elbo, seed)
+        return SingleModelRun(VAE(encoder(2 * CODE, WIDTH), decoder(CODE, WIDTH), NOISE), negative_elbo, seed)
     discriminator = encoder(1, WIDTH)
     plain = family == "plain GAN"
-    return LoggedGame(
+    return GANRun(
         generator(),
         discriminator if plain else add_spectral_norm(discriminator),
         PLAIN if plain else WELL,
@@ -231,9 +223,9 @@ def latent_report(model: VAE) -> dict[str, Any]:
     g, test = torch.Generator().manual_seed(0), load_images()[1]
     with torch.no_grad():
         nats = model.encode(test).kl().mean(0).sort(descending=True).values
-        low = -elbo(model, test, g).value.item()
+        low = -negative_elbo(model, test, g).value.item()
         near = log_evidence(model, test[:200], 200, g).mean().item()
-        low_of_those = sum(-elbo(model, test[:200], g).value.item() for _ in range(20)) / 20
+        low_of_those = sum(-negative_elbo(model, test[:200], g).value.item() for _ in range(20)) / 20
     return {"nats": [round(n, 3) for n in nats.tolist()], "elbo": round(low, 1), "elbo_200": round(low_of_those, 1), "evidence_200": round(near, 1)}  # fmt: skip
 
 
@@ -243,7 +235,15 @@ def collapse(seed: int) -> dict[str, Any]:
     for noise in (0.25, 0.5, 1.0, 2.0):
         torch.manual_seed(seed)
         model = VAE(encoder(64, WIDTH), decoder(32, WIDTH), noise)
-        fit(model, elbo, Minibatches(load_images()[0], seed), steps=400, seed=seed, optimizer=ADAM, progress=False)
+        fit(
+            model,
+            negative_elbo,
+            Minibatches(load_images()[0], seed),
+            steps=400,
+            seed=seed,
+            optimizer=ADAM,
+            progress=False,
+        )
         with torch.no_grad():
             nats = model.eval().encode(load_images()[1]).kl().mean(0).sort(descending=True).values
         found[str(noise)] = [round(n, 3) for n in nats.tolist()]
@@ -252,8 +252,8 @@ def collapse(seed: int) -> dict[str, Any]:
 
 RING = 4 * torch.tensor([[math.cos(a), math.sin(a)] for a in (math.tau * n / 8 for n in range(8))])
 RINGS = {  # loss, steadied, memory of Adam
-    "plain, long memory": ("log", False, (0.9, 0.999)),
-    "plain": ("log", False, (0.5, 0.99)),
+    "plain, long memory": ("non-saturating", False, (0.9, 0.999)),
+    "plain": ("non-saturating", False, (0.5, 0.99)),
     "well made, long memory": ("hinge", True, (0.9, 0.999)),
     "well made": ("hinge", True, (0.5, 0.99)),
 }
@@ -307,7 +307,7 @@ def train_spatial(folder: Path, steps: int = 2600) -> dict[str, Any]:
         EMA(model, 0.99),
         OptimizerConfig(matrix_optimizer="adamw", lr=2e-3, lr_decay="cosine", clip=0.0),
     )
-    fit(model, elbo, Minibatches(load_images()[0], 0), steps=steps, seed=0, optimizer=optimizer, progress=False, on_step=lambda *_: average.update())  # fmt: skip
+    fit(model, negative_elbo, Minibatches(load_images()[0], 0), steps=steps, seed=0, optimizer=optimizer, progress=False, on_step=lambda *_: average.update())  # fmt: skip
     minutes, model = (time.process_time() - begin) / 60, average.model.eval()
     codes = in_batches(lambda x: model.encode(x).mean, load_images()[0])
     back = in_batches(model, load_images()[1])

@@ -1,3 +1,8 @@
+# %% [raw]
+# builds = "the forward and the reverse process: a network that draws clothes out of noise, beside lesson 09's models"
+# [reads]
+# "fmcourse.diffusion" = ["Schedule", "diffusion_loss", "ddpm"]
+
 # %% [markdown]
 # # 10 · Diffusion
 # **Tonight you dissolve clothes in noise, which takes no learning at all, teach a network to run the film backwards, and find out whether

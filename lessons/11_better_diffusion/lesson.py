@@ -1,3 +1,9 @@
+# %% [raw]
+# builds = "a diffusion Transformer with guidance that draws in ten steps, inpaints and reworks images; a language model that writes in any order"
+# [reads]
+# "fmcourse.diffusion" = ["ClassifierFreeGuidance", "ddim", "euler"]
+# "fmcourse.models.dit" = ["DiT"]
+
 # %% [markdown]
 # # 11 · Better diffusion
 # **Tonight a Transformer learns to draw clothes in a minute. Then you make it better without training it again: fewer steps, stronger wishes, a

@@ -384,7 +384,7 @@ def train_text_model(kind: str, seed: int) -> Transformer:
     if kind == "causal":
         learn(next_token, data, steps=steps[0], seed=seed)
     else:
-        learn(partial(masked_token, mask_id=MASK, rate=0.3), data, steps=steps[0], seed=seed)
+        learn(partial(masked_token, mask_id=MASK, mask_rate=0.3), data, steps=steps[0], seed=seed)
         learn(partial(masked_diffusion_loss, mask_id=MASK), data, steps=steps[1], seed=100 + seed)
     return model.eval()
 

@@ -1,3 +1,8 @@
+# %% [raw]
+# builds = "CLIP: a phrase finds an image, and an image its words; then a phrase becomes an image, in colours never shown together"
+# [reads]
+# "fmcourse.multimodal" = ["ImageEncoder", "TextEncoder", "CLIP", "image_text_contrastive", "ranks", "Captioner", "captioning", "condition_vector", "DiffusionPrior"]
+
 # %% [markdown]
 # # 12 · Text and images
 # **Tonight a phrase that you type finds a picture nobody described to the machine, a picture finds its words, and at last words
@@ -24,6 +29,7 @@ from fmcourse.course import check, claim, hint, predict, progress, quiz, show, s
 from fmcourse.data import checkpoint, load, table
 from fmcourse.data.images import NAMED_COLOURS, dominant_colours, image_grid, normalize_pixels, recolour
 from fmcourse.diffusion import ClassifierFreeGuidance, Denoiser, Schedule, ddpm, diffusion_loss
+from fmcourse.generation import generate_captions
 from fmcourse.models.transformer import modern
 from fmcourse.multimodal import (
     CLIP,
@@ -31,7 +37,6 @@ from fmcourse.multimodal import (
     DiffusionPrior,
     ImageEncoder,
     condition_vector,
-    generate_captions,
     image_text_contrastive,
     ranks,
 )

@@ -30,6 +30,7 @@ from common import measure_once, write_checkpoint, write_table
 from fmcourse.data import SPLITS, load
 from fmcourse.data.images import NAMED_COLOURS, normalize_pixels, recolour
 from fmcourse.files import write_atomically
+from fmcourse.generation import generate_captions
 from fmcourse.models.transformer import modern
 from fmcourse.multimodal import (
     CLIP,
@@ -37,7 +38,6 @@ from fmcourse.multimodal import (
     ImageEncoder,
     TextEncoder,
     captioning,
-    generate_captions,
     image_text_contrastive,
     ranks,
 )

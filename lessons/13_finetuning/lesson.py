@@ -1,3 +1,8 @@
+# %% [raw]
+# builds = "LoRA, written by you, that merges exactly; what few labels buy, what is forgotten; a model for your own table or images"
+# [reads]
+# "fmcourse.adaptation" = ["train_only", "fit_linear_probe", "LoRALinear", "add_lora", "merge_lora"]
+
 # %% [markdown]
 # # 13 · Fine-tuning
 # **You take a network that others trained and give it a new job in a minute, in four ways. You see what each costs, how few labels it needs, what it
@@ -21,10 +26,11 @@ from statistics import mean
 import matplotlib.pyplot as plt
 import torch
 from fmcourse import pretrained
-from fmcourse.adaptation import add_lora, count_trainable, fit_linear_probe, train_only
+from fmcourse.adaptation import count_trainable, fit_linear_probe, train_only
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
 from fmcourse.models.heads import SequenceClassifier, mean_pool, pad_batch
+from fmcourse.models.lora import add_lora
 from fmcourse.objectives import classification
 from fmcourse.plots import COLOURS, HATCHES, band, bars
 from torch import nn
@@ -234,7 +240,8 @@ print(f"made {shipped['date']} by `{shipped['command']}`, {shipped['with']}")
 import tempfile
 from pathlib import Path
 
-from fmcourse.adaptation import LoRALinear, load_adapter, merge_lora, save_adapter
+from fmcourse.models.lora import LoRALinear, merge_lora
+from fmcourse.pretrained import load_adapter, save_adapter
 
 folder, model = Path(tempfile.mkdtemp()), tuned["LoRA"]
 save_adapter(model.encoder, folder / "topics", "sentence-transformers/all-MiniLM-L6-v2")
@@ -439,7 +446,8 @@ claim("one of every topic first: on average neither better nor worse",
 # %%
 import csv
 
-from fmcourse.apps import own_data as own
+from fmcourse.apps.classifier import load_classifier, train_classifier
+from fmcourse.apps.own_data import read_dataset
 
 writers = {"Austen": "austen", "Shakespeare": "shakespeare", "Bible": "bible", "cookbook": "recipes"}
 lines = []
@@ -452,7 +460,7 @@ lines += [("", "Austen"), lines[0], (lines[150][0].upper(), "Shakespeare"), (lin
 sent = folder / "lines.csv"
 with open(sent, "w", newline="", encoding="utf-8-sig") as file:  # as a spreadsheet writes it
     csv.writer(file).writerows([("text", "label"), *lines])
-data = own.read_dataset(sent)
+data = read_dataset(sent)
 print(data)
 
 # %% [markdown]
@@ -465,12 +473,12 @@ broken = {"latin.csv": "text,label\ncafé au lait,drink\nfish soup,food\n".encod
 for name, content in broken.items():
     (folder / name).write_bytes(content)
     try:
-        own.read_dataset(folder / name)
+        read_dataset(folder / name)
     except ValueError as error:
         print(f"- {str(error).replace(str(folder), '.')}")
 
 # %%
-judge = own.train_classifier(data, way="head", progress=False)
+judge = train_classifier(data, way="head", progress=False)
 report = judge.evaluate(data)
 print("≈", str(report).replace("\n", "\n≈ "))
 claim("more than eight of ten lines held out are given to the right writer: a head, some 300 labels",
@@ -498,7 +506,7 @@ import subprocess
 import sys
 
 judge.save(folder / "writers")
-same = own.load_classifier(folder / "writers")
+same = load_classifier(folder / "writers")
 claim("saved and loaded: the same probabilities", torch.equal(same.predict(data.test), judge.predict(data.test)))
 print(*(f"≈ {file.name:42}{file.stat().st_size:>8,} bytes" for file in sorted((folder / "writers").iterdir())),
       sep="\n")  # fmt: skip
@@ -534,16 +542,16 @@ for part, split in (("train", emoji.train), ("test", emoji.test)):
         place.mkdir(parents=True, exist_ok=True)
         for row in at[drawn(at, 40, 0)].tolist():
             Image.fromarray(split.pixels[row].numpy()).save(place / f"{row}.png")
-pictured = own.read_dataset(folder / "things")
+pictured = read_dataset(folder / "things")
 print(pictured)
-seen_by = own.train_classifier(pictured, way="head", progress=False).evaluate(pictured)
+seen_by = train_classifier(pictured, way="head", progress=False).evaluate(pictured)
 print("≈", str(seen_by).splitlines()[0])
 one_label = (seen_by.confusion.sum(1) / seen_by.confusion.sum()).max()
 claim("120 labelled pictures and a frozen network: things never seen, above whatever one label could reach",
       seen_by.accuracy.low > one_label, low=seen_by.accuracy.low, one_label=one_label)  # fmt: skip
 
 # %% [markdown]
-# **Change it.** Put your own file beside this notebook and give its name to `own.read_dataset`; or, in a terminal, `python -m fmcourse finetune mine.csv --out mine`. Ways are `head`,
+# **Change it.** Put your own file beside this notebook and give its name to `read_dataset`; or, in a terminal, `python -m fmcourse finetune mine.csv --out mine`. Ways are `head`,
 # `last`, `full` and, for texts, `lora`. Begin with `head`: it takes seconds, and the others must beat it.
 
 # %%

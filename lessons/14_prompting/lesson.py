@@ -1,3 +1,9 @@
+# %% [raw]
+# builds = "in-context learning, measured; calibration; constrained decoding; prompt injection"
+# [reads]
+# "fmcourse.prompting" = ["few_shot_prompt", "label_scores", "calibrate", "batch_calibrate"]
+# "fmcourse.prompting.constraints" = ["one_of", "json_object", "GrammarConstraint"]
+
 # %% [markdown]
 # # 14 · Prompting
 # **At first not one weight moves. You change only what stands before the question, and a model learns a job in sixteen lines; then you train a tiny one

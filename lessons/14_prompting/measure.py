@@ -27,21 +27,19 @@ import torch
 from common import measure_once, write_table
 from fmcourse import pretrained
 from fmcourse.data import load
+from fmcourse.fast.prefix_batches import pack, pack_batches, read_packed, with_packed_layout
 from fmcourse.generation import apply_chat_template
 from fmcourse.models.attention import attention_maps
+from fmcourse.models.modes import evaluating
 from fmcourse.models.transformer import Transformer, count_parameters, modern
 from fmcourse.objectives import next_token
 from fmcourse.prompting import (
     batch_calibrate,
     calibrate,
-    evaluating,
-    extend_branches,
     few_shot_prompt,
     format_query,
     generate_answers,
     label_scores,
-    lay_out,
-    pack_batches,
     prepare_prompts,
     read_prefix,
 )
@@ -84,12 +82,12 @@ def exact_answers(shared: str, asked: list[Pair], style: dict[str, str]) -> list
     model, tokenizer = smol()
     ends = [tokenizer.encode(f" {said}\n") for _, said in asked]
     whole = [tokenizer.encode(format_query(given, **style)) + end for (given, _), end in zip(asked, ends, strict=True)]
-    texts, forest = prepare_prompts(model, tokenizer, whole, shared, 0, "")
+    texts, prefix = prepare_prompts(model, tokenizer, whole, shared, 0, "")
     found = []
     with evaluating(model):
         for rows in pack_batches([*map(len, texts)], 64):
-            new = [lay_out(text, forest.length, row) for row, text in enumerate(texts[rows])]
-            states, _ = extend_branches(model, forest, sum(new, []))
+            new = [pack(text, prefix.length, row) for row, text in enumerate(texts[rows])]
+            states, _ = read_packed(model, with_packed_layout(prefix), sum(new, []))
             at = 0
             for text, end in zip(texts[rows], ends[rows], strict=True):
                 at += len(text)

@@ -1,3 +1,10 @@
+# %% [raw]
+# builds = "the same task done in eight ways: labels, seconds, tokens, what is lost, and when there is no winner"
+# [reads]
+# "fmcourse.adaptation.soft_prompts" = ["SoftPrompt"]
+# "fmcourse.evaluation" = ["summarize_runs", "paired_test"]
+# "fmcourse.adaptation" = ["LoRALinear"]
+
 # %% [markdown]
 # # 15 · Fine-tuning or prompting?
 # **Same task, same labels, same questions, eight ways. You say who wins before you see it; then you hold a chart of your own, with numbers, for the
@@ -22,10 +29,11 @@ from statistics import mean
 import matplotlib.pyplot as plt
 import torch
 from fmcourse import pretrained
-from fmcourse.adaptation import add_lora, count_trainable, fit_linear_probe
+from fmcourse.adaptation import count_trainable, fit_linear_probe
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
 from fmcourse.evaluation import paired_test
+from fmcourse.models.lora import add_lora
 from fmcourse.models.transformer import count_parameters
 from fmcourse.plots import COLOURS, HATCHES, bars
 from fmcourse.prompting import calibrate, label_scores

@@ -26,11 +26,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 from common import measure_once, write_table
 from fmcourse import pretrained
-from fmcourse.adaptation import add_lora, count_trainable, fit_linear_probe, train_only
+from fmcourse.adaptation import count_trainable, fit_linear_probe, train_only
 from fmcourse.adaptation.soft_prompts import SoftPrompt
 from fmcourse.data import load
 from fmcourse.evaluation import token_nats
 from fmcourse.models.heads import SequenceClassifier, mean_pool, pad_batch
+from fmcourse.models.lora import add_lora
 from fmcourse.models.transformer import Transformer
 from fmcourse.objectives import Loss, classification
 from fmcourse.prompting import calibrate, few_shot_prompt, format_query, generate_answers, label_scores

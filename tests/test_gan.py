@@ -1,4 +1,4 @@
-"""The game of two networks: its losses and its steadying against torch's own, and that it can be repeated and gone on with."""
+"""GANs: losses, spectral normalization and both updates against torch; repeating, resuming."""
 
 import pytest
 import torch
@@ -8,58 +8,64 @@ from torch.nn.utils import parametrizations
 from torch.testing import assert_close
 
 from fmcourse.autoencoders import decoder, encoder
-from fmcourse.training import CheckpointMismatch, DivergenceError
+from fmcourse.training import CheckpointMismatch, DivergenceError, derive_seed
 from fmcourse.training.gan import (
     LOSSES,
     GANConfig,
     add_spectral_norm,
-    hinge_discriminator_loss,
-    hinge_generator_loss,
-    log_discriminator_loss,
-    log_generator_loss,
+    discriminator_bce_loss,
+    discriminator_hinge_loss,
+    generator_hinge_loss,
+    generator_non_saturating_loss,
     train_gan,
 )
 
-seeded = lambda seed=0: torch.Generator().manual_seed(seed)
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
 real, fake = (2 * torch.randn(50, generator=seeded(seed)) for seed in (0, 1))
 
 
-# -- what they are paid for -------------------------------------------------------------------------------------------------
+# -- losses ----------------------------------------------------------------------------------------
 
 
-def test_the_loss_of_2014_is_two_cross_entropies():
+def test_the_losses_of_2014_are_binary_cross_entropies():
     ones, zeros = torch.ones(50), torch.zeros(50)
     theirs = F.binary_cross_entropy_with_logits(real, ones) + F.binary_cross_entropy_with_logits(
         fake, zeros
     )
-    assert_close(log_discriminator_loss(real, fake), theirs)
-    assert_close(log_generator_loss(fake), F.binary_cross_entropy_with_logits(fake, ones))
+    assert_close(discriminator_bce_loss(real, fake), theirs)
+    assert_close(
+        generator_non_saturating_loss(fake), F.binary_cross_entropy_with_logits(fake, ones)
+    )
 
 
-def test_the_hinge_is_torchs_own():
+def test_the_hinge_losses_are_torchs_margin_losses():
     theirs = F.margin_ranking_loss(
         real, 0 * real, torch.ones(50), margin=1
     ) + F.margin_ranking_loss(fake, 0 * fake, -torch.ones(50), margin=1)
-    assert_close(hinge_discriminator_loss(real, fake), theirs)
-    assert_close(hinge_generator_loss(fake), -fake.mean())
+    assert_close(discriminator_hinge_loss(real, fake), theirs)
+    assert_close(generator_hinge_loss(fake), -fake.mean())
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_the_two_want_opposite_things_of_a_forgery(name):
-    scores = fake.clone().requires_grad_()
-    of_discriminator, of_generator = LOSSES[name]
-    (up,) = torch.autograd.grad(of_generator(scores), scores)
-    (down,) = torch.autograd.grad(of_discriminator(real, scores), scores)
+def test_the_two_networks_want_opposite_logits_for_fake_images(name):
+    logits = fake.clone().requires_grad_()
+    discriminator_loss, generator_loss = LOSSES[name]
+    (up,) = torch.autograd.grad(generator_loss(logits), logits)
+    (down,) = torch.autograd.grad(discriminator_loss(real, logits), logits)
     assert (up <= 0).all() and (down >= 0).all() and up.abs().sum() > 0 < down.abs().sum()
 
 
-# -- what steadies the discriminator -----------------------------------------------------------------------------------------------
+# -- spectral normalization ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "layer", [lambda: nn.Linear(7, 5), lambda: nn.Conv2d(3, 6, 3), lambda: nn.Linear(2, 1)]
 )
-def test_equals_torchs_spectral_norm(layer):
+def test_spectral_norm_equals_torchs(layer):
     torch.manual_seed(0)
     ours, theirs = layer(), layer()
     theirs.load_state_dict(ours.state_dict())
@@ -77,7 +83,7 @@ def test_equals_torchs_spectral_norm(layer):
     )
 
 
-def test_a_steadied_network_never_stretches():
+def test_a_network_with_spectral_norm_is_1_lipschitz():
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Linear(6, 20), nn.LeakyReLU(0.2), nn.Linear(20, 20), nn.LeakyReLU(0.2), nn.Linear(20, 1)
@@ -95,7 +101,7 @@ def test_a_steadied_network_never_stretches():
         )
 
 
-def test_it_follows_while_learning_and_rests_otherwise():
+def test_power_iteration_runs_in_training_mode_alone():
     discriminator = add_spectral_norm(nn.Linear(4, 3)).eval()
     before = discriminator.parametrizations.weight[0].u.clone()
     with torch.no_grad():
@@ -107,21 +113,24 @@ def test_it_follows_while_learning_and_rests_otherwise():
     assert not torch.equal(discriminator.parametrizations.weight[0].u, before)
 
 
-def test_nothing_is_steadied_twice():
+def test_no_layer_is_normalized_twice():
     model = nn.Sequential(encoder(1, 4), nn.Linear(1, 1))
-    names = lambda: [name for name, _ in add_spectral_norm(model).named_parameters()]
-    assert names() == names()
+    names = [[name for name, _ in add_spectral_norm(model).named_parameters()] for _ in range(2)]
+    assert names[0] == names[1]
 
 
-# -- the game ---------------------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------------------
 
 RING = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat(32, 1)
 
 
-def networks(seed=0, steady=True):
+def perceptron(inputs, outputs):
+    return nn.Sequential(nn.Linear(inputs, 32), nn.LeakyReLU(0.2), nn.Linear(32, outputs))
+
+
+def networks(seed=0):
     torch.manual_seed(seed)
-    net = lambda i, o: nn.Sequential(nn.Linear(i, 32), nn.LeakyReLU(0.2), nn.Linear(32, o))
-    return net(4, 2), add_spectral_norm(net(2, 1)) if steady else net(2, 1)
+    return perceptron(4, 2), add_spectral_norm(perceptron(2, 1))
 
 
 class Points:
@@ -138,7 +147,7 @@ def weights(*models):
     ]
 
 
-def test_the_same_seed_plays_the_same_game_and_global_randomness_is_left_alone():
+def test_the_same_seed_repeats_and_the_global_random_state_is_left_alone():
     state, found = torch.get_rng_state(), []
     for seed in (0, 0, 1):
         generator, discriminator = networks()
@@ -153,8 +162,8 @@ def test_the_same_seed_plays_the_same_game_and_global_randomness_is_left_alone()
     )
 
 
-@pytest.mark.parametrize("config", [GANConfig(), GANConfig.dcgan()], ids=["steady", "plain"])
-def test_a_game_that_was_killed_goes_on_bit_for_bit(tmp_path, config):
+@pytest.mark.parametrize("config", [GANConfig(), GANConfig.dcgan()], ids=["default", "dcgan"])
+def test_a_killed_run_resumes_bit_for_bit(tmp_path, config):
     generator, discriminator = networks()
     averaged, history = train_gan(
         generator, discriminator, Points(), latent_dim=4, steps=9, config=config, progress=False
@@ -184,7 +193,43 @@ def test_a_game_that_was_killed_goes_on_bit_for_bit(tmp_path, config):
     assert resumed.losses == history.losses
 
 
-def test_a_checkpoint_of_another_game_is_refused(tmp_path):
+@pytest.mark.parametrize("loss", LOSSES)
+def test_training_equals_two_updates_by_torchs_adam_and_an_averaged_generator(loss):
+    config = GANConfig(
+        loss=loss, lr_generator=2e-2, lr_discriminator=5e-2, betas=(0.3, 0.6), ema_decay=0.15
+    )
+    ours, theirs = networks(), networks()
+    options = dict(latent_dim=4, steps=6, seed=7, config=config, progress=False)
+    averaged, history = train_gan(*ours, Points(), **options)
+
+    generator, discriminator = theirs
+    adam_g = torch.optim.Adam(generator.parameters(), 2e-2, betas=(0.3, 0.6))
+    adam_d = torch.optim.Adam(discriminator.parameters(), 5e-2, betas=(0.3, 0.6))
+    discriminator_loss, generator_loss = LOSSES[loss]
+    average, losses = weights(generator), []
+    for step in range(6):
+        z = torch.randn(64, 4, generator=seeded(derive_seed(7, step)))
+        fake = generator(z)
+        logits_real, logits_fake = discriminator(Points()[step]), discriminator(fake.detach())
+        loss_d = discriminator_loss(logits_real.flatten(), logits_fake.flatten())
+        adam_d.zero_grad()
+        loss_d.backward()
+        adam_d.step()
+        adam_g.zero_grad()
+        generator_loss(discriminator(fake).flatten()).backward()
+        adam_g.step()
+        decay = min(0.15, (1 + step) / (10 + step))
+        average = [
+            decay * a + (1 - decay) * w for a, w in zip(average, weights(generator), strict=True)
+        ]
+        losses.append(loss_d.item())
+    assert_close(history.losses, losses)
+    assert_close(weights(*ours), weights(*theirs))
+    assert_close(weights(averaged), average)
+    assert not torch.allclose(average[0], weights(generator)[0])  # so the average matters
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     options = {"latent_dim": 4, "checkpoint": tmp_path / "game", "progress": False}
     train_gan(*networks(), Points(), steps=2, **options)
     with pytest.raises(CheckpointMismatch, match="config"):
@@ -193,7 +238,7 @@ def test_a_checkpoint_of_another_game_is_refused(tmp_path):
         train_gan(*networks(), Points(), steps=3, **options)
 
 
-def test_forgeries_move_to_where_the_real_ones_are():
+def test_generated_points_move_to_where_real_ones_are():
     generator, discriminator = networks()
     config = GANConfig(lr_generator=3e-3, lr_discriminator=3e-3, ema_decay=0.9)
 
@@ -212,7 +257,7 @@ def test_forgeries_move_to_where_the_real_ones_are():
     assert off(averaged) < 0.5 < before and not averaged.training
 
 
-def test_each_move_teaches_one_player_alone():
+def test_the_update_of_the_discriminator_does_not_change_the_generator():
     from fmcourse.training.gan import GANRun
 
     generator, discriminator = networks()
@@ -221,11 +266,11 @@ def test_each_move_teaches_one_player_alone():
     run.train_step(Points()[0])
     assert_close(
         weights(generator), before, rtol=0, atol=1e-7
-    )  # the discriminator's loss moved nothing of it
+    )  # but for the generator's own learning rate
     assert all(weight.requires_grad for weight in discriminator.parameters())
 
 
-def test_the_same_networks_as_an_autoencoder_can_play():
+def test_the_networks_of_an_autoencoder_make_a_gan():
     averaged, history = train_gan(
         decoder(3, 4),
         encoder(1, 4),
@@ -237,7 +282,7 @@ def test_the_same_networks_as_an_autoencoder_can_play():
     assert averaged(torch.zeros(1, 3)).shape == (1, 1, 28, 28) and history.steps == 2
 
 
-def test_ill_numbers_stop_the_game_and_say_whose():
+def test_nan_stops_training_and_names_the_network():
     with pytest.raises(DivergenceError, match="discriminator became nan at step 0"):
         train_gan(
             *networks(), [torch.full((4, 2), float("nan"))], latent_dim=4, steps=1, progress=False
@@ -247,7 +292,7 @@ def test_ill_numbers_stop_the_game_and_say_whose():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: GANConfig(loss="square"), "choose 'log' or 'hinge'"),
+        (lambda: GANConfig(loss="square"), "choose 'non-saturating' or 'hinge'"),
         (lambda: GANConfig(lr_discriminator=0), "lr_discriminator=0"),
         (lambda: train_gan(*networks(), Points(), latent_dim=0, steps=1), "latent_dim=0"),
         (lambda: train_gan(*networks(), Points(), latent_dim=4, steps=0), "steps=0"),

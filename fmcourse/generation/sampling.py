@@ -1,0 +1,117 @@
+"""Sampling: from the logits of the next token to one token.
+
+V vocabulary
+
+Top-k: Fan et al. 2018; top-p (nucleus): Holtzman et al. 2020.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Sampler = Callable[[Tensor], int]  # logits (V,) -> a token
+Constraint = Callable[[list[int]], Tensor]  # token ids added so far -> (V,) bool, allowed next
+
+
+def next_distribution(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    """Probabilities of the next token, (..., V): temperature first, then top-k, then top-p.
+
+    Args:
+        logits: (..., V).
+        temperature: 1 is the model's own distribution, smaller is sharper; 0 is greedy: everything
+            on the largest logit, the first of them if several are equal.
+        top_k: keep the k likeliest tokens.
+        top_p: keep the likeliest tokens until their probabilities add up to p, at least one.
+
+    >>> logits = torch.tensor([2.0, 1.0, 0.0])
+    >>> [round(p, 3) for p in next_distribution(logits, top_k=2).tolist()]
+    [0.731, 0.269, 0.0]
+    """
+    if temperature == 0:
+        return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
+    probabilities = (logits.float() / temperature).softmax(-1)
+    if top_k is not None and top_k < logits.shape[-1]:
+        likeliest = probabilities.topk(top_k)
+        probabilities = torch.zeros_like(probabilities).scatter(
+            -1, likeliest.indices, likeliest.values
+        )
+    if top_p is not None and top_p < 1:
+        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
+        ordered, order = probabilities.sort(descending=True, stable=True)
+        likelier = ordered.cumsum(-1) - ordered  # what the tokens before add up to
+        kept = ordered * (likelier < top_p)
+        probabilities = torch.zeros_like(probabilities).scatter(-1, order, kept)
+    return probabilities / probabilities.sum(-1, keepdim=True)
+
+
+def make_sampler(
+    seed: int | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Sampler:
+    """A function from logits (V,) to a token, with a random stream of its own.
+
+    seed: repeats the stream; None starts a new one each time. For the rest see `next_distribution`.
+    """
+    if temperature == 0:
+        return greedy
+    generator = torch.Generator()
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed)
+
+    def sample(logits: Tensor) -> int:
+        # On the CPU whatever the model's device, so that a seed draws the same tokens everywhere.
+        probabilities = next_distribution(logits.cpu(), temperature, top_k, top_p)
+        return int(torch.multinomial(probabilities, 1, generator=generator))
+
+    return sample
+
+
+def greedy(logits: Tensor) -> int:
+    """The likeliest token, the first of them if several are equal."""
+    return int(logits.argmax())
+
+
+def apply_constraint(logits: Tensor, constraint: Constraint, added: list[int]) -> Tensor:
+    """Logits (V,) with minus infinity for every token that the constraint forbids.
+
+    Raises: ValueError if it forbids all of them.
+    """
+    allowed = constraint(added)
+    if not allowed.any():
+        raise ValueError(
+            "the constraint allows no token here; let it allow at least one, "
+            "an end mark for example."
+        )
+    return logits.masked_fill(~allowed.to(logits.device), float("-inf"))
+
+
+def check_sampling_arguments(
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    stop: Sequence[str] = (),
+) -> None:
+    """Raises: ValueError naming the argument that makes no sense."""
+    if not isinstance(max_new_tokens, int) or max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens={max_new_tokens!r} must be a whole number of at least 1.")
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature={temperature!r} must be 0 (greedy) or a positive number.")
+    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+        raise ValueError(
+            f"top_k={top_k!r} must be a whole number of at least 1, or None for all tokens."
+        )
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p={top_p!r} must be above 0 and at most 1, or None for all tokens.")
+    if isinstance(stop, str) or not all(isinstance(text, str) and text for text in stop):
+        raise ValueError(
+            f"stop={stop!r} must be a list of texts, none of them empty; "
+            f"for one text write [{stop!r}]."
+        )

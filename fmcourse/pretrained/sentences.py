@@ -1,0 +1,40 @@
+"""Sentence embeddings: one vector for a text, so that texts of like meaning lie close."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fmcourse.models.heads import mean_pool, pad_batch
+from fmcourse.models.transformer import Transformer
+from fmcourse.tokenizers import WordPieceTokenizer
+
+MAX_TOKENS = 256  # the published MiniLM was trained on texts of at most so many
+
+
+@torch.inference_mode()
+def embed_sentences(
+    model: Transformer, tokenizer: WordPieceTokenizer, texts: Sequence[str], batch: int = 32
+) -> Tensor:
+    """One unit vector for each text, (N, D): the mean of its tokens' states.
+
+    A text is cut to 256 tokens; an empty one has the vector of its [CLS] and [SEP].
+    Raises: ValueError if there is no text.
+    Source: Reimers & Gurevych 2019 (mean pooling); the cut is the published model's own.
+    """
+    if not texts:
+        raise ValueError("texts is empty; pass at least one sentence.")
+    vectors = []
+    for start in range(0, len(texts), batch):
+        some = [
+            truncate(tokenizer.encode(text), MAX_TOKENS) for text in texts[start : start + batch]
+        ]
+        ids, padding_mask = pad_batch(some)
+        vectors.append(mean_pool(model.states(ids, padding_mask[:, None]), padding_mask))
+    return F.normalize(torch.cat(vectors), dim=-1)
+
+
+def truncate(ids: list[int], max_tokens: int) -> list[int]:
+    """At most that many tokens; the last one, BERT's [SEP], stays."""
+    return ids if len(ids) <= max_tokens else [*ids[: max_tokens - 1], ids[-1]]
