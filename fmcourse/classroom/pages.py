@@ -38,9 +38,9 @@ section.wrong { border-color: #D55E00 }
 FEEDBACK = """\
 {% extends "layout" %}
 {% block body %}
+{% set points = result.points | number ~ " of " ~ result.max_points | number ~ " points" %}
 <p>
-{%- if result.max_points %}<strong>{{ result.points | number }} of
-{{ result.max_points | number }} points</strong>{% endif -%}
+{%- if result.max_points %}<strong>{{ points }}</strong>{% endif -%}
 {%- if n_practice %}
 {%- if result.max_points %}, and {% endif -%}
 {{ n_done }} of {{ n_practice }} practice exercises completed
@@ -53,10 +53,9 @@ FEEDBACK = """\
 {% if right %}{% set sign, kind = "✓", "right" %}
 {% elif found.verdict == "blank" %}{% set sign, kind = "○", "open" %}
 {% else %}{% set sign, kind = "✗", "wrong" %}{% endif %}
+{% set worth = ": " ~ found.points | number ~ " of " ~ found.of | number if found.of else "" %}
 <section class="{{ kind }}">
-<h2>{{ sign }} {{ exercise_id }}
-{%- if found.of %}: {{ found.points | number }} of {{ found.of | number }}{% endif %} ·
-{{ found.verdict }}</h2>
+<h2>{{ sign }} {{ exercise_id }}{{ worth }} · {{ found.verdict }}</h2>
 {% for sentence in found.sentences %}<p>{{ sentence | inline }}</p>
 {% endfor %}
 {% if found.table %}<pre>{{ found.table | join("\\n") }}</pre>{% endif %}
