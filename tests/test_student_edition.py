@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from fmcourse.classroom.assigned import all_assigned, make_record
+from fmcourse.classroom.exercise_kinds import make_record
+from fmcourse.classroom.library import all_assigned
 from tools import student
 from tools.leaks import MANY, SHORTEST, Secrets, bare_code, literals, runs, search
 from tools.lessons import ROOT
@@ -64,7 +65,7 @@ def test_its_tests_can_be_collected(edition):
 
 
 def test_there_the_course_knows_no_assigned_exercise(edition):
-    code = "from fmcourse.classroom.assigned import all_assigned; print(len(all_assigned()))"
+    code = "from fmcourse.classroom.library import all_assigned; print(len(all_assigned()))"
     environment = {"PYTHONPATH": str(edition), "PATH": "/usr/bin"}
     ask = [sys.executable, "-c", code]
     done = subprocess.run(ask, cwd=edition, capture_output=True, text=True, env=environment)

@@ -40,7 +40,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fmcourse.classroom.assigned import AssignedExercise
+from fmcourse.classroom.exercise_kinds import AssignedExercise
 
 N = 6  # words in a run
 SHORTEST = 10  # runs, of a secret that is looked for: 15 words that are not public

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from fmcourse.classroom.assigned import all_assigned
+from fmcourse.classroom.library import all_assigned
 from tools.leaks import Leak, Report, search
 from tools.lessons import ROOT
 

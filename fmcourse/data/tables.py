@@ -195,3 +195,37 @@ def suggest(wanted: str, known: Sequence[str]) -> str:
     folded = [fold_text(name) for name in known]
     near = get_close_matches(fold_text(wanted), folded, 1, 0.5)
     return f" (did you mean {known[folded.index(near[0])]!r}?)" if near else ""
+
+
+def read_column(path: Path, names: Sequence[str]) -> list[str]:
+    """The cells of the first of these columns that a table has, stripped; empty ones left out.
+
+    A file whose first line names none of them is a list, one item a line, unless it holds a
+    separator. Case does not count.
+
+    Raises: ValueError if it is not UTF-8, or a table without such a column.
+    """
+    content = read_utf8(path)
+    first = next((line for line in content.splitlines() if line.strip()), "")
+    separator = max(SEPARATORS, key=first.count)
+    columns = [name.strip().strip('"').casefold() for name in first.split(separator)]
+    column = next((name for name in names if name in columns), None)
+    if column is not None:
+        rows = [row for _, row in parse_rows_of_any_size(content, separator, path.name)]
+        position = columns.index(column)
+        cells = [row[position] for row in rows[1:] if len(row) > position]
+    elif separator in first:
+        wanted = f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
+        raise ValueError(f"{path}: its first line names no column {wanted}.")
+    else:
+        cells = content.splitlines()
+    return [cell.strip() for cell in cells if cell.strip()]
+
+
+def parse_rows_of_any_size(content: str, separator: str, name: str) -> list[tuple[int, list[str]]]:
+    """The same as `parse_rows`; the library's own limit on a cell's length is lifted meanwhile."""
+    before = csv.field_size_limit(max(len(content), 1))
+    try:
+        return parse_rows(content, separator, name)
+    finally:
+        csv.field_size_limit(before)
