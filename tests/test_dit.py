@@ -131,6 +131,7 @@ def test_the_time_and_the_condition_matter_and_every_weight_is_used():
     assert all(weight.grad is not None and weight.grad.any() for weight in model.parameters())
 
 
+@pytest.mark.slow
 def test_one_picture_can_be_learnt_by_heart_and_is_then_sampled():
     torch.manual_seed(0)
     picture = torch.rand(1, 1, 8, 8, generator=seeded(4)).round() * 2 - 1

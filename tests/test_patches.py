@@ -107,6 +107,7 @@ def test_pieces_in_any_order_need_places_of_their_own(wrong):
         PatchEncoder(Config(**SHAPE | wrong), 12, 16)
 
 
+@pytest.mark.slow
 def test_a_few_pictures_can_be_learnt_by_heart_but_noise_that_is_hidden_cannot_be_guessed():
     two = (patchify(torch.rand(2, 8, 8, generator=seeded(4)).round(), 4) - 0.5).repeat(16, 1, 1)
     torch.manual_seed(0)

@@ -282,6 +282,7 @@ def test_the_schedule_is_that_of_the_paper():
     assert optimizer.lr_scale(0.0) == 0
 
 
+@pytest.mark.slow
 def test_a_few_words_can_be_learnt_by_heart_and_written():
     torch.manual_seed(0)
     model = EncoderDecoder(replace(SMALL, dropout=0.0), source_vocab_size=11)
