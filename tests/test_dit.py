@@ -1,4 +1,4 @@
-"""The diffusion Transformer: ends that are the reference's, a waist that is the language models', and a U-Net's manners."""
+"""The diffusion Transformer: its ends equal the reference's, its stack is the language models'."""
 
 from dataclasses import replace
 from functools import partial

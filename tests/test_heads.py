@@ -1,4 +1,4 @@
-"""New ends for an encoder: the same scores as the reference library's, and filling that changes nothing."""
+"""Heads on an encoder: the reference's logits, and padding that changes nothing."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Counting: probabilities that add up, agree with the formula, and are the same one by one and all at once."""
+"""n-gram models: probabilities sum to one, equal the formula, alone as in a batch."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Patches: pictures cut and read like words, and an autoencoder that never sees what it is asked for."""
+"""Patches: images cut into tokens, and an autoencoder that never sees what it must predict."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The product that every layer uses: F.linear's numbers and gradients, by whichever library; and who gets which."""
+"""The product that every layer uses: F.linear's results and gradients, by whichever library."""
 
 import copy
 
@@ -21,7 +21,7 @@ EPYC = {"cpu_name": "AMD EPYC", "avx512_f": True}
 
 @pytest.fixture
 def onednn(monkeypatch):
-    """Whatever the processor: oneDNN, which is right everywhere and fast on some; and a count of its products."""
+    """oneDNN whatever the processor, since it is right on all; counts the products that it made."""
     made, onednn = [], products.ONEDNN
     monkeypatch.setattr(products, "prefers_onednn", lambda: True)
     monkeypatch.setattr(products, "ONEDNN", lambda *given: made.append(1) or onednn(*given))

@@ -86,7 +86,7 @@ def test_positions_are_told_on_both_sides():
     assert not torch.allclose(logits[:, 0], logits[:, 1])
 
 
-# -- torch's own ----------------------------------------------------------------------------------------------------------
+# -- torch's own -----------------------------------------------------------------------------------
 
 
 def copied(ours: EncoderDecoder) -> nn.Transformer:
@@ -104,7 +104,9 @@ def copied(ours: EncoderDecoder) -> nn.Transformer:
         batch_first=True,
         norm_first=before,
     )
-    if not before:  # torch adds a norm behind the last block also where each block ends with one; the paper does not
+    if (
+        not before
+    ):  # torch adds a norm after the last block even if blocks end in one; not so the paper
         theirs.encoder.norm = theirs.decoder.norm = None
     names = {
         ".attention.qkv_proj.": ".self_attn.in_proj_",
@@ -167,7 +169,7 @@ def test_cross_attention_is_the_fused_kernel_and_only_narrowed_by_its_mask():
     assert_close(cross(x, memory, mask), cross.out_proj(fused.transpose(1, 2).flatten(2)))
 
 
-# -- positions ------------------------------------------------------------------------------------------------------------
+# -- positions -------------------------------------------------------------------------------------
 
 
 def test_sinusoids_are_the_formula_of_the_paper():
@@ -203,7 +205,7 @@ def test_the_published_base_model_has_the_published_size():
     )  # the paper rounds to 65: 37,000 shared words and these blocks give 63
 
 
-# -- what was looked at ---------------------------------------------------------------------------------------------------
+# -- what was looked at ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [*SHAPES])
@@ -245,7 +247,7 @@ def test_looks_of_an_encoder_decoder_hide_padding_and_leave_no_hook_behind():
     assert not any(part._forward_pre_hooks for part in model.modules())
 
 
-# -- loss and schedule ----------------------------------------------------------------------------------------------------
+# -- loss and schedule -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
@@ -305,13 +307,13 @@ def test_a_few_words_can_be_learnt_by_heart_and_written():
     assert model.training
 
 
-# -- beam search ----------------------------------------------------------------------------------------------------------
+# -- beam search -----------------------------------------------------------------------------------
 
 START, END, V = 0, 1, 4
 
 
 def table_of(seed: int, sharp: float = 2.0):
-    """Log-probabilities that depend on all that was written, the same whenever they are asked for."""
+    """Log-probabilities that depend on all that was written, the same at every call."""
 
     def log_probabilities(ids: torch.Tensor) -> torch.Tensor:
         rows = []
@@ -402,7 +404,7 @@ def test_rows_written_together_or_alone_are_the_same():
         assert both[row] == [ids[: ids.index(2)] if 2 in ids else ids]
 
 
-# -- bad input ------------------------------------------------------------------------------------------------------------
+# -- bad input -------------------------------------------------------------------------------------
 
 
 def test_bad_input_is_named():

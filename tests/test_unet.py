@@ -1,4 +1,4 @@
-"""The U-Net: any side, told the time, begins by saying nothing, and its parts are those of the reference."""
+"""The U-Net: any side, conditioned on the timestep, zero at first, its parts as the reference's."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Our EfficientNet with the published weights sees what it was trained to see; pictures that ship are what the card says."""
+"""Our EfficientNet with the published weights classifies images; what ships is as its card says."""
 
 import gzip
 
@@ -126,7 +126,8 @@ def test_drawings_are_in_one_split_each_and_as_many_of_each_kind():
 
 def test_the_file_is_read_in_the_order_of_its_list():
     called, splits = read_images(
-        b'{"kinds": ["a", "b"], "side": 1, "pictures": [["test", 1, "x"], ["train", 0, "y"]]}\n123\n56'
+        b'{"kinds": ["a", "b"], "side": 1, "pictures": [["test", 1, "x"], ["train", 0, "y"]]}\n'
+        b"123\n56"
     )
     assert called == {"classes": ("a", "b")} and splits["train"].pixels.flatten().tolist() == [
         10,
