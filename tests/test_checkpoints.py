@@ -1,4 +1,4 @@
-"""Weights that ship have the facts of their making, and a changed bit is noticed."""
+"""Weights that ship say how they were made, and a bit that changed is noticed."""
 
 import json
 import shutil
@@ -36,20 +36,18 @@ def copy(tmp_path, monkeypatch):
 def test_a_checkpoint_names_its_recipe_the_day_the_cost_and_the_score(path):
     found = checkpoint(path.stem)
     assert (ROOT / found.facts["command"].split()[1]).is_file() and len(found.facts["date"]) == 10
-    assert found.facts["minutes"] > 0 and found.facts["score"]
-    assert all(t.isfinite().all() for t in found.tensors.values())
+    assert (
+        found.facts["minutes"] > 0
+        and found.facts["score"]
+        and all(t.isfinite().all() for t in found.tensors.values())
+    )
 
 
 def test_all_weights_have_their_facts_and_are_tracked():
     files = {path.stem for path in (ROOT / "data/checkpoints").glob("*.safetensors")}
     assert files == {path.stem for path in CHECKPOINTS} and "judge" in files
-    names = subprocess.run(
-        ["git", "check-ignore", "data/checkpoints/judge.safetensors"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert names.returncode == 1
+    ask = ["git", "check-ignore", "data/checkpoints/judge.safetensors"]
+    assert subprocess.run(ask, cwd=ROOT, capture_output=True).returncode == 1  # not ignored
 
 
 def test_what_is_written_is_read(tmp_path, monkeypatch):
@@ -57,15 +55,20 @@ def test_what_is_written_is_read(tmp_path, monkeypatch):
     weights = {"a": torch.randn(2, 3).T, "b": torch.arange(3)}
     write_checkpoint(tmp_path / "checkpoints", "one", weights, **FACTS)
     found = checkpoint("one")
-    assert torch.equal(found.tensors["a"], weights["a"])
-    assert torch.equal(found.tensors["b"], weights["b"])
+    assert torch.equal(found.tensors["a"], weights["a"]) and torch.equal(
+        found.tensors["b"], weights["b"]
+    )
     assert found.facts["title"] == "t" and repr(found).count("tensor") == 0
 
 
 def test_facts_that_are_left_out_are_asked_for(tmp_path):
-    facts = {key: FACTS[key] for key in ("title", "command", "date", "minutes")}
     with pytest.raises(ValueError, match="must hold data, score"):
-        write_checkpoint(tmp_path, "one", {}, **facts)
+        write_checkpoint(
+            tmp_path,
+            "one",
+            {},
+            **{key: FACTS[key] for key in ("title", "command", "date", "minutes")},
+        )
 
 
 @pytest.mark.parametrize(
@@ -78,16 +81,21 @@ def test_facts_that_are_left_out_are_asked_for(tmp_path):
 )
 def test_weights_that_are_not_those_that_shipped_are_noticed(copy, spoil, what):
     spoil(copy / "judge.safetensors")
-    cure = "git restore data/checkpoints/judge.safetensors.*python recipes/judge.py"
-    with pytest.raises(DataError, match=f"judge.safetensors is {what}.*{cure}"):
+    with pytest.raises(
+        DataError,
+        match=f"judge.safetensors is {what}.*git restore data/checkpoints/judge.safetensors"
+        ".*python recipes/judge.py",
+    ):
         checkpoint("judge")
 
 
 def test_a_fact_changed_by_hand_is_noticed(copy):
     path = copy / "judge.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"minutes": 0.1}))
-    sentence = "judge.json is altered. Restore it with `git restore data/checkpoints/judge.json`"
-    with pytest.raises(DataError, match=sentence):
+    with pytest.raises(
+        DataError,
+        match="judge.json is altered. Restore it with `git restore data/checkpoints/judge.json`",
+    ):
         checkpoint("judge")
 
 
@@ -104,11 +112,10 @@ def test_verify_lists_them():
 def test_verifying_needs_nothing_but_python():
     """The set-up verifies before anything is installed: -S leaves out every installed package."""
     program = (
-        "from fmcourse.data import verify\n"
-        "rows = [row for row in verify() if row.file.startswith('checkpoints/')]\n"
-        "print(sum(not row.problem for row in rows))"
+        "import fmcourse.data as d;"
+        "fine = [r.file for r in d.verify() if not r.problem];"
+        "print(sum(file.startswith('checkpoints/') for file in fine))"
     )
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-S", "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(done.stdout) == len(CHECKPOINTS)
