@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from fmcourse.classroom.submissions import is_check_call
+from fmcourse.classroom.slicing import is_check_call
 from tools import build, copies, docs, reading
 from tools.lessons import ROOT, Lesson, all_lessons, reading_cell, to_json, to_notebook
 from tools.trouble import StartError
