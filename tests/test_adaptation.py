@@ -47,6 +47,7 @@ FEATURES = torch.randn(60, 7, generator=torch.Generator().manual_seed(1)) * SCAL
 LABELS = (FEATURES[:, 1] > 3).long() + (FEATURES[:, 4] > 10).long()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("l2", [1e-4, 1e-3, 1e-1])
 def test_equals_scikit_learns_logistic_regression(l2):
     from sklearn.linear_model import LogisticRegression

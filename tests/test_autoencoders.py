@@ -173,6 +173,7 @@ def test_negative_elbo_is_reconstruction_error_plus_kl_divergence():
     assert_close(weighted - loss.value, torch.tensor(3 * loss.parts["KL"]), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [reconstruction, negative_elbo])
 def test_overfits_one_batch(objective):
     torch.manual_seed(0)
@@ -183,6 +184,7 @@ def test_overfits_one_batch(objective):
     assert history.losses[-1] < history.losses[0] / 2
 
 
+@pytest.mark.slow
 def test_latents_collapse_where_the_data_vary_less_than_the_noise():
     """A linear VAE uses one latent for each direction wider than the noise (Lucas et al. 2019)."""
     torch.manual_seed(0)

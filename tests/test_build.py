@@ -188,6 +188,7 @@ def test_the_solved_edition_runs_and_its_check_says_right(lesson):
     kernels.run_notebook(solved_edition(to_notebook(lesson, find), find, prove=True), "solved")
 
 
+@pytest.mark.slow
 def test_the_solved_edition_stops_where_a_check_does_not_call_the_solution_right(lesson):
     wrong = SimpleNamespace(**vars(DOUBLE) | {"solution": "def double(x):\n    return 3 * x\n"})
     edition = solved_edition(to_notebook(lesson, lambda _: wrong), lambda _: wrong, prove=True)
@@ -209,6 +210,7 @@ def built(tmp_path_factory):
     return lesson, build.build(lesson, find)
 
 
+@pytest.mark.slow
 def test_a_build_is_up_to_date_and_keeps_its_outputs(built):
     lesson, cost = built
     notebook = nbformat.read(lesson.notebook, as_version=4)
@@ -239,6 +241,7 @@ def test_a_widget_keeps_its_static_fallback(built):
     assert output.data == {"text/plain": "IntSlider(value=4)"}
 
 
+@pytest.mark.slow
 def test_two_builds_differ_only_after_the_sign_for_live_values(built):
     lesson, _ = built
     first = lesson.notebook.read_text(encoding="utf-8")
@@ -295,6 +298,7 @@ def copy_lesson(lesson, root, notebook):
 # --- a cell that fails
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_named_with_its_lines_and_the_old_notebook_stays(lesson, capsys):
     lesson.notebook.parent.mkdir()
     lesson.notebook.write_text("the old one")
@@ -321,6 +325,7 @@ def test_a_cell_that_hangs_and_a_kernel_that_dies_have_messages_of_their_own(les
         build.build(lesson, find)
 
 
+@pytest.mark.slow
 def test_a_false_claim_stops_the_build(lesson):
     pytest.importorskip("fmcourse.course")
     rewrite(
@@ -574,6 +579,7 @@ def test_where_there_can_be_no_cut_a_sentence_says_so(monkeypatch, capsys):
     assert "with the network open" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_help_is_given_without_building_anything():
     done = subprocess.run(
         [sys.executable, "-m", "tools.build", "--help"], cwd=ROOT, capture_output=True, text=True

@@ -225,6 +225,7 @@ def test_a_trained_model_generates_and_a_seed_repeats_it(folder, capsys):
     assert first.startswith("To be") and first == again != other and greedy == one
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_reports_it(tmp_path, text, capsys):
     words = ["train", "--data", str(text), "--steps", "150", "--out", str(tmp_path / "gpt"), *SMALL]
     assert cli.main(words) == 0

@@ -97,6 +97,7 @@ def random_forms(number):
         yield form, {text.encode() for text in language}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_exactly_what_leads_on_to_a_text_of_the_language_is_allowed(name):
     tokenizer, end = TOKENIZERS[name]
@@ -132,6 +133,7 @@ def test_exactly_what_leads_on_to_a_text_of_the_language_is_allowed(name):
     assert refused > 0 or name == "bpe"
 
 
+@pytest.mark.slow
 def test_near_the_limit_only_what_still_leads_to_the_end_is_allowed():
     end = BPE.special_tokens[END]
     for within, seed in itertools.product((9, 10, 17), range(4)):
@@ -164,6 +166,7 @@ def real():
     return tokenizer, tokenizer.special_tokens["<|im_end|>"]
 
 
+@pytest.mark.slow
 def test_every_choice_is_written_and_nothing_else(real):
     choices = ["yes", "no", "not yet", "null", "née"]
     allow = grammar_constraint(real[0], one_of(choices), real[1])
@@ -171,6 +174,7 @@ def test_every_choice_is_written_and_nothing_else(real):
     assert texts == set(choices)
 
 
+@pytest.mark.slow
 def test_json_parses_whatever_the_logits_are(real):
     person = {"name": string(12), "née": string(4), "age": one_of(["null", "7", "36"])}
     form = json_object({**person, 'a "friend"': json_object(person), "none": json_object({})})
@@ -284,7 +288,7 @@ def test_a_vocabulary_without_any_single_byte_will_do(letters):
 
 # -- what cannot be written ------------------------------------------------------------------------
 
-NO_BYTES = WordPieceTokenizer.from_vocab(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"])
+NO_BYTES = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"])
 NEVER = "this vocabulary cannot spell any text of this form"
 NOT_ALLOWED = "at position 0 is not what the form allows there"
 

@@ -291,6 +291,7 @@ def test_euler_on_the_line_equals_diffusers_flow():
     )
 
 
+@pytest.mark.slow
 @every_schedule
 @pytest.mark.parametrize(
     "sampler",
@@ -356,6 +357,7 @@ def test_a_condition_reaches_the_network():
     assert model.seen[2].tolist() == [7] * 4
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_two_points():
     """Trained from scratch, then sampled: both points are found, and nothing between them."""
     schedule = Schedule.flow()

@@ -40,6 +40,7 @@ def test_this_machine_has_no_faults_and_everything_has_a_line():
     assert len(doctor.report(machine)) == len(doctor.report(WELL)) == 10
 
 
+@pytest.mark.slow
 def test_speed_is_measured_on_one_thread_and_on_all_and_leaves_threads_and_randomness_alone():
     before, state = torch.get_num_threads(), torch.get_rng_state()
     torch.set_num_threads(3)  # neither one nor all

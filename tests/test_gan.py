@@ -238,6 +238,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         train_gan(*networks(), Points(), steps=3, **options)
 
 
+@pytest.mark.slow
 def test_generated_points_move_to_where_real_ones_are():
     generator, discriminator = networks()
     config = GANConfig(lr_generator=3e-3, lr_discriminator=3e-3, ema_decay=0.9)

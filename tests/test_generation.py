@@ -48,6 +48,7 @@ def continuation(name, prompt="3 1 4", **settings):
 # -- the cache changes nothing ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CAUSAL)
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_with_the_cache_and_without_the_same_tokens_come(name, temperature):
@@ -128,6 +129,7 @@ def test_temperature_zero_is_the_largest_and_near_zero_comes_close():
     ]  # of equals the first
 
 
+@pytest.mark.slow
 def test_draws_follow_the_distribution():
     model = model_of("gpt2 wide")
     with torch.no_grad():
@@ -422,6 +424,7 @@ def test_what_a_user_types_never_passes_for_the_frame_of_the_chat(smol):
     assert honest.count(end) == sly.count(end) == 2
 
 
+@pytest.mark.slow
 def test_it_answers_and_a_stream_is_the_same_answer(smol):
     answer = chat(*smol, ASK, max_new_tokens=12)
     assert "Paris" in answer and "<|im_end|>" not in answer

@@ -1,4 +1,4 @@
-"""What lesson 01 prints of the past: counted by the course's own classes, each with a source, nothing guessed."""
+"""What lesson 01 prints of the past: counted by the course's own classes, each with a source."""
 
 import doctest
 from pathlib import Path

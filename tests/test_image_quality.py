@@ -121,6 +121,7 @@ def test_the_feature_extractor_classifies_clothes(clothes):
     )
 
 
+@pytest.mark.slow
 def test_real_images_score_well_and_noisy_ones_worse_the_more_noise(clothes):
     model, train, test, _ = clothes
     noise = torch.randn(train.shape, generator=torch.Generator().manual_seed(0))

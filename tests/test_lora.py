@@ -114,6 +114,7 @@ def test_decoding_with_a_kv_cache_uses_the_updates():
     assert_close(torch.cat([logits, more], 1), model(IDS), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_leaves_the_frozen_weights():
     model = add_lora(small_llama(), 4, 8.0, ALL_TARGETS)
     before = {

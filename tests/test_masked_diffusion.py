@@ -139,6 +139,7 @@ def test_the_exact_model_pays_the_entropy_of_its_language():
     )
 
 
+@pytest.mark.slow
 def test_no_model_beats_log_v_on_noise():
     torch.manual_seed(0)
     fresh = [torch.randint(MASK, (32, 12), generator=seeded(n)) for n in range(150)]
@@ -156,6 +157,7 @@ def test_no_model_beats_log_v_on_noise():
     assert 0.99 * math.log(MASK) < sum(history.losses[-30:]) / 30 < 1.05 * math.log(MASK)
 
 
+@pytest.mark.slow
 def test_overfits_one_text_and_then_writes_it_in_any_order():
     torch.manual_seed(0)
     known = torch.randint(MASK, (1, 12), generator=seeded(9))

@@ -347,6 +347,7 @@ def test_greedy_captions_repeat_and_are_the_likeliest_words():
         assert text == " ".join(WORDS[i] for i in ids)
 
 
+@pytest.mark.slow
 def test_captions_can_be_learnt_by_heart():
     torch.manual_seed(0)
     model = Captioner(ImageEncoder(7, (4, 6)), WRITES, 7)

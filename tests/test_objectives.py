@@ -86,6 +86,7 @@ def test_masked_token_is_the_cross_entropy_of_the_selected_tokens_alone():
     assert loss.tokens == selected.sum()
 
 
+@pytest.mark.slow
 def test_on_noise_no_masked_model_beats_the_best_guess():
     """Fewer nats would mean that labels leak. Tokens left unchanged may be learnt, and no more."""
     torch.manual_seed(0)

@@ -676,6 +676,7 @@ EACH = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @EACH
 def test_a_loaded_classifier_gives_the_same_probabilities(
     kind, way, trained_classifier, text_data, image_data, tmp_path
@@ -698,6 +699,7 @@ def test_a_loaded_classifier_gives_the_same_probabilities(
     assert back.evaluate(data).confusion.tolist() == classifier.evaluate(data).confusion.tolist()
 
 
+@pytest.mark.slow
 @EACH
 def test_only_what_this_way_trains_has_changed_and_is_saved(
     kind, way, trained_classifier, tmp_path
@@ -725,6 +727,7 @@ def test_only_what_this_way_trains_has_changed_and_is_saved(
     )
 
 
+@pytest.mark.slow
 @EACH
 def test_training_starts_from_the_pretrained_network_and_a_head_of_zeros(
     kind, way, text_data, image_data
@@ -777,6 +780,7 @@ def test_more_items_get_more_steps_up_to_a_limit(n, steps):
     assert apps.default_steps(n) == steps
 
 
+@pytest.mark.slow
 def test_the_batch_size_does_not_change_predictions(trained_classifier, text_data, image_data):
     for kind, data in (("text", text_data), ("images", image_data)):
         items = data.train + data.test

@@ -60,6 +60,7 @@ def test_a_prior_depends_on_time_and_phrase_row_by_row():
     assert ((after != before).any(1)).tolist() == [False, True, True, False]
 
 
+@pytest.mark.slow
 def test_a_prior_draws_each_of_two_answers_and_not_their_mean():
     """Two images belong to each phrase; their mean, which a regression gives, to neither."""
     torch.manual_seed(0)
@@ -150,6 +151,7 @@ def shipped() -> nn.Module:
     return model.eval()
 
 
+@pytest.mark.slow
 def test_the_painter_that_ships_draws_the_colour_that_is_asked_for_and_the_same_each_time():
     from fmcourse.pretrained import embed_sentences, load
 

@@ -305,6 +305,7 @@ class Letters(ByteTokenizer):
         return "".join(chr(0x100 + i) for i in ids)
 
 
+@pytest.mark.slow
 @in_both_layouts
 @pytest.mark.parametrize("name", CAUSAL)
 @pytest.mark.parametrize("shared", ["", SHARED])

@@ -93,6 +93,7 @@ def press_ctrl_c_at(wanted):
 # -- the loop --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [MUON, ADAMW], ids=["muon", "adamw"])
 def test_overfits_one_batch(optimizer):
     batch = torch.randint(40, (4, 17), generator=torch.Generator().manual_seed(5))
@@ -107,6 +108,7 @@ def test_overfits_one_batch(optimizer):
     assert history.losses[0] > 3.4 and history.losses[-1] < 0.1
 
 
+@pytest.mark.slow
 def test_no_honest_model_beats_log_v_on_fresh_noise():
     class Noise:
         def __getitem__(self, step):
@@ -649,6 +651,7 @@ def test_next_token_is_the_mean_negative_log_probability_of_the_text_one_ahead()
     assert loss.tokens == 64 and loss.parts["nats per token"] == pytest.approx(by_hand.item())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore:Mismatch dtype between input and weight"
 )  # torch's rms_norm, of its own cast

@@ -1,1 +1,1 @@
-"""The maintainer's workshop: lessons become notebooks (`tools.build`), and everything is checked (`tools.check`)."""
+"""For maintainers: lessons become notebooks (`tools.build`); `tools.check` checks everything."""

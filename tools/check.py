@@ -213,8 +213,8 @@ def time_lines(seconds: float, cpu_seconds: float, fast: bool) -> list[str]:
     if fast and seconds > FAST_SECONDS:
         lines.append(
             f"The quick checks promise {FAST_SECONDS} s on two idle cores and took "
-            f"{seconds:.0f} s. If this machine was idle, find the slow tests with `python start.py test --fast "
-            "--durations=20` and mark them `slow`."
+            f"{seconds:.0f} s. If this machine was idle, find the slow tests with "
+            "`python start.py test --fast --durations=20` and mark them `slow`."
         )
     return lines
 

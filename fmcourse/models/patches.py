@@ -72,8 +72,8 @@ class MaskedAutoencoder(nn.Module):
         decoder: config of the small Transformer that reconstructs.
     """
 
-    # For Muon: see `training.optimizers.hidden_matrices`. The projections of patches count as hidden
-    # here because the encoders of lesson 03 were measured so.
+    # For Muon: see `training.optimizers.hidden_matrices`. The projections of patches count as
+    # hidden here because the encoders of lesson 03 were measured so.
     hidden_layers = ("encoder.embed", "decoder_embed", "decoder.embed", "to_patches")
 
     def __init__(self, encoder: PatchEncoder, decoder: Config) -> None:
