@@ -78,23 +78,25 @@ def test_one_wrong_case_among_many_is_not_rounded_to_full_points():
     assert found.share == MAX_WRONG < 1 and not found.verdict.correct
 
 
-def no_subclass(exercise, expected, got):
-    """A rule that nobody needs: no result may be a bool."""
-    return Breach("a bool", "Is that a number?") if isinstance(got.value, bool) else None
+def check_silence(exercise, expected, got):
+    """A rule that the course has not: nothing is printed."""
+    return Breach("it prints", "Who reads that?") if got.printed else None
 
 
-def test_a_new_rule_of_the_contract_is_one_function_and_speaks_wherever_answers_are_judged(
+def test_a_new_rule_of_the_contract_is_one_function_and_holds_wherever_answers_are_judged(
     monkeypatch,
 ):
     def answer(x):
-        return 2 * x if x != 1 else True
+        print("one" if x == 1 else "", end="")
+        return 2 * x
 
-    monkeypatch.setattr(verdict, "CONTRACT_RULES", (no_subclass, *verdict.CONTRACT_RULES))
-    assert diagnose(DOUBLE, answer).name == "a bool"
+    monkeypatch.setattr(verdict, "CONTRACT_RULES", (*verdict.CONTRACT_RULES, check_silence))
+    assert diagnose(DOUBLE, answer).name == "it prints"
     key, n_public = answer_key(DOUBLE)
     found = mark(key, run_cases(key.exercise, answer), n_public)
-    assert found.verdict.name == "a bool" and 0 < found.share < 1
-    assert found.verdict.sentences == ("Tried: double(x=1).", "Is that a number?")
+    assert found.verdict.name == "it prints"
+    assert found.verdict.sentences == ("Tried: double(x=1).", "Who reads that?")
+    assert found.share == pytest.approx(4 / 6)  # no property, half of the given, all of the hidden
 
 
 def test_nothing_of_a_hidden_case_is_said():
