@@ -1,13 +1,13 @@
-"""Decoding with SmolLM2: fp32 beside transformers' `generate`, 4 bits beside fp32; both losses.
+"""Decoding with SmolLM2: ours in 32 bits beside transformers' `generate`, and in 4 bits beside 32.
 
 Run   python -m benchmarks decoding     Takes   about two minutes on one core
 
 All have the same published weights; transformers opens them from a folder that `pretrained.to_hf`
-wrote. One prompt from Shakespeare, greedy decoding, a whole call timed: reading the prompt,
-decoding, turning tokens into text. In 32 bits the time of a token is that of reading 540 MB from
-memory; in 4 bits that of unpacking them, so the ratio depends on the CPU: the target was seen on
-one with AVX-512. bfloat16 is compared only where the CPU multiplies it (avx512_bf16 or amx_bf16).
-The loss is that on the beginning of the first validation play.
+wrote. One prompt from Shakespeare, greedy, a whole call timed: reading the prompt, writing,
+decoding tokens to text. In 32 bits a token waits for 540 MB to come from memory; in 4 bits for
+their unpacking, so the factor depends on the CPU: the target was seen on a CPU with AVX-512.
+bfloat16 is compared only where the CPU multiplies it (avx512_bf16 or amx_bf16). What 4 bits lose
+is measured on the beginning of the first validation play.
 """
 
 import copy
@@ -41,9 +41,8 @@ def reference(model: Transformer) -> LlamaForCausalLM:
     with tempfile.TemporaryDirectory() as folder:
         pretrained.to_hf(model, Path(folder))
         theirs = LlamaForCausalLM.from_pretrained(folder).eval()
-        return copy.deepcopy(
-            theirs
-        )  # its weights may lie in the folder's files, which are about to go
+        # A copy, because its weights may be mapped to the folder's files, which are deleted now.
+        return copy.deepcopy(theirs)
 
 
 def ours(model: Transformer, tokenizer: BPETokenizer, ids: list[int], new: int) -> Work:

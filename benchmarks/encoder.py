@@ -1,13 +1,13 @@
-"""One training step of an encoder: our BERT beside transformers', same shape, same batches.
+"""One training step of an encoder: our BERT beside transformers' BertModel and BertForMaskedLM.
 
 Run   python -m benchmarks encoder     Takes   about two minutes on one core
 
-The first two rows are the encoder alone, trained to make its states small, which asks nothing of a
-head. The last two are masked language modelling with a vocabulary of 8,192: of 100 tokens 15 are
-asked for, and ours computes scores for these alone. A step is forward, loss, backward, clipping,
-torch's fused AdamW, and reading the loss; 32 bits, no dropout, no padding, fused attention in both.
-Products as in `train_step`; on an AMD with AVX2, where both take the same ones, the ratios were
-1.03, 0.98, 1.84 and 1.32.
+Both have the same shape and see the same batches. The first two rows are the encoder alone,
+trained to make its states small, which needs no head. The last two are masked language modelling
+with a vocabulary of 8,192: 15 of 100 tokens are targets, and ours computes logits for these alone.
+A step is forward, loss, backward, clipping, torch's fused AdamW, and reading the loss; 32 bits, no
+dropout, no padding, fused attention in both. Products as in `train_step`; on an AMD with AVX2,
+where both take the same ones, the ratios were 1.03, 0.98, 1.84 and 1.32.
 """
 
 from functools import partial
@@ -32,9 +32,7 @@ VOCABULARY, MASK = 8192, 4
 
 
 def reference(c: Config, kind: type) -> BertModel | BertForMaskedLM:
-    """transformers' model of that shape, without dropout and without the pooler, which no loss here
-    reads.
-    """
+    """transformers' model of that shape, without dropout and without the pooler, unused here."""
     logging.set_verbosity_error()
     sizes = dict(
         vocab_size=c.vocab_size,
@@ -49,34 +47,31 @@ def reference(c: Config, kind: type) -> BertModel | BertForMaskedLM:
     return (kind(config, add_pooling_layer=False) if kind is BertModel else kind(config)).train()
 
 
-def hidden(ids: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """What the peer is given: the ids with some hidden, and labels, -100 where nothing is asked."""
-    inputs, asked = mask_tokens(ids, generator, mask_id=MASK, vocab_size=VOCABULARY)
-    return inputs, ids.masked_fill(~asked, -100)
+def inputs_and_labels(ids: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    """The peer's arguments: ids with some masked, and labels, -100 where there is no target."""
+    inputs, is_target = mask_tokens(ids, generator, mask_id=MASK, vocab_size=VOCABULARY)
+    return {"input_ids": inputs, "labels": ids.masked_fill(~is_target, -100)}
 
 
 def measure(config: Config, data: RandomCrops, rounds: int, head: bool) -> dict[str, float]:
     """Median seconds a step."""
     torch.manual_seed(0)
     ours, theirs = Transformer(config), reference(config, BertForMaskedLM if head else BertModel)
-    draw = {who: torch.Generator().manual_seed(0) for who in ("ours", "peer")}
-    if head:
+    # One generator each, with the same seed: both mask the same tokens.
+    our_generator, their_generator = (torch.Generator().manual_seed(0) for _ in range(2))
 
-        def mine(b):
-            return masked_token(ours, b, draw["ours"], mask_id=MASK).value
+    def our_loss(batch: Tensor) -> Tensor:
+        if head:
+            return masked_token(ours, batch, our_generator, mask_id=MASK).value
+        return ours(batch).square().mean()
 
-        def peer(b):
-            return theirs(
-                **dict(zip(("input_ids", "labels"), hidden(b, draw["peer"]), strict=True))
-            ).loss
-    else:
-        mine, peer = (
-            lambda b: ours(b).square().mean(),
-            lambda b: theirs(b).last_hidden_state.square().mean(),
-        )
-    return side_by_side(
-        {"ours": stepper(ours, mine, data), "peer": stepper(theirs, peer, data)}, rounds, warm_up=2
-    )
+    def their_loss(batch: Tensor) -> Tensor:
+        if head:
+            return theirs(**inputs_and_labels(batch, their_generator)).loss
+        return theirs(batch).last_hidden_state.square().mean()
+
+    steps = {"ours": stepper(ours, our_loss, data), "peer": stepper(theirs, their_loss, data)}
+    return side_by_side(steps, rounds, warm_up=2)
 
 
 def main(small: bool = False) -> list[Row]:
@@ -93,10 +88,8 @@ def main(small: bool = False) -> list[Row]:
             config = shape(head="masked" if head else "none")
             seconds = measure(config, RandomCrops(ids, context, batch), rounds, head)
             ours, peer = (batch * context / seconds[who] for who in ("ours", "peer"))
-            what = (
-                f"{'masked LM' if head else 'encoder alone'}, {depth} layers, width "
-                f"{width}, context {context}, batch {batch}"
-            )
+            model = "masked LM" if head else "encoder alone"
+            what = f"{model}, {depth} layers, width {width}, context {context}, batch {batch}"
             rows.append(
                 row(f"{what}; peer is transformers", ours, peer, ours / peer, "tokens/s", ">= 1.2")
             )

@@ -1,20 +1,20 @@
-"""One training step of a U-Net: ours beside diffusers' UNet2DModel of as many parameters.
+"""One training step of a U-Net: ours beside diffusers' UNet2DModel with as many parameters.
 
 Run   python -m benchmarks unet     Takes   about two minutes on one core
 
-Both predict the noise in images of 28 by 28, batch 64, 32 bits, two levels, two blocks each, no
-attention; the peer's widths are those with which its parameters come nearest to ours. A step is
+Both predict the noise in grey images of 28 by 28, batch 64, 32 bits, two levels, two blocks each,
+no attention; the peer's widths are those with which its parameters come nearest to ours. A step is
 drawing noise, forward, loss, backward, clipping, torch's fused AdamW, and reading the loss. Ours
-folds 2 by 2 pixels into one place before it begins, and that is most of the difference: the peer
-works on all 784 places. So the last row has the peer do the same, on folded images with four
-colours: what is left is how the parts are written.
+folds 2 by 2 pixels into one position first, and that is most of the difference: the peer works on
+all 784 positions. So the last row has the peer do the same, on folded images with four channels:
+what is left is how the layers are written.
 """
 
-from functools import partial
+from collections.abc import Callable
 
 import torch
 from diffusers import UNet2DModel
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.rows import Row, row, side_by_side
@@ -68,35 +68,24 @@ def main(small: bool = False) -> list[Row]:
         UNet(1, widths),
         torch.rand(batch, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1,
     )
-    objective = partial(diffusion_loss, schedule=Schedule.linear())
+
+    def loss_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
+        return lambda batch: diffusion_loss(network, batch, schedule=Schedule.linear()).value
+
     rows = []
-    for what, side, pictures in (
+    for what, side, images in (
         ("28 by 28", 28, x),
         ("folded by the peer too", 14, F.pixel_unshuffle(x, 2)),
     ):
-        peer = peer_of_size(count_parameters(ours), side, pictures.shape[1])
+        peer = peer_of_size(count_parameters(ours), side, images.shape[1])
         sizes = f"{count_parameters(ours):,} and {count_parameters(peer):,} parameters"
-        mine, theirs = (
-            (lambda b: objective(ours, b).value),
-            (lambda b, peer=peer: objective(peer, b).value),
-        )
-        seconds = side_by_side(
-            {
-                "ours": stepper(ours, mine, [x] * 1000),
-                "peer": stepper(peer, theirs, [pictures] * 1000),
-            },
-            rounds,
-        )
+        steps = {
+            "ours": stepper(ours, loss_of(ours), [x] * 1000),
+            "peer": stepper(peer, loss_of(peer), [images] * 1000),
+        }
+        seconds = side_by_side(steps, rounds)
         speed, other = (batch / seconds[who] for who in ("ours", "peer"))
         target = ">= 1.2" if side == 28 else None
-        rows.append(
-            row(
-                f"train, {what}, {sizes}; peer is diffusers",
-                speed,
-                other,
-                speed / other,
-                "pictures/s",
-                target,
-            )
-        )
+        label = f"train, {what}, {sizes}; peer is diffusers"
+        rows.append(row(label, speed, other, speed / other, "images/s", target))
     return rows

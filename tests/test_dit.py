@@ -1,4 +1,4 @@
-"""The diffusion Transformer: its ends equal the reference's, its stack is the language models'."""
+"""The diffusion Transformer: diffusers' input and output layers, the language models' backbone."""
 
 from dataclasses import replace
 from functools import partial
@@ -17,7 +17,11 @@ from fmcourse.models.dit import DiT, sinusoidal_encoding_2d
 from fmcourse.models.transformer import Stack, modern
 from fmcourse.training import fit
 
-seeded = lambda seed=0: torch.Generator().manual_seed(seed)
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
 CONFIG = replace(modern(width=24, depth=2, heads=3, context=200, causal=False), positions="none")
 x, time = torch.randn(3, 1, 12, 12, generator=seeded()), torch.tensor([0.1, 0.5, 1.0])
 
@@ -28,14 +32,14 @@ def sines_first(encoding):
 
 
 @pytest.mark.parametrize("side", [1, 3, 7])
-def test_places_equal_diffusers(side):
+def test_the_positional_encoding_equals_diffusers(side):
     theirs = get_2d_sincos_pos_embed(24, side, base_size=side)
     assert_close(
         sines_first(sinusoidal_encoding_2d(side, side, 24)), theirs.float(), rtol=0, atol=1e-5
     )
 
 
-def test_places_of_a_grid_that_is_no_square():
+def test_the_positional_encoding_of_a_grid_that_is_not_square():
     grid = sinusoidal_encoding_2d(2, 5, 16).view(2, 5, 16)
     assert_close(grid[0, :, :8], grid[1, :, :8])  # across: the same in each row
     assert_close(grid[:, 0, 8:], grid[:, 4, 8:])  # down: the same in each column
@@ -84,7 +88,7 @@ def test_both_ends_equal_diffusers_dit(channels):
     assert_close(made, found.sample, rtol=1e-4, atol=1e-5)
 
 
-def test_its_waist_is_the_language_models_own():
+def test_its_backbone_is_the_language_models_own():
     model = DiT(CONFIG)
     assert type(model.stack) is Stack
     alone = Stack(CONFIG)
@@ -92,26 +96,26 @@ def test_its_waist_is_the_language_models_own():
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 28, 28), (3, 1, 27, 29), (3, 1, 1, 1), (3, 1, 5, 64)])
-def test_any_side_comes_back(shape):
+def test_the_output_has_the_shape_of_any_input(shape):
     made = randomize(DiT(CONFIG))(torch.randn(shape, generator=seeded()), time)
     assert made.shape == shape and made.isfinite().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_the_type_of_numbers_comes_back(dtype):
+def test_the_output_has_the_dtype_of_the_weights(dtype):
     assert randomize(DiT(CONFIG)).to(dtype)(x.to(dtype), time.to(dtype)).dtype == dtype
 
 
-def test_a_fresh_network_says_nothing_yet():
+def test_a_fresh_network_predicts_zero():
     assert not DiT(CONFIG)(x, time).any()
 
 
-def test_each_picture_is_seen_alone():
+def test_images_of_a_batch_do_not_mix():
     model = randomize(DiT(CONFIG))
     assert_close(model(x, time)[1:2], model(x[1:2], time[1:2]), rtol=1e-4, atol=1e-5)
 
 
-def test_a_patch_knows_where_it_is_and_what_the_others_hold():
+def test_a_patchs_output_depends_on_its_position_and_on_other_patches():
     model = randomize(DiT(CONFIG))
     alike = torch.zeros(1, 1, 8, 8)
     made = F.pixel_unshuffle(model(alike, time[:1]), 4)
@@ -121,7 +125,7 @@ def test_a_patch_knows_where_it_is_and_what_the_others_hold():
     assert (model(changed, time[:1]) - model(alike, time[:1]))[..., :4, :4].abs().max() > 1e-4
 
 
-def test_the_time_and_the_condition_matter_and_every_weight_is_used():
+def test_time_and_condition_matter_and_every_parameter_gets_a_gradient():
     model = randomize(DiT(CONFIG, conditioner=nn.Embedding(4, 24)))
     kinds = torch.tensor([0, 1, 2])
     made = model(x, time, kinds)
@@ -131,8 +135,7 @@ def test_the_time_and_the_condition_matter_and_every_weight_is_used():
     assert all(weight.grad is not None and weight.grad.any() for weight in model.parameters())
 
 
-@pytest.mark.slow
-def test_one_picture_can_be_learnt_by_heart_and_is_then_sampled():
+def test_overfits_one_image_and_samples_it():
     torch.manual_seed(0)
     picture = torch.rand(1, 1, 8, 8, generator=seeded(4)).round() * 2 - 1
     schedule = Schedule.flow(100)

@@ -1,4 +1,4 @@
-"""Heads on an encoder: the reference's logits, and padding that changes nothing."""
+"""Classification heads: the reference library's logits, and padding that changes nothing."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def pair(kind, num_classes, tmp_path):
 
 
 @pytest.mark.parametrize("num_classes", [1, 2, 7])
-def test_scores_of_tokens_are_the_reference_librarys(num_classes, tmp_path):
+def test_token_logits_are_the_reference_librarys(num_classes, tmp_path):
     ours, theirs, ids = pair(BertForTokenClassification, num_classes, tmp_path)
     tags = torch.randint(
         num_classes, ids.shape, generator=torch.Generator().manual_seed(2)
@@ -41,7 +41,7 @@ def test_scores_of_tokens_are_the_reference_librarys(num_classes, tmp_path):
         )
 
 
-def test_scores_of_answers_are_the_reference_librarys(tmp_path):
+def test_answer_span_logits_are_the_reference_librarys(tmp_path):
     ours, theirs, ids = pair(BertForQuestionAnswering, 2, tmp_path)
     first, last, whole = torch.tensor([3, 0, 20]), torch.tensor([3, 7, 20]), torch.ones_like(REAL)
     with torch.no_grad():
@@ -54,7 +54,7 @@ def test_scores_of_answers_are_the_reference_librarys(tmp_path):
         )
 
 
-def test_filling_changes_no_score():
+def test_padding_changes_no_logit():
     model, ids = randomize(SequenceClassifier(model_of("bert bare"), 4)), ids_for("bert bare")
     changed = torch.where(REAL, ids, (ids + 7) % 41)
     with torch.no_grad():
@@ -79,7 +79,7 @@ def test_the_loss_of_a_span_is_that_of_the_rows_whose_answer_was_not_cut_off():
     assert loss.tokens == 2
 
 
-def test_labels_outside_the_set_and_batches_that_ask_nothing_are_refused():
+def test_labels_out_of_range_and_batches_without_labels_are_refused():
     model, ids = SequenceClassifier(model_of("bert bare"), 3), ids_for("bert bare")
     for wrong in ([0, 1, 3], [0, -1, 2], [-100, -100, -100]):
         with pytest.raises(ValueError, match=r"give at least one, in 0 to 2, and -100"):
@@ -96,7 +96,7 @@ def test_labels_outside_the_set_and_batches_that_ask_nothing_are_refused():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["text", "token", "span"])
-def test_one_batch_can_be_learnt_by_heart(kind):
+def test_overfits_one_batch(kind):
     torch.manual_seed(0)
     encoder = Transformer(bert(vocab_size=41, context=21, width=24, depth=2, heads=2, head="none"))
     ids = ids_for("bert bare")
@@ -117,7 +117,7 @@ def test_one_batch_can_be_learnt_by_heart(kind):
     assert history.losses[-1] < history.losses[0] / 20
 
 
-def test_only_the_last_matrix_learns_where_the_encoder_is_frozen():
+def test_only_the_classifier_is_trained_if_the_encoder_is_frozen():
     model = SequenceClassifier(model_of("bert bare").requires_grad_(False), 3)
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     fit(
@@ -134,14 +134,14 @@ def test_only_the_last_matrix_learns_where_the_encoder_is_frozen():
     assert changed == {"classifier.weight", "classifier.bias"}
 
 
-def test_the_mean_is_the_one_that_sentence_embeddings_are_made_of():
+def test_mean_pooling_is_that_of_sentence_embeddings():
     model, ids = model_of("bert bare"), ids_for("bert bare")
     states = model.states(ids, REAL[:, None])
     by_hand = torch.stack([states[row, : REAL[row].sum()].mean(0) for row in range(3)])
     assert_close(F.normalize(mean_pool(states, REAL), dim=-1), F.normalize(by_hand, dim=-1))
 
 
-def test_padded_texts_are_there_and_filling_is_not():
+def test_the_padding_mask_is_false_at_padding_alone():
     ids, padding_mask = pad_batch([[4, 5, 6], [7], [8, 9]])
     assert ids.tolist() == [[4, 5, 6], [7, 0, 0], [8, 9, 0]] and padding_mask.sum(1).tolist() == [
         3,

@@ -1,4 +1,4 @@
-"""n-gram models: probabilities sum to one, equal the formula, alone as in a batch."""
+"""N-gram models: probabilities add up, and agree with the formula one by one and all at once."""
 
 import math
 
@@ -20,7 +20,7 @@ def test_probabilities_add_up_to_one_and_none_is_zero(order, context):
     assert p.shape == (5,) and p.min() > 0 and abs(p.sum().item() - 1) < 1e-12
 
 
-def test_a_text_gets_what_next_gives_one_by_one():
+def test_a_texts_probabilities_are_those_of_its_next_tokens():
     model = NGram(TEXT, vocab_size=5, order=4)
     asked = torch.tensor([0, 3, 3, 1, 4, 2, 2, 2, 0, 1])
     alone = torch.stack([model.next_probabilities(asked[:t])[asked[t]] for t in range(len(asked))])
@@ -55,7 +55,7 @@ def test_only_the_last_tokens_of_a_context_count():
     assert not torch.allclose(model.next_probabilities([2, 3]), model.next_probabilities([3]))
 
 
-def test_it_knows_what_always_follows_and_noise_costs_log_v():
+def test_it_learns_what_always_follows_and_noise_costs_log_v():
     sure = NGram(torch.arange(600) % 3, vocab_size=3, order=3)
     assert sure.next_probabilities([1, 2])[0] > 0.99 and sure.next_probabilities([0, 1])[2] > 0.99
     noise = torch.randint(8, (20_000,), generator=torch.Generator().manual_seed(1))

@@ -81,6 +81,10 @@ def found(data: OwnData) -> list[tuple[str, str]]:
     return [(item.content, item.label) for item in data.train + data.test]
 
 
+def split_of(data: OwnData) -> list[list[tuple[str, str]]]:
+    return [[(item.content, item.label) for item in part] for part in (data.train, data.test)]
+
+
 def refused(path: Path, *said: str, **more) -> None:
     with pytest.raises(ValueError) as error:
         read_dataset(path, **more)
@@ -319,17 +323,12 @@ def test_labels_that_are_few_imbalanced_or_nearly_alike_are_noted(table):
 
 def test_the_split_is_the_same_every_time_and_does_not_depend_on_the_order_of_rows(table):
     head, *rows = TABLE.splitlines(keepends=True)
-    one, again = (
-        read_dataset(table(TABLE)),
-        read_dataset(table("".join([head, *sorted(rows, key=lambda row: row[::-1])]), "other.csv")),
-    )
-    parts = lambda data: [
-        [(item.content, item.label) for item in part] for part in (data.train, data.test)
-    ]
-    assert parts(one) == parts(read_dataset(table(TABLE))) == parts(again)
-    assert parts(one) != parts(read_dataset(table(TABLE), seed=1)) and sorted(
-        found(read_dataset(table(TABLE), seed=1))
-    ) == sorted(ROWS)
+    other_order = "".join([head, *sorted(rows, key=lambda row: row[::-1])])
+    first = split_of(read_dataset(table(TABLE)))
+    assert split_of(read_dataset(table(TABLE))) == first
+    assert split_of(read_dataset(table(other_order, "other.csv"))) == first
+    other_seed = read_dataset(table(TABLE), seed=1)
+    assert split_of(other_seed) != first and sorted(found(other_seed)) == sorted(ROWS)
 
 
 @pytest.mark.parametrize(("share", "each"), [(0.01, 1), (0.2, 2), (0.5, 6), (0.99, 11)])
@@ -532,10 +531,10 @@ def test_a_label_may_be_called_train(pets):
 
 
 def test_transparent_grey_16_bit_and_rotated_images_are_decoded_as_seen(tmp_path):
-    seen = lambda image, name="x.png", **more: (
-        image.save(tmp_path / name, **more),
-        read_image(tmp_path / name).astype(int),
-    )[1]
+    def seen(image, name="x.png", **more):
+        image.save(tmp_path / name, **more)
+        return read_image(tmp_path / name).astype(int)
+
     assert (seen(Image.new("RGBA", (9, 9), (255, 0, 0, 0))) == 255).all()  # nothing there: white
     assert (seen(Image.new("RGBA", (9, 9), (255, 0, 0, 128)))[0, 0] == [255, 127, 127]).all()
     assert (seen(Image.new("L", (9, 9), 77)) == 77).all() and (

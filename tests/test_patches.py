@@ -1,4 +1,4 @@
-"""Patches: images cut into tokens, and an autoencoder that never sees what it must predict."""
+"""Patches of images as tokens, and a masked autoencoder that never sees what it predicts."""
 
 import pytest
 import torch
@@ -13,7 +13,12 @@ from fmcourse.objectives import masked_patches
 from fmcourse.training import fit
 
 SHAPE = {"width": 24, "depth": 2, "heads": 3, "causal": False}
-seeded = lambda seed=0: torch.Generator().manual_seed(seed)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
 pictures = torch.rand(5, 12, 16, generator=seeded())
 patches = patchify(pictures, 4)  # (5, 12, 16)
 
@@ -29,7 +34,7 @@ def test_equals_torch_unfold():
     assert_close(patches, F.unfold(pictures[:, None], 4, stride=4).mT)
 
 
-def test_a_series_is_cut_into_stretches():
+def test_a_series_becomes_stretches_in_order():
     assert_close(patchify(torch.arange(12.0).view(2, 6), 3), torch.arange(12.0).view(2, 2, 3))
 
 
@@ -45,14 +50,14 @@ def test_what_does_not_fit_is_refused(shape, size):
         patchify(torch.zeros(shape), size)
 
 
-def test_a_piece_is_embedded_as_a_convolution_would():
+def test_the_patch_embedding_equals_a_strided_convolution():
     encoder = randomize(PatchEncoder(Config(**SHAPE), 12, 16))
     kernel = encoder.embed.weight.view(24, 1, 4, 4)
     looked = F.conv2d(pictures[:, None], kernel, encoder.embed.bias, stride=4).flatten(2).mT
     assert_close(encoder(patches), encoder.stack(looked + encoder.position_embedding))
 
 
-def test_what_is_hidden_changes_nothing_and_what_is_seen_does():
+def test_masked_patches_change_nothing_and_visible_ones_do():
     model, hidden = autoencoder(), torch.rand(5, 12, generator=seeded(1)).argsort(1) < 8
     guesses = model(patches, hidden)
     assert_close(model(torch.where(hidden[..., None], -9.0, patches), hidden), guesses)
@@ -60,7 +65,7 @@ def test_what_is_hidden_changes_nothing_and_what_is_seen_does():
     assert guesses.shape == patches.shape and moved.amax((1, 2)).min() > 1e-3
 
 
-def test_each_row_is_read_by_itself_with_pieces_at_their_own_places():
+def test_rows_do_not_mix_and_patches_keep_their_positions():
     model, hidden = autoencoder(), torch.rand(5, 12, generator=seeded(2)).argsort(1) < 9
     for row in range(5):
         at = (~hidden[row]).nonzero()[:, 0]
@@ -71,7 +76,7 @@ def test_each_row_is_read_by_itself_with_pieces_at_their_own_places():
         assert_close(model(patches, hidden)[row], model.to_patches(model.decoder(y[None]))[0])
 
 
-def test_pieces_and_loss_are_those_of_vit_mae():
+def test_patches_and_loss_are_those_of_vit_mae():
     config = ViTMAEConfig(
         image_size=16,
         patch_size=4,
@@ -100,20 +105,21 @@ def test_pieces_and_loss_are_those_of_vit_mae():
 
 
 @pytest.mark.parametrize("wrong", [{"causal": True}, {"positions": "rope"}])
-def test_pieces_in_any_order_need_places_of_their_own(wrong):
+def test_a_causal_stack_or_rope_is_refused(wrong):
     with pytest.raises(
         ValueError, match="patches are seen in any order, so give causal=False and 'learned'"
     ):
         PatchEncoder(Config(**SHAPE | wrong), 12, 16)
 
 
-@pytest.mark.slow
-def test_a_few_pictures_can_be_learnt_by_heart_but_noise_that_is_hidden_cannot_be_guessed():
+def test_overfits_a_few_images_but_cannot_predict_masked_noise():
     two = (patchify(torch.rand(2, 8, 8, generator=seeded(4)).round(), 4) - 0.5).repeat(16, 1, 1)
     torch.manual_seed(0)
-    make = lambda: MaskedAutoencoder(
-        PatchEncoder(Config(**SHAPE), 4, 16), Config(width=24, depth=1, heads=2, causal=False)
-    )
+
+    def make():
+        encoder = PatchEncoder(Config(**SHAPE), 4, 16)
+        return MaskedAutoencoder(encoder, Config(width=24, depth=1, heads=2, causal=False))
+
     known = fit(make(), masked_patches_half, [two], steps=200, seed=0, progress=False)
     assert sum(known.losses[-20:]) / 20 < 0.01  # of 0.25
     fresh = [

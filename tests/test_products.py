@@ -1,4 +1,4 @@
-"""The product that every layer uses: F.linear's results and gradients, by whichever library."""
+"""The product of every layer: outputs and gradients of F.linear, and which library computes it."""
 
 import copy
 
@@ -21,7 +21,7 @@ EPYC = {"cpu_name": "AMD EPYC", "avx512_f": True}
 
 @pytest.fixture
 def onednn(monkeypatch):
-    """oneDNN whatever the processor, since it is right on all; counts the products that it made."""
+    """oneDNN on every processor (it is right on all, fast on some), and a list of its products."""
     made, onednn = [], products.ONEDNN
     monkeypatch.setattr(products, "prefers_onednn", lambda: True)
     monkeypatch.setattr(products, "ONEDNN", lambda *given: made.append(1) or onednn(*given))
@@ -48,7 +48,7 @@ VIEWS = {
 @HERE
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("view", VIEWS)
-def test_it_is_torchs_linear_forwards_and_backwards(onednn, view, bias):
+def test_linear_equals_torchs_in_outputs_and_gradients(onednn, view, bias):
     x, weight = (part.detach() for part in VIEWS[view]())
     grads = {}
     for name, product in (("ours", linear), ("torch", F.linear)):
@@ -64,7 +64,7 @@ def test_it_is_torchs_linear_forwards_and_backwards(onednn, view, bias):
 
 
 @HERE
-def test_a_gradient_that_is_one_number_repeated(onednn):
+def test_a_gradient_may_be_one_number_expanded(onednn):
     """`sum().backward()` hands back a 1 that is stretched over all places."""
     x, weight = drawn(20, 6).requires_grad_(), drawn(17, 6, seed=1).requires_grad_()
     linear(x, weight).sum().backward()
@@ -73,7 +73,7 @@ def test_a_gradient_that_is_one_number_repeated(onednn):
 
 
 @HERE
-def test_what_comes_out_may_be_written_into(onednn):
+def test_the_output_may_be_changed_in_place(onednn):
     """As LoRA does, which adds its step to a slice."""
     x, weight = drawn(2, 10, 6).requires_grad_(), drawn(17, 6, seed=1)
     y = linear(x, weight)
@@ -84,7 +84,7 @@ def test_what_comes_out_may_be_written_into(onednn):
 
 
 @HERE
-def test_the_gradient_has_a_gradient(onednn):
+def test_linear_has_a_second_derivative(onednn):
     x, weight = drawn(20, 6).requires_grad_(), drawn(17, 6, seed=1).requires_grad_()
     found = []
     for product in (linear, F.linear):
@@ -95,7 +95,7 @@ def test_the_gradient_has_a_gradient(onednn):
 
 
 @HERE
-def test_two_matrices_or_stacks_of_them(onednn):
+def test_matmul_transposed_takes_matrices_and_stacks(onednn):
     x, y = drawn(3, 20, 8), drawn(3, 5, 8, seed=1)
     with torch.no_grad():
         one_by_one = torch.stack([matmul_transposed(a, b) for a, b in zip(x, y, strict=True)])
@@ -104,7 +104,7 @@ def test_two_matrices_or_stacks_of_them(onednn):
 
 
 @HERE
-def test_only_what_is_wanted_is_computed(onednn):
+def test_only_gradients_that_are_needed_are_computed(onednn):
     x, weight = drawn(20, 6), drawn(17, 6, seed=1).requires_grad_()
     linear(x, weight).sum().backward()
     assert len(onednn) == 2  # forwards, and W's: nobody asked for x's
@@ -178,7 +178,7 @@ def test_a_layer_is_torchs_layer(onednn):
         ({}, False),
     ],
 )
-def test_who_gets_which(monkeypatch, cpu, wins):
+def test_which_processors_prefer_onednn(monkeypatch, cpu, wins):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(products, "ONEDNN", "there")

@@ -1,4 +1,4 @@
-"""Matrices in 8 bits: near the product in fp32 with every kernel, also with a few outliers."""
+"""8-bit layers: near the product in 32 bits with every kernel, also for inputs with outliers."""
 
 import pytest
 import torch
@@ -31,14 +31,14 @@ def error(made: torch.Tensor, x: torch.Tensor = STATES) -> float:
     return float((made - wanted).square().mean().sqrt() / wanted.square().mean().sqrt())
 
 
-def test_it_is_near_the_product_in_32_bits(kernel):
+def test_an_int8_layer_is_near_the_product_in_32_bits(kernel):
     made = Int8Linear(WEIGHT)(STATES)
     assert made.shape == (3, 7, 512) and made.dtype == torch.float32
     assert error(made) < {"bytes": 0.02, "bfloat16": 0.01, "none": 0.01}[kernel]
     assert error(Int8Linear(WEIGHT)(STATES[:1, :1]), STATES[:1, :1]) < 0.02  # one token
 
 
-def test_turning_makes_rounding_cheaper(monkeypatch):
+def test_the_rotation_halves_the_rounding_error(monkeypatch):
     monkeypatch.setattr(quantized, "has_vnni", lambda: hasattr(torch, "_int_mm"))
     turned = error(Int8Linear(WEIGHT)(STATES))
     monkeypatch.setattr(torch.linalg, "qr", lambda x: (torch.eye(len(x)), None))
@@ -55,7 +55,7 @@ def test_a_position_does_not_depend_on_its_neighbours(kernel):
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan")])
-def test_nothing_and_no_number_stay_what_they_are(kernel, value):
+def test_zeros_give_zeros_and_nans_give_nans(kernel, value):
     made = Int8Linear(WEIGHT)(torch.full((1, 2, 96), value))
     torch.testing.assert_close(made, torch.full((1, 2, 512), value), equal_nan=True)
 
@@ -69,7 +69,7 @@ def test_nothing_and_no_number_stay_what_they_are(kernel, value):
         ({}, False),
     ],
 )
-def test_bytes_are_added_where_the_processor_can(monkeypatch, cpu, adds):
+def test_vnni_is_recognized(monkeypatch, cpu, adds):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
     monkeypatch.setattr(torch, "_int_mm", None, raising=False)
     assert quantized.has_vnni.__wrapped__() is adds

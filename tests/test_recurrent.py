@@ -17,7 +17,7 @@ IDS = torch.randint(7, (2, 9), generator=torch.Generator().manual_seed(0))
 BOTH = pytest.mark.parametrize("kind", [WindowLM, LSTMLM])
 
 
-def test_the_memory_runs_by_the_formula_of_its_page():
+def test_the_lstm_follows_the_formula_of_its_docstring():
     torch.manual_seed(0)
     model = LSTMLM(LMConfig(vocab_size=7, width=5, hidden=6))
     for weight in model.parameters():
@@ -36,7 +36,7 @@ def test_the_memory_runs_by_the_formula_of_its_page():
 
 
 @BOTH
-def test_the_future_does_not_change_the_past(kind):
+def test_later_tokens_do_not_change_earlier_logits(kind):
     torch.manual_seed(0)
     model, changed = kind(SHAPE), IDS.clone()
     changed[:, 5] = (changed[:, 5] + 1) % 7
@@ -46,7 +46,7 @@ def test_the_future_does_not_change_the_past(kind):
     assert not torch.allclose(before[:, 5], after[:, 5])
 
 
-def test_a_window_forgets_what_lies_before_it_and_a_memory_does_not():
+def test_a_window_ignores_what_lies_before_it_and_an_lstm_does_not():
     torch.manual_seed(0)
     changed = IDS.clone()
     changed[:, 0] = (changed[:, 0] + 1) % 7
@@ -58,7 +58,7 @@ def test_a_window_forgets_what_lies_before_it_and_a_memory_does_not():
     assert not torch.allclose(memory(IDS)[:, 8], memory(changed)[:, 8], atol=1e-7)
 
 
-def test_the_window_holds_the_vectors_in_order():
+def test_the_window_holds_the_embeddings_in_order():
     torch.manual_seed(0)
     model = WindowLM(SHAPE)
     x = torch.cat([model.embed(IDS[0, t]) for t in range(2, 6)])  # oldest first
@@ -67,7 +67,7 @@ def test_the_window_holds_the_vectors_in_order():
 
 @pytest.mark.slow
 @BOTH
-def test_one_batch_can_be_learnt_by_heart(kind):
+def test_overfits_one_batch(kind):
     torch.manual_seed(0)
     history = fit(
         kind(SHAPE),
@@ -86,7 +86,7 @@ def test_scoring_works_as_for_a_transformer(kind):
     assert nats.shape == (9,) and nats.isfinite().all()
 
 
-def test_a_new_lstm_keeps_what_it_has():
+def test_a_new_lstm_keeps_its_cell():
     model = LSTMLM(SHAPE)
     assert all(getattr(model.lstm, f"bias_ih_l{layer}")[6:12].eq(1).all() for layer in range(2))
 

@@ -51,14 +51,14 @@ def test_every_shape_gives_finite_logits_of_the_promised_shape(name):
 
 
 @pytest.mark.parametrize("name", SHAPED)
-def test_what_is_written_later_does_not_change_what_was_asked_before(name):
+def test_later_targets_do_not_change_earlier_logits(name):
     model, changed = pair_of(name), TARGET.clone()
     changed[:, -1] = (changed[:, -1] + 1) % SHAPED[name].vocab_size
     assert_close(model(SOURCE, changed)[:, :-1], model(SOURCE, TARGET)[:, :-1])
 
 
 @pytest.mark.parametrize("name", SHAPED)
-def test_every_written_position_sees_the_whole_source(name):
+def test_every_target_position_attends_to_the_whole_source(name):
     model, changed = pair_of(name), SOURCE.clone()
     changed[0, -1] = 1
     assert ((model(changed, TARGET) - model(SOURCE, TARGET))[0].abs().amax(-1) > 1e-4).all()
@@ -78,7 +78,7 @@ def test_padding_changes_nothing_and_neither_does_its_length(name):
     assert_close(model(garbage, TARGET, SOURCE != 0), alone)
 
 
-def test_positions_are_told_on_both_sides():
+def test_positions_matter_in_source_and_target():
     model = pair_of()
     assert not torch.allclose(model(SOURCE[:1].flip(1), TARGET[:1]), model(SOURCE[:1], TARGET[:1]))
     ids = torch.tensor([[4, 4, 4]])
@@ -104,9 +104,8 @@ def copied(ours: EncoderDecoder) -> nn.Transformer:
         batch_first=True,
         norm_first=before,
     )
-    if (
-        not before
-    ):  # torch adds a norm after the last block even if blocks end in one; not so the paper
+    # torch adds a norm after the last block even if each block ends with one; the paper does not.
+    if not before:
         theirs.encoder.norm = theirs.decoder.norm = None
     names = {
         ".attention.qkv_proj.": ".self_attn.in_proj_",
@@ -180,13 +179,13 @@ def test_sinusoids_are_the_formula_of_the_paper():
         assert encoding[position, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-6)
 
 
-def test_the_step_from_one_position_to_another_is_one_matrix_wherever_it_is_taken():
+def test_a_shift_of_positions_is_one_linear_map_at_every_position():
     encoding = sinusoidal_encoding(64, 8).double()
     step = torch.linalg.lstsq(encoding[:40], encoding[3:43]).solution
     assert_close(encoding[15:60] @ step, encoding[18:63], atol=1e-5, rtol=0)
 
 
-def test_an_embedding_is_stretched_by_the_root_of_the_width():
+def test_token_embeddings_are_scaled_by_the_root_of_the_width():
     embed, ids = SinusoidalEmbedding(SMALL), torch.tensor([[3, 5, 3]])
     assert_close(
         embed(ids, torch.arange(3)),
@@ -205,34 +204,36 @@ def test_the_published_base_model_has_the_published_size():
     )  # the paper rounds to 65: 37,000 shared words and these blocks give 63
 
 
-# -- what was looked at ----------------------------------------------------------------------------
+# -- attention maps --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [*SHAPES])
-def test_looks_are_shares_and_what_the_fused_kernel_used(name):
+def test_attention_maps_are_the_weights_that_the_fused_kernel_uses(name):
     model, ids = model_of(name), ids_for(name, 2, 7)
-    seen, used = attention_maps(model, ids), {}
-    for part_name, part in model.named_modules():
-        if isinstance(part, Attention):
-            kernel = part.attend
-            part.attend = lambda q, k, v, mask, kernel=kernel, at=part_name: used.setdefault(
-                at, (v, kernel(q, k, v, mask))
-            )[1]
+    maps, used = attention_maps(model, ids), {}
+
+    def recording(path, attend):
+        def call(q, k, v, mask):
+            used[path] = (v, attend(q, k, v, mask))
+            return used[path][1]
+
+        return call
+
+    for path, module in model.named_modules():
+        if isinstance(module, Attention):
+            module.attend = recording(path, module.attend)
     model(ids)
-    assert (
-        list(seen)
-        == [f"stack.blocks.{n}.attention" for n in range(SHAPES[name].depth)]
-        == list(used)
-    )
-    for at, weights in seen.items():
-        v, out = used[at]
+    paths = [f"stack.blocks.{n}.attention" for n in range(SHAPES[name].depth)]
+    assert list(maps) == list(used) == paths
+    for path, weights in maps.items():
+        v, out = used[path]
         assert weights.shape == (2, SHAPES[name].heads, 7, 7)
         assert_close(weights.sum(-1), torch.ones(2, SHAPES[name].heads, 7))
         assert_close(weights @ v.repeat_interleave(weights.shape[1] // v.shape[1], 1), out)
         assert bool(weights.triu(1).any()) != (name in CAUSAL)
 
 
-def test_looks_of_an_encoder_decoder_hide_padding_and_leave_no_hook_behind():
+def test_attention_maps_of_an_encoder_decoder_hide_padding_and_leave_no_hook():
     model = pair_of()
     seen = attention_maps(model, SOURCE, TARGET)
     assert list(seen)[-1] == "decoder.1.cross_attention" and len(seen) == 6
@@ -266,7 +267,7 @@ def test_the_loss_is_smoothed_cross_entropy_over_what_is_not_padding(smoothing):
     )
 
 
-def test_a_batch_that_asks_nothing_and_a_smoothing_of_all_are_refused():
+def test_a_batch_without_targets_and_a_smoothing_of_one_are_refused():
     model = pair_of()
     with pytest.raises(ValueError, match="0 labels besides padding"):
         translation(model, (SOURCE, torch.tensor([[1, 0], [1, 0], [1, 0]])))
@@ -278,14 +279,16 @@ def test_a_batch_that_asks_nothing_and_a_smoothing_of_all_are_refused():
 
 def test_the_schedule_is_that_of_the_paper():
     optimizer, steps, warmup, width = InverseSqrtConfig(warmup=0.04), 100_000, 4000, 512
-    paper = lambda step: width**-0.5 * min(step**-0.5, step * warmup**-1.5)
+
+    def paper(step):
+        return width**-0.5 * min(step**-0.5, step * warmup**-1.5)
+
     for step in (1, 100, 4000, 4001, 50_000, 100_000):
         assert optimizer.lr_scale(step / steps) * paper(warmup) == pytest.approx(paper(step))
     assert optimizer.lr_scale(0.0) == 0
 
 
-@pytest.mark.slow
-def test_a_few_words_can_be_learnt_by_heart_and_written():
+def test_overfits_a_few_words_and_writes_them():
     torch.manual_seed(0)
     model = EncoderDecoder(replace(SMALL, dropout=0.0), source_vocab_size=11)
     source = torch.tensor([[3, 4, 5, 6], [6, 5, 4, 0], [4, 4, 0, 0], [9, 3, 5, 7]])
@@ -313,7 +316,7 @@ START, END, V = 0, 1, 4
 
 
 def table_of(seed: int, sharp: float = 2.0):
-    """Log-probabilities that depend on all that was written, the same at every call."""
+    """Log-probabilities that are a function of all tokens so far."""
 
     def log_probabilities(ids: torch.Tensor) -> torch.Tensor:
         rows = []
@@ -362,7 +365,7 @@ def test_a_beam_as_wide_as_the_tree_is_exhaustive(seed):
     assert [draft.score for draft in found] == pytest.approx([draft.score for draft in wanted])
 
 
-def test_a_wider_beam_finds_what_greedy_walks_past():
+def test_a_wider_beam_finds_what_greedy_decoding_misses():
     def tempting(
         ids: torch.Tensor,
     ) -> torch.Tensor:  # 2 looks best, but after it nothing is sure; after 3 the end is
@@ -384,7 +387,7 @@ def test_a_beam_without_width_or_length_is_refused(wrong):
         beam_search(table_of(0), start=START, end=END, **wrong)
 
 
-def test_rows_written_together_or_alone_are_the_same():
+def test_a_batch_is_translated_as_its_rows_alone():
     model = pair_of()
     for width in (1, 3):
         together = translate(model, SOURCE, start=1, end=2, max_new_tokens=6, width=width)
@@ -397,9 +400,11 @@ def test_rows_written_together_or_alone_are_the_same():
     mask = model.padding_mask(SOURCE)
     memory = model.encode(SOURCE, mask)
     for row in range(3):
-        step = lambda ids, row=row: model.decode(ids, memory[row : row + 1], mask[row : row + 1])[
-            :, -1
-        ].log_softmax(-1)
+        one = slice(row, row + 1)
+
+        def step(ids, one=one):
+            return model.decode(ids, memory[one], mask[one])[:, -1].log_softmax(-1)
+
         ids = list(beam_search(step, start=1, end=2, width=1, max_new_tokens=6)[0].ids)[1:]
         assert both[row] == [ids[: ids.index(2)] if 2 in ids else ids]
 

@@ -1,5 +1,7 @@
 """The one Transformer: what it promises for every shape, and that it is the published models."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import CAUSAL, SHAPES, ids_for, model_of, randomize
@@ -29,14 +31,14 @@ def test_every_shape_gives_finite_logits_of_the_promised_shape(name):
 
 @pytest.mark.parametrize("name", CAUSAL)
 @pytest.mark.parametrize("T", [2, 3, 7])
-def test_the_future_does_not_change_the_past(name, T):
+def test_later_tokens_do_not_change_earlier_logits(name, T):
     model, ids = model_of(name), ids_for(name, 2, T)
     changed = ids.clone()
     changed[:, -1] = (changed[:, -1] + 1) % SHAPES[name].vocab_size
     assert_close(model(changed)[:, :-1], model(ids)[:, :-1])
 
 
-def test_a_model_that_looks_both_ways_sees_the_future():
+def test_a_model_that_is_not_causal_attends_to_later_tokens():
     model, ids = model_of("bert"), ids_for("bert", 1, 6)
     changed = ids.clone()
     changed[:, -1] = (changed[:, -1] + 1) % 71
@@ -44,7 +46,7 @@ def test_a_model_that_looks_both_ways_sees_the_future():
 
 
 @pytest.mark.parametrize("name", CAUSAL)
-def test_a_mask_narrows_the_causal_rule_and_never_widens_it(name):
+def test_a_mask_narrows_the_causal_mask_and_never_widens_it(name):
     model, ids = model_of(name), ids_for(name, 2, 6)
     assert_close(model(ids, torch.ones(6, 6, dtype=torch.bool)), model(ids))
     assert_close(model(ids, torch.ones(2, 1, 6, dtype=torch.bool)), model(ids))
@@ -57,7 +59,7 @@ def test_padding_on_the_right_changes_nothing_before_it(name):
     assert_close(model(ids, real[:, None])[:, :5], model(ids[:, :5]))
 
 
-def test_a_prefix_mask_is_no_rule_plus_a_whole_mask():
+def test_a_causal_mask_passed_in_equals_the_built_in_one():
     free = randomize(
         Transformer(Config(vocab_size=45, context=32, width=32, depth=2, heads=2, causal=False))
     )
@@ -68,7 +70,7 @@ def test_a_prefix_mask_is_no_rule_plus_a_whole_mask():
 
 @pytest.mark.parametrize("name", CAUSAL)
 @pytest.mark.parametrize("cuts", [[1] * 9, [4, 5], [3, 1, 1, 4], [9]])
-def test_reading_on_with_a_cache_gives_the_same_logits(name, cuts):
+def test_extending_a_cache_gives_the_same_logits(name, cuts):
     model, ids = model_of(name), ids_for(name, 2, 9)
     cache, given = model.new_cache(2), []
     for piece in ids.split(cuts, 1):
@@ -106,7 +108,7 @@ def test_continuations_can_share_a_prefix_without_disturbing_each_other():
 
 
 @pytest.mark.parametrize("name", CAUSAL)
-def test_padding_on_the_left_changes_nothing_behind_it(name):
+def test_padding_on_the_left_changes_nothing_after_it(name):
     model, ids = model_of(name), ids_for(name, 2, 7)
     cache = model.new_cache(2, padding=torch.tensor([0, 3]))
     padded = ids.clone()
@@ -152,10 +154,13 @@ def test_rotated_scores_depend_on_distance_alone():
         torch.randn(8),
         torch.randn(8),
     )
-    turned = lambda x, at: apply_rope(x[None, None, None], rope(torch.tensor([at]))).flatten()
-    near, far = turned(q, 7) @ turned(k, 3), turned(q, 50) @ turned(k, 46)
+
+    def rotated(x, position):
+        return apply_rope(x[None, None, None], rope(torch.tensor([position]))).flatten()
+
+    near, far = rotated(q, 7) @ rotated(k, 3), rotated(q, 50) @ rotated(k, 46)
     assert_close(near, far)
-    assert not torch.isclose(near, turned(q, 7) @ turned(k, 4))
+    assert not torch.isclose(near, rotated(q, 7) @ rotated(k, 4))
 
 
 def test_a_block_whose_last_matrices_are_zero_passes_its_input_on():
@@ -176,7 +181,7 @@ def test_grouped_heads_equal_full_heads_with_repeated_keys():
     assert_close(few(x), full(x))
 
 
-def test_the_gated_mlp_is_silu_times_value():
+def test_the_gated_mlp_is_silu_of_the_gate_times_up():
     mlp, x = randomize(SwiGLUMLP(llama(width=8, heads=2, kv_heads=1, hidden=6))), torch.randn(3, 8)
     gate, value = mlp.up.weight.split(6)
     assert_close(mlp(x), (F.silu(x @ gate.T) * (x @ value.T)) @ mlp.down.weight.T)
@@ -190,7 +195,7 @@ def test_the_gated_mlp_is_silu_times_value():
         ("relu_squared", lambda h: F.relu(h) ** 2),
     ],
 )
-def test_each_plain_mlp_bends_by_its_own_formula(mlp, activation):
+def test_each_plain_mlp_has_its_own_activation(mlp, activation):
     block = randomize(Transformer(Config(mlp=mlp, width=8, heads=2, depth=1))).stack.blocks[0].mlp
     x = torch.randn(3, 8)
     assert isinstance(block, MLP)
@@ -263,3 +268,78 @@ def test_bad_input_is_named():
     cache = model.extend(torch.zeros(1, 20, dtype=torch.long), model.new_cache())[1]
     with pytest.raises(ValueError, match="25 positions are more than context=24"):
         model.extend(torch.zeros(1, 5, dtype=torch.long), cache)
+
+
+# -- attention dropout and biases ------------------------------------------------------------------
+
+
+def constant_values_attention(dropout):
+    """An attention that returns the sum of its attention weights in every feature.
+
+    All values are 1 and the output projection is the identity, so rows that add up to 1 give 1.
+    """
+    attention = randomize(Attention(Config(width=12, heads=3, dropout=dropout)))
+    with torch.no_grad():
+        attention.qkv_proj.weight[24:] = 0
+        attention.qkv_proj.bias[24:] = 1
+        attention.out_proj.weight.copy_(torch.eye(12))
+        attention.out_proj.bias.zero_()
+    return attention
+
+
+@pytest.mark.parametrize("T", [1, 6])
+@pytest.mark.parametrize("given", [None, "mask"])
+def test_attention_weights_are_dropped_in_training(T, given):
+    torch.manual_seed(0)
+    attention = constant_values_attention(dropout=0.25).train()
+    x = torch.randn(400, T, 12)
+    mask = None if given is None else torch.ones(T, T, dtype=torch.bool)
+    sums = attention(x, mask).unflatten(-1, (3, 4))[..., 0]  # (400, T, 3), one for each head
+    # The first token attends to itself alone: its weight is dropped, or scaled by 1 / (1 - 0.25).
+    first = sums[:, 0].detach()
+    is_dropped = first.abs() < 1e-6
+    assert_close(first[~is_dropped], torch.full_like(first[~is_dropped], 1 / 0.75))
+    assert 0.2 < is_dropped.float().mean() < 0.3
+    # Dropping keeps the mean of the sum, and each head draws for itself.
+    assert abs(sums.mean() - 1) < 0.05
+    assert (is_dropped.any(1) & ~is_dropped.all(1)).any()
+
+
+def test_no_attention_weight_is_dropped_in_evaluation_or_without_dropout():
+    x = torch.randn(20, 6, 12)
+    for attention in (constant_values_attention(0.25), constant_values_attention(0.0).train()):
+        assert_close(attention(x), torch.ones(20, 6, 12))
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2])
+@pytest.mark.parametrize(
+    ("bias", "qkv_bias", "has_qkv"),
+    [(True, None, True), (False, None, False), (False, True, True), (True, False, False)],
+)
+def test_the_bias_of_q_k_and_v_is_a_choice_of_its_own(bias, qkv_bias, has_qkv, kv_heads):
+    config = Config(width=24, heads=4, kv_heads=kv_heads, bias=bias, qkv_bias=qkv_bias)
+    block = randomize(Transformer(config)).stack.blocks[0]
+    assert (block.attention.qkv_proj.bias is not None) == has_qkv
+    assert (block.attention.out_proj.bias is not None) == bias
+    assert (block.mlp.up.bias is not None) == (block.mlp.down.bias is not None) == bias
+    if has_qkv:
+        x, attention = torch.randn(2, 5, 24), block.attention
+        parts = attention.qkv_proj.weight.split(attention.qkv_sizes)
+        biases = attention.qkv_proj.bias.split(attention.qkv_sizes)
+        expected = [F.linear(x, *pair) for pair in zip(parts, biases, strict=True)]
+        assert_close(list(attention.split_qkv(x)), expected)
+        # A bias of the keys alone changes no score: it adds the same to a query's every score.
+        y = attention(x)
+        with torch.no_grad():
+            attention.qkv_proj.bias[24 : 24 + 6 * kv_heads] += 3
+        assert_close(attention(x), y, atol=1e-4, rtol=1e-4)
+        with torch.no_grad():
+            attention.qkv_proj.bias[:24] += 3
+        assert not torch.allclose(attention(x), y, atol=1e-3)
+
+
+def test_qkv_bias_follows_bias_until_it_is_set():
+    """Also through `dataclasses.replace`."""
+    assert replace(Config(), bias=False).qkv_bias is None
+    assert "qkv_bias=True" in Config(bias=False, qkv_bias=True).summary()
+    assert "qkv_bias" not in Config(bias=False).summary()

@@ -1,4 +1,4 @@
-"""The U-Net: any side, conditioned on the timestep, zero at first, its parts as the reference's."""
+"""The U-Net: any image side, conditioned on time, zero at first, with the reference's blocks."""
 
 from functools import partial
 
@@ -14,12 +14,16 @@ from fmcourse.diffusion import Denoiser, Schedule, diffusion_loss, euler
 from fmcourse.models.unet import ResidualBlock, UNet, timestep_embedding
 from fmcourse.training import fit
 
-seeded = lambda seed=0: torch.Generator().manual_seed(seed)
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
 SMALL = {"widths": (8, 16), "depth": 1, "condition_width": 16}
 x, time = torch.randn(3, 1, 12, 12, generator=seeded()), torch.tensor([0.1, 0.5, 1.0])
 
 
-def test_time_as_waves_equals_diffusers():
+def test_the_timestep_embedding_equals_diffusers():
     theirs = get_timestep_embedding(1000 * time, 32, flip_sin_to_cos=True, downscale_freq_shift=0)
     assert_close(
         timestep_embedding(time, 32), theirs, rtol=0, atol=1e-4
@@ -63,26 +67,26 @@ def test_a_residual_block_equals_diffusers(channels, out):
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 28, 28), (3, 1, 27, 29), (3, 1, 1, 1), (3, 1, 5, 64)])
-def test_any_side_comes_back(shape):
+def test_the_output_has_the_shape_of_any_input(shape):
     made = randomize(UNet(**SMALL))(torch.randn(shape), time)
     assert made.shape == shape and made.isfinite().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_the_type_of_numbers_comes_back(dtype):
+def test_the_output_has_the_dtype_of_the_weights(dtype):
     assert randomize(UNet(**SMALL)).to(dtype)(x.to(dtype), time.to(dtype)).dtype == dtype
 
 
-def test_a_fresh_network_says_nothing_yet():
+def test_a_fresh_network_predicts_zero():
     assert not UNet(**SMALL)(x, time).any()
 
 
-def test_each_picture_is_seen_alone():
+def test_images_of_a_batch_do_not_mix():
     model = randomize(UNet(**SMALL))
     assert_close(model(x, time)[1:2], model(x[1:2], time[1:2]), rtol=1e-4, atol=1e-5)
 
 
-def test_the_time_and_the_condition_matter_and_every_weight_is_used():
+def test_time_and_condition_matter_and_every_parameter_gets_a_gradient():
     model = randomize(UNet(**SMALL, conditioner=nn.Embedding(4, 16)))
     kinds = torch.tensor([0, 1, 2])
     made = model(x, time, kinds)
@@ -97,7 +101,7 @@ def test_the_time_and_the_condition_matter_and_every_weight_is_used():
     )
 
 
-def test_far_corners_are_within_sight():
+def test_the_receptive_field_reaches_the_far_corners():
     model = randomize(UNet(**SMALL)).double()
     corner = torch.zeros(3, 1, 12, 12).double()
     corner[..., 0, 0] = 1
@@ -107,7 +111,7 @@ def test_far_corners_are_within_sight():
 
 
 @pytest.mark.slow
-def test_one_picture_can_be_learnt_by_heart():
+def test_overfits_one_image():
     schedule, picture = Schedule.flow(), torch.randn(1, 1, 8, 8, generator=seeded()).clamp(-1, 1)
     torch.manual_seed(0)
     model = UNet(**SMALL)
@@ -146,6 +150,6 @@ def test_one_picture_can_be_learnt_by_heart():
         ),
     ],
 )
-def test_what_does_not_fit_is_refused_in_words(act, message):
+def test_bad_input_is_named(act, message):
     with pytest.raises(ValueError, match=message):
         act()

@@ -1,4 +1,4 @@
-"""Our EfficientNet with the published weights classifies images; what ships is as its card says."""
+"""Our EfficientNet with the published weights; and shipped images that are as their card says."""
 
 import gzip
 
@@ -39,7 +39,7 @@ def test_a_portrait_of_an_admiral_is_a_military_uniform(model):
         assert model(preprocess(pixels[None])).argmax().item() == UNIFORM
 
 
-def test_it_has_as_many_weights_as_the_file(model):
+def test_it_has_as_many_parameters_as_the_file(model):
     assert sum(weight.numel() for weight in model.parameters()) == 4_652_008
     assert not model.training and not any(weight.is_meta for weight in model.state_dict().values())
 
@@ -78,13 +78,13 @@ def test_features_do_not_depend_on_neighbours_or_batches(model):
     )
 
 
-def test_an_untrained_network_still_tells_pictures_apart():
+def test_an_untrained_network_still_has_different_features_for_different_images():
     torch.manual_seed(0)
     seen = extract_features(untrained_efficientnet(NOISE, size=64), NOISE, size=64)
     assert seen.std(0).mean() > 0.01
 
 
-def test_prepared_is_grey_or_coloured_bytes_from_minus_one_to_one():
+def test_preprocess_takes_grey_or_colour_bytes_to_minus_one_to_one():
     assert_close(preprocess(NOISE, size=40), (NOISE.permute(0, 3, 1, 2).float() - 127) / 128)
     grey = preprocess(NOISE[..., 0], size=32)
     assert grey.shape == (3, 3, 32, 32) and torch.equal(grey[:, 0], grey[:, 2])
@@ -93,7 +93,7 @@ def test_prepared_is_grey_or_coloured_bytes_from_minus_one_to_one():
             preprocess(wrong)
 
 
-def test_pictures_of_another_shape_are_one_clear_error():
+def test_images_of_another_shape_are_one_clear_error():
     for shape in [(3, 64, 64), (1, 1, 64, 64), (1, 3, 16, 64)]:
         with pytest.raises(ValueError, match=r"give \(N, 3, H, W\) with sides of at least 32"):
             EfficientNet(num_classes=2).features(torch.zeros(shape))
@@ -126,8 +126,8 @@ def test_drawings_are_in_one_split_each_and_as_many_of_each_kind():
 
 def test_the_file_is_read_in_the_order_of_its_list():
     called, splits = read_images(
-        b'{"kinds": ["a", "b"], "side": 1, "pictures": [["test", 1, "x"], ["train", 0, "y"]]}\n'
-        b"123\n56"
+        b'{"kinds": ["a", "b"], "side": 1, '
+        b'"pictures": [["test", 1, "x"], ["train", 0, "y"]]}\n123\n56'
     )
     assert called == {"classes": ("a", "b")} and splits["train"].pixels.flatten().tolist() == [
         10,
@@ -141,7 +141,7 @@ def test_the_shipped_file_unpacks_to_its_manifest():
     assert gzip.decompress((data.folder() / "clipart.gz").read_bytes()).startswith(b'{"kinds"')
 
 
-def test_a_steady_network_keeps_its_statistics_in_training_and_sees_the_same():
+def test_frozen_batch_norm_keeps_its_statistics_and_outputs_in_training():
     torch.manual_seed(0)
     network = untrained_efficientnet(torch.randint(256, (4, 40, 40, 3), dtype=torch.uint8), size=32)
     pictures = torch.randn(4, 3, 32, 32)

@@ -1,7 +1,7 @@
 # %% [raw]
 # builds = "attention, the block, a GPT that learns Shakespeare in about a minute; then SmolLM2 in the same class"
 # [reads]
-# "fmcourse.models.attention" = ["causal", "apply_rope", "Attention", "Block"]
+# "fmcourse.models.attention" = ["causal", "Attention", "Block"]
 # "fmcourse.models.transformer" = ["Embedding", "Stack", "Transformer"]
 # "fmcourse.objectives" = ["next_token"]
 

@@ -235,7 +235,15 @@ def collapse(seed: int) -> dict[str, Any]:
     for noise in (0.25, 0.5, 1.0, 2.0):
         torch.manual_seed(seed)
         model = VAE(encoder(64, WIDTH), decoder(32, WIDTH), noise)
-        fit(model, negative_elbo, Minibatches(load_images()[0], seed), steps=400, seed=seed, optimizer=ADAM, progress=False)
+        fit(
+            model,
+            negative_elbo,
+            Minibatches(load_images()[0], seed),
+            steps=400,
+            seed=seed,
+            optimizer=ADAM,
+            progress=False,
+        )
         with torch.no_grad():
             nats = model.eval().encode(load_images()[1]).kl().mean(0).sort(descending=True).values
         found[str(noise)] = [round(n, 3) for n in nats.tolist()]

@@ -1,8 +1,7 @@
 # %% [raw]
 # builds = "the forward and the reverse process: a network that draws clothes out of noise, beside lesson 09's models"
 # [reads]
-# "fmcourse.diffusion" = ["Schedule", "diffusion_loss", "Denoiser", "sampling_loop", "ddpm"]
-# "fmcourse.models.unet" = ["timestep_embedding", "TimeConditioner", "ResidualBlock", "UNet"]
+# "fmcourse.diffusion" = ["Schedule", "diffusion_loss", "ddpm"]
 
 # %% [markdown]
 # # 10 · Diffusion

@@ -3,7 +3,6 @@
 # [reads]
 # "fmcourse.diffusion" = ["ClassifierFreeGuidance", "ddim", "euler"]
 # "fmcourse.models.dit" = ["DiT"]
-# "fmcourse.diffusion.masked" = ["masked_diffusion_loss", "nll_bound", "fill_masks"]
 
 # %% [markdown]
 # # 11 · Better diffusion
