@@ -1,11 +1,13 @@
-"""A hundred submissions of one assignment: `fmcourse grade` beside `nbgrader autograde`, in one run on the same cores.
+"""A hundred submissions of one assignment: `fmcourse grade` beside `nbgrader autograde`.
 
 Run   python -m benchmarks grading     Takes   about ten minutes on two cores
 
-Three students in four hand in right answers, one in eight a known mistake, one in eight blanks; none is hostile or broken, so that
-both must give the same points, and the run stops if they do not. Submissions a minute, by the clock, from the command to the points
-in nbgrader's gradebook. nbgrader starts a kernel for each submission and runs the notebook; ours forks each answer from a warm process,
-each in a jail of its own, and writes reports besides.
+Both in one run, on the same cores. Three students in four hand in right answers, one in eight a
+known mistake, one in eight blanks; none is hostile or broken, so that both must give the same
+points, and the run stops if they do not. Submissions a minute, by the clock, from the command to
+the points in nbgrader's gradebook. nbgrader starts a kernel for each submission and runs the
+notebook; ours forks each answer from a warm process, each in a jail of its own, and writes reports
+besides.
 """
 
 import contextlib
@@ -22,8 +24,9 @@ import nbformat
 
 from benchmarks.rows import Row, row
 from fmcourse.classroom.assign import assign
-from fmcourse.classroom.assigned import all_assigned
-from fmcourse.course.exercises import Exercise, find_exercise
+from fmcourse.classroom.library import all_assigned
+from fmcourse.course.exercise import Exercise
+from fmcourse.course.library import find_exercise
 
 STUDENTS = 100
 NAME = "week3"
@@ -121,9 +124,13 @@ def main(small: bool = False) -> list[Row]:
         if (found := scores(course, chosen)) != expected:
             other = next(student for student in expected if found[student] != expected[student])
             raise AssertionError(
-                f"{other} has {found[other]} points here and {expected[other]} from nbgrader: their times cannot be compared."
+                f"{other} has {found[other]} points here and {expected[other]} from nbgrader: "
+                "their times cannot be compared."
             )
-    what = f"grade {students} submissions of {len(chosen)} exercises, {os.cpu_count()} cores; peer is nbgrader autograde"
+    what = (
+        f"grade {students} submissions of {len(chosen)} exercises, {os.cpu_count()} cores; "
+        "peer is nbgrader autograde"
+    )
     return [
         row(
             what,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmcourse import data, packages
-from fmcourse.classroom.verbs import grade_arguments, grade_verb
+from fmcourse.classroom.grade_command import grade_arguments, grade_verb
 
 if TYPE_CHECKING:
     from fmcourse.models.transformer import Transformer
@@ -77,7 +77,7 @@ def models_verb(options: argparse.Namespace) -> int:
 
 
 def progress_verb(options: argparse.Namespace) -> int:
-    from fmcourse.course.record import progress
+    from fmcourse.course.progress_record import progress
 
     progress()
     return 0
@@ -436,14 +436,16 @@ def classify_verb(options: argparse.Namespace) -> int:
 
 def assign_verb(options: argparse.Namespace) -> int:
     """Make an assignment of the exercises given."""
-    from fmcourse.classroom.assign import assign
+    from fmcourse.classroom.assign import assign, read_students
+    from fmcourse.data.tables import read_column
 
+    file = options.students
     assign(
         options.exercises,
         options.name,
         options.out,
         key_file=options.variants,
-        students_file=options.students,
+        students=read_students(Path(file), read_column) if file else None,
         again=options.again,
     )
     return 0

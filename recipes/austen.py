@@ -16,7 +16,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
-from common import unpack_debian, write_works
+from common import unpack_debian, write_records
 
 PACKAGE = (
     "r-cran-janeaustenr=1.0.0-1",
@@ -92,7 +92,7 @@ def main(out: Path) -> None:
         {"title": title, "split": SPLITS.get(title, "train"), "text": texts[first]}
         for first, title in TITLES.items()
     ]
-    write_works(out / "austen.jsonl.gz", works)
+    write_records(out / "austen.jsonl.gz", works)
 
 
 if __name__ == "__main__":

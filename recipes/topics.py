@@ -22,7 +22,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from common import unpack_debian, write_works
+from common import unpack_debian, write_records
 
 PACKAGE = (
     "wordnet-base=1:3.0-37",
@@ -121,7 +121,7 @@ def main(out: Path) -> None:
         {"split": split_of(family), "word": word, "text": text, "topic": topic}
         for (word, text, topic), family in families(found)
     ]
-    write_works(out / "topics.jsonl.gz", works)
+    write_records(out / "topics.jsonl.gz", works)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m fmcourse assign`: a notebook that nbgrader, as it is, hands out, validates, grades, explains and exports."""
+"""`python -m fmcourse assign`: a notebook that nbgrader, unchanged, hands out, grades, exports."""
 
 import csv
 import io
@@ -17,13 +17,17 @@ from nbgrader.preprocessors import ClearSolutions
 from test_cli import refused
 
 from fmcourse import cli
-from fmcourse.classroom import assign, gradebook, marking, sheet, variants
-from fmcourse.classroom.assigned import AssignedExercise, all_assigned, make_record
-from fmcourse.classroom.handout import RECORDS_FILE, VARIANT_FILE
-from fmcourse.classroom.values import unpack
-from fmcourse.course.diagnosis import precheck
-from fmcourse.course.exercises import all_exercises
-from fmcourse.course.sandbox import run_cases
+from fmcourse.classroom import assign, assignment_notebook, nbgrader_course, variants
+from fmcourse.classroom.course_files import RECORDS_FILE, VARIANT_FILE
+from fmcourse.classroom.exercise_kinds import AssignedExercise, make_record
+from fmcourse.classroom.library import all_assigned
+from fmcourse.classroom.packing import unpack
+from fmcourse.classroom.results import ExerciseResult, StudentResult
+from fmcourse.classroom.scoring import answer_key, mark
+from fmcourse.course.library import all_exercises
+from fmcourse.course.running import run_cases
+from fmcourse.course.verdict import precheck
+from fmcourse.data.tables import read_column
 from tools import jupyter
 
 EVERY = [*all_exercises(), *all_assigned()]
@@ -68,7 +72,7 @@ def cells(path: Path) -> dict[str, nbformat.NotebookNode]:
     return {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
 
 
-# -- what is made ---------------------------------------------------------------------------------------------------------
+# -- what is made -------------------------------------------------------------------------------
 
 
 def test_the_course_holds_what_nbgrader_and_the_students_need(course):
@@ -85,7 +89,7 @@ def test_the_course_holds_what_nbgrader_and_the_students_need(course):
         ),
     }
     assert (course.path / "gradebook.db").is_file()
-    with gradebook.open_gradebook(course.path) as book:
+    with nbgrader_course.open_gradebook(course.path) as book:
         assert {student.id for student in book.students} == set(folders)
         assert book.find_student("Zo=C3=AB=20Q").lms_user_id == "Zoë Q"
         assert book.find_assignment("week3").max_score == 20
@@ -144,10 +148,11 @@ def test_each_student_has_the_numbers_of_the_key(course):
 def test_what_is_handed_out_is_the_starter_and_the_points_are_locked(course):
     released = cells(course.path / "release" / "week3" / "week3.ipynb")
     for exercise in assign.find_exercises(WANTED):
-        answer, points = (released[name] for name in sheet.cell_ids(exercise))
+        answer, points = (released[name] for name in assignment_notebook.cell_ids(exercise))
         assert answer.source == exercise.starter and answer.metadata.nbgrader.solution
         marks = points.metadata.nbgrader
-        assert marks.grade and marks.locked and marks.points == sheet.max_points(exercise)
+        assert marks.grade and marks.locked
+        assert marks.points == assignment_notebook.max_points(exercise)
         most = f", of={exercise.points}" if ".A" in exercise.id else ""
         assert points.source.splitlines()[-1] == f'points("{exercise.id}", {exercise.name}{most})'
         assert (
@@ -172,7 +177,7 @@ def test_the_same_command_makes_the_same_files(course, capsys):
     assert contents(course.path) == before
 
 
-# -- what is refused --------------------------------------------------------------------------------------------------------
+# -- what is refused ----------------------------------------------------------------------------
 
 
 def test_a_name_that_has_other_exercises_is_kept_unless_again_is_said(course, tmp_path, capsys):
@@ -247,7 +252,7 @@ def test_what_cannot_be_handed_out_is_said_in_one_line_and_leaves_nothing(
 )
 def test_students_come_out_of_a_list_or_a_table(text, students, tmp_path):
     (tmp_path / "file").write_text(text, encoding="utf-8")
-    assert assign.read_students(tmp_path / "file") == students
+    assert assign.read_students(tmp_path / "file", read_column) == students
 
 
 def test_where_nbgrader_is_missing_the_command_that_adds_it_is_named(tmp_path, monkeypatch, capsys):
@@ -264,7 +269,7 @@ def test_if_nbgrader_refuses_everything_is_as_it_was(tmp_path, capsys):
     out = ["--name", "a", "--out", str(tmp_path / "c")]
     assert cli.main(["assign", "06.1", *out]) == 0
     before = contents(tmp_path / "c")
-    with gradebook.open_gradebook(tmp_path / "c") as book:
+    with nbgrader_course.open_gradebook(tmp_path / "c") as book:
         book.add_student("ada")
         book.add_submission("a", "ada")
     refused(
@@ -278,15 +283,16 @@ def test_if_nbgrader_refuses_everything_is_as_it_was(tmp_path, capsys):
 
 def test_exercises_that_need_one_name_for_two_things_are_handed_out_apart():
     one = next(one for one in EVERY if one.id == "04.3")
-    assert "def merge" in sheet.imports_source([one])
+    assert "def merge" in assignment_notebook.imports_source([one])
     both = assign.find_exercises(["04.2", "04.3"])
-    assert "def merge" not in sheet.imports_source(both), "the import cell gives the answer of 04.2"
+    source = assignment_notebook.imports_source(both)
+    assert "def merge" not in source, "the import cell gives the answer of 04.2"
     other = SimpleNamespace(name="x", imports="def merge():\n    return 1\n")
     with pytest.raises(ValueError, match="need a `merge` each"):
-        sheet.imports_source([one, other])
+        assignment_notebook.imports_source([one, other])
 
 
-# -- every exercise -------------------------------------------------------------------------------------------------------
+# -- every exercise -----------------------------------------------------------------------------
 
 
 def clear_solutions(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -294,7 +300,7 @@ def clear_solutions(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
     setting = {"python": ""}
     assert (
         f"ClearSolutions.code_stub = {json.dumps(setting)}".replace("{", "{{").replace("}", "}}")
-        in gradebook.CONFIG_TEMPLATE
+        in nbgrader_course.CONFIG_TEMPLATE
     )
     return ClearSolutions(code_stub=setting).preprocess(
         nbformat.from_dict(json.loads(json.dumps(book))), {}
@@ -304,9 +310,9 @@ def clear_solutions(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def test_of_every_exercise_exactly_the_starter_is_handed_out():
     released = {
         cell.id: cell.source
-        for cell in clear_solutions(sheet.assignment_notebook("all", EVERY)).cells
+        for cell in clear_solutions(assignment_notebook.assignment_notebook("all", EVERY)).cells
     }
-    assert {one.id: released[sheet.cell_ids(one)[0]] for one in EVERY} == {
+    assert {one.id: released[assignment_notebook.cell_ids(one)[0]] for one in EVERY} == {
         one.id: one.starter for one in EVERY
     }
 
@@ -327,7 +333,8 @@ def test_of_every_exercise_exactly_the_starter_is_handed_out():
 )
 def test_gaps_anywhere_release_the_starter_too_and_the_answer_runs(starter, solution):
     exercise = SimpleNamespace(id="00.1", starter=starter, solution=solution, name="f")
-    cell = sheet.code_cell("00-1", sheet.starter_and_solution(exercise), solution=True)
+    source = assignment_notebook.starter_and_solution(exercise)
+    cell = assignment_notebook.code_cell("00-1", source, solution=True)
     assert clear_solutions(nbformat.v4.new_notebook(cells=[cell])).cells[0].source.rstrip(
         "\n"
     ) == starter.rstrip("\n")
@@ -340,10 +347,10 @@ def test_gaps_anywhere_release_the_starter_too_and_the_answer_runs(starter, solu
 def test_blank_every_exercise_runs_and_has_no_points_and_solved_it_has_all(tmp_path):
     handed = [make_record(one) for one in EVERY if isinstance(one, AssignedExercise)]
     (tmp_path / RECORDS_FILE).write_text(json.dumps({"assignment": "all", "exercises": handed}))
-    source = sheet.assignment_notebook("all", EVERY)
+    source = assignment_notebook.assignment_notebook("all", EVERY)
     for book, wanted, word in (
         (clear_solutions(source), lambda one: 0.0, "is blank"),
-        (source, lambda one: float(sheet.max_points(one)), "right"),
+        (source, lambda one: float(assignment_notebook.max_points(one)), "right"),
     ):
         NotebookClient(
             book, timeout=120, resources={"metadata": {"path": str(tmp_path)}}
@@ -352,7 +359,7 @@ def test_blank_every_exercise_runs_and_has_no_points_and_solved_it_has_all(tmp_p
         results = {
             one.id: [
                 output
-                for output in found[sheet.cell_ids(one)[1]]
+                for output in found[assignment_notebook.cell_ids(one)[1]]
                 if output.output_type == "execute_result"
             ]
             for one in EVERY
@@ -360,7 +367,8 @@ def test_blank_every_exercise_runs_and_has_no_points_and_solved_it_has_all(tmp_p
         assert {
             name: [each.data["text/plain"] for each in said] for name, said in results.items()
         } == {one.id: [repr(wanted(one))] for one in EVERY}
-        cards = {one.id: found[sheet.cell_ids(one)[1]][0].data["text/plain"] for one in EVERY}
+        points_cells = {one.id: assignment_notebook.cell_ids(one)[1] for one in EVERY}
+        cards = {i: found[cell][0].data["text/plain"] for i, cell in points_cells.items()}
         assert {name: card for name, card in cards.items() if f"{name} {word}" not in card} == {}
         assert not [
             name
@@ -370,7 +378,7 @@ def test_blank_every_exercise_runs_and_has_no_points_and_solved_it_has_all(tmp_p
         ]
 
 
-# -- nbgrader, unchanged --------------------------------------------------------------------------------------------------
+# -- nbgrader, unchanged ------------------------------------------------------------------------
 
 
 def nbgrader(folder: Path, *words: str, instructor: bool = True) -> str:
@@ -400,7 +408,7 @@ def numbers_of(student: str) -> dict:
 
 
 def answers_of(student: str) -> dict[str, str]:
-    """What each student writes: all right, one named mistake, right on what was given alone, nothing."""
+    """What each student writes: all right, one named mistake, right on public cases, nothing."""
     solved = {name: exercise_of(name).solution for name in ("06.1", "07.A1")}
     solved["07.A2"] = (
         f"share_of_long_names = {exercise_of('07.A2').reference(numbers_of(student))!r}"
@@ -442,15 +450,14 @@ def expected_points(student: str, name: str) -> float:
     if name == "07.A2":
         value, exercise = exercise.candidate(value), exercise.for_numbers(numbers_of(student))
     assert not precheck(exercise, value)
-    everything, n_public = marking.with_all_cases(exercise)
-    return marking.mark(
-        everything, everything.expected_outcomes(), run_cases(everything, value), n_public
-    ).share * sheet.max_points(exercise)
+    key, n_public = answer_key(exercise)
+    found = mark(key, run_cases(key.exercise, value), n_public)
+    return found.share * assignment_notebook.max_points(exercise)
 
 
 def scores(course: Path, name: str = "week3") -> dict[str, dict[str, float]]:
     """The gradebook's points, by folder and cell."""
-    with gradebook.open_gradebook(course) as book:
+    with nbgrader_course.open_gradebook(course) as book:
         return {
             each.student.id: {
                 grade.name: (grade.auto_score, grade.needs_manual_grade)
@@ -524,45 +531,42 @@ def test_nbgrader_grades_explains_and_exports_what_marking_says(course):
         )
 
 
+def exercise_result(**fields) -> ExerciseResult:
+    """A result in which only these fields say something."""
+    empty = dict(points=0, of=0, share=0.0, verdict="", step="", value=None, sentences=[])
+    empty |= dict(table=[], code="", parts=[], seconds=0.0)
+    return ExerciseResult(**empty | fields)
+
+
 @pytest.mark.slow
 def test_grades_made_elsewhere_are_in_the_gradebook_the_feedback_and_the_export(tmp_path):
     course = tmp_path / "course"
     assert cli.main(["assign", "06.1", "07.A1", "--name", "week4", "--out", str(course)]) == 0
     manifest = assign.read_manifest(course, "week4")
-    wrong = {
-        "points": 3.5,
-        "of": 10,
-        "verdict": "the others",
-        "sentences": ["It hides `those` <b>that were not chosen.", "\ud800"],
-        "table": ["expected   got", "1          0"],
-        "code": "def hide_whole_words(begins, chosen):\n    return ~chosen  # \ud800\n",
-    }
-    right = {
-        "points": 0,
-        "of": 0,
-        "verdict": "right",
-        "sentences": [],
-        "table": [],
-        "code": exercise_of("06.1").solution,
-    }
+    wrong = exercise_result(
+        points=3.5,
+        of=10,
+        verdict="the others",
+        sentences=["It hides `those` <b>that were not chosen.", "\ud800"],
+        table=["expected   got", "1          0"],
+        code="def hide_whole_words(begins, chosen):\n    return ~chosen  # \ud800\n",
+    )
+    right = exercise_result(verdict="right", code=exercise_of("06.1").solution)
+    remarks = ["It is a script, not a notebook."]
     results = [
-        {
-            "student": "../Zoë",
-            "exercises": {"06.1": right, "07.A1": wrong},
-            "remarks": ["It is a script, not a notebook."],
-        },
-        {"student": "nobody", "exercises": {}, "remarks": ["Nothing was handed in."]},
+        StudentResult("../Zoë", {"06.1": right, "07.A1": wrong}, remarks),
+        StudentResult("nobody", {}, ["Nothing was handed in."]),
     ]
     (course / "submitted" / "nobody" / "week4").mkdir(parents=True)
     (course / "submitted" / "nobody" / "week4" / "timestamp.txt").write_text(
         "2026-03-01 11:00:00 UTC\n"
     )
-    gradebook.write_grades(course, manifest, results)
+    nbgrader_course.write_grades(course, manifest, results)
     before = contents(course)
-    with gradebook.open_gradebook(course) as book:  # an earlier try of nbgrader's own
+    with nbgrader_course.open_gradebook(course) as book:  # an earlier try of nbgrader's own
         book.find_grade("07-A1-points", "week4", "week4", "nobody").needs_manual_grade = True
         book.db.commit()
-    gradebook.write_grades(course, manifest, results)
+    nbgrader_course.write_grades(course, manifest, results)
     assert contents(course) == before
     assert not any(
         manual for grades in scores(course, "week4").values() for _, manual in grades.values()
@@ -573,7 +577,7 @@ def test_grades_made_elsewhere_are_in_the_gradebook_the_feedback_and_the_export(
     assert not (tmp_path / "Zoë").exists()
     assert (rows[name]["timestamp"], rows["nobody"]["timestamp"]) == ("", "2026-03-01 11:00:00")
     api = NbGraderAPI(
-        gradebook.course_directory(course)
+        nbgrader_course.course_directory(course)
     )  # by which formgrader decides what is still to be graded
     assert api.get_autograded_students("week4") == {name, "nobody"}
     assert {one["student"]: one["score"] for one in api.get_submissions("week4")} == {
@@ -590,26 +594,24 @@ def test_grades_made_elsewhere_are_in_the_gradebook_the_feedback_and_the_export(
         "3.5 of 10 points",
     ):
         assert said in page
-    gradebook.write_grades(
-        course, manifest, [{"student": "nobody", "exercises": {"06.1": right}, "remarks": []}]
-    )
+    nbgrader_course.write_grades(course, manifest, [StudentResult("nobody", {"06.1": right})])
     assert float(export_grades(course)["nobody"]["score"]) == 0.0, "practice earns no points"
     assert (course / "autograded" / "nobody" / "week4" / "week4.ipynb").is_file()
 
 
 def test_grades_for_an_assignment_that_the_gradebook_does_not_know_are_refused(course, tmp_path):
     with pytest.raises(ValueError, match="makes it again"):
-        gradebook.write_grades(tmp_path, {"name": "week3", "exercises": []}, [])
+        nbgrader_course.write_grades(tmp_path, {"name": "week3", "exercises": []}, [])
     (tmp_path / "release" / "week3").mkdir(parents=True)
     (tmp_path / "release" / "week3" / "week3.ipynb").write_bytes(
         (course.path / "release" / "week3" / "week3.ipynb").read_bytes()
     )
     with pytest.raises(ValueError, match="is no course"):
-        gradebook.write_grades(tmp_path, {"name": "week3", "exercises": []}, [])
-    gradebook.make_course_folder(tmp_path)
-    result = {"student": "ada", "exercises": {}, "remarks": []}
+        nbgrader_course.write_grades(tmp_path, {"name": "week3", "exercises": []}, [])
+    nbgrader_course.make_course_folder(tmp_path)
+    result = StudentResult("ada", {})
     with pytest.raises(ValueError, match="does not know week3"):
-        gradebook.write_grades(tmp_path, {"name": "week3", "exercises": []}, [result])
+        nbgrader_course.write_grades(tmp_path, {"name": "week3", "exercises": []}, [result])
     (tmp_path / "gradebook.db").write_bytes(b"no database" * 100)
     with pytest.raises(ValueError, match="cannot be used"):
-        gradebook.add_students(tmp_path, ["ada"])
+        nbgrader_course.add_students(tmp_path, ["ada"])

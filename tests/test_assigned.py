@@ -1,34 +1,43 @@
-"""What every assigned exercise promises: the answer passes, mistakes are named, hidden cases decide, nothing of it is handed out."""
+"""What every assigned exercise promises: answers pass, mistakes are named, records judge alike."""
 
 import json
 import random
+from functools import cache
 
 import pytest
 from helpers import wrong_verdicts
 
-from fmcourse.classroom.assigned import (
+from fmcourse.classroom.exercise_kinds import (
     AssignedExercise,
     ExerciseRecord,
-    all_assigned,
     from_record,
     make_record,
 )
-from fmcourse.classroom.values import pack, unpack
-from fmcourse.course import compare
-from fmcourse.course.diagnosis import diagnose
-from fmcourse.course.exercises import all_exercises
-from fmcourse.course.sandbox import run_cases
+from fmcourse.classroom.library import all_assigned
+from fmcourse.classroom.packing import pack, unpack
+from fmcourse.course import comparing
+from fmcourse.course.library import all_exercises
+from fmcourse.course.running import expected_outcomes, run_cases
+from fmcourse.course.verdict import AnswerKey, diagnose
 
 EVERY = all_assigned()
-EXERCISE_ID = lambda exercise: exercise.id
 STUDENTS = [random.Random(n) for n in range(4)]
 pytestmark = pytest.mark.skipif(not EVERY, reason="this edition has no instructor's folder")
 
 
+def exercise_id(exercise: AssignedExercise) -> str:
+    return exercise.id
+
+
+@cache
+def key_to(exercise: AssignedExercise) -> AnswerKey:
+    """What is right and what every mistake gives: some of these train a tokenizer on a corpus."""
+    return AnswerKey(exercise.with_hidden())
+
+
 def verdict_of(exercise, answer):
-    return diagnose(
-        exercise.with_hidden(), exercise.compile(answer) if isinstance(answer, str) else answer
-    )
+    key = key_to(exercise)
+    return diagnose(key.exercise, exercise.compile(answer), key)
 
 
 def faults(exercise: AssignedExercise) -> list[str]:
@@ -56,13 +65,13 @@ def faults(exercise: AssignedExercise) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("exercise", EVERY, ids=EXERCISE_ID)
+@pytest.mark.parametrize("exercise", EVERY, ids=exercise_id)
 def test_the_answer_passes_and_every_mistake_is_named(exercise):
     assert faults(exercise) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("exercise", EVERY, ids=EXERCISE_ID)
+@pytest.mark.parametrize("exercise", EVERY, ids=exercise_id)
 def test_its_record_judges_the_public_cases_as_it_does_itself(exercise):
     handed: ExerciseRecord = from_record(json.loads(json.dumps(make_record(exercise))))
     assert diagnose(handed, exercise.reference).correct
@@ -80,18 +89,18 @@ def test_its_record_judges_the_public_cases_as_it_does_itself(exercise):
         assert diagnose(handed, wrong).correct == diagnose(public, wrong).correct
 
 
-@pytest.mark.parametrize("exercise", EVERY, ids=EXERCISE_ID)
+@pytest.mark.parametrize("exercise", EVERY, ids=exercise_id)
 def test_cases_and_results_cross_to_another_process_and_back(exercise):
     for case in exercise.with_hidden().cases:
-        assert compare.equal(case, unpack(json.loads(json.dumps(pack(case)))))
-    for right in exercise.with_hidden().expected_outcomes():
-        assert right.error or compare.equal(
+        assert comparing.equal(case, unpack(json.loads(json.dumps(pack(case)))))
+    for right in expected_outcomes(exercise.with_hidden()):
+        assert right.error or comparing.equal(
             right.value, unpack(json.loads(json.dumps(pack(right.value))))
         )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("exercise", [one for one in EVERY if one.literal], ids=EXERCISE_ID)
+@pytest.mark.parametrize("exercise", [one for one in EVERY if one.literal], ids=exercise_id)
 def test_other_numbers_have_other_answers_and_the_same_mistakes(exercise):
     numbers = [exercise.draw_numbers(f"student {n}") for n in range(6)]
     asked = [exercise.for_numbers(mine) for mine in numbers]

@@ -288,7 +288,7 @@ def test_a_vocabulary_without_any_single_byte_will_do(letters):
 
 # -- what cannot be written ------------------------------------------------------------------------
 
-NO_BYTES = WordPieceTokenizer.from_vocab(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"])
+NO_BYTES = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"])
 NEVER = "this vocabulary cannot spell any text of this form"
 NOT_ALLOWED = "at position 0 is not what the form allows there"
 

@@ -1,4 +1,4 @@
-"""`check` names the mistake, lets right answers pass however they are written, and survives whatever it is given."""
+"""`check` names mistakes, lets right answers pass however written, and survives any input."""
 
 import math
 import random
@@ -13,11 +13,15 @@ import torch
 from test_exercises import faults
 from torch import nn
 
-from fmcourse.course import check, sandbox
-from fmcourse.course.diagnosis import diagnose
-from fmcourse.course.exercises import Exercise, Mistake, Property, exercises_in, find_exercise
+from fmcourse.classroom.library import is_assigned_id
+from fmcourse.course import check, running
+from fmcourse.course.exercise import Exercise, Mistake, Property
+from fmcourse.course.library import exercises_in, find_exercise
+from fmcourse.course.verdict import diagnose
 
-noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+def noise(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def no_future(mask, T):
@@ -34,7 +38,8 @@ MASK = Exercise(
     goal="say who may look at whom",
     minutes=8,
     cases=[1, 2, 7],
-    starter='def causal_mask(T):\n    """(T, T) bool: row t is True where position t may look."""\n    ...\n',
+    starter="def causal_mask(T):\n"
+    '    """(T, T) bool: row t is True where position t may look."""\n    ...\n',
     solution="def causal_mask(T):\n    return torch.ones(T, T).tril().bool()\n",
     other_solutions=[
         "def causal_mask(T):\n    t = torch.arange(T)\n    return t[:, None] >= t[None]\n"
@@ -99,7 +104,11 @@ WEIGHTS = Exercise(
     ],
     explanation="Softmax over keys.",
 )
-F_softmax = lambda x: x.exp() / x.exp().sum(-1, keepdim=True)
+
+
+def F_softmax(x):
+    return x.exp() / x.exp().sum(-1, keepdim=True)
+
 
 MEAN = Exercise(
     "91.3",
@@ -133,7 +142,8 @@ COUNTS = Exercise(
     solution="def pairs(text):\n    n = {}\n    for a, b in zip(text, text[1:]):\n"
     "        n[a, b] = n.get((a, b), 0) + 1\n    return n\n",
     other_solutions=[
-        "from collections import Counter\ndef pairs(text):\n    return Counter(zip(text, text[1:]))\n"
+        "from collections import Counter\n"
+        "def pairs(text):\n    return Counter(zip(text, text[1:]))\n"
     ],
     hints=[
         "Which two letters stand side by side?",
@@ -155,10 +165,13 @@ LAYER = Exercise(
     goal="build a layer",
     minutes=5,
     cases=[(noise(2, 3), 4), (noise(5, 6), 2)],
-    starter="class Layer(nn.Module):\n    def __init__(self, d_in, d_out):\n        super().__init__()\n        ...\n\n"
+    starter="class Layer(nn.Module):\n"
+    "    def __init__(self, d_in, d_out):\n        super().__init__()\n        ...\n\n"
     "    def forward(self, x):\n        ...\n",
-    solution="class Layer(nn.Module):\n    def __init__(self, d_in, d_out):\n        super().__init__()\n"
-    "        self.map = nn.Linear(d_in, d_out)\n\n    def forward(self, x):\n        return self.map(x)\n",
+    solution="class Layer(nn.Module):\n"
+    "    def __init__(self, d_in, d_out):\n        super().__init__()\n"
+    "        self.map = nn.Linear(d_in, d_out)\n\n"
+    "    def forward(self, x):\n        return self.map(x)\n",
     other_solutions=["class Layer(nn.Linear):\n    pass\n"],
     hints=[
         "Which part has the weights?",
@@ -168,7 +181,8 @@ LAYER = Exercise(
     mistakes=[
         Mistake(
             "no bias",
-            "class Layer(nn.Linear):\n    def __init__(self, a, b):\n        super().__init__(a, b, bias=False)\n",
+            "class Layer(nn.Linear):\n"
+            "    def __init__(self, a, b):\n        super().__init__(a, b, bias=False)\n",
             "At x = 0 it says 0. Should it?",
         )
     ],
@@ -443,7 +457,8 @@ def test_a_layer_may_draw_its_first_weights():
         cases=[2],
         starter="class Layer(nn.Linear):\n    ...\n",
         mistakes=[],
-        solution="class Layer(nn.Linear):\n    def __init__(self, a, b):\n        super().__init__(a, b)\n",
+        solution="class Layer(nn.Linear):\n"
+        "    def __init__(self, a, b):\n        super().__init__(a, b)\n",
         hints=["a"] * 3,
         run=lambda layer, n: layer(n, n).weight,
     )
@@ -476,14 +491,14 @@ def test_without_an_alarm_a_thread_keeps_the_time():
     thread.join(20)
     assert [verdict.name for verdict in found] == ["too slow", "right"]
     with pytest.raises(ZeroDivisionError):
-        sandbox.call_in_thread(lambda: 1 / 0, 1)
+        running.call_in_thread(lambda: 1 / 0, 1)
 
 
 def test_what_is_printed_without_end_does_not_fill_the_memory():
-    out = sandbox.TruncatedOutput()
+    out = running.TruncatedOutput()
     for _ in range(10_000):
         out.write("round and round")
-    assert len(out.getvalue()) == sandbox.MAX_PRINTED
+    assert len(out.getvalue()) == running.MAX_PRINTED
 
 
 # --- steps 2 to 5
@@ -500,7 +515,10 @@ def test_a_property_gives_the_evidence_and_the_mistake_its_name():
     )
 
 
-scores = lambda q, k: q @ k.mT / q.shape[-1] ** 0.5
+def scores(q, k):
+    return q @ k.mT / q.shape[-1] ** 0.5
+
+
 PLAIN = "def scores(q, k):\n    return q @ k.mT / q.shape[-1] ** 0.5\n"
 SCORES = Exercise(
     "91.7",
@@ -616,8 +634,13 @@ def test_an_exercise_that_lacks_something_says_what(change, sentence):
         with_changes(MASK, **change)
 
 
+def test_a_lesson_that_is_two_keeps_its_number():
+    assert with_changes(MASK, id="07b.1").id == "07b.1"
+    assert is_assigned_id("07b.A1") and not is_assigned_id("07b.1")
+
+
 def test_an_unknown_id_offers_the_nearest(monkeypatch):
-    monkeypatch.setattr("fmcourse.course.exercises.all_exercises", lambda: iter(SAMPLES))
+    monkeypatch.setattr("fmcourse.course.library.all_exercises", lambda: iter(SAMPLES))
     assert find_exercise("91.2") is WEIGHTS
     with pytest.raises(ValueError, match=r"there is no exercise '91\.22'; did you mean 91\.2"):
         check("91.22", None)

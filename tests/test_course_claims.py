@@ -24,8 +24,9 @@ def test_exact_values_are_plain_and_live_ones_stand_after_the_sign(said):
         runs=torch.tensor([0.5, 0.25]),
     )
     assert (
-        said()
-        == "✓ it holds\n    steps 1,500, name gpt, whole [1, 2]\n    ≈ loss 1.235; runs [0.5, 0.25]\n"
+        said() == "✓ it holds\n"
+        "    steps 1,500, name gpt, whole [1, 2]\n"
+        "    ≈ loss 1.235; runs [0.5, 0.25]\n"
     )
 
 

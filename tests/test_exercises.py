@@ -1,27 +1,33 @@
 """What every exercise of the course promises, proven for each of them."""
 
+from functools import cache
+
 import pytest
 from helpers import wrong_verdicts
 
-from fmcourse.course.diagnosis import Verdict, diagnose
-from fmcourse.course.exercises import Exercise, all_exercises
+from fmcourse.course.exercise import Exercise
+from fmcourse.course.library import all_exercises
+from fmcourse.course.verdict import AnswerKey, Verdict, diagnose
 
 EVERY = list(all_exercises())
-NAME = lambda thing: getattr(thing, "id", None) or getattr(thing, "name", None)
 
 
-def say(exercise: Exercise, candidate: object) -> Verdict:
-    return diagnose(
-        exercise, exercise.compile(candidate) if isinstance(candidate, str) else candidate
-    )
+@cache
+def key_to(exercise: Exercise) -> AnswerKey:
+    """What is right and what every mistake gives, worked out once."""
+    return AnswerKey(exercise)
+
+
+def verdict_of(exercise: Exercise, answer: object) -> Verdict:
+    return diagnose(exercise, exercise.compile(answer), key_to(exercise))
 
 
 def faults(exercise: Exercise) -> list[str]:
     """Every promise that an exercise breaks, a sentence each."""
     found = []
-    if say(exercise, exercise.starter).name != "blank":
+    if verdict_of(exercise, exercise.starter).name != "blank":
         found.append("its starter is not called blank")
-    found += wrong_verdicts(exercise, say)
+    found += wrong_verdicts(exercise, verdict_of)
     if len(set(exercise.hints)) != 3 or min(map(len, exercise.hints)) < 15:
         found.append("its three hints are not three sentences")
     if not exercise.mistakes or not exercise.other_solutions or not exercise.explanation:
@@ -29,7 +35,7 @@ def faults(exercise: Exercise) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("exercise", EVERY, ids=NAME)
+@pytest.mark.parametrize("exercise", EVERY, ids=lambda exercise: exercise.id)
 def test_blank_goes_on_right_answers_pass_and_every_mistake_is_named(exercise):
     assert faults(exercise) == []
 

@@ -1,6 +1,7 @@
-"""A class that hands in whatever people, editors and attackers hand in: each gets what is theirs, and nobody else's."""
+"""A class hands in whatever people, editors and attackers do: each gets what is theirs alone."""
 
 import csv
+import html
 import io
 import json
 import os
@@ -16,11 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from fmcourse.classroom import grading, reports, variants
-from fmcourse.classroom.assigned import PUBLIC_SEED, all_assigned, instructor_folder
+from fmcourse.classroom import grade_class, reports, variants
+from fmcourse.classroom.course_files import safe_name
+from fmcourse.classroom.exercise_kinds import PUBLIC_SEED
 from fmcourse.classroom.jail import Jail, find_bubblewrap
-from fmcourse.classroom.names import safe_name
-from fmcourse.course.exercises import find_exercise
+from fmcourse.classroom.library import all_assigned, instructor_folder
+from fmcourse.course.library import find_exercise
 
 ASSIGNED = {exercise.id: exercise for exercise in all_assigned()}
 pytestmark = [
@@ -51,7 +53,7 @@ def solution_cell(exercise_id: str) -> str:
 
 
 def cells(**other: str | None) -> list[str]:
-    """The code cells of a right notebook; `e07_A1=...` puts other code there, None leaves the cell out."""
+    """The code cells of a right notebook; `e07_A1=...` puts other code there, None none."""
     found = [
         "import torch\nfrom torch import Tensor\nfrom fmcourse.classroom import points, variant\n"
     ]
@@ -64,15 +66,8 @@ def cells(**other: str | None) -> list[str]:
 
 
 def notebook(sources: list, minor: int = 5, **more) -> bytes:
-    code = lambda n, text: {
-        "cell_type": "code",
-        "id": f"c{n}",
-        "metadata": {},
-        "execution_count": None,
-        "outputs": [],
-        "source": text,
-    }
-    made = [code(n, text) for n, text in enumerate(sources)]
+    empty = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    made = [empty | {"id": f"c{n}", "source": text} for n, text in enumerate(sources)]
     return json.dumps(
         {"nbformat": 4, "nbformat_minor": minor, "metadata": {}, "cells": made} | more
     ).encode()
@@ -121,8 +116,9 @@ for fd in range(3, 64):
 os._exit(0)
 """
 PATCHED = """
-import builtins, torch, fmcourse.course.diagnosis as d, fmcourse.course.compare as c, fmcourse.classroom.marking as m, fmcourse.course as fc
-d.diagnose = d.judge_outcomes = lambda *a, **k: d.Verdict(True, "right", "right")
+import builtins, torch, fmcourse.course.verdict as d, fmcourse.course.comparing as c
+import fmcourse.classroom.scoring as m, fmcourse.course as fc
+d.diagnose = d.judge = lambda *a, **k: d.Verdict(True, "right", "right")
 c.equal = lambda *a, **k: True
 m.mark = lambda *a, **k: m.Mark(1.0, d.Verdict(True, "right", "right"))
 fc.check = lambda i, f: f
@@ -139,17 +135,22 @@ frame = sys._getframe()
 while frame is not None:
     exercise = frame.f_locals.get("exercise")
     if exercise is not None:
-        seen += [getattr(exercise, "solution", "")] + [str(vars(o)) for o in getattr(exercise, "recorded_outcomes", ())]
+        seen.append(getattr(exercise, "solution", ""))
+        seen += [str(vars(o)) for o in getattr(exercise, "recorded_outcomes", None) or ()]
         seen.append(f"cases: {len(exercise.cases)}")
     frame = frame.f_back
-from fmcourse.classroom.assigned import all_assigned
-raise ValueError(f"FOUND {'gather' in str(seen)} {len(all_assigned())} {[s for s in seen if s.startswith('cases')]}")
+from fmcourse.classroom.library import all_assigned
+cases = [s for s in seen if s.startswith("cases")]
+raise ValueError(f"FOUND {'gather' in str(seen)} {len(all_assigned())} {cases}")
 """
 DISK = """
 found = []
 for top, folders, files in os.walk("/"):
-    folders[:] = [f for f in folders if os.path.join(top, f) not in ("/proc", "/sys") and "site-packages" not in os.path.join(top, f)]
-    found += [os.path.join(top, f) for f in files if f in ("exercises.py", "gradebook.db", "week3.json", "week3.ipynb", "key")]
+    paths = {f: os.path.join(top, f) for f in folders}
+    folders[:] = [f for f, path in paths.items()
+                  if path not in ("/proc", "/sys") and "site-packages" not in path]
+    secret = ("exercises.py", "gradebook.db", "week3.json", "week3.ipynb", "key")
+    found += [os.path.join(top, f) for f in files if f in secret]
 raise ValueError("FOUND " + " ".join(f for f in found if "/lessons/" not in f))
 """
 DELETE = """
@@ -163,7 +164,8 @@ import subprocess
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        os.execv(sys.executable, [sys.executable, "-c", "import time; MARK = '{mark}'; time.sleep(300)"])
+        code = "import time; MARK = '{mark}'; time.sleep(300)"
+        os.execv(sys.executable, [sys.executable, "-c", code])
     os._exit(0)
 """
 PICKLED = """
@@ -178,21 +180,29 @@ while True: pass
 """
 
 
+def value_for(student: str) -> object:
+    """The right answer to 07.A2 for a student's own numbers."""
+    return ASSIGNED["07.A2"].reference(variants.numbers_for(KEY, student, ASSIGNED["07.A2"]))
+
+
 def the_class(course: Path, port: int) -> dict[str, tuple]:
-    """name -> (how it is written, points, words that the reasons or remarks of somebody's must have)."""
+    """name -> (how it is written, points, words that the reasons or remarks must have)."""
     submitted, a1 = course / "submitted", ASSIGNED["07.A1"]
     mark = {"submitted": submitted, "course": course, "mark": f"fmcourse-{os.getpid()}"}
-    fill = lambda text: (
-        text.replace("{submitted}", str(submitted))
-        .replace("{course}", str(course))
-        .replace("{mark}", mark["mark"])
-    )
+
+    def fill(text):
+        for name, value in mark.items():
+            text = text.replace("{" + name + "}", str(value))
+        return text
+
+    def wrong(n):
+        return a1.mistakes[n].wrong_answer
+
     starters = {
         f"e{i.replace('.', '_')}": (ASSIGNED.get(i) or find_exercise(i)).starter for i in IDS
     }
-    own = variants.numbers_for(KEY, "borrower's friend", ASSIGNED["07.A2"])
-    value = lambda numbers: ASSIGNED["07.A2"].reference(numbers)
-    public, ben = value(ASSIGNED["07.A2"].draw_numbers(PUBLIC_SEED)), value(own)
+    public = ASSIGNED["07.A2"].reference(ASSIGNED["07.A2"].draw_numbers(PUBLIC_SEED))
+    typed, ben = (value_for(student) for student in ("typed in", "borrower's friend"))
     text = "\n\n".join(f"# %%\n{cell}" for cell in RIGHT)
     v3 = {
         "nbformat": 3,
@@ -224,7 +234,6 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
     }
     half = "def half(begins):\n    return begins.cumsum(1) - 1\n"
     split = f"def {NAME['07.A1']}(begins, chosen):\n    return chosen.gather(1, half(begins))\n"
-    wrong = lambda n: a1.mistakes[n].wrong_answer
     return {
         # -- as it should be
         "ann right": (put("ann right", notebook(RIGHT)), ALL, ""),
@@ -389,11 +398,7 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
         "typed in": (
             put(
                 "typed in",
-                notebook(
-                    cells(
-                        e07_A2=f"{LITERAL}{NAME['07.A2']} = {value(variants.numbers_for(KEY, 'typed in', ASSIGNED['07.A2']))!r}"
-                    )
-                ),
+                notebook(cells(e07_A2=f"{LITERAL}{NAME['07.A2']} = {typed!r}")),
             ),
             ALL,
             "",
@@ -474,8 +479,8 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
             put(
                 "forges words",
                 hostile_notebook(
-                    "def points(*a, **k):\n    return 10.0\nprint('07.A1 right: 10 of 10 points.')\n"
-                    + in_function("print('right')")
+                    "def points(*a, **k):\n    return 10.0\n"
+                    "print('07.A1 right: 10 of 10 points.')\n" + in_function("print('right')")
                 ),
             ),
             {**FULL, "07.A1": (0, 3)},
@@ -525,7 +530,10 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
                 "kills",
                 hostile_notebook(
                     in_function(
-                        "import signal\nfor p in (-1, 1, 2, os.getppid()):\n    try: os.kill(p, signal.SIGKILL)\n    except OSError: pass"
+                        "import signal\n"
+                        "for p in (-1, 1, 2, os.getppid()):\n"
+                        "    try: os.kill(p, signal.SIGKILL)\n"
+                        "    except OSError: pass"
                     )
                 ),
             ),
@@ -537,7 +545,9 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
                 "calls home",
                 hostile_notebook(
                     in_function(
-                        f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2).sendall(b'cases')"
+                        "import socket\n"
+                        f"here = ('127.0.0.1', {port})\n"
+                        "socket.create_connection(here, 2).sendall(b'cases')"
                     )
                 ),
             ),
@@ -569,7 +579,9 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
             put(
                 "liar",
                 hostile_notebook(
-                    f"import torch\nclass Yes(torch.Tensor):\n    def __eq__(self, other): return True\n{in_function('', 'return begins.as_subclass(Yes)')}"
+                    "import torch\n"
+                    "class Yes(torch.Tensor):\n    def __eq__(self, other): return True\n"
+                    + in_function("", "return begins.as_subclass(Yes)")
                 ),
             ),
             {**FULL, "07.A1": (0, 3)},
@@ -600,7 +612,7 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
-    """The class, graded once: course, results by student, what came over the socket, and the folder of reports."""
+    """The class, graded once: course, results by student, what the socket heard, reports, ..."""
     course = tmp_path_factory.mktemp("course")
     (course / "gradebook.db").write_text("the gradebook")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -612,12 +624,12 @@ def graded(tmp_path_factory):
                 write(course / "submitted")
         manifest = make_manifest(course)
         out = course.parent / f"{course.name}-grades"
-        results = grading.grade_class(course / "submitted", out, manifest, KEY, jobs=2)
-        borrowed = grading.find_borrowed_answers(manifest, KEY, results)
+        results = grade_class.grade_class(course / "submitted", out, manifest, KEY, jobs=2)
+        borrowed = grade_class.find_borrowed_answers(manifest, KEY, results)
         reports.write_all(out, manifest, results, Jail().protection, borrowed)
         yield (
             course,
-            {one["student"]: one for one in results},
+            {one.student: one for one in results},
             heard,
             out,
             pupils,
@@ -659,11 +671,10 @@ def test_each_gets_what_is_theirs_with_the_reason(graded):
     assert len(pupils) >= 60 and set(results) == set(pupils)
     wrong = {}
     for name, (_, wanted, words) in pupils.items():
-        found = results[name]["exercises"]
-        points = {i: found[i]["points"] if ".A" in i else found[i]["share"] for i in IDS}
-        said = " ".join(
-            [*results[name]["remarks"], *(s for one in found.values() for s in one["sentences"])]
-        )
+        found = results[name].exercises
+        points = {i: found[i].points if ".A" in i else found[i].share for i in IDS}
+        sentences = [sentence for one in found.values() for sentence in one.sentences]
+        said = " ".join([*results[name].remarks, *sentences])
         if not all(in_range(points[i], wanted[i]) for i in IDS) or words not in said:
             wrong[name] = (points, said)
     assert wrong == {}
@@ -689,8 +700,8 @@ def test_behind_bubblewrap_nothing_was_reached(graded):
 def test_a_name_that_is_on_no_list_is_remarked(graded):
     _, results, *_ = graded
     assert (
-        grading.NOT_ON_THE_LIST in results["ann right"]["remarks"]
-        and grading.NOT_ON_THE_LIST not in results["absent"]["remarks"]
+        grade_class.NOT_ON_THE_LIST in results["ann right"].remarks
+        and grade_class.NOT_ON_THE_LIST not in results["absent"].remarks
     )
 
 
@@ -727,10 +738,7 @@ def test_work_for_another_assignment_is_not_this_one(tmp_path):
 def test_a_borrowed_answer_is_told_to_the_instructor_alone(graded):
     *_, out, _, _, borrowed = graded[2:]
     assert ("borrower", "07.A2", "borrower's friend") in borrowed
-    assert (
-        "borrower&#x27;s friend" in (out / "items.html").read_text()
-        or "borrower's friend" in (out / "items.html").read_text()
-    )
+    assert "borrower's friend" in html.unescape((out / "items.html").read_text())
     assert "friend" not in (out / "feedback" / f"{safe_name('borrower')}.html").read_text()
 
 
@@ -764,16 +772,18 @@ def test_graded_again_it_is_the_same_and_costs_nothing(graded):
     for path in sorted((out / "results" / "week3").glob("*.json"))[::9]:
         path.unlink()
     began = time.monotonic()
-    again = grading.grade_class(course / "submitted", out, manifest, KEY, jobs=2)
+    again = grade_class.grade_class(course / "submitted", out, manifest, KEY, jobs=2)
     reports.write_all(out, manifest, again, "")
     assert (out / "grades.csv").read_bytes() == before
-    assert sum(one.get("again", False) for one in again) >= len(again) * 3 // 4
+    assert sum(one.again for one in again) >= len(again) * 3 // 4
     assert time.monotonic() - began < 90
-    plain = lambda one: {
-        i: (f["points"], f["verdict"], f["sentences"]) for i, f in one["exercises"].items()
-    }
-    assert {one["student"]: plain(one) for one in again} == {
-        name: plain(one) for name, one in results.items()
+
+    def reasons(result):
+        found = result.exercises.items()
+        return {i: (one.points, one.verdict, one.sentences) for i, one in found}
+
+    assert {one.student: reasons(one) for one in again} == {
+        name: reasons(one) for name, one in results.items()
     }
 
 
@@ -892,8 +902,7 @@ def test_what_was_assigned_is_graded_into_the_gradebook_and_exported(tmp_path):
 
     course, key, out = tmp_path / "course", tmp_path / "key", tmp_path / "grades"
     key.write_bytes(KEY)
-    (tmp_path / "ids").write_text("anna\nben\ncleo\n")
-    assign(IDS, "week3", course, key_file=key, students_file=tmp_path / "ids")
+    assign(IDS, "week3", course, key_file=key, students=["anna", "ben", "cleo"])
     released = json.loads((course / "release" / "week3" / "week3.ipynb").read_text())
     for student, other in (
         ("anna", {}),

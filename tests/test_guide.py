@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fmcourse.classroom.assigned import all_assigned
-from fmcourse.course.exercises import all_exercises
+from fmcourse.classroom.library import all_assigned
+from fmcourse.course.library import all_exercises
 from tools.lessons import ROOT, all_lessons
 
 EVERY = {exercise.id: exercise for exercise in [*all_exercises(), *all_assigned()]}

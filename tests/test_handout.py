@@ -1,4 +1,4 @@
-"""`variant` and `points`, as a handed-out notebook calls them: on a student's machine, and on the instructor's."""
+"""`variant` and `points`, as a handed-out notebook calls them, a student's or the instructor's."""
 
 import json
 import sys
@@ -6,50 +6,59 @@ import warnings
 
 import pytest
 
-from fmcourse.classroom import assigned, handout
-from fmcourse.classroom.assigned import AssignedExercise, make_record
+from fmcourse.classroom import handout, library
+from fmcourse.classroom.exercise_kinds import AssignedExercise, make_record
 from fmcourse.classroom.handout import points, variant
-from fmcourse.classroom.values import pack
-from fmcourse.course.exercises import find_exercise
+from fmcourse.classroom.packing import pack
+from fmcourse.course.library import find_exercise
 
 SUMS = """
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.course.exercises import Mistake, Property
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.course.exercise import Mistake, Property
 
 twice = AssignedExercise(
     "00.A1", goal="double it", minutes=1, text="...", points=12, cases=[1, 2], hidden=[5, 7, 1000],
     starter="def twice(n):\\n    ...\\n", solution="def twice(n):\\n    return 2 * n\\n",
-    mistakes=[Mistake("squared", "def twice(n):\\n    return n * n\\n", "2 and 2 hide it. What of 1?")],
-    properties=[Property("odd", "def test(out, case):\\n    return out % 2 == 0\\n", "Can a double be odd?")],
+    mistakes=[Mistake("squared", "def twice(n):\\n    return n * n\\n", "Squares? What of 1?")],
+    properties=[
+        Property("odd", "def test(out, case):\\n    return out % 2 == 0\\n", "Can it be odd?"),
+    ],
 )
 half = AssignedExercise(
-    "00.A2", goal="halve it", minutes=1, text="...", vary=lambda draw: {"n": draw.randrange(1, 10**6)},
-    starter="mine = variant('00.A2')\\nhalf = ...\\n", solution="def half(mine):\\n    return mine['n'] / 2\\n", mistakes=(),
-    properties=[Property("negative", "def test(out, case):\\n    return out >= 0\\n", "Is half of a positive number below 0?"),
-                Property("too large", "def test(out, case):\\n    return out < case['n']\\n", "Is half of it more than all of it?")],
+    "00.A2", goal="halve it", minutes=1, text="...", mistakes=(),
+    vary=lambda draw: {"n": draw.randrange(1, 10**6)},
+    starter="mine = variant('00.A2')\\nhalf = ...\\n",
+    solution="def half(mine):\\n    return mine['n'] / 2\\n",
+    properties=[
+        Property("negative", "def test(out, case):\\n    return out >= 0\\n", "Below 0?"),
+        Property("too large", "def test(out, case):\\n    return out < case['n']\\n", "More?"),
+    ],
 )
 """
 
 
 @pytest.fixture
 def student_machine(tmp_path, monkeypatch) -> dict[str, AssignedExercise]:
-    """A student's machine: beside the notebook the records, and no instructor's folder. Gives what only the instructor has."""
+    """A student's machine: beside the notebook the records, and no instructor's folder.
+
+    Returns what only the instructor has.
+    """
     (tmp_path / "office" / "00").mkdir(parents=True)
     (tmp_path / "office" / "00" / "exercises.py").write_text(SUMS)
-    monkeypatch.setenv(assigned.FOLDER_VARIABLE, str(tmp_path / "office"))
-    exercises = {one.id: one for one in assigned.all_assigned()}
+    monkeypatch.setenv(library.FOLDER_VARIABLE, str(tmp_path / "office"))
+    exercises = {one.id: one for one in library.all_assigned()}
     (tmp_path / "home").mkdir()
     handed = {"assignment": "week1", "exercises": [make_record(one) for one in exercises.values()]}
     (tmp_path / "home" / handout.RECORDS_FILE).write_text(json.dumps(handed))
     monkeypatch.chdir(tmp_path / "home")
-    monkeypatch.setenv(assigned.FOLDER_VARIABLE, str(tmp_path / "nothing"))
+    monkeypatch.setenv(library.FOLDER_VARIABLE, str(tmp_path / "nothing"))
     return exercises
 
 
 @pytest.fixture
 def instructor_machine(student_machine, tmp_path, monkeypatch) -> dict[str, AssignedExercise]:
     """The instructor's machine, with the same files and the instructor's folder."""
-    monkeypatch.setenv(assigned.FOLDER_VARIABLE, str(tmp_path / "office"))
+    monkeypatch.setenv(library.FOLDER_VARIABLE, str(tmp_path / "office"))
     return student_machine
 
 
@@ -58,7 +67,7 @@ def write_variant(tmp_path, n=90, **more):
     (tmp_path / "home" / handout.VARIANT_FILE).write_text(json.dumps(made))
 
 
-# -- points on a student's machine ------------------------------------------------------------------------------------------
+# -- points on a student's machine --------------------------------------------------------------
 
 
 def test_a_practice_exercise_is_done_or_not(capsys):
@@ -131,7 +140,7 @@ def test_where_each_has_numbers_those_of_everybody_are_not_taken(student_machine
     assert points("00.A2", 45.0, of=10) == 10.0
 
 
-# -- points on the instructor's -----------------------------------------------------------------------------------------------
+# -- points on the instructor's -----------------------------------------------------------------
 
 
 def test_in_the_office_hidden_cases_count_and_give_nothing_away(instructor_machine, capsys):
@@ -169,7 +178,7 @@ def test_numbers_are_those_that_were_handed_out_even_if_others_were_handed_in(
     assert variant("00.A2") == {"n": 90} and points("00.A2", 45.0, of=10) == 10.0
 
 
-# -- what should never happen ------------------------------------------------------------------------------------------------
+# -- what should never happen -------------------------------------------------------------------
 
 
 class Evil:

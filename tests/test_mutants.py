@@ -1,4 +1,4 @@
-"""Every exercise, proven, in one table: what it promises, and that its cases refuse the wrong answers that a machine makes.
+"""Every exercise, proven, in one table: its promises, and that its cases refuse mutants.
 
 The table stands at the end of the run and in build/exercises.txt.
 """
@@ -9,15 +9,15 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from fmcourse.classroom.assigned import all_assigned
-from fmcourse.course.exercises import all_exercises, find_exercise
+from fmcourse.classroom.library import all_assigned
+from fmcourse.course.library import all_exercises, find_exercise
 from tools import mutants
 from tools.mutations import mutations
 from tools.variations import further_inputs
 
 LESSONS = sorted(
     {
-        (exercise.id.split(".")[0], "assigned" if ".A" in exercise.id else "practice")
+        (mutants.lesson_of(exercise), "assigned" if ".A" in exercise.id else "practice")
         for exercise in [*all_exercises(), *all_assigned()]
     }
 )
@@ -65,7 +65,10 @@ def test_a_source_is_changed_in_one_place_and_never_in_what_it_says_of_itself():
 
 
 def test_lines_conditions_and_rounds_are_left_out():
-    source = "def f(xs):\n    n = 0\n    for x in xs:\n        if x > 2:\n            n += x\n    return n"
+    source = (
+        "def f(xs):\n    n = 0\n    for x in xs:\n"
+        "        if x > 2:\n            n += x\n    return n"
+    )
     texts = mutant_sources(source)
     for gone in (
         "if not x > 2",

@@ -1,4 +1,4 @@
-"""Pictures come once, closed, with a text for those who do not see them."""
+"""Figures are shown once, closed, with a text for those who cannot see them."""
 
 import base64
 import subprocess
@@ -26,14 +26,16 @@ def style():
 def shown(monkeypatch):
     """Each bundle that goes to a front end: (data, metadata, handle, whether it replaces one)."""
     found = []
-    keep = lambda update: (
-        lambda data, display_id=None, raw=None, metadata=None: found.append(
-            (data, metadata, display_id, update)
-        )
-    )
+
+    def display(data, display_id=None, raw=None, metadata=None):
+        found.append((data, metadata, display_id, False))
+
+    def update_display(data, display_id=None, raw=None, metadata=None):
+        found.append((data, metadata, display_id, True))
+
     monkeypatch.setattr(plots, "in_notebook", lambda: True)
-    monkeypatch.setattr("IPython.display.display", keep(False))
-    monkeypatch.setattr("IPython.display.update_display", keep(True))
+    monkeypatch.setattr("IPython.display.display", display)
+    monkeypatch.setattr("IPython.display.update_display", update_display)
     return found
 
 
@@ -85,10 +87,11 @@ def test_colours_have_a_second_sign():
     )
 
 
-def test_importing_draws_in_neither_torch_nor_matplotlib():
+def test_importing_imports_neither_torch_nor_matplotlib():
     asked = (
         "import sys, fmcourse, fmcourse.course, fmcourse.plots;"
-        "print([name for name in ('torch', 'matplotlib', 'IPython', 'ipywidgets', 'numpy') if name in sys.modules])"
+        "late = {'torch', 'matplotlib', 'IPython', 'ipywidgets', 'numpy'};"
+        "print(sorted(late & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True)
     assert done.stdout == "[]\n"
@@ -107,7 +110,7 @@ def test_a_curve_is_the_smoothed_history_over_steps_or_seconds():
     assert ax.get_legend_handles_labels()[1] == ["mine", "mine"]
 
 
-def test_smoothing_begins_at_the_first_value_and_ends_near_the_last():
+def test_a_moving_average_begins_at_the_first_value_and_ends_near_the_last():
     smoothed = plots.smooth([10.0] + [1.0] * 200)
     assert smoothed[0] == 10 and smoothed[-1] == pytest.approx(1, abs=1e-6) and 1 < smoothed[1] < 10
 
@@ -122,7 +125,7 @@ def test_a_band_goes_from_the_lowest_to_the_highest_seed():
         plots.band(ax, [1, 2], [[1.0, 5.0], [3.0]], "seeds")
 
 
-def test_a_heat_map_names_rows_and_columns_and_writes_its_numbers():
+def test_a_heatmap_names_rows_and_columns_and_writes_its_values():
     import torch
 
     fig, ax = plt.subplots()
@@ -139,7 +142,7 @@ def test_a_heat_map_names_rows_and_columns_and_writes_its_numbers():
     assert ax.images[0].get_clim() == (0, 1)
 
 
-def test_bars_stand_in_order_each_with_number_and_hatching():
+def test_bars_are_in_order_each_with_value_and_hatching():
     fig, ax = plt.subplots()
     plots.bars(ax, {"letters": 2.5, "pieces": 1.25}, unit="bits per byte")
     assert [text.get_text() for text in ax.texts] == ["2.50", "1.25"] and ax.yaxis_inverted()
@@ -149,10 +152,10 @@ def test_bars_stand_in_order_each_with_number_and_hatching():
     )
 
 
-# --- live
+# Live curves --------------------------------------------------------------------------------------
 
 
-def test_a_live_curve_is_drawn_in_one_place_and_stays(shown, monkeypatch):
+def test_a_live_curve_is_always_drawn_in_the_same_output(shown, monkeypatch):
     monkeypatch.delenv("FMCOURSE_STRICT", raising=False)
     with plots.LiveCurve(alt=ALT, every_seconds=0) as curve:
         curve(1, 4.0)
@@ -171,14 +174,19 @@ def test_a_live_curve_takes_no_more_than_a_twentieth_of_the_time(shown, monkeypa
     monkeypatch.setattr(plots.time, "monotonic", lambda: now[0])
     curve = plots.LiveCurve(alt=ALT, every_seconds=0.5)
     draw = curve.draw
-    monkeypatch.setattr(curve, "draw", lambda: (draw(), now.__setitem__(0, now[0] + 0.1)))
+
+    def draw_for_a_tenth_of_a_second():
+        draw()
+        now[0] += 0.1
+
+    monkeypatch.setattr(curve, "draw", draw_for_a_tenth_of_a_second)
     while now[0] < 120:
         curve(1, 1.0)
         now[0] += 0.01
     assert 9 <= len(shown) <= 10
 
 
-def test_where_nobody_watches_only_the_last_picture_is_drawn_even_if_training_stops(
+def test_where_nobody_watches_only_the_last_figure_is_drawn_even_if_training_stops(
     shown, monkeypatch
 ):
     monkeypatch.setenv("FMCOURSE_STRICT", "1")

@@ -43,7 +43,7 @@ def test_functions_are_short(module):
         ("fmcourse.course", {"torch", "matplotlib"}),
         ("fmcourse.classroom", {"torch", "nbgrader"}),
         ("fmcourse.classroom.handout", {"nbgrader", "matplotlib"}),
-        ("fmcourse.classroom.manifest", {"torch"}),
+        ("fmcourse.classroom.course_files", {"torch"}),
         ("fmcourse.models.config", {"torch"}),
         ("fmcourse.apps.own_data", {"torch", "numpy", "PIL", "matplotlib"}),
         ("fmcourse.apps.classifier", {"matplotlib"}),

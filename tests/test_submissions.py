@@ -1,11 +1,13 @@
-"""Reading what comes back: which statements an answer needs, and no others; what is said where there is none."""
+"""Reading what comes back: the statements that an answer needs; what is said without one."""
 
 import json
 
 import pytest
 
-from fmcourse.classroom.submissions import find_answer, read_file, split_cell
-from fmcourse.course.exercises import Exercise, find_exercise
+from fmcourse.classroom.slicing import Answer, find_answers, split_cell
+from fmcourse.classroom.submissions import read_file
+from fmcourse.course.exercise import Exercise
+from fmcourse.course.library import find_exercise
 
 ADD = Exercise(
     "90.1",
@@ -23,8 +25,13 @@ def book(*cells: str) -> bytes:
     return json.dumps({"cells": [{"cell_type": "code", "source": cell} for cell in cells]}).encode()
 
 
+def answer(*cells: str, exercise: Exercise = ADD) -> Answer:
+    made = read_file("ann", "a.ipynb", book(*cells))
+    return find_answers(made.cells, [exercise])[exercise.id]
+
+
 def code(*cells: str, exercise: Exercise = ADD) -> str:
-    return find_answer(exercise, read_file("ann", "a.ipynb", book(*cells))).code
+    return answer(*cells, exercise=exercise).code
 
 
 def result(*cells: str) -> object:
@@ -73,6 +80,7 @@ def result(*cells: str) -> object:
             ],
             3,
         ),
+        (["def add(a, b):\n    return a + b", 'add = check("07b.1", add)'], 3),
         (
             [
                 "def twice(f):\n    return lambda *a: 2 * f(*a)",
@@ -124,7 +132,7 @@ def test_and_nothing_else():
     ],
 )
 def test_where_there_is_none_it_says_why(cells, words):
-    assert words in find_answer(ADD, read_file("ann", "a.ipynb", book(*cells))).missing
+    assert words in answer(*cells).missing
 
 
 def test_one_broken_statement_costs_itself_alone():
@@ -141,7 +149,7 @@ def test_every_practice_exercise_is_found_in_its_own_notebook_and_blank_there():
         for edition, found in ((notebook, False), (solved_edition(notebook), True)):
             made = read_file("ann", lesson.name, json.dumps(edition).encode())
             for exercise_id in exercises_of(notebook):
-                got = find_answer(find_exercise(exercise_id), made)
+                got = find_answers(made.cells, [find_exercise(exercise_id)])[exercise_id]
                 assert bool(got.statements) == found and got.missing == (
                     "" if found else "blank"
                 ), exercise_id

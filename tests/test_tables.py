@@ -1,4 +1,4 @@
-"""Measurements that ship say how they were made, and a number changed by hand is noticed."""
+"""Tables that ship say how they were made, and a number changed by hand is noticed."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def test_a_number_changed_by_hand_is_noticed(copy):
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "{}"])
-def test_half_a_table_is_noticed(copy, content):
+def test_a_truncated_table_is_noticed(copy, content):
     copy.write_text(content)
     with pytest.raises(DataError, match="altered"):
         table("lesson_06")

@@ -1,4 +1,4 @@
-"""The instructor's key, the students' own numbers, names that become folders, and the manifest of an assignment."""
+"""The instructor's key, the students' own numbers, names that become folders, the manifest."""
 
 import hashlib
 import hmac
@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 
 from fmcourse.classroom import variants
 from fmcourse.classroom.assign import read_manifest
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.classroom.manifest import write_manifest
-from fmcourse.classroom.names import check_assignment_name, safe_name, student_id
+from fmcourse.classroom.course_files import (
+    check_assignment_name,
+    safe_name,
+    student_id,
+    write_manifest,
+)
+from fmcourse.classroom.exercise_kinds import AssignedExercise
 
 ASKED = AssignedExercise(
     "00.A1",
@@ -44,7 +48,7 @@ MANIFEST = {
     ],
 }
 
-# -- the key --------------------------------------------------------------------------------------------------------------
+# -- the key ------------------------------------------------------------------------------------
 
 
 def test_a_key_is_made_once_for_its_owner_alone_and_read_from_then_on(tmp_path, capsys):
@@ -103,7 +107,7 @@ def test_a_fingerprint_tells_keys_apart_and_says_neither():
     )
 
 
-# -- names ----------------------------------------------------------------------------------------------------------------
+# -- names --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ def test_an_assignment_has_a_plain_name(name):
         check_assignment_name(name)
 
 
-# -- the manifest ---------------------------------------------------------------------------------------------------------
+# -- the manifest -------------------------------------------------------------------------------
 
 
 def test_a_manifest_comes_back_as_it_was_written(tmp_path):

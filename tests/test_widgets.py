@@ -1,4 +1,4 @@
-"""What can be moved has a picture for where nothing moves; both carry the same alt text."""
+"""Interactive figures have a static form for where no kernel runs; both have the same alt text."""
 
 from types import SimpleNamespace
 
@@ -15,10 +15,11 @@ ALT = "A line that climbs as steeply as the slider says."
 @pytest.fixture
 def shown(monkeypatch):
     found = []
-    keep = lambda text, page, png=None, live=None: found.append(
-        SimpleNamespace(text=text, page=page, png=png, live=live)
-    )
-    monkeypatch.setattr(plots, "publish", keep)
+
+    def publish(text, page, png=None, live=None):
+        found.append(SimpleNamespace(text=text, page=page, png=png, live=live))
+
+    monkeypatch.setattr(plots, "publish", publish)
     return found
 
 
@@ -29,7 +30,7 @@ def line(slope=2.0, label="a"):
     return fig
 
 
-def test_a_slider_redraws_the_picture_and_keeps_its_alt_text(shown):
+def test_a_slider_redraws_the_figure_and_keeps_its_alt_text(shown):
     assert widgets.interactive(line, alt=ALT, slope=(0.0, 9.0, 0.5)) is None
     [output] = shown
     slider, screen = output.live.children
@@ -46,7 +47,7 @@ def test_a_slider_redraws_the_picture_and_keeps_its_alt_text(shown):
     assert not plt.get_fignums()
 
 
-def test_the_still_picture_says_for_which_values_it_was_drawn(shown):
+def test_the_static_figure_says_for_which_values_it_was_drawn(shown):
     widgets.interactive(line, alt=ALT, slope=(0, 9), label=["a", "b"])
     assert "<figcaption>slope: 2, label: a</figcaption>" in shown[0].page
     assert shown[0].text == ALT and shown[0].png.startswith(b"\x89PNG")
@@ -56,7 +57,7 @@ def test_the_still_picture_says_for_which_values_it_was_drawn(shown):
     ]
 
 
-def test_the_alt_text_may_follow_the_values(shown):
+def test_the_alt_text_may_depend_on_the_values(shown):
     widgets.interactive(
         line, alt=lambda slope: f"A line that climbs to {slope} at its end.", slope=(0, 9)
     )
@@ -67,7 +68,7 @@ def test_the_alt_text_may_follow_the_values(shown):
     )
 
 
-def test_a_failing_redraw_is_seen_and_mended_by_the_next(shown):
+def test_a_failing_redraw_shows_its_error_until_the_next(shown):
     widgets.interactive(lambda n=2: f"<b>{6 // n}</b>", alt=ALT, n=(0, 3))
     slider, screen = shown[0].live.children
     slider.value = 0
@@ -76,7 +77,7 @@ def test_a_failing_redraw_is_seen_and_mended_by_the_next(shown):
     assert "<b>2</b>" in screen.value
 
 
-def test_a_text_is_typed_over(shown):
+def test_a_text_can_be_edited(shown):
     widgets.text_interactive(
         lambda text: widgets.colour_tokens(text.split(" ")), value="to be", alt=ALT
     )
@@ -98,7 +99,7 @@ def test_a_text_is_typed_over(shown):
         ),
     ],
 )
-def test_what_cannot_be_drawn_is_said_at_once(draw, controls, error):
+def test_what_cannot_be_drawn_is_an_error_at_once(draw, controls, error):
     with pytest.raises((ValueError, TypeError), match=error):
         widgets.interactive(draw, alt=ALT, **controls)
 
@@ -108,7 +109,7 @@ def test_an_empty_alt_text_is_refused():
         widgets.interactive(line, alt="plot", slope=(0, 9))
 
 
-def test_tokens_show_their_spaces_and_are_told_apart_without_colour():
+def test_tokens_show_their_spaces_and_differ_without_colour():
     page = widgets.colour_tokens([" the", "<b>", "\n", "\t"], ids=[284, 7, 8, 9])
     assert (
         ">·the</span>" in page

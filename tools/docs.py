@@ -60,8 +60,8 @@ def lesson_table(lessons: list[Lesson], _: str) -> str:
 def guide_index(lessons: list[Lesson], text: str) -> str:
     """The index of the guide: each lesson's page, exercises, and weeks in the plans of `text`."""
     # Late, because they import torch, which the table of README.md does not need.
-    from fmcourse.classroom.assigned import all_assigned
-    from fmcourse.course.exercises import all_exercises
+    from fmcourse.classroom.library import all_assigned
+    from fmcourse.course.library import all_exercises
 
     every = sorted([*all_exercises(), *all_assigned()], key=lambda exercise: exercise.id)
     weeks = plan_weeks(text)

@@ -135,7 +135,7 @@ def all_lessons(root: Path = ROOT, wanted: list[str] | None = None) -> list[Less
 def find_exercise(exercise_id: str) -> Any:
     """The course's exercise of that id."""
     # Imported late: it imports torch, which a lesson without exercises does not need.
-    from fmcourse.course.exercises import find_exercise
+    from fmcourse.course.library import find_exercise
 
     return find_exercise(exercise_id)
 

@@ -1,12 +1,14 @@
-"""Every exercise, proven: a table of what each promises, and of the wrong answers that a machine makes of its solution.
+"""Every exercise, proven: a table of what each promises, and of mutants of its solution.
 
-    python -m tools.mutants                the table, and each wrong answer that is taken for right: what was changed in it
+    python -m tools.mutants                the table, and what was changed in each mutant that is
+                                           taken for right
     python -m tools.mutants 05 07.A1       of a lesson, or of one exercise
 
-A mutant is the solution with one thing changed: an operator, a constant (so an axis too), a name, a line or a step left out,
-two arguments swapped. One that fails on every case proves nothing of the cases and is not counted. It *changes* something if
-on a case, or on further inputs made of the cases, another result comes of it; it is *rejected* if `diagnose` calls it wrong; its
-cause is *named* if more is said than that some result differs.
+A mutant is the solution with one thing changed: an operator, a constant (so an axis too), a name, a
+line or a step left out, two arguments swapped. One that fails on every case proves nothing of the
+cases and is not counted. It *changes* something if on a case, or on further inputs made of the
+cases, another result comes of it; it is *rejected* if `diagnose` calls it wrong; its cause is
+*named* if more is said than that some result differs.
 """
 
 import argparse
@@ -25,30 +27,29 @@ from typing import Any
 import psutil
 from torch import Tensor
 
-from fmcourse.classroom.assigned import all_assigned
-from fmcourse.course import compare
-from fmcourse.course.diagnosis import Verdict, bytecode, judge_outcomes, precheck
-from fmcourse.course.exercises import Exercise, all_exercises
-from fmcourse.course.sandbox import Outcome, run_case, run_cases
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.classroom.library import all_assigned
+from fmcourse.course import comparing
+from fmcourse.course.exercise import Exercise
+from fmcourse.course.library import all_exercises
+from fmcourse.course.running import Outcome, run_case, run_cases
+from fmcourse.course.verdict import AnswerKey, Verdict, bytecode, diagnose, judge, precheck
 from fmcourse.files import write_text
 from tools.lessons import ROOT
 from tools.mutations import Mutant, mutations
 from tools.variations import further_inputs
 
-MOST_MUTANTS = 120  # mutants of a solution, and half of that of each other right answer; drawn, where there are more
+MOST_MUTANTS = 120  # of a solution, and half of that of each other right answer
 MOST_LITERAL = 60  # of one that is run on real data, for many students
 SECONDS = 0.5  # for a mutant on one case: an endless loop costs no more
 MEMORY = 3 * 2**30  # bytes that it may take, where the system can keep to that
 BRIEF_SECONDS = 0.05  # for a right answer on an input that may not be allowed
 N_FURTHER = 150  # inputs made from the cases
-N_GRADED, N_NUMBERS = (
-    6,
-    10,
-)  # numbers for a literal answer: judged on so many, looked for a difference on so many
+N_NUMBERS, N_GRADED = 10, 6  # variants of a literal answer; those on which it is judged
 LEAST_OTHERS = 2  # right answers written another way, at least
 LEAST_REJECTED = 0.95  # of the mutants that change something must be rejected
 
-# -- judging --------------------------------------------------------------------------------------------------------------
+# -- judging ------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -68,120 +69,123 @@ def memory_limit() -> Iterator[None]:
 
 
 def differs(exercise: Exercise, right: Outcome, got: Outcome) -> bool:
-    """Is it seen from outside that these are two?"""
-    if (
+    """Do these two outcomes differ in anything that a caller can see?"""
+    return (
         bool(got.error) != bool(right.error)
         or got.timed_out
         or got.changed_inputs != right.changed_inputs
-    ):
-        return True
-    if got.changed_generators != right.changed_generators or compare.mismatch(
-        right.value, got.value
-    ):
-        return True
-    return not compare.equal(right.value, got.value, exercise.tolerance)
+        or got.changed_generators != right.changed_generators
+        or bool(comparing.mismatch(right.value, got.value))
+        or not comparing.equal(right.value, got.value, exercise.tolerance)
+    )
 
 
 def has_nan(value: Any) -> bool:
     """Is something in it not a number?"""
     if isinstance(value, list | tuple):
         return any(map(has_nan, value))
-    return (
-        bool(value.isnan().any())
-        if isinstance(value, Tensor)
-        else isinstance(value, float) and value != value
-    )
+    if isinstance(value, Tensor):
+        return bool(value.isnan().any())
+    return isinstance(value, float) and value != value
+
+
+def is_literal(exercise: Exercise) -> bool:
+    """Is a value asked for, from numbers that each student has of their own?"""
+    return isinstance(exercise, AssignedExercise) and exercise.literal
 
 
 class MutantChecker:
-    """An exercise with everything that is needed again for each of its mutants. It says what `diagnose` says."""
+    """An exercise with everything that is needed for each of its mutants.
+
+    It comes to the verdicts of `diagnose`; what is right is worked out once.
+    """
 
     def __init__(self, exercise: Exercise) -> None:
-        self.exercise = exercise.with_hidden() if hasattr(exercise, "with_hidden") else exercise
-        self.literal = getattr(exercise, "literal", False)
-        self.answers = [
-            exercise.compile(one) for one in (exercise.solution, *exercise.other_solutions)
-        ]
+        assigned = isinstance(exercise, AssignedExercise)
+        self.exercise = exercise.with_hidden() if assigned else exercise
+        self.literal = is_literal(exercise)
+        sources = (exercise.solution, *exercise.other_solutions)
+        self.answers = [exercise.compile(source) for source in sources]
+        self.key = AnswerKey(self.exercise)
         hurried = replace(self.exercise, seconds=4 * SECONDS if self.literal else SECONDS)
-        numbers = [exercise.draw_numbers(f"m{i}") for i in range(N_NUMBERS)] if self.literal else []
-        self.asked = [hurried.for_numbers(mine) for mine in numbers] or [hurried]
-        self.known_outcomes: dict[tuple[int, str], list[Outcome]] = {}
-
-    def outcomes_of(self, asked: Exercise, name: str, candidate: Any) -> list[Outcome]:
-        """What somebody known makes of the cases, worked out once."""
-        key = id(asked), name
-        if key not in self.known_outcomes:
-            self.known_outcomes[key] = run_cases(asked, asked.compile(candidate))
-        return self.known_outcomes[key]
-
-    def grade(self, asked: Exercise, gots: list[Outcome]) -> Verdict:
-        known = lambda mistake: self.outcomes_of(asked, mistake.name, mistake.wrong_answer)
-        return judge_outcomes(asked, self.outcomes_of(asked, "", asked.solution), gots, known)
+        asked = [hurried]
+        if self.literal:
+            numbers = [exercise.draw_numbers(f"m{i}") for i in range(N_NUMBERS)]
+            asked = [hurried.for_numbers(mine) for mine in numbers]
+        self.hurried_keys = [AnswerKey(one) for one in asked]
 
     def learner_verdict(self, candidate: Any) -> Verdict:
         """The verdict of somebody who has as long as a learner."""
-        found = precheck(self.exercise, candidate)
-        return found or self.grade(self.exercise, run_cases(self.exercise, candidate))
+        return diagnose(self.exercise, candidate, self.key)
 
     @cached_property
     def further_cases(self) -> list[tuple[Exercise, Any, Outcome]]:
         """Further inputs on which all right answers agree: (exercise, input, right outcome)."""
         if self.literal:
-            rest = self.asked[N_GRADED:]
-            return [
-                (asked, asked.cases[0], self.outcomes_of(asked, "", asked.solution)[0])
-                for asked in rest
-            ]
+            rest = self.hurried_keys[N_GRADED:]
+            return [(key.exercise, key.exercise.cases[0], key.expected[0]) for key in rest]
         brief = replace(self.exercise, seconds=BRIEF_SECONDS)
-        rights = [
-            (case, self.common_outcome(brief, case))
-            for case in further_inputs(self.exercise, N_FURTHER)
-        ]
-        return [(self.asked[0], case, right) for case, right in rights if right]
+        cases = further_inputs(self.exercise, N_FURTHER)
+        rights = [(case, self.common_outcome(brief, case)) for case in cases]
+        hurried = self.hurried_keys[0].exercise
+        return [(hurried, case, right) for case, right in rights if right]
 
     def common_outcome(self, brief: Exercise, case: Any) -> Outcome | None:
-        """What all right answers make of an input; None if they part or fail."""
-        right = run_case(brief, self.answers[0], case)
+        """What all right answers make of an input; None if they differ or fail."""
+        first, *others = self.answers
+        right = run_case(brief, first, case)
         if right.error or right.timed_out or has_nan(right.value):
             return None
-        parted = any(
-            differs(brief, right, run_case(brief, other, case)) for other in self.answers[1:]
-        )
-        return None if parted else right
+        if any(differs(brief, right, run_case(brief, other, case)) for other in others):
+            return None
+        return right
 
     def verdict(self, candidate: Any) -> Verdict | None:
-        """The first verdict that is not "right"; None if the candidate fails everywhere, or is the starter."""
+        """The first verdict that is not "right".
+
+        None if the candidate fails everywhere, or is the starter.
+        """
         if found := precheck(self.exercise, candidate):
             return None if found.step == "blank" else found
         failing, found = [], None
-        for asked in self.asked[:N_GRADED]:
-            gots = run_cases(asked, candidate)
-            if all(got.error for got in gots):
-                failing.append((asked, gots))
-            elif not (found := self.grade(asked, gots)).correct:
+        for key in self.hurried_keys[:N_GRADED]:
+            outcomes = run_cases(key.exercise, candidate)
+            if all(got.error for got in outcomes):
+                failing.append((key, outcomes))
+            elif not (found := judge(key, outcomes)).correct:
                 return found
-        return self.grade(*failing[0]) if found and failing else found
+        return judge(*failing[0]) if found and failing else found
 
     def is_equivalent(self, candidate: Any) -> bool:
+        """Does it give the right result on every further input?"""
         return not any(
-            differs(asked, right, run_case(asked, candidate, case))
-            for asked, case, right in self.further_cases
+            differs(exercise, right, run_case(exercise, candidate, case))
+            for exercise, case, right in self.further_cases
         )
 
 
 @dataclass
 class Row:
-    """What is known of an exercise."""
+    """What is known of an exercise.
+
+    Args:
+        blank, solution: is the starter called blank, does the solution pass?
+        others, refused: right answers written another way that pass, and that do not.
+        mistakes, identified: how many there are, and are told apart by name and message.
+        made: mutants in all; failing: those that fail everywhere, not counted any further.
+        rejected, named: mutants that are called wrong, and of which the cause is named.
+        survivors: mutants that change something and are taken for right.
+    """
 
     id: str
     blank: bool
     solution: bool
-    others: int  # right answers written another way that pass
-    refused: int  # and that do not
+    others: int
+    refused: int
     mistakes: int
-    identified: int  # apart by name and message
-    made: int = 0  # mutants
-    failing: int = 0  # everywhere: not counted any further
+    identified: int
+    made: int = 0
+    failing: int = 0
     rejected: int = 0
     named: int = 0
     survivors: list[Mutant] = field(default_factory=list)
@@ -206,8 +210,8 @@ def exercise_row(exercise: Exercise) -> Row:
 
 
 def sample_mutants(exercise: Exercise) -> Iterator[Mutant]:
-    """Mutants of the solution and of the other right answers that are kept as source; of a long one not all."""
-    most = MOST_LITERAL if getattr(exercise, "literal", False) else MOST_MUTANTS
+    """Mutants of the solution and of other right answers that are source; of a long one not all."""
+    most = MOST_LITERAL if is_literal(exercise) else MOST_MUTANTS
     for answer in (exercise.solution, *exercise.other_solutions):
         made = mutations(answer) if isinstance(answer, str) else []
         yield from made if len(made) <= most else random.Random(answer).sample(made, most)
@@ -217,31 +221,22 @@ def sample_mutants(exercise: Exercise) -> Iterator[Mutant]:
 def check_promises(checker: MutantChecker) -> Row:
     """What needs no mutants."""
     exercise = checker.exercise
+    first = repr(bytecode(checker.answers[0]))
     passing = [answer for answer in checker.answers if checker.learner_verdict(answer).correct]
-    different = {repr(bytecode(answer)) for answer in passing} - {
-        repr(bytecode(checker.answers[0]))
-    }
-    verdicts = [
-        checker.learner_verdict(exercise.compile(mistake.wrong_answer))
-        for mistake in exercise.mistakes
-    ]
-    told = {
-        mistake.explanation
-        for mistake, verdict in zip(exercise.mistakes, verdicts, strict=True)
-        if verdict.name == mistake.name and mistake.explanation in verdict.sentences
-    }
-    blank = (
-        checker.learner_verdict(... if checker.literal else exercise.compile(exercise.starter)).name
-        == "blank"
-    )
+    identified = set()
+    for mistake in exercise.mistakes:
+        verdict = checker.learner_verdict(exercise.compile(mistake.wrong_answer))
+        if verdict.name == mistake.name and mistake.explanation in verdict.sentences:
+            identified.add(mistake.explanation)
+    starter = ... if checker.literal else exercise.compile(exercise.starter)
     return Row(
         exercise.id,
-        blank,
-        checker.learner_verdict(checker.answers[0]).correct,
-        len(different),
-        len(checker.answers) - len(passing),
-        len(verdicts),
-        len(told),
+        blank=checker.learner_verdict(starter).name == "blank",
+        solution=checker.learner_verdict(checker.answers[0]).correct,
+        others=len({repr(bytecode(answer)) for answer in passing} - {first}),
+        refused=len(checker.answers) - len(passing),
+        mistakes=len(exercise.mistakes),
+        identified=len(identified),
     )
 
 
@@ -263,38 +258,39 @@ def count_mutant(checker: MutantChecker, mutant: Mutant, found: Row) -> None:
         found.survivors.append(mutant)
 
 
-# -- the table ------------------------------------------------------------------------------------------------------------
+# -- the table ----------------------------------------------------------------------------------
 
 PROPERTY = "exercise, proven"  # under which a test hands its rows to whoever prints the table
 REPORT = ROOT / "build" / "exercises.txt"
-HEADINGS = "exercise  blank  solution  others    mistakes  mutants  failing  change  rejected          named"
+HEADINGS = (
+    "exercise  blank  solution  others    mistakes  mutants  failing  change  rejected"
+    "          named"
+)
+COUNTS = ("others", "mistakes", "identified", "made", "failing", "rejected", "named", "survivors")
 
 
 def row_line(found: Row) -> str:
-    yes = lambda good: "yes" if good else "NO"
+    """A row of the table."""
     named = f"{found.named / found.rejected:.0%}" if found.rejected else "-"
+    identified = f"{found.identified} of {found.mistakes}"
     return (
-        f"{found.id:<10}{yes(found.blank):<7}{yes(found.solution):<10}{found.others:>6}"
-        f"{f'{found.identified} of {found.mistakes}':>12}{found.made:>9}{found.failing:>9}{found.changing:>8}{found.rejected:>10}"
-        f"{found.share:>8.1%}{named:>7}"
+        f"{found.id:<10}{yes_or_no(found.blank):<7}{yes_or_no(found.solution):<10}"
+        f"{found.others:>6}{identified:>12}{found.made:>9}{found.failing:>9}"
+        f"{found.changing:>8}{found.rejected:>10}{found.share:>8.1%}{named:>7}"
     )
 
 
+def yes_or_no(good: bool) -> str:
+    return "yes" if good else "NO"
+
+
 def total_line(rows: list[Row]) -> str:
-    every = Row("all", all(one.blank for one in rows), all(one.solution for one in rows), *(0,) * 4)
-    for name in (
-        "others",
-        "mistakes",
-        "identified",
-        "made",
-        "failing",
-        "rejected",
-        "named",
-        "survivors",
-    ):
+    """The last row: everything added up."""
+    total = Row("all", all(one.blank for one in rows), all(one.solution for one in rows), *(0,) * 4)
+    for name in COUNTS:
         for one in rows:
-            setattr(every, name, getattr(every, name) + getattr(one, name))
-    return row_line(every)
+            setattr(total, name, getattr(total, name) + getattr(one, name))
+    return row_line(total)
 
 
 def table(rows: list[Row]) -> str:
@@ -342,10 +338,15 @@ def difference(mutant: Mutant) -> str:
 
 
 def choose_exercises(wanted: Iterable[str]) -> list[Exercise]:
-    """The exercises whose id, or whose lesson's number, is asked for; all of them if nothing is."""
+    """The exercises whose id, or whose lesson, is asked for; all of them if nothing is."""
     every = sorted([*all_exercises(), *all_assigned()], key=lambda one: one.id)
     wanted = set(wanted)
-    return [one for one in every if not wanted or wanted & {one.id, one.id.split(".")[0]}]
+    return [one for one in every if not wanted or wanted & {one.id, lesson_of(one)}]
+
+
+def lesson_of(exercise: Exercise) -> str:
+    """The lesson's number: "07b" of "07b.A1"."""
+    return exercise.id.split(".")[0]
 
 
 def main(arguments: list[str] | None = None) -> int:

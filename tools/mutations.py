@@ -1,12 +1,14 @@
 """A source with one thing changed: what a slip of the hand, or a wrong belief, makes of it.
 
-    >>> [mutant.source for mutant in mutations("def f(x):\\n    return x[1:]") if mutant.kind == "constant"]
-    ['def f(x):\\n    return x[2:]', 'def f(x):\\n    return x[0:]', 'def f(x):\\n    return x[-1:]']
+    >>> made = mutations("def f(x):\\n    return x[1:]")
+    >>> [mutant.source[-5:] for mutant in made if mutant.kind == "constant"]
+    ['x[2:]', 'x[0:]', '[-1:]']
 
-Why no library: the operators of cosmic-ray 8.7.0 are sound, but it brings 17 packages (aiohttp and GitPython among them);
-mutmut 3.8.1 brings libcst and textual and reads a project's configuration when imported; poodle 1.3.4 is small, but never
-looks inside an expression that it has changed, and a formula is one expression. None of them leaves out a step or a bound,
-takes one name for another or swaps two arguments. With `ast` all of it is this page.
+Why no library: the operators of cosmic-ray 8.7.0 are sound, but it brings 17 packages (aiohttp and
+GitPython among them); mutmut 3.8.1 brings libcst and textual and reads a project's configuration
+when imported; poodle 1.3.4 is small, but never looks inside an expression that it has changed, and
+a formula is one expression. None of them leaves out a step or a bound, takes one name for another
+or swaps two arguments. With `ast` all of it is this page.
 """
 
 import ast
@@ -16,9 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-OTHERS: dict[
-    type, list[type]
-] = {  # no ** for *: whole numbers would grow until the machine stands still
+# no ** for *: whole numbers would grow until the machine stands still
+OTHERS: dict[type, list[type]] = {
     ast.Add: [ast.Sub, ast.Mult],
     ast.Sub: [ast.Add, ast.Mult],
     ast.Mult: [ast.Div, ast.Add],
@@ -95,7 +96,10 @@ class Mutant:
 
 
 def mutations(source: str) -> list[Mutant]:
-    """All that one change makes of a source, each once; nothing in docstrings, annotations and imports."""
+    """All that one change makes of a source, each once.
+
+    Nothing is changed in docstrings, annotations and imports.
+    """
     tree = ast.parse(source)
     original, names, found = ast.unparse(tree), names_of(tree), {}
     for holder, key, parent in list(places(tree)):
@@ -139,7 +143,7 @@ def names_of(tree: ast.AST) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-# -- where something can be changed ---------------------------------------------------------------------------------------
+# -- where something can be changed -------------------------------------------------------------
 
 
 def places(node: ast.AST) -> Iterator[tuple[Any, Any, ast.AST]]:
@@ -204,7 +208,7 @@ def changes(node: ast.AST, parent: ast.AST, names: list[str]) -> Iterator[Change
         )
 
 
-# -- what may stand there instead -----------------------------------------------------------------------------------------
+# -- what may stand there instead ---------------------------------------------------------------
 
 
 def copy_with(node: ast.AST, **parts: Any) -> Any:
@@ -275,7 +279,7 @@ def sign_changes(node: ast.UnaryOp) -> Iterator[Change]:
 
 
 def constant_changes(node: ast.Constant) -> Iterator[Change]:
-    """A number one larger, one smaller, with the other sign, none at all; so an axis becomes another axis."""
+    """A number one larger, one smaller, with the other sign, none: so an axis becomes another."""
     value = node.value
     if isinstance(value, bool):
         others = [not value]

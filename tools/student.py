@@ -1,10 +1,10 @@
-"""The students' edition: the course without what only instructors need, and the proof that nothing of an answer is left in it.
+"""The students' edition: the course without what only instructors need, searched for answers.
 
-python -m tools.student --out DIR            build it in DIR, a folder that is not there yet, and search it
+python -m tools.student --out DIR            build it in DIR, which is not there yet, and search it
 python -m tools.student --out DIR --wheel    its wheel too, in DIR/dist
 
-It is built whole and clean, or not at all. Where something is found, DIR is not made, and a line says for each leak in
-which file it is, of which exercise and which part.
+It is built whole and clean, or not at all. Where something is found, DIR is not made, and a line
+says for each leak in which file it is, of which exercise and which part.
 """
 
 import argparse
@@ -17,12 +17,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from fmcourse.classroom.assigned import all_assigned
-from tools.leaks import Report, search
+from fmcourse.classroom.library import all_assigned
+from tools.leaks import Leak, Report, search
 from tools.lessons import ROOT
 
-# Besides the folder itself: tests that skip themselves where it is not there, so that no check is lost with them, and that quote
-# answers or may come to; and the tools that prove this edition, whose list of common lines would tell which of them are answers.
+# Besides the folder itself: tests that skip themselves where it is not there, so that no check is
+# lost with them, and that quote answers or may come to; and the tools that build and search this
+# edition, which have nothing to do in it.
 EXCLUDED = (
     "instructor/",
     "tests/test_assign.py",
@@ -36,31 +37,34 @@ NEVER_SHIPPED = (".git", "dist")  # made by use, and not in .gitignore
 
 
 def files(root: Path) -> list[str]:
-    """What belongs to the edition: of a work tree what git tracks, of an exported tree what .gitignore does not name.
+    """The files that belong to the edition, relative to `root`.
+
+    Of a work tree those that git tracks, of an exported tree those that .gitignore does not name.
 
     Raises: ValueError if it is a work tree and git cannot say.
     """
     if (root / ".git").exists():
-        try:
-            asked = subprocess.run(
-                ["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True
-            )
-        except OSError as error:
-            raise ValueError(
-                f"git does not run, so nobody knows which files belong to the course: {error}."
-            ) from None
-        if asked.returncode:
-            raise ValueError(
-                f"git does not say which files belong to the course: {asked.stderr.strip()}"
-            )
-        found = [name for name in asked.stdout.split("\0") if name and (root / name).is_file()]
+        found = tracked_files(root)
     else:
         found = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-        found = [name for name in found if not is_ignored(name, patterns(root))]
+        patterns = ignored_patterns(root)
+        found = [name for name in found if not is_ignored(name, patterns)]
     return sorted(name for name in found if not name.startswith(EXCLUDED))
 
 
-def patterns(root: Path) -> list[str]:
+def tracked_files(root: Path) -> list[str]:
+    """What git tracks and is there. Raises: ValueError if git cannot say."""
+    problem = "which files belong to the course"
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True)
+    except OSError as error:
+        raise ValueError(f"git does not run, so nobody knows {problem}: {error}.") from None
+    if listed.returncode:
+        raise ValueError(f"git does not say {problem}: {listed.stderr.strip()}")
+    return [name for name in listed.stdout.split("\0") if name and (root / name).is_file()]
+
+
+def ignored_patterns(root: Path) -> list[str]:
     """What .gitignore names, and what it need not."""
     listed = root / ".gitignore"
     lines = listed.read_text(encoding="utf-8").split() if listed.is_file() else []
@@ -78,9 +82,7 @@ def is_ignored(name: str, patterns: list[str]) -> bool:
     )
 
 
-def build(
-    out: Path, root: Path = ROOT, finish: Callable[[Path], object] = lambda made: None
-) -> int:
+def build(out: Path, root: Path = ROOT, finish: Callable[[Path], object] | None = None) -> int:
     """Put the edition into `out`, whole or not at all; the number of its files.
 
     Args:
@@ -97,7 +99,8 @@ def build(
             (made / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, made / name)
         remove_section(made / "README.md", "With a class")
-        finish(made)
+        if finish:
+            finish(made)
         if out.exists():
             out.rmdir()
         made.rename(out)
@@ -105,25 +108,18 @@ def build(
 
 
 def build_wheel(made: Path) -> None:
-    """Build the wheel of an edition in its folder `dist`, and leave nothing else behind. Raises: ValueError if it cannot be."""
+    """Build the wheel of an edition in its folder `dist`, and leave nothing else behind.
+
+    Raises: ValueError if it cannot be built.
+    """
     if importlib.util.find_spec("setuptools") is None:
         raise ValueError("the wheel needs setuptools, which is not here: pip install setuptools")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "--disable-pip-version-check",
-    ]
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check"]
+    options = ["--no-deps", "--no-build-isolation", "-w", made / "dist"]
     with tempfile.TemporaryDirectory() as place:
-        copy = shutil.copytree(
-            made, Path(place) / "course"
-        )  # setuptools builds in the folder that it is given
-        done = subprocess.run(
-            [*command, "-q", "-w", made / "dist", copy], capture_output=True, text=True
-        )
+        # setuptools writes into the folder that it builds from, so it gets a copy.
+        copy = shutil.copytree(made, Path(place) / "course")
+        done = subprocess.run([*pip, *options, copy], capture_output=True, text=True)
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["pip says nothing"]
         raise ValueError(f"the wheel was not built: {lines[-1]}")
@@ -131,12 +127,12 @@ def build_wheel(made: Path) -> None:
 
 def remove_section(path: Path, title: str) -> None:
     """Take a section out of a page, if both are there: what it speaks of is left out too."""
-    if path.is_file():
-        before, heading, rest = path.read_text(encoding="utf-8").partition(f"## {title}\n")
+    if not path.is_file():
+        return
+    before, heading, rest = path.read_text(encoding="utf-8").partition(f"## {title}\n")
+    if heading:
         after = rest.partition("\n## ")[2]
-        path.write_text(
-            before + (f"## {after}" if after else ""), encoding="utf-8"
-        ) if heading else None
+        path.write_text(before + (f"## {after}" if after else ""), encoding="utf-8")
 
 
 class LeakError(ValueError):
@@ -144,15 +140,21 @@ class LeakError(ValueError):
 
 
 def check_leaks(made: Path) -> Report:
-    """Search an edition for everything that is secret. Raises: Leaking, or ValueError if there is nothing to search for."""
+    """Search an edition for everything that is secret.
+
+    Raises: LeakError, or ValueError if there is nothing to search for.
+    """
     report = search(made, all_assigned())
     if report.leaks:
-        lines = [
-            f"{leak.file}: {f'{leak.exercise}, ' * bool(leak.exercise)}{leak.part}: {leak.excerpt}"
-            for leak in report.leaks
-        ]
+        lines = [describe_leak(leak) for leak in report.leaks]
         raise LeakError("\n".join([*lines, f"{len(lines)} leaks, so the edition was not made."]))
     return report
+
+
+def describe_leak(leak: Leak) -> str:
+    """A leak on one line: file, exercise and part, and words of it."""
+    part = f"{leak.exercise}, {leak.part}" if leak.exercise else leak.part
+    return f"{leak.file}: {part}: {leak.excerpt}"
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
@@ -180,8 +182,9 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         return 1
     (report,) = reports
     print(
-        f"{options.out}: {n} files. Searched {report.files} files and {report.inside} in archives for {report.secrets} secrets: no leak. "
-        f"{len(report.too_short)} of the secrets are too short, or too much the course's own, to be told from what anybody writes."
+        f"{options.out}: {n} files. Searched {report.files} files and {report.inside} in archives "
+        f"for {report.secrets} secrets: no leak. {len(report.too_short)} of the secrets are too "
+        "short to be told from what anybody writes."
     )
     return 0
 

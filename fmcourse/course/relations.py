@@ -1,7 +1,6 @@
 """How a wrong result is related to the right one: often enough the relation is the mistake.
 
-A relation must hold on every case, and on at least one case say something. Each finder takes the right and the given
-results of all cases and returns a sentence, or nothing.
+A relation must hold on every case, and on at least one case it must tell the two results apart.
 """
 
 import inspect
@@ -14,38 +13,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fmcourse.course.compare import dense_tensor, equal, is_number
-from fmcourse.course.exercises import Exercise
-from fmcourse.course.sandbox import Outcome, arguments, copy_case, parameter_names
+from fmcourse.course.comparing import dense_tensor, equal, is_close, is_number
+from fmcourse.course.exercise import Exercise
+from fmcourse.course.running import Outcome, arguments, copy_case, parameter_names
 
-TOLERANCE = 1e-3
+TOLERANCE = 1e-3  # looser than an exercise's own: a relation is recognized, not accepted
 Pairs = list[tuple[Any, Any]]  # (expected, got), one for each case
 
 
 def find_relation(
     exercise: Exercise, expected_outcomes: list[Outcome], outcomes: list[Outcome]
-) -> tuple[str, str]:
-    """The name of the relation and a sentence about it; two empty strings if there is none."""
-    if len(expected_outcomes) != len(outcomes) or any(
-        outcome.error for outcome in [*expected_outcomes, *outcomes]
-    ):
-        return "", ""
+) -> tuple[str, str] | None:
+    """The name of the relation and a sentence about it; None if there is none."""
+    every = [*expected_outcomes, *outcomes]
+    if len(expected_outcomes) != len(outcomes) or any(outcome.error for outcome in every):
+        return None
     pairs = [
         (to_tensor(expected.value), to_tensor(got.value))
         for expected, got in zip(expected_outcomes, outcomes, strict=True)
     ]
     if not all(isinstance(value, Tensor | list | tuple | str) for pair in pairs for value in pair):
-        return "", ""
+        return None
     for name, sentence, holds in SIMPLE_RELATIONS:
         if holds_everywhere(pairs, holds):
             return name, sentence
-    if (
-        found := constant_factor(exercise, pairs)
-        or constant_offset(pairs)
-        or wrong_axis(exercise, outcomes)
-    ):
-        return found
-    return "", ""
+    return (
+        constant_factor(exercise, pairs) or constant_offset(pairs) or wrong_axis(exercise, outcomes)
+    )
 
 
 def to_tensor(value: Any) -> Any:
@@ -63,70 +57,104 @@ def to_tensor(value: Any) -> Any:
 
 
 def holds_everywhere(pairs: Pairs, holds: Callable[[Any, Any], bool | None]) -> bool:
-    """Does it hold wherever something can be said (not None), and does that explain a difference somewhere?"""
+    """Does a relation hold on every case, and explain a difference on at least one?
+
+    Args:
+        holds: (expected, got) -> True or False, or None where the two say nothing about it.
+    """
     try:
-        found = [
-            None if (held := holds(expected, got)) is None else bool(held)
-            for expected, got in pairs
-        ]
+        answers = [(holds(expected, got), expected, got) for expected, got in pairs]
+        answers = [(a if a is None else bool(a), b, c) for a, b, c in answers]
     except (TypeError, ValueError, RuntimeError, AttributeError, IndexError):
+        return False  # the two are of kinds between which the relation means nothing
+    if any(answer is False for answer, _, _ in answers):
         return False
-    return False not in found and any(
-        held and not roughly_equal(got, expected)
-        for held, (expected, got) in zip(found, pairs, strict=True)
-    )
+    return any(answer and not roughly_equal(got, expected) for answer, expected, got in answers)
 
 
 def roughly_equal(a: Any, b: Any) -> bool:
-    if (
-        isinstance(a, Tensor)
-        and isinstance(b, Tensor)
-        and a.shape == b.shape
-        and a.dtype != b.dtype
-    ):
+    """Equal within TOLERANCE, whatever their dtypes."""
+    tensors = isinstance(a, Tensor) and isinstance(b, Tensor)
+    if tensors and a.shape == b.shape and a.dtype != b.dtype:
         a, b = a.double(), b.double()
     return equal(b, a, TOLERANCE)
 
 
-# -- relations that need only the two results -----------------------------------------------------------------------------
+# -- relations that need only the two results ---------------------------------------------------
 
 
 def is_transposed(expected: Tensor, got: Tensor) -> bool:
     if expected.dim() < 2:
         return roughly_equal(got, expected)
-    return any(
-        roughly_equal(got, expected.transpose(i, j))
-        for i, j in combinations(range(expected.dim()), 2)
-    )
+    axes = combinations(range(expected.dim()), 2)
+    return any(roughly_equal(got, expected.transpose(i, j)) for i, j in axes)
 
 
 def is_squeezed(expected: Tensor, got: Tensor) -> bool:
     return expected.dim() != got.dim() and roughly_equal(got.squeeze(), expected.squeeze())
 
 
-def shift_test(by: int) -> Callable[[Any, Any], bool | None]:
-    """got[n] == expected[n + by], along some axis; the end that runs over is not looked at."""
+def is_inverted(expected: Tensor, got: Tensor) -> bool:
+    return expected.dtype == torch.bool and roughly_equal(got, ~expected)
 
-    def holds(expected: Any, got: Any) -> bool | None:
-        if not isinstance(expected, Tensor):
-            return is_shifted_sequence(expected, got, by)
-        if expected.shape != got.shape:
-            return expected.dim() == 1 and is_shifted_sequence(expected.tolist(), got.tolist(), by)
-        axes = [axis for axis in range(expected.dim()) if expected.shape[axis] > 2]
-        return (
-            any(roughly_equal(*overlap(got, expected, axis, by)) for axis in axes) if axes else None
-        )
 
-    return holds
+def is_negated(expected: Tensor, got: Tensor) -> bool:
+    return roughly_equal(got, -expected)
+
+
+def is_complement(expected: Tensor, got: Tensor) -> bool:
+    return roughly_equal(got, 1 - expected)
+
+
+def is_logarithm(expected: Tensor, got: Tensor) -> bool:
+    return roughly_equal(got, expected.log())
+
+
+def is_exponential(expected: Tensor, got: Tensor) -> bool:
+    return roughly_equal(got, expected.exp())
+
+
+def is_reciprocal(expected: Tensor, got: Tensor) -> bool:
+    return roughly_equal(got, 1 / expected)
+
+
+def is_square(expected: Tensor, got: Tensor) -> bool:
+    return roughly_equal(got, expected**2)
+
+
+def is_square_root(expected: Tensor, got: Tensor) -> bool:
+    return roughly_equal(got, expected.sqrt())
+
+
+def is_early(expected: Any, got: Any) -> bool | None:
+    return is_shifted(expected, got, by=1)
+
+
+def is_late(expected: Any, got: Any) -> bool | None:
+    return is_shifted(expected, got, by=-1)
+
+
+def is_shifted(expected: Any, got: Any, by: int) -> bool | None:
+    """got[n] == expected[n + by] along some axis, but for the end that is cut off."""
+    if not isinstance(expected, Tensor):
+        return is_shifted_sequence(expected, got, by)
+    if expected.shape != got.shape:
+        return expected.dim() == 1 and is_shifted_sequence(expected.tolist(), got.tolist(), by)
+    axes = [axis for axis in range(expected.dim()) if expected.shape[axis] > 2]
+    if not axes:
+        return None  # two values are too few to be called shifted
+    return any(roughly_equal(*overlap(got, expected, axis, by)) for axis in axes)
 
 
 def overlap(got: Tensor, expected: Tensor, axis: int, by: int) -> tuple[Tensor, Tensor]:
+    """The parts of the two that a shift by one along an axis would make equal."""
     n = expected.shape[axis] - 1
     first, last = (0, 1) if by > 0 else (1, 0)
     return got.narrow(axis, first, n), expected.narrow(axis, last, n)
 
 
 def is_shifted_sequence(expected: Any, got: Any, by: int) -> bool | None:
+    """The same of a list or a text, which may be one shorter or longer."""
     if len(expected) < 3:
         return None
     if abs(len(expected) - len(got)) > 1:
@@ -137,27 +165,23 @@ def is_shifted_sequence(expected: Any, got: Any, by: int) -> bool | None:
 
 
 def is_reordered(expected: Any, got: Any) -> bool:
-    if isinstance(expected, Tensor):
-        return expected.shape == got.shape and roughly_equal(
-            got.flatten().sort().values, expected.flatten().sort().values
-        )
-    return len(expected) == len(got) and sorted(expected) == sorted(got)
+    if not isinstance(expected, Tensor):
+        return len(expected) == len(got) and sorted(expected) == sorted(got)
+    ours, theirs = got.flatten().sort().values, expected.flatten().sort().values
+    return expected.shape == got.shape and roughly_equal(ours, theirs)
 
 
-def is_reversed(expected: Any, got: Any) -> bool:
-    if isinstance(expected, Tensor):
-        return (
-            any(roughly_equal(got, expected.flip(axis)) for axis in range(expected.dim()))
-            if expected.numel() > 1
-            else None
-        )
-    return got == expected[::-1]
+def is_reversed(expected: Any, got: Any) -> bool | None:
+    if not isinstance(expected, Tensor):
+        return got == expected[::-1]
+    if expected.numel() <= 1:
+        return None
+    return any(roughly_equal(got, expected.flip(axis)) for axis in range(expected.dim()))
 
 
 def is_rounded(expected: Tensor, got: Tensor) -> bool:
-    return expected.shape == got.shape and bool(
-        ((got == expected.round()) | (got == expected.trunc())).all()
-    )
+    rounded = (got == expected.round()) | (got == expected.trunc())
+    return expected.shape == got.shape and bool(rounded.all())
 
 
 SIMPLE_RELATIONS: list[tuple[str, str, Callable[[Any, Any], bool | None]]] = [
@@ -174,52 +198,32 @@ SIMPLE_RELATIONS: list[tuple[str, str, Callable[[Any, Any], bool | None]]] = [
     (
         "the opposite",
         "True and False are the wrong way round. Does True mean what you think here?",
-        lambda expected, got: expected.dtype == torch.bool and roughly_equal(got, ~expected),
+        is_inverted,
     ),
-    (
-        "the sign",
-        "It is the right answer with the other sign.",
-        lambda expected, got: roughly_equal(got, -expected),
-    ),
-    (
-        "one minus the answer",
-        "It is one minus the right answer.",
-        lambda expected, got: roughly_equal(got, 1 - expected),
-    ),
+    ("the sign", "It is the right answer with the other sign.", is_negated),
+    ("one minus the answer", "It is one minus the right answer.", is_complement),
     (
         "the logarithm",
         "It is the logarithm of the right answer: log-probabilities for probabilities?",
-        lambda expected, got: roughly_equal(got, expected.log()),
+        is_logarithm,
     ),
     (
         "the exponential",
         "It is the exponential of the right answer: probabilities for log-probabilities?",
-        lambda expected, got: roughly_equal(got, expected.exp()),
+        is_exponential,
     ),
-    (
-        "one over the answer",
-        "It is one divided by the right answer.",
-        lambda expected, got: roughly_equal(got, 1 / expected),
-    ),
-    (
-        "the square",
-        "It is the square of the right answer; is a root missing?",
-        lambda expected, got: roughly_equal(got, expected**2),
-    ),
-    (
-        "the square root",
-        "It is the square root of the right answer.",
-        lambda expected, got: roughly_equal(got, expected.sqrt()),
-    ),
+    ("one over the answer", "It is one divided by the right answer.", is_reciprocal),
+    ("the square", "It is the square of the right answer; is a root missing?", is_square),
+    ("the square root", "It is the square root of the right answer.", is_square_root),
     (
         "shifted by one",
         "It is the right answer, one place too early: it begins with what should come second.",
-        shift_test(1),
+        is_early,
     ),
     (
         "shifted by one",
         "It is the right answer, one place too late: its second place holds what should be first.",
-        shift_test(-1),
+        is_late,
     ),
     ("backwards", "It is the right answer in reverse order.", is_reversed),
     ("another order", "The values are right, but they stand in another order.", is_reordered),
@@ -227,70 +231,67 @@ SIMPLE_RELATIONS: list[tuple[str, str, Callable[[Any, Any], bool | None]]] = [
 ]
 
 
-# -- a factor that has a name ---------------------------------------------------------------------------------------------
+# -- a factor that has a name -------------------------------------------------------------------
 
 
 def constant_factor(exercise: Exercise, pairs: Pairs) -> tuple[str, str] | None:
     """Is the result some number of times the right one, the same in every place?"""
     ratios = [constant_ratio(expected, got) for expected, got in pairs]
     known = [
-        (value, case)
-        for value, case in zip(ratios, exercise.cases, strict=True)
-        if value is not None
+        (ratio, case)
+        for ratio, case in zip(ratios, exercise.cases, strict=True)
+        if ratio is not None
     ]
-    if (
-        not known
-        or any(not math.isfinite(value) for value, _ in known)
-        or all(is_near(value, 1) for value, _ in known)
-    ):
+    if not known or any(not math.isfinite(ratio) for ratio, _ in known):
+        return None
+    if all(is_near(ratio, 1) for ratio, _ in known):
         return None
     for name, measure in candidate_factors(exercise):
-        values = [measure(case) for _, case in known]
-        if all(is_near(value, size) for (value, _), size in zip(known, values, strict=True)):
+        pairs_of_sizes = [(ratio, measure(case)) for ratio, case in known]
+        if all(is_near(ratio, size) for ratio, size in pairs_of_sizes):
             return (
                 f"too large by {name}",
                 f"It is {name} times too large. Is a division missing, or is it a sum for a mean?",
             )
-        if all(
-            size and is_near(value, 1 / size)
-            for (value, _), size in zip(known, values, strict=True)
-        ):
+        if all(size and is_near(ratio, 1 / size) for ratio, size in pairs_of_sizes):
             return (
                 f"too small by {name}",
                 f"It is {name} times too small. Divided once too often, or a mean for a sum?",
             )
-    if (
-        known[0][0]
-        and all(is_near(value, known[0][0]) for value, _ in known)
-        and (len(known) > 1 or pairs[0][0].numel() > 1)
-    ):
-        return "a constant factor", f"It is {known[0][0]:.4g} times the right answer, everywhere."
+    first = known[0][0]
+    several = len(known) > 1 or pairs[0][0].numel() > 1  # any two numbers have some ratio
+    if first and several and all(is_near(ratio, first) for ratio, _ in known):
+        return "a constant factor", f"It is {first:.4g} times the right answer, everywhere."
     return None
 
 
 def constant_ratio(expected: Any, got: Any) -> float | None:
-    """got / expected where it is one number; NaN where it is not; None where nothing can be said (0 / 0)."""
+    """got / expected where it is the same everywhere; NaN where it is not.
+
+    None where nothing can be said: everything is 0 / 0.
+    """
     if not are_comparable(expected, got):
         return math.nan
     expected, got = expected.double().flatten(), got.double().flatten()
-    seen = expected.isfinite() & (expected.abs() > 1e-6)
-    if not roughly_equal(got[~seen], expected[~seen]):
+    usable = expected.isfinite() & (expected.abs() > 1e-6)
+    if not roughly_equal(got[~usable], expected[~usable]):
         return math.nan
-    if not seen.any():
+    if not usable.any():
         return None
-    ratios = got[seen] / expected[seen]
-    first = ratios[expected[seen].abs().argmax()]
+    ratios = got[usable] / expected[usable]
+    first = ratios[expected[usable].abs().argmax()]  # the largest is the most exact
     return first.item() if roughly_equal(ratios, first.expand_as(ratios)) else math.nan
 
 
 def are_comparable(expected: Any, got: Any) -> bool:
-    """Are both numbers, place by place?"""
+    """Are both tensors of numbers, of one shape?"""
     both = isinstance(expected, Tensor) and isinstance(got, Tensor)
     return both and expected.shape == got.shape and torch.bool not in (expected.dtype, got.dtype)
 
 
 def is_near(a: float, b: float) -> bool:
-    return math.isclose(a, b, rel_tol=TOLERANCE)
+    """Close in relation to their size alone: a ratio of 1e-5 is not close to 0."""
+    return is_close(a, b, TOLERANCE, absolute=0.0)
 
 
 def candidate_factors(exercise: Exercise) -> Iterator[tuple[str, Callable[[Any], float]]]:
@@ -300,13 +301,13 @@ def candidate_factors(exercise: Exercise) -> Iterator[tuple[str, Callable[[Any],
     names, first = parameter_names(exercise), arguments(exercise.cases[0])
     for i, part in enumerate(first):
         name = names[i] if i < len(names) else f"input {i + 1}"
-        for what, value in input_sizes(name, part):
-            yield what, size_reader(i, value)
-            yield f"√({what})", size_reader(i, lambda part, value=value: math.sqrt(value(part)))
+        for size_name, size in input_sizes(name, part):
+            yield size_name, size_reader(i, size)
+            yield f"√({size_name})", size_reader(i, lambda part, size=size: math.sqrt(size(part)))
 
 
 def input_sizes(name: str, part: Any) -> Iterator[tuple[str, Callable[[Any], float]]]:
-    """The sizes that an input has."""
+    """The sizes that an input has: (name, a function from an input of this kind to the size)."""
     if isinstance(part, Tensor):
         for axis in range(part.dim()):
             yield f"{name}.shape[{axis}]", lambda value, axis=axis: value.shape[axis]
@@ -320,15 +321,15 @@ def input_sizes(name: str, part: Any) -> Iterator[tuple[str, Callable[[Any], flo
         yield name, lambda value: value
 
 
-def size_reader(i: int, value: Callable[[Any], float]) -> Callable[[Any], float]:
-    """The size of part `i` of a case, NaN where that case is of another make."""
+def size_reader(i: int, size: Callable[[Any], float]) -> Callable[[Any], float]:
+    """A function from a case to the size of its part `i`, NaN where the part has no such size."""
 
     def read(case: Any) -> float:
         try:
-            size = float(value(arguments(case)[i]))
+            found = float(size(arguments(case)[i]))
         except (TypeError, ValueError, IndexError, AttributeError, OverflowError):
             return math.nan
-        return size if size > 0 else math.nan
+        return found if found > 0 else math.nan
 
     return read
 
@@ -338,61 +339,46 @@ def constant_offset(pairs: Pairs) -> tuple[str, str] | None:
     if not all(are_comparable(expected, got) for expected, got in pairs):
         return None
     gaps = torch.cat([(got.double() - expected.double()).flatten() for expected, got in pairs])
-    if (
-        len(gaps) < 2
-        or not gaps.isfinite().all()
-        or gaps[0].abs() < 1e-6
-        or not roughly_equal(gaps, gaps[0].expand_as(gaps))
-    ):
+    if len(gaps) < 2 or not gaps.isfinite().all() or gaps[0].abs() < 1e-6:
+        return None
+    if not roughly_equal(gaps, gaps[0].expand_as(gaps)):
         return None
     word = "much" if gaps[0] > 0 else "little"
     return "a constant is added", f"It is {abs(gaps[0].item()):.4g} too {word}, everywhere."
 
 
-# -- the right thing along the wrong axis ---------------------------------------------------------------------------------
+# -- the right thing along the wrong axis -------------------------------------------------------
 
 
 def wrong_axis(exercise: Exercise, outcomes: list[Outcome]) -> tuple[str, str] | None:
-    """Does the course's answer give this when one of its inputs is turned on its side?"""
-    first = arguments(exercise.cases[0])
-    for i in range(len(first)):
-        transposed_answers = [answer_on_transposed(exercise, case, i) for case in exercise.cases]
+    """Does the course's answer give this result when one of its inputs is transposed?"""
+    name = "the wrong axis"
+    for i in range(len(arguments(exercise.cases[0]))):
         pairs = [
-            (expected, to_tensor(got.value))
-            for expected, got in zip(transposed_answers, outcomes, strict=True)
+            (answer_on_transposed(exercise, case, i), to_tensor(got.value))
+            for case, got in zip(exercise.cases, outcomes, strict=True)
         ]
         if all(expected is not None and roughly_equal(got, expected) for expected, got in pairs):
             return (
-                "the wrong axis",
+                name,
                 "It mistakes the axes of an input for one another. Which `dim` did you use?",
             )
-        if all(
-            isinstance(expected, Tensor) and expected.dim() > 1 and roughly_equal(got, expected.mT)
-            for expected, got in pairs
-        ):
-            return (
-                "the wrong axis",
-                "It is right, but along the other axis. Which `dim` did you use?",
-            )
+        matrices = all(isinstance(expected, Tensor) and expected.dim() > 1 for expected, _ in pairs)
+        if matrices and all(roughly_equal(got, expected.mT) for expected, got in pairs):
+            return name, "It is right, but along the other axis. Which `dim` did you use?"
     return None
 
 
 def answer_on_transposed(exercise: Exercise, case: Any, i: int) -> Any:
     """The answer with the last two axes of input `i` swapped; None if that cannot be."""
     parts = list(arguments(copy_case(case)))
-    if (
-        i >= len(parts)
-        or not isinstance(parts[i], Tensor)
-        or parts[i].dim() < 2
-        or inspect.isclass(exercise.reference)
-    ):
+    if i >= len(parts) or inspect.isclass(exercise.reference):
+        return None
+    if not isinstance(parts[i], Tensor) or parts[i].dim() < 2:
         return None
     parts[i] = parts[i].mT
+    transposed = tuple(parts) if isinstance(case, tuple) else parts[0]
     try:
-        return to_tensor(
-            exercise.apply(
-                exercise.reference, tuple(parts) if isinstance(case, tuple) else parts[0]
-            )
-        )
+        return to_tensor(exercise.apply(exercise.reference, transposed))
     except Exception:  # whatever a shape that does not fit leads to
         return None

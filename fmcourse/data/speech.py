@@ -1,20 +1,22 @@
-"""Speech that ships: what was said, in which language, and the sound of it, 8,000 samples a second.
+"""Speech that ships: short spoken prompts with their words and language, 8,000 samples a second.
 
 T samples
 """
 
 import json
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from fmcourse.data.records import SPLITS
 
 SAMPLE_RATE = 8000  # samples a second
 
 
 class Utterance(NamedTuple):
-    """A spoken prompt: samples (T,) int16, its words, and the language as a code of two letters."""
+    """A spoken prompt: samples (T,) int16, its words, and its language as a code of two letters."""
 
     samples: Tensor
     text: str
@@ -22,16 +24,19 @@ class Utterance(NamedTuple):
 
 
 def read_utterances(contents: bytes) -> dict[str, tuple[Utterance, ...]]:
-    """The prompts of each split in an unpacked file: a line of JSON, then all samples, the low bytes before the high ones.
+    """The utterances of each split in an unpacked file.
 
-    Each sample is kept as its distance from the one before, because what changes little packs well.
+    The file is one line of JSON, then all samples. The line's "prompts" say of each utterance its
+    split, language, text and T. Each sample is kept as its difference from the one before, in 16
+    bits that wrap around, because small differences compress well; all low bytes stand before all
+    high bytes.
     """
     head, _, body = contents.partition(b"\n")
     low, high = torch.frombuffer(bytearray(body), dtype=torch.uint8).view(2, -1).int()
     samples = (low + 256 * high).to(torch.int16).cumsum(0, dtype=torch.int16)
-    found: dict[str, list[Any]] = {split: [] for split in ("train", "validation", "test")}
     prompts = json.loads(head)["prompts"]
     ends = accumulate(length for *_, length in prompts)
+    found: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
     for (split, language, text, length), end in zip(prompts, ends, strict=True):
         found[split].append(Utterance(samples[end - length : end], text, language))
-    return {split: tuple(said) for split, said in found.items()}
+    return {split: tuple(utterances) for split, utterances in found.items()}

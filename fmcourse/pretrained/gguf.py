@@ -134,7 +134,7 @@ def load_gguf_tokenizer(path: Path) -> BPETokenizer:
     tokens = fields["tokenizer.ggml.tokens"].contents()
     types = fields["tokenizer.ggml.token_type"].contents()
     pairs = zip(tokens, types, strict=True)
-    tokenizer = BPETokenizer.from_vocab(
+    tokenizer = BPETokenizer(
         {token: number for number, token in enumerate(tokens)},
         fields["tokenizer.ggml.merges"].contents(),
         split="digits",

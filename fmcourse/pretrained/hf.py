@@ -114,7 +114,7 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor]) -> None:
 def read_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer | None:
     """The folder's tokenizer, if it is of a type that this course builds; else None."""
     if (folder / "vocab.txt").is_file():
-        return WordPieceTokenizer.from_vocab(folder / "vocab.txt")
+        return WordPieceTokenizer.from_vocab_file(folder / "vocab.txt")
     if not (folder / "tokenizer.json").is_file():
         return None
     saved = json.loads((folder / "tokenizer.json").read_text("utf-8"))
@@ -124,7 +124,7 @@ def read_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer | None:
     # Newer files write a merge as a pair, older ones as one string with a space.
     merges = [m if isinstance(m, str) else " ".join(m) for m in saved["model"]["merges"]]
     special = [token["content"] for token in saved.get("added_tokens", []) if token["special"]]
-    return BPETokenizer.from_vocab(
+    return BPETokenizer(
         saved["model"]["vocab"],
         merges,
         split="digits" if "Digits" in pre_tokenizer else "gpt2",

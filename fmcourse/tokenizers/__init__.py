@@ -1,10 +1,12 @@
-"""Tokenizers: text in, whole numbers out, and back.
+"""Tokenizers: text to token ids and back.
 
-CharTokenizer       one id per character           short to read, long sequences, knows only what it saw
-BPETokenizer        bytes, joined by frequency     GPT-2, SmolLM2: any text at all, and every byte comes back
-WordPieceTokenizer  longest known piece first      BERT, MiniLM: normalises, so what comes back is simplified
+CharTokenizer one id per character short to read, long sequences, knows only what it saw
+BPETokenizer bytes, merged by frequency GPT-2, SmolLM2: any text at all, and every byte comes back
+WordPieceTokenizer longest known piece first BERT, MiniLM: normalizes, so what comes back is
+simplified
 
-Each has `.encode(str) -> list[int]`, `.decode(ids) -> str`, `.pieces(str) -> list[str]`, `.save`, `.load`, `.vocab_size`.
+Each has `.encode(str) -> list[int]`, `.decode(ids) -> str`, `.pieces(str) -> list[str]`, `.save`,
+`.load` and `.vocab_size`.
 """
 
 from fmcourse.tokenizers.bpe import BPETokenizer

@@ -1,4 +1,4 @@
-"""What all tokenizers share: checks that explain themselves, special tokens, a memory for words, one readable file."""
+"""What all tokenizers share: checks, special tokens, a cache for words, saving and loading."""
 
 import json
 import re
@@ -11,7 +11,11 @@ from fmcourse.files import write_text
 
 
 class Tokenizer:
-    """Text to ids and back. A subclass adds `encode`, `decode` and `pieces`, and says which fields make it again."""
+    """The base class: a subclass adds `encode`, `decode` and `pieces`.
+
+    `saved_fields` names the constructor's arguments, which are attributes too and fill the saved
+    file.
+    """
 
     saved_fields: ClassVar[tuple[str, ...]] = ("tokens",)
     tokens: Sequence[str] | Sequence[bytes]
@@ -23,9 +27,8 @@ class Tokenizer:
 
     def save(self, path: str | Path) -> None:
         """Write one readable JSON file, whole or not at all."""
-        fields = {"kind": type(self).__name__} | {
-            name: getattr(self, name) for name in self.saved_fields
-        }
+        fields = {"kind": type(self).__name__}
+        fields |= {name: getattr(self, name) for name in self.saved_fields}
         write_text(path, json.dumps(fields, ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
@@ -39,28 +42,31 @@ class Tokenizer:
             ) from None
         if (kind := fields.pop("kind", None)) != cls.__name__:
             raise ValueError(
-                f"{path} holds a {kind}, not a {cls.__name__}; load it with the class that saved it."
+                f"{path} holds a {kind}, not a {cls.__name__}; "
+                "load it with the class that saved it."
             )
         if set(fields) != set(cls.saved_fields):
             raise ValueError(
-                f"{path} holds {sorted(fields)}, not {sorted(cls.saved_fields)}; save it with tokenizer.save."
+                f"{path} holds {sorted(fields)}, not {sorted(cls.saved_fields)}; "
+                "save it with tokenizer.save."
             )
         return cls(**fields)
 
     def check_ids(self, ids: Iterable[int]) -> list[int]:
-        """`ids` as plain ints. Raises: ValueError at the first that is no token of this vocabulary."""
-        ids = [index(i) for i in ids]
+        """`ids` as plain ints. Raises: ValueError at the first that is not in the vocabulary."""
+        ids = [index(i) for i in ids]  # numbers of a tensor too, but no floats
         for place, i in enumerate(ids):
             if not 0 <= i < self.vocab_size:
                 raise ValueError(
-                    f"id {i} at position {place} is not in this vocabulary, whose {self.vocab_size} ids run from 0 to "
-                    f"{self.vocab_size - 1}; was it made by another tokenizer?"
+                    f"id {i} at position {place} is not in this vocabulary, whose "
+                    f"{self.vocab_size} ids run from 0 to {self.vocab_size - 1}; "
+                    "was it made by another tokenizer?"
                 )
         return ids
 
 
 class MemoDict(dict):
-    """Answers of `compute`, kept: most of a text is words that were there before. Forgets all when it is full."""
+    """A cache of `compute`, called for each word that is not there; emptied when it is full."""
 
     def __init__(self, compute: Callable[[str], Any], max_size: int = 1 << 16) -> None:
         self.compute, self.max_size = compute, max_size
@@ -73,7 +79,7 @@ class MemoDict(dict):
 
 
 def check_text(text: str) -> str:
-    """`text` itself. Raises: ValueError at a lone surrogate, half of a character, which UTF-8 cannot hold."""
+    """`text` itself. Raises: ValueError at a lone surrogate, which UTF-8 cannot hold."""
     if not isinstance(text, str):
         raise TypeError(
             f"a tokenizer reads one str, not {type(text).__name__}; pass one text at a time."
@@ -82,21 +88,20 @@ def check_text(text: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"position {error.start} holds U+{ord(text[error.start]):04X}, a lone surrogate: half of a character, "
-            "which UTF-8 cannot hold; read the file again with the right encoding, or remove it."
+            f"position {error.start} holds U+{ord(text[error.start]):04X}, a lone surrogate: "
+            "half of a character, which UTF-8 cannot hold; "
+            "read the file again with the right encoding, or remove it."
         ) from None
     return text
 
 
 def split_special(text: str, special_tokens: Iterable[str]) -> list[str]:
-    """Ordinary text at even places, special tokens at odd ones; where two could start, the longer wins.
+    """Ordinary text at even places, special tokens at odd ones; where two fit, the longer wins.
 
     >>> split_special("<s>Hello<s>", ["<s>"])
     ['', '<s>', 'Hello', '<s>', '']
     """
-    names = sorted(special_tokens, key=len, reverse=True)
-    return (
-        re.split(f"({'|'.join(map(re.escape, names))})", check_text(text))
-        if names
-        else [check_text(text)]
-    )
+    check_text(text)
+    names = sorted(special_tokens, key=len, reverse=True)  # `|` takes the first that fits
+    pattern = "|".join(map(re.escape, names))
+    return re.split(f"({pattern})", text) if names else [text]

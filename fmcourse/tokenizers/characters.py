@@ -26,7 +26,10 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, text: str) -> "CharTokenizer":
-        """Learn the alphabet of `text`. Raises: ValueError if it is empty or holds a lone surrogate."""
+        """Learn the alphabet of `text`.
+
+        Raises: ValueError if it is empty or holds a lone surrogate.
+        """
         if not text:
             raise ValueError(
                 "text is empty, so it has no characters to learn; pass the training text."
@@ -34,17 +37,19 @@ class CharTokenizer(Tokenizer):
         return cls("".join(sorted(set(check_text(text)))))
 
     def encode(self, text: str) -> list[int]:
-        """One id per character. Raises: ValueError naming the first character that training did not show.
+        """One id per character.
 
-        >>> CharTokenizer.train("abc").encode("bad")
+        Raises: ValueError naming the first character that was not in the training text.
+
+        >>> CharTokenizer.train("abc").encode("bad")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ValueError: character 'd' (U+0064) at position 2 was not in the training text; add it, or use BPETokenizer.
+        ValueError: character 'd' (U+0064) at position 2 was not in the training text; ...
         """
         for place, character in enumerate(check_text(text)):
             if character not in self._ids:
                 raise ValueError(
-                    f"character {character!r} (U+{ord(character):04X}) at position {place} was not in the training "
-                    "text; add it, or use BPETokenizer."
+                    f"character {character!r} (U+{ord(character):04X}) at position {place} was not "
+                    "in the training text; add it, or use BPETokenizer."
                 )
         return [self._ids[character] for character in text]
 

@@ -1,14 +1,15 @@
-"""WordPiece, as BERT uses it: simplify the text, cut it into words, take the longest known piece again and again.
+"""WordPiece, as BERT uses it: normalize the text, cut it into words, words into known pieces.
 
-Wu et al. 2016, section 4.1; Devlin et al. 2018, section 3. What is lost on the way in, and so does not come back:
+Wu et al. 2016, section 4.1; Devlin et al. 2018, section 3. What normalization loses, `decode`
+cannot bring back:
 
     control characters    dropped (tab and line ends are spaces)
     capitals, accents     "É" becomes "e": decomposed (NFD), marks dropped, lower case
     spaces                any run of them only ends a word
     punctuation           a word of its own, sign by sign; so is each Chinese character
 
-Characters are classed by this Python's Unicode tables; the `tokenizers` library's are of about 2015, so that signs and
-marks younger than that can come out otherwise there.
+Characters are classed by this Python's Unicode tables; the `tokenizers` library's are of about
+2015, so that signs and marks younger than that can come out otherwise there.
 """
 
 import string
@@ -21,8 +22,9 @@ from pathlib import Path
 from fmcourse.tokenizers.base import MemoDict, Tokenizer, split_special
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-LONGEST_WORD = 100
-# BERT's blocks of Chinese characters, as the `tokenizers` library has them: without U+2B820 to U+2B91F.
+REQUIRED_TOKENS = ("[UNK]", "[CLS]", "[SEP]")
+LONGEST_WORD = 100  # characters; BERT reads longer ones as [UNK]
+# BERT's blocks of Chinese characters, as the `tokenizers` library has them: without 2B820 to 2B91F.
 CHINESE = [
     (0x3400, 0x4DBF),
     (0x4E00, 0x9FFF),
@@ -32,7 +34,10 @@ CHINESE = [
     (0x2B920, 0x2CEAF),
     (0x2F800, 0x2FA1F),
 ]
-Span = tuple[int, int]
+Span = tuple[int, int]  # first character, and the one after the last
+
+
+# Normalization ---------------------------------------------------------------------------------
 
 
 @lru_cache(1 << 16)
@@ -45,40 +50,28 @@ def normalize_character(character: str) -> str:
     if character in "\t\n\r":
         return " "
     if character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf", "Co"):
-        return ""
+        return ""  # controls, invisible formatting, private use
     if character.isspace():
         return " "
-    letters = [
-        letter
-        for letter in unicodedata.normalize("NFD", character)
-        if unicodedata.category(letter) != "Mn"
-    ]
+    decomposed = unicodedata.normalize("NFD", character)  # é: e and an accent
+    letters = [letter for letter in decomposed if unicodedata.category(letter) != "Mn"]
     simple = "".join(
         f" {letter} " if is_punctuation(letter) else letter.lower() for letter in letters
     )
-    return (
-        f" {simple} " if any(first <= ord(character) <= last for first, last in CHINESE) else simple
-    )
+    is_chinese = any(first <= ord(character) <= last for first, last in CHINESE)
+    return f" {simple} " if is_chinese else simple
 
 
 def is_punctuation(character: str) -> bool:
-    """Unicode's punctuation, and the rest of ASCII's signs, $ + < = > ^ ` | ~, which Unicode calls symbols."""
+    """Unicode's punctuation, and the ASCII signs that Unicode calls symbols: $ + < = > ^ ` | ~."""
     return character in string.punctuation or unicodedata.category(character).startswith("P")
 
 
-class NormalizationTable(dict):
-    """`normalize_character` for every character of a text at once, by `str.translate`."""
-
-    def __missing__(self, code: int) -> str:
-        self[code] = normalize_character(chr(code))
-        return self[code]
-
-
-NORMALIZATION = NormalizationTable()
+# The tokenizer ---------------------------------------------------------------------------------
 
 
 class WordPieceTokenizer(Tokenizer):
-    """BERT's tokenizer, uncased. A piece that goes on with a word begins with ##.
+    """BERT's tokenizer, uncased. A piece that continues a word begins with ##.
 
     Args:
         tokens: the vocabulary by id, with at least [UNK], [CLS] and [SEP].
@@ -94,7 +87,7 @@ class WordPieceTokenizer(Tokenizer):
     def __init__(self, tokens: Sequence[str]) -> None:
         self.tokens = list(tokens)
         self._ids = {token: i for i, token in enumerate(self.tokens)}
-        if missing := [name for name in SPECIAL_TOKENS[1:4] if name not in self._ids]:
+        if missing := [name for name in REQUIRED_TOKENS if name not in self._ids]:
             raise ValueError(
                 f"{len(self.tokens)} tokens, but not {', '.join(missing)}; is it BERT's vocab.txt?"
             )
@@ -106,41 +99,42 @@ class WordPieceTokenizer(Tokenizer):
             name: self._ids[name] for name in SPECIAL_TOKENS if name in self._ids
         }
         self._longest = max(map(len, self.tokens))
-        self._split = MemoDict(self._split_word)
+        # Most words of a text stood there before, so their pieces are kept.
+        self._pieces_of_word = MemoDict(self._split_word)
 
     @classmethod
-    def from_vocab(cls, vocab: str | Path | Sequence[str]) -> "WordPieceTokenizer":
-        """From BERT's vocab.txt (a path), where line i holds token i, or from such a list."""
-        if isinstance(vocab, str | Path):
-            vocab = Path(vocab).read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        return cls(vocab)
+    def from_vocab_file(cls, path: str | Path) -> "WordPieceTokenizer":
+        """From BERT's vocab.txt, in which line i holds token i."""
+        lines = Path(path).read_text(encoding="utf-8").removesuffix("\n")
+        return cls(lines.split("\n"))  # not splitlines: a token may hold U+2028 or U+0085
 
     def encode(
         self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False
     ) -> list[int]:
-        """The ids of `text`; a word that no pieces spell, or of more than 100 characters, is one [UNK].
+        """The ids of `text`; a word that no pieces spell, or of over 100 characters, is one [UNK].
 
         Args:
             add_special_tokens: put [CLS] before and [SEP] after, as BERT expects of a whole input.
-            allow_special: read "[MASK]" in the text as the special token, not as five signs and letters.
+            allow_special: read "[MASK]" in the text as the special token, not as five signs and
+                letters.
         Raises: ValueError at a lone surrogate.
         """
-        ids = [self._ids["[CLS]"]] if add_special_tokens else []
+        ids = []
         for n, part in enumerate(split_special(text, self.special_tokens if allow_special else ())):
-            if n % 2:
+            if n % 2:  # at odd places stand special tokens
                 ids.append(self._ids[part])
-            else:  # several times as fast as with offsets, and the same (tests/test_tokenizers.py)
-                ids += [
-                    i
-                    for word in part.translate(NORMALIZATION).split()
-                    for i, _, _ in self._split[word]
-                ]
-        return [*ids, self._ids["[SEP]"]] if add_special_tokens else ids
+            else:  # the same ids as with offsets, several times as fast
+                for word in part.translate(NORMALIZATION).split():
+                    ids += [i for i, _, _ in self._pieces_of_word[word]]
+        return [self._ids["[CLS]"], *ids, self._ids["[SEP]"]] if add_special_tokens else ids
 
     def encode_pair(
         self, first: str, second: str, *, allow_special: bool = False
     ) -> tuple[list[int], list[int]]:
-        """[CLS] first [SEP] second [SEP], and for each token its type: 0 up to the first [SEP], 1 after it."""
+        """Two texts as one input: [CLS] first [SEP] second [SEP].
+
+        Returns: the ids, and for each its token type: 0 up to the first [SEP], 1 after it.
+        """
         ids = self.encode(first, allow_special=allow_special)
         more = self.encode(second, allow_special=allow_special)[1:]
         return ids + more, [0] * len(ids) + [1] * len(more)
@@ -148,7 +142,7 @@ class WordPieceTokenizer(Tokenizer):
     def encode_with_offsets(
         self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False
     ) -> tuple[list[int], list[Span]]:
-        """The ids, and for each the (start, end) of its characters in `text`; (0, 0) for [CLS] and [SEP].
+        """The ids, and for each the (start, end) of its characters in `text`; (0, 0) of [CLS].
 
         >>> tokenizer = WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", "cafe", "##s"])
         >>> tokenizer.encode_with_offsets(" Cafés", add_special_tokens=False)
@@ -156,18 +150,18 @@ class WordPieceTokenizer(Tokenizer):
         """
         found, start = [], 0
         for n, part in enumerate(split_special(text, self.special_tokens if allow_special else ())):
-            found += (
-                [(self._ids[part], (start, start + len(part)))]
-                if n % 2
-                else self._pieces(part, start)
-            )
+            if n % 2:
+                found.append((self._ids[part], (start, start + len(part))))
+            else:
+                found += self._ids_and_spans(part, start)
             start += len(part)
         if add_special_tokens:
             found = [(self._ids["[CLS]"], (0, 0)), *found, (self._ids["[SEP]"], (0, 0))]
         return [i for i, _ in found], [span for _, span in found]
 
-    def _pieces(self, text: str, start: int) -> Iterator[tuple[int, Span]]:
+    def _ids_and_spans(self, text: str, start: int) -> Iterator[tuple[int, Span]]:
         """Ids and spans of ordinary text that begins at `start`."""
+        # One character may become several letters or none: each remembers where it came from.
         letters = [
             (letter, place)
             for place, character in enumerate(text, start)
@@ -176,41 +170,57 @@ class WordPieceTokenizer(Tokenizer):
         for is_word, group in groupby(letters, lambda pair: pair[0] != " "):
             if is_word:
                 word, places = zip(*group, strict=True)
-                for i, first, end in self._split["".join(word)]:
+                for i, first, end in self._pieces_of_word["".join(word)]:
                     yield i, (places[first], places[end - 1] + 1)
 
     def _split_word(self, word: str) -> list[tuple[int, int, int]]:
         """(id, start, end) of each piece: always the longest that the vocabulary holds."""
         unknown = [(self._ids["[UNK]"], 0, len(word))]
+        if len(word) > LONGEST_WORD:
+            return unknown
         pieces, start = [], 0
-        while start < len(word) <= LONGEST_WORD:
-            prefix = "##" if start else ""
-            for end in range(min(len(word), start + self._longest), start, -1):
-                if (i := self._ids.get(prefix + word[start:end])) is not None:
-                    break
-            else:
-                return unknown
-            pieces.append((i, start, end))
-            start = end
-        return pieces or unknown
+        while start < len(word):
+            piece = self._longest_piece(word, start)
+            if piece is None:
+                return unknown  # one part that nothing spells makes the whole word unknown
+            pieces.append(piece)
+            start = piece[2]
+        return pieces
+
+    def _longest_piece(self, word: str, start: int) -> tuple[int, int, int] | None:
+        """(id, start, end) of the longest piece that begins there; None if there is none."""
+        prefix = "##" if start else ""
+        for end in range(min(len(word), start + self._longest), start, -1):
+            if (i := self._ids.get(prefix + word[start:end])) is not None:
+                return i, start, end
+        return None
 
     def decode(self, ids: Iterable[int], *, skip_special: bool = False) -> str:
-        """Words with one space between them, as simplified on the way in; signs stand apart, as words do.
+        """Words with one space between them, as normalized; signs stand apart, as words do.
 
         Raises: ValueError at an id outside the vocabulary.
         """
         skipped = set(self.special_tokens.values()) if skip_special else ()
-        return " ".join(self.tokens[i] for i in self.check_ids(ids) if i not in skipped).replace(
-            " ##", ""
-        )
+        kept = [self.tokens[i] for i in self.check_ids(ids) if i not in skipped]
+        return " ".join(kept).replace(" ##", "")
 
     def pieces(
         self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False
     ) -> list[str]:
         """The tokens of `text` as the vocabulary spells them."""
-        return [
-            self.tokens[i]
-            for i in self.encode(
-                text, add_special_tokens=add_special_tokens, allow_special=allow_special
-            )
-        ]
+        ids = self.encode(text, add_special_tokens=add_special_tokens, allow_special=allow_special)
+        return [self.tokens[i] for i in ids]
+
+
+# For speed -------------------------------------------------------------------------------------
+
+
+class NormalizationTable(dict):
+    """`normalize_character` as a table for `str.translate`, which normalizes a text in one call."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = normalize_character(chr(code))
+        return self[code]
+
+
+NORMALIZATION = NormalizationTable()

@@ -1,7 +1,7 @@
 """Assigned in lesson 00: what of a text was copied, and whether a table errs or falls silent."""
 
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.course.exercises import Mistake, Property
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.course.exercise import Mistake, Property
 
 # -- 00.A1 copied ---------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Assigned in lesson 01: after how many different words a word comes, and what novels say of he and she."""
 
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.course.exercises import Mistake, Property
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.course.exercise import Mistake, Property
 
 # -- 01.A1 San Francisco --------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """Assigned in lesson 03: a mask for texts that are read in any order, and a game that can be won by colour alone."""
 
 import torch
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.course.exercises import Mistake, Property
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.course.exercise import Mistake, Property
 
 # -- 03.A1 any order ------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Assigned in lesson 04: the cheapest way to spell a word, and what a stranger's tokenizer costs."""
 
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.course.exercises import Mistake, Property
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.course.exercise import Mistake, Property
 
 # -- 04.A1 the cheapest spelling ------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """Assigned in lesson 06: a model's mask, read from outside, and what temperature leaves to choose."""
 
 import torch
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.course.exercises import Mistake, Property
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.course.exercise import Mistake, Property
 
 # -- 06.A1 who sees whom --------------------------------------------------------------------------------------------------
 

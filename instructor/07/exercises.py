@@ -1,8 +1,8 @@
 """Assigned in lesson 07: whole words, and how far down the right answer stands."""
 
 import torch
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.course.exercises import Mistake, Property
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.course.exercise import Mistake, Property
 
 chance = lambda *shape, seed, share=0.4: torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) < share
 

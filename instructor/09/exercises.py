@@ -1,8 +1,8 @@
 """Assigned in lesson 09: the best critic there can be, and how many numbers of a code would live."""
 
 import torch
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.course.exercises import Mistake, Property
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.course.exercise import Mistake, Property
 
 # -- 09.A1 the best critic ------------------------------------------------------------------------------------------------
 

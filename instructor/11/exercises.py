@@ -1,8 +1,8 @@
 """Assigned in lesson 11: a step that looks twice, and why large pictures need more noise."""
 
 import torch
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.course.exercises import Mistake, Property
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.course.exercise import Mistake, Property
 
 noise = lambda *shape, seed: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 

@@ -1,8 +1,8 @@
 """Assigned in lesson 12: a batch in which two rows show the same thing, and how much a thing's kind tells of its colour."""
 
 import torch
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.course.exercises import Mistake, Property
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.course.exercise import Mistake, Property
 
 noise = lambda *shape, seed: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 ids = torch.tensor

@@ -1,8 +1,8 @@
 """Assigned in lesson 13: LoRA out of a model that was tuned in full, and how often a split by lot leaks."""
 
 import torch
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.course.exercises import Mistake, Property
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.course.exercise import Mistake, Property
 
 noise = lambda *shape, seed: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 

@@ -2,8 +2,8 @@
 
 import random
 
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.course.exercises import Mistake, Property
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.course.exercise import Mistake, Property
 
 LETTERS = "\n:abcdefghijklmnopqrstuvwxyz"
 spelt = lambda text: [LETTERS.index(letter) for letter in text]

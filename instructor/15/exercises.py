@@ -1,7 +1,7 @@
 """Assigned in lesson 15: who has won, if anybody has, and how far two methods agree."""
 
-from fmcourse.classroom.assigned import AssignedExercise
-from fmcourse.course.exercises import Mistake, Property
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.course.exercise import Mistake, Property
 
 # -- 15.A1 a winner, or none ----------------------------------------------------------------------------------------------
 

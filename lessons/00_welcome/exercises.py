@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fmcourse.course.exercises import Exercise, Mistake, Property
+from fmcourse.course.exercise import Exercise, Mistake, Property
 
 # -- 00.1 -----------------------------------------------------------------------------------------------------------------
 

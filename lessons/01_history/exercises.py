@@ -1,7 +1,7 @@
 """Lesson 01: how it came about: few labels, a smoothed count, a memory with gates, the size of a GPT."""
 
 import torch
-from fmcourse.course.exercises import Exercise, Mistake, Property
+from fmcourse.course.exercise import Exercise, Mistake, Property
 from torch import Tensor
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

@@ -1,7 +1,7 @@
 """Lesson 03: labels out of the data: hidden tokens, cut-out spans, pairs that belong together, and who may look where."""
 
 import torch
-from fmcourse.course.exercises import Exercise, Mistake, Property
+from fmcourse.course.exercise import Exercise, Mistake, Property
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from fmcourse.course.exercises import IMPORTS, Exercise, Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Exercise, Mistake, Property
 
 a, b, n = b"a", b"b", b"n"
 

@@ -1,8 +1,8 @@
 # %% [raw]
 # builds = "attention in five steps, positional encoding, the encoder-decoder of 2017, which learns to pronounce English"
 # [reads]
-# "fmcourse.models.attention" = ["Attention", "CrossAttention", "PostNormBlock", "PostNormDecoderBlock"]
-# "fmcourse.models.seq2seq" = ["sinusoidal_encoding", "SinusoidalEmbedding", "EncoderDecoder"]
+# "fmcourse.models.attention" = ["Attention", "PostNormBlock"]
+# "fmcourse.models.seq2seq" = ["CrossAttention", "PostNormDecoderBlock", "sinusoidal_encoding", "SinusoidalEmbedding", "EncoderDecoder"]
 
 # %% [markdown]
 # # 05 · Attention and the Transformer

@@ -1,7 +1,7 @@
 """Lesson 07: the ends that turn a masked model into an encoder, a finder of names, an answerer of questions."""
 
 import torch
-from fmcourse.course.exercises import Exercise, Mistake, Property
+from fmcourse.course.exercise import Exercise, Mistake, Property
 from torch import Tensor
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

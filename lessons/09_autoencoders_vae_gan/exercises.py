@@ -1,7 +1,7 @@
 """Lesson 09: how good are made pictures, a draw that can be learnt from, what a code costs, and what forger and critic are paid for."""
 
 import torch
-from fmcourse.course.exercises import Exercise, Mistake, Property
+from fmcourse.course.exercise import Exercise, Mistake, Property
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -1,8 +1,8 @@
 # %% [raw]
 # builds = "the Fréchet distance, and how far to trust it; an autoencoder, a VAE and a GAN that draw clothes, compared fairly"
 # [reads]
-# "fmcourse.autoencoders" = ["Autoencoder", "Gaussian", "VAE", "elbo"]
-# "fmcourse.training.gan" = ["log_discriminator_loss", "log_generator_loss", "SpectralNorm", "GANRun", "train_gan"]
+# "fmcourse.autoencoders" = ["Autoencoder", "Gaussian", "VAE", "negative_elbo"]
+# "fmcourse.training.gan" = ["discriminator_bce_loss", "generator_non_saturating_loss", "SpectralNorm", "GANRun", "train_gan"]
 # "fmcourse.evaluation.image_quality" = ["frechet_distance", "precision_recall"]
 
 # %% [markdown]

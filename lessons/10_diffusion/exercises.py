@@ -1,7 +1,7 @@
 """Lesson 10: diffusion: noise at once instead of bit by bit, what the network is paid for, a step back, three questions with one answer."""
 
 import torch
-from fmcourse.course.exercises import Exercise, Mistake, Property
+from fmcourse.course.exercise import Exercise, Mistake, Property
 from torch import Tensor, nn
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

@@ -411,7 +411,7 @@ claim("copies? no: a made one is at least half as far from the nearest training 
 # %%
 timesteps, some = [10, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 950, 990, 1000], test[::10]
 missed = []
-for t in moments:
+for t in timesteps:
     at_t, sprinkled = torch.full((len(some),), t), torch.randn(some.shape, generator=dice)
     with torch.inference_mode():
         missed.append(F.mse_loss(Denoiser(average.model, flow, "image")(flow.add_noise(some, at_t, sprinkled), at_t),

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from fmcourse.course.exercises import Exercise, Mistake, Property
+from fmcourse.course.exercise import Exercise, Mistake, Property
 from torch import Tensor
 from torch.nn import functional as F
 

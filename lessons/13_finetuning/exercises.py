@@ -1,7 +1,7 @@
 """Lesson 13: what training keeps in memory, a step of low rank beside a matrix, and into it; what stands in train and test; which kind is taken for which."""
 
 import torch
-from fmcourse.course.exercises import Exercise, Mistake, Property
+from fmcourse.course.exercise import Exercise, Mistake, Property
 from torch import Tensor
 from torch.nn import functional as F
 

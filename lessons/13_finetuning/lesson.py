@@ -1,7 +1,8 @@
 # %% [raw]
 # builds = "LoRA, written by you, that merges exactly; what few labels buy, what is forgotten; a model for your own table or images"
 # [reads]
-# "fmcourse.adaptation" = ["train_only", "fit_linear_probe", "LoRALinear", "add_lora", "merge_lora"]
+# "fmcourse.adaptation" = ["train_only", "fit_linear_probe"]
+# "fmcourse.models.lora" = ["LoRALinear", "add_lora", "merge_lora"]
 
 # %% [markdown]
 # # 13 · Fine-tuning

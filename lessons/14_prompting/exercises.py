@@ -1,7 +1,7 @@
 """Lesson 14: a text of examples, scores of labels, calibration, what to look for in the past, and which token may come."""
 
 import torch
-from fmcourse.course.exercises import Exercise, Mistake, Property
+from fmcourse.course.exercise import Exercise, Mistake, Property
 from torch import Tensor
 from torch.nn import functional as F
 

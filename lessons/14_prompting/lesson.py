@@ -2,7 +2,7 @@
 # builds = "in-context learning, measured; calibration; constrained decoding; prompt injection"
 # [reads]
 # "fmcourse.prompting" = ["few_shot_prompt", "label_scores", "calibrate", "batch_calibrate"]
-# "fmcourse.prompting.constraints" = ["one_of", "json_object", "GrammarConstraint"]
+# "fmcourse.prompting.constraints" = ["one_of", "json_object", "FormConstraint"]
 
 # %% [markdown]
 # # 14 · Prompting

@@ -3,7 +3,7 @@
 # [reads]
 # "fmcourse.adaptation.soft_prompts" = ["SoftPrompt"]
 # "fmcourse.evaluation" = ["summarize_runs", "paired_test"]
-# "fmcourse.adaptation" = ["LoRALinear"]
+# "fmcourse.models.lora" = ["LoRALinear"]
 
 # %% [markdown]
 # # 15 · Fine-tuning or prompting?

@@ -1,18 +1,17 @@
-"""Inside the jail: a warm process that has torch loaded and forks for each answer. It knows no solution and reads no answer.
+"""Inside the jail: a warm process that has torch loaded and forks for each answer.
 
-For each answer it is handed two sockets: one for the task and what comes of it, one for how it ended. It forks a keeper
-without looking at them; the keeper makes namespaces where it may, forks the process that runs the student's code, and
-ends it with everything it started when its time is up. So no process that has seen one student's work is ever asked
-about another's.
+It knows no solution and reads no answer. For each answer it is handed two sockets: one for the task
+and what comes of it, one for how it ended. It forks a supervisor without looking at them; the
+supervisor makes namespaces where it may, forks the process that runs the student's code, and ends
+it with everything it started when its time is up. So no process that has seen one student's work is
+ever asked about another's.
 
-Run as `python -m fmcourse.classroom.cell SOCKET`; only on systems that can fork.
+Run as `python -m fmcourse.classroom.jail_worker SOCKET`; only on systems that can fork.
 """
 
-import ast
 import contextlib
 import ctypes
 import json
-import linecache
 import os
 import resource
 import select
@@ -26,36 +25,30 @@ from pathlib import Path
 from typing import Any
 
 SCRATCH = "/scratch"
-NEW_USER, NEW_PID, NEW_IPC, NEW_MOUNTS = (
-    0x10000000,
-    0x20000000,
-    0x08000000,
-    0x00020000,
-)  # CLONE_NEW... in linux/sched.h
-DUMPABLE, NO_NEW_PRIVILEGES, SUBREAPER, CAPSET = (
-    4,
-    38,
-    36,
-    126,
-)  # linux/prctl.h; the number of capset on x86-64
+# CLONE_NEW... in linux/sched.h
+NEW_USER, NEW_PID, NEW_IPC, NEW_MOUNTS = 0x10000000, 0x20000000, 0x08000000, 0x00020000
+DUMPABLE, NO_NEW_PRIVILEGES, SUBREAPER = 4, 38, 36  # linux/prctl.h
+CAPSET = 126  # the number of that call on x86-64
 NOSUID, NODEV = 2, 4  # linux/mount.h
 FORKED_MB = 400  # what each answer has from the warm process, torch above all
 MIB = 2**20
-MAX_REPLY, MAX_PROCESSES, TICK = 12 * MIB, 5, 0.02
-JOIN_KEYRING = {
+MAX_REPLY = 12 * MIB
+MAX_PROCESSES = 5  # of one answer, at once
+TICK = 0.02  # seconds between two checks of a running answer
+JOIN_KEYRING = {  # keyctl: a session keyring of one's own, empty
     "x86_64": (250, 1),
     "aarch64": (219, 1),
-}  # keyctl: a session keyring of one's own, empty
+}
 
 
-# -- the warm parent ------------------------------------------------------------------------------------------------------
+# -- the warm parent ----------------------------------------------------------------------------
 
 
 def serve(door: socket.socket) -> None:
-    """Fork a keeper for each pair of sockets that comes through the door, until it is closed."""
+    """Fork a supervisor for each pair of sockets that comes through the door, until it closes."""
     drop_keyring()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for
-    prctl(DUMPABLE, 0)  # nobody may look into this process's memory, nor write to it
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a supervisor
+    prctl(DUMPABLE, 0)  # no other process may read or write this one's memory
     door.sendall(b"ready")
     while True:
         word, sockets, *_ = socket.recv_fds(door, 16, 2)
@@ -69,7 +62,7 @@ def serve(door: socket.socket) -> None:
 
 
 def supervise(task: int, ending: int) -> None:
-    """Run one answer in a process of its own and say how it ended. Never returns."""
+    """Run one answer in a process of its own and report how it ended. Never returns."""
     how = {"how": "lost"}
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -93,7 +86,7 @@ def supervise(task: int, ending: int) -> None:
 
 
 def unshare_namespaces() -> bool:
-    """Leave the others' process numbers and messages behind; False where the system does not allow it."""
+    """Leave the others' process numbers and messages; False where the system forbids it."""
     mine = (os.getuid(), os.getgid())
     if not hasattr(os, "pidfd_open") or libc().unshare(NEW_USER | NEW_PID | NEW_IPC):
         return False
@@ -105,27 +98,31 @@ def unshare_namespaces() -> bool:
 
 
 def watch(child: int, limits: dict[str, Any]) -> dict[str, Any]:
-    """Wait for the child to end, or end it and whatever it started."""
-    until, how = time.monotonic() + limits["seconds"], {}
-    ended = ChildProcess(child)
-    while not ended.wait(TICK):
-        if time.monotonic() > until:
-            how = {"how": "time"}
-        elif len(alive := descendants(os.getpid())) > MAX_PROCESSES:
-            how = {"how": "processes"}
-        elif sum(map(private_bytes, alive)) > (limits["memory_mb"] + FORKED_MB) * MIB:
-            how = {"how": "memory"}
-        if how:
-            break
-    for process in [child, *descendants(os.getpid())]:
+    """Wait for the child to end, or end it and whatever it started; how it ended."""
+    until, exceeded = time.monotonic() + limits["seconds"], ""
+    process = ChildProcess(child)
+    while not exceeded and not process.wait(TICK):
+        exceeded = exceeded_limit(limits, until)
+    for each in [child, *descendants(os.getpid())]:
         with contextlib.suppress(OSError):
-            os.kill(process, signal.SIGKILL)
-    status = ended.exit_status()
-    return how or (
-        {"how": "signal", "number": os.WTERMSIG(status)}
-        if os.WIFSIGNALED(status)
-        else {"how": "exit", "number": os.WEXITSTATUS(status)}
-    )
+            os.kill(each, signal.SIGKILL)
+    status = process.exit_status()
+    if exceeded:
+        return {"how": exceeded}
+    if os.WIFSIGNALED(status):
+        return {"how": "signal", "number": os.WTERMSIG(status)}
+    return {"how": "exit", "number": os.WEXITSTATUS(status)}
+
+
+def exceeded_limit(limits: dict[str, Any], until: float) -> str:
+    """Which limit an answer has exceeded: "time", "processes", "memory", or none."""
+    if time.monotonic() > until:
+        return "time"
+    alive = descendants(os.getpid())
+    if len(alive) > MAX_PROCESSES:
+        return "processes"
+    too_much = sum(map(private_bytes, alive)) > (limits["memory_mb"] + FORKED_MB) * MIB
+    return "memory" if too_much else ""
 
 
 def private_bytes(process: int) -> int:
@@ -139,9 +136,10 @@ def private_bytes(process: int) -> int:
 def clear_folder(folder: str) -> None:
     """Leave nothing in a scratch folder that the next answer would find."""
     for path in Path(folder).iterdir():
-        shutil.rmtree(
-            path, ignore_errors=True
-        ) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 class ChildProcess:
@@ -179,7 +177,7 @@ def descendants(process: int) -> list[int]:
     return found
 
 
-# -- the process that runs a student's code -------------------------------------------------------------------------------
+# -- the process that runs a student's code -----------------------------------------------------
 
 
 def run_task(here: socket.socket, limits: dict[str, Any], isolated: bool) -> None:
@@ -193,23 +191,25 @@ def run_task(here: socket.socket, limits: dict[str, Any], isolated: bool) -> Non
         limit_resources(limits)
         reply = run_answer(task)
         data = json.dumps(reply).encode()
-        if len(data) > MAX_REPLY:
-            data = json.dumps({"large": len(data)}).encode()
-        here.sendall(struct.pack("!Q", len(data)) + data)
+        send_message(here, data if len(data) <= MAX_REPLY else b'{"large":true}')
     except MemoryError:
-        here.sendall(struct.pack("!Q", 15) + b'{"memory":true}')
+        send_message(here, b'{"memory":true}')
     except BaseException as error:
-        data = json.dumps({"lost": type(error).__name__}).encode()
         with contextlib.suppress(BaseException):
-            here.sendall(struct.pack("!Q", len(data)) + data)
+            send_message(here, json.dumps({"lost": type(error).__name__}).encode())
     finally:
         os._exit(0)
 
 
-def read_message(here: socket.socket) -> bytes:
+def send_message(here: socket.socket, data: bytes) -> None:
     """One message: its length, then so many bytes."""
-    left = struct.unpack("!Q", read_exactly(here, 8))[0]
-    return read_exactly(here, left)
+    here.sendall(struct.pack("!Q", len(data)) + data)
+
+
+def read_message(here: socket.socket) -> bytes:
+    """The message that `send_message` sends."""
+    length = struct.unpack("!Q", read_exactly(here, 8))[0]
+    return read_exactly(here, length)
 
 
 def read_exactly(here: socket.socket, n: int) -> bytes:
@@ -251,12 +251,8 @@ def redirect_to_null() -> None:
 
 def limit_resources(limits: dict[str, Any]) -> None:
     """What the process may use from here on; it cannot be taken back."""
-    size = (
-        int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        if Path("/proc/self/statm").exists()
-        else 0
-    )
-    cap = {
+    size = address_space()
+    caps = {
         "RLIMIT_AS": size + limits["memory_mb"] * MIB if size else None,
         "RLIMIT_CORE": 0,
         "RLIMIT_NOFILE": 40,
@@ -264,21 +260,27 @@ def limit_resources(limits: dict[str, Any]) -> None:
         "RLIMIT_FSIZE": limits["disk_mb"] * MIB,
         "RLIMIT_NPROC": None if os.geteuid() == 0 else 256,
     }
-    for name, most in cap.items():
+    for name, most in caps.items():
         if most is not None and hasattr(resource, name):
             with contextlib.suppress(ValueError, OSError):
                 resource.setrlimit(getattr(resource, name), (most, most))
     prctl(NO_NEW_PRIVILEGES, 1)
-    if sys.platform == "linux" and os.uname().machine == "x86_64":
+    if sys.platform == "linux" and os.uname().machine == "x86_64":  # give up every capability
         header, none = struct.pack("Ii", 0x20080522, 0), bytes(24)
         libc().syscall(CAPSET, header, none)
 
 
+def address_space() -> int:
+    """Bytes of address space that this process has now; 0 where /proc does not tell."""
+    path = Path("/proc/self/statm")
+    return int(path.read_text().split()[0]) * resource.getpagesize() if path.exists() else 0
+
+
 def run_answer(task: dict[str, Any]) -> dict[str, Any]:
     """Run a student's statements, then the answer on every case; what came of it, packed."""
-    from fmcourse.classroom import answering
+    from fmcourse.classroom.task import run_answer  # the warm process has loaded it
 
-    return answering.run_answer(task)
+    return run_answer(task)
 
 
 def prctl(option: int, value: int) -> None:
@@ -290,19 +292,21 @@ def libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def main() -> None:
-    door = socket.socket(fileno=int(sys.argv[1]))
-    import numpy  # noqa: F401
+def warm_up() -> None:
+    """Load what answers need, once for all of them: torch, the package, the public exercises."""
     import torch
 
-    from fmcourse import data  # noqa: F401
-    from fmcourse.classroom import answering, handout  # noqa: F401
-    from fmcourse.course.exercises import all_exercises
+    from fmcourse.classroom import handout, task  # noqa: F401
+    from fmcourse.course.library import all_exercises
 
     torch.set_num_threads(1)
     torch.randn(8, 8).softmax(-1).sum().item()
-    list(all_exercises())  # public ones
-    assert ast and linecache
+    list(all_exercises())
+
+
+def main() -> None:
+    door = socket.socket(fileno=int(sys.argv[1]))
+    warm_up()
     serve(door)
 
 

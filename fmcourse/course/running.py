@@ -1,4 +1,4 @@
-"""Calls somebody's function so that nothing it does, or fails to do, can hurt the notebook."""
+"""Calls a learner's function so that nothing it does, or fails to do, can hurt the notebook."""
 
 import contextlib
 import copy
@@ -18,11 +18,12 @@ from typing import Any
 
 import torch
 
-from fmcourse.course.compare import equal
-from fmcourse.course.exercises import Exercise
+from fmcourse.course.comparing import equal
+from fmcourse.course.exercise import Exercise
 
-MAX_PRINTED = 2000
+MAX_PRINTED = 2000  # characters that are kept of what a call prints
 SEED = 271_828_183  # one that nobody sets by hand, or setting it would go unseen
+REPEAT_SECONDS = 0.2  # between two alarms, should the function catch the first
 
 
 class TimeLimitExceeded(BaseException):
@@ -31,16 +32,21 @@ class TimeLimitExceeded(BaseException):
 
 @dataclass
 class Outcome:
-    """What came of one call."""
+    """What came of one call.
+
+    Args:
+        error: as a traceback ends, "IndexError: list index out of range"; empty if none was raised.
+        line: where in the learner's code it was raised.
+        changed_inputs: names of the inputs that are not what they were.
+        changed_generators: libraries whose global random state is not what it was.
+    """
 
     value: Any = None
-    error: str = ""  # "IndexError: list index out of range"
-    line: str = ""  # where in the learner's code
+    error: str = ""
+    line: str = ""
     printed: str = ""
-    changed_inputs: tuple[str, ...] = ()  # inputs that are not what they were
-    changed_generators: tuple[
-        str, ...
-    ] = ()  # libraries whose global random state is not what it was
+    changed_inputs: tuple[str, ...] = ()
+    changed_generators: tuple[str, ...] = ()
     timed_out: bool = False
 
     @property
@@ -48,45 +54,53 @@ class Outcome:
         return self.error.split(":")[0]
 
 
+# -- cases --------------------------------------------------------------------------------------
+
+
 def run_cases(exercise: Exercise, candidate: Any) -> list[Outcome]:
-    """One for each case, up to the first that took too long."""
-    found = []
+    """An outcome for each case, up to the first that took too long."""
+    outcomes = []
     for case in exercise.cases:
-        found.append(run_case(exercise, candidate, case))
-        if found[-1].timed_out:
+        outcomes.append(run_case(exercise, candidate, case))
+        if outcomes[-1].timed_out:
             break
-    return found
+    return outcomes
+
+
+def expected_outcomes(exercise: Exercise) -> list[Outcome]:
+    """The right outcome of every case: recorded with the exercise, else its reference is run."""
+    if exercise.recorded_outcomes is not None:
+        return list(exercise.recorded_outcomes)
+    return run_cases(exercise, exercise.reference)
 
 
 def run_case(exercise: Exercise, candidate: Any, case: Any) -> Outcome:
-    """Call `candidate` on a copy of `case`, with fixed global seeds that are put back afterwards."""
-    mine, out, found = copy_case(case), TruncatedOutput(), Outcome()
+    """Call `candidate` on a copy of `case`; global random states are put back afterwards."""
+    passed, output, outcome = copy_case(case), TruncatedOutput(), Outcome()
     with (
         fixed_random_state() as states,
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(out),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
     ):
         try:
-            found.value = call_with_timeout(
-                lambda: exercise.apply(candidate, mine), exercise.seconds
+            outcome.value = call_with_timeout(
+                lambda: exercise.apply(candidate, passed), exercise.seconds
             )
-            if inspect.iscoroutine(found.value):
-                found.value.close()  # nobody will wait for it
+            if inspect.iscoroutine(outcome.value):
+                outcome.value.close()  # or Python warns that nobody awaited it
         except TimeLimitExceeded:
-            found.timed_out = True
+            outcome.timed_out = True
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too
-            found.error, found.line = (
-                format_error(error),
-                error_line(error.__traceback__, candidate),
-            )
-        found.changed_generators = tuple(
+            outcome.error = format_error(error)
+            outcome.line = error_line(error.__traceback__, candidate)
+        outcome.changed_generators = tuple(
             name for name, before, now in states() if not same_state(before, now)
         )
-    found.changed_inputs = changed_inputs(exercise, case, mine)
-    found.printed = out.getvalue()
-    return found
+    outcome.changed_inputs = changed_inputs(exercise, case, passed)
+    outcome.printed = output.getvalue()
+    return outcome
 
 
 class TruncatedOutput(io.StringIO):
@@ -97,7 +111,7 @@ class TruncatedOutput(io.StringIO):
 
 
 def copy_case(case: Any) -> Any:
-    """A copy that may be spoilt; what cannot be copied is shared."""
+    """A copy that a learner's function may change; what cannot be copied is shared."""
     if isinstance(case, tuple):
         return tuple(copy_case(part) for part in case)
     try:
@@ -117,6 +131,7 @@ def changed_inputs(exercise: Exercise, before: Any, now: Any) -> tuple[str, ...]
 
 
 def arguments(case: Any) -> tuple:
+    """A case as the list of arguments that it stands for."""
     return case if isinstance(case, tuple) else (case,)
 
 
@@ -127,40 +142,44 @@ def parameter_names(exercise: Exercise) -> list[str]:
     return list(inspect.signature(exercise.reference).parameters)
 
 
-# -- random state ---------------------------------------------------------------------------------------------------------
+# -- random state -------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def fixed_random_state() -> Iterator[Callable[[], list[tuple[str, Any, Any]]]]:
-    """Global generators at a known point inside, and where they were afterwards; yields what reads (name, then, now)."""
-    readers: dict[str, tuple[Callable, Callable, Callable]] = {
+    """Global random generators at a known state inside, put back to their own afterwards.
+
+    Yields a function that returns (library, state at the start, state now) for each generator.
+    """
+    generators: dict[str, tuple[Callable, Callable, Callable]] = {  # seed, read, write
         "torch": (torch.default_generator.manual_seed, torch.get_rng_state, torch.set_rng_state),
         "random": (random.seed, random.getstate, random.setstate),
     }
     if numpy := sys.modules.get("numpy"):
-        readers["numpy"] = (numpy.random.seed, numpy.random.get_state, numpy.random.set_state)
-    outside = {name: read() for name, (_, read, _) in readers.items()}
-    for seed, _, _ in readers.values():
+        generators["numpy"] = (numpy.random.seed, numpy.random.get_state, numpy.random.set_state)
+    outside = {name: read() for name, (_, read, _) in generators.items()}
+    for seed, _, _ in generators.values():
         seed(SEED)
-    start = {name: read() for name, (_, read, _) in readers.items()}
+    start = {name: read() for name, (_, read, _) in generators.items()}
     try:
-        yield lambda: [(name, start[name], read()) for name, (_, read, _) in readers.items()]
+        yield lambda: [(name, start[name], read()) for name, (_, read, _) in generators.items()]
     finally:
-        for name, (_, _, write) in readers.items():
+        for name, (_, _, write) in generators.items():
             write(outside[name])
 
 
 def same_state(before: Any, now: Any) -> bool:
-    """Python's own is a tuple of 625 numbers, which it compares faster than anybody."""
+    """Is a generator's state still the same?"""
+    # Python's own is a tuple of 625 numbers, which `==` compares much faster than `equal`
     plain = isinstance(before, tuple) and isinstance(before[1], tuple)
     return before == now if plain else equal(before, now)
 
 
-# -- time -----------------------------------------------------------------------------------------------------------------
+# -- time ---------------------------------------------------------------------------------------
 
 
 def call_with_timeout(call: Callable[[], Any], seconds: float) -> Any:
-    """The result of `call`. Raises: TimeLimitExceeded after `seconds`, also inside an endless loop."""
+    """The result of `call`. Raises: TimeLimitExceeded after `seconds`, also in an endless loop."""
     if hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread():
         with alarm(seconds):
             return timed_call(call)
@@ -168,12 +187,15 @@ def call_with_timeout(call: Callable[[], Any], seconds: float) -> Any:
 
 
 def timed_call(call: Callable[[], Any]) -> Any:
-    """The call itself, with a name by which `is_inside_call` knows it."""
+    """The call itself, in a frame by which `is_inside_call` knows it."""
     return call()
 
 
 def is_inside_call(frame: Any) -> bool:
-    """Is the call still running there? Not while what it left is being tidied up, which can take longer than a ring."""
+    """Is the call still running in this frame?
+
+    Not while Python tidies up after it, which can take longer than the time between two alarms.
+    """
     while frame is not None and frame.f_code is not call_with_timeout.__code__:
         if frame.f_code is timed_call.__code__:
             return True
@@ -183,48 +205,43 @@ def is_inside_call(frame: Any) -> bool:
 
 @contextlib.contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Raise TimeLimitExceeded in the main thread after `seconds`; whoever had the timer before gets it back."""
-    armed, rung, tracing = True, 0, sys.gettrace()
+    """Raise TimeLimitExceeded in the main thread after `seconds`; an earlier timer is put back."""
+    armed, n_alarms, tracing = True, 0, sys.gettrace()
 
     def ring(number: int, frame: Any) -> None:
-        nonlocal rung
+        nonlocal n_alarms
         if not armed or not is_inside_call(frame):
             return
-        rung += 1
-        if (
-            rung > 1
-        ):  # a bare `except:` in a loop caught the first; raise once more inside that handler
+        n_alarms += 1
+        if n_alarms > 1:  # a bare `except:` in a loop caught the first: raise inside its handler
             frame.f_trace = raise_in_handler
             sys.settrace(raise_in_handler)
         raise TimeLimitExceeded
 
-    started, before = time.monotonic(), signal.signal(signal.SIGALRM, ring)
-    left, every = signal.setitimer(
-        signal.ITIMER_REAL, seconds, 0.2
-    )  # again, should something catch the first
+    started, handler = time.monotonic(), signal.signal(signal.SIGALRM, ring)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT_SECONDS)
     try:
         yield
     finally:
         armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if rung > 1:
+        if n_alarms > 1:
             sys.settrace(tracing)
-        signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, handler or signal.SIG_DFL)
         if left:
-            signal.setitimer(
-                signal.ITIMER_REAL, max(0.01, left - (time.monotonic() - started)), every
-            )
+            remaining = max(0.01, left - (time.monotonic() - started))  # 0 would turn it off
+            signal.setitimer(signal.ITIMER_REAL, remaining, interval)
 
 
 def raise_in_handler(frame: Any, event: str, argument: Any) -> Any:
-    """A trace function that stops whoever is busy ignoring that time is up."""
+    """A trace function that raises in a handler that has just caught TimeLimitExceeded."""
     if isinstance(sys.exc_info()[1], TimeLimitExceeded):
         raise TimeLimitExceeded
     return raise_in_handler
 
 
 def call_in_thread(call: Callable[[], Any], seconds: float) -> Any:
-    """For systems without an alarm: a thread that is told to stop when its time is up."""
+    """For systems without SIGALRM: a thread in which an exception is raised when its time is up."""
     ended: list[tuple[Any, BaseException | None]] = []
 
     def work() -> None:
@@ -248,7 +265,7 @@ def call_in_thread(call: Callable[[], Any], seconds: float) -> Any:
     return value
 
 
-# -- errors ---------------------------------------------------------------------------------------------------------------
+# -- errors -------------------------------------------------------------------------------------
 
 
 def format_error(error: BaseException) -> str:
@@ -261,9 +278,8 @@ def error_line(traceback: TracebackType | None, candidate: Any) -> str:
     """The last line of the learner's own code that was running."""
     code = getattr(candidate, "__code__", None)
     if inspect.isclass(candidate):
-        code = next(
-            (part.__code__ for part in vars(candidate).values() if inspect.isfunction(part)), None
-        )
+        methods = [part for part in vars(candidate).values() if inspect.isfunction(part)]
+        code = methods[0].__code__ if methods else None
     found = ""
     while traceback is not None:
         if code is not None and traceback.tb_frame.f_code.co_filename == code.co_filename:

@@ -1,6 +1,7 @@
 """nbgrader's side of a course: its settings, what it makes of a notebook, and its gradebook.
 
-nbgrader is imported where it is used: only instructors have it (`python start.py setup --instructor`).
+The one module that imports nbgrader, and that where it is used: only instructors have it
+(`python start.py setup --instructor`).
 """
 
 import contextlib
@@ -19,12 +20,21 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from fmcourse.classroom import handout
-from fmcourse.classroom.names import safe_name
+from fmcourse.classroom.course_files import (
+    edition_folder,
+    notebook_path,
+    safe_name,
+    work_folder,
+)
+from fmcourse.classroom.results import ExerciseResult, StudentResult
+from fmcourse.course.showing import render_mark
 from fmcourse.files import write_text
 
 CONFIG_FILE = "nbgrader_config.py"
-CONFIG_TEMPLATE = '''"""nbgrader's settings for this course, made once by `python -m fmcourse assign`; yours to change."""
+CONFIG_TEMPLATE = '''"""nbgrader's settings for this course, yours to change.
+
+Made once, by `python -m fmcourse assign`.
+"""
 
 from pathlib import Path
 
@@ -33,13 +43,14 @@ c = get_config()  # noqa: F821 (nbgrader brings it)
 c.CourseDirectory.root = str(Path(__file__).resolve().parent)  # gradebook.db lies here too
 c.CourseDirectory.course_id = {course_id!r}
 
-# Above a solution stands what is handed out, down to its `...`: nothing has to take the solution's place.
+# Above a solution stands what is handed out, down to its `...`: nothing has to take its place.
 c.ClearSolutions.code_stub = {{"python": ""}}
 
 c.Execute.timeout = 300  # seconds for one cell, of an answer or of its points
 c.Execute.iopub_timeout = 60
 c.Autograde.permissions = c.GenerateFeedback.permissions = 644
 '''
+TRACEBACK_END = re.compile(r"^(?:\w+\.)*\w+(?:Error|Exception|Entry): (.+)$", re.MULTILINE)
 BLANK_VERDICTS = ("blank", "nothing to grade")  # verdicts on what is not there
 NBGRADER_MISSING = "nbgrader is not installed here; `python start.py setup --instructor` adds it."
 
@@ -48,10 +59,8 @@ def make_course_folder(course: Path) -> None:
     """Make the course's folder and settings, where there are none."""
     course.mkdir(parents=True, exist_ok=True)
     if not (course / CONFIG_FILE).exists():
-        name = (
-            "".join(letter if letter.isalnum() else "-" for letter in course.resolve().name)
-            or "course"
-        )
+        folder = course.resolve().name
+        name = "".join(letter if letter.isalnum() else "-" for letter in folder) or "course"
         write_text(course / CONFIG_FILE, CONFIG_TEMPLATE.format(course_id=name))
 
 
@@ -64,14 +73,18 @@ def require_nbgrader() -> None:
 
 
 def course_directory(course: Path) -> Any:
-    """nbgrader's picture of the course, by the course's own settings. Raises: ValueError if nbgrader or they are missing."""
+    """nbgrader's view of the course, by the course's own settings.
+
+    Raises: ValueError if nbgrader or the settings are missing.
+    """
     require_nbgrader()
     from nbgrader.coursedir import CourseDirectory
     from traitlets.config.loader import PyFileConfigLoader
 
     if not (course / CONFIG_FILE).is_file():
         raise ValueError(
-            f"{course} is no course: it has no {CONFIG_FILE}; `python -m fmcourse assign` makes one."
+            f"{course} is no course: it has no {CONFIG_FILE}; "
+            "`python -m fmcourse assign` makes one."
         )
     try:
         config = PyFileConfigLoader(CONFIG_FILE, path=str(course.resolve())).load_config()
@@ -108,25 +121,21 @@ def make_release(course: Path, name: str) -> None:
     place = course_directory(course)
     from nbgrader.converters import GenerateAssignment
 
-    said: list[str] = []
+    logged: list[str] = []
     place.assignment_id = name
     maker = GenerateAssignment(coursedir=place, config=place.config)
     maker.force, maker.create_assignment = True, True
-    with capture_log(said), scripts_on_path():
+    with capture_log(logged), scripts_on_path():
         try:
             maker.start()
         except (Exception, SystemExit) as error:
-            raise ValueError(
-                f"nbgrader does not make {name}: {failure_reason(said, error)}"
-            ) from None
+            reason = failure_reason(logged, error)
+            raise ValueError(f"nbgrader does not make {name}: {reason}") from None
 
 
-def failure_reason(said: list[str], error: BaseException) -> str:
+def failure_reason(logged: list[str], error: BaseException) -> str:
     """The end of the last traceback that nbgrader logged, else what it raised."""
-    ends = re.findall(
-        r"^(?:\w+\.)*\w+(?:Error|Exception|Entry): (.+)$", "\n".join(said), re.MULTILINE
-    )
-    return (ends or [str(error)])[-1]
+    return (TRACEBACK_END.findall("\n".join(logged)) or [str(error)])[-1]
 
 
 @contextlib.contextmanager
@@ -141,12 +150,15 @@ def scripts_on_path() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def capture_log(said: list[str]) -> Iterator[None]:
-    """What nbgrader logs is kept, not shown."""
+def capture_log(logged: list[str]) -> Iterator[None]:
+    """What nbgrader logs is appended to a list, not shown."""
     from traitlets import log
 
-    logger, keeper = log.get_logger(), logging.Handler()
-    keeper.emit = lambda record: said.append(record.getMessage())
+    class Keeper(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            logged.append(record.getMessage())
+
+    logger, keeper = log.get_logger(), Keeper()
     before, propagate = list(logger.handlers), logger.propagate
     logger.handlers, logger.propagate = [keeper], False
     try:
@@ -167,19 +179,20 @@ def lms_fields(student: str) -> dict[str, str]:
     return {"lms_user_id": student[:128]} if safe_name(student) != student else {}
 
 
-# -- grades ---------------------------------------------------------------------------------------------------------------
+# -- grades -------------------------------------------------------------------------------------
 
 
-def write_grades(course: Path, manifest: dict[str, Any], results: list[dict[str, Any]]) -> None:
-    """Put results into the gradebook, and beside it the graded notebooks: what formgrader and feedback show.
+def write_grades(course: Path, manifest: dict[str, Any], results: Sequence[StudentResult]) -> None:
+    """Put results into the gradebook, and write the graded notebooks that formgrader shows.
 
-    A result tells of one student: {"student", "exercises": {id: {"points", "of", "verdict", "sentences", "table", "code"}},
-    "remarks"}. Written twice, it is there once. Raises: ValueError if the gradebook does not know the assignment.
+    Written twice, a result is there once. An exercise without a result counts as blank.
+
+    Raises: ValueError if the gradebook does not know the assignment.
     """
     from nbgrader.api import MissingEntry
 
     course, name = Path(course), manifest["name"]
-    path = course / "release" / name / f"{name}.ipynb"
+    path = notebook_path(edition_folder(course, "release", name), name)
     if not path.is_file():
         raise ValueError(
             f"{path} is not there; `python -m fmcourse assign ... --name {name}` makes it again."
@@ -188,53 +201,43 @@ def write_grades(course: Path, manifest: dict[str, Any], results: list[dict[str,
     try:
         with open_gradebook(course) as book:
             for result in results:
-                put_scores(
-                    book,
-                    manifest,
-                    result,
-                    submission_time(course, name, safe_name(result["student"])),
-                )
+                put_scores(book, manifest, result, submission_time(course, name, result.student))
     except MissingEntry:
         raise ValueError(
             f"the gradebook of {course} does not know {name}; `python -m fmcourse assign` adds it."
         ) from None
     for result in results:
-        graded = course / "autograded" / safe_name(result["student"]) / name / f"{name}.ipynb"
+        graded = notebook_path(work_folder(course, "autograded", result.student, name), name)
         overwrite(graded, nbformat.writes(graded_notebook(blank, manifest, result)) + "\n")
 
 
-def submission_time(course: Path, name: str, folder: str) -> datetime.datetime | None:
-    """When, by the file that nbgrader and its exchange write beside what was collected; None if nothing says so."""
+def submission_time(course: Path, name: str, student: str) -> datetime.datetime | None:
+    """When a work was handed in, by the file that nbgrader writes beside it; None without one."""
     from nbgrader.utils import parse_utc
 
+    path = work_folder(course, "submitted", student, name) / "timestamp.txt"
     try:
-        return parse_utc(
-            (course / "submitted" / folder / name / "timestamp.txt")
-            .read_text(encoding="utf-8")
-            .strip()
-        )
+        return parse_utc(path.read_text(encoding="utf-8").strip())
     except (OSError, ValueError):
         return None
 
 
 def put_scores(
-    book: Any, manifest: dict[str, Any], result: dict[str, Any], when: datetime.datetime | None
+    book: Any, manifest: dict[str, Any], result: StudentResult, when: datetime.datetime | None
 ) -> None:
     """The scores of one student."""
-    name, student = manifest["name"], safe_name(result["student"])
-    book.update_or_create_student(student, **lms_fields(result["student"]))
+    name, student = manifest["name"], safe_name(result.student)
+    book.update_or_create_student(student, **lms_fields(result.student))
     submission = book.update_or_create_submission(name, student)
-    submission.timestamp = (
-        when  # as formgrader finds it in the folder, or it asks to have it graded again
-    )
+    # as formgrader finds it in the folder, or it asks to have the work graded again
+    submission.timestamp = when
     for entry in manifest["exercises"]:
-        got = result["exercises"].get(entry["id"], {})
+        found = result.exercises.get(entry["id"])
         grade = book.find_grade(entry["points_cell"], name, name, student)
-        grade.auto_score, grade.needs_manual_grade = float(got.get("points", 0.0)), False
+        grade.auto_score, grade.needs_manual_grade = float(found.points if found else 0.0), False
         comment = book.find_comment(entry["cell"], name, name, student)
-        comment.auto_comment = (
-            "No response." if got.get("verdict", "blank") in BLANK_VERDICTS else None
-        )
+        blank = found is None or found.verdict in BLANK_VERDICTS
+        comment.auto_comment = "No response." if blank else None
     book.db.commit()
 
 
@@ -246,28 +249,26 @@ def overwrite(path: Path, text: str) -> None:
 
 
 def graded_notebook(
-    blank: NotebookNode, manifest: dict[str, Any], result: dict[str, Any]
+    blank: NotebookNode, manifest: dict[str, Any], result: StudentResult
 ) -> NotebookNode:
     """The notebook with a student's code, and what is said of it where the points stand."""
     book = nbformat.from_dict(json.loads(json.dumps(blank)))
     cells = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell for cell in book.cells}
     for entry in manifest["exercises"]:
-        got = result["exercises"].get(
-            entry["id"], {"points": 0.0, "of": entry["points"], "verdict": "blank"}
-        )
-        if str(got.get("code", "")).strip():
-            cells[entry["cell"]].source = printable(got["code"])
-        cells[entry["points_cell"]].outputs = points_outputs(entry["id"], got)
-    if result.get("remarks"):
-        remarks = "".join(
-            f"<pre>{html.escape(printable(remark)).replace(chr(10), ' ')}</pre>"
-            for remark in result["remarks"]
-        )
-        book.cells.insert(
-            1,
-            nbformat.v4.new_markdown_cell(f"**Of what was handed in:**\n\n{remarks}", id="remarks"),
-        )
+        found = result.exercises.get(entry["id"])
+        if found is not None and found.code.strip():
+            cells[entry["cell"]].source = printable(found.code)
+        cells[entry["points_cell"]].outputs = points_outputs(entry, found)
+    if result.remarks:
+        source = f"**Of what was handed in:**\n\n{remarks_html(result.remarks)}"
+        book.cells.insert(1, nbformat.v4.new_markdown_cell(source, id="remarks"))
     return book
+
+
+def remarks_html(remarks: Sequence[str]) -> str:
+    """Remarks as they are, each on one line: Markdown must find nothing in them."""
+    lines = [html.escape(printable(remark)).replace("\n", " ") for remark in remarks]
+    return "".join(f"<pre>{line}</pre>" for line in lines)
 
 
 def printable(text: str) -> str:
@@ -275,12 +276,17 @@ def printable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def points_outputs(exercise_id: str, got: dict[str, Any]) -> list[NotebookNode]:
+def points_outputs(entry: dict[str, Any], found: ExerciseResult | None) -> list[NotebookNode]:
     """A points cell's outputs: the card, and the number that nbgrader reads."""
-    lines = [[printable(line) for line in got.get(part, ())] for part in ("sentences", "table")]
-    text, page = handout.render_mark(exercise_id, got["verdict"], got["points"], got["of"], *lines)
+    if found is None:
+        points, parts = 0.0, ("blank", 0.0, entry["points"])
+        lines = [[], []]
+    else:
+        points, parts = found.points, (found.verdict, found.points, found.of)
+        lines = [[printable(line) for line in part] for part in (found.sentences, found.table)]
+    text, page = render_mark(entry["id"], *parts, *lines)
     card = nbformat.v4.new_output("display_data", {"text/plain": text, "text/html": page})
     number = nbformat.v4.new_output(
-        "execute_result", {"text/plain": repr(float(got["points"]))}, execution_count=None
+        "execute_result", {"text/plain": repr(float(points))}, execution_count=None
     )
     return [card, number]

@@ -1,4 +1,4 @@
-"""Values cross to another process as JSON and come back the same; whatever else comes is refused, and no code of it is run."""
+"""Values cross to another process as JSON and come back the same; all else is refused, unrun."""
 
 import json
 
@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcourse.classroom.values import MAX_PARTS, NotReadable, Opaque, pack, unpack
-from fmcourse.course.compare import equal
+from fmcourse.classroom.packing import MAX_PARTS, NotReadable, Opaque, pack, unpack
+from fmcourse.course.comparing import equal
 
 PLAIN = st.recursive(
     st.none()
@@ -38,12 +38,15 @@ JSON = st.recursive(
     ),
     max_leaves=20,
 )
-over = lambda value: unpack(json.loads(json.dumps(pack(value))))
+
+
+def there_and_back(value):
+    return unpack(json.loads(json.dumps(pack(value))))
 
 
 @given(PLAIN)
 def test_plain_values_come_back_with_their_types(value):
-    assert repr(over(value)) == repr(value)
+    assert repr(there_and_back(value)) == repr(value)
 
 
 @pytest.mark.parametrize(
@@ -61,23 +64,26 @@ def test_plain_values_come_back_with_their_types(value):
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 4), (2, 3, 4)])
 def test_tensors_come_back_bit_for_bit(kind, shape):
     tensor = (torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 9).to(kind)
-    back = over(tensor)
+    back = there_and_back(tensor)
     assert back.dtype == kind and back.shape == tensor.shape and torch.equal(back, tensor)
     assert torch.equal(
-        over(tensor.reshape(shape).mT if tensor.dim() > 1 else tensor),
+        there_and_back(tensor.reshape(shape).mT if tensor.dim() > 1 else tensor),
         tensor.mT if tensor.dim() > 1 else tensor,
     )
 
 
 def test_gradients_numpy_and_not_a_number_are_kept():
     assert (
-        over(torch.ones(2, requires_grad=True)).requires_grad
-        and not over(torch.ones(2)).requires_grad
+        there_and_back(torch.ones(2, requires_grad=True)).requires_grad
+        and not there_and_back(torch.ones(2)).requires_grad
     )
-    assert equal(np.arange(6.0).reshape(2, 3), over(np.arange(6.0).reshape(2, 3)))
-    assert isinstance(over(np.float32(1.5)), np.float32) and over(np.float32(1.5)) == 1.5
+    assert equal(np.arange(6.0).reshape(2, 3), there_and_back(np.arange(6.0).reshape(2, 3)))
     assert (
-        str(over([float("nan"), float("-inf"), {1, 2}, 2**80, -(2**80)]))
+        isinstance(there_and_back(np.float32(1.5)), np.float32)
+        and there_and_back(np.float32(1.5)) == 1.5
+    )
+    assert (
+        str(there_and_back([float("nan"), float("-inf"), {1, 2}, 2**80, -(2**80)]))
         == "[nan, -inf, {1, 2}, 1208925819614629174706176, -1208925819614629174706176]"
     )
 
@@ -90,9 +96,13 @@ def test_an_object_comes_back_as_the_name_of_its_type_alone():
     class Tensor(torch.Tensor):
         pass
 
-    assert over([Bomb(), lambda: 1, int]) == [Opaque("Bomb"), Opaque("function"), Opaque("type")]
-    assert over(torch.ones(2).to_sparse()) == Opaque("Tensor")
-    assert type(over(torch.ones(2).as_subclass(Tensor))) is torch.Tensor
+    assert there_and_back([Bomb(), lambda: 1, int]) == [
+        Opaque("Bomb"),
+        Opaque("function"),
+        Opaque("type"),
+    ]
+    assert there_and_back(torch.ones(2).to_sparse()) == Opaque("Tensor")
+    assert type(there_and_back(torch.ones(2).as_subclass(Tensor))) is torch.Tensor
 
 
 @settings(max_examples=300)
@@ -130,7 +140,7 @@ def test_depth_has_an_end_both_ways():
     deep = []
     for _ in range(5000):
         deep = [deep]
-    assert "too deep" in str(over(deep))
+    assert "too deep" in str(there_and_back(deep))
     nested = json.loads("[" * 900 + "]" * 900)
     with pytest.raises(NotReadable):
         unpack(nested)

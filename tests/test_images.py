@@ -1,4 +1,4 @@
-"""Pictures as bytes and as networks see them, there and back, and side by side on a sheet."""
+"""Images as bytes and as networks see them, in both directions, in a grid, and recoloured."""
 
 import pytest
 import torch
@@ -21,16 +21,13 @@ coloured = torch.randint(
 @pytest.mark.parametrize(
     ("pixels", "shape"), [(every_byte, (1, 1, 16, 16)), (coloured, (3, 3, 5, 5))]
 )
-def test_there_and_back_is_the_same_byte(pixels, shape):
+def test_denormalizing_gives_back_the_same_bytes(pixels, shape):
     x = normalize_pixels(pixels)
-    assert (
-        x.shape == shape
-        and torch.equal(denormalize_pixels(x), pixels)
-        and check_images(x, shape[1]) is x
-    )
+    assert x.shape == shape and check_images(x, shape[1]) is x
+    assert torch.equal(denormalize_pixels(x), pixels)
 
 
-def test_what_lies_beyond_is_cut_off_in_a_copy():
+def test_denormalizing_clips_and_leaves_its_input_as_it_was():
     x = torch.tensor([[[[-3.0, 3.0]]]])
     assert denormalize_pixels(x).tolist() == [[[0, 255]]] and x.tolist() == [[[[-3.0, 3.0]]]]
 
@@ -45,7 +42,7 @@ def test_what_lies_beyond_is_cut_off_in_a_copy():
         (torch.zeros(1, 1, 2, 2, dtype=torch.uint8), 1, "`normalize_pixels"),
     ],
 )
-def test_what_can_be_no_picture_is_refused(x, channels, message):
+def test_tensors_that_cannot_be_images_are_refused(x, channels, message):
     with pytest.raises(ValueError, match=message):
         check_images(x, channels)
 
@@ -58,31 +55,28 @@ def test_what_can_be_no_picture_is_refused(x, channels, message):
         torch.zeros(2, 3, 3, 4, dtype=torch.uint8),
     ],
 )
-def test_what_are_no_bytes_of_pictures_is_refused(pixels):
+def test_pixels_that_are_no_bytes_of_images_are_refused(pixels):
     with pytest.raises(ValueError, match="bytes"):
         normalize_pixels(pixels)
 
 
-def test_no_picture_at_all_is_no_error():
+def test_a_batch_of_no_images_is_no_error():
     assert len(check_images(torch.zeros(0, 1, 4, 4))) == 0
 
 
-@pytest.mark.parametrize("depth", [1, 3])
-def test_a_sheet_holds_every_picture_where_it_belongs(depth):
-    x = torch.linspace(-1, 1, 5).view(5, 1, 1, 1).expand(5, depth, 4, 6)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_grid_holds_every_image_in_its_place(channels):
+    x = torch.linspace(-1, 1, 5).view(5, 1, 1, 1).expand(5, channels, 4, 6)
     page = image_grid(x, columns=3, gap=1)
-    assert page.shape == ((9, 20) if depth == 1 else (9, 20, 3))
-    at = lambda row, column: (
-        page[5 * row : 5 * row + 4, 7 * column : 7 * column + 6].unique().tolist()
-    )
-    found = [at(n // 3, n % 3) for n in range(6)]
-    assert found == [[value] for value in denormalize_pixels(x).flatten(1)[:, 0].tolist()] + [
-        [255]
-    ]  # what is missing is white
+    assert page.shape == ((9, 20) if channels == 1 else (9, 20, 3))
+    places = [(5 * (n // 3), 7 * (n % 3)) for n in range(6)]
+    found = [page[y : y + 4, x : x + 6].unique().tolist() for y, x in places]
+    shades = denormalize_pixels(x).flatten(1)[:, 0].tolist()
+    assert found == [[shade] for shade in [*shades, 255]]  # the empty place is white
     assert (page[4] == 255).all() and (page[:, 6] == 255).all()
 
 
-# -- painted ----------------------------------------------------------------------------------------------------------------
+# Recoloured ---------------------------------------------------------------------------------------
 
 drawing = torch.full((2, 8, 8, 3), 255, dtype=torch.uint8)
 drawing[:, 2:6, 2:6] = torch.tensor([200, 120, 40], dtype=torch.uint8)  # something orange
@@ -91,19 +85,17 @@ drawing[1, 4, 4] = torch.tensor([250, 240, 220], dtype=torch.uint8)  # and a lig
 
 
 @pytest.mark.parametrize("colour", list(NAMED_COLOURS))
-def test_paint_takes_the_middle_tone_and_leaves_white_dark_and_light(colour):
+def test_the_colour_replaces_the_middle_tone_and_white_dark_and_light_stay(colour):
     made, before = recolour(drawing, colour), drawing.clone()
-    assert (
-        made.shape == drawing.shape and made.dtype == torch.uint8 and torch.equal(drawing, before)
-    )
+    assert made.shape == drawing.shape and made.dtype == torch.uint8
+    assert torch.equal(drawing, before)
     assert (made[:, 0] == 255).all()  # white stays white
-    assert (
-        made[0, 2, 2].int() - torch.tensor(NAMED_COLOURS[colour])
-    ).abs().max() <= 2  # the middle tone is the colour itself
+    # The middle tone becomes the colour itself.
+    assert (made[0, 2, 2].int() - torch.tensor(NAMED_COLOURS[colour])).abs().max() <= 2
     assert made[0, 3, 3].int().sum() < made[0, 2, 2].int().sum() < made[1, 4, 4].int().sum()
 
 
-def test_each_picture_is_painted_as_if_it_were_alone():
+def test_each_image_is_recoloured_on_its_own():
     assert torch.equal(recolour(drawing, "blue")[1:], recolour(drawing[1:], "blue"))
 
 
@@ -111,19 +103,19 @@ def test_each_picture_is_painted_as_if_it_were_alone():
     "pixels",
     [torch.full((1, 4, 4, 3), 255, dtype=torch.uint8), torch.zeros(1, 4, 4, 3, dtype=torch.uint8)],
 )
-def test_an_empty_or_black_picture_can_be_painted(pixels):
+def test_a_white_or_black_image_can_be_recoloured(pixels):
     made = recolour(pixels, "red")
     assert made.shape == pixels.shape and (made == 255).all() == (pixels == 255).all()
 
 
-def test_paint_that_there_is_not_is_refused():
+def test_an_unknown_colour_is_refused():
     with pytest.raises(ValueError, match="colour 'beige' is not known; choose one of red, orange"):
         recolour(drawing, "beige")
     with pytest.raises(ValueError, match="bytes"):
         recolour(drawing.float(), "red")
 
 
-def test_light_is_what_the_eye_calls_light():
+def test_green_counts_as_lighter_than_blue():
     pixels = torch.zeros(1, 4, 4, 3, dtype=torch.uint8)
     pixels[:, :, :2, 1], pixels[:, :, 2:, 2] = 255, 255  # green is lighter than blue
     made = recolour(pixels, "red").int().sum(-1)[0]

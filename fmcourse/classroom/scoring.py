@@ -1,0 +1,147 @@
+"""How many points an answer is worth, and why.
+
+A practice exercise is completed or not. An assigned one is worth the shares of its parts: every
+property that holds on all cases, the public cases that are right, the hidden cases that are right.
+A case on which the contract is broken (an error, another shape, an input changed) is not right, and
+where it is broken on every case nothing counts.
+
+Properties must be earned. An answer that returns the same whatever it is asked (all True, all 0)
+has them by accident, and so has a number that comes of no known mistake: for these only what is
+right counts.
+
+The rules are here and nowhere else: the weights, `score_parts`, `is_accidental`, `MAX_WRONG`.
+"""
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from fmcourse.classroom.exercise_kinds import AssignedExercise, GradedExercise
+from fmcourse.course import comparing
+from fmcourse.course.exercise import Exercise, Property
+from fmcourse.course.running import Outcome
+from fmcourse.course.verdict import AnswerKey, Verdict, judge, keeps_contract
+
+PROPERTY_WEIGHT = 1  # of each property
+PUBLIC_WEIGHT = 2  # of all public cases together
+HIDDEN_WEIGHT = 3  # of all hidden cases together
+MAX_WRONG = 0.99  # share: one wrong case among very many must not be rounded to full points
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that counts: `share` of it is right, 0 to 1."""
+
+    name: str
+    weight: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What an answer is worth, from 0 to 1, with the reason."""
+
+    share: float
+    verdict: Verdict
+    parts: tuple[Part, ...] = ()
+
+
+def answer_key(exercise: Exercise) -> tuple[AnswerKey, int]:
+    """The key to an exercise with every case that counts, and how many of them are public."""
+    everything = exercise.with_hidden() if isinstance(exercise, AssignedExercise) else exercise
+    return AnswerKey(everything), len(exercise.cases)
+
+
+def mark(key: AnswerKey, outcomes: list[Outcome], n_public: int) -> Mark:
+    """The mark for what came of every case: the first `n_public` are public, the others hidden.
+
+    What is said of hidden cases gives away none of their values.
+    """
+    verdict = judge(key, outcomes, n_public)
+    if verdict.correct:
+        return Mark(1.0, verdict)
+    accidental = is_accidental(key, outcomes, known=verdict.step == "mistake")
+    parts = score_parts(key, outcomes, n_public, accidental)
+    total = sum(part.weight for part in parts)
+    share = sum(part.weight * part.share for part in parts) / total if total else 0.0
+    return Mark(min(share, MAX_WRONG), verdict, parts)
+
+
+def score_parts(
+    key: AnswerKey, outcomes: list[Outcome], n_public: int, accidental: bool
+) -> tuple[Part, ...]:
+    """The parts of a graded exercise, and what of each is right; a practice exercise has none.
+
+    Args:
+        accidental: does the answer have its properties by accident? Then they earn nothing.
+    """
+    exercise = key.exercise
+    if not isinstance(exercise, GradedExercise):
+        return ()
+    missing = len(key.expected) - len(outcomes)  # the cases after one that took too long
+    outcomes = outcomes + [Outcome(timed_out=True)] * missing
+    pairs = list(zip(key.expected, outcomes, strict=True))
+    kept = [keeps_contract(exercise, expected, got) for expected, got in pairs]
+    right = [ok and same_value(exercise, *pair) for ok, pair in zip(kept, pairs, strict=True)]
+    parts = []
+    for prop in exercise.properties:
+        earned = not accidental and all(kept) and holds_everywhere(exercise, prop, outcomes)
+        parts.append(Part(f"the check “{prop.name}”", PROPERTY_WEIGHT, float(earned)))
+    if exercise.literal:
+        parts.append(Part("the value", PUBLIC_WEIGHT + HIDDEN_WEIGHT, float(all(right))))
+        return tuple(parts)
+    parts.append(Part("the cases given", PUBLIC_WEIGHT, mean(right[:n_public])))
+    if hidden := right[n_public:]:
+        parts.append(Part("the hidden cases", HIDDEN_WEIGHT, mean(hidden)))
+    return tuple(parts)
+
+
+def same_value(exercise: Exercise, expected: Outcome, got: Outcome) -> bool:
+    """The same result; where an error is wanted, the contract has compared the errors."""
+    return bool(expected.error) or comparing.equal(expected.value, got.value, exercise.tolerance)
+
+
+def holds_everywhere(exercise: Exercise, prop: Property, outcomes: list[Outcome]) -> bool:
+    """Does a property hold on every case? One whose test fails does not."""
+    try:
+        return all(
+            exercise.apply_property(prop, got.value, case) is True
+            for case, got in zip(exercise.cases, outcomes, strict=True)
+            if not got.error
+        )
+    except Exception:
+        return False
+
+
+def mean(held: list[bool]) -> float:
+    return sum(held) / len(held) if held else 0.0
+
+
+def is_accidental(key: AnswerKey, outcomes: list[Outcome], known: bool) -> bool:
+    """Does an answer have its properties without having looked at what was asked?
+
+    Args:
+        known: is it explained by a known mistake? A number of which nothing is known is a guess.
+    """
+    if isinstance(key.exercise, GradedExercise) and key.exercise.literal:
+        return not known
+    return len(distinct_values(outcomes)) < 2 <= len(distinct_values(key.expected))
+
+
+def distinct_values(outcomes: list[Outcome]) -> set[Hashable]:
+    """The numbers, truth values and texts of which all results are made."""
+    return {value for one in outcomes if not one.error for value in leaf_values(one.value)}
+
+
+def leaf_values(value: Any) -> Iterator[Hashable]:
+    if isinstance(value, Tensor):
+        yield from value.detach().unique().tolist()
+    elif isinstance(value, dict):
+        yield from leaf_values(list(value.items()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for part in value:
+            yield from leaf_values(part)
+    else:
+        yield value if isinstance(value, Hashable) else repr(type(value))

@@ -1,0 +1,229 @@
+"""How values and messages are shown: small matrices row by row, a call as a line, cards, marks."""
+
+import html
+import math
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from fmcourse.course.comparing import dense_tensor, is_number
+
+MAX_VALUES, MAX_ROWS = 64, 8  # of a tensor that is shown whole
+MAX_CHARACTERS = 160  # of any other value
+MAX_LINE = 90  # of two values side by side
+MAX_ARGUMENT = 60  # of an argument in a call
+TONES = {"good": ("✓", "#009E73"), "bad": ("✗", "#D55E00"), "open": ("○", "#0072B2")}
+LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+# -- values -------------------------------------------------------------------------------------
+
+
+def display_size(case: Any) -> float:
+    """How large a case is to a reader, in rough units."""
+    if isinstance(case, Tensor | np.ndarray):
+        return float(math.prod(case.shape)) or 0.5
+    if isinstance(case, str | bytes):
+        return float(len(case))
+    if isinstance(case, list | tuple | set):
+        return 1 + sum(map(display_size, case))
+    if isinstance(case, Mapping):
+        return 1 + sum(display_size(key) + display_size(value) for key, value in case.items())
+    return 1 + math.log1p(abs(case)) if is_number(case) and math.isfinite(case) else 1.0
+
+
+def format_number(value: Any) -> str:
+    """Four digits of a float; True and False as 1 and 0, as they stand in a mask."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def format_rows(value: Any) -> list[str]:
+    """A value as a few short lines: a small matrix as its rows, anything long cut."""
+    if (tensor := dense_tensor(value)) is not None:
+        return format_tensor(tensor)
+    if isinstance(value, float):
+        return [f"{value:.6g}"]
+    if isinstance(value, list | tuple) and any(isinstance(part, Tensor) for part in value):
+        return [f"[{i}] {line}" for i, part in enumerate(value[:4]) for line in format_rows(part)]
+    text = repr(value)
+    return [text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 4] + " ..."]
+
+
+def format_tensor(value: Tensor) -> list[str]:
+    """A small tensor whole, of a large one its shape and first numbers."""
+    if value.dim() == 0:
+        return [format_number(value.item())]
+    if value.numel() > MAX_VALUES:
+        first = ", ".join(format_number(part) for part in value.flatten()[:6].tolist())
+        return [f"shape {tuple(value.shape)}, beginning {first}, ..."]
+    if value.dim() == 1:
+        return ["[" + ", ".join(format_number(part) for part in value.tolist()) + "]"]
+    if value.dim() == 2 and len(value) <= MAX_ROWS:
+        cells = [[format_number(part) for part in row] for row in value.tolist()]
+        width = max((len(cell) for row in cells for cell in row), default=0)
+        return ["[" + " ".join(cell.rjust(width) for cell in row) + "]" for row in cells] or ["[]"]
+    return [f"shape {tuple(value.shape)}", *format_tensor(value.flatten())]
+
+
+def side_by_side(expected: Any, got: Any) -> list[str]:
+    """Two values with headings: side by side while lines are short, else one below the other."""
+    left, right = ["expected", *format_rows(expected)], ["got", *format_rows(got)]
+    width = max(map(len, left))
+    if width + max(map(len, right)) > MAX_LINE:
+        return [f"expected {left[1]}", *left[2:], f"got      {right[1]}", *right[2:]]
+    height = max(len(left), len(right))
+    left, right = left + [""] * (height - len(left)), right + [""] * (height - len(right))
+    return [f"{a.ljust(width)}   {b}".rstrip() for a, b in zip(left, right, strict=True)]
+
+
+def format_call(name: str, parameter_names: list[str], case: Any) -> str:
+    """A case as the line that would run it: causal_mask(T=2)."""
+    parts = case if isinstance(case, tuple) else (case,)
+    shown = [format_argument(part) for part in parts]
+    if len(parameter_names) >= len(parts):
+        named = zip(parameter_names, shown, strict=False)
+        shown = [f"{parameter}={text}" for parameter, text in named]
+    return f"{name}({', '.join(shown)})"
+
+
+def format_argument(part: Any) -> str:
+    """An argument as it would be written; of a large one its type and shape."""
+    if dense_tensor(part) is not None:
+        lines = format_rows(part)
+        if part.ndim <= 1 and len(lines) == 1 and len(lines[0]) <= MAX_ARGUMENT:
+            return lines[0]
+        return f"{'tensor' if isinstance(part, Tensor) else 'array'} {tuple(part.shape)}"
+    text = repr(part)
+    if len(text) <= MAX_ARGUMENT:
+        return type(part).__name__ if " at 0x" in text else text
+    readable = isinstance(part, str | bytes | list | tuple) and " at 0x" not in text
+    return f"{text[:50]} ..." if readable else type(part).__name__
+
+
+# -- cards --------------------------------------------------------------------------------------
+
+
+def show_card(tone: str, headline: str, *parts: Any, **more: Any) -> None:
+    """Show a message; the arguments are those of `render_card`."""
+    publish(*render_card(tone, headline, *parts, **more))
+
+
+def render_card(
+    tone: str,
+    headline: str,
+    sentences: Iterable[str] = (),
+    table: Iterable[str] = (),
+    *,
+    after: str = "",
+    extra_html: str = "",
+    extra_lines: Iterable[str] = (),
+) -> tuple[str, str]:
+    """A message as plain text and as HTML, in the same words.
+
+    Args:
+        tone: "good", "bad" or "open".
+        table: lines that are read as columns.
+        after: a last sentence, below the table.
+        extra_html, extra_lines: what else stands below, as HTML and as lines of text.
+    """
+    sign, colour = TONES[tone]
+    sentences, table, last = list(sentences), list(table), [after] if after else []
+    lines = [*sentences, *table, *last, *extra_lines]
+    text = "\n".join([f"{sign} {headline}", *(f"    {line}" for line in lines)])
+    head = f"<strong>{sign} {inline_html(headline)}</strong>"
+    inside = head + paragraphs(sentences) + columns(table) + paragraphs(last) + extra_html
+    return text, frame(colour, inside)
+
+
+def paragraphs(lines: Iterable[str]) -> str:
+    return "".join(f'<p style="margin: 4px 0">{inline_html(line)}</p>' for line in lines)
+
+
+def columns(table: list[str]) -> str:
+    """Lines in a type in which their columns stand below each other."""
+    if not table:
+        return ""
+    style = 'style="margin: 4px 0; font-family: monospace"'
+    return f"<pre {style}>{html.escape(chr(10).join(table))}</pre>"
+
+
+def frame(colour: str, inside: str) -> str:
+    style = f"border-left: 4px solid {colour}; padding: 4px 12px; margin: 4px 0"
+    return f'<div style="{style}">{inside}</div>'
+
+
+def inline_html(text: str) -> str:
+    """Escaped, with `code` in its own type.
+
+    >>> inline_html("a < b in `x[0]`")
+    'a &lt; b in <code>x[0]</code>'
+    """
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
+
+
+def render_mark(
+    exercise_id: str,
+    verdict: str,
+    worth: float,
+    of: float,
+    sentences: Iterable[str] = (),
+    table: Iterable[str] = (),
+    after: str = "",
+) -> tuple[str, str]:
+    """What an answer is worth and why, as text and as HTML.
+
+    Args:
+        verdict: "right", "noted", "blank" or the name of the mistake.
+        worth, of: points, and the most there are; 0 for a practice exercise.
+    """
+    score = f"{worth:g} of {of:g} points" if of else ""
+    ending = f": {score}." if score else "."
+    if verdict == "blank":
+        tone, headline = "open", f"{exercise_id} is blank so far{ending}"
+    elif verdict in ("right", "noted"):
+        tone, headline = "good", f"{exercise_id} {verdict}{ending}"
+    else:
+        tone, headline = "bad", f"{exercise_id} not yet: {verdict}."
+        headline += f" {score}." if score else ""
+    return render_card(tone, headline, sentences, table, after=after)
+
+
+def highlight_source(source: str) -> str:
+    """Source as coloured HTML that needs no style sheet."""
+    try:
+        from pygments import highlight
+        from pygments.formatters import HtmlFormatter
+        from pygments.lexers import PythonLexer
+    except ModuleNotFoundError:
+        return f"<pre>{html.escape(source)}</pre>"
+    formatter = HtmlFormatter(noclasses=True, nobackground=True, style="default")
+    return highlight(source, PythonLexer(), formatter)
+
+
+# -- output -------------------------------------------------------------------------------------
+
+
+def publish(text: str, page: str, *, live: Any = None) -> None:
+    """One output in several forms, of which each reader takes the richest that it knows.
+
+    Args:
+        text: for terminals, comparisons and screen readers; outside of notebooks it is printed.
+        page: HTML, for notebooks and exported pages.
+        live: a widget, for a page with a kernel behind it.
+    """
+    ipython = sys.modules.get("IPython")
+    if ipython is None or ipython.get_ipython() is None:
+        print(text)
+        return
+    from IPython.display import display
+
+    data = {"text/plain": text, "text/html": page}
+    if live is not None:
+        data[LIVE_VIEW] = live._repr_mimebundle_()[LIVE_VIEW]
+    display(data, raw=True, metadata={})

@@ -1,0 +1,145 @@
+"""Points: what counts, what is said, and that grading comes to the notebook's own verdict."""
+
+import ast
+import dataclasses
+import json
+import os
+
+import pytest
+
+from fmcourse.classroom.exercise_kinds import AssignedExercise
+from fmcourse.classroom.library import all_assigned
+from fmcourse.classroom.packing import unpack_outcome
+from fmcourse.classroom.scoring import MAX_WRONG, Mark, answer_key, mark
+from fmcourse.classroom.slicing import Answer, Unit
+from fmcourse.classroom.task import make_task, run_answer
+from fmcourse.course import verdict
+from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.library import all_exercises
+from fmcourse.course.running import run_cases
+from fmcourse.course.verdict import Breach, diagnose
+
+DOUBLE = AssignedExercise(
+    "90.A1",
+    goal="double",
+    minutes=1,
+    text="",
+    points=10,
+    cases=[1, 2],
+    hidden=[5, 10, 100],
+    starter="def double(x):\n    ...\n",
+    solution="def double(x):\n    return 2 * x\n",
+    properties=[
+        Property(
+            "not even",
+            "def test(out, case):\n    return out % 2 == 0\n",
+            "What has it for a remainder?",
+        )
+    ],
+    mistakes=[Mistake("squared", "def double(x):\n    return x * x\n", "Is that twice?")],
+)
+
+
+def mark_of(answer: str, exercise: AssignedExercise = DOUBLE) -> Mark:
+    key, n_public = answer_key(exercise)
+    return mark(key, run_cases(key.exercise, exercise.compile(answer)), n_public)
+
+
+@pytest.mark.parametrize(
+    ("answer", "share", "name"),
+    [
+        ("def double(x):\n    return x + x\n", 1.0, "right"),
+        (
+            "def double(x):\n    return {1: 2, 2: 4}.get(x, 0)\n",
+            0.5,
+            "right only on the cases given",
+        ),  # even, and the cases given
+        ("def double(x):\n    return {1: 2, 2: 4}.get(x, 1)\n", 0.333, "not even"),
+        (
+            "def double(x):\n    return 0\n",
+            0.0,
+            "another result",
+        ),  # even because it always says the same
+        ("def double(x):\n    return x * x\n", 0.167, "squared"),
+        ("def double(x):\n    return 2 * x if x < 100 else 1 / 0\n", 0.667, "it raises"),
+        ("def double(x):\n    return str(2 * x)\n", 0.0, "another type"),
+        ("def double(x):\n    raise ValueError(x)\n", 0.0, "it raises"),
+    ],
+)
+def test_each_part_counts_on_its_own(answer, share, name):
+    found = mark_of(answer)
+    assert (found.share, found.verdict.name) == (pytest.approx(share, abs=0.01), name)
+
+
+def test_one_wrong_case_among_many_is_not_rounded_to_full_points():
+    many = dataclasses.replace(DOUBLE, hidden=range(3, 1003), properties=())
+    found = mark_of("def double(x):\n    return 2 * x if x != 500 else 0\n", many)
+    assert sum(part.weight * part.share for part in found.parts) > 0.999 * 5  # of 2 + 3
+    assert found.share == MAX_WRONG < 1 and not found.verdict.correct
+
+
+def no_subclass(exercise, expected, got):
+    """A rule that nobody needs: no result may be a bool."""
+    return Breach("a bool", "Is that a number?") if isinstance(got.value, bool) else None
+
+
+def test_a_new_rule_of_the_contract_is_one_function_and_speaks_wherever_answers_are_judged(
+    monkeypatch,
+):
+    def answer(x):
+        return 2 * x if x != 1 else True
+
+    monkeypatch.setattr(verdict, "CONTRACT_RULES", (no_subclass, *verdict.CONTRACT_RULES))
+    assert diagnose(DOUBLE, answer).name == "a bool"
+    key, n_public = answer_key(DOUBLE)
+    found = mark(key, run_cases(key.exercise, answer), n_public)
+    assert found.verdict.name == "a bool" and 0 < found.share < 1
+    assert found.verdict.sentences == ("Tried: double(x=1).", "Is that a number?")
+
+
+def test_nothing_of_a_hidden_case_is_said():
+    for answer in (
+        "def double(x):\n    return 2 * x if x < 5 else x\n",
+        "def double(x):\n    return 2 * x if x < 5 else int(f'x{x}')\n",
+    ):
+        found = mark_of(answer)
+        said = " ".join(found.verdict.sentences)
+        assert 0 < found.share < 1 and "the cases that you were given" in said
+        assert not {"5", "10", "100"} & set(said.replace("(", " ").replace(")", " ").split())
+
+
+def verdicts(exercise, source: str) -> tuple[str, str]:
+    """What a notebook says of an answer, and what the grader says that had it run elsewhere."""
+    key, n_public = answer_key(exercise)
+    here = diagnose(key.exercise, exercise.compile(source)).name
+    statements = tuple((0, n, True) for n in range(len(ast.parse(source).body)))
+    task = make_task(key.exercise, Answer((Unit(1, 0, source),), statements))
+    reply = as_json(run_answer(as_json(task)))
+    if "outcomes" not in reply:
+        return here, reply["unfit"][0]
+    outcomes = [unpack_outcome(one) for one in reply["outcomes"]]
+    return here, mark(key, outcomes, n_public).verdict.name
+
+
+def as_json(value):
+    """What is left of a value on its way to another process."""
+    return json.loads(json.dumps(value))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "exercise",
+    [*all_exercises(), *(one for one in all_assigned() if not one.literal)],
+    ids=lambda one: one.id,
+)
+def test_an_answer_run_elsewhere_is_judged_as_in_the_notebook(exercise, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sources = [
+        exercise.solution,
+        *exercise.other_solutions,
+        *(mistake.wrong_answer for mistake in exercise.mistakes),
+    ]
+    for source in [one for one in sources if isinstance(one, str)]:
+        here, there = verdicts(exercise, source)
+        assert here == there
+    assert os.getcwd() == str(tmp_path)
