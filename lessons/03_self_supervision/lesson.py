@@ -478,7 +478,7 @@ predict("03.fork", "One letter in a line is blanked. The causal box sees what is
 # %%
 mix = torch.cat([coded(text) for text in texts.values()])
 unseen = [coded(plain(load(name).test)) for name in texts]
-lines = torch.cat([RandomCrops(part, 64, 400, seed=7)[0] for part in unseen])  # 1,200 lines of works that no model has read
+lines = torch.cat([RandomCrops(part, 64, 400, seed=7)[0] for part in unseen])  # 1,200 lines of unseen works
 
 
 def reader(causal, objective, length):
