@@ -227,7 +227,7 @@ def test_the_proof_goes_red():
     assert (
         "right answer 1 is refused" in found
         and "'m' is called" in found
-        and "told, not asked" in found
+        and "the explanation of 'm' asks nothing" in found
     )
 
 
