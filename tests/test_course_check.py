@@ -342,6 +342,7 @@ WHATEVER = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "candidate, name, words", WHATEVER, ids=lambda x: getattr(x, "__name__", None)
 )
@@ -770,6 +771,7 @@ ODD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "exercise", [*SAMPLES, SCORES, SQUARE, LOSS, LABELS], ids=lambda exercise: exercise.id
 )

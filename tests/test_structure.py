@@ -35,6 +35,7 @@ def test_functions_are_short(module):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
