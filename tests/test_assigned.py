@@ -65,6 +65,7 @@ def faults(exercise: AssignedExercise) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exercise", EVERY, ids=exercise_id)
 def test_the_answer_passes_and_every_mistake_is_named(exercise):
     assert faults(exercise) == []

@@ -111,6 +111,7 @@ def runs(work, length=20):
     return zip(*(words[i:] for i in range(length)), strict=False)
 
 
+@pytest.mark.slow
 @TEXTS
 def test_no_twenty_words_in_a_row_are_in_two_splits(name):
     corpus = load(name)

@@ -3,7 +3,7 @@
 from functools import cache
 
 import pytest
-from helpers import wrong_verdicts
+from helpers import quick_first, wrong_verdicts
 
 from fmcourse.course.exercise import Exercise
 from fmcourse.course.library import all_exercises
@@ -35,7 +35,7 @@ def faults(exercise: Exercise) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("exercise", EVERY, ids=lambda exercise: exercise.id)
+@pytest.mark.parametrize("exercise", quick_first(EVERY), ids=lambda exercise: exercise.id)
 def test_blank_goes_on_right_answers_pass_and_every_mistake_is_named(exercise):
     assert faults(exercise) == []
 

@@ -83,12 +83,14 @@ def test_lines_conditions_and_rounds_are_left_out():
         assert any(gone in text for text in texts), gone
 
 
+@pytest.mark.slow
 def test_cases_that_say_little_let_mutants_pass():
     weak = replace(find_exercise("11.5"), cases=find_exercise("11.5").cases[:1])
     assert mutants.exercise_row(weak).survivors
     assert not mutants.exercise_row(find_exercise("11.3")).survivors
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_no_other_and_a_mistake_without_a_name_are_seen():
     guide = find_exercise("11.3")
     copied = replace(

@@ -105,6 +105,7 @@ def test_an_object_comes_back_as_the_name_of_its_type_alone():
     assert type(there_and_back(torch.ones(2).as_subclass(Tensor))) is torch.Tensor
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(JSON)
 def test_whatever_comes_is_read_or_refused(packed):

@@ -1,6 +1,7 @@
 """The shape of the package: short functions, imports that point downwards and late."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -34,6 +35,7 @@ def test_functions_are_short(module):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
@@ -127,7 +129,8 @@ def test_the_command_draws_a_picture_and_fails_for_a_fault(package, tmp_path, ca
     package({"models.py": "", "training.py": "import fmcourse.models\n"})
     out = tmp_path / "build" / "structure.svg"
     assert structure.main([], tmp_path) == 0
-    assert "training      -> models" in capsys.readouterr().out and "<svg" in out.read_text()
+    assert re.search(r"training +-> models", capsys.readouterr().out)
+    assert "<svg" in out.read_text()
     package({"models.py": LATE})
     assert structure.main(["--out", str(tmp_path / "a.png")], tmp_path) == 1
     assert "upwards: fmcourse.models imports fmcourse.training" in capsys.readouterr().out

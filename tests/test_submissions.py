@@ -141,6 +141,7 @@ def test_one_broken_statement_costs_itself_alone():
     assert [unit.offset for unit in made] == [0, 1, 3]
 
 
+@pytest.mark.slow
 def test_every_practice_exercise_is_found_in_its_own_notebook_and_blank_there():
     from tools.lessons import all_lessons, exercises_of, solved_edition, to_notebook
 

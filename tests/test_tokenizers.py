@@ -134,6 +134,7 @@ def minilm():
 # Round trips -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["gpt2", "digits"])
 @settings(deadline=None)
 @given(st.text())
@@ -185,6 +186,7 @@ def test_bpe_has_the_ids_of_the_reference(text):
         assert ours.encode(text) == theirs.encode(text).ids
 
 
+@pytest.mark.slow
 @LABELLED
 def test_smollm2_has_the_ids_of_the_reference(text):
     ours, theirs = smollm2()
@@ -219,6 +221,7 @@ def test_random_text_has_the_ids_of_the_reference(text):
         assert ours.encode(text) == theirs.encode(text).ids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["gpt2", "digits"])
 def test_every_assigned_character_is_a_letter_number_space_or_sign_as_in_the_reference(split):
     """Each in a context that shows its class. Characters younger than this Python may differ."""
@@ -231,6 +234,7 @@ def test_every_assigned_character_is_a_letter_number_space_or_sign_as_in_the_ref
     ]
 
 
+@pytest.mark.slow
 def test_minilm_agrees_on_every_character_that_kept_its_class_since_2002():
     """The reference classes characters by tables of about 2015, this Python by its own.
 

@@ -31,15 +31,7 @@ from fmcourse.data.images import NAMED_COLOURS, dominant_colours, image_grid, no
 from fmcourse.diffusion import ClassifierFreeGuidance, Denoiser, Schedule, ddpm, diffusion_loss
 from fmcourse.generation import generate_captions
 from fmcourse.models.transformer import modern
-from fmcourse.multimodal import (
-    CLIP,
-    Captioner,
-    DiffusionPrior,
-    ImageEncoder,
-    condition_vector,
-    image_text_contrastive,
-    ranks,
-)
+from fmcourse.multimodal import CLIP, Captioner, ImageEncoder, condition_vector, image_text_contrastive, ranks
 from fmcourse.plots.widgets import interactive
 from fmcourse.training import derive_seed, fit, lesson_steps
 from torch import nn
@@ -357,7 +349,8 @@ emoji_of, colours, left_out = ["cat", "fish", "duck", "butterfly", "T-Rex", "ros
     *NAMED_COLOURS], lambda c, n: c > 0 and (c + 3 * n) % 8 == 0  # fmt: skip
 plain = emoji.train.pixels[[row_of[name, 1] for name in emoji_of]]
 # (colour, thing, 3, 32, 32)
-palette = normalize_pixels(torch.cat([plain, *(recolour(plain, colour) for colour in NAMED_COLOURS)])).unflatten(0, (9, 8))  # fmt: skip
+palette = torch.cat([plain, *(recolour(plain, colour) for colour in NAMED_COLOURS)])
+palette = normalize_pixels(palette).unflatten(0, (9, 8))
 words = vectors([f"{colour} {name}".strip() for colour in colours for name in emoji_of]).unflatten(0, (9, 8)) * 384**0.5
 pairs = torch.tensor([(c, n) for c in range(9) for n in range(8) if not left_out(c, n)])
 never = torch.tensor([(c, n) for c in range(9) for n in range(8) if left_out(c, n)])
@@ -549,6 +542,8 @@ claim("swap the colours of two things, and a phrase's vector hardly moves: in 28
 # Our painter was told a picture's vector every other time, so it is both. And in a space of pictures one can walk.
 
 # %%
+from fmcourse.multimodal import DiffusionPrior
+
 prior = DiffusionPrior(384, 384, 2)
 prior.load_state_dict({name: weight.float() for name, weight in checkpoint("prior").tensors.items()})
 
