@@ -12,6 +12,7 @@ Norm = Literal["layer", "rms"]
 NormPlace = Literal["before", "after"]
 MLPKind = Literal["gelu", "gelu_tanh", "relu_squared", "swiglu", "relu"]
 Head = Literal["linear", "masked", "none"]
+# The words are read from the types, so that annotation and check cannot disagree.
 CHOICES = {
     "positions": Positions,
     "norm": Norm,
@@ -78,6 +79,7 @@ class Config:
     def __post_init__(self) -> None:
         # A frozen dataclass sets its own fields this way.
         object.__setattr__(self, "kv_heads", self.heads if self.kv_heads is None else self.kv_heads)
+        # 4 times the width: the ratio of Vaswani et al. 2017, kept by GPT-2 and BERT.
         object.__setattr__(self, "hidden", 4 * self.width if self.hidden is None else self.hidden)
         self._check_words()
         self._check_counts()
@@ -227,7 +229,7 @@ def modern(
     depth: int = 4,
     heads: int = 4,
     causal: bool = True,
-    tied: bool = False,
+    tied: bool = False,  # the head is a matrix of its own, which starts at zero
 ) -> Config:
     """RoPE, RMSNorm, QK-norm, squared ReLU, no biases: what small runs of recent years use."""
     return Config(

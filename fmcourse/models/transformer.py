@@ -61,6 +61,7 @@ class Embedding(nn.Module):
                 f"ids run from {low} to {high}, but this model knows tokens 0 to {known - 1}; "
                 "was the text encoded by another tokenizer?"
             ) from None
+        # (B, T, D); positions that all rows share are (T, D), added to every row.
         return x if self.positions is None else x + self.positions(positions)
 
 
@@ -207,7 +208,7 @@ class Transformer(nn.Module):
         Returns: logits (B, T, V), before any softmax; hidden states (B, T, D) if `head="none"`.
         Raises: ValueError if T is more than the context, or an id is not in the vocabulary.
         """
-        return self.head(self.states(ids, mask, token_type_ids))
+        return self.head(self.states(ids, mask, token_type_ids))  # (B, T, V)
 
     def states(
         self, ids: Tensor, mask: Tensor | None = None, token_type_ids: Tensor | None = None
@@ -243,7 +244,7 @@ class Transformer(nn.Module):
         c, weight = self.config, self.stack.blocks[0].norm_1.weight
         # 2: keys and values. Only the G key/value heads are kept, not H.
         store = weight.new_empty(c.depth, 2, batch, c.kv_heads, max(1, capacity), c.head_width)
-        layout = None if padding is None else LeftPadding(padding)
+        layout = None if padding is None else LeftPadding(padding)  # None: rows of equal length
         return KVCache(store.detach(), layout=layout)
 
     def extend(self, ids: Tensor, cache: KVCache, last: bool = False) -> tuple[Tensor, KVCache]:
@@ -279,6 +280,7 @@ def init_weights(model: Transformer) -> None:
             nn.init.normal_(module.weight, std=std)
             if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)
+        # The last matrix of attention and of the MLP, whose output is added to the residual stream.
         ends_branch = name.endswith((".out_proj", ".down"))
         # A head of its own starts at zero too: the first loss is then log V exactly.
         if ends_branch or (name == "head" and isinstance(module, LinearHead)):
