@@ -39,7 +39,7 @@ def _switch(on: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        _enabled = before
+        _enabled = before  # and not True: switches can be nested
 
 
 def enabled() -> AbstractContextManager[None]:

@@ -22,10 +22,11 @@ class RMSNormFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         # In place after the first line: the reciprocal root mean square, (..., 1).
+        # √(Σ x²) in one pass that never stores x²; squared again it gives Σ x².
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         r = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         u = x * r
-        ctx.save_for_backward(u, r, weight)
+        ctx.save_for_backward(u, r, weight)  # not x: the gradients need only u and r of it
         return u * weight
 
     @staticmethod
@@ -35,8 +36,8 @@ class RMSNormFunction(torch.autograd.Function):
         dy_u, dy_w = dy * u, dy * weight
         # The sum over D of dy w u is a product of dy u with w, which reads dy u only once.
         inner = (dy_u @ weight).unsqueeze(-1)
-        dx = torch.addcmul(dy_w, u, inner, value=-1 / u.shape[-1]).mul_(r)
-        return dx, dy_u.flatten(0, -2).sum(0), None
+        dx = torch.addcmul(dy_w, u, inner, value=-1 / u.shape[-1]).mul_(r)  # 1 / D: a mean
+        return dx, dy_u.flatten(0, -2).sum(0), None  # dw sums over positions; ε has no gradient
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -60,6 +61,7 @@ class TanhGELUFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
         A, B = TanhGELUFunction.A, TanhGELUFunction.B
+        # x (A + B x²) in the memory of a single tensor; `addcmul` takes A only as a tensor.
         sigmoid = torch.addcmul(x.new_full((), A), x, x, value=B).mul_(x).sigmoid_()
         ctx.save_for_backward(x, sigmoid)
         return x * sigmoid
@@ -70,6 +72,7 @@ class TanhGELUFunction(torch.autograd.Function):
         x, sigmoid = ctx.saved_tensors
         A, B = TanhGELUFunction.A, TanhGELUFunction.B
         inner = torch.ops.aten.sigmoid_backward(dy * x, sigmoid)  # dy x σ (1 - σ), in one pass
+        # The derivative of A x + B x³.
         slope = torch.addcmul(x.new_full((), A), x, x, value=3 * B)
         return slope.mul_(inner).addcmul_(dy, sigmoid)
 

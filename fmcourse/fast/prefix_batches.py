@@ -46,12 +46,12 @@ class PackedTexts:
     def of_prefix(cls, length: int, device: torch.device) -> "PackedTexts":
         """The layout of a prefix of that length."""
         position = torch.arange(length, device=device)
-        text, branch = torch.full_like(position, PREFIX), torch.zeros_like(position)
+        text, branch = torch.full_like(position, PREFIX), torch.zeros_like(position)  # (S,) each
         return cls(torch.stack([position, text, branch]))
 
     def followed_by(self, tokens: Sequence[PackedToken]) -> "PackedTexts":
         """The layout after these tokens too."""
-        new = torch.tensor([token[1:] for token in tokens], device=self.rows.device)
+        new = torch.tensor([token[1:] for token in tokens], device=self.rows.device)  # (N, 3)
         return PackedTexts(torch.cat([self.rows, new.T], 1))
 
     def positions(self, length: int, T: int) -> Tensor:
@@ -60,8 +60,10 @@ class PackedTexts:
 
     def mask(self, length: int, T: int) -> Tensor:
         """(T, S) bool, True within one text; the model's causal mask hides the later tokens."""
+        # Rows of the S cached tokens; the last T of them are the queries.
         _, text, branch = self.rows[:, :length]
-        same_text = text == text[-T:, None]
+        same_text = text == text[-T:, None]  # (T, S)
+        # All branches of a text see its stem, and none sees another.
         same_branch = (branch == 0) | (branch == branch[-T:, None])
         return (text == PREFIX) | (same_text & same_branch)
 
@@ -79,10 +81,11 @@ def read_packed(model: nn.Module, cache: Any, tokens: Sequence[PackedToken]) -> 
         cache: a KV cache of one row, whose layout is a `PackedTexts`.
     Returns: the new tokens' states before the head, (N, D), and the longer cache.
     """
+    # Before reading, because `extend` asks the layout where the new tokens stand.
     cache = cache.with_layout(cache.layout.followed_by(tokens))
     ids = torch.tensor([[token.token for token in tokens]], device=cache.store.device)
     states, cache = model.stack.extend(model.embed(ids, cache.positions(len(tokens))), cache)
-    return states[0], cache
+    return states[0], cache  # the batch has a single row: (N, D)
 
 
 def with_packed_layout(prefix: Any) -> Any:
@@ -97,6 +100,7 @@ def pack_batches(lengths: Sequence[int], batch: int) -> Iterator[slice]:
     """
     begin = 0
     while begin < len(lengths):
+        # Totals only grow, so those within the limit are the first ones: their number is the size.
         totals = accumulate(lengths[begin : begin + batch])
         size = max(1, sum(total <= MAX_PACKED_TOKENS for total in totals))
         yield slice(begin, begin + size)
@@ -115,18 +119,22 @@ def score_packed(
     asked = []  # (index of a state, token whose log p it gives, cell of the result)
     for row, text in enumerate(texts):
         tokens += pack(text, prefix.length, row)
-        end_of_text = len(tokens) - 1
+        end_of_text = len(tokens) - 1  # the state there predicts the first token of every label
         for column, label in enumerate(labels):
+            # Places of the label's own tokens but the last; each predicts the token after it.
             branch = range(len(tokens), len(tokens) + len(label) - 1)
             asked += [
                 (index, token, row * len(labels) + column)
                 for index, token in zip([end_of_text, *branch], label, strict=True)
             ]
+            # Branch 0 is the stem: labels count from 1. All begin at the position after the text.
             tokens += pack(label[:-1], prefix.length + len(text), row, column + 1)
     states, _ = read_packed(model, with_packed_layout(prefix), tokens)
     index, token, cell = torch.tensor(asked, device=states.device).T
     needed, where = index.unique(return_inverse=True)  # the head is computed once for each state
+    # In 32 bits: half precision is too coarse for sums over a whole vocabulary.
     log_p = model.head(states[needed]).float().log_softmax(-1)[where, token]
+    # log p of a label is the sum over its tokens.
     scores = log_p.new_zeros(len(texts) * len(labels)).index_add(0, cell, log_p)
     return scores.view(len(texts), len(labels))
 
@@ -148,6 +156,7 @@ class PackedBatch:
         """Logits (len(rows), V) of the next token of these rows, given what was added to each."""
         parts = [self.unread(row, added[row]) for row in rows]
         states, self.cache = read_packed(self.model, self.cache, sum(parts, []))
+        # Parts stand one after another; the state at the end of each predicts its next token.
         last = [total - 1 for total in accumulate(map(len, parts))]
         return self.model.head(states[last])
 
@@ -156,4 +165,5 @@ class PackedBatch:
         text = self.texts[row]
         if not added:
             return pack(text, self.start, row)
+        # All before the newest token is in the cache since the last call.
         return pack(added[-1:], self.start + len(text) + len(added) - 1, row)

@@ -17,7 +17,7 @@ ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 MIN_ROWS = 16  # with fewer rows, reading W is what costs, and MKL reads as fast
 
 
-@lru_cache
+@lru_cache  # the processor stays the same
 def prefers_onednn() -> bool:
     """Whether this processor is one on which oneDNN is faster."""
     cpu = torch.cpu.get_capabilities()
@@ -32,6 +32,7 @@ class LinearFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
+        # "none": no activation after the product, so no numbers for one and no choice of algorithm.
         return ONEDNN(x, weight, bias, "none", [], "")
 
     @staticmethod
@@ -48,6 +49,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if not _onednn_takes(x, weight) or not prefers_onednn():
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled():
+        # The gradients above are written for matrices, (N, I).
         return LinearFunction.apply(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
     return ONEDNN(x, weight, bias, "none", [], "")
 
@@ -61,6 +63,7 @@ def _onednn_takes(x: Tensor, weight: Tensor) -> bool:
         return False
     if x.device.type != "cpu" or weight.device.type != "cpu":
         return False
+    # Empty matrices are left to `F.linear`, too: there is nothing to gain.
     if x.shape[-1] == 0 or len(weight) == 0 or x.shape[-1] != weight.shape[-1]:
         return False
     # Under autocast F.linear computes in bfloat16, and so must we.
@@ -69,4 +72,4 @@ def _onednn_takes(x: Tensor, weight: Tensor) -> bool:
 
 def matmul_transposed(x: Tensor, y: Tensor) -> Tensor:
     """x yᵀ of two matrices, or of each pair in two stacks of them."""
-    return linear(x, y) if x.ndim == 2 else x @ y.mT
+    return linear(x, y) if x.ndim == 2 else x @ y.mT  # `linear` takes one matrix, not a stack

@@ -34,12 +34,15 @@ class Int4Linear(nn.Module):
         super().__init__()
         # The kernel's offset is the value of its code 0, which is our code 8.
         middle = minimum + INT4_MIDDLE * scale
+        # (O, I / 32, 2) to (I / 32, O, 2), laid out so in memory, as the kernel reads it.
         scales_and_zeros = torch.stack([scale, middle], -1).transpose(0, 1).contiguous()
+        # The kernel packs the rows of W in sixteens.
         has_kernel = hasattr(torch, "_weight_int4pack_mm_for_cpu") and len(codes) % 16 == 0
         self.is_packed = fast.is_enabled() and has_kernel
         if self.is_packed:
             codes = torch._convert_weight_to_int4pack_for_cpu(codes.int(), 1)
-            scales_and_zeros = scales_and_zeros.bfloat16()
+            scales_and_zeros = scales_and_zeros.bfloat16()  # the kernel wants the dtype of x
+        # Buffers, not parameters: whole numbers have no gradient, and W stays as it is.
         self.register_buffer("codes", codes)
         self.register_buffer("scales_and_zeros", scales_and_zeros)  # (I / 32, O, 2)
 
@@ -47,7 +50,7 @@ class Int4Linear(nn.Module):
         """(..., I) -> (..., O), float32."""
         if not (self.is_packed and fast.is_enabled()):
             return F.linear(x, self.dequantize())
-        rows = x.reshape(-1, x.shape[-1]).bfloat16()
+        rows = x.reshape(-1, x.shape[-1]).bfloat16()  # (N, I)
         y = multiply_int4(rows, self.codes, self.scales_and_zeros)
         return y.view(*x.shape[:-1], -1).float()
 
@@ -97,8 +100,10 @@ class Int8Linear(nn.Module):
         width = weight.shape[1]
         # A generator of its own: the same rotation everywhere, and torch's stream is left alone.
         normal = torch.randn(width, width, generator=torch.Generator().manual_seed(0))
-        rotation = torch.linalg.qr(normal)[0]
+        rotation = torch.linalg.qr(normal)[0]  # Q of a QR decomposition is orthogonal
+        # `linear` transposes its second matrix, so this is W R, and (x R)(W R)ᵀ = x R Rᵀ Wᵀ = x Wᵀ.
         weight = fast.linear(weight, rotation.T)
+        # The largest weight of a row becomes 127 or -127, so that no code overflows int8.
         scale = weight.abs().amax(1) / 127
         self.register_buffer("rotation", rotation)
         self.register_buffer("codes", (weight / scale[:, None]).round().to(torch.int8))
@@ -106,7 +111,7 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., I) -> (..., O), float32."""
-        rows = x.reshape(-1, x.shape[-1]) @ self.rotation
+        rows = x.reshape(-1, x.shape[-1]) @ self.rotation  # (N, I)
         return self.multiply(rows).view(*x.shape[:-1], -1)
 
     def multiply(self, rows: Tensor) -> Tensor:
@@ -114,6 +119,7 @@ class Int8Linear(nn.Module):
         if fast.is_enabled() and has_vnni():
             row_scale = rows.abs().amax(1, keepdim=True).clamp(min=1e-30) / 127  # no 0 / 0
             row_codes = (rows / row_scale).round().to(torch.int8)
+            # Exact sums in int32, (N, O), times a scale per column, (O,), and per row, (N, 1).
             return torch._int_mm(row_codes, self.codes.T) * self.scale * row_scale
         if fast.is_enabled() and hasattr(torch, "_weight_int8pack_mm"):
             scale = self.scale.bfloat16()

@@ -28,6 +28,7 @@ def causal(T: int, S: int | None = None, device: torch.device | str | None = Non
     [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
     """
     S = T if S is None else S
+    # Row t is token S - T + t of the S, so the diagonal moves right by S - T.
     return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
 
 
@@ -41,14 +42,16 @@ class Attention(nn.Module):
         super().__init__()
         D, H, G, K = config.width, config.heads, config.kv_heads, config.head_width
         self.heads, self.kv_heads, self.head_width = H, G, K
-        self.causal, self.dropout = config.causal, config.dropout
+        self.causal, self.dropout = config.causal, config.dropout  # of attention weights
         self.qkv_sizes = [H * K, G * K, G * K]  # rows of the one matrix that makes q, k and v
         qkv_bias = config.bias if config.qkv_bias is None else config.qkv_bias
         self.qkv_proj = Linear(D, sum(self.qkv_sizes), bias=qkv_bias)
         self.out_proj = Linear(D, D, bias=config.bias)
         self.norm_q, self.norm_k = nn.Identity(), nn.Identity()
         if config.qk_norm:
+            # torch's own default in float32, as a number because `fast.rms_norm` needs one.
             eps = torch.finfo(torch.float32).eps
+            # Over a head's K features: bounds the scores, however large the projections grow.
             self.norm_q, self.norm_k = RMSNorm(K, eps=eps), RMSNorm(K, eps=eps)
 
     def forward(
@@ -78,20 +81,22 @@ class Attention(nn.Module):
 
     def project_qkv(self, x: Tensor, rope: CosSin) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, T, K), keys and values (B, G, T, K), with positions rotated in."""
+        # (B, H + 2 G, T, K): a head of any kind has K features, so one cut serves all.
         qkv = self.qkv_proj(x).unflatten(-1, (-1, self.head_width)).transpose(1, 2)
         q, k, v = qkv.split([self.heads, self.kv_heads, self.kv_heads], 1)
+        # Norm before rotation: its weight scales single features, which a rotation mixes in pairs.
         q, k = apply_rope(self.norm_q(q), rope), apply_rope(self.norm_k(k), rope)
         return q, k, v
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """softmax(q kᵀ / √K) v over the tokens that the mask allows: (B, H, T, K)."""
         T, S = q.shape[2], k.shape[2]
-        dropout = self.dropout if self.training else 0.0
+        dropout = self.dropout if self.training else 0.0  # the functional form knows no mode
         # torch's flag means the lower triangle of a square, and saves building a mask.
         is_causal = self.causal and mask is None and T == S
         if not is_causal:
             mask = self.combine_masks(mask, T, S, q.device)
-        grouped = self.kv_heads < self.heads
+        grouped = self.kv_heads < self.heads  # torch then shares k and v without copying
         return F.scaled_dot_product_attention(
             q, k, v, mask, dropout, is_causal=is_causal, enable_gqa=grouped
         )
@@ -103,10 +108,11 @@ class Attention(nn.Module):
 
         Returns: bool, (T, S) or (B, 1, T, S) with an axis for the heads; None if all is allowed.
         """
+        # A single new token comes last, so the causal mask would allow it everything.
         own = causal(T, S, device) if self.causal and T > 1 else None
         if mask is None:
             return own
-        mask = mask if mask.ndim == 2 else mask.unsqueeze(-3)
+        mask = mask if mask.ndim == 2 else mask.unsqueeze(-3)  # (B, 1, T, S): one for all heads
         return mask if own is None else mask & own
 
     # The rest is not used by `forward`: attention weights for figures, and projections by name.
@@ -119,6 +125,7 @@ class Attention(nn.Module):
         self, x: Tensor, mask: Tensor | None = None, rope: CosSin = None, *_: object
     ) -> Tensor:
         """Attention weights for the arguments of `forward`: (B, H, T, T), each row adds up to 1."""
+        # `*_` takes the cache and the layer that a block passes too; neither is used here.
         q, k, _v = self.project_qkv(x, rope)
         return self.attention_weights(q, k, mask)
 
@@ -128,10 +135,10 @@ class Attention(nn.Module):
         It is what `attend` multiplies with v, but the fused kernel there never holds it.
         """
         k = k.repeat_interleave(self.heads // self.kv_heads, 1)  # one key for each query head
-        scores = q @ k.mT / math.sqrt(self.head_width)
+        scores = q @ k.mT / math.sqrt(self.head_width)  # (B, H, T, S)
         allowed = self.combine_masks(mask, q.shape[2], k.shape[2], q.device)
         if allowed is not None:
-            scores = scores.masked_fill(~allowed, -math.inf)
+            scores = scores.masked_fill(~allowed, -math.inf)  # exp(-inf) is exactly 0
         return scores.softmax(-1)
 
 
@@ -150,6 +157,7 @@ def attention_maps(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
 
         return hook
 
+    # A pre-hook receives a call's positional arguments, the same that `attention_map` takes.
     hooks = [
         module.register_forward_pre_hook(record_map(name))
         for name, module in model.named_modules()
@@ -159,7 +167,7 @@ def attention_maps(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
         model(*inputs)
     finally:
         for hook in hooks:
-            hook.remove()
+            hook.remove()  # also after an error: the model must not keep recording
     return maps
 
 
@@ -178,7 +186,7 @@ class MLP(nn.Module):
         return self.down(self.activation(self.up(x)))
 
     def activation(self, h: Tensor) -> Tensor:
-        return F.gelu(h)
+        return F.gelu(h)  # h Φ(h), Φ the standard normal distribution function: a smooth ReLU
 
 
 class TanhGELUMLP(MLP):
@@ -207,6 +215,7 @@ class SwiGLUMLP(MLP):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        # Replaces the parent's: rows of the gate first, then those of up.
         self.up = Linear(config.width, 2 * config.hidden, bias=config.bias)
 
     def activation(self, h: Tensor) -> Tensor:
@@ -236,6 +245,7 @@ class Block(nn.Module):
         self.mlp = MLPS[config.mlp](config)
         self.norm_1 = Norm(config.width, eps=config.norm_eps)
         self.norm_2 = Norm(config.width, eps=config.norm_eps)
+        # For a sublayer's output before it is added: the sum that goes on to later blocks is kept.
         self.drop = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
 
     def forward(
@@ -247,6 +257,7 @@ class Block(nn.Module):
         layer: int = 0,
     ) -> Tensor:
         """(B, T, D) -> (B, T, D); the other arguments as in `Attention.forward`."""
+        # x itself is never normalized, so gradients reach lower blocks through the sum unchanged.
         x = x + self.drop(self.attention(self.norm_1(x), mask, rope, cache, layer))
         return x + self.drop(self.mlp(self.norm_2(x)))
 
@@ -266,4 +277,4 @@ class PostNormBlock(Block):
         return self.norm_2(x + self.drop(self.mlp(x)))
 
 
-BLOCKS = {"before": Block, "after": PostNormBlock}
+BLOCKS = {"before": Block, "after": PostNormBlock}  # by `Config.norm_place`

@@ -12,6 +12,7 @@ Norm = Literal["layer", "rms"]
 NormPlace = Literal["before", "after"]
 MLPKind = Literal["gelu", "gelu_tanh", "relu_squared", "swiglu", "relu"]
 Head = Literal["linear", "masked", "none"]
+# The words are read from the types, so that annotation and check cannot disagree.
 CHOICES = {
     "positions": Positions,
     "norm": Norm,
@@ -19,7 +20,7 @@ CHOICES = {
     "mlp": MLPKind,
     "head": Head,
 }
-COUNTS = ("vocab_size", "context", "width", "depth", "heads", "kv_heads", "hidden")
+COUNTS = ("vocab_size", "context", "width", "depth", "heads", "kv_heads", "hidden")  # at least 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,7 @@ class Config:
     def __post_init__(self) -> None:
         # A frozen dataclass sets its own fields this way.
         object.__setattr__(self, "kv_heads", self.heads if self.kv_heads is None else self.kv_heads)
+        # 4 times the width: the ratio of Vaswani et al. 2017, kept by GPT-2 and BERT.
         object.__setattr__(self, "hidden", 4 * self.width if self.hidden is None else self.hidden)
         self._check_words()
         self._check_counts()
@@ -94,6 +96,7 @@ class Config:
     def _check_counts(self) -> None:
         for name in COUNTS:
             given = getattr(self, name)
+            # True is an int in Python, but no count.
             if isinstance(given, bool) or not isinstance(given, int) or given < 1:
                 raise ValueError(f"{name}={given!r} must be a whole number of at least 1.")
         if self.token_types < 0 or not 0 <= self.dropout < 1:
@@ -135,9 +138,9 @@ class Config:
 
 def gpt2(
     *,
-    vocab_size: int = 50_257,
+    vocab_size: int = 50_257,  # 256 bytes, 50,000 merges and <|endoftext|>
     context: int = 1024,
-    width: int = 768,
+    width: int = 768,  # 64 for each of the 12 heads
     depth: int = 12,
     heads: int = 12,
     tied: bool = True,
@@ -162,9 +165,9 @@ def llama(
     width: int = 576,
     depth: int = 30,
     heads: int = 9,
-    kv_heads: int | None = 3,
-    hidden: int | None = 1536,
-    rope_base: float = 100_000.0,
+    kv_heads: int | None = 3,  # a KV cache a third as large as with 9
+    hidden: int | None = 1536,  # 8/3 of 576: three matrices hold as much as two of 4 x 576
+    rope_base: float = 100_000.0,  # ten times the usual base, for the longer context
     norm_eps: float = 1e-5,
     tied: bool = True,
 ) -> Config:
@@ -195,8 +198,8 @@ def bert(
     depth: int = 12,
     heads: int = 12,
     hidden: int | None = None,
-    token_types: int = 2,
-    norm_eps: float = 1e-12,
+    token_types: int = 2,  # first and second text of a pair
+    norm_eps: float = 1e-12,  # as in the published weights
     head: Head = "masked",
     dropout: float = 0.0,
 ) -> Config:
@@ -208,10 +211,10 @@ def bert(
         depth=depth,
         heads=heads,
         hidden=hidden,
-        causal=False,
+        causal=False,  # a masked token is predicted from both sides
         norm_eps=norm_eps,
-        norm_place="after",
-        mlp="gelu",
+        norm_place="after",  # pre-norm came later (Xiong et al. 2020)
+        mlp="gelu",  # the exact one, where GPT-2 has the tanh approximation
         token_types=token_types,
         head=head,
         dropout=dropout,
@@ -226,7 +229,7 @@ def modern(
     depth: int = 4,
     heads: int = 4,
     causal: bool = True,
-    tied: bool = False,
+    tied: bool = False,  # the head is a matrix of its own, which starts at zero
 ) -> Config:
     """RoPE, RMSNorm, QK-norm, squared ReLU, no biases: what small runs of recent years use."""
     return Config(

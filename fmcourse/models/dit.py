@@ -25,6 +25,7 @@ def sinusoidal_encoding_2d(high: int, wide: int, width: int) -> Tensor:
     """
     # `timestep_embedding` counts in thousandths, so that column n is time n / 1000.
     columns, rows = (timestep_embedding(torch.arange(n) / 1000, width // 2) for n in (wide, high))
+    # In reading order the column changes with every patch, the row after `wide` of them.
     return torch.cat([columns.repeat(high, 1), rows.repeat_interleave(wide, 0)], 1)
 
 
@@ -58,11 +59,13 @@ class DiT(nn.Module):
         self.head = Linear(config.width, channels * patch_size**2)
         init_weights(self)
         nn.init.zeros_(self.head.weight)  # the first prediction is 0 everywhere
+        # Made after `init_weights`, so that it and the conditioner keep their own initialization.
         self.time_conditioner = TimeConditioner(config.width, conditioner)
 
     @staticmethod
     def _check(config: Config, channels: int, patch_size: int) -> None:
-        is_ordered = config.causal or config.positions == "rope"
+        is_ordered = config.causal or config.positions == "rope"  # in one direction
+        # 4: sine and cosine, for columns and rows.
         if is_ordered or config.width % 4 or min(channels, patch_size) < 1:
             raise ValueError(
                 f"causal={config.causal}, positions={config.positions!r}, width={config.width}, "
@@ -77,11 +80,12 @@ class DiT(nn.Module):
         conditioning = self.time_conditioner(time, condition)  # (B, D)
         high, wide = x.shape[-2:]
         P = self.patch_size
+        # -n % P pixels bring n to a multiple of P. The edge is repeated: zeros would add a border.
         x = F.pad(x, (0, -wide % P, 0, -high % P), mode="replicate")
         x = F.pixel_unshuffle(x, P)  # (B, C P², S/P, S/P): a patch's pixels are its channels now
         rows, columns = x.shape[-2:]
-        positions = sinusoidal_encoding_2d(rows, columns, conditioning.shape[-1])
+        positions = sinusoidal_encoding_2d(rows, columns, conditioning.shape[-1])  # (N, D)
         x = self.embed(x.flatten(2).mT) + positions.to(x)  # (B, N, D)
-        x = self.head(self.stack(x + conditioning[:, None]))
-        x = F.pixel_shuffle(x.mT.unflatten(-1, (rows, columns)), P)
-        return x[..., :high, :wide]
+        x = self.head(self.stack(x + conditioning[:, None]))  # (B, N, C P²)
+        x = F.pixel_shuffle(x.mT.unflatten(-1, (rows, columns)), P)  # channels to pixels again
+        return x[..., :high, :wide]  # without the padding

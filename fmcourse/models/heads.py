@@ -48,7 +48,7 @@ class TokenClassifier(nn.Module):
         self, ids: Tensor, padding_mask: Tensor | None, token_type_ids: Tensor | None
     ) -> Tensor:
         """The encoder's last hidden states, (B, T, D); padding is not attended to."""
-        mask = None if padding_mask is None else padding_mask[:, None]  # (B, 1, T)
+        mask = None if padding_mask is None else padding_mask[:, None]  # (B, 1, T): for every query
         return self.encoder.states(ids, mask, token_type_ids)
 
 
@@ -71,6 +71,7 @@ def mean_pool(states: Tensor, padding_mask: Tensor | None = None) -> Tensor:
     if padding_mask is None:
         return states.mean(1)
     n_tokens = padding_mask.sum(1, keepdim=True).clamp(min=1)  # a row of padding alone gives 0
+    # False counts as 0, so states at padding add nothing: (B, T, D) times (B, T, 1).
     return (states * padding_mask[..., None]).sum(1) / n_tokens
 
 
@@ -85,6 +86,7 @@ def pad_batch(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """
     if not len(texts):
         raise ValueError("texts is empty; pass at least one.")
+    # Any id would do, because the mask hides it; 0 is [PAD] in BERT's vocabulary.
     ids = pad_sequence([torch.as_tensor(text) for text in texts], batch_first=True)
     lengths = torch.tensor([len(text) for text in texts])
-    return ids, torch.arange(ids.shape[1]) < lengths[:, None]
+    return ids, torch.arange(ids.shape[1]) < lengths[:, None]  # (T,) against (B, 1): (B, T)

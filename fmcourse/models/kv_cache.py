@@ -41,13 +41,13 @@ class LeftPadding:
 
     def positions(self, length: int, T: int) -> Tensor:
         """(B, T): each text's first token has position `start`, and so have the pads before it."""
-        index = torch.arange(length, length + T, device=self.padding.device)
+        index = torch.arange(length, length + T, device=self.padding.device)  # in the padded row
         return (index - self.padding[:, None]).clamp(min=self.start)
 
     def mask(self, length: int, T: int) -> Tensor:
         """(B, T, S) bool that hides the padding."""
         index = torch.arange(length, device=self.padding.device)
-        is_text = (index < self.start) | (index >= self.start + self.padding[:, None])
+        is_text = (index < self.start) | (index >= self.start + self.padding[:, None])  # (B, S)
         # A pad attends to itself: a softmax over no position at all would be 0/0.
         return is_text[:, None, :] | (index == index[-T:, None])
 
@@ -74,7 +74,7 @@ class KVCache:
         written: list[int] | None = None,
     ) -> None:
         self.store, self.length, self.layout = store, length, layout
-        self._written = [length] if written is None else written
+        self._written = [length] if written is None else written  # a list, so that all see a change
 
     def with_layout(self, layout: Layout | None) -> "KVCache":
         """The same keys and values (the same store, no copy) under another layout."""
@@ -83,9 +83,11 @@ class KVCache:
     def reserve(self, T: int) -> "KVCache":
         """A cache whose last T positions are still to be written by `append`."""
         length, store, written = self.length + T, self.store, self._written
+        # Written further than this cache reads: those places hold another continuation's tokens.
         if length > store.shape[4] or written[0] != self.length:
             # Doubling keeps the copying of a growing text linear in its length.
             capacity = max(length, 2 * self.length)
+            # Empty is enough: a position is written by `append` before it is read.
             store = store.new_empty(*store.shape[:4], capacity, store.shape[5])
             store[..., : self.length, :] = self.store[..., : self.length, :]
             written = [self.length]
@@ -98,6 +100,7 @@ class KVCache:
         Returns: all keys and all values of that layer, (B, G, S, K) each.
         """
         T, (keys, values) = k.shape[2], self.layers[layer]
+        # `reserve` has counted the T new positions already: they are the last.
         keys.narrow(2, self.length - T, T).copy_(k)
         values.narrow(2, self.length - T, T).copy_(v)
         return keys, values
@@ -106,13 +109,13 @@ class KVCache:
     def layers(self) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of each layer, (B, G, S, K): views of the store, made once per token."""
         store = self.store.view(-1, *self.store.shape[2:])  # (2 depth, B, G, capacity, K)
-        used = store[..., : self.length, :]
+        used = store[..., : self.length, :]  # a view: what is reserved beyond it is not attended to
         if torch.is_grad_enabled():
             # Autograd forbids writing into the views that `unbind` returns.
             views = [used[n] for n in range(len(used))]
         else:
             views = list(used.unbind(0))
-        return list(zip(views[::2], views[1::2], strict=True))
+        return list(zip(views[::2], views[1::2], strict=True))  # even: keys, odd: values
 
     def positions(self, T: int) -> Tensor:
         """Positions of the next T tokens in their own text: (T,), or (B, T) if rows differ."""

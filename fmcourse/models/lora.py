@@ -50,8 +50,10 @@ class LoRALinear(nn.Module):
         super().__init__()
         self.base, self.scale = base.requires_grad_(False), alpha / rank
         self.sizes, self.parts = list(sizes), list(parts)
+        # A model may be adapted after it was moved to a GPU or to half precision.
         like = {"device": base.weight.device, "dtype": base.weight.dtype}
         self.A = nn.ParameterList(torch.empty(rank, base.in_features, **like) for _ in self.parts)
+        # Only one of the two is zero: with A = B = 0 neither would ever get a gradient.
         self.B = nn.ParameterList(torch.zeros(sizes[part], rank, **like) for part in self.parts)
         for A in self.A:
             nn.init.kaiming_uniform_(A, a=math.sqrt(5))  # as nn.Linear draws its weight
@@ -61,15 +63,18 @@ class LoRALinear(nn.Module):
         for part, A, B in zip(self.parts, self.A, self.B, strict=True):
             # A view of this part's columns of y, so that adding in place copies nothing.
             y_part = y.narrow(-1, sum(self.sizes[:part]), self.sizes[part])
+            # First to R features, then to the outputs: B A, as large as W, is never computed.
+            # The base layer's backward pass needs x and W, not y, which may so change in place.
             y_part.add_(F.linear(F.linear(x, A), B), alpha=self.scale)
         return y
 
     @torch.no_grad()
     def merge(self) -> nn.Linear:
         """The base layer with W + scale B A as its weight, trainable."""
+        # (O, I): the parts are stacked by rows.
         weights = list(self.base.weight.split(self.sizes))
         for part, A, B in zip(self.parts, self.A, self.B, strict=True):
-            weights[part] = weights[part] + self.scale * B @ A
+            weights[part] = weights[part] + self.scale * B @ A  # (O of the part, R) times (R, I)
         self.base.weight = nn.Parameter(torch.cat(weights))
         return self.base.requires_grad_(True)
 
@@ -105,8 +110,8 @@ def add_lora(
             f"{type(model).__name__} holds no Transformer, so it has no {', '.join(targets)}."
         )
     for transformer in transformers:
-        check_targets(targets, lora_targets(transformer))
-    model.requires_grad_(False)
+        check_targets(targets, lora_targets(transformer))  # all, before anything is changed
+    model.requires_grad_(False)  # before A and B exist: they stay trainable
     for transformer in transformers:
         wrap_layers(transformer, rank, alpha, targets)
     return model
@@ -118,6 +123,7 @@ def wrap_layers(model: Transformer, rank: int, alpha: float, targets: Sequence[s
     paths = dict.fromkeys(known[name][0] for name in targets)  # each once, in the order given
     for block in model.stack.blocks:
         for path in paths:
+            # q, k and v lie in one layer: they share a LoRALinear, and the base is computed once.
             parts = sorted(known[name][1] for name in targets if known[name][0] == path)
             sizes = split_sizes(model, path)
             layer = LoRALinear(block.get_submodule(path), sizes, parts, rank, alpha)
@@ -137,6 +143,7 @@ def check_targets(targets: Sequence[str], known: dict[str, tuple[str, int]]) -> 
 
 def lora_targets(model: Transformer) -> dict[str, tuple[str, int]]:
     """The targets that this model has: name -> (layer's path inside a block, part of the layer)."""
+    # A gated MLP stacks gate and up in one layer.
     gated = len(split_sizes(model, "mlp.up")) == 2
     targets = {}
     for name, (path, part) in LORA_TARGETS.items():
@@ -149,7 +156,7 @@ def split_sizes(model: Transformer, path: str) -> list[int]:
     """Outputs of each matrix that the linear layer at `path` of a block holds."""
     config = model.config
     if path == "attention.qkv_proj":
-        kv_size = config.kv_heads * config.head_width
+        kv_size = config.kv_heads * config.head_width  # smaller than the width with grouped queries
         return [config.heads * config.head_width, kv_size, kv_size]
     if path == "mlp.up":
         return [config.hidden] * (2 if config.mlp == "swiglu" else 1)
@@ -168,6 +175,7 @@ def merge_lora(model: nn.Module) -> nn.Module:
 
     The function stays the same up to rounding. All weights are trainable afterwards.
     """
+    # A finished list, because the loop replaces modules of the tree that it came from.
     for path, layer in lora_layers(model):
         model.set_submodule(path, layer.merge())
     return model.requires_grad_(True)

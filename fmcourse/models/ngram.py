@@ -47,7 +47,7 @@ class NGram:
 
     def __init__(self, ids: list[int] | Tensor, *, vocab_size: int, order: int) -> None:
         ids = torch.as_tensor(ids)
-        if ids.numel() == 0 or order < 1 or vocab_size**order >= 2**63:
+        if ids.numel() == 0 or order < 1 or vocab_size**order >= 2**63:  # n-grams are int64
             raise ValueError(
                 f"{ids.numel()} tokens, order={order}, vocab_size={vocab_size}: give a text, and "
                 "an order of at least 1 with vocab_size ** order below 2 ** 63."
@@ -58,6 +58,7 @@ class NGram:
                 f"outside vocab_size={vocab_size}."
             )
         self.vocab_size, self.order = vocab_size, order
+        # A text of T tokens holds no n-gram longer than T.
         self.tables = [
             self._count(self._ngrams(ids, n)) for n in range(1, min(order, len(ids)) + 1)
         ]
@@ -70,9 +71,11 @@ class NGram:
     def probabilities(self, ids: list[int] | Tensor) -> Tensor:
         """The probability of each token of a text given up to N - 1 tokens before it, (T,)."""
         ids = torch.as_tensor(ids)
+        # p_0, improved by one length after another. 32 bits would round counts above 2 ** 24.
         p = torch.full((len(ids),), 1 / self.vocab_size, dtype=torch.float64)
         for n, table in enumerate(self.tables, 1):
             if len(ids) >= n:
+                # The first n - 1 tokens have too few before them: they keep the shorter model's p.
                 ngrams = self._ngrams(ids, n)
                 p[n - 1 :] = self._interpolate(table, ngrams, ngrams // self.vocab_size, p[n - 1 :])
         return p
@@ -84,10 +87,12 @@ class NGram:
         """
         context, V = torch.as_tensor(context, dtype=torch.int64), self.vocab_size
         p, tokens = torch.full((V,), 1 / V, dtype=torch.float64), torch.arange(V)
+        # An n-gram needs n - 1 tokens of context.
         for n, table in enumerate(self.tables[: len(context) + 1], 1):
             h = torch.zeros(1, dtype=torch.int64)  # the empty context, for n = 1
             if n > 1:
-                h = self._ngrams(context[len(context) - n + 1 :], n - 1)
+                h = self._ngrams(context[len(context) - n + 1 :], n - 1)  # (1,): n - 1 tokens
+            # In base V, times V appends a digit: h followed by each of the V tokens.
             p = self._interpolate(table, h * V + tokens, h.expand(V), p)
         return p
 
@@ -103,10 +108,11 @@ class NGram:
     def _count(self, ngrams: Tensor) -> NGramCounts:
         ngrams, counts = ngrams.unique(return_counts=True)
         # Each n-gram is there once now, so a context is counted once for each different token.
+        # Division by V drops the last token; from a single token it leaves 0, the empty context.
         contexts, index, n_continuations = (ngrams // self.vocab_size).unique(
             return_inverse=True, return_counts=True
         )
-        context_counts = torch.zeros_like(contexts).index_add(0, index, counts)
+        context_counts = torch.zeros_like(contexts).index_add(0, index, counts)  # c(h) = Σ c(h w)
         return NGramCounts(ngrams, counts, contexts, context_counts, n_continuations)
 
     def _interpolate(
@@ -118,10 +124,13 @@ class NGram:
         n_continuations = look_up(table.contexts, table.n_continuations, contexts)
         total = (context_counts + n_continuations).clamp(min=1)  # no 0 / 0 for unseen contexts
         mixed = (counts + n_continuations * shorter) / total
+        # A context never seen says nothing: the shorter one's probability stands.
         return torch.where(context_counts > 0, mixed, shorter)
 
 
 def look_up(keys: Tensor, values: Tensor, queries: Tensor) -> Tensor:
     """The value of each key in `queries`, 0 for keys that are not there; `keys` are sorted."""
+    # `searchsorted` copies an expanded tensor anyway, but warns. Beyond the last key it answers
+    # len(keys), which would be no index; the comparison below then finds another key there.
     index = torch.searchsorted(keys, queries.contiguous()).clamp(max=len(keys) - 1)
     return torch.where(keys[index] == queries, values[index], 0)

@@ -28,9 +28,9 @@ def patchify(x: Tensor, size: int) -> Tensor:
             "give (B, H, W) or (B, T), and a size that divides each side."
         )
     if x.ndim == 2:
-        return x.unflatten(-1, (-1, size))
+        return x.unflatten(-1, (-1, size))  # (B, N, P)
     x = x.unflatten(2, (-1, size)).unflatten(1, (-1, size))  # (B, H/P, P, W/P, P), P = size
-    return x.transpose(2, 3).flatten(3).flatten(1, 2)
+    return x.transpose(2, 3).flatten(3).flatten(1, 2)  # (B, N, P²), the grid row by row
 
 
 class PatchEncoder(nn.Module):
@@ -51,6 +51,7 @@ class PatchEncoder(nn.Module):
                 "patches are seen in any order, so give causal=False and 'learned'."
             )
         self.embed, self.stack = Linear(patch_width, config.width), Stack(config)
+        # The scale at which token embeddings start, too (`init_weights`).
         self.position_embedding = nn.Parameter(0.02 * torch.randn(num_patches, config.width))
 
     def forward(self, patches: Tensor, visible: Tensor | None = None) -> Tensor:
@@ -58,9 +59,9 @@ class PatchEncoder(nn.Module):
 
         Every row must have as many visible patches as the others, n: the result is (B, n, D).
         """
-        x = self.embed(patches) + self.position_embedding
+        x = self.embed(patches) + self.position_embedding  # added first: a patch keeps its place
         if visible is not None:
-            x = x[visible].view(len(x), -1, x.shape[-1])
+            x = x[visible].view(len(x), -1, x.shape[-1])  # (B n, D), then (B, n, D)
         return self.stack(x)
 
 
@@ -81,12 +82,14 @@ class MaskedAutoencoder(nn.Module):
         num_patches, width = encoder.position_embedding.shape
         self.encoder, self.mask_token = encoder, nn.Parameter(torch.zeros(decoder.width))
         self.decoder_embed = Linear(width, decoder.width)
+        # Positions once more: all mask tokens are the same vector, and only these tell them apart.
         self.decoder = PatchEncoder(decoder, num_patches, decoder.width)
         self.to_patches = Linear(decoder.width, encoder.embed.in_features)
 
     def forward(self, patches: Tensor, masked: Tensor) -> Tensor:
         """Patches (B, N, P) and a mask (B, N) bool -> reconstructed patches (B, N, P)."""
         # Masked patches never enter the encoder, which saves most of the computation.
-        visible = self.decoder_embed(self.encoder(patches, ~masked))
+        visible = self.decoder_embed(self.encoder(patches, ~masked))  # (B, n, decoder's D)
+        # Both indexing and scattering go in reading order, so each patch returns to its own place.
         x = self.mask_token.expand(*masked.shape, -1).masked_scatter(~masked[..., None], visible)
         return self.to_patches(self.decoder(x))

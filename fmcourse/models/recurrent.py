@@ -67,7 +67,9 @@ class WindowLM(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Token ids (B, T) -> logits (B, T, V)."""
         n = self.config.context
+        # `F.pad` counts axes from the last: none in D, n - 1 zeros before the first token.
         x = F.pad(self.embed(check_ids(ids)), (0, 0, n - 1, 0))  # (B, n - 1 + T, D)
+        # `unfold` puts the window last, (B, T, D, n); a token's features must stay together.
         windows = x.unfold(1, n, 1).mT.flatten(2)  # (B, T, n D): the last n embeddings
         return self.head(torch.tanh(self.hidden(windows))) + self.direct(windows)
 
@@ -92,10 +94,12 @@ class LSTMLM(nn.Module):
         # 4; Jozefowicz et al. 2015. torch orders the gates i, f, g, o.
         with torch.no_grad():
             for layer in range(config.depth):
+                # torch adds a second bias, bias_hh, which keeps its small random start.
                 getattr(self.lstm, f"bias_ih_l{layer}")[H : 2 * H] = 1.0
 
     def forward(self, ids: Tensor) -> Tensor:
         """Token ids (B, T) -> logits (B, T, V)."""
+        # [0] is h after every token, (B, T, H); [1] would be the last h and c.
         return self.head(self.lstm(self.embed(check_ids(ids)))[0])
 
 

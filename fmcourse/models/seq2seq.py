@@ -26,7 +26,7 @@ PAD = 0  # the padding token's id: it is never attended to, and never a target
 
 def vaswani2017(
     *,
-    vocab_size: int = 37_000,
+    vocab_size: int = 37_000,  # byte-pair tokens that both languages share (section 5.1)
     context: int = 512,
     width: int = 512,
     depth: int = 6,
@@ -43,7 +43,7 @@ def vaswani2017(
         depth=depth,
         heads=heads,
         hidden=hidden,
-        positions="none",
+        positions="none",  # no learned ones: `SinusoidalEmbedding` adds the sinusoids
         norm_place="after",
         mlp="relu",
         tied=tied,
@@ -67,6 +67,7 @@ def sinusoidal_encoding(positions: int, width: int) -> Tensor:
     # In 64 bits, because angles of thousands lose their fraction in 32.
     frequencies = 10_000 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
     angles = torch.arange(positions, dtype=torch.float64)[:, None] * frequencies
+    # (positions, D/2, 2): flattened, each sine stands before the cosine of its frequency.
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1).float()
 
 
@@ -74,6 +75,7 @@ class SinusoidalEmbedding(Embedding):
     """Learned token embeddings times √D, plus the fixed sinusoidal positional encoding."""
 
     def __init__(self, config: Config) -> None:
+        # `Embedding` would add learned positions, which are a config's default.
         super().__init__(replace(config, positions="none"))
         self.scale = math.sqrt(config.width)
         # After the scaling a feature has size 1, as the sines have: neither drowns the other.
@@ -102,18 +104,18 @@ class CrossAttention(Attention):
         """
         q, k, v = self.project_qkv(x, memory)
         y = self.attend(q, k, v, mask)  # (B, H, T, K)
-        return self.out_proj(y.transpose(1, 2).flatten(2))
+        return self.out_proj(y.transpose(1, 2).flatten(2))  # (B, T, D)
 
     def project_qkv(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, T, K) of x; keys and values (B, G, S, K) of the memory."""
         # One matrix holds all three projections, as in self-attention; here it is used in parts.
-        sizes = [self.qkv_sizes[0], sum(self.qkv_sizes[1:])]
+        sizes = [self.qkv_sizes[0], sum(self.qkv_sizes[1:])]  # rows of q, and of k and v
         weight_q, weight_kv = self.qkv_proj.weight.split(sizes)
         bias_q, bias_kv = None, None
         if self.qkv_proj.bias is not None:
             bias_q, bias_kv = self.qkv_proj.bias.split(sizes)
         q = fast.linear(x, weight_q, bias_q)
-        k, v = fast.linear(memory, weight_kv, bias_kv).chunk(2, -1)
+        k, v = fast.linear(memory, weight_kv, bias_kv).chunk(2, -1)  # (B, S, G K) each
         q, k, v = (part.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for part in (q, k, v))
         return self.norm_q(q), self.norm_k(k), v
 
@@ -133,6 +135,7 @@ class DecoderBlock(Block):
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, T, D) and a memory (B, S, D) -> (B, T, D); `mask` is the memory's."""
+        # Padding at a target's end needs no mask: the causal one hides it from the text before.
         x = x + self.drop(self.attention(self.norm_1(x)))
         x = x + self.drop(self.cross_attention(self.norm_2(x), memory, mask))
         return x + self.drop(self.mlp(self.norm_3(x)))
@@ -174,9 +177,10 @@ class EncoderDecoder(nn.Module):
             )
         self.config = config
         self.embed_target = SinusoidalEmbedding(config)
-        self.embed_source = self.embed_target
+        self.embed_source = self.embed_target  # one vocabulary, one matrix
         if source_vocab_size is not None:
             self.embed_source = SinusoidalEmbedding(replace(config, vocab_size=source_vocab_size))
+        # The source is known in full, so its tokens may attend both ways.
         self.encoder = Stack(replace(config, causal=False))
         self.decoder = nn.ModuleList(
             DECODER_BLOCKS[config.norm_place](config) for _ in range(config.depth)
@@ -188,6 +192,7 @@ class EncoderDecoder(nn.Module):
         self.head = Linear(config.width, config.vocab_size, bias=False)
         init_xavier(self)
         if config.tied:
+            # After `init_xavier`, which would otherwise draw the shared matrix anew.
             self.head.weight = self.embed_target.tokens.weight
 
     def forward(self, source: Tensor, target: Tensor, source_mask: Tensor | None = None) -> Tensor:
@@ -216,6 +221,7 @@ class EncoderDecoder(nn.Module):
                 f"it must be bool {tuple(source.shape)}."
             )
         if not mask.any(-1).all():
+            # The softmax of such a row would be 0/0.
             row = int((~mask.any(-1)).nonzero()[0])
             raise ValueError(
                 f"row {row} of the source is nothing but padding: there is nothing to attend to."
@@ -226,7 +232,7 @@ class EncoderDecoder(nn.Module):
         """Token ids (B, S) and their mask (B, S) to a memory (B, S, D), once for a whole target."""
         check_length(source.shape[1], self.config.context)
         positions = torch.arange(source.shape[1], device=source.device)
-        return self.encoder(self.embed_source(source, positions), mask[:, None])
+        return self.encoder(self.embed_source(source, positions), mask[:, None])  # mask (B, 1, S)
 
     def decode(self, target: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """Target tokens so far (B, T), and the memory with its mask, to logits (B, T, V)."""
@@ -238,14 +244,14 @@ class EncoderDecoder(nn.Module):
         check_length(target.shape[1], self.config.context)
         x = self.embed_target(target, torch.arange(target.shape[1], device=target.device))
         for block in self.decoder:
-            x = block(x, memory, mask[:, None])
+            x = block(x, memory, mask[:, None])  # (B, 1, S): the same for every target token
         return self.head(self.norm(x))
 
 
 def init_xavier(model: EncoderDecoder) -> None:
     """Xavier-uniform matrices, as in the 2017 code. A tied head takes the embedding's later."""
     for module in model.modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear):  # embeddings keep their own scale, 1 / √D
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -55,11 +55,13 @@ class Embedding(nn.Module):
         try:
             x = self.tokens(ids)
         except IndexError:
+            # Examined only after the failure, so that good ids cost no extra pass over them.
             low, high, known = int(ids.min()), int(ids.max()), self.tokens.num_embeddings
             raise ValueError(
                 f"ids run from {low} to {high}, but this model knows tokens 0 to {known - 1}; "
                 "was the text encoded by another tokenizer?"
             ) from None
+        # (B, T, D); positions that all rows share are (T, D), added to every row.
         return x if self.positions is None else x + self.positions(positions)
 
 
@@ -74,6 +76,7 @@ class TokenTypeEmbedding(Embedding):
     def forward(
         self, ids: Tensor, positions: Tensor, token_type_ids: Tensor | None = None
     ) -> Tensor:
+        # One text alone is the first of a pair, type 0.
         token_type_ids = torch.zeros_like(ids) if token_type_ids is None else token_type_ids
         return self.drop(self.norm(self.lookup(ids, positions) + self.token_types(token_type_ids)))
 
@@ -119,7 +122,7 @@ class Stack(nn.Module):
             )
         rope = self.rope(torch.arange(x.shape[1], device=x.device))
         for block in self.blocks:
-            x = block(x, mask, rope)
+            x = block(x, mask, rope)  # rope is computed once for all blocks
         return self.norm(x)
 
     def extend(self, x: Tensor, cache: KVCache) -> tuple[Tensor, KVCache]:
@@ -130,9 +133,10 @@ class Stack(nn.Module):
         Returns: their hidden states (B, T, D), and a cache that holds them too.
         """
         T = x.shape[1]
+        # Before `reserve`, after which the cache counts the new tokens as its own.
         rope = self.rope(cache.positions(T))
         cache = cache.reserve(T)
-        mask = cache.mask(T)
+        mask = cache.mask(T)  # (T, S) or (B, T, S), S with the new tokens
         for layer, block in enumerate(self.blocks):
             x = block(x, mask, rope, cache, layer)
         return self.norm(x), cache
@@ -145,6 +149,7 @@ class MaskedHead(nn.Module):
         super().__init__()
         self.dense = Linear(config.width, config.width)
         self.norm = NORMS[config.norm](config.width, eps=config.norm_eps)
+        # The matrix may be tied to the embedding; the bias is the head's own.
         self.unembedding = Linear(config.width, config.vocab_size)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -187,6 +192,7 @@ class Transformer(nn.Module):
         self.stack = Stack(config)
         self.head = HEADS[config.head](config)
         init_weights(self)
+        # After `init_weights`, which sets the linear head to zero: the embedding must not be zero.
         if config.tied and config.head != "none":
             # The masked head has its unembedding inside; the linear head is one.
             getattr(self.head, "unembedding", self.head).weight = self.embed.tokens.weight
@@ -202,7 +208,7 @@ class Transformer(nn.Module):
         Returns: logits (B, T, V), before any softmax; hidden states (B, T, D) if `head="none"`.
         Raises: ValueError if T is more than the context, or an id is not in the vocabulary.
         """
-        return self.head(self.states(ids, mask, token_type_ids))
+        return self.head(self.states(ids, mask, token_type_ids))  # (B, T, V)
 
     def states(
         self, ids: Tensor, mask: Tensor | None = None, token_type_ids: Tensor | None = None
@@ -236,8 +242,9 @@ class Transformer(nn.Module):
         """
         # A norm's weight has the model's dtype even where the matrices are quantized.
         c, weight = self.config, self.stack.blocks[0].norm_1.weight
+        # 2: keys and values. Only the G key/value heads are kept, not H.
         store = weight.new_empty(c.depth, 2, batch, c.kv_heads, max(1, capacity), c.head_width)
-        layout = None if padding is None else LeftPadding(padding)
+        layout = None if padding is None else LeftPadding(padding)  # None: rows of equal length
         return KVCache(store.detach(), layout=layout)
 
     def extend(self, ids: Tensor, cache: KVCache, last: bool = False) -> tuple[Tensor, KVCache]:
@@ -255,8 +262,9 @@ class Transformer(nn.Module):
                 "tokens before it, so no cache can hold them."
             )
         self.check_ids(ids, cache.length)
+        # Positions go on after the cached tokens, in the embedding as in RoPE.
         x, cache = self.stack.extend(self.embed(ids, cache.positions(ids.shape[1])), cache)
-        return self.head(x[:, -1:] if last else x), cache
+        return self.head(x[:, -1:] if last else x), cache  # the head costs D V for each position
 
 
 def init_weights(model: Transformer) -> None:
@@ -266,10 +274,13 @@ def init_weights(model: Transformer) -> None:
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | nn.Embedding):
+            # 1 / √inputs keeps the variance of features of variance 1. Embeddings start small, as
+            # GPT-2's do: as a tied head they make small logits, a nearly uniform prediction.
             std = 0.02 if isinstance(module, nn.Embedding) else module.in_features**-0.5
             nn.init.normal_(module.weight, std=std)
             if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)
+        # The last matrix of attention and of the MLP, whose output is added to the residual stream.
         ends_branch = name.endswith((".out_proj", ".down"))
         # A head of its own starts at zero too: the first loss is then log V exactly.
         if ends_branch or (name == "head" and isinstance(module, LinearHead)):

@@ -23,10 +23,11 @@ def timestep_embedding(time: Tensor, width: int) -> Tensor:
     Source: Vaswani et al. 2017, section 3.5; time counted in thousandths, as in Ho et al. 2020.
     """
     half = width // 2
+    # From 1 down to nearly 1 / 10,000: fast ones tell near times apart, slow ones far times.
     frequencies = torch.exp(-math.log(10_000) * torch.arange(half, device=time.device) / half)
     # In 32 bits: half precision cannot tell 999 thousandths from 1000.
-    angles = 1000 * time[:, None].float() * frequencies
-    return torch.cat([angles.cos(), angles.sin()], 1).to(time.dtype)
+    angles = 1000 * time[:, None].float() * frequencies  # (B, width / 2)
+    return torch.cat([angles.cos(), angles.sin()], 1).to(time.dtype)  # (B, width)
 
 
 class TimeConditioner(nn.Module):
@@ -53,7 +54,7 @@ class TimeConditioner(nn.Module):
         embedding = self.mlp(timestep_embedding(time, self.width))
         if condition is not None:
             embedding = embedding + self.conditioner(condition)
-        return F.silu(embedding)
+        return F.silu(embedding)  # once here, for the linear layers of all blocks
 
 
 def check_images_and_time(x: Tensor, time: Tensor, channels: int) -> None:
@@ -79,6 +80,7 @@ class ResidualBlock(nn.Module):
         self.conv_1 = nn.Conv2d(channels, out, 3, padding=1)
         self.conv_2 = nn.Conv2d(out, out, 3, padding=1)
         self.scale_shift = nn.Linear(condition_width, 2 * out)
+        # 1 by 1: changes the number of channels alone.
         self.skip = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
         for last in (self.conv_2, self.scale_shift):
             nn.init.zeros_(last.weight)
@@ -86,8 +88,10 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, conditioning: Tensor) -> Tensor:
         """x (B, channels, S, S) and conditioning (B, D) -> (B, out, S, S)."""
+        # (B, out, 1, 1) each: one pair of numbers per channel, the same at all places.
         scale, shift = self.scale_shift(conditioning)[:, :, None, None].chunk(2, 1)
         y = self.conv_1(F.silu(self.norm_1(x)))
+        # 1 + scale: at the start, with scale and shift 0, the conditioning changes nothing.
         y = self.conv_2(F.silu(self.norm_2(y) * (1 + scale) + shift))
         return self.skip(x) + y
 
@@ -120,6 +124,7 @@ class UNet(nn.Module):
         conditioner: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        # // 2: the timestep embedding needs at least one sine and one cosine.
         smallest = min(*widths, depth, channels, fold, condition_width // 2) if widths else 0
         if smallest < 1 or condition_width % 2:
             raise ValueError(
@@ -148,6 +153,7 @@ class UNet(nn.Module):
 
         Returns: the channels of what each module leaves as a skip, the input's first.
         """
+        # The projected input is the first skip.
         skips = [widths[0]]
         for level, out in enumerate(widths):
             for _ in range(depth):
@@ -163,12 +169,15 @@ class UNet(nn.Module):
     ) -> None:
         """Each block takes the last skip that is left; the resolution doubles between levels."""
         remaining, width = list(skips), widths[-1]
+        # From the coarsest level to the finest; skips come back in reverse order.
         for level, out in reversed(list(enumerate(widths))):
             # One block more than down: the strided convolution, or the input, left a skip as well.
             for _ in range(depth + 1):
                 self.up.append(ResidualBlock(width + remaining.pop(), out, condition_width))
                 width = out
-            if level:
+            if level:  # after the finest level there is nothing to double
+                # Copies, and the next convolution smooths: a transposed convolution tends to leave
+                # checkerboards (Odena et al. 2016).
                 self.up.append(nn.Upsample(scale_factor=2, mode="nearest"))
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -176,8 +185,9 @@ class UNet(nn.Module):
         check_images_and_time(x, time, self.channels)
         conditioning = self.time_conditioner(time, condition)  # (B, D)
         high, wide = x.shape[-2:]
+        # Right and below; -n % m brings n to a multiple of m. Zeros would look like a border.
         x = F.pad(x, (0, -wide % self.multiple, 0, -high % self.multiple), mode="replicate")
-        x = self.input_proj(F.pixel_unshuffle(x, self.fold))
+        x = self.input_proj(F.pixel_unshuffle(x, self.fold))  # (B, widths[0], S / fold, S / fold)
         skips = [x]
         for module in self.down:
             x = module(x, conditioning) if isinstance(module, ResidualBlock) else module(x)
@@ -189,4 +199,4 @@ class UNet(nn.Module):
                 x = module(torch.cat([x, skips.pop()], 1), conditioning)
             else:
                 x = module(x)
-        return F.pixel_shuffle(self.output_proj(x), self.fold)[..., :high, :wide]
+        return F.pixel_shuffle(self.output_proj(x), self.fold)[..., :high, :wide]  # (B, C, S, S)

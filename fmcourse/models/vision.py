@@ -35,7 +35,8 @@ class SameConv(nn.Conv2d):
         (k, _), (s, _) = self.kernel_size, self.stride
         padding = []
         for side in (x.shape[-1], x.shape[-2]):  # F.pad takes the last axis first
-            outputs = -(-side // s)
+            outputs = -(-side // s)  # rounded up
+            # All windows together reach over (outputs - 1) s + k pixels.
             missing = max((outputs - 1) * s + k - side, 0)
             padding += [missing // 2, missing - missing // 2]
         return super().forward(F.pad(x, padding))
@@ -46,7 +47,7 @@ def conv_bn(
 ) -> list[nn.Module]:
     """A convolution and its batch normalization, whose shift takes the place of a bias."""
     conv = SameConv(channels, out, kernel, stride, groups=groups, bias=False)
-    return [conv, nn.BatchNorm2d(out, eps=1e-3)]
+    return [conv, nn.BatchNorm2d(out, eps=1e-3)]  # TensorFlow's eps, not torch's 1e-5
 
 
 class InvertedResidual(nn.Module):
@@ -59,6 +60,7 @@ class InvertedResidual(nn.Module):
         super().__init__()
         inner = expansion * channels
         expand = [*conv_bn(channels, inner), nn.ReLU6()] if expansion > 1 else []
+        # groups=inner: each channel has a filter of its own, and only 1 by 1 convolutions mix them.
         depthwise = [*conv_bn(inner, inner, kernel, stride, groups=inner), nn.ReLU6()]
         # The projection has no activation: a ReLU6 there would lose what few channels carry.
         self.parts = nn.Sequential(*expand, *depthwise, *conv_bn(inner, out))
@@ -81,7 +83,7 @@ class EfficientNet(nn.Module):
         blocks, channels = [], STEM
         for repeats, kernel, first_stride, expansion, out in STAGES:
             for n in range(repeats):
-                stride = first_stride if n == 0 else 1
+                stride = first_stride if n == 0 else 1  # a stage halves the resolution once at most
                 blocks.append(InvertedResidual(channels, out, kernel, stride, expansion))
                 channels = out
         self.stem = nn.Sequential(*conv_bn(3, STEM, 3, 2), nn.ReLU6())
@@ -101,7 +103,7 @@ class EfficientNet(nn.Module):
                 f"images have shape {tuple(images.shape)}; give (N, 3, H, W) with sides of at "
                 "least 32, as `preprocess` makes them."
             )
-        return self.top(self.blocks(self.stem(images))).mean((-2, -1))
+        return self.top(self.blocks(self.stem(images))).mean((-2, -1))  # (N, 1280), for any side
 
     def forward(self, images: Tensor) -> Tensor:
         """Images as for `features` -> logits (N, num_classes)."""
@@ -127,9 +129,10 @@ def preprocess(images: Tensor, size: int = SIZE) -> Tensor:
             "give uint8 (N, H, W) or (N, H, W, 3)."
         )
     if is_grey:
-        images = images[..., None].expand(*images.shape, 3)
+        images = images[..., None].expand(*images.shape, 3)  # equal red, green and blue; no copy
     # 127 and 128 are the mean and scale that the published weights were trained with.
     x = (images.permute(0, 3, 1, 2).float() - 127) / 128
+    # antialias averages when shrinking, where plain bilinear would skip pixels.
     return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
@@ -145,13 +148,14 @@ class FashionClassifier(nn.Module):
         self.backbone = nn.Sequential(
             nn.PixelUnshuffle(2),  # (N, 4, 14, 14): the first convolution at half the resolution
             *conv_bn_relu(4, 32, stride=1),
-            *conv_bn_relu(32, 64, stride=2),
+            *conv_bn_relu(32, 64, stride=2),  # (N, 64, 7, 7)
             *conv_bn_relu(64, 64, stride=1),
-            *conv_bn_relu(64, 128, stride=2),
+            *conv_bn_relu(64, 128, stride=2),  # (N, 128, 4, 4)
             nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
+            nn.Flatten(),  # (N, 128)
             nn.Linear(128, features),
         )
+        # The ReLU belongs to the classifier, so that features may be negative.
         self.classifier = nn.Sequential(nn.ReLU(), nn.Linear(features, num_classes))
 
     def features(self, x: Tensor) -> Tensor:
@@ -182,10 +186,11 @@ def freeze_batch_norm(network: nn.Module) -> nn.Module:
 
     For fine-tuning: batches of a few images would spoil the statistics of a million.
     """
+    # A finished list, because the loop replaces modules of the tree that it goes through.
     for path, norm in list(network.named_modules()):
         if isinstance(norm, nn.BatchNorm2d):
             frozen = FrozenBatchNorm(norm.num_features, norm.eps)
-            frozen.load_state_dict(norm.state_dict())
+            frozen.load_state_dict(norm.state_dict())  # weight, bias, running mean and variance
             network.set_submodule(path, frozen.eval())
     return network
 
@@ -197,6 +202,7 @@ def untrained_efficientnet(images: Tensor, size: int = SIZE) -> EfficientNet:
     Its batch normalizations take mean and variance from these images, as training does along the
     way: without that, the activations of a fresh network fade to nothing from layer to layer.
     """
+    # A new module is in training mode, in which batch norms record the statistics they see.
     model = EfficientNet()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -35,11 +35,12 @@ class Tokenizer:
     def load(cls, path: str | Path) -> Self:
         """Read what `save` wrote. Raises: ValueError if the file holds anything else."""
         try:
-            fields = dict(json.loads(Path(path).read_bytes()))
+            fields = dict(json.loads(Path(path).read_bytes()))  # bytes: UTF-8 on every system
         except (ValueError, TypeError) as error:
             raise ValueError(
                 f"{path} is not a saved tokenizer ({error}); save it again with tokenizer.save."
             ) from None
+        # Popped, so that only the constructor's arguments are left.
         if (kind := fields.pop("kind", None)) != cls.__name__:
             raise ValueError(
                 f"{path} holds a {kind}, not a {cls.__name__}; "
@@ -71,7 +72,8 @@ class MemoDict(dict):
     def __init__(self, compute: Callable[[str], Any], max_size: int = 1 << 16) -> None:
         self.compute, self.max_size = compute, max_size
 
-    def __missing__(self, word: str) -> Any:
+    def __missing__(self, word: str) -> Any:  # dict calls it only for keys that are not there
+        # Emptied whole: to drop the oldest words, every look-up would have to keep an order.
         if len(self) >= self.max_size:
             self.clear()
         answer = self[word] = self.compute(word)
@@ -103,5 +105,8 @@ def split_special(text: str, special_tokens: Iterable[str]) -> list[str]:
     """
     check_text(text)
     names = sorted(special_tokens, key=len, reverse=True)  # `|` takes the first that fits
+    # Escaped: the | in <|end|> would otherwise mean "or".
     pattern = "|".join(map(re.escape, names))
+    # The parentheses make `split` return the special tokens too. Without names the pattern would
+    # be empty, and fit between any two characters.
     return re.split(f"({pattern})", text) if names else [text]

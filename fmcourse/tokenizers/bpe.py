@@ -25,6 +25,7 @@ Pair = tuple[int, int]  # two neighbouring token ids
 # GPT-2's files write a byte as one visible character: itself if it prints in Latin-1, else the next
 # free one after U+00FF. So a space is Ġ. Printing bytes come first in this table; its order also
 # decides which of two equally frequent pairs is merged first.
+# Left out are the controls, the two spaces and the soft hyphen (U+00AD), which is invisible.
 PRINTING = [
     *range(ord("!"), ord("~") + 1),
     *range(ord("¡"), ord("¬") + 1),
@@ -59,7 +60,7 @@ def to_bytes(letters: str) -> bytes:
 # Pre-tokenization: a token never crosses from one word into the next ---------------------------
 
 
-@cache
+@cache  # goes through all of Unicode: only once for each split
 def pretokenizer_pattern(split: str) -> re.Pattern[str]:
     r"""The pattern whose matches are the words of a text; joined, they are the text again.
 
@@ -92,6 +93,8 @@ def pretokenizer_pattern(split: str) -> re.Pattern[str]:
     return re.compile(
         "'(?:[sdmt]|ll|ve|re)"  # 's 'd 'm 't 'll 've 're
         f"| ?{letter}+|{numbers}| ?{other}+"
+        # The first gives its last space back if a word can take it; the second is for what is left,
+        # such as a tab right before a word.
         f"|{space}+(?!{takes_a_space})|{space}+"
     )
 
@@ -128,6 +131,7 @@ def learn_merges(words: Mapping[str, int], size: int) -> list[tuple[bytes, bytes
     # While training, a token's id is its age: the smaller id is the older token.
     tokens = [bytes([byte]) for byte in BYTE_TO_LETTER]
     id_of_byte = {byte: i for i, byte in enumerate(BYTE_TO_LETTER)}
+    # Each different word once, with its count: a text holds far more words than different ones.
     ids = [[id_of_byte[byte] for byte in word.encode()] for word in words]
     pairs = PairCounts(ids, list(words.values()))
     merges = []
@@ -147,6 +151,7 @@ def merge_pair(ids: list[int], pair: Pair, new: int) -> list[int]:
     """
     merged, i = [], 0
     while i < len(ids):
+        # Pairs may overlap, as in 7 7 7: the left one is taken, and the scan goes on after it.
         if i + 1 < len(ids) and (ids[i], ids[i + 1]) == pair:
             merged.append(new)
             i += 2
@@ -159,7 +164,7 @@ def merge_pair(ids: list[int], pair: Pair, new: int) -> list[int]:
 def count_words(text: str, split: str, special_tokens: Iterable[str]) -> Counter[str]:
     """How often each word stands in a text, special tokens left out."""
     words = Counter()
-    for ordinary in split_special(text, special_tokens)[::2]:
+    for ordinary in split_special(text, special_tokens)[::2]:  # special tokens are at odd places
         words.update(pretokenizer_pattern(split).findall(ordinary))
     return words
 
@@ -215,11 +220,13 @@ class BPETokenizer(Tokenizer):
             )
         self.vocab, self.merges, self.split = dict(vocab), list(merges), split
         self.special_tokens = {name: vocab[name] for name in special_tokens}
+        # Special tokens stand in `vocab` as plain text, all others in GPT-2's letters.
         self.tokens = [
             name.encode() if name in self.special_tokens else to_bytes(name) for name in names
         ]
         self._split_words = pretokenizer_pattern(split).findall
         self._special_ids = set(self.special_tokens.values())
+        # By the value of the byte, so that a byte is its own index.
         self._byte_ids = [self._ordinary_id(letter) for _, letter in sorted(BYTE_TO_LETTER.items())]
         self._ranks = dict(self._rank(rank, merge) for rank, merge in enumerate(self.merges))
         # Most words of a text stood there before, so their ids are kept.
@@ -231,6 +238,7 @@ class BPETokenizer(Tokenizer):
 
     def _rank(self, rank: int, merge: str) -> tuple[Pair, tuple[int, int]]:
         """A merge as (left id, right id), (rank, merged id)."""
+        # No letter is a space: the byte for a space is written Ġ.
         left, _, right = merge.partition(" ")
         ids = [self._ordinary_id(name) for name in (left, right, left + right)]
         if None in ids:
@@ -258,14 +266,14 @@ class BPETokenizer(Tokenizer):
                 "text is empty, so there are no pairs to count; pass the training text."
             )
         n = len(special_tokens)
-        if (room := vocab_size - n) < 256:
+        if (room := vocab_size - n) < 256:  # every byte needs a token, or a text may be unknown
             raise ValueError(
                 f"vocab_size={vocab_size} is too small; "
                 f"256 bytes and {n} special tokens need {256 + n}."
             )
         learnt = learn_merges(count_words(text, split, special_tokens), room)
         merges = [(to_letters(left), to_letters(right)) for left, right in learnt]
-        names = [BYTE_TO_LETTER[byte] for byte in range(256)]
+        names = [BYTE_TO_LETTER[byte] for byte in range(256)]  # by value: a byte's id is its value
         names += [left + right for left, right in merges]
         if taken := set(special_tokens) & set(names):
             raise ValueError(
@@ -314,6 +322,7 @@ class BPETokenizer(Tokenizer):
         """
         skipped = self._special_ids if skip_special else ()
         kept = (self.tokens[i] for i in self.check_ids(ids) if i not in skipped)
+        # Joined first: a character's bytes may lie in several tokens.
         return b"".join(kept).decode(errors="replace")
 
     def token_bytes(self, i: int) -> bytes:
@@ -387,9 +396,11 @@ class PairCounts:
     def merge(self, pair: Pair, new: int) -> None:
         """Put `new` in place of every `pair`, and recount the words where it stood."""
         change: dict[Pair, int] = defaultdict(int)
+        # Popped, because the merge leaves no such pair anywhere.
         for place in self.words_with_pair.pop(pair):
             before, after = self.words[place], merge_pair(self.words[place], pair, new)
             self.words[place] = after
+            # All pairs of the word are taken off and put back; those that stay the same cancel out.
             for old in pairwise(before):
                 change[old] -= self.word_counts[place]
             for added in pairwise(after):
@@ -420,6 +431,7 @@ def merge_by_rank(ids: list[int], ranks: Mapping[Pair, tuple[int, int]]) -> list
         """Queue the pair that begins at place i, if there is a merge for it."""
         if found := ranks.get((ids[i], ids[right[i]])):
             rank, merged = found
+            # Tuples compare from the left: the lowest rank, then the leftmost place.
             heappush(queue, (rank, i, merged))
 
     for i in range(N):
@@ -427,11 +439,13 @@ def merge_by_rank(ids: list[int], ranks: Mapping[Pair, tuple[int, int]]) -> list
     while queue:
         _, i, merged = heappop(queue)
         j = right[i]
+        # Stale entries stay in the queue, because a heap removes nothing but its smallest cheaply.
         if ranks.get((ids[i], ids[j]), (None, None))[1] != merged:
             continue  # one of the two was merged with its other neighbour since
-        ids[i], ids[j] = merged, None
+        ids[i], ids[j] = merged, None  # place j is empty from now on
         right[i] = right[j]
         left[right[j]] = i
+        # The new token has new pairs with both neighbours.
         queue_pair(left[i])
         queue_pair(i)
     return [i for i in ids if i is not None]

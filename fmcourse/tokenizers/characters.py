@@ -34,6 +34,7 @@ class CharTokenizer(Tokenizer):
             raise ValueError(
                 "text is empty, so it has no characters to learn; pass the training text."
             )
+        # Sorted, because a set's order changes from run to run, and ids must not.
         return cls("".join(sorted(set(check_text(text)))))
 
     def encode(self, text: str) -> list[int]:
@@ -45,6 +46,7 @@ class CharTokenizer(Tokenizer):
         Traceback (most recent call last):
         ValueError: character 'd' (U+0064) at position 2 was not in the training text; ...
         """
+        # A character outside the alphabet has no id, and there is no token for "unknown".
         for place, character in enumerate(check_text(text)):
             if character not in self._ids:
                 raise ValueError(

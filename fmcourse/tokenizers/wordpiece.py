@@ -22,7 +22,7 @@ from pathlib import Path
 from fmcourse.tokenizers.base import MemoDict, Tokenizer, split_special
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-REQUIRED_TOKENS = ("[UNK]", "[CLS]", "[SEP]")
+REQUIRED_TOKENS = ("[UNK]", "[CLS]", "[SEP]")  # `encode` cannot do without them
 LONGEST_WORD = 100  # characters; BERT reads longer ones as [UNK]
 # BERT's blocks of Chinese characters, as the `tokenizers` library has them: without 2B820 to 2B91F.
 CHINESE = [
@@ -47,6 +47,7 @@ def normalize_character(character: str) -> str:
     >>> [normalize_character(character) for character in "É\\t!猫"]
     ['e', ' ', ' ! ', ' 猫 ']
     """
+    # Before the test for controls (Cc), which Unicode says these are.
     if character in "\t\n\r":
         return " "
     if character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf", "Co"):
@@ -54,10 +55,12 @@ def normalize_character(character: str) -> str:
     if character.isspace():
         return " "
     decomposed = unicodedata.normalize("NFD", character)  # é: e and an accent
+    # Mn: marks that take no room of their own, as accents do.
     letters = [letter for letter in decomposed if unicodedata.category(letter) != "Mn"]
     simple = "".join(
         f" {letter} " if is_punctuation(letter) else letter.lower() for letter in letters
     )
+    # Chinese is written without spaces, so each character becomes a word.
     is_chinese = any(first <= ord(character) <= last for first, last in CHINESE)
     return f" {simple} " if is_chinese else simple
 
@@ -105,7 +108,7 @@ class WordPieceTokenizer(Tokenizer):
     @classmethod
     def from_vocab_file(cls, path: str | Path) -> "WordPieceTokenizer":
         """From BERT's vocab.txt, in which line i holds token i."""
-        lines = Path(path).read_text(encoding="utf-8").removesuffix("\n")
+        lines = Path(path).read_text(encoding="utf-8").removesuffix("\n")  # no empty last token
         return cls(lines.split("\n"))  # not splitlines: a token may hold U+2028 or U+0085
 
     def encode(
@@ -136,6 +139,7 @@ class WordPieceTokenizer(Tokenizer):
         Returns: the ids, and for each its token type: 0 up to the first [SEP], 1 after it.
         """
         ids = self.encode(first, allow_special=allow_special)
+        # Without its [CLS], of which an input has one.
         more = self.encode(second, allow_special=allow_special)[1:]
         return ids + more, [0] * len(ids) + [1] * len(more)
 
@@ -171,6 +175,7 @@ class WordPieceTokenizer(Tokenizer):
             if is_word:
                 word, places = zip(*group, strict=True)
                 for i, first, end in self._pieces_of_word["".join(word)]:
+                    # Back to places in the text: the end is one after the last character.
                     yield i, (places[first], places[end - 1] + 1)
 
     def _split_word(self, word: str) -> list[tuple[int, int, int]]:
@@ -189,7 +194,9 @@ class WordPieceTokenizer(Tokenizer):
 
     def _longest_piece(self, word: str, start: int) -> tuple[int, int, int] | None:
         """(id, start, end) of the longest piece that begins there; None if there is none."""
+        # "##s" and "s" are two tokens: one inside a word, one at its start.
         prefix = "##" if start else ""
+        # Longest first, and none is longer than the longest token.
         for end in range(min(len(word), start + self._longest), start, -1):
             if (i := self._ids.get(prefix + word[start:end])) is not None:
                 return i, start, end
@@ -202,7 +209,7 @@ class WordPieceTokenizer(Tokenizer):
         """
         skipped = set(self.special_tokens.values()) if skip_special else ()
         kept = [self.tokens[i] for i in self.check_ids(ids) if i not in skipped]
-        return " ".join(kept).replace(" ##", "")
+        return " ".join(kept).replace(" ##", "")  # ## continues the word before it
 
     def pieces(
         self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False
