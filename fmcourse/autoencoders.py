@@ -38,13 +38,13 @@ def encoder(
     """
     grid = latent_side(latent_dim, width, channels, side)
     if spatial:
-        last: nn.Module = nn.Conv2d(2 * width, latent_dim, 1)
+        last: nn.Module = nn.Conv2d(2 * width, latent_dim, 1)  # 1 x 1: each place by itself
     else:
         last = nn.Sequential(nn.Flatten(), nn.Linear(2 * width * grid**2, latent_dim))
     return nn.Sequential(
         nn.PixelUnshuffle(2),  # (B, 4 C, S/2, S/2)
-        nn.Conv2d(4 * channels, width, 3, padding=1),
-        nn.LeakyReLU(0.2),
+        nn.Conv2d(4 * channels, width, 3, padding=1),  # (B, W, S/2, S/2): padding 1 keeps the side
+        nn.LeakyReLU(0.2),  # unlike ReLU, a gradient below 0 too
         nn.Conv2d(width, 2 * width, 4, 2, padding=1),  # (B, 2 W, S/4, S/4)
         nn.LeakyReLU(0.2),
         nn.Conv2d(2 * width, 2 * width, 3, padding=1),
@@ -67,13 +67,13 @@ def decoder(
     return nn.Sequential(
         first,  # (B, 2 W, S/4, S/4)
         nn.LeakyReLU(0.2),
-        nn.Conv2d(2 * width, 4 * width, 3, padding=1),
+        nn.Conv2d(2 * width, 4 * width, 3, padding=1),  # four channels for each 2 x 2 pixels
         nn.PixelShuffle(2),  # (B, W, S/2, S/2)
         nn.LeakyReLU(0.2),
         nn.Conv2d(width, width, 3, padding=1),
         nn.LeakyReLU(0.2),
         nn.Conv2d(width, 4 * channels, 3, padding=1),
-        nn.PixelShuffle(2),
+        nn.PixelShuffle(2),  # (B, C, S, S)
     )
 
 
@@ -122,7 +122,7 @@ def check_not_empty(batch: Tensor) -> Tensor:
 # -- variational autoencoders ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # eq=False: == of two tensors is no bool
 class Gaussian:
     """Independent normal distributions, one for each latent dimension.
 
@@ -135,6 +135,7 @@ class Gaussian:
 
     @property
     def std(self) -> Tensor:
+        # A logarithm may be any real number, so the encoder needs no constraint to give σ > 0.
         return (self.log_variance / 2).exp()
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
@@ -156,7 +157,7 @@ class Gaussian:
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density of each dimension of z, (B, K, ...)."""
-        distance = (z - self.mean).square() * (-self.log_variance).exp()
+        distance = (z - self.mean).square() * (-self.log_variance).exp()  # (z - μ)² / σ²
         return -(distance + self.log_variance + math.log(2 * math.pi)) / 2
 
 
@@ -184,8 +185,8 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor) -> Gaussian:
         """The approximate posterior q(z | x)."""
-        mean, log_variance = self.encoder(x).chunk(2, 1)
-        return Gaussian(mean, log_variance.clamp(-20, 10))  # exp() of more overflows
+        mean, log_variance = self.encoder(x).chunk(2, 1)  # (B, K, ...) each
+        return Gaussian(mean, log_variance.clamp(-20, 10))  # bounded, so exp() cannot overflow
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstructions, from the mean of q(z | x)."""
@@ -194,7 +195,8 @@ class VAE(nn.Module):
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x | z) of each image, in nats, (B,)."""
         x_hat = self.decoder(z)
-        log_variance = torch.full_like(x_hat, 2 * math.log(self.noise))
+        log_variance = torch.full_like(x_hat, 2 * math.log(self.noise))  # log σ² of each pixel
+        # Pixels are independent given z, so their log-densities add up.
         return Gaussian(x_hat, log_variance).log_prob(x).flatten(1).sum(1)
 
 
@@ -216,6 +218,8 @@ def negative_elbo(
             f"beta={beta}; it must be 0 or more: with less, q is pushed away from the prior."
         )
     q = model.encode(check_not_empty(batch))
+    # Both terms are summed over dimensions and averaged over images: averaging over pixels in one
+    # alone would change their balance.
     reconstruction = -model.log_likelihood(batch, q.sample(generator)).mean()
     kl = q.kl().flatten(1).sum(1).mean()
     parts = {"reconstruction": reconstruction.item(), "KL": kl.item()}
@@ -237,10 +241,11 @@ def log_evidence(
     if draws < 1:
         raise ValueError(f"draws={draws}; at least one is needed.")
     q = model.encode(check_not_empty(x))
-    prior = Gaussian(torch.zeros_like(q.mean), torch.zeros_like(q.mean))
+    prior = Gaussian(torch.zeros_like(q.mean), torch.zeros_like(q.mean))  # log σ² = 0
     log_weights = []
-    for _ in range(draws):
+    for _ in range(draws):  # one after another, to save memory
         z = q.sample(generator)
         log_ratio = (prior.log_prob(z) - q.log_prob(z)).flatten(1).sum(1)
         log_weights.append(model.log_likelihood(x, z) + log_ratio)
+    # The weights themselves would overflow or underflow, so their mean is taken in logarithms.
     return torch.stack(log_weights).logsumexp(0) - math.log(draws)

@@ -47,6 +47,7 @@ def next_token(model: nn.Module, batch: Tensor, generator: torch.Generator | Non
             "next one."
         )
     inputs, labels = batch[:, :-1], batch[:, 1:]
+    # (B, T, V) to (B T, V): `cross_entropy` expects the classes in dimension 1.
     value = F.cross_entropy(model(inputs).flatten(0, 1), labels.flatten())
     return Loss(value, {"nats per token": value.item()}, labels.numel())
 
@@ -73,16 +74,17 @@ def translation(
     Source: Vaswani et al. 2017, section 5.4.
     """
     source, target = batch
-    labels = target[:, 1:]
+    labels = target[:, 1:]  # without the start token
     num_labels = int((labels != pad_id).sum())
     if not num_labels or not 0 <= smoothing < 1:
         raise ValueError(
             f"{num_labels} labels besides padding and smoothing={smoothing}; give at least one "
             "label, and smoothing in [0, 1)."
         )
-    logits = model(source, target[:, :-1]).flatten(0, 1)
+    logits = model(source, target[:, :-1]).flatten(0, 1)  # (B T, V)
     padded = {"target": labels.flatten(), "ignore_index": pad_id}
     value = F.cross_entropy(logits, **padded, label_smoothing=smoothing)
+    # Detached, since it is for reports alone.
     plain = value if not smoothing else F.cross_entropy(logits.detach(), **padded)
     return Loss(value, {"nats per token": plain.item()}, num_labels)
 
@@ -140,6 +142,7 @@ def mask_tokens(
     Raises: ValueError unless 0 < mask_rate < 1, or if there are only special tokens.
     Source: Devlin et al. 2018, appendix A.1.
     """
+    # The dtype is given, since an empty tuple would become a float tensor.
     special = torch.tensor(tuple(special_ids), dtype=ids.dtype, device=ids.device)
     maskable = ~torch.isin(ids, special)
     if not 0 < mask_rate < 1 or not maskable.any():
@@ -149,11 +152,14 @@ def mask_tokens(
             "to learn from), and a batch with words."
         )
     random = {"generator": generator, "device": ids.device}
-    draw = torch.rand(ids.shape, **random).masked_fill(~maskable, 2.0)
+    draw = torch.rand(ids.shape, **random).masked_fill(~maskable, 2.0)  # 2: above any rate
     # A short batch can end up with no token below the rate: then the lowest draw is selected.
+    # As < is strict, the bound is raised above that draw by several rounding steps of float32; 1e-9
+    # is for a draw of 0.
     selected = draw < max(mask_rate, draw.min().item() * 1.000001 + 1e-9)
     fate = torch.rand(ids.shape, **random)
     random_ids = torch.randint(vocab_size, ids.shape, **random, dtype=ids.dtype)
+    # Below 0.8 [MASK], from 0.8 to 0.9 unchanged, from 0.9 a random token.
     inputs = ids.masked_fill(selected & (fate < 0.8), mask_id)
     return torch.where(selected & (fate >= 0.9), random_ids, inputs), selected
 
@@ -213,16 +219,20 @@ def corrupt_spans(
             "of at least 2, a mask_rate between 0 and 1, a mean_span_length of at least 1, and ids "
             "from 1 to sentinel_id - 1."
         )
-    num_masked = min(max(round(T * mask_rate), 1), T - 1)
+    num_masked = min(max(round(T * mask_rate), 1), T - 1)  # both parts need a token
+    # A kept token comes before each span, so there are no more spans than kept tokens.
     spans = min(max(round(num_masked / mean_span_length), 1), T - num_masked)
     masked = random_spans(T - num_masked, num_masked, spans, len(ids), generator).to(ids.device)
-    starts = masked & ~F.pad(masked, (1, 0))[:, :-1]
+    starts = masked & ~F.pad(masked, (1, 0))[:, :-1]  # masked, but the token before is not
     # Before each token there is room for a sentinel: pairs (sentinel, token), flattened in order.
+    # The first span counts 1, hence sentinel_id - 1.
     pairs = torch.stack([sentinel_id - 1 + starts.cumsum(1), ids], -1)  # (B, T, 2)
+    # Both take the sentinels. Boolean indexing flattens; `view` restores the rows, since all of
+    # them keep equally many.
     source, target = (
         pairs[torch.stack([starts, part], -1)].view(len(ids), -1) for part in (~masked, masked)
     )
-    return source, F.pad(target, (0, 1), value=sentinel_id + spans)
+    return source, F.pad(target, (0, 1), value=sentinel_id + spans)  # the sentinel that ends it
 
 
 def random_spans(
@@ -235,7 +245,8 @@ def random_spans(
     lengths = torch.stack(
         [random_partition(total, spans, rows, generator) for total in (num_kept, num_masked)], -1
     ).flatten(1)  # (rows, 2 spans): kept, masked, kept, masked, ...
-    is_masked = torch.tensor([False, True]).repeat(spans)
+    is_masked = torch.tensor([False, True]).repeat(spans)  # (2 spans,)
+    # The lengths of each row add up to T, so the rows can be stacked.
     return torch.stack([is_masked.repeat_interleave(row) for row in lengths])
 
 
@@ -246,8 +257,10 @@ def random_partition(
 
     Every way to divide is equally likely: `parts - 1` of the `total - 1` gaps are chosen.
     """
+    # The beginning of a random permutation: drawn without replacement.
     gaps = torch.rand(rows, total - 1, generator=generator).argsort(1)[:, : parts - 1]
-    cuts = gaps.sort(1).values + 1
+    cuts = gaps.sort(1).values + 1  # gap 0 lies after the first token
+    # With 0 before and `total` after them, differences of neighbours are the lengths.
     return F.pad(F.pad(cuts, (1, 0)), (0, 1), value=total).diff(dim=1)
 
 
@@ -269,7 +282,7 @@ def denoising(
             f"batch {tuple(batch.shape)}, noise={noise}; give a batch with rows and noise above 0."
         )
     noisy = batch + noise * torch.randn(batch.shape, generator=generator, device=batch.device)
-    value = F.mse_loss(model(noisy), batch)
+    value = F.mse_loss(model(noisy), batch)  # against the batch without noise
     return Loss(value, {"mean square": value.item()}, batch.numel())
 
 
@@ -297,8 +310,8 @@ def masked_patches(
         )
     # A random permutation of each row, so that every row hides equally many.
     order = torch.rand(batch.shape[:2], generator=generator, device=batch.device).argsort(1)
-    masked = order < num_masked
-    value = F.mse_loss(model(batch, masked)[masked], batch[masked])
+    masked = order < num_masked  # (B, N)
+    value = F.mse_loss(model(batch, masked)[masked], batch[masked])  # (B num_masked, P)
     return Loss(value, {"mean square": value.item()}, int(masked.sum()))
 
 
@@ -321,7 +334,9 @@ def contrastive(
     Raises: ValueError as `info_nce`.
     Source: Chen et al. 2020 (SimCLR); here a view's negatives are the other examples' other views.
     """
+    # The generator's state moves on, so the two views differ.
     view_1, view_2 = (augment(batch, generator) for _ in range(2))
+    # One forward pass, so that both views share a BatchNorm's statistics.
     embeddings = model(torch.cat([view_1, view_2]))
     value = info_nce(*embeddings.chunk(2), temperature)
     return Loss(value, {"nats per pair": value.item()}, len(batch))
@@ -341,6 +356,7 @@ def info_nce(a: Tensor, b: Tensor, temperature: float = 0.1) -> Tensor:
             f"vectors {tuple(a.shape)} and {tuple(b.shape)}, temperature={temperature}: give two "
             "(B, D) alike with B of at least 2, and a temperature above 0."
         )
+    # Cosines lie in [-1, 1]; a temperature below 1 lets the probabilities come near 0 and 1.
     logits = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature  # (B, B)
     labels = torch.arange(len(a), device=a.device)  # the diagonal
     return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
@@ -368,6 +384,7 @@ def transformation_prediction(
         )
     labels = torch.randint(len(transforms), (len(batch),), generator=generator, device=batch.device)
     pairs = zip(batch, labels.tolist(), strict=True)
+    # Stacking needs one shape: rotations by 90° keep that of square images.
     transformed = torch.stack([transforms[label](x) for x, label in pairs])
     value = F.cross_entropy(model(transformed), labels)
     return Loss(value, {"nats": value.item()}, len(batch))
@@ -388,15 +405,17 @@ def classification(
     Raises: ValueError if there is no label, or one is outside the classes.
     """
     *inputs, labels = batch
-    logits, labelled = model(*inputs), labels != -100
+    logits, labelled = model(*inputs), labels != -100  # cross_entropy ignores -100 too
     classes = logits.shape[-1]
     given = labels[labelled]
+    # On a GPU, `cross_entropy` would fail without saying which label was wrong.
     if not len(given) or given.min() < 0 or given.max() >= classes:
         span = f", from {given.min()} to {given.max()}" if len(given) else ""
         raise ValueError(
             f"{len(given)} labels are given{span}; give at least one, in 0 to {classes - 1}, and "
             "-100 where there is none."
         )
+    # (B, T, classes) to (B T, classes); (B, classes) stays as it is.
     value = F.cross_entropy(logits.flatten(0, -2), labels.flatten())
     return Loss(value, {"nats per label": value.item()}, len(given))
 
@@ -425,8 +444,9 @@ def answer_span(
             "tokens: give at least one that lies inside, and -100 for those that were cut off."
         )
     logits = model(ids[kept], padding_mask[kept], token_type_ids[kept])
+    # Padding is no answer: it gets probability 0.
     logits = logits.masked_fill(~padding_mask[kept][..., None], -torch.inf)  # (B, T, 2)
-    first_loss = F.cross_entropy(logits[..., 0], first[kept])
+    first_loss = F.cross_entropy(logits[..., 0], first[kept])  # the T tokens are the classes
     last_loss = F.cross_entropy(logits[..., 1], last[kept])
     value = (first_loss + last_loss) / 2
     return Loss(value, {"nats per end": value.item()}, int(kept.sum()))

@@ -34,8 +34,10 @@ class Denoiser:
         self.condition = condition
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+        # Time as a share of T, as in `diffusion_loss`, in the dtype of x_t.
         inputs = [x_t, (t / self.schedule.T).to(x_t)]
         if self.condition is not None:
+            # One row for all images is expanded without a copy.
             inputs.append(self.condition.expand(len(x_t), *self.condition.shape[1:]))
         return self.schedule.predict_x_0(self.network(*inputs), x_t, t, self.predicts)
 
@@ -54,4 +56,6 @@ class ClassifierFreeGuidance:
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         unconditional = self.unconditional(x_t, t)
+        # At given x_t, x_0 is an affine function of the predicted noise or velocity, and the
+        # weights add up to 1, so guiding x_0 guides those alike. Each step evaluates two denoisers.
         return unconditional + self.scale * (self.conditional(x_t, t) - unconditional)

@@ -50,6 +50,7 @@ def sample_num_masked(rows: int, T: int, generator: torch.Generator | None = Non
     Stratified: the range is cut into as many equal parts as there are rows, and each row draws
     from its part. The loss varies less from batch to batch than with independent draws.
     """
+    # A generator draws only for its own device.
     device = "cpu" if generator is None else generator.device
     uniform = torch.rand(rows, generator=generator, device=device)
     share = (torch.arange(rows, device=device) + uniform) / max(1, rows)  # from 0 to 1
@@ -66,11 +67,12 @@ def masked_nll(
             f"give token ids (B, T), at least one, and none of them mask_id={mask_id}."
         )
     # A random permutation in each row: the k positions that it sends to 0 ... k - 1 are masked.
-    order = torch.rand(ids.shape, generator=generator, device=ids.device).argsort(1)
+    order = torch.rand(ids.shape, generator=generator, device=ids.device).argsort(1)  # (B, T)
     masked = order < k.to(ids.device)[:, None]
     log_p = masked_log_probs(model, ids.masked_fill(masked, mask_id), masked, mask_id)
-    nats = F.nll_loss(log_p, ids[masked], reduction="none")
+    nats = F.nll_loss(log_p, ids[masked], reduction="none")  # (masked tokens of all rows,)
     by_position = torch.zeros_like(ids, dtype=nats.dtype).masked_scatter(masked, nats)  # (B, T)
+    # As k is uniform from 1 to T, the mean over the masked tokens needs no further weight.
     return by_position.sum(1) / masked.sum(1)
 
 
@@ -80,8 +82,9 @@ def masked_log_probs(model: nn.Module, ids: Tensor, masked: Tensor, mask_id: int
     [MASK] itself gets probability 0, since no text holds it. The head is computed at masked
     positions alone: with a large vocabulary it is the most expensive layer.
     """
-    logits = model.head(model.states(ids)[masked])
+    logits = model.head(model.states(ids)[masked])  # (N, V)
     mask_column = torch.tensor([mask_id], device=logits.device)
+    # Before the softmax, so that the other probabilities add up to 1.
     return logits.index_fill(-1, mask_column, -torch.inf).log_softmax(-1)
 
 
@@ -137,17 +140,18 @@ def fill_masks(
     most = check_fill_arguments(ids, mask_id, steps, order, temperature)
     ids, num_masks = ids.clone(), (ids == mask_id).sum(1)
     steps = most if steps is None else steps
-    for step in range(steps if most else 0):
+    for step in range(steps if most else 0):  # no step if there is nothing to fill
         masked = ids == mask_id
         log_p = masked_log_probs(model, ids, masked, mask_id)
         tokens = draw_tokens(log_p, temperature, generator)
         if order == "confidence":
-            priority = log_p.gather(1, tokens[:, None])[:, 0]
+            priority = log_p.gather(1, tokens[:, None])[:, 0]  # (N,), of the tokens drawn
         else:
             priority = torch.rand(tokens.shape, generator=generator, device=ids.device).to(log_p)
         # Each step keeps an equal share of a row's masks; the first steps take the remainder.
         count = num_masks // steps + (step < num_masks % steps)
         kept = masked & (rank_in_row(priority, masked) < count[:, None])
+        # (B, T): the drawn tokens go back to their positions, and those kept replace [MASK].
         ids = torch.where(kept, torch.zeros_like(ids).masked_scatter(masked, tokens), ids)
         if on_step is not None:
             on_step(step, ids)
@@ -180,11 +184,12 @@ def draw_tokens(log_p: Tensor, temperature: float, generator: torch.Generator | 
     if temperature == 0:
         return log_p.argmax(-1)
     p = (log_p / temperature).softmax(-1)
-    return torch.multinomial(p, 1, generator=generator)[:, 0]
+    return torch.multinomial(p, 1, generator=generator)[:, 0]  # (N, 1) to (N,)
 
 
 def rank_in_row(priority: Tensor, masked: Tensor) -> Tensor:
     """Ranks (B, T), 0 for the highest priority (N,) among the masked positions of each row."""
     table = torch.full(masked.shape, -torch.inf, dtype=priority.dtype, device=priority.device)
     table = table.masked_scatter(masked, priority)  # positions that are not masked come last
+    # The first argsort gives positions in order of priority, the second each position's rank.
     return table.argsort(dim=1, descending=True, stable=True).argsort(dim=1)

@@ -32,17 +32,19 @@ def diffusion_loss(
     Raises: ValueError for an empty batch or an unknown prediction type.
     Source: Ho et al. 2020, algorithm 1.
     """
-    x_0, *conditions = batch if isinstance(batch, tuple | list) else (batch,)
+    x_0, *conditions = batch if isinstance(batch, tuple | list) else (batch,)  # one or none
     if not x_0.numel():
         raise ValueError(f"the batch {tuple(x_0.shape)} is empty; give at least one image.")
     random = {"generator": generator, "device": x_0.device}
-    t = torch.randint(1, schedule.T + 1, (len(x_0),), **random)
+    t = torch.randint(1, schedule.T + 1, (len(x_0),), **random)  # from 1: x_0 has no noise
     noise = torch.randn(x_0.shape, dtype=x_0.dtype, **random)
     if conditions and null_condition is not None:
-        dropped = torch.rand(len(x_0), **random) < condition_dropout
+        dropped = torch.rand(len(x_0), **random) < condition_dropout  # (B,)
         conditions = [drop_conditions(conditions[0], dropped, null_condition)]
     target = schedule.target(x_0, t, noise, predicts)
+    # The network sees time as a share of T, so T may change without a new network.
     x_t, time = schedule.add_noise(x_0, t, noise), (t / schedule.T).to(x_0)
+    # All timesteps weigh the same: the simplified loss, equation 14.
     value = F.mse_loss(model(x_t, time, *conditions), target)
     return Loss(value, {"mean square": value.item()}, len(x_0))
 
@@ -51,4 +53,5 @@ def drop_conditions(condition: Tensor, dropped: Tensor, null_condition: Any) -> 
     """The conditions (B, ...), with `null_condition` in the rows where `dropped` (B,) is True."""
     null = torch.as_tensor(null_condition, dtype=condition.dtype, device=condition.device)
     rows = dropped.view(-1, *[1] * (condition.ndim - 1))  # (B, 1, ...)
+    # A scalar null_condition is broadcast over the whole row.
     return torch.where(rows, null, condition)

@@ -41,6 +41,7 @@ def timesteps(schedule: Schedule, steps: int | None) -> list[int]:
         raise ValueError(
             f"steps={steps} are more than the schedule's T={schedule.T}; take at most {schedule.T}."
         )
+    # As steps ≤ T, rounding makes no two of them equal.
     return [round(schedule.T * (1 - i / steps)) for i in range(steps + 1)]
 
 
@@ -64,10 +65,11 @@ def ddpm(
     et al. 2021 (Variational Diffusion Models), appendix A.
     """
     for t, s in pairwise(timesteps(schedule, steps)):
+        # Python floats, so the coefficients below are in double precision and x keeps its dtype.
         (a_t, a_s), (b_t, b_s) = schedule.signal[[t, s]].tolist(), schedule.noise[[t, s]].tolist()
-        x_0 = denoiser(x, torch.full((len(x),), t, device=x.device))
-        a = a_t / a_s
-        beta = b_t**2 - a**2 * b_s**2
+        x_0 = denoiser(x, torch.full((len(x),), t, device=x.device))  # (B,): all are at t
+        a = a_t / a_s  # the share of the signal at s that is left at t
+        beta = b_t**2 - a**2 * b_s**2  # so that a² b_s² + β = b_t²
         mean = (a_s * beta / b_t**2) * x_0 + (a * b_s**2 / b_t**2) * x
         sigma = b_s / b_t * math.sqrt(beta)
         z = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
@@ -99,9 +101,11 @@ def ddim(
     for t, s in pairwise(timesteps(schedule, steps)):
         (a_t, a_s), (b_t, b_s) = schedule.signal[[t, s]].tolist(), schedule.noise[[t, s]].tolist()
         x_0 = denoiser(x, torch.full((len(x),), t, device=x.device))
+        # As t is at least 1, b_t is above 0.
         epsilon = (x - a_t * x_0) / b_t
         # Rounding can bring the difference slightly below 0.
         sigma = eta * b_s * math.sqrt(max(0.0, 1 - (a_t * b_s / (a_s * b_t)) ** 2))
+        # Of the noise variance b_s², σ² is drawn anew below and the rest is kept in ε.
         x = a_s * x_0 + math.sqrt(max(0.0, b_s**2 - sigma**2)) * epsilon
         if eta:
             z = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
@@ -131,6 +135,7 @@ def euler(
     for t, s in pairwise(timesteps(schedule, steps)):
         (a_t, a_s), (b_t, b_s) = schedule.signal[[t, s]].tolist(), schedule.noise[[t, s]].tolist()
         x_0 = denoiser(x, torch.full((len(x),), t, device=x.device))
+        # The predicted x_0 and ε are held fixed during the step.
         epsilon = (x - a_t * x_0) / b_t
         x = x + (a_s - a_t) * x_0 + (b_s - b_t) * epsilon
         if on_step is not None:

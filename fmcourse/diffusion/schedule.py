@@ -16,7 +16,7 @@ from torch.nn import functional as F
 PredictionType = Literal["noise", "image", "velocity"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # eq=False: == of two tensors is no bool
 class Schedule:
     """How much signal and how much noise there is at each timestep.
 
@@ -40,8 +40,9 @@ class Schedule:
             raise ValueError(
                 f"betas {tuple(betas.shape)}: give at least one number, each between 0 and 1."
             )
+        # Double: 1 - ᾱ_t loses digits where ᾱ_t is near 1. The padding is ᾱ_0 = 1, no noise.
         alpha_bar = F.pad((1 - betas.double()).cumprod(0), (1, 0), value=1.0)
-        return cls(alpha_bar.sqrt(), (1 - alpha_bar).sqrt())
+        return cls(alpha_bar.sqrt(), (1 - alpha_bar).sqrt())  # a² + b² = 1
 
     @classmethod
     def linear(cls, T: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> "Schedule":
@@ -59,8 +60,11 @@ class Schedule:
         Source: Nichol & Dhariwal 2021, equation 17.
         """
         t = torch.arange(check_positive_int("T", T) + 1, dtype=torch.float64)
+        # The offset keeps the first β from being too small (section 3.2).
         angle = (t / T + offset) / (1 + offset) * math.pi / 2
         alpha_bar = angle.cos().square()
+        # The paper's factor 1 / f(0) cancels in the ratio. The last β would be 1: no signal would
+        # be left, and x_0 could not be computed from the noise.
         return cls.from_betas((1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta))
 
     @classmethod
@@ -70,7 +74,7 @@ class Schedule:
         Source: Lipman et al. 2022; Liu et al. 2022.
         """
         noise = torch.arange(check_positive_int("T", T) + 1, dtype=torch.float64) / T
-        return cls(1 - noise, noise, is_flow=True)
+        return cls(1 - noise, noise, is_flow=True)  # a + b = 1
 
     @property
     def T(self) -> int:
@@ -79,6 +83,7 @@ class Schedule:
     @property
     def snr(self) -> Tensor:
         """Signal-to-noise ratio, a_t² / b_t², at t = 1 to T, (T,)."""
+        # Not at t = 0, where it is infinite.
         return (self.signal[1:] / self.noise[1:]).square()
 
     def coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,12 +93,14 @@ class Schedule:
         """
         self.check_timesteps(t)
         shape = (-1, *[1] * (like.ndim - 1))  # (B, 1, 1, ...)
+        # The tables stay on the CPU in float64; only the B values that are needed are copied.
         a, b = (table[t.cpu()].to(like).view(shape) for table in (self.signal, self.noise))
         return a, b
 
     def check_timesteps(self, t: Tensor) -> None:
         """Raises: ValueError for t that are not whole numbers (B,) from 0 to T."""
         whole = t.ndim == 1 and not t.is_floating_point()
+        # An empty tensor has no smallest and no largest value.
         if whole and (not len(t) or (t.min() >= 0 and t.max() <= self.T)):
             return
         values = f" from {t.min()} to {t.max()}" if t.numel() else ""
@@ -140,6 +147,8 @@ class Schedule:
         if predicts == "image":
             return predicted
         if predicts == "velocity":
+            # Flow: a x_0 + b ε - b (ε - x_0) = (a + b) x_0, and a + b = 1. Otherwise:
+            # a (a x_0 + b ε) - b (a ε - b x_0) = (a² + b²) x_0, and a² + b² = 1.
             return (x_t if self.is_flow else a * x_t) - b * predicted
         if not a.all():
             raise ValueError(
@@ -159,6 +168,6 @@ def check_prediction_type(predicts: str) -> None:
 
 def check_positive_int(name: str, n: int) -> int:
     """`n` as an int. Raises: ValueError unless it is a whole number of at least 1."""
-    if n != int(n) or n < 1:
+    if n != int(n) or n < 1:  # 10.0 is whole too
         raise ValueError(f"{name}={n}; at least one step is needed, and a whole number of them.")
     return int(n)

@@ -21,6 +21,7 @@ class PrecisionRecallF1:
     def from_counts(cls, correct: int, predicted: int, expected: int) -> "PrecisionRecallF1":
         """Zero where nothing was predicted, expected or correct."""
         precision, recall = correct / max(1, predicted), correct / max(1, expected)
+        # The harmonic mean 2 P R / (P + R), written so that P = R = 0 does not divide by 0.
         return cls(precision, recall, 2 * correct / max(1, predicted + expected))
 
 
@@ -33,7 +34,7 @@ def macro_f1(predicted: Sequence[int], expected: Sequence[int]) -> float:
     >>> macro_f1([0, 0, 1, 1], [0, 0, 0, 1])     # F1 of class 0: 4/5, of class 1: 2/3
     0.7333333333333334
     """
-    pairs = Counter(zip_same_length(predicted, expected))
+    pairs = Counter(zip_same_length(predicted, expected))  # the confusion matrix
     classes = sorted({label for pair in pairs for label in pair})
     n_predicted, n_expected = Counter(predicted), Counter(expected)
     scores = [
@@ -59,10 +60,10 @@ def entity_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
             raise ValueError(
                 f"tag {tag!r} at {index} is not known; give 'O', 'B-TYPE' or 'I-TYPE'."
             )
-        if tag != f"I-{entity}":
+        if tag != f"I-{entity}":  # anything but a continuation ends the entity
             if entity:
                 spans.add((entity, begin, index))
-            begin, entity = index, tag[2:]
+            begin, entity = index, tag[2:]  # outside it is empty
     return spans
 
 
@@ -77,7 +78,7 @@ def entity_scores(
     """
     correct = n_predicted = n_expected = 0
     for ours, theirs in zip_same_length(predicted, expected):
-        zip_same_length(ours, theirs)
+        zip_same_length(ours, theirs)  # raises if the lengths differ
         found, wanted = entity_spans(ours), entity_spans(theirs)
         correct += len(found & wanted)
         n_predicted += len(found)
@@ -94,9 +95,9 @@ def answer_scores(predicted: str, expected: str) -> tuple[bool, float]:
     ((True, 1.0), (False, 0.6666666666666666))
     """
     ours, theirs = normalize_answer(predicted), normalize_answer(expected)
-    if not ours or not theirs:
+    if not ours or not theirs:  # two empty answers agree, but their F1 would be 0
         return ours == theirs, float(ours == theirs)
-    shared = (Counter(ours) & Counter(theirs)).total()
+    shared = (Counter(ours) & Counter(theirs)).total()  # the smaller count of each word
     return ours == theirs, PrecisionRecallF1.from_counts(shared, len(ours), len(theirs)).f1
 
 

@@ -54,6 +54,7 @@ def extract_features(model: FashionClassifier, images: Tensor, batch: int = 500)
 
     Raises: ValueError for what cannot be such images.
     """
+    # In parts, which bounds the memory.
     return torch.cat([model.features(part) for part in check_images(images).split(batch)])
 
 
@@ -84,21 +85,22 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
             f"{len(real)} and {len(generated)} points in {real.shape[1]} features; more points "
             "than features are needed, and a thousand or more for a stable value."
         )
-    x, y = real.double(), generated.double()
-    sigma_x, sigma_y = x.T.cov(), y.T.cov()
+    x, y = real.double(), generated.double()  # double: the differences below lose digits
+    sigma_x, sigma_y = x.T.cov(), y.T.cov()  # (F, F); cov expects variables as rows
     # Σ₁ Σ₂ is not symmetric, but Σ₁^½ Σ₂ Σ₁^½ is and has the same eigenvalues. Rounding can bring
     # those that are 0 slightly below.
     root = matrix_sqrt(sigma_x)
+    # The trace of a root is the sum of the roots of the eigenvalues.
     trace_of_root = torch.linalg.eigvalsh(root @ sigma_y @ root).clamp(min=0).sqrt().sum()
     distance = (x.mean(0) - y.mean(0)).square().sum()
     spread = sigma_x.trace() + sigma_y.trace() - 2 * trace_of_root
-    return max(0.0, (distance + spread).item())
+    return max(0.0, (distance + spread).item())  # rounding may give less than 0
 
 
 def matrix_sqrt(matrix: Tensor) -> Tensor:
     """The square root of a symmetric matrix (F, F) without negative eigenvalues: root² = matrix."""
     values, vectors = torch.linalg.eigh(matrix)
-    return vectors * values.clamp(min=0).sqrt() @ vectors.T
+    return vectors * values.clamp(min=0).sqrt() @ vectors.T  # V diag(√λ) Vᵀ
 
 
 def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> tuple[float, float]:
@@ -123,13 +125,15 @@ def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> tuple[float
 def fraction_within(points: Tensor, others: Tensor, k: int) -> float:
     """The share of `points` that lie among `others`."""
     # Each point's nearest neighbour is itself, hence k + 1.
-    radius = torch.cdist(others, others).kthvalue(k + 1).values
+    radius = torch.cdist(others, others).kthvalue(k + 1).values  # (M,)
+    # (N, M) distances, each column against its own radius.
     return (torch.cdist(points, others) <= radius).any(1).double().mean().item()
 
 
 def check_features(real: Tensor, generated: Tensor) -> None:
     """Raises: ValueError unless both are finite (N, F) with the same F."""
     fit = real.ndim == generated.ndim == 2 and real.shape[1] == generated.shape[1]
+    # One NaN or infinity anywhere makes the sum NaN or infinite.
     if not fit or not math.isfinite(float(real.sum() + generated.sum())):
         raise ValueError(
             f"features are {tuple(real.shape)} and {tuple(generated.shape)}; give finite (N, F), "

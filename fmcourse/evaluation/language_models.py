@@ -39,10 +39,12 @@ def token_nats(
     nats = torch.full((len(ids),), math.log(model.config.vocab_size))
     with evaluating(model):
         for starts in window_batches(len(ids), context, hop, batch):
+            # One token more than the context: inputs and shifted targets.
             windows = torch.stack([ids[start : start + context + 1] for start in starts]).to(device)
             if windows.shape[1] < 2:  # a text of one token: there is nothing to predict
                 continue
             logits = model(windows[:, :-1])
+            # (B, V, C): `cross_entropy` expects the classes in dimension 1.
             losses = F.cross_entropy(logits.mT, windows[:, 1:], reduction="none").cpu()
             for start, row in zip(starts, losses, strict=True):
                 # The window before has already scored its first tokens, with more context.
@@ -53,6 +55,7 @@ def token_nats(
 
 def window_batches(length: int, context: int, hop: int, batch: int) -> Iterator[list[int]]:
     """Where the windows of a text begin, in groups of equal length; the last, shorter one alone."""
+    # The last window is the first that reaches the end of the text.
     starts = range(0, max(1, length - context - 1 + hop), hop)
     full = [start for start in starts if start + context + 1 <= length]
     for first in range(0, len(full), batch):
@@ -79,7 +82,7 @@ def bits_per_byte(nats: Tensor, text: str) -> float:
             "text is empty, so there are no bytes to divide by; pass the text that was scored."
         )
     total = nats.double().sum().item()  # double: the sum over a long text loses digits in float32
-    return total / math.log(2) / len(text.encode())
+    return total / math.log(2) / len(text.encode())  # nats to bits, UTF-8 bytes
 
 
 def perplexity(nats: Tensor) -> float:
@@ -98,5 +101,5 @@ def perplexity(nats: Tensor) -> float:
 def bits_per_byte_interval(nats: Tensor, text: str) -> Estimate:
     """`bits_per_byte` with its 95 % confidence interval."""
     per_token = mean_interval(nats)
-    scale = bits_per_byte(nats, text) / per_token.value
+    scale = bits_per_byte(nats, text) / per_token.value  # bits per byte for each nat per token
     return Estimate(per_token.value * scale, per_token.low * scale, per_token.high * scale)

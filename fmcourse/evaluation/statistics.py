@@ -43,6 +43,7 @@ def mean_interval(
     Raises: ValueError for fewer than ten blocks, which would make the interval unreliable.
     Source: Künsch 1989.
     """
+    # What is left after the last whole block is not drawn.
     blocks = values.double()[: len(values) // block * block].view(-1, block).mean(1)
     if len(blocks) < 10:
         raise ValueError(
@@ -50,6 +51,7 @@ def mean_interval(
             "give more text."
         )
     generator = torch.Generator().manual_seed(seed)
+    # (draws, blocks): each row is a sample as large as the text.
     means = blocks[torch.randint(len(blocks), (draws, len(blocks)), generator=generator)].mean(1)
     low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return Estimate(values.double().mean().item(), low, high)
@@ -69,7 +71,7 @@ def accuracy(correct: int, n: int) -> Estimate:
             f"correct={correct} of n={n}: n must be at least 1 and correct between 0 and n."
         )
     z, share = Z_975, correct / n
-    centre = share + z * z / (2 * n)
+    centre = share + z * z / (2 * n)  # of the interval, before the division by 1 + z² / n
     spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return Estimate(share, (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n))
 
@@ -113,6 +115,7 @@ def summarize_runs(values: Sequence[float]) -> RunSummary:
             f"values={list(values)}: give the value of at least one run, each a finite number."
         )
     mean = math.fsum(values) / n
+    # Over n - 1, since the mean was estimated from the same values.
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(1, n - 1))
     spread = t_quantile(n - 1) * deviation / math.sqrt(n) if n >= 3 else None
     return RunSummary(mean, min(values), max(values), n, spread)
@@ -171,6 +174,7 @@ def paired_test(ours: Sequence[float], theirs: Sequence[float]) -> PairedTest:
     wins, losses = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
     # Two-sided: as many of the tosses of a fair coin on the rarer side, or fewer.
     tail = sum(math.comb(wins + losses, k) for k in range(min(wins, losses) + 1))
+    # With as many wins as losses the two tails share the middle, and 2 * tail is above 1.
     p = min(1.0, 2 * tail / 2 ** (wins + losses))
     return PairedTest(math.fsum(gaps) / len(gaps), wins, losses, p)
 

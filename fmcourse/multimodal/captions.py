@@ -45,12 +45,12 @@ class Captioner(nn.Module):
     def prefix(self, images: Tensor) -> Tensor:
         """The image as the first positions of the language model, (B, P, D)."""
         features = self.input_proj(self.image_encoder(images))
-        return features if features.ndim == 3 else features[:, None]
+        return features if features.ndim == 3 else features[:, None]  # (B, C) is one place
 
     def decode(self, prefix: Tensor, ids: Tensor) -> Tensor:
         """Prefix (B, P, D) and words (B, T), T may be 0, to logits (B, T + 1, V)."""
         P = prefix.shape[1]
-        positions = P + torch.arange(ids.shape[1], device=ids.device)
+        positions = P + torch.arange(ids.shape[1], device=ids.device)  # after the prefix
         words = self.language_model.embed(ids, positions)
         states = self.language_model.stack(torch.cat([prefix, words], 1))
         # The last place of the prefix predicts the first word.
@@ -65,7 +65,7 @@ def captioning(
     `batch`: images (B, 3, S, S), and captions as ids (B, T), padded with 0.
     """
     images, ids = batch
-    targets = F.pad(ids, (0, 1))
+    targets = F.pad(ids, (0, 1))  # (B, T + 1): a row without padding ends with 0 too
     is_target = (targets == 0).cumsum(1) < 2  # the words, and the first 0 of a row
     value = F.cross_entropy(model(images, ids)[is_target], targets[is_target])
     return Loss(value, {"nats per word": value.item()}, int(is_target.sum()))

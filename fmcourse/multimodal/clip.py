@@ -34,6 +34,7 @@ class BasicBlock(nn.Module):
         super().__init__()
         stride = 1 if channels == out else 2
         self.path = nn.Sequential(
+            # No bias: the BatchNorm would subtract it, and adds its own.
             nn.Conv2d(channels, out, 3, stride, 1, bias=False),
             nn.BatchNorm2d(out),
             nn.ReLU(),
@@ -41,13 +42,13 @@ class BasicBlock(nn.Module):
             nn.BatchNorm2d(out),
         )
         self.skip = nn.Identity()
-        if stride == 2:
+        if stride == 2:  # the shortcut must have the shape of the path to be added
             self.skip = nn.Sequential(
                 nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out)
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.path(x) + self.skip(x))
+        return F.relu(self.path(x) + self.skip(x))  # ReLU after the sum, as in 2015
 
 
 class ImageEncoder(nn.Module):
@@ -75,7 +76,7 @@ class ImageEncoder(nn.Module):
         self.projection = nn.Linear(channels[-1], width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.projection(self.spatial_features(x).mean(1))
+        return self.projection(self.spatial_features(x).mean(1))  # average pooling
 
     def spatial_features(self, x: Tensor) -> Tensor:
         """The last feature map, its places in reading order: (B, P, C); P = 16 for S = 32."""
@@ -90,7 +91,7 @@ class ImageEncoder(nn.Module):
                 f"images are {tuple(x.shape)} {x.dtype}; coloured ones (B, 3, S, S) from -1 to 1, "
                 "S even, are needed: `normalize_pixels(pixels)` makes them of bytes."
             )
-        return self.layers(x).flatten(2).mT
+        return self.layers(x).flatten(2).mT  # (B, C, P) to (B, P, C)
 
 
 class TextEncoder(nn.Module):
@@ -114,8 +115,8 @@ class TextEncoder(nn.Module):
         if ids.ndim == 2 and not is_token.any(1).all():
             row = int((~is_token.any(1)).nonzero()[0])
             raise ValueError(f"row {row} of the phrases has no token; each needs one.")
-        states = self.transformer.states(ids, is_token[:, None])
-        return self.projection(mean_pool(states, is_token))
+        states = self.transformer.states(ids, is_token[:, None])  # (B, 1, T): padding is not read
+        return self.projection(mean_pool(states, is_token))  # the mean leaves padding out
 
 
 class CLIP(nn.Module):
@@ -130,6 +131,7 @@ class CLIP(nn.Module):
     def __init__(self, image_encoder: nn.Module, text_encoder: nn.Module) -> None:
         super().__init__()
         self.image_encoder, self.text_encoder = image_encoder, text_encoder
+        # Its logarithm is learned, so the scale stays above 0.
         self.logit_scale = nn.Parameter(torch.tensor(2.66))  # log(1 / 0.07), as CLIP begins
 
     def forward(self, images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,7 +148,7 @@ def image_text_contrastive(
     Source: Radford et al. 2021, figure 3.
     """
     images, texts = batch
-    temperature = (-model.logit_scale.clamp(max=MAX_LOG_SCALE)).exp()
+    temperature = (-model.logit_scale.clamp(max=MAX_LOG_SCALE)).exp()  # 1 / scale
     value = info_nce(*model(images, texts), temperature=temperature)
     return Loss(value, {"nats per pair": value.item()}, len(images))
 
@@ -173,5 +175,5 @@ def ranks(scores: Tensor, right: Tensor) -> Tensor:
             f"scores {tuple(scores.shape)} and right {tuple(right.shape)} {right.dtype}: give two "
             "of (N, M), the second bool with a right answer in every row."
         )
-    best = scores.masked_fill(~right, -torch.inf).amax(1, keepdim=True)
+    best = scores.masked_fill(~right, -torch.inf).amax(1, keepdim=True)  # (N, 1)
     return 1 + ((scores >= best) & ~right).sum(1)

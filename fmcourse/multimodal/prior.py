@@ -27,7 +27,7 @@ def condition_vector(text: Tensor | None = None, image: Tensor | None = None) ->
             "(B, D)."
         )
     halves = [torch.zeros_like(given[0]) if half is None else half for half in (text, image)]
-    return torch.cat(halves, 1) * given[0].shape[1] ** 0.5
+    return torch.cat(halves, 1) * given[0].shape[1] ** 0.5  # a unit vector has mean square 1 / D
 
 
 class DiffusionPrior(nn.Module):
@@ -58,6 +58,7 @@ class DiffusionPrior(nn.Module):
             )
             for _ in range(depth)
         )
+        # From zero, so that the first predictions are 0 and not random.
         nn.init.zeros_(self.output_proj.weight)
         nn.init.zeros_(self.output_proj.bias)
 
@@ -65,5 +66,6 @@ class DiffusionPrior(nn.Module):
         """Noisy vectors (B, D), time (B,) and texts' vectors (B, D) to a prediction (B, D)."""
         conditioning, x = self.time_conditioner(time, condition), self.input_proj(x)
         for block in self.blocks:
+            # The conditioning enters every block, but not the residual stream.
             x = x + block(x + conditioning)
         return self.output_proj(x)

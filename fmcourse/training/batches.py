@@ -21,12 +21,13 @@ def derive_seed(seed: int, step: int) -> int:
     """One seed for each pair (seed, step), far apart for neighbouring pairs, in 63 bits."""
     # Two odd 64-bit constants with irregular bits: sums of their multiples do not repeat
     # before 2**63, so no two pairs that occur in practice share a random stream.
+    # With `step` alone, (0, 0) would give 0, a seed that initializations often use.
     return (seed * 0x9E3779B97F4A7C15 + (step + 1) * 0xD1B54A32D192ED03) % 2**63
 
 
 def generator_for(seed: int, step: int) -> torch.Generator:
     """A generator on the CPU that is a function of (seed, step) alone."""
-    return torch.Generator().manual_seed(derive_seed(seed, step))
+    return torch.Generator().manual_seed(derive_seed(seed, step))  # the same on all devices
 
 
 class RandomCrops:
@@ -52,8 +53,9 @@ class RandomCrops:
 
     def __getitem__(self, step: int) -> Tensor:
         generator = generator_for(self.seed, step)
-        last_start = len(self.ids) - self.length
+        last_start = len(self.ids) - self.length  # the last crop ends with the text
         starts = torch.randint(last_start + 1, (self.batch, 1), generator=generator)
+        # (batch, 1) + (length,): the positions of all tokens of all crops.
         return self.ids[starts + torch.arange(self.length)]  # (batch, length)
 
 
@@ -72,7 +74,7 @@ class RandomBatches:
     """
 
     def __init__(self, *tensors: Tensor, batch: int, seed: int = 0) -> None:
-        rows = {len(tensor) for tensor in tensors}
+        rows = {len(tensor) for tensor in tensors}  # one number if they agree
         if len(rows) != 1 or not min(rows) or batch < 1:
             raise ValueError(
                 f"tensors with {[len(tensor) for tensor in tensors]} rows, batch={batch}: give at "
@@ -83,7 +85,7 @@ class RandomBatches:
     def __getitem__(self, step: int) -> Tensor | tuple[Tensor, ...]:
         generator = generator_for(self.seed, step)
         rows = torch.randint(len(self.tensors[0]), (self.batch,), generator=generator)
-        parts = tuple(tensor[rows] for tensor in self.tensors)
+        parts = tuple(tensor[rows] for tensor in self.tensors)  # so a label stays with its image
         return parts if len(parts) > 1 else parts[0]
 
 
@@ -124,7 +126,8 @@ class EpochBatches:
     def __getitem__(self, step: int) -> Any:
         batches_per_epoch = -(-len(self.items) // self.batch)  # rounded up
         epoch, number = divmod(step, batches_per_epoch)
-        generator = generator_for(self.seed, epoch)
+        generator = generator_for(self.seed, epoch)  # one permutation for the whole epoch
+        # Plain ints, with which any sequence can be indexed.
         order = torch.randperm(len(self.items), generator=generator).tolist()
         if self.length is None:
             rows = order[number * self.batch : (number + 1) * self.batch]
@@ -144,6 +147,7 @@ class EpochBatches:
         by_length = sorted(group, key=lambda row: self.length(self.items[row]))
         batches = [by_length[i : i + self.batch] for i in range(0, len(group), self.batch)]
         shift = group[0]  # a random row number: as good as a draw
+        # `number` counts through the group, so each of its batches comes once.
         return batches[(number + shift) % len(batches)]
 
 
@@ -152,7 +156,7 @@ def get_batch(data: Batches, step: int) -> Any:
 
     Raises: ValueError if the data is empty.
     """
-    if not hasattr(data, "__len__"):
+    if not hasattr(data, "__len__"):  # made anew for each step, so never used up
         return data[step]
     if not len(data):
         raise ValueError("data is empty; give at least one batch.")

@@ -41,6 +41,7 @@ class CheckpointMismatch(ValueError):
 def save_checkpoint(run: RunState, path: Path) -> None:
     """Write the whole state of a run. The old file stays until the new one is complete."""
     header = {
+        # A safetensors header holds strings alone, hence JSON.
         "identity": json.dumps(run_identity(run)),
         "history": json.dumps(asdict(run.history)),
     }
@@ -56,18 +57,20 @@ def load_checkpoint(run: RunState, path: Path) -> None:
     header, saved = read_checkpoint(run, path)
     run.history = History(**json.loads(header["history"]))
     seconds_before = run.history.seconds[-1] if run.history.steps else 0.0
-    run.started = time.monotonic() - seconds_before
+    run.started = time.monotonic() - seconds_before  # as if it had run without a break
     own = dict(run.model.named_parameters()) | dict(run.model.named_buffers())
     states: list[dict[int, dict[str, Tensor]]] = [{} for _ in run.optimizers]
+    # A parameter may be changed in place only where autograd does not record.
     with torch.no_grad():
         for full_name, value in saved.items():
-            kind, _, name = full_name.partition(".")
+            kind, _, name = full_name.partition(".")  # names of parameters have dots too
             if kind == "optimizer":
                 number, index, key = name.split(".", 2)
                 states[int(number)].setdefault(int(index), {})[key] = value
             else:
-                own[name].copy_(value)
+                own[name].copy_(value)  # in place: the optimizers hold these very tensors
     for optimizer, state in zip(run.optimizers, states, strict=True):
+        # Hyperparameters are the fresh run's: its config was found to be the same.
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
 
@@ -77,6 +80,7 @@ def read_checkpoint(run: RunState, path: Path) -> tuple[dict[str, str], dict[str
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
+            # The header is checked before any tensor is read.
             check_identity(run, json.loads(header.get("identity", "{}")), path)
             names = file.keys()  # the file is no dict: it cannot be iterated itself
             return header, {name: file.get_tensor(name) for name in names}
@@ -113,6 +117,7 @@ def check_identity(run: RunState, theirs: dict[str, Any], path: Path) -> None:
 
 def run_tensors(run: RunState) -> dict[str, Tensor]:
     """Every tensor of a run's state, by its name in the file."""
+    # Tied weights are listed once; safetensors refuses tensors that share memory.
     tensors = {f"model.{name}": weight for name, weight in run.model.named_parameters()}
     persistent = run.model.state_dict()  # without buffers that are computed, such as RoPE's
     for name, buffer in run.model.named_buffers():
@@ -121,5 +126,6 @@ def run_tensors(run: RunState) -> dict[str, Tensor]:
     for number, optimizer in enumerate(run.optimizers):
         for index, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
-                tensors[f"optimizer.{number}.{index}.{key}"] = value
+                tensors[f"optimizer.{number}.{index}.{key}"] = value  # Adam's step is a tensor too
+    # Safetensors refuses tensors that are not contiguous.
     return {name: value.detach().contiguous() for name, value in tensors.items()}

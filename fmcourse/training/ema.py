@@ -26,6 +26,7 @@ class EMA:
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay}; it must be at least 0 and below 1.")
         self.source, self.decay, self.updates = model, decay, 0
+        # Never trained by gradients, and used without dropout.
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
 
     @torch.no_grad()
@@ -33,9 +34,9 @@ class EMA:
         """Move the average towards the model's present weights; call this after each step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        weights = self.source.state_dict()
+        weights = self.source.state_dict()  # buffers too, such as a BatchNorm's mean
         for name, average in self.model.state_dict().items():
             if average.is_floating_point():
-                average.lerp_(weights[name], 1 - decay)
+                average.lerp_(weights[name], 1 - decay)  # in place: state_dict does not copy
             else:  # counters, such as the batches that a BatchNorm has seen, have no mean
                 average.copy_(weights[name])

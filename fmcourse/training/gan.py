@@ -38,6 +38,7 @@ def discriminator_bce_loss(real: Tensor, fake: Tensor) -> Tensor:
     With D = sigmoid(logit), both are softplus. A blind guess costs 2 log 2 nats.
     Source: Goodfellow et al. 2014, equation 1.
     """
+    # -log sigmoid(r) = softplus(-r), -log(1 - sigmoid(f)) = softplus(f): no logarithm of 0.
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
@@ -60,9 +61,10 @@ def discriminator_hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 def generator_hinge_loss(fake: Tensor) -> Tensor:
     """Minus the mean logit of fake images. Source: Lim & Ye 2017, equation 15."""
-    return -fake.mean()
+    return -fake.mean()  # no hinge: the generator gains from every rise of a logit
 
 
+# Each pair: of the discriminator, of the generator.
 LOSSES: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     "non-saturating": (discriminator_bce_loss, generator_non_saturating_loss),
     "hinge": (discriminator_hinge_loss, generator_hinge_loss),
@@ -81,25 +83,27 @@ class SpectralNorm(nn.Module):
 
     def __init__(self, weight: Tensor, steps: int = 15) -> None:
         super().__init__()
-        W = weight.detach().flatten(1)
-        g = torch.Generator().manual_seed(0)
+        W = weight.detach().flatten(1)  # (out, all the rest)
+        g = torch.Generator().manual_seed(0)  # leaves the global random state alone
+        # Buffers, so that a checkpoint holds u and v, and a resumed run continues with them.
         self.register_buffer("u", F.normalize(torch.randn(len(W), generator=g).to(W), dim=0))
         self.register_buffer("v", F.normalize(W.T @ self.u, dim=0))
-        for _ in range(steps):
+        for _ in range(steps):  # u begins at random, so more steps than later
             self.power_iteration(W)
 
     @torch.no_grad()
     def power_iteration(self, W: Tensor) -> None:
+        # Products with W and Wᵀ in turn lead to the singular vectors of the largest singular value.
         self.u.copy_(F.normalize(W @ self.v, dim=0))
         self.v.copy_(F.normalize(W.T @ self.u, dim=0))
 
     def forward(self, weight: Tensor) -> Tensor:
         W = weight.flatten(1)
-        if self.training:
+        if self.training:  # in evaluation the output does not depend on earlier calls
             self.power_iteration(W.detach())
         # The backward pass needs these u and v, but the next forward pass changes them in place.
         u, v = self.u.clone(), self.v.clone()
-        return weight / (u @ W @ v)
+        return weight / (u @ W @ v)  # W is not detached: σ has a gradient too
 
 
 def add_spectral_norm(model: nn.Module) -> nn.Module:
@@ -108,7 +112,8 @@ def add_spectral_norm(model: nn.Module) -> nn.Module:
     Then each layer is 1-Lipschitz: its output changes no faster than its input.
     Returns: the same model. Layers that are parametrized already stay as they are.
     """
-    for layer in list(model.modules()):
+    for layer in list(model.modules()):  # a list, since the loop adds modules
+        # Transposed convolutions are left out: their weight is (in, out, ...), not (out, in, ...).
         normalizable = isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d)
         if normalizable and not parametrize.is_parametrized(layer):
             parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight))
@@ -131,14 +136,15 @@ class GANConfig:
 
     loss: Literal["hinge", "non-saturating"] = "hinge"
     lr_generator: float = 2e-4
-    lr_discriminator: float = 4e-4
-    betas: tuple[float, float] = (0.0, 0.99)
+    lr_discriminator: float = 4e-4  # two time scales (Heusel et al. 2017)
+    betas: tuple[float, float] = (0.0, 0.99)  # no momentum: old gradients met another opponent
     ema_decay: float = 0.995
 
     @classmethod
     def dcgan(cls) -> "GANConfig":
         """Radford et al. 2016, section 3, with the losses of 2014."""
         lr = 2e-4
+        # A β₁ of 0.5, since with Adam's usual 0.9 they saw training oscillate.
         return cls(loss="non-saturating", lr_generator=lr, lr_discriminator=lr, betas=(0.5, 0.999))
 
     def __post_init__(self) -> None:
@@ -173,16 +179,18 @@ class GANRun(Run):
         self.optimizer_d = torch.optim.Adam(
             discriminator.parameters(), config.lr_discriminator, config.betas
         )
+        # One module, so that a checkpoint holds all three networks.
         networks = nn.ModuleDict(
             {"generator": generator, "discriminator": discriminator, "averaged": self.ema.model}
         )
         optimizers = [self.optimizer_g, self.optimizer_d]
+        # The last argument: no limit in seconds.
         super().__init__(networks, optimizers, config, seed, steps, None)
 
     def load(self, path: Path) -> None:
         """Resume from a checkpoint. Raises: CheckpointMismatch if it is another run's."""
         super().load(path)
-        self.ema.updates = self.history.steps
+        self.ema.updates = self.history.steps  # one in each step; it limits the decay
 
     def train_step(self, real: Tensor) -> tuple[float, float]:
         """One update of the discriminator, then one of the generator, on a batch of real images.
@@ -195,13 +203,13 @@ class GANRun(Run):
         torch.manual_seed(seed)  # for dropout, if a network has it
         g = torch.Generator(real.device).manual_seed(seed)
         z = torch.randn(len(real), self.latent_dim, generator=g, device=real.device)
-        fake = self.generator(z)
+        fake = self.generator(z)  # its graph is needed again for the generator's update
 
         # The discriminator: real images up, fake ones down. The generator is not changed by this.
-        logits_real = self.discriminator(real).flatten()
+        logits_real = self.discriminator(real).flatten()  # (B,), also from (B, 1)
         logits_fake = self.discriminator(fake.detach()).flatten()
         loss_d = discriminator_loss(logits_real, logits_fake)
-        self.check_finite("discriminator", loss_d)
+        self.check_finite("discriminator", loss_d)  # before any weight moves
         self.optimizer_d.zero_grad(set_to_none=True)
         loss_d.backward()
         self.optimizer_d.step()
@@ -217,6 +225,7 @@ class GANRun(Run):
         self.discriminator.requires_grad_(True)
 
         self.ema.update()
+        # There are no labels to count, so a step counts as one token.
         self.history.append(loss_d.item(), self.elapsed(), tokens=1)
         return loss_d.item(), loss_g.item()
 
@@ -262,6 +271,7 @@ def train_gan(
     path = None if checkpoint is None else Path(checkpoint)
     if path is not None and path.exists():
         run.load(path)
+    # `train_step` seeds the global generator; afterwards the caller's state is restored.
     with torch.random.fork_rng(), run.progress_bar(progress) as bar:
         gan_loop(run, data, path, save_every, on_step, bar)
     return run.ema.model.eval(), run.history
@@ -285,7 +295,7 @@ def gan_loop(
             step = run.history.steps
             if on_step is not None:
                 on_step(step, loss_g, discriminator=loss_d)
-            last = run.is_finished() or stop.requested
+            last = run.is_finished() or stop.requested  # after Ctrl-C the state is saved too
             if path is not None and (step % save_every == 0 or last):
                 run.save(path)
     run.history.interrupted = stop.requested

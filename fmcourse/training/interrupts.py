@@ -27,7 +27,7 @@ def defer_interrupt() -> Iterator[StopRequest]:
         yield stop
         return
 
-    def handle(number, frame):
+    def handle(number, frame):  # the arguments that Python passes to a handler
         if stop.requested:
             raise KeyboardInterrupt
         stop.requested = True

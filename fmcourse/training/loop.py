@@ -61,12 +61,13 @@ def fit(
     Raises: ValueError for bad arguments, DivergenceError if the loss is NaN or infinite,
         CheckpointMismatch if the file belongs to another run.
     """
-    if (steps is None) == (seconds is None) or (steps or seconds or 0) <= 0:
+    if (steps is None) == (seconds is None) or (steps or seconds or 0) <= 0:  # ==: both or neither
         raise ValueError(f"steps={steps}, seconds={seconds}: give exactly one of them, above 0.")
     run = Run(model, build_optimizers(model, optimizer), optimizer, seed, steps, seconds)
     path = None if checkpoint is None else Path(checkpoint)
     if path is not None and path.exists():
         run.load(path)
+    # `train_step` seeds the global generator; fork_rng restores the caller's state afterwards.
     with training_mode(model), torch.random.fork_rng(), run.progress_bar(progress) as bar:
         training_loop(run, objective, data, path, save_every, precision, on_step, bar)
     if path is not None:
@@ -85,10 +86,11 @@ def training_loop(
     bar: tqdm,
 ) -> None:
     """Step after step, until the run is finished or Ctrl-C is pressed."""
-    device = next(run.model.parameters()).device
-    last_saved = time.monotonic()
+    device = next(run.model.parameters()).device  # batches go where the model is
+    last_saved = time.monotonic()  # unlike time.time(), it never goes back
     with defer_interrupt() as stop:
         while not run.is_finished() and not stop.requested:
+            # The step is the length of the history, so a resumed run asks for the next batch.
             batch = shard(to_device(get_batch(data, run.history.steps), device))
             loss = run.train_step(objective, batch, precision)
             run.update_bar(bar)
@@ -127,18 +129,22 @@ class Run:
         """
         step = self.history.steps
         torch.manual_seed(derive_seed(self.seed, step))  # for dropout
+        # For its device, and for its size where the loss counts no labels.
         first = batch[0] if isinstance(batch, tuple | list) else batch
+        # On the batch's device, since a generator draws only for its own.
         generator = torch.Generator(first.device).manual_seed(derive_seed(self.seed, step))
         with autocast(first.device, precision):
             loss = objective(self.model, batch, generator)
-        value = loss.value.item()
+        value = loss.value.item()  # on a GPU this waits for the forward pass
         if not math.isfinite(value):
             raise DivergenceError(explain_divergence(self, value))
 
+        # None rather than 0: then an optimizer skips weights that took no part in the loss.
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
+        # Outside autocast: each operation's backward pass has the dtype of its forward pass anyway.
         loss.value.backward()
-        average_gradients(self.model)
+        average_gradients(self.model)  # before clipping, so the norm is the whole batch's
         if self.config.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.set_learning_rates()
@@ -168,7 +174,7 @@ class Run:
         """Share of the run that is done, from 0 to 1."""
         if self.steps:
             return self.history.steps / self.steps
-        return min(1.0, self.elapsed() / self.seconds)
+        return min(1.0, self.elapsed() / self.seconds)  # the last step ends a little late
 
     def is_finished(self) -> bool:
         return self.fraction_done() >= 1
@@ -196,9 +202,9 @@ class Run:
         if not bar.disable and (history.steps % 10 == 0 or self.is_finished()):
             speed = history.tokens[-1] / max(history.seconds[-1], 1e-9)
             text = f"loss {history.losses[-1]:.3f}, {speed:,.0f} tokens/s"
-            bar.set_postfix_str(text, refresh=False)
+            bar.set_postfix_str(text, refresh=False)  # bar.update redraws it
         reached = history.steps if self.steps else min(int(history.seconds[-1]), bar.total)
-        bar.update(reached - bar.n)
+        bar.update(reached - bar.n)  # takes a difference
 
 
 def explain_divergence(run: Run, loss: float) -> str:
@@ -217,6 +223,7 @@ def explain_divergence(run: Run, loss: float) -> str:
 
 def autocast(device: torch.device, precision: str) -> Any:
     """The context in which the forward pass runs: bfloat16 products, or nothing special."""
+    # bfloat16 has the exponents of float32, so small gradients survive without loss scaling.
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 

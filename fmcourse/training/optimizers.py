@@ -48,7 +48,7 @@ class OptimizerConfig:
     warmup: float = 0.02
     lr_decay: Literal["linear", "cosine"] = "linear"
     min_lr_ratio: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[float, float] = (0.9, 0.98)  # 0.98: a mean over about 50 steps
     weight_decay: float = 0.0
     clip: float = 1.0
 
@@ -63,6 +63,7 @@ class OptimizerConfig:
             known = " or ".join(map(str, NEWTON_SCHULZ))
             raise ValueError(f"ns_steps={self.ns_steps} is not known; choose {known}.")
         positive = min(self.lr, self.matrix_lr) > 0
+        # `lr_scale` divides by 1 - warmup.
         if not positive or not 0 <= self.warmup < 1 or min(self.clip, self.weight_decay) < 0:
             raise ValueError(
                 f"lr={self.lr} and matrix_lr={self.matrix_lr} must be above 0, "
@@ -79,9 +80,9 @@ class OptimizerConfig:
         """
         if progress < self.warmup:
             return progress / self.warmup
-        remaining = (1 - progress) / (1 - self.warmup)
+        remaining = (1 - progress) / (1 - self.warmup)  # from 1 at the peak to 0 at the end
         if self.lr_decay == "cosine":
-            remaining = (1 - math.cos(math.pi * remaining)) / 2
+            remaining = (1 - math.cos(math.pi * remaining)) / 2  # 1 to 0 too, slow at both ends
         return self.min_lr_ratio + (1 - self.min_lr_ratio) * remaining
 
 
@@ -100,8 +101,9 @@ class InverseSqrtConfig(OptimizerConfig):
         >>> [round(config.lr_scale(progress), 2) for progress in (0.125, 0.25, 1.0)]
         [0.5, 1.0, 0.5]
         """
-        if not progress:
+        if not progress:  # the second term below would divide by 0
             return 0.0
+        # Both terms are 1 at the end of the warm-up, where they cross.
         return min(progress / self.warmup, (self.warmup / progress) ** 0.5)
 
 
@@ -115,7 +117,7 @@ ADAMW = OptimizerConfig(
     min_lr_ratio=0.1,
     warmup=0.05,
     betas=(0.9, 0.99),
-    weight_decay=0.1,
+    weight_decay=0.1,  # this and min_lr_ratio as in GPT-3 (Brown et al. 2020, appendix B)
 )
 
 
@@ -128,6 +130,7 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.op
     if not trained:
         raise ValueError("no parameter of this model can be trained: every requires_grad is False.")
     matrices = hidden_matrices(model) if config.matrix_optimizer == "muon" else []
+    # In a set tensors are found by identity; in a list `in` would compare their values.
     rest = [w for w in trained if w not in set(matrices)]
     groups = [
         {"params": [w for w in rest if w.ndim > 1], "weight_decay": config.weight_decay},
@@ -135,8 +138,9 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.op
     ]
     groups = [group for group in groups if group["params"]]
     optimizers: list[torch.optim.Optimizer] = []
-    if groups:
+    if groups:  # torch refuses an optimizer without parameters
         # Embeddings of rare tokens have tiny gradients: torch's eps of 1e-8 would swallow them.
+        # Fused: one kernel in place of many small operations.
         adamw = torch.optim.AdamW(groups, config.lr, config.betas, eps=1e-10, fused=True)
         optimizers.append(adamw)
     if matrices:
@@ -167,16 +171,17 @@ def hidden_matrices(model: nn.Module) -> list[Tensor]:
     All others are AdamW's: embeddings, projections of patches, heads and classifiers; convolutions
     and recurrent layers too.
     """
+    # In the order in which the layers were registered, which `linear[1:-1]` below relies on.
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     hidden: set[nn.Module] = set()
     has_rule = False
     for module in model.modules():
         names = getattr(module, "hidden_layers", ())
         parts = [module.get_submodule(name) for name in names]
-        if isinstance(module, nn.ModuleList):
+        if isinstance(module, nn.ModuleList):  # repeated blocks
             parts += module
         has_rule = has_rule or bool(parts)
-        hidden.update(layer for part in parts for layer in part.modules())
+        hidden.update(layer for part in parts for layer in part.modules())  # nested layers too
     layers = [layer for layer in linear if layer in hidden] if has_rule else linear[1:-1]
     return [layer.weight for layer in layers if layer.weight.requires_grad]
 
@@ -238,22 +243,26 @@ class Muon(torch.optim.Optimizer):
             for weight in group["params"]:
                 if weight.grad is not None:
                     update = self.nesterov_update(weight, group["momentum"])
-                    sizes = self.row_sizes.get(weight, [len(weight)])
+                    sizes = self.row_sizes.get(weight, [len(weight)])  # by default one matrix
                     weights += square_blocks(weight, sizes)
                     updates += square_blocks(update, sizes)
             directions = orthogonalize_all(updates, group["ns_steps"])
             for weight, direction in zip(weights, directions, strict=True):
                 rows, columns = weight.shape
+                # The Frobenius norm of an orthogonal matrix is √rows, with this factor √columns.
                 lr = group["lr"] * (columns / rows) ** 0.5
+                # In place on a view, so the parameter itself changes. The decay is decoupled: it is
+                # not part of the gradient that was orthogonalized.
                 weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-lr)
 
     def nesterov_update(self, weight: Tensor, momentum: float) -> Tensor:
         """Update the running mean of this weight's gradients; return the mean, one step ahead."""
         state = self.state[weight]
         if not state:
+            # From 0, so at first the mean is too small; orthogonalizing removes the scale.
             state["momentum_buffer"] = torch.zeros_like(weight)
-        mean = state["momentum_buffer"].lerp_(weight.grad, 1 - momentum)
-        return weight.grad.lerp(mean, momentum)
+        mean = state["momentum_buffer"].lerp_(weight.grad, 1 - momentum)  # μ m + (1 - μ) g
+        return weight.grad.lerp(mean, momentum)  # μ m + (1 - μ) g, with the new m
 
 
 def square_blocks(matrix: Tensor, row_sizes: Sequence[int] | None = None) -> list[Tensor]:
@@ -273,9 +282,9 @@ def square_blocks(matrix: Tensor, row_sizes: Sequence[int] | None = None) -> lis
     blocks: list[Tensor] = []
     for part in matrix.split(list(row_sizes or [len(matrix)])):
         rows, columns = part.shape
-        if rows > columns:
+        if rows > columns:  # tall: squares one above the other, or transposed
             blocks += part.split(columns) if rows % columns == 0 else [part.T]
-        else:
+        else:  # wide: squares side by side, or as it is
             blocks += part.split(rows, 1) if columns % rows == 0 else [part]
     return blocks
 
@@ -290,9 +299,12 @@ def orthogonalize(matrices: Tensor, ns_steps: int = 5) -> Tensor:
         ns_steps: one of NEWTON_SCHULZ. With 5 steps singular values end between about 0.7 and 1.2.
     """
     norm = torch.linalg.matrix_norm(matrices, keepdim=True)  # at least the largest singular value
+    # Now singular values are at most 1, as the polynomials need; 1e-7 is for a gradient of 0.
     x = matrices / (norm + 1e-7)
     for a, b, c in NEWTON_SCHULZ[ns_steps]:
+        # As rows ≤ columns, this is the smaller of x xᵀ and xᵀ x.
         gram = matmul_transposed(x, x)  # x xᵀ, symmetric
+        # This is b x xᵀ + c (x xᵀ)²: gram is symmetric, so gram gramᵀ is its square.
         polynomial = matmul_transposed(gram, gram).mul_(c).add_(gram, alpha=b)
         x = matmul_transposed(polynomial, x.mT).add_(x, alpha=a)  # (a I + b x xᵀ + c (x xᵀ)²) x
     return x
@@ -303,10 +315,11 @@ def orthogonalize_all(matrices: list[Tensor], ns_steps: int) -> list[Tensor]:
     # oneDNN takes no batched products, and one by one the matrices stay in the processor's cache.
     if matrices and prefers_onednn() and matrices[0].device.type == "cpu":
         return [orthogonalize(matrix, ns_steps) for matrix in matrices]
+    # Matrices of one shape are stacked, for one batched product in place of many small ones.
     by_shape: dict[torch.Size, list[int]] = {}
     for index, matrix in enumerate(matrices):
         by_shape.setdefault(matrix.shape, []).append(index)
-    directions = list(matrices)
+    directions = list(matrices)  # every entry is replaced below
     for indices in by_shape.values():
         batch = orthogonalize(torch.stack([matrices[i] for i in indices]), ns_steps)
         for index, direction in zip(indices, batch, strict=True):

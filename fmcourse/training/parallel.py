@@ -11,7 +11,7 @@ from torch import nn
 
 
 def is_distributed() -> bool:
-    return dist.is_available() and dist.is_initialized()
+    return dist.is_available() and dist.is_initialized()  # builds without it have no is_initialized
 
 
 def shard(batch: Any) -> Any:
@@ -29,7 +29,7 @@ def shard(batch: Any) -> Any:
         raise ValueError(
             f"a batch of {len(batch)} rows cannot be divided equally among {world_size} processes."
         )
-    return batch[rank::world_size]
+    return batch[rank::world_size]  # in turns: rows sorted by length are spread evenly
 
 
 def average_gradients(model: nn.Module) -> None:
@@ -37,5 +37,6 @@ def average_gradients(model: nn.Module) -> None:
     if is_distributed():
         for weight in model.parameters():
             if weight.grad is not None:
+                # It waits for all processes, so each must have gradients for the same weights.
                 dist.all_reduce(weight.grad)  # the sum
                 weight.grad /= dist.get_world_size()
