@@ -52,24 +52,27 @@ def fit_linear_probe(
     check_labels(features, labels, num_classes)
     mean = features.mean(0)
     # A feature that never changes has no spread to divide by; the clamp keeps it at zero.
+    # Times √D: rows then have a mean squared length of 1, so `l2` means the same at every width.
     scale = features.std(0, correction=0).clamp(min=1e-4) * features.shape[1] ** 0.5
     scaled = (features - mean) / scale
     probe = nn.Linear(features.shape[1], num_classes, device=features.device)
-    nn.init.zeros_(probe.weight)
+    nn.init.zeros_(probe.weight)  # the loss is convex: every start leads to the same minimum
     nn.init.zeros_(probe.bias)
+    # One `step` makes up to 200 iterations; the line search replaces a learning rate.
     optimizer = torch.optim.LBFGS(probe.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
+    def closure() -> Tensor:  # L-BFGS evaluates loss and gradients several times in one step
         optimizer.zero_grad()
+        # The bias is not penalized, so it can express how common each class is.
         loss = F.cross_entropy(probe(scaled), labels) + l2 * probe.weight.square().sum()
         loss.backward()
         return loss
 
-    with torch.enable_grad():
+    with torch.enable_grad():  # also where the caller has switched gradients off
         optimizer.step(closure)
     with torch.no_grad():  # move (x - mean) / scale into the layer
-        probe.weight /= scale
-        probe.bias -= probe.weight @ mean
+        probe.weight /= scale  # W (x - m) / s + b = (W / s) x + b - (W / s) m
+        probe.bias -= probe.weight @ mean  # with the weight that is already divided
     return probe.requires_grad_(False)
 
 

@@ -53,6 +53,7 @@ class SoftPrompt(nn.Module):
         embeddings = model.embed.tokens.weight
         chosen = choose_tokens(n, init_ids, len(embeddings)).to(embeddings.device)
         self.model, self.config = model.requires_grad_(False), model.config
+        # A copy, so that training the vectors leaves the vocabulary as it is.
         self.embeddings = nn.Parameter(embeddings.detach()[chosen].clone())
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -63,7 +64,9 @@ class SoftPrompt(nn.Module):
         """The stack's output at the tokens of the text: (B, T, D)."""
         N = len(self.embeddings)
         self.model.check_ids(ids, N)
+        # The vectors take positions 0 to N - 1, so the text begins at position N.
         tokens = self.model.embed(ids, torch.arange(N, N + ids.shape[1], device=ids.device))
+        # Outputs at the vectors' own positions are dropped: targets are tokens of the text.
         return self.model.stack(torch.cat([self.prompt(len(ids)), tokens], 1))[:, N:]
 
     def prompt(self, batch: int) -> Tensor:
@@ -74,9 +77,9 @@ class SoftPrompt(nn.Module):
         positions, x = self.model.embed.positions, self.embeddings
         if positions is not None:
             x = x + positions.weight[: len(x)]
-        return x.expand(batch, -1, -1)
+        return x.expand(batch, -1, -1)  # a view: no copy for each row
 
-    @torch.no_grad()
+    @torch.no_grad()  # a cache is for use; training the vectors makes it out of date
     def new_cache(self, batch: int = 1, capacity: int = 0) -> KVCache:
         """A KV cache that holds the prompt already.
 
@@ -87,6 +90,7 @@ class SoftPrompt(nn.Module):
             capacity: positions that can follow before the cache has to grow.
         """
         cache = self.model.new_cache(batch, len(self.embeddings) + capacity)
+        # The stack's `extend`, not the model's: the vectors have no token ids.
         _, cache = self.model.stack.extend(self.prompt(batch), cache)
         return cache
 

@@ -24,8 +24,8 @@ def read_checksummed(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         stated = found.pop("sha256", "")
-    except (ValueError, AttributeError, TypeError):
-        found, stated = {}, "unreadable"
+    except (ValueError, AttributeError, TypeError):  # no JSON, or JSON that is no object
+        found, stated = {}, "unreadable"  # equals no checksum, so the error below is raised
     if stated != checksum(found):
         home = "lessons" if path.name == "table.json" else "data"
         file = f"{home}/{path.parent.name}/{path.name}"

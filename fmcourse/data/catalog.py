@@ -99,6 +99,7 @@ def card_from(where: Path, name: str) -> str:
     lines = [f"{name}: {entry['title']}", ""]
     for label, key in CARD_FACTS.items():
         lines += wrap(entry[key], first=f"{label:14}", rest=" " * 14)
+    # Titles are a list and stand below the table.
     counts = [count for count, value in entry["train"].items() if isinstance(value, int)]
     lines += ["", f"{'split':12}" + "".join(f"{count:>12}" for count in counts)]
     for split in SPLITS:
@@ -145,6 +146,7 @@ def read_manifest(where: Path) -> Mapping[str, dict[str, Any]]:
                 f"{path}: [{name}] has kind={entry.get('kind')!r}, which is not known; "
                 f"choose one of {', '.join(KINDS)}, or add a row to fmcourse/data/kinds.py."
             )
+    # Read-only, because all callers share the one that is cached.
     return MappingProxyType({name: on_one_line(entry) for name, entry in manifest.items()})
 
 
@@ -174,7 +176,7 @@ def read_data_file(where: Path, name: str) -> bytes:
     try:
         contents = gzip.decompress(packed)
     except (OSError, EOFError, zlib.error):
-        contents = b""
+        contents = b""  # its digest is not the one expected, so the error below is raised
     contents_digest = hashlib.sha256(contents).hexdigest()
     if digest != entry["sha256"] and contents_digest != entry["contents_sha256"]:
         what = "truncated" if len(packed) < entry["bytes"] else "altered"

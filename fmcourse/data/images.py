@@ -61,7 +61,7 @@ def read_images(contents: bytes) -> tuple[dict[str, tuple[str, ...]], dict[str, 
     """
     head, _, body = contents.partition(b"\n")
     facts = json.loads(head)
-    channels = [] if facts.get("channels") == 1 else [3]
+    channels = [] if facts.get("channels") == 1 else [3]  # grey images have no dimension for it
     shape = (-1, facts["side"], facts["side"], *channels)
     # bytearray: torch wants memory that it may write to.
     pixels = torch.frombuffer(bytearray(body), dtype=torch.uint8).view(shape)
@@ -108,7 +108,7 @@ def normalize_pixels(pixels: Tensor) -> Tensor:
             f"pixels are {tuple(pixels.shape)} {pixels.dtype}; bytes (N, S, S) or (N, S, S, 3) are "
             "needed, as in `load(name).train.pixels`."
         )
-    x = pixels[:, None] if grey else pixels.movedim(-1, 1)
+    x = pixels[:, None] if grey else pixels.movedim(-1, 1)  # (N, C, S, S)
     return x.float() / 127.5 - 1
 
 
@@ -117,6 +117,7 @@ def denormalize_pixels(x: Tensor) -> Tensor:
 
     Values outside of -1 to 1, as networks make them, are clipped.
     """
+    # `round`, because `byte` alone cuts fractions off.
     pixels = ((x.detach().clamp(-1, 1) + 1) * 127.5).round().byte()
     return pixels[:, 0] if x.shape[1] == 1 else pixels.movedim(1, -1)
 
@@ -144,13 +145,14 @@ def image_grid(x: Tensor, columns: int = 10, gap: int = 2) -> Tensor:
     """Images (N, C, S, S) side by side on white: bytes (H, W) or (H, W, 3), for `imshow`."""
     pixels = denormalize_pixels(x)
     rows = math.ceil(len(pixels) / columns)
+    # White images fill the last row.
     missing = pixels.new_full((rows * columns - len(pixels), *pixels.shape[1:]), 255)
     cells = torch.cat([pixels, missing]).unflatten(0, (rows, columns))
     # `pad` counts from the last dimension: the channels, if there are any, get nothing.
     of_channels = (0, 0) if cells.ndim == 5 else ()
     cells = functional.pad(cells, (*of_channels, 0, gap, 0, gap), value=255)
     cells = cells.transpose(1, 2)  # (rows, S + gap, columns, S + gap[, 3])
-    return cells.flatten(2, 3).flatten(0, 1)[:-gap, :-gap]
+    return cells.flatten(2, 3).flatten(0, 1)[:-gap, :-gap]  # no gap at the lower and the right edge
 
 
 # Colours ------------------------------------------------------------------------------------------
@@ -185,8 +187,9 @@ def recolour(pixels: Tensor, colour: str) -> Tensor:
     middle = torch.stack([median_luma(*image) for image in zip(luma, drawn, strict=True)])
     # luma ** gamma puts the middle tone at one half; of nearly black or white images only so far.
     gamma = (math.log(0.5) / middle.clamp(0.05, 0.97).log()).clamp(0.4, 8)
-    luma = luma.clamp(1e-4, 1)[:, None] ** gamma.view(-1, 1, 1, 1)
+    luma = luma.clamp(1e-4, 1)[:, None] ** gamma.view(-1, 1, 1, 1)  # (N, 1, S, S)
     tone = torch.tensor(NAMED_COLOURS[colour]).view(3, 1, 1) / 255
+    # From black to the colour, and from the colour to white: at luma 1/2 they meet.
     darker, lighter = 2 * luma * tone, tone + (1 - tone) * (2 * luma - 1)
     return denormalize_pixels(2 * torch.where(luma < 0.5, darker, lighter) - 1)
 
@@ -202,10 +205,10 @@ def dominant_colours(x: Tensor) -> list[str]:
     Nearest to the mean of all that is not white; how light or dark that is does not count.
     """
     check_images(x, 3)
-    drawn = (x.amin(1, keepdim=True) < 0.8).float()
+    drawn = (x.amin(1, keepdim=True) < 0.8).float()  # 0.8 here is 0.9 on the scale of `recolour`
     mean = 127.5 * ((x + 1) * drawn).sum((2, 3)) / drawn.sum((2, 3)).clamp(min=1)  # (N, 3)
     named = torch.tensor(list(NAMED_COLOURS.values())).to(x)
-    nearest = torch.cdist(hue(mean), hue(named)).argmin(1)
+    nearest = torch.cdist(hue(mean), hue(named)).argmin(1)  # (N, colours) -> (N,)
     return [list(NAMED_COLOURS)[i] for i in nearest.tolist()]
 
 

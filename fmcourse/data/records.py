@@ -22,7 +22,7 @@ class Work:
 
     title: str
     split: str
-    text: str = field(repr=False)
+    text: str = field(repr=False)  # a whole play would fill the screen
 
     @classmethod
     def from_line(cls, parts: Mapping[str, Any]) -> "Work":
@@ -56,7 +56,7 @@ def format_recipe(parts: Mapping[str, Any]) -> str:
     ingredients = ["Ingredients:", *(f"- {line}" for line in parts["ingredients"])]
     steps = ["Steps:", *(f"{number}. {line}" for number, line in enumerate(parts["steps"], 1))]
     blocks = [[parts["title"]], facts, ingredients, steps]
-    return "\n\n".join("\n".join(block) for block in blocks if block)
+    return "\n\n".join("\n".join(block) for block in blocks if block)  # a recipe may state no facts
 
 
 @dataclass(frozen=True)

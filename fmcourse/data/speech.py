@@ -32,7 +32,9 @@ def read_utterances(contents: bytes) -> dict[str, tuple[Utterance, ...]]:
     high bytes.
     """
     head, _, body = contents.partition(b"\n")
+    # (2, all samples): low bytes, then high bytes. `int`, because 256 * high exceeds a byte.
     low, high = torch.frombuffer(bytearray(body), dtype=torch.uint8).view(2, -1).int()
+    # Adding up undoes the differences; in 16 bits the sums wrap around as the differences did.
     samples = (low + 256 * high).to(torch.int16).cumsum(0, dtype=torch.int16)
     prompts = json.loads(head)["prompts"]
     ends = accumulate(length for *_, length in prompts)

@@ -40,6 +40,7 @@ def read_table(path: Path, text: str, label: str) -> tuple[list[tuple[str, str, 
         )
     whole, incomplete = [], []
     for line, row in rows:
+        # A row may be shorter than the header: empty cells at its end are sometimes not written.
         words, kind = (row[n].strip() if n < len(row) else "" for n in columns)
         if words and kind:
             # NFC: an é typed as one character and one typed as two are the same label.
@@ -61,6 +62,7 @@ def read_rows(path: Path, wanted: Sequence[str]) -> tuple[list[tuple[int, list[s
         max(len(content), 1)
     )  # else a quotation mark left open is cut off
     try:
+        # Most wanted columns first, then most columns; of equals the first in SEPARATORS.
         separator = max(SEPARATORS, key=lambda one: score_separator(content, one, wanted))
         rows = parse_rows(content, separator, path.name)
     finally:
@@ -75,13 +77,14 @@ def read_rows(path: Path, wanted: Sequence[str]) -> tuple[list[tuple[int, list[s
 
 def parse_rows(content: str, separator: str, name: str) -> list[tuple[int, list[str]]]:
     """Rows and the lines that they begin in; empty ones before the first are passed over."""
+    # newline: csv itself must see line breaks inside quotation marks. strict: an open one raises.
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
     line, found = 1, []
     try:
         for row in reader:
             if found or any(map(str.strip, row)):
                 found.append((line, row))
-            line = reader.line_num + 1
+            line = reader.line_num + 1  # line_num counts lines, of which a row may hold several
     except csv.Error as error:
         raise ValueError(
             f"{name}, the row that begins in line {line}: {error}. A text that begins with a "
@@ -93,6 +96,7 @@ def parse_rows(content: str, separator: str, name: str) -> list[tuple[int, list[
 
 def score_separator(content: str, separator: str, wanted: Sequence[str]) -> tuple[int, int]:
     """How many of the wanted columns this separator finds in the first line, and of all columns."""
+    # Not strict, because it only guesses; `parse_rows` reports what is wrong.
     rows = csv.reader(io.StringIO(content, newline=""), delimiter=separator)
     names = set(map(fold_text, next((row for row in rows if any(row)), [])))
     return len(names & set(map(fold_text, wanted))), len(names)
@@ -127,12 +131,13 @@ def read_utf8(path: Path) -> str:
     Raises: ValueError naming line and byte, and which encoding it may be in.
     """
     data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    if data.startswith(b"PK\x03\x04"):
+    if data.startswith(b"PK\x03\x04"):  # a zip archive, as .xlsx and .ods are
         raise ValueError(
             f"{path} is a workbook or an archive, no text; "
             "open it where it was made and save it as CSV in UTF-8."
         )
     try:
+        # Zero bytes are valid in UTF-8, but a text holds none: UTF-16 or a damaged file does.
         text, at = data.decode("utf-8"), data.find(0)
     except UnicodeDecodeError as error:
         text, at = "", error.start
@@ -149,7 +154,7 @@ def read_utf8(path: Path) -> str:
 def guess_encoding(data: bytes, at: int, before: bytes) -> str:
     """Which encoding the file may be in, and what its line would then say around the byte."""
     byte_order_mark = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    if byte_order_mark or data.count(0) > len(data) / 4:
+    if byte_order_mark or data.count(0) > len(data) / 4:  # in UTF-16, half of a Latin text is zeros
         return "; it looks like UTF-16"
     if data[at] == 0:
         return ", which no text holds: the file may be damaged"
@@ -181,7 +186,7 @@ def join_first(things: Sequence[object], most: int = 3) -> str:
 
 def quote(text: str, most: int = 40) -> str:
     """A text on one line, in quotation marks, cut to `most` characters."""
-    text = " ".join(text[: 4 * most].split())
+    text = " ".join(text[: 4 * most].split())  # cut first, because a cell may be very long
     return repr(text if len(text) <= most else text[: most - 3] + "...")
 
 

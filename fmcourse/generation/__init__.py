@@ -83,6 +83,7 @@ def generate(
     samplers = [make_sampler(seed, temperature, top_k, top_p)]
     with evaluating(model):
         steps = decode(next_logits, samplers, max_new_tokens, constraint=constraint)
+        # A step is {row: token}; one text has row 0 alone.
         return "".join(decode_stream((step[0] for step in steps), tokenizer, stop))
 
 
@@ -104,8 +105,10 @@ def stream(
 
     A piece never ends within a character, and holds nothing that could become a stop text.
     """
+    # This function is no generator itself, so wrong arguments raise here, not at the first piece.
     check_sampling_arguments(max_new_tokens, temperature, top_k, top_p, stop)
     ids = encode_prompt(tokenizer, prompt)
+    # Between two pieces the caller's code runs, so evaluation mode is left after each step.
     next_logits = evaluated(model, SlidingWindow(model, ids, max_new_tokens, use_cache))
     samplers = [make_sampler(seed, temperature, top_k, top_p)]
     steps = decode(next_logits, samplers, max_new_tokens, constraint=constraint)
@@ -141,14 +144,17 @@ def generate_batch(
             "along."
         )
     samplers = [
+        # One seed for all rows would give equal prompts equal continuations.
         make_sampler(None if seed is None else seed + row, temperature, top_k, top_p)
         for row in range(len(texts))
     ]
     with evaluating(model):
+        # An empty cache: these prompts share no prefix.
         next_logits = PaddedBatch(model, model.new_cache(), texts, max_new_tokens)
         added = decode_all(
             next_logits, samplers, max_new_tokens, is_finished=contains_stop(tokenizer, stop)
         )
+    # A row ends with the token that completes a stop text; decode_stream cuts the stop text off.
     return ["".join(decode_stream(ids, tokenizer, stop)) for ids in added]
 
 
@@ -156,6 +162,7 @@ def contains_stop(tokenizer: Any, stop: Sequence[str]) -> Callable[[list[int]], 
     """A function that says whether tokens spell one of the stop texts."""
 
     def is_finished(ids: list[int]) -> bool:
+        # All tokens, not the last: a stop text may be spread over several of them.
         text = tokenizer.decode(ids)
         return any(end in text for end in stop)
 

@@ -39,13 +39,16 @@ def beam_search(
         raise ValueError(
             f"width={width} and max_new_tokens={max_new_tokens} must both be at least 1."
         )
-    beam = [Hypothesis((start,), 0.0)]
+    beam = [Hypothesis((start,), 0.0)]  # log 1: the start token is given, not predicted
     for _ in range(max_new_tokens):
+        # A finished hypothesis keeps its score and its place until `width` better ones push it out.
         finished = [hypothesis for hypothesis in beam if hypothesis.ids[-1] == end]
         unfinished = [hypothesis for hypothesis in beam if hypothesis.ids[-1] != end]
         if not unfinished:
             break
+        # (N, V). Open hypotheses are equally long, since each step adds one token: no padding.
         log_p = log_probabilities(torch.tensor([hypothesis.ids for hypothesis in unfinished]))
+        # `width` continuations are enough: the beam has no room for more of them.
         beam = best_first(finished + best_continuations(unfinished, log_p, width))[:width]
     return beam
 
@@ -54,13 +57,16 @@ def best_continuations(beam: list[Hypothesis], log_p: Tensor, width: int) -> lis
     """The best `width` of all hypotheses that are longer by one token; log_p (N, V)."""
     V = log_p.shape[1]
     # In double: scores of long sequences differ by less than float32 can hold.
+    # (N, 1) + (N, V): log p of a sequence is the sum over its tokens.
     scores = torch.tensor([[hypothesis.score] for hypothesis in beam]).double() + log_p.double()
+    # The best among all N V pairs of a hypothesis and a token; at first there are only V.
     best = scores.flatten().topk(min(width, scores.numel()))
     return [
-        Hypothesis((*beam[index // V].ids, index % V), score)
+        Hypothesis((*beam[index // V].ids, index % V), score)  # row and column of a flat index
         for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]
 
 
 def best_first(beam: list[Hypothesis]) -> list[Hypothesis]:
+    # `sorted` is stable, so hypotheses of equal score keep their order.
     return sorted(beam, key=lambda hypothesis: -hypothesis.score)

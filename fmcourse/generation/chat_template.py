@@ -5,9 +5,11 @@ from typing import Any
 
 Messages = Sequence[dict[str, str]]
 
+# The published chat template of SmolLM2 adds this text where a dialogue has no system message.
 DEFAULT_SYSTEM_PROMPT = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 ROLES = ("system", "user", "assistant")
 END_OF_MESSAGE = "<|im_end|>"
+# <|endoftext|> ends documents in pretraining, and a model may end its answer with it.
 STOP = (END_OF_MESSAGE, "<|endoftext|>")
 
 
@@ -27,6 +29,7 @@ def apply_chat_template(tokenizer: Any, messages: Messages) -> list[int]:
         )
     if messages[0]["role"] != "system":
         messages = [{"role": "system", "content": DEFAULT_SYSTEM_PROMPT}, *messages]
+    # allow_special: each mark becomes its one special token, not the characters that spell it.
     start = tokenizer.encode("<|im_start|>", allow_special=True)
     end = tokenizer.encode(END_OF_MESSAGE, allow_special=True)
     ids = []
@@ -34,5 +37,6 @@ def apply_chat_template(tokenizer: Any, messages: Messages) -> list[int]:
         role, content = message["role"], message["content"]
         if role not in ROLES:
             raise ValueError(f"role {role!r} is not known; choose 'system', 'user' or 'assistant'.")
+        # Role and content are encoded as one text: a token may reach across the line break.
         ids += start + tokenizer.encode(f"{role}\n{content}") + end + tokenizer.encode("\n")
-    return ids + start + tokenizer.encode("assistant\n")
+    return ids + start + tokenizer.encode("assistant\n")  # an open message for the model

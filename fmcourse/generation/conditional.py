@@ -33,14 +33,14 @@ def translate(
         width: hypotheses of beam search for each row; 1 is greedy, all rows in one batch.
     Raises: ValueError if `max_new_tokens` does not fit the context.
     """
-    if not 1 <= max_new_tokens < model.config.context:
+    if not 1 <= max_new_tokens < model.config.context:  # the start token takes a position too
         raise ValueError(
             f"max_new_tokens={max_new_tokens} must be at least 1 and less than "
             f"context={model.config.context}."
         )
     with evaluating(model):
-        mask = model.padding_mask(source)
-        memory = model.encode(source, mask)
+        mask = model.padding_mask(source)  # (B, S)
+        memory = model.encode(source, mask)  # (B, S, D), read at every step and computed once
         if width == 1:
             texts = translate_greedily(model, memory, mask, start, end, max_new_tokens)
         else:
@@ -50,6 +50,7 @@ def translate(
                 )
                 for row in range(len(source))
             ]
+    # Both kinds of decoding keep the end token where a text has reached it.
     return [text[: text.index(end)] if end in text else text for text in texts]
 
 
@@ -59,7 +60,9 @@ def translate_greedily(
     """Greedy decoding of all rows of a memory (B, S, D) with its mask (B, S)."""
 
     def next_logits(added: list[list[int]], rows: list[int]) -> Tensor:
+        # Rows that are still open have equally many tokens, so the target needs no padding.
         target = torch.tensor([[start, *added[row]] for row in rows], device=memory.device)
+        # Without a KV cache: all target tokens are read anew for each new one.
         return model.decode(target, memory[rows], mask[rows])[:, -1]
 
     return decode_all(
@@ -83,13 +86,14 @@ def translate_by_beam_search(
 
     def log_probabilities(target: Tensor) -> Tensor:
         N = len(target)
+        # `expand` makes views (N, S, D) and (N, S): nothing is copied for each hypothesis.
         logits = model.decode(target, memory.expand(N, -1, -1), mask.expand(N, -1))
         return logits[:, -1].log_softmax(-1)
 
     best, *_ = beam_search(
         log_probabilities, start=start, end=end, width=width, max_new_tokens=max_new_tokens
     )
-    return list(best.ids[1:])
+    return list(best.ids[1:])  # without the start token
 
 
 def generate_captions(
@@ -102,11 +106,12 @@ def generate_captions(
         words: words[i] is what token i spells; token 0 ends a caption.
     """
     with evaluating(model):
-        prefix = model.prefix(images)
+        prefix = model.prefix(images)  # (B, P, D): the image encoder runs once, not for every word
 
         def next_logits(added: list[list[int]], rows: list[int]) -> Tensor:
+            # `long`, because the lists are empty before the first word: torch makes that float32.
             ids = torch.tensor([added[row] for row in rows], device=prefix.device).long()
-            return model.decode(prefix[rows], ids)[:, -1]
+            return model.decode(prefix[rows], ids)[:, -1]  # (R, T + 1, V) -> (R, V)
 
         captions = decode_all(
             next_logits,
@@ -114,4 +119,5 @@ def generate_captions(
             max_words,
             is_finished=lambda added: added[-1] == 0,
         )
+    # `if token` drops the 0 that ends a caption.
     return [" ".join(words[token] for token in caption if token) for caption in captions]

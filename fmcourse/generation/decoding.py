@@ -40,11 +40,12 @@ def decode(
     added: list[list[int]] = [[] for _ in samplers]
     rows = list(range(len(samplers)))
     for _ in range(max_new_tokens):
-        logits = next_logits(added, rows)
+        logits = next_logits(added, rows)  # (R, V)
         for row, scores in zip(rows, logits, strict=True):
             if constraint is not None:
                 scores = apply_constraint(scores, constraint, added[row])
             added[row].append(samplers[row](scores))
+        # Before the finished rows leave, because their last token is still to be handed out.
         yield {row: added[row][-1] for row in rows}
         if is_finished is not None:
             rows = [row for row in rows if not is_finished(added[row])]
@@ -82,8 +83,8 @@ def window_start(length: int, context: int) -> int:
     >>> [window_start(length, 8) for length in (8, 9, 12, 13)]
     [0, 4, 4, 8]
     """
-    hop = max(1, context // 2)
-    return max(0, -(-(length - context) // hop) * hop)
+    hop = max(1, context // 2)  # a context of 1 has no half
+    return max(0, -(-(length - context) // hop) * hop)  # -(-a // b) is a / b, rounded up
 
 
 class SlidingWindow:
@@ -105,15 +106,18 @@ class SlidingWindow:
         self.device = next(model.parameters()).device
 
     def __call__(self, added: list[list[int]], rows: list[int]) -> Tensor:
+        # There is one text, and it is row 0.
         text, context = self.prompt + added[0], self.model.config.context
         start = window_start(len(text), context)
         if not self.use_cache:
-            return self.model(torch.tensor([text[start:]], device=self.device))[:, -1]
+            return self.model(torch.tensor([text[start:]], device=self.device))[:, -1]  # (1, V)
         if (
             self.cache is None or start != self.start
         ):  # the window has moved: every position changed
+            # Room for all that may follow in this window, so that the store need not grow.
             capacity = min(context, len(text) - start + self.max_new_tokens)
             self.start, self.cache = start, self.model.new_cache(capacity=capacity)
+        # What the cache does not hold yet: the whole window at first, then the newest token.
         new = torch.tensor([text[start + self.cache.length :]], device=self.device)
         logits, self.cache = self.model.extend(new, self.cache, last=True)
         return logits[:, -1]
@@ -143,7 +147,9 @@ def pad_left(texts: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
             [0, 7]]), tensor([0, 1]))
     """
     longest = max(map(len, texts))
+    # On the left, so that the last token of every text stands at index -1.
     padding = [longest - len(text) for text in texts]
+    # Any id will do for padding, because `LeftPadding` masks it.
     ids = [[0] * n + text for n, text in zip(padding, texts, strict=True)]
     return torch.tensor(ids), torch.tensor(padding)
 
@@ -165,8 +171,8 @@ def read_batch(
     cache.store[..., : prefix.length, :] = prefix.store[..., : prefix.length, :]  # for every row
     # Rows of one length need no mask, and attention without a mask is faster.
     layout = LeftPadding(padding, start=prefix.length) if padding.any() else None
-    cache = KVCache(cache.store, prefix.length, layout)
-    logits, cache = model.extend(ids, cache, last=True)
+    cache = KVCache(cache.store, prefix.length, layout)  # the prefix counts as read already
+    logits, cache = model.extend(ids, cache, last=True)  # (R, 1, V)
     return logits[:, -1], cache
 
 
@@ -174,8 +180,9 @@ def select_rows(cache: KVCache, rows: list[int]) -> KVCache:
     """A copy of some rows of a cache that `read_batch` made."""
     layout = cache.layout
     if layout is not None:
+        # Only the padding differs between rows; the prefix is the same.
         layout = LeftPadding(layout.padding[rows], layout.start)
-    return KVCache(cache.store[:, :, rows], cache.length, layout)
+    return KVCache(cache.store[:, :, rows], cache.length, layout)  # (depth, 2, R, G, capacity, K)
 
 
 class PaddedBatch:
@@ -196,18 +203,20 @@ class PaddedBatch:
         self.model, self.prefix, self.texts = model, prefix, texts
         self.max_new_tokens = max_new_tokens
         self.rows: list[int] = []  # rows that are in the cache
-        self.cache = prefix
+        self.cache = prefix  # until the first call reads the texts
 
     def __call__(self, added: list[list[int]], rows: list[int]) -> Tensor:
-        if not self.rows:
+        if not self.rows:  # the first call
             self.rows = rows
             logits, self.cache = read_batch(
                 self.model, self.prefix, [self.texts[row] for row in rows], self.max_new_tokens
             )
             return logits
         if rows != self.rows:
+            # `rows` counts in the whole batch, the cache in the rows that it still holds.
             kept = [self.rows.index(row) for row in rows]
             self.rows, self.cache = rows, select_rows(self.cache, kept)
+        # (R, 1): the newest token of each row; the cache holds all tokens before it.
         new = torch.tensor([[added[row][-1]] for row in rows], device=self.cache.store.device)
         logits, self.cache = self.model.extend(new, self.cache, last=True)
         return logits[:, -1]

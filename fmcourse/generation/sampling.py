@@ -31,18 +31,23 @@ def next_distribution(
     [0.731, 0.269, 0.0]
     """
     if temperature == 0:
+        # The limit of the softmax below as the temperature goes to 0, where it would divide by 0.
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
-    probabilities = (logits.float() / temperature).softmax(-1)
-    if top_k is not None and top_k < logits.shape[-1]:
+    probabilities = (logits.float() / temperature).softmax(-1)  # in 32 bits, if need be from 16
+    if top_k is not None and top_k < logits.shape[-1]:  # with k of V or more, all are kept
         likeliest = probabilities.topk(top_k)
+        # (..., k) values, each back at its token's place among zeros.
         probabilities = torch.zeros_like(probabilities).scatter(
             -1, likeliest.indices, likeliest.values
         )
     if top_p is not None and top_p < 1:
+        # Normalized first: p refers to the distribution that top-k left.
         probabilities = probabilities / probabilities.sum(-1, keepdim=True)
+        # stable: tokens of equal probability stay in the order of their ids.
         ordered, order = probabilities.sort(descending=True, stable=True)
         likelier = ordered.cumsum(-1) - ordered  # what the tokens before add up to
-        kept = ordered * (likelier < top_p)
+        kept = ordered * (likelier < top_p)  # the first token has 0 before it: it is always kept
+        # From the order of probability back to the order of ids.
         probabilities = torch.zeros_like(probabilities).scatter(-1, order, kept)
     return probabilities / probabilities.sum(-1, keepdim=True)
 
@@ -59,9 +64,9 @@ def make_sampler(
     """
     if temperature == 0:
         return greedy
-    generator = torch.Generator()
+    generator = torch.Generator()  # not torch's global stream: other draws change nothing here
     if seed is None:
-        generator.seed()
+        generator.seed()  # a new Generator has a fixed seed; this draws one
     else:
         generator.manual_seed(seed)
 
@@ -89,6 +94,7 @@ def apply_constraint(logits: Tensor, constraint: Constraint, added: list[int]) -
             "the constraint allows no token here; let it allow at least one, "
             "an end mark for example."
         )
+    # exp(-inf) is 0: a forbidden token has probability 0 at every temperature.
     return logits.masked_fill(~allowed.to(logits.device), float("-inf"))
 
 
@@ -102,7 +108,7 @@ def check_sampling_arguments(
     """Raises: ValueError naming the argument that makes no sense."""
     if not isinstance(max_new_tokens, int) or max_new_tokens < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens!r} must be a whole number of at least 1.")
-    if not 0 <= temperature < float("inf"):
+    if not 0 <= temperature < float("inf"):  # NaN fails this comparison too
         raise ValueError(f"temperature={temperature!r} must be 0 (greedy) or a positive number.")
     if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
         raise ValueError(
@@ -110,6 +116,7 @@ def check_sampling_arguments(
         )
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p={top_p!r} must be above 0 and at most 1, or None for all tokens.")
+    # A str is a sequence of its characters: each of them would be a stop text.
     if isinstance(stop, str) or not all(isinstance(text, str) and text for text in stop):
         raise ValueError(
             f"stop={stop!r} must be a list of texts, none of them empty; "

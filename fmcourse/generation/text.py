@@ -24,13 +24,14 @@ def decode_stream(tokens: Iterable[int], tokenizer: Any, stop: Sequence[str]) ->
         # Decoded as a whole: a token may be a part of a character.
         text = tokenizer.decode(ids)
         if ends := [text.index(stop_text) for stop_text in stop if stop_text in text]:
-            if min(ends) > n_given:
+            if min(ends) > n_given:  # else no text before it is left to yield
                 yield text[n_given : min(ends)]
             return
         certain = len(text) - pending_characters(text, stop)
         if certain > n_given:
             yield text[n_given:certain]
             n_given = certain
+    # No token follows, so what was pending is final.
     if rest := tokenizer.decode(ids)[n_given:]:
         yield rest
 
@@ -44,5 +45,6 @@ def pending_characters(text: str, stop: Sequence[str]) -> int:
     (4, 1)
     """
     incomplete = len(text) - len(text.rstrip("\ufffd"))
+    # Not the whole stop text, n = len(end): decode_stream has looked for that already.
     begun = [n for end in stop for n in range(1, len(end)) if text.endswith(end[:n])]
     return max([incomplete, *begun])

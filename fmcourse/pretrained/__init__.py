@@ -92,8 +92,10 @@ def load_vision(name: str = "efficientnet-lite0") -> EfficientNet:
         model = EfficientNet()
     # Names differ, but both list their layers in the order of the computation.
     ours, theirs = list(model.state_dict()), list(published)
+    # Their last parts, such as weight, bias and running_mean, must agree one by one.
     if [key.rpartition(".")[2] for key in ours] != [key.rpartition(".")[2] for key in theirs]:
         raise ValueError("the file holds other layers than EfficientNet-Lite0's.")
+    # assign: weights on the meta device have no memory to copy into.
     model.load_state_dict(dict(zip(ours, published.values(), strict=True)), assign=True)
     return model.eval()
 

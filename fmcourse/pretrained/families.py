@@ -58,11 +58,11 @@ def read_gpt2_config(given: dict) -> Config:
         given,
         "gpt2 model",
         activation_function=("gelu_new", "gelu_pytorch_tanh"),  # two names of one formula
-        n_inner=(None, 4 * given["n_embd"]),
-        scale_attn_weights=(True,),
+        n_inner=(None, 4 * given["n_embd"]),  # None means 4 n_embd
+        scale_attn_weights=(True,),  # attention scores divided by √K
         scale_attn_by_inverse_layer_idx=(False,),
         add_cross_attention=(False,),
-        layer_norm_epsilon=(1e-5,),
+        layer_norm_epsilon=(1e-5,),  # `gpt2()` has no argument for it
     )
     return gpt2(
         vocab_size=given["vocab_size"],
@@ -70,7 +70,7 @@ def read_gpt2_config(given: dict) -> Config:
         width=given["n_embd"],
         depth=given["n_layer"],
         heads=given["n_head"],
-        tied=given.get("tie_word_embeddings", True),
+        tied=given.get("tie_word_embeddings", True),  # this family's default in transformers
     )
 
 
@@ -86,7 +86,7 @@ def write_gpt2_config(config: Config) -> dict:
         "n_head": config.heads,
         "layer_norm_epsilon": config.norm_eps,
         "tie_word_embeddings": config.tied,
-        "bos_token_id": 0,
+        "bos_token_id": 0,  # the default, 50256, may lie outside a small vocabulary
         "eos_token_id": 0,
     }
 
@@ -100,7 +100,7 @@ def read_llama_config(given: dict) -> Config:
         attention_bias=(False,),
         mlp_bias=(False,),
         rope_scaling=(None,),
-        head_dim=(None, given["hidden_size"] // given["num_attention_heads"]),
+        head_dim=(None, given["hidden_size"] // given["num_attention_heads"]),  # our K is D / H
     )
     # transformers 5 writes rope_parameters, older versions wrote rope_theta beside the rest
     rope = given.get("rope_parameters") or {"rope_theta": given.get("rope_theta", 10_000.0)}
@@ -111,11 +111,11 @@ def read_llama_config(given: dict) -> Config:
         width=given["hidden_size"],
         depth=given["num_hidden_layers"],
         heads=given["num_attention_heads"],
-        kv_heads=given.get("num_key_value_heads"),
+        kv_heads=given.get("num_key_value_heads"),  # absent: as many as heads
         hidden=given["intermediate_size"],
         rope_base=float(rope["rope_theta"]),
         norm_eps=given["rms_norm_eps"],
-        tied=given.get("tie_word_embeddings", False),
+        tied=given.get("tie_word_embeddings", False),  # this family's default in transformers
     )
 
 
@@ -140,6 +140,7 @@ def write_llama_config(config: Config) -> dict:
 
 
 def read_qwen2_config(given: dict) -> Config:
+    # A sliding window would hide distant tokens; our attention reaches the whole context.
     check_config(given, "qwen2 model", use_sliding_window=(False,))
     return replace(read_llama_config(given), qkv_bias=True)
 
@@ -154,11 +155,12 @@ def read_bert_config(given: dict) -> Config:
     check_config(
         given,
         "bert model",
-        hidden_act=("gelu",),
+        hidden_act=("gelu",),  # the exact one, not GPT-2's tanh approximation
         position_embedding_type=("absolute",),
         is_decoder=(False,),
         tie_word_embeddings=(True,),
     )
+    # The class that saved the file says whether it holds a head.
     masked = "BertForMaskedLM" in (given.get("architectures") or [])
     return bert(
         vocab_size=given["vocab_size"],
@@ -215,8 +217,8 @@ GPT2 = Family(
         **weight_and_bias("mlp.up", "h.{i}.mlp.c_fc"),
         **weight_and_bias("mlp.down", "h.{i}.mlp.c_proj"),
     },
-    transposed=("c_attn.weight", "c_proj.weight", "c_fc.weight"),
-    ignored=(".attn.bias", ".attn.masked_bias"),
+    transposed=("c_attn.weight", "c_proj.weight", "c_fc.weight"),  # Conv1D in transformers: x W + b
+    ignored=(".attn.bias", ".attn.masked_bias"),  # causal masks, saved by old versions
     read_config=read_gpt2_config,
     write_config=write_gpt2_config,
 )
@@ -229,13 +231,14 @@ LLAMA = Family(
     },
     block={
         "norm_1.weight": ["layers.{i}.input_layernorm.weight"],
-        "norm_2.weight": ["layers.{i}.post_attention_layernorm.weight"],
+        "norm_2.weight": ["layers.{i}.post_attention_layernorm.weight"],  # comes before the MLP
         "attention.qkv_proj.weight": [f"layers.{{i}}.self_attn.{x}_proj.weight" for x in "qkv"],
         "attention.out_proj.weight": ["layers.{i}.self_attn.o_proj.weight"],
+        # Gate above up: the order in which `SwiGLUMLP` splits its hidden features.
         "mlp.up.weight": ["layers.{i}.mlp.gate_proj.weight", "layers.{i}.mlp.up_proj.weight"],
         "mlp.down.weight": ["layers.{i}.mlp.down_proj.weight"],
     },
-    ignored=("rotary_emb.inv_freq",),
+    ignored=("rotary_emb.inv_freq",),  # computed from rope_theta; old versions saved it
     read_config=read_llama_config,
     write_config=write_llama_config,
 )
@@ -268,11 +271,12 @@ BERT = Family(
             "encoder.layer.{i}.attention.self.value",
         ),
         **weight_and_bias("attention.out_proj", "encoder.layer.{i}.attention.output.dense"),
-        **weight_and_bias("norm_1", "encoder.layer.{i}.attention.output.LayerNorm"),
+        **weight_and_bias("norm_1", "encoder.layer.{i}.attention.output.LayerNorm"),  # post-norm
         **weight_and_bias("mlp.up", "encoder.layer.{i}.intermediate.dense"),
         **weight_and_bias("mlp.down", "encoder.layer.{i}.output.dense"),
         **weight_and_bias("norm_2", "encoder.layer.{i}.output.LayerNorm"),
     },
+    # A buffer, the layers of next-sentence prediction, and the unembedding's bias a second time.
     ignored=("position_ids", "pooler.", "cls.predictions.decoder.bias", "cls.seq_relationship"),
     read_config=read_bert_config,
     write_config=write_bert_config,
@@ -286,7 +290,7 @@ FAMILIES = {
 GGUF = Family(  # Llama's weights as GGUF files name them; never written, so it needs no configs
     ends={
         "embed.tokens.weight": ["token_embd.weight"],
-        "stack.norm.weight": ["output_norm.weight"],
+        "stack.norm.weight": ["output_norm.weight"],  # no row for the head: it is tied
     },
     block={
         "norm_1.weight": ["blk.{i}.attn_norm.weight"],
@@ -320,6 +324,7 @@ def find_family(config: Config) -> str:
 def is_expressible(family: Family, config: Config) -> bool:
     """Whether the family's config.json can say all that this config says."""
     try:
+        # There and back: what the file cannot say comes back as the family's own value.
         return family.read_config(family.write_config(config)) == config
     except ValueError:  # what was written is no model of this family: GPT-2 has one epsilon
         return False
@@ -337,6 +342,7 @@ def name_table(family: Family, depth: int) -> dict[str, list[str]]:
 def weight_names(family: Family, model: Transformer) -> dict[str, list[str]]:
     """The rows of the table for the weights that this model has; a tied weight has one row."""
     table = name_table(family, model.config.depth)
+    # `named_parameters` lists a tied weight once, as the token embedding.
     return {ours: table[ours] for ours, _ in model.named_parameters()}
 
 
@@ -350,6 +356,7 @@ def join_weights(
 ) -> Tensor:
     """Our weight, from the published ones that it is made of."""
     parts = [orient_weight(family, name, read_weight(name)) for name in names]
+    # Rows are outputs, so parts are joined along them. Contiguous, since a transpose is a view.
     return (torch.cat(parts) if len(parts) > 1 else parts[0]).contiguous()
 
 
@@ -362,6 +369,7 @@ def split_weight(
         kv_size = config.kv_heads * config.head_width
         sizes = [config.heads * config.head_width, kv_size, kv_size]
     parts = zip(names, weight.detach().split(sizes), strict=True)
+    # Contiguous, because safetensors refuses to save a transposed view.
     return {name: orient_weight(family, name, part).contiguous() for name, part in parts}
 
 
@@ -387,8 +395,9 @@ def assign_weights(model: Transformer, weights: Mapping[str, Tensor]) -> Transfo
 
     Raises: ValueError naming the weights for which there is nothing.
     """
-    model.load_state_dict(weights, strict=False, assign=True)
+    model.load_state_dict(weights, strict=False, assign=True)  # what is missing is named below
     if model.config.tied and model.config.head != "none":
+        # The embedding has got a new parameter; the head still holds the empty one.
         unembedding = getattr(model.head, "unembedding", model.head)
         unembedding.weight = model.embed.tokens.weight
     empty = [name for name, weight in model.named_parameters() if weight.is_meta]

@@ -43,6 +43,7 @@ def cache_folder() -> Path | None:
 
     FMCOURSE_CACHE if it is set, else `fmcourse` in the user's cache folder.
     """
+    # Windows names the folder in LOCALAPPDATA, Linux in XDG_CACHE_HOME or not at all.
     home = (
         os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     )
@@ -59,12 +60,14 @@ def cached_weights(
     path: Path, kind: str, convert: Callable[["GGUFReader"], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
     """What `convert` makes of a GGUF file; computed once, afterwards mapped from the cache."""
+    # The size tells releases of a file apart; v2 is the layout of what is cached.
     folder, key = cache_folder(), f"{path.stem}-{path.stat().st_size}-{kind}-v2.safetensors"
     if folder is None:
         return convert(open_gguf(path))
     if not (folder / key).is_file():
         weights = convert(open_gguf(path))
         write_atomically(folder / key, lambda temporary: save_file(weights, temporary))
+    # Read from the cache even the first time, so that the weights are always mapped.
     return load_file(folder / key)
 
 
@@ -110,6 +113,7 @@ def dequantize_tensor(tensor: "ReaderTensor") -> Tensor:
     """(rows, columns) in 32 bits, or (columns,) for a norm."""
     from gguf.quants import dequantize
 
+    # A norm is in 32 bits already and comes as a view of the read-only file: hence the copy.
     return torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
 
 
@@ -119,9 +123,11 @@ def undo_rope_interleaving(name: str, rows: Tensor, config: Config) -> Tensor:
     RoPE rotates pairs of outputs. GGUF stores the two of a pair side by side, our classes half a
     head apart, as the released Llama weights do.
     """
+    # blk.7.attn_q.weight -> attn_q. Values are not rotated.
     heads = {"attn_q": config.heads, "attn_k": config.kv_heads}.get(name.split(".")[-2])
     if heads is None:
         return rows
+    # (H K, ...) -> (H, K / 2, 2, ...) -> (H, 2, K / 2, ...) -> (H K, ...)
     return rows.unflatten(0, (heads, config.head_width // 2, 2)).transpose(1, 2).flatten(0, 2)
 
 
@@ -137,7 +143,7 @@ def load_gguf_tokenizer(path: Path) -> BPETokenizer:
     tokenizer = BPETokenizer(
         {token: number for number, token in enumerate(tokens)},
         fields["tokenizer.ggml.merges"].contents(),
-        split="digits",
+        split="digits",  # SmolLM2 makes every digit a token of its own
         special_tokens=[token for token, token_type in pairs if token_type == CONTROL_TOKEN],
     )
     if folder is not None:
@@ -162,9 +168,11 @@ def load_gguf(path: Path) -> Transformer:
     }
 
     def convert(reader: "GGUFReader") -> dict[str, Tensor]:
+        # A file stores a tensor row by row, so tall matrices are saved transposed.
         weights = transpose_named(dequantize_weights(reader), tall)
         return {name: weight.contiguous() for name, weight in weights.items()}
 
+    # Transposed back as views: shape and values of the weight, laid out column by column.
     return assign_weights(
         model, transpose_named(cached_weights(path, "fp32-columns", convert), tall)
     )
@@ -201,10 +209,11 @@ def load_int4(path: Path) -> Transformer:
             (block.mlp, "up"),
             (block.mlp, "down"),
         ):
+            # `pop`, so that what remains is what `load_state_dict` takes below.
             parts = [weights.pop(f"{i}.{name}.{part}") for part in CODE_PARTS]
             setattr(parent, name, Int4Linear(*parts))
-    model.head = Int8Linear(weights["embed.tokens.weight"])
-    model.load_state_dict(weights, strict=False, assign=True)
+    model.head = Int8Linear(weights["embed.tokens.weight"])  # tied, but looked up in 32 bits
+    model.load_state_dict(weights, strict=False, assign=True)  # norms and embedding alone
     return model.eval().requires_grad_(False)
 
 
@@ -219,7 +228,7 @@ def pack_int4_weights(reader: "GGUFReader") -> dict[str, Tensor]:
         _, _, i, _, layer, _ = ours.split(".")  # stack.blocks.7.attention.qkv_proj.weight
         matrices = [unpack_q4_1(name, tensors[name], config) for name in theirs]
         for part, rows in zip(CODE_PARTS, zip(*matrices, strict=True), strict=True):
-            weights[f"{i}.{layer}.{part}"] = torch.cat(rows)
+            weights[f"{i}.{layer}.{part}"] = torch.cat(rows)  # q above k above v, gate above up
     return weights
 
 
@@ -229,11 +238,11 @@ def unpack_q4_1(name: str, tensor: "ReaderTensor", config: Config) -> tuple[Tens
     Returns: codes (rows, columns) uint8; d and m (rows, columns / 32) float32.
     """
     # 20 bytes for 32 weights: d and m in 16 bits each, then two codes in each of 16 bytes
-    groups = torch.from_numpy(tensor.data.copy()).unflatten(1, (-1, 20))
-    scales = groups[..., :4].contiguous().view(torch.float16).float()
+    groups = torch.from_numpy(tensor.data.copy()).unflatten(1, (-1, 20))  # (rows, groups, 20)
+    scales = groups[..., :4].contiguous().view(torch.float16).float()  # (rows, groups, 2)
     low, high = groups[..., 4:] & 15, groups[..., 4:] >> 4  # weights 0 to 15, and 16 to 31
-    codes = torch.cat([low, high], -1).flatten(1)
+    codes = torch.cat([low, high], -1).flatten(1)  # (rows, columns)
     return tuple(
-        undo_rope_interleaving(name, part, config)
+        undo_rope_interleaving(name, part, config)  # whole rows move, so each part moves alike
         for part in (codes, scales[..., 0], scales[..., 1])
     )

@@ -61,7 +61,7 @@ def read_weights(family: Family, model: Transformer, file: Any) -> dict[str, Ten
     Raises: ValueError if the file lacks a weight of the model, or holds one that the model lacks.
     """
     available = set(file.keys())
-    bare = not any(key.startswith(family.prefix) for key in available)
+    bare = not any(key.startswith(family.prefix) for key in available)  # saved without a head
     table = {
         ours: [add_prefix(family, name, bare) for name in theirs]
         for ours, theirs in weight_names(family, model).items()
@@ -84,7 +84,7 @@ def read_weights(family: Family, model: Transformer, file: Any) -> dict[str, Ten
         )
 
     def read_weight(key: str) -> Tensor:
-        return file.get_tensor(key).float()
+        return file.get_tensor(key).float()  # files may be in bfloat16 or float16
 
     return {ours: join_weights(family, read_weight, keys) for ours, keys in table.items()}
 
@@ -118,7 +118,7 @@ def read_tokenizer(folder: Path) -> BPETokenizer | WordPieceTokenizer | None:
     if not (folder / "tokenizer.json").is_file():
         return None
     saved = json.loads((folder / "tokenizer.json").read_text("utf-8"))
-    pre_tokenizer = json.dumps(saved.get("pre_tokenizer"))
+    pre_tokenizer = json.dumps(saved.get("pre_tokenizer"))  # as text: its steps may be nested
     if saved["model"]["type"] != "BPE" or "ByteLevel" not in pre_tokenizer:
         return None
     # Newer files write a merge as a pair, older ones as one string with a space.

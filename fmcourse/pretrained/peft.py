@@ -39,13 +39,13 @@ def save_adapter(model: Transformer, folder: str | Path, base_model: str = "") -
     for path, layer in layers:
         for key, matrix in adapter_matrices(layer, table[path]).items():
             tensors[key] = matrix.detach().contiguous()
-    rank = len(layers[0][1].A[0])
+    rank = len(layers[0][1].A[0])  # A is (R, I), and `add_lora` gives all layers one rank
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM" if model.config.causal else "FEATURE_EXTRACTION",
         "base_model_name_or_path": base_model or None,
         "r": rank,
-        "lora_alpha": layers[0][1].scale * rank,
+        "lora_alpha": layers[0][1].scale * rank,  # scale = alpha / R
         "lora_dropout": 0.0,
         "bias": "none",
         "target_modules": target_modules(model, table),
@@ -108,12 +108,12 @@ def check_adapter_config(config: dict[str, Any]) -> None:
         "adapter",
         peft_type=("LORA",),
         bias=("none", None),
-        use_dora=(False, None),
-        use_rslora=(False, None),
-        rank_pattern=({}, None),
+        use_dora=(False, None),  # would also train the length of each weight vector
+        use_rslora=(False, None),  # would scale by alpha / √R
+        rank_pattern=({}, None),  # other ranks for some modules
         alpha_pattern=({}, None),
-        fan_in_fan_out=(False, None),
-        modules_to_save=(None, []),
+        fan_in_fan_out=(False, None),  # True for weights stored as (in, out)
+        modules_to_save=(None, []),  # modules that were trained whole
         layers_to_transform=(None,),
     )
 
@@ -131,13 +131,14 @@ def find_targets(
         for path, modules in table.items()
         for part, module in enumerate(modules)
     }
+    # base_model.model.NAME.lora_A.weight -> NAME
     changed = sorted({key.removeprefix(KEY_PREFIX).rsplit(".lora_", 1)[0] for key in tensors})
     if unknown := [module for module in changed if module not in target_of]:
         raise ValueError(
             f"the adapter changes {unknown[0]}, which this model does not have; "
             "is it the adapter of another model?"
         )
-    return list(dict.fromkeys(target_of[module] for module in changed))
+    return list(dict.fromkeys(target_of[module] for module in changed))  # each target once
 
 
 def copy_matrix(key: str, tensors: dict[str, Tensor], matrix: Tensor) -> None:
@@ -148,7 +149,7 @@ def copy_matrix(key: str, tensors: dict[str, Tensor], matrix: Tensor) -> None:
             f"{key} should be {tuple(matrix.shape)}; the file holds {found}. "
             "Is it the adapter of another model?"
         )
-    matrix.copy_(tensors[key])
+    matrix.copy_(tensors[key])  # in place: the parameter stays the same object
 
 
 def adapter_matrices(layer: LoRALinear, modules: list[str]) -> dict[str, Tensor]:

@@ -31,8 +31,9 @@ def embed_sentences(
             truncate(tokenizer.encode(text), MAX_TOKENS) for text in texts[start : start + batch]
         ]
         ids, padding_mask = pad_batch(some)
+        # (B, 1, T) hides padding from every query; the mean leaves it out once more.
         vectors.append(mean_pool(model.states(ids, padding_mask[:, None]), padding_mask))
-    return F.normalize(torch.cat(vectors), dim=-1)
+    return F.normalize(torch.cat(vectors), dim=-1)  # unit vectors: a dot product is their cosine
 
 
 def truncate(ids: list[int], max_tokens: int) -> list[int]:

@@ -22,6 +22,7 @@ def generate_answers(
     *,
     shared: Prompt | KVCache = "",
     max_new_tokens: int = 12,
+    # After the line break a model tends to go on with another few-shot example.
     stop: Sequence[str] = ("\n",),
     batch: int = 32,
     constraint: Constraint | None = None,
@@ -41,6 +42,7 @@ def generate_answers(
         model, tokenizer, prompts, shared, max_new_tokens, "to be written"
     )
     if fast.is_enabled():
+        # The lengths leave out the prefix, whose keys and values are cached.
         batches = pack_batches([len(text) for text in texts], batch)
     else:
         batches = split_batches(len(texts), batch)
@@ -49,7 +51,7 @@ def generate_answers(
         for rows in batches:
             added += decode_all(
                 batch_logits(model, prefix, texts[rows], max_new_tokens),
-                [greedy] * len(texts[rows]),
+                [greedy] * len(texts[rows]),  # it holds no state, so all rows can share it
                 max_new_tokens,
                 constraint=constraint,
                 is_finished=contains_stop(tokenizer, stop),

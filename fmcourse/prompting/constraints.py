@@ -20,6 +20,7 @@ from torch import Tensor
 from fmcourse.generation.sampling import Constraint
 
 DEAD, START = 0, 1  # states: nothing leads on from the first; a text begins in the second
+# Not infinity, because distances are integers; no text is so long.
 UNREACHABLE = 10**6  # tokens to a complete text, where no tokens lead to one
 
 
@@ -28,7 +29,7 @@ class ByteTable:
 
     def __init__(self) -> None:
         self.rows = [[DEAD] * 256, [DEAD] * 256]  # DEAD and START
-        self.fixed_texts: list[bytes] = []
+        self.fixed_texts: list[bytes] = []  # see `count_min_tokens`
 
     def new_state(self) -> int:
         self.rows.append([DEAD] * 256)
@@ -39,6 +40,7 @@ class ByteTable:
         to = self.new_state() if to is None else to
         for state in begins:
             for byte in allowed:
+                # The automaton is deterministic: a byte leads from a state to one other.
                 if self.rows[state][byte] not in (DEAD, to):
                     raise ValueError(
                         f"byte {bytes([byte])!r} could continue a choice, or follow it; "
@@ -67,6 +69,7 @@ def one_of(texts: Sequence[str]) -> Form:
             for n, byte in enumerate(choice):
                 if choice[: n + 1] not in states:
                     states[choice[: n + 1]] = {table.connect(states[choice[:n]], [byte])}
+        # A choice may begin another, as `no` begins `none`: complete there, and open to more.
         return set().union(*(states[choice] for choice in choices))
 
     return build
@@ -77,10 +80,11 @@ def string(max_characters: int = 40) -> Form:
 
     def build(table: ByteTable, begins: set[int]) -> set[int]:
         inside, end = table.connect(begins, b'"'), table.new_state()
+        # Each character gets states of its own, because a finite automaton cannot count.
         for _ in range(max_characters):
             table.connect({inside}, b'"', end)
             inside = add_json_character(table, inside)
-        table.connect({inside}, b'"', end)
+        table.connect({inside}, b'"', end)  # at the limit, only the closing quote
         return {end}
 
     return build
@@ -91,13 +95,16 @@ def add_json_character(table: ByteTable, begin: int) -> int:
     control characters. Returns the state after it."""
     end, last_byte, last_two = table.new_state(), table.new_state(), table.new_state()
     continuation = range(0x80, 0xC0)
+    # One byte: ASCII from the space on. Below the space are control characters.
     table.connect({begin}, [byte for byte in range(0x20, 0x80) if byte not in b'"\\'], end)
+    # Escapes of one character; RFC 8259's \uXXXX is left out.
     table.connect({table.connect({begin}, b"\\")}, b'"\\/bfnrt', end)
     table.connect({last_byte}, continuation, end)
     table.connect({last_two}, continuation, last_byte)
+    # Two bytes; C0 and C1 are left out, because they begin nothing but overlong forms.
     table.connect({begin}, range(0xC2, 0xE0), last_byte)
-    table.connect({begin}, [*range(0xE1, 0xED), 0xEE, 0xEF], last_two)
-    table.connect({table.connect({begin}, range(0xF1, 0xF4))}, continuation, last_two)
+    table.connect({begin}, [*range(0xE1, 0xED), 0xEE, 0xEF], last_two)  # three bytes
+    table.connect({table.connect({begin}, range(0xF1, 0xF4))}, continuation, last_two)  # four
     # After these, UTF-8 restricts the second byte: no overlong forms, surrogates, or U+110000 on.
     table.connect({table.connect({begin}, b"\xe0")}, range(0xA0, 0xC0), last_byte)
     table.connect({table.connect({begin}, b"\xed")}, range(0x80, 0xA0), last_byte)
@@ -116,7 +123,9 @@ def json_object(fields: Mapping[str, Form]) -> Form:
         before = "{"
         for name, value in fields.items():
             before += json.dumps(name, ensure_ascii=False) + ": "
+            # The text between two values is a form as well, with a single choice.
             begins, before = value(table, one_of([before])(table, begins)), ", "
+        # With fields, the opening brace stands before the first field's name.
         return one_of(["}" if fields else "{}"])(table, begins)
 
     return build
@@ -165,17 +174,20 @@ class FormConstraint:
         self.complete, self.rows = form(table, {START}), table.rows
         self.tokens, self.end, self.max_tokens = tokens, end, max_tokens
         self.table = torch.tensor(self.rows)  # (S, 256)
+        # Special tokens have no bytes, so a form cannot hold them; `end` is allowed separately.
         spelled = [n for n, token in enumerate(tokens) if token and n != end]
         longest_first = sorted(spelled, key=lambda n: -len(tokens[n]))
+        # (N,) ids, the longest tokens first, as `byte_columns` and `follow` need them.
         self.order = torch.tensor(longest_first)
         self.columns = byte_columns([tokens[n] for n in longest_first])
         self.min_tokens = self.count_min_tokens(
             [tokens[n] for n in longest_first], table.fixed_texts
         )
+        # Cached, since they depend on the state alone; at most 512 states, V integers each.
         self.distances = lru_cache(maxsize=512)(self.distances_after)
 
     def __call__(self, ids: Sequence[int]) -> Tensor:
-        state = START
+        state = START  # found anew in each call, so that one constraint can serve many texts
         for n, token in enumerate(ids):
             if token == self.end and state in self.complete:
                 return torch.arange(len(self.tokens)) == self.end  # after the end, only the end
@@ -186,25 +198,27 @@ class FormConstraint:
                     f"token {token} at position {n} is not what the form allows there; pass what "
                     "was added under this constraint, without the prompt."
                 )
+        # Even with no limit, the strict comparison below rules out a distance of UNREACHABLE.
         budget = UNREACHABLE if self.max_tokens is None else self.max_tokens - len(ids)
         # A token is allowed if the text can be completed after it: the mask is never empty.
+        # That is 1 + distance <= budget; a new tensor, so the cached distances stay as they are.
         mask = self.distances(state) < budget
         mask[self.end] = state in self.complete
         return mask
 
     def distances_after(self, state: int) -> Tensor:
         """How many more tokens suffice after each next token, (V,)."""
-        states = torch.full((len(self.order),), state)
-        distances = torch.full((len(self.tokens),), UNREACHABLE)
+        states = torch.full((len(self.order),), state)  # (N,): all tokens start from one state
+        distances = torch.full((len(self.tokens),), UNREACHABLE)  # stays so for special tokens
         distances[self.order] = self.min_tokens[self.follow(states, self.columns)]
         return distances
 
     def follow(self, states: Tensor, columns: list[Tensor]) -> Tensor:
         """The states (..., N) to which N tokens lead from `states` (..., N); see `byte_columns`."""
-        states = states.clone()
+        states = states.clone()  # written in place below, which an expanded view forbids
         for column in columns:  # the tokens that have a byte at this place are the first of them
             n = len(column)
-            states[..., :n] = self.table[states[..., :n], column]
+            states[..., :n] = self.table[states[..., :n], column]  # from DEAD only DEAD is reached
         return states
 
     def count_min_tokens(self, tokens: list[bytes], fixed_texts: list[bytes]) -> Tensor:
@@ -214,6 +228,7 @@ class FormConstraint:
         text: whatever can be spelled can be spelled by the first two, by the third it is shorter.
         """
         single = {token for token in tokens if len(token) == 1}
+        # Not all V tokens: `reached` holds a state for each pair of a state and a token tried.
         tried = [
             token
             for token in tokens
@@ -222,12 +237,13 @@ class FormConstraint:
             or any(token in text for text in fixed_texts)
         ]
         S = len(self.rows)
+        # A view: each state with each token tried.
         states = torch.arange(S)[:, None].expand(S, len(tried))
         reached = self.follow(states, byte_columns(tried))  # (S, tried)
         distances = torch.full((S,), UNREACHABLE)
         distances[[*self.complete]] = 0
         while True:  # Bellman-Ford: paths of one token, of two, and so on
-            shorter = torch.minimum(distances, distances[reached].amin(1) + 1)
+            shorter = torch.minimum(distances, distances[reached].amin(1) + 1)  # (S,)
             if torch.equal(shorter, distances):
                 return distances
             distances = shorter

@@ -13,7 +13,9 @@ def fingerprint(model: nn.Module) -> str:
     do not count: their last bits may differ from machine to machine.
     """
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(model.state_dict().items()):  # in whatever order they are defined
+        # Equal bytes under another dtype or shape are other weights.
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        # In logical order, however the memory is laid out; as bytes, for numpy has no bfloat16.
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -19,10 +19,11 @@ def read_prefix(model: Transformer, tokenizer: Any, shared: Prompt) -> KVCache:
     """
     ids = tokenizer.encode(shared) if isinstance(shared, str) else list(shared)
     cache = model.new_cache(capacity=len(ids))
-    if not ids:
+    if not ids:  # no shared text: the cache is empty, and each prompt begins its text
         return cache
     new = torch.tensor([ids], device=cache.store.device)
     with evaluating(model):
+        # last=True: the logits are not used, so no more than one position's are computed.
         return model.extend(new, cache, last=True)[1]
 
 

@@ -51,6 +51,7 @@ def label_scores(
     check_batch_size(batch)
     ends = encode_labels(tokenizer, labels, distinct)
     longest = max(map(len, ends))
+    # One less, because a label's last token is predicted but never read.
     texts, prefix = prepare_prompts(
         model, tokenizer, prompts, shared, longest - 1, "in the longest label"
     )
@@ -71,18 +72,19 @@ def score_batch(
     model: Transformer, prefix: KVCache, texts: list[list[int]], labels: list[list[int]]
 ) -> Tensor:
     """log p of each label after each text, (R, L): the texts are read once, then label by label."""
-    logits, cache = read_batch(model, prefix, texts, max(map(len, labels)) - 1)
+    logits, cache = read_batch(model, prefix, texts, max(map(len, labels)) - 1)  # logits (R, V)
     next_log_p = logits.float().log_softmax(-1)  # (R, V)
     columns = []
     for label in labels:
-        score = next_log_p[:, label[0]]
+        score = next_log_p[:, label[0]]  # (R,)
         if len(label) > 1:
             # Every label continues the same cache; its last token is predicted but never read.
             ids = torch.tensor([label[:-1]] * len(texts), device=logits.device)
             log_p = model.extend(ids, cache)[0].float().log_softmax(-1)  # (R, len(label) - 1, V)
+            # Indices in pairs: the position of token i gives log p of token i + 1.
             score = score + log_p[:, list(range(len(label) - 1)), label[1:]].sum(-1)
         columns.append(score)
-    return torch.stack(columns, 1)
+    return torch.stack(columns, 1)  # (R, L)
 
 
 def encode_labels(tokenizer: Any, labels: Sequence[str], distinct: bool) -> list[list[int]]:
@@ -135,8 +137,9 @@ def calibrate(scores: Tensor, content_free: Tensor) -> Tensor:
             f"content_free has shape {tuple(content_free.shape)}; give the scores of at least one "
             f"input without content, for the same {scores.shape[-1]} labels."
         )
+    # (L,): log of the mean over M of the probabilities among the labels, computed in logs.
     mean_log_p = content_free.log_softmax(-1).logsumexp(0) - math.log(len(content_free))
-    return scores - mean_log_p
+    return scores - mean_log_p  # division by the mean: the paper's W = diag(p)^-1, in logs
 
 
 def batch_calibrate(scores: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 def few_shot_prompt(
     examples: Iterable[tuple[str, str]],
     input_prefix: str = "Input: ",
-    output_prefix: str = "Output:",
+    output_prefix: str = "Output:",  # no space at its end: it belongs to the next token
     separator: str = "\n",
     example_separator: str = "\n",
 ) -> str:
