@@ -24,6 +24,7 @@ How to add a data set, NAME:
    into the manifest, the credit into NOTICE, and a row into recipes/README.md.
 
 That is all: `load("NAME")`, its card, `verify` and the tests of all data sets read the manifest.
+Of texts the tests expect more than 20,000 different runs of twenty words in validation and test.
 Only an item of a new kind needs code in the package: a record class in fmcourse/data/records.py and
 a row in fmcourse/data/kinds.py.
 """

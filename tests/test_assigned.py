@@ -123,4 +123,4 @@ def test_every_lesson_with_exercises_has_two_and_ids_are_its_own():
         lesson: sum(found.startswith(f"{lesson}.") for found in ids)
         for lesson in lessons
         if sum(found.startswith(f"{lesson}.") for found in ids) < 2
-    } == {}
+    } == {}, "each of these lessons needs two assigned exercises, in instructor/NN/exercises.py"

@@ -119,7 +119,9 @@ def test_no_twenty_words_in_a_row_are_in_two_splits(name):
         {run for work in corpus.works_in(split) for run in runs(work)}
         for split in ("validation", "test")
     )
-    assert len(validation) > 20_000 and len(test) > 20_000
+    assert len(validation) > 20_000 and len(test) > 20_000, (
+        "validation and test need more than 20,000 different runs of twenty words each"
+    )
     assert not validation & test
     held_out = validation | test
     for work in corpus.works_in("train"):

@@ -50,8 +50,9 @@ def test_every_mistake_that_the_guide_names_is_one_of_that_exercise():
 def test_the_guide_has_a_page_for_every_lesson_with_mistakes_of_its_own_exercises(lesson):
     header, text = lesson.header(), lesson.guide.read_text("utf-8")
     assert text.startswith(f"# {lesson.number} · {header.title}\n{header.minutes} minutes")
-    assert len(re.findall(rf"\({lesson.number}\.A?\d", text)) >= 2
-    assert text.count("Listen for:") >= 2
+    named = re.findall(rf"\({lesson.number}\.A?\d", text)
+    assert len(named) >= 2, f'{lesson.guide}: two misconceptions need an exercise, (NN.1 "name")'
+    assert text.count("Listen for:") >= 2, f"{lesson.guide}: two questions need a *Listen for:*"
 
 
 @for_instructors

@@ -4,7 +4,7 @@ A table has our weight on the left and, on the right, the published weights that
 Where there are several, ours holds them one above the other (q, k and v in one matrix). Beside the
 table stand two functions, from the published config.json to our `Config` and back.
 
-A new family is one `Family` here and a line in `FAMILIES`.
+A new family is one `Family` here and a line in `FAMILIES`; CONTRIBUTING.md says what else.
 """
 
 from collections.abc import Callable, Mapping, Sequence
