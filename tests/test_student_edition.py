@@ -8,11 +8,13 @@ import html
 import io
 import json
 import lzma
+import marshal
 import re
 import subprocess
 import sys
 import tarfile
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ import pytest
 from fmcourse.classroom.exercise_kinds import make_record
 from fmcourse.classroom.library import all_assigned
 from tools import student
-from tools.leaks import MANY, SHORTEST, Secrets, bare_code, literals, runs, search
+from tools.leaks import MANY, SHORTEST, bare_code, literals, runs, search, secret_texts, secrets_of
 from tools.lessons import ROOT
 
 ASSIGNED = {exercise.id: exercise for exercise in all_assigned()}
@@ -128,8 +130,6 @@ def tar_of(data: bytes, mode: str) -> bytes:
 
 def bytecode_with_docstring(text: str) -> bytes:
     code = compile(f"def f():\n    {text!r}\n", "x.py", "exec")
-    import marshal
-
     return b"\0" * 16 + marshal.dumps(code)
 
 
@@ -201,7 +201,7 @@ def test_an_explanation_is_found_in_every_disguise(number, tmp_path):
 
 def test_every_secret_that_is_long_enough_is_found_and_named(tmp_path):
     """Each in a file of its own, as it is written; the answers also among other text."""
-    secrets, planted = Secrets(ASSIGNED.values()), {}
+    secrets, planted = secrets_of(tuple(ASSIGNED.values())), {}
     for n, (part, texts) in enumerate(secrets.parts.items()):
         if texts:
             planted[f"{n}.txt"] = part
@@ -213,11 +213,14 @@ def test_every_secret_that_is_long_enough_is_found_and_named(tmp_path):
     assert [part for file, part in planted.items() if part not in found.get(file, ())] == []
 
 
-def texts_of(part: tuple[str, str]) -> list[str]:
-    """The ways in which a part is written."""
-    from tools.leaks import secret_texts
+@cache
+def parts_of(number: str) -> dict[str, list[str]]:
+    return dict(secret_texts(ASSIGNED[number]))
 
-    return dict(secret_texts(ASSIGNED[part[0]]))[part[1]]
+
+def texts_of(part: tuple[str, str]) -> list[str]:
+    """The ways in which a part, (exercise, name), is written."""
+    return parts_of(part[0])[part[1]]
 
 
 def test_hidden_cases_are_found_with_all_digits_and_rounded(tmp_path):

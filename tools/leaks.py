@@ -32,8 +32,9 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -140,8 +141,7 @@ class Secrets:
     Raises: ValueError if there are no exercises: a search for nothing would prove nothing.
     """
 
-    def __init__(self, exercises: Iterable[AssignedExercise]) -> None:
-        exercises = list(exercises)
+    def __init__(self, exercises: Sequence[AssignedExercise]) -> None:
         if not exercises:
             raise ValueError("there are no assigned exercises, so there is nothing to look for.")
         public = {run for one in exercises for text in public_texts(one) for run in runs(text)}
@@ -162,6 +162,12 @@ class Secrets:
             shared = [(one & there, min(MANY, SHARE * len(one))) for one in texts]
             if found := [few for few, wanted in shared if len(few) >= wanted]:
                 yield exercise, name, " ".join(min(found[0]))
+
+
+@cache
+def secrets_of(exercises: tuple[AssignedExercise, ...]) -> Secrets:
+    """The secrets of some exercises, worked out once."""
+    return Secrets(exercises)
 
 
 def runs(text: str) -> Iterator[Run]:
@@ -255,7 +261,7 @@ class Search:
 
 def search(folder: Path, exercises: Iterable[AssignedExercise]) -> Report:
     """Look into every file below a folder. Raises: ValueError if there are no exercises."""
-    secrets = Secrets(exercises)
+    secrets = secrets_of(tuple(exercises))
     report = Report(secrets=len(secrets.parts), too_short=secrets.too_short())
     looking = Search(secrets)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
