@@ -247,7 +247,7 @@ def course(tmp_path):
 
 def contents(root: Path) -> dict[str, bytes]:
     """Every file of a course that is no by-product of running it."""
-    by_products = ("__pycache__", ".pytest_cache", "build")
+    by_products = ("__pycache__", ".pytest_cache", ".ruff_cache", "build")
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in root.rglob("*")
@@ -279,6 +279,7 @@ def run(course: Path, *command: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(not (ROOT / "instructor").is_dir(), reason="this edition has no guide")
 def test_lessons_made_as_contributing_says_are_built_and_checked(course):
     before, numbers = contents(course), ["20", "20b"]

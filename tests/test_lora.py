@@ -198,6 +198,9 @@ def test_peft_opens_what_is_saved_here(make, model_class, targets, tmp_path):
     ours = with_lora(make(), targets)
     save_adapter(ours, tmp_path / "adapter")
     theirs = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    # As many updates as ours: BERT calls three layers "dense", and one of them alone is meant.
+    n_updates = sum(".lora_A." in name for name, _ in theirs.named_parameters())
+    assert n_updates == sum(len(layer.A) for _, layer in lora_layers(ours))
     with torch.no_grad():
         assert_close(ours(IDS), outputs(theirs, IDS), rtol=1e-5, atol=1e-5)
     again = load_adapter(make(), tmp_path / "adapter")
