@@ -23,7 +23,8 @@ twice = Exercise("93.1", goal="say it twice", minutes=1, cases=[1, 2], explanati
     mistakes=[Mistake("thrice", lambda x: 3 * x, "1 becomes 3. How often is it said?")])"""
 ALT = "A line that climbs from the left to the right."
 CELLS = {
-    "begin": "import time, torch, matplotlib.pyplot as plt\nfrom fmcourse import plots, widgets\n"
+    "begin": "import time, torch, matplotlib.pyplot as plt\n"
+    "from fmcourse import plots\nfrom fmcourse.plots import widgets\n"
     "from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution",
     "sample": SAMPLE,
     "predict": 'predict("93.p", "Up or `down`?", ["up", "down"], answer="It goes up.")',
