@@ -257,8 +257,10 @@ def random_partition(
 
     Every way to divide is equally likely: `parts - 1` of the `total - 1` gaps are chosen.
     """
+    device = None if generator is None else generator.device  # a generator draws for its own only
     # The beginning of a random permutation: drawn without replacement.
-    gaps = torch.rand(rows, total - 1, generator=generator).argsort(1)[:, : parts - 1]
+    order = torch.rand(rows, total - 1, generator=generator, device=device).argsort(1)
+    gaps = order[:, : parts - 1]
     cuts = gaps.sort(1).values + 1  # gap 0 lies after the first token
     # With 0 before and `total` after them, differences of neighbours are the lengths.
     return F.pad(F.pad(cuts, (1, 0)), (0, 1), value=total).diff(dim=1)

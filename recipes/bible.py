@@ -12,13 +12,12 @@ read with pysword 0.2.8, installed into a temporary folder.
 """
 
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import Record, unpack_debian, write_records
+from common import Record, pip_install, unpack_debian, write_records
 
 PACKAGE = (
     "sword-text-web=426.0-1",
@@ -80,18 +79,7 @@ def work(title: str, text: str) -> Record:
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, reader = unpack_debian(*PACKAGE, Path(folder)), Path(folder) / "reader"
-        install = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--target",
-            reader,
-            READER,
-        ]
-        subprocess.run(install, check=True)
+        pip_install(READER, reader)
         write_records(
             out / "bible.jsonl.gz", [work(title, text) for title, text in books(root, reader)]
         )

@@ -15,7 +15,6 @@ each image its split, class and name), then the bytes of the images, red, green,
 import hashlib
 import json
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from common import compress, unpack_debian
+from common import compress, pip_install, unpack_debian
 from PIL import Image
 
 from fmcourse.files import write_atomically
@@ -104,18 +103,7 @@ def read_images(root: Path, to_png) -> Iterator[tuple[str, str, str, np.ndarray]
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, library = unpack_debian(*PACKAGE, Path(folder)), Path(folder) / "library"
-        install = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--target",
-            library,
-            DRAWER,
-        ]
-        subprocess.run(install, check=True)
+        pip_install(DRAWER, library)
         sys.path.insert(0, str(library))
         from resvg_py import svg_to_bytes
 

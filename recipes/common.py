@@ -57,6 +57,12 @@ def unpack_debian(package: str, sha256: str, into: Path) -> Path:
     return into
 
 
+def pip_install(package: str, into: Path) -> None:
+    """Install `name==version` into a folder of its own, outside the environment and alone."""
+    options = ["--quiet", "--no-deps", "--target", str(into)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, package], check=True)
+
+
 def compress(content: bytes) -> bytes:
     """Compress without time or name: equal content is an equal file wherever zlib is the same."""
     buffer = BytesIO()

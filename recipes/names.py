@@ -32,7 +32,6 @@ occur, so that a list of names memorized does not do.
 import hashlib
 import re
 import struct
-import subprocess
 import sys
 import tempfile
 import zlib
@@ -41,7 +40,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bible import MODULE, PACKAGE, READER, plain_text
-from common import Record, unpack_debian, write_records
+from common import Record, pip_install, unpack_debian, write_records
 
 DICTIONARIES = {
     "H": (
@@ -329,18 +328,7 @@ def main(out: Path) -> None:
         places = [Path(folder, name) for name in ("text", "H", "G", "reader")]
         for place in places:
             place.mkdir()
-        install = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--target",
-            places[3],
-            READER,
-        ]
-        subprocess.run(install, check=True)
+        pip_install(READER, places[3])
         dictionary = {}
         for language, package in DICTIONARIES.items():
             dictionary |= entries(unpack_debian(*package, Path(folder, language)), language)

@@ -43,6 +43,7 @@ from fmcourse.training.optimizers import (
     ADAMW,
     MUON,
     NEWTON_SCHULZ,
+    InverseSqrtConfig,
     Muon,
     OptimizerConfig,
     build_optimizers,
@@ -883,3 +884,8 @@ def test_items_of_similar_length_share_batches():
 def test_no_items_are_refused():
     with pytest.raises(ValueError, match="0 items in batches of 4"):
         EpochBatches([], list, 4)
+
+
+def test_a_schedule_that_decays_from_its_peak_refuses_to_have_no_warm_up():
+    with pytest.raises(ValueError, match="warmup=0 leaves this schedule no peak"):
+        InverseSqrtConfig(warmup=0.0)

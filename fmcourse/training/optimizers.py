@@ -91,8 +91,14 @@ class InverseSqrtConfig(OptimizerConfig):
     """The schedule of 2017: linear warm-up, then decay with the inverse square root of the step.
 
     It never reaches zero. `lr_decay` and `min_lr_ratio` are not used.
+    Raises: ValueError if there is no warm-up, whose end fixes where the decay begins.
     Source: Vaswani et al. 2017, equation 3, whose peak is (width * warm-up steps) ** -0.5.
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.warmup:
+            raise ValueError("warmup=0 leaves this schedule no peak to decay from; give above 0.")
 
     def lr_scale(self, progress: float) -> float:
         """The learning rate as a share of its peak, when `progress` of the run is done.
