@@ -136,8 +136,8 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.op
     if not trained:
         raise ValueError("no parameter of this model can be trained: every requires_grad is False.")
     matrices = hidden_matrices(model) if config.matrix_optimizer == "muon" else []
-    # In a set tensors are found by identity; in a list `in` would compare their values.
-    rest = [w for w in trained if w not in set(matrices)]
+    by_muon = set(matrices)  # in a set tensors are found by identity, in a list by their values
+    rest = [w for w in trained if w not in by_muon]
     groups = [
         {"params": [w for w in rest if w.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [w for w in rest if w.ndim < 2], "weight_decay": 0.0},
