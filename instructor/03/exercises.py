@@ -38,7 +38,7 @@ any_order = AssignedExercise(
     goal="a mask for any order",
     minutes=15,
     difficulty=2,
-    text="Causal or masked? There is a third way: read in *any* order. One text is learnt from left to right, the next one from the middle to both ends, a third one in an order drawn by lot; and "
+    text="Causal or masked? There is a third way: read in *any* order. One text is learnt from left to right, the next one from the middle to both ends, a third one in an order drawn at random; and "
     "each place is guessed from what was read before it, wherever that stands. Such a model can go on with a text *and* fill its gaps. (XLNet, Yang et al. 2019. "
     "The words stay where they are; only who may look at whom changes. A place looks at itself, as in every causal mask: what is guessed from there is the place that is read next.)\n\n"
     "So the mask is made of an order, one for each text of a batch. With the order 0, 1, 2, ... it is your `prefix_mask` from the lesson, with `given` as prefix. "

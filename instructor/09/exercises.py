@@ -1,20 +1,20 @@
-"""Assigned in lesson 09: the best critic there can be, and how many numbers of a code would live."""
+"""Assigned in lesson 09: the best discriminator there can be, and how many numbers of a code would live."""
 
 import torch
 from fmcourse.classroom.exercise_kinds import AssignedExercise
 from fmcourse.course.exercise import Mistake, Property
 
-# -- 09.A1 the best critic ------------------------------------------------------------------------------------------------
+# -- 09.A1 the best discriminator ------------------------------------------------------------------------------------------------
 
 counts = lambda *rows: tuple(torch.tensor(row, dtype=torch.float32) for row in rows)
-CRITIC = '''def best_critic(real, forged):
-    """What the best critic says of each kind of picture, and what it pays, if the kind is all that it can see.
+DISCRIMINATOR = '''def best_discriminator(real, fake):
+    """What the best discriminator says of each kind of picture, and what it pays, if the kind is all that it can see.
 
     It says how likely a picture of that kind is real, a number from 0 to 1, of all numbers those for which it pays
     least. It pays as in the lesson, in nats: the mean, over the real pictures, of -log of what it says, plus the
-    mean, over the forged ones, of -log of 1 minus that.
+    mean, over the fake ones, of -log of 1 minus that.
 
-    real, forged: (N,) float32, how many pictures of each of N kinds there are among the real and among the forged.
+    real, fake: (N,) float32, how many pictures of each of N kinds there are among the real and among the fake.
     The two totals may differ and are above 0; a kind may be missing on either side. Where it is missing on both, say
     1/2.
     ->   a tuple of tensors: what it says (N,), what it pays, a scalar
@@ -22,24 +22,24 @@ CRITIC = '''def best_critic(real, forged):
 '''
 
 
-def critic(says, pays="-torch.special.xlogy(p, d).sum() - torch.special.xlogy(q, 1 - d).sum()"):
+def discriminator(says, pays="-torch.special.xlogy(p, d).sum() - torch.special.xlogy(q, 1 - d).sum()"):
     """A near miss: p and q are the shares, d is what is best to say."""
     return (
-        "def best_critic(real, forged):\n    p, q = real / real.sum(), forged / forged.sum()\n    none = p + q == 0\n"
+        "def best_discriminator(real, fake):\n    p, q = real / real.sum(), fake / fake.sum()\n    none = p + q == 0\n"
         f"    d = torch.where(none, 0.5, p / (p + q))\n    pays = None\n    {says}\n    if pays is None:\n        pays = {pays}\n    return d, pays\n"
     )
 
 
-best_critic = AssignedExercise(
+best_discriminator = AssignedExercise(
     "09.A1",
-    goal="the best critic there can be",
+    goal="the best discriminator there can be",
     minutes=20,
     difficulty=3,
-    text="How well can a critic do at all? That depends on the forger. If the forger draws bags alone, and no real picture is a bag, the critic can be sure, and pays nothing. "
-    "If the forger draws everything as often as it comes in reality, the best critic can only toss a coin. All forgers lie between.\n\n"
-    "Let the critic see no more than the *kind* of a picture. Then it must say one number for each kind, and it does not matter how it was trained: find the number "
-    "for which it pays least. Take one kind alone. Some of the real pictures are of that kind, and some of the forged ones. What does this kind add to "
-    "what the critic pays, if it says d? For which d is that least? (A sketch or a derivative tells. Goodfellow et al. 2014, section 4.1, did it on paper.)\n\n"
+    text="How well can a discriminator do at all? That depends on the generator. If the generator draws bags alone, and no real picture is a bag, the discriminator can be sure, and pays nothing. "
+    "If the generator draws everything as often as it comes in reality, the best discriminator can only toss a coin. All generators lie between.\n\n"
+    "Let the discriminator see no more than the *kind* of a picture. Then it must say one number for each kind, and it does not matter how it was trained: find the number "
+    "for which it pays least. Take one kind alone. Some of the real pictures are of that kind, and some of the fake ones. What does this kind add to "
+    "what the discriminator pays, if it says d? For which d is that least? (A sketch or a derivative tells. Goodfellow et al. 2014, section 4.1, did it on paper.)\n\n"
     "One of the cases is the lesson's plain GAN after ten seconds: 200 real pictures of each kind, and what 2,000 drawings show.",
     cases=[
         counts([5, 5], [2, 2]),
@@ -56,67 +56,67 @@ best_critic = AssignedExercise(
         counts([0, 0, 6], [9, 0, 0]),
         counts([1, 0, 5, 5, 30, 2, 0], [400, 0, 3, 0, 1, 90, 8]),
     ],
-    starter=CRITIC + "    ...\n",
-    solution=CRITIC + '''    p, q = real / real.sum(), forged / forged.sum()             # totals must not matter: the loss is made of means
+    starter=DISCRIMINATOR + "    ...\n",
+    solution=DISCRIMINATOR + '''    p, q = real / real.sum(), fake / fake.sum()             # totals must not matter: the loss is made of means
     says = torch.where(p + q > 0, p / (p + q), 0.5)             # where -p log d - q log(1 - d) is least
     pays = -torch.special.xlogy(p, says) - torch.special.xlogy(q, 1 - says)   # 0 log 0 is 0
     return says, pays.sum()
 ''',
     other_solutions=[
-        "def best_critic(real, forged):\n    R, G = real.sum().item(), forged.sum().item()\n    says, pays = [], 0.0\n    for r, g in zip(real.tolist(), forged.tolist()):\n"
+        "def best_discriminator(real, fake):\n    R, G = real.sum().item(), fake.sum().item()\n    says, pays = [], 0.0\n    for r, g in zip(real.tolist(), fake.tolist()):\n"
         "        d = r * G / (r * G + g * R) if r + g else 0.5\n        says.append(d)\n        pays -= r / R * math.log(d) if r else 0.0\n        pays -= g / G * math.log(1 - d) if g else 0.0\n"
         "    return torch.tensor(says), torch.tensor(pays)\n",
         # the divergence between the two and their middle, as the paper has it
-        "def best_critic(real, forged):\n    p, q = real / real.sum(), forged / forged.sum()\n    middle = (p + q) / 2\n    tiny = torch.finfo(p.dtype).tiny\n"
+        "def best_discriminator(real, fake):\n    p, q = real / real.sum(), fake / fake.sum()\n    middle = (p + q) / 2\n    tiny = torch.finfo(p.dtype).tiny\n"
         "    kl = lambda a: (a * (a.clamp(min=tiny) / middle.clamp(min=tiny)).log()).sum()\n"
         "    score = torch.where(middle > 0, p.clamp(min=tiny).log() - q.clamp(min=tiny).log(), 0.0)\n    return score.sigmoid(), 2 * math.log(2) - kl(p) - kl(q)\n",
         # least, found by trying
-        "def best_critic(real, forged):\n    p, q = (real / real.sum()).double(), (forged / forged.sum()).double()\n    low, high = torch.zeros_like(p), torch.ones_like(p)\n"
+        "def best_discriminator(real, fake):\n    p, q = (real / real.sum()).double(), (fake / fake.sum()).double()\n    low, high = torch.zeros_like(p), torch.ones_like(p)\n"
         "    for _ in range(60):\n        d = (low + high) / 2\n        up = q * d < p * (1 - d)\n        low, high = torch.where(up, d, low), torch.where(up, high, d)\n"
         "    d = torch.where(p + q > 0, (low + high) / 2, 0.5).clamp(1e-15, 1 - 1e-15)\n    return d.float(), -(p * d.log() + q * (1 - d).log()).sum().float()\n",
     ],
-    explanation="A kind adds -p log d - q log(1 - d), with p and q its shares of the real and the forged. The slope, -p/d + q/(1 - d), is zero where d is p's part of both. "
-    "So a perfect forger is answered 1/2 everywhere, and 2 log 2 is the most that the best critic can be made to pay; what is missing to it measures how far apart the two are "
-    "(twice the Jensen-Shannon divergence). That is what the forger really fights against.",
+    explanation="A kind adds -p log d - q log(1 - d), with p and q its shares of the real and the fake images. The slope, -p/d + q/(1 - d), is zero where d is p's part of both. "
+    "So a perfect generator is answered 1/2 everywhere, and 2 log 2 is the most that the best discriminator can be made to pay; what is missing to it measures how far apart the two are "
+    "(twice the Jensen-Shannon divergence). That is what the generator really fights against.",
     properties=[
         Property("nothing to tell them by", '''def test(out, case):
-    real, forged = case
-    if not torch.allclose(real / real.sum(), forged / forged.sum()):
+    real, fake = case
+    if not torch.allclose(real / real.sum(), fake / fake.sum()):
         return True
-    pays, known = float(out[1]), real + forged > 0
+    pays, known = float(out[1]), real + fake > 0
     if abs(pays - 2 * math.log(2)) > 1e-3:
-        return f"Here each kind is as frequent among the forged as among the real, and the kind tells nothing. A coin pays 1.386; yours pays {pays:.4g}."
-    return bool((out[0][known] - 0.5).abs().max() < 1e-3) or "Here each kind is as frequent among the forged as among the real, and still the critic leans to one side."
+        return f"Here each kind is as frequent among the fake as among the real, and the kind tells nothing. A coin pays 1.386; yours pays {pays:.4g}."
+    return bool((out[0][known] - 0.5).abs().max() < 1e-3) or "Here each kind is as frequent among the fake as among the real, and still the discriminator leans to one side."
 ''', "Does it matter how many pictures there are on either side?"),
         Property("unsure of what is certain", '''def test(out, case):
-    real, forged = case
-    only = (real > 0) & (forged == 0) | (real == 0) & (forged > 0)
+    real, fake = case
+    only = (real > 0) & (fake == 0) | (real == 0) & (fake > 0)
     wrong = (only & ((out[0] - (real > 0).float()).abs() > 1e-3)).nonzero()
-    return not len(wrong) or f"Kind {wrong[0, 0]} comes on one side alone ({real[wrong[0, 0]]:.0f} real, {forged[wrong[0, 0]]:.0f} forged); of it the critic says {out[0][wrong[0, 0]]:.4g}."
-''', "What may a critic say of a kind that only the forger draws?"),
+    return not len(wrong) or f"Kind {wrong[0, 0]} comes on one side alone ({real[wrong[0, 0]]:.0f} real, {fake[wrong[0, 0]]:.0f} fake); of it the discriminator says {out[0][wrong[0, 0]]:.4g}."
+''', "What may a discriminator say of a kind that only the generator draws?"),
         Property("worse than a coin", '''def test(out, case):
     pays, both = float(out[1]), bool(((case[0] > 0) & (case[1] > 0)).any())
     if both and pays <= 0:
         return f"Some kinds come on both sides, so it must err sometimes; it pays {pays:.4g}."
-    return pays < 2 * math.log(2) + 1e-3 or f"By saying 1/2 of everything a critic pays 1.386. The best of all pays {pays:.4g}?"
-''', "Which two means does a critic pay, and what of?"),
+    return pays < 2 * math.log(2) + 1e-3 or f"By saying 1/2 of everything a discriminator pays 1.386. The best of all pays {pays:.4g}?"
+''', "Which two means does a discriminator pay, and what of?"),
     ],
     mistakes=[
-        Mistake("counts for shares", critic("d = torch.where(none, 0.5, real / (real + forged))"),
-                "Five real and two forged of each kind, and it leans towards real. But the two sides are paid for as means: does it matter how many pictures each has?"),
-        Mistake("all or nothing", critic("d = torch.where(p == q, 0.5, (p > q).float()); pays = torch.minimum(p, q).sum()"),
+        Mistake("counts for shares", discriminator("d = torch.where(none, 0.5, real / (real + fake))"),
+                "Five real and two fake of each kind, and it leans towards real. But the two sides are paid for as means: does it matter how many pictures each has?"),
+        Mistake("all or nothing", discriminator("d = torch.where(p == q, 0.5, (p > q).float()); pays = torch.minimum(p, q).sum()"),
                 "It takes the likelier side as certain, and counts errors. What would it pay, in nats, for one picture of the other side?"),
-        Mistake("a coin", critic("d = torch.full_like(p, 0.5)"),
-                "It says 1/2 of everything, even of what only the forger draws. Can it not do better where the two sides differ?"),
-        Mistake("how frequent it is", critic("d = p.clamp(1e-6, 1 - 1e-6)"),
+        Mistake("a coin", discriminator("d = torch.full_like(p, 0.5)"),
+                "It says 1/2 of everything, even of what only the generator draws. Can it not do better where the two sides differ?"),
+        Mistake("how frequent it is", discriminator("d = p.clamp(1e-6, 1 - 1e-6)"),
                 "It says how often a real picture is of that kind. But it is shown a picture of the kind, and asked where it came from: what else must it know?"),
-        Mistake("one mean of both", critic("pays = (-torch.special.xlogy(p, d).sum() - torch.special.xlogy(q, 1 - d).sum()) / 2"),
+        Mistake("one mean of both", discriminator("pays = (-torch.special.xlogy(p, d).sum() - torch.special.xlogy(q, 1 - d).sum()) / 2"),
                 "What it says is right, and it pays half of what it should. Are the two means added, or averaged?"),
-        Mistake("in bits", critic("pays = (-torch.special.xlogy(p, d).sum() - torch.special.xlogy(q, 1 - d).sum()) / math.log(2)"),
+        Mistake("in bits", discriminator("pays = (-torch.special.xlogy(p, d).sum() - torch.special.xlogy(q, 1 - d).sum()) / math.log(2)"),
                 "What it says is right; a coin pays 2. In which unit is that?"),
-        Mistake("how likely forged", critic("pays = -torch.special.xlogy(p, d).sum() - torch.special.xlogy(q, 1 - d).sum(); d = torch.where(none, 0.5, 1 - d)"),
-                "Of a kind that is never forged it says 0. Is a high number to mean real, or forged?"),
-        Mistake("every kind counts once", critic("pays = -d[p > 0].log().mean() - (1 - d)[q > 0].log().mean()"),
+        Mistake("how likely fake", discriminator("pays = -torch.special.xlogy(p, d).sum() - torch.special.xlogy(q, 1 - d).sum(); d = torch.where(none, 0.5, 1 - d)"),
+                "Of a kind that is never fake it says 0. Is a high number to mean real, or fake?"),
+        Mistake("every kind counts once", discriminator("pays = -d[p > 0].log().mean() - (1 - d)[q > 0].log().mean()"),
                 "What it says is right, but a rare kind is paid for like a frequent one. Over what are the two means taken, kinds or pictures?"),
     ],
 )  # fmt: skip

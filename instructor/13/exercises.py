@@ -1,4 +1,4 @@
-"""Assigned in lesson 13: LoRA out of a model that was tuned in full, and how often a split by lot leaks."""
+"""Assigned in lesson 13: LoRA out of a model that was tuned in full, and how often a split at random leaks."""
 
 import torch
 from fmcourse.classroom.exercise_kinds import AssignedExercise
@@ -147,7 +147,7 @@ def lot(draw):
 
 leak = AssignedExercise(
     "13.A2",
-    goal="how often does a split by lot leak?",
+    goal="how often does a split at random leak?",
     minutes=15,
     difficulty=2,
     text="Several X-rays of one patient, several questions on one passage: **what comes in groups leaks** if it is split one by one. The questions of this course are therefore split by passage. "

@@ -82,7 +82,7 @@ agreement = AssignedExercise(
     difficulty=2,
     text="Two methods, the same questions, ten possible answers. How alike are they? Plain agreement flatters, for two that guess agree now and then too. "
     "**Cohen's kappa** takes that away: (agree − chance) / (1 − chance). *agree* is the share of questions with the same answer; *chance* is what it would be "
-    "if each answered by lot, as often as it does: the sum over the ten answers of (its share in the one) × (its share in the other).\n\n"
+    "if each answered at random, as often as it does: the sum over the ten answers of (its share in the one) × (its share in the other).\n\n"
     "The answers of lesson 15 are kept: `table(\"lesson_15\")[\"tasks\"][\"topics\"][way][labels][seed][\"said\"]` is a text of 200 digits, one a question. Take "
     "questions `first` to `first + many - 1`, counted from 0, of the ways `mine[\"one\"]` and `mine[\"other\"]`, with your labels and your seed.",
     starter='''mine = variant("15.A2")  # your numbers
@@ -120,7 +120,7 @@ def kappa_of_two_ways(mine):
 '''],
     vary=lambda draw: {"one": (two := draw.sample(WAYS, 2))[0], "other": two[1], "labels": draw.choice(["16", "64", "256"]),
                        "seed": draw.randrange(3), "first": draw.randrange(0, 60), "many": draw.randrange(90, 140)},
-    explanation="Two ways that are both right seven times in ten must agree often; kappa asks how much more than answering by lot would give.",
+    explanation="Two ways that are both right seven times in ten must agree often; kappa asks how much more than answering at random would give.",
     properties=[Property("no kappa", "def test(out, case):\n    return -1 <= out < 1 and out != 0 or f'Kappa lies between -1 and 1, and two that learnt the same are not at 0; yours is {out:.4g}.'\n",
                          "What is it when both always say the same?")],
     mistakes=[
@@ -128,7 +128,7 @@ def kappa_of_two_ways(mine):
     from fmcourse.data import table
     one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
     return sum(a == b for a, b in zip(one, other)) / len(one)
-''', "That is how often they agree. How often would two agree who answer by lot?"),
+''', "That is how often they agree. How often would two agree who answer at random?"),
         Mistake("one in ten", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
     one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))

@@ -337,7 +337,7 @@ questions = Exercise(
         Mistake(
             "the answer is a run as well",
             "def examples(text, n):\n    return [(text[i:i+n], text[i+1:i+n+1]) for i in range(len(text) - n)]\n",
-            "The answer is a whole run, moved by one. (Language models are trained like that, in fact; lesson 06 will.) "
+            "The answer is a whole run, shifted by one. (Language models are trained like that, in fact; lesson 06 will.) "
             "Here, which single character is new in it?",
         ),
         Mistake(

@@ -7,7 +7,7 @@
 
 # %% [markdown]
 # # 01 · How it came about
-# **Tonight you race four generations of language models against each other, count the giants number by number, and measure what a real
+# **In this lesson you race four generations of language models against each other, count the giants number by number, and measure what a real
 # model thinks of nurses and carpenters.**
 #
 # 80 minutes to read and do · two minutes to compute · you need lesson 00 and a little PyTorch: tensors, and what their shapes mean.
@@ -53,7 +53,7 @@ for n, ax in enumerate(axes.flat):
 show(fig, alt="Twelve coloured drawings, four each of animals, food and people.")
 
 # %% [markdown]
-# These are not from ImageNet: drawings, and tonight's task. The network below learnt from photographs. We cut off its last layer, the
+# These are not from ImageNet: drawings, and this lesson's task. The network below learnt from photographs. We cut off its last layer, the
 # names. What is left turns a picture into 1,280 numbers: what it *sees*. It stays **frozen**.
 
 # %%

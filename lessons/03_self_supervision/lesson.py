@@ -6,10 +6,10 @@
 
 # %% [markdown]
 # # 03 · Labels for nothing: self-supervision
-# **Tonight nobody labels anything. You hide parts of texts, pictures and sounds from a network, ask it for them, and measure what that was
+# **In this lesson nobody labels anything. You hide parts of texts, pictures and sounds from a network, ask it for them, and measure what that was
 # good for.**
 #
-# 75 minutes to read and do · two minutes to compute · you need Python and a little PyTorch. A network is a box tonight: numbers in, numbers
+# 75 minutes to read and do · two minutes to compute · you need Python and a little PyTorch. A network is a box in this lesson: numbers in, numbers
 # out.
 
 # %% [markdown]
@@ -41,7 +41,7 @@ from torch.nn import functional as F
 # %% [markdown]
 # ## 1 · Seven ways to make a label
 # A label is an answer that somebody wrote down; ten thousand take weeks. But data are full of answers: cover a part, and the part is
-# the answer. Tonight's raw material:
+# the answer. This lesson's raw material:
 
 # %%
 clothes, speech, shipped = load("fashion"), load("speech"), table("lesson_03")
@@ -54,7 +54,7 @@ print(f"{'speech':12}{len(speech.train):>10,} prompts   "
       f"{sum(len(said.samples) for said in speech.train) / 8000:.0f} seconds")  # fmt: skip
 
 # %% [markdown]
-# **Way one: what comes next?** Lay a text against itself, moved by one letter. Every letter is the answer to all that stands before it.
+# **Way one: what comes next?** Lay a text against itself, shifted by one letter. Every letter is the answer to all that stands before it.
 
 # %%
 LETTERS = " abcdefghijklmnopqrstuvwxyz"
@@ -318,7 +318,7 @@ def few(labels, seed):  # which pictures get a label, as many of each kind
     return torch.cat([of[torch.randperm(len(of), generator=g)[: labels // 10]] for of in rows])
 
 
-def told(known, asked, labels, draws=4):  # share told rightly, mean over draws of the labelled pictures
+def told(known, asked, labels, draws=4):  # accuracy, mean over draws of the labelled pictures
     known, asked = even(known, asked)
     rows = [few(labels, seed) for seed in range(draws)]
     return sum((probe(known[r], kinds[r], asked, 10) == wanted).float().mean().item() for r in rows) / draws
@@ -328,7 +328,7 @@ def told(known, asked, labels, draws=4):  # share told rightly, mean over draws 
 upright = [grey.flatten(1), clothes.test.pixels.flatten(1) / 255]
 raw = {"as they ship": told(*upright, 1000, draws=1), "moved": told(known.flatten(1), asked.flatten(1), 1000, draws=1)}
 for name, share in raw.items():
-    print(f"1,000 labels on raw pixels, {name}: ≈ {share:.2f} told rightly")
+    print(f"1,000 labels on raw pixels, {name}: ≈ {share:.2f} accuracy")
 claim("tidiness was worth more than 30 pictures in a hundred", raw["as they ship"] - raw["moved"] > 0.3,
       **{name.replace(" ", "_"): share for name, share in raw.items()})  # fmt: skip
 
@@ -387,7 +387,7 @@ with torch.no_grad():  # the layers behind the box have done their work and are 
     said = [torch.cat([box.eval()(part) for part in x.split(500)]) for x in (known, asked)]
 live, runs = told(*said, 30), [run["30"] for run in shipped["live"]["contrastive"]]
 band = (2 * min(runs) - max(runs) - 0.02, 2 * max(runs) - min(runs) + 0.02)  # wider than the three lie apart
-print(f"30 labels now: ≈ {live:.3f} told rightly; three seeds: {runs}")
+print(f"30 labels now: ≈ {live:.3f} accuracy; three seeds: {runs}")
 if full:
     claim("30 labels now tell more than they did on raw pixels, by ten in a hundred", live - told(known.flatten(1),
         asked.flatten(1), 30) > 0.1, band=band, told=live)  # fmt: skip
@@ -415,8 +415,8 @@ for ax, group in zip(axes, ("moved", "as they ship"), strict=True):
     ax.set(xscale="log", xlabel="labels", title=f"pictures {group}")
     ax.set_xticks(shipped["labels"], shipped["labels"])
     ax.legend(fontsize=8)
-axes[0].set_ylabel("share told rightly")
-show(fig, alt="Share told rightly against labels. On moved pictures the contrastive line lies above all others "
+axes[0].set_ylabel("accuracy")
+show(fig, alt="Accuracy against labels. On moved pictures the contrastive line lies above all others "
      "from 30 labels on. On those that ship, raw pixels are as good as it is, or better.")  # fmt: skip
 
 # %%

@@ -140,7 +140,7 @@ def standardize(known: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def probe_accuracy(known: Tensor, asked: Tensor, kind: str, seed: int) -> dict[str, float]:
-    """Share of the test pictures told rightly, for each number of labels, mean over draws of the labelled ones."""
+    """Accuracy on the test pictures, for each number of labels, mean over draws of the labelled ones."""
     _, labels, _, wanted = image_splits(kind)
     known, asked = standardize(known, asked)
     found = {}

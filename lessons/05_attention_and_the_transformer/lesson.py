@@ -6,7 +6,7 @@
 
 # %% [markdown]
 # # 05 · Attention and the Transformer
-# **Tonight you turn an average into attention, build the Transformer of 2017 around it, and teach it to read English words aloud: words
+# **In this lesson you turn an average into attention, build the Transformer of 2017 around it, and teach it to read English words aloud: words
 # that it has never seen.**
 #
 # 80 minutes to read and do · two minutes to compute · you need Python, a little PyTorch, and the product of two matrices.
@@ -39,7 +39,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 # %% [markdown]
 # ## 1 · From an average to attention
-# Tonight's data: English words and their sounds, from the CMU Pronouncing Dictionary. How does the *k* of *knight* know that it is silent? It
+# This lesson's data: English words and their sounds, from the CMU Pronouncing Dictionary. How does the *k* of *knight* know that it is silent? It
 # must look at its neighbour.
 
 # %%
@@ -126,11 +126,11 @@ for n, (ax, label) in enumerate(zip(axes, ("entropy of the shares (bits)", "grad
 axes[0].legend()
 show(fig, alt="Entropy and gradient against head width. As it is both sink to nothing; divided by the root both "
      "stay level.")  # fmt: skip
-bits, slopes = ([[run[-1][n] for run in runs] for runs in (raw, divided)] for n in (0, 1))
+bits, gradients = ([[run[-1][n] for run in runs] for runs in (raw, divided)] for n in (0, 1))
 claim("at 1,024, undivided, less than one bit is left of the six; divided, five",
       max(bits[0]) < 1 and min(bits[1]) > 4.5, raw=bits[0], divided=bits[1])  # fmt: skip
-claim("and a typical row's gradient all but dies", max(slopes[0]) < min(slopes[1]) / 10, raw=slopes[0],
-      divided=slopes[1])  # fmt: skip
+claim("and a typical row's gradient all but dies", max(gradients[0]) < min(gradients[1]) / 10, raw=gradients[0],
+      divided=gradients[1])  # fmt: skip
 
 # %% [markdown]
 # A score adds up K products, so it spreads as √K, and softmax takes such a lead for certainty. Where all is certain nothing is learnt.
@@ -576,7 +576,7 @@ quiz("05.q3", "A bright spot in a heat map proves that this letter caused this s
 # - Attention is an average whose shares depend on what is there.
 # - √K keeps it undecided enough to learn.
 # - Heads ask several questions; waves or turns say where.
-# - Adding keeps the way back open; norms keep sizes tame.
+# - Adding keeps the path of the gradients open; norms keep sizes tame.
 # - Twice the text, four times the scores.
 # - The encoder reads, the decoder writes, cross-attention joins them.
 

@@ -7,7 +7,7 @@
 
 # %% [markdown]
 # # 06 · GPT: causal language models
-# **Tonight you build a GPT, train it on Shakespeare in about a minute, and then load a real chat model into the very class
+# **In this lesson you build a GPT, train it on Shakespeare in about a minute, and then load a real chat model into the very class
 # you trained.**
 #
 # 75 minutes to read and do · two minutes to compute · you need Python, a little PyTorch, and a rough idea of what a gradient is.
@@ -165,7 +165,7 @@ claim("the one that peeks 'knows' noise", peek < math.log(32) / 3, peeking=peek)
 # %% [markdown]
 # ## 4 · The block
 # Attention *moves* information between positions; then a small network (MLP) *thinks* at each position alone. Both **add** to what was there,
-# so gradients have a free way back. Normalising first keeps the numbers tame. Twelve lines, and it is GPT-2's block.
+# so gradients have a free path in the backward pass. Normalising first keeps the numbers tame. Twelve lines, and it is GPT-2's block.
 
 
 # %%
@@ -210,7 +210,7 @@ for name, part in new_gpt().named_children():
 
 # %% [markdown]
 # ## 5 · The loss
-# The model reads T tokens and answers at *every* position at once. So the labels are the text itself, moved by one. In which
+# The model reads T tokens and answers at *every* position at once. So the labels are the text itself, shifted by one. In which
 # direction? Many a long night was lost here.
 
 # %% exercise="06.3"
@@ -524,7 +524,7 @@ quiz("06.q3", "Model A has a loss of 1.2 nats per token, B one of 3.4. Which kno
 
 # %% [markdown]
 # ## In one breath
-# - A text is its own label, moved by one.
+# - A text is its own label, shifted by one.
 # - The mask makes it a prediction; noise tells whether the mask holds.
 # - Attention gathers, the MLP thinks, both add.
 # - Bits per byte compare any two models.

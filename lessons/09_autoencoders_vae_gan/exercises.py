@@ -1,4 +1,4 @@
-"""Lesson 09: how good are made pictures, a draw that can be learnt from, what a code costs, and what forger and critic are paid for."""
+"""Lesson 09: how good are made pictures, a draw that can be learnt from, what a code costs, and what generator and discriminator are paid for."""
 
 import torch
 from fmcourse.course.exercise import Exercise, Mistake, Property
@@ -110,8 +110,11 @@ def with_slopes(candidate, case: tuple) -> Tensor | tuple[Tensor, ...]:
     out = candidate(*case)
     if not case[0].requires_grad or not isinstance(out, Tensor):
         return out
-    slopes = torch.autograd.grad(out.sum(), case[:2], retain_graph=True, allow_unused=True) if out.requires_grad else (None, None)  # fmt: skip
-    return (out, *(torch.zeros_like(x) if slope is None else slope for x, slope in zip(case, slopes, strict=False)))
+    gradients = torch.autograd.grad(out.sum(), case[:2], retain_graph=True, allow_unused=True) if out.requires_grad else (None, None)  # fmt: skip
+    return (
+        out,
+        *(torch.zeros_like(x) if gradient is None else gradient for x, gradient in zip(case, gradients, strict=False)),
+    )
 
 
 draw = Exercise(
@@ -279,12 +282,12 @@ cost = Exercise(
 
 
 def a_guess(out: tuple, case: tuple) -> bool | str:
-    real, forged = case
-    if real.any() or forged.any():
+    real, fake = case
+    if real.any() or fake.any():
         return True
     wanted = 2 * torch.tensor(2.0).log().item()
     return abs(float(out[0]) - wanted) < 1e-3 or (
-        f"A critic that says 0 of everything calls all of it even odds: log 2 for the real and log 2 for the forged, {wanted:.3f}; it says {float(out[0]):.3g}."
+        f"A discriminator that says 0 of everything calls all of it even odds: log 2 for the real and log 2 for the fake, {wanted:.3f}; it says {float(out[0]):.3g}."
     )
 
 
@@ -300,69 +303,69 @@ losses = Exercise(
         (noise(6), noise(6, seed=1).requires_grad_()),
         (30 * noise(5, seed=2), 30 * noise(5, seed=3)),
     ],
-    starter='''def losses(real, forged):
-    """The critic's loss and the forger's, from the critic's scores: sigmoid(score) is how likely it thinks a picture
-    real.
+    starter='''def losses(real, fake):
+    """The discriminator's loss and the generator's (non-saturating), from the discriminator's logits: sigmoid(score) is
+    the probability it gives to "real".
 
-    The critic pays -log of what it gave to the truth: mean over the real plus mean over the forged. The forger pays
-    -log of how likely its own were thought real.
+    The discriminator pays -log of what it gave to the truth: mean over the real plus mean over the fake. The generator
+    pays -log of the probability that its own were given to be real.
 
-    real: (N,), forged: (M,), any numbers   ->   (scalar, scalar)
+    real: (N,), fake: (M,), any numbers   ->   (scalar, scalar)
     """
     ...
 ''',
-    solution='''def losses(real, forged):
-    """The critic's loss and the forger's, from the critic's scores: sigmoid(score) is how likely it thinks a picture
-    real.
+    solution='''def losses(real, fake):
+    """The discriminator's loss and the generator's (non-saturating), from the discriminator's logits: sigmoid(score) is
+    the probability it gives to "real".
 
-    The critic pays -log of what it gave to the truth: mean over the real plus mean over the forged. The forger pays
-    -log of how likely its own were thought real.
+    The discriminator pays -log of what it gave to the truth: mean over the real plus mean over the fake. The generator
+    pays -log of the probability that its own were given to be real.
 
-    real: (N,), forged: (M,), any numbers   ->   (scalar, scalar)
+    real: (N,), fake: (M,), any numbers   ->   (scalar, scalar)
     """
-    critic = -F.logsigmoid(real).mean() - F.logsigmoid(-forged).mean()  # 1 - sigmoid(s) is sigmoid(-s)
-    return critic, -F.logsigmoid(forged).mean()
+    discriminator = -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()  # 1 - sigmoid(s) is sigmoid(-s)
+    return discriminator, -F.logsigmoid(fake).mean()
 ''',
     other_solutions=[
-        "def losses(real, forged):\n    bce = F.binary_cross_entropy_with_logits\n"
-        "    ones, zeros = torch.ones_like(forged), torch.zeros_like(forged)\n"
-        "    return bce(real, torch.ones_like(real)) + bce(forged, zeros), bce(forged, ones)\n",
-        lambda real, forged: (F.softplus(-real).mean() + F.softplus(forged).mean(), F.softplus(-forged).mean()),
-        "def losses(real, forged):\n    zero = torch.zeros(())\n    log_p = lambda s: -torch.logaddexp(zero, -s)\n"
-        "    return -(log_p(real).mean() + log_p(-forged).mean()), -log_p(forged).mean()\n",
+        "def losses(real, fake):\n    bce = F.binary_cross_entropy_with_logits\n"
+        "    ones, zeros = torch.ones_like(fake), torch.zeros_like(fake)\n"
+        "    return bce(real, torch.ones_like(real)) + bce(fake, zeros), bce(fake, ones)\n",
+        lambda real, fake: (F.softplus(-real).mean() + F.softplus(fake).mean(), F.softplus(-fake).mean()),
+        "def losses(real, fake):\n    zero = torch.zeros(())\n    log_p = lambda s: -torch.logaddexp(zero, -s)\n"
+        "    return -(log_p(real).mean() + log_p(-fake).mean()), -log_p(fake).mean()\n",
     ],
     hints=[
-        "Three questions, three payments: what does the critic pay on a real picture, what on a forged one, what does the forger pay on its own?",
-        "-log p is the price of a truth that one gave p. Of a forged picture the truth is \"forged\", to which it gave 1 - sigmoid(score), which is sigmoid(-score).",
-        "`-F.logsigmoid(real).mean() - F.logsigmoid(-forged).mean()`, and `-F.logsigmoid(forged).mean()`. (`.sigmoid().log()` breaks down at large scores.)",
+        "Three questions, three payments: what does the discriminator pay on a real picture, what on a fake one, what does the generator pay on its own?",
+        "-log p is the price of a truth that one gave p. Of a fake picture the truth is \"fake\", to which it gave 1 - sigmoid(score), which is sigmoid(-score).",
+        "`-F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()`, and `-F.logsigmoid(fake).mean()`. (`.sigmoid().log()` breaks down at large scores.)",
     ],
-    explanation="All three are -log of a probability. The forger could be made to pay log(1 - p) instead, the exact opposite of the critic's; but "
-    "that is flat where forgeries are bad, and nothing would be learnt in the beginning (Goodfellow et al. 2014, section 3). `logsigmoid` keeps large scores exact.",
-    properties=[Property("the price of a guess", a_guess, "How many questions is the critic asked, and what does a coin cost for each?")],
+    explanation="All three are -log of a probability. The generator could be made to pay log(1 - p) instead, the exact opposite of the discriminator's; but "
+    "that is flat where fake images are bad, and nothing would be learnt in the beginning (Goodfellow et al. 2014, section 3). `logsigmoid` keeps large scores exact.",
+    properties=[Property("the price of a guess", a_guess, "How many questions is the discriminator asked, and what does a coin cost for each?")],
     mistakes=[
-        Mistake("the forger pays log(1 - p)", lambda real, forged: (up(real) + down(forged), -down(forged)),
-                "It is below zero, and flat where forgeries are bad: no gradient where most is to learn. Of what should the forger pay -log?"),
-        Mistake("the forger wants to be caught", lambda real, forged: (up(real) + down(forged), down(forged)),
-                "Its loss falls when its scores do: it helps the critic. What does the forger want to be taken for?"),
-        Mistake("changed over", lambda real, forged: (up(forged), up(real) + down(forged)),
+        Mistake("the generator pays log(1 - p)", lambda real, fake: (up(real) + down(fake), -down(fake)),
+                "It is below zero, and flat where fake images are bad: no gradient where most is to learn. Of what should the generator pay -log?"),
+        Mistake("the generator wants to be caught", lambda real, fake: (up(real) + down(fake), down(fake)),
+                "Its loss falls when its scores do: it helps the discriminator. What does the generator want to be taken for?"),
+        Mistake("changed over", lambda real, fake: (up(fake), up(real) + down(fake)),
                 "Both are right, in the wrong order. Whose comes first?"),
-        Mistake("the critic takes forged for real", lambda real, forged: (up(real) + up(forged), up(forged)),
-                "The critic is paid for calling everything real. What is the truth about a forged one?"),
-        Mistake("upside down", lambda real, forged: (down(real) + up(forged), up(forged)),
-                "High scores mean forged here. Which of the two shall score high?"),
-        Mistake("the critic sees forgeries alone", lambda real, forged: (down(forged), up(forged)),
-                "It never looks at a real picture, and may call all of them forged. Where does `real` come in?"),
-        Mistake("the critic sees real ones alone", lambda real, forged: (up(real), up(forged)),
-                "It never sees a forgery, and may call everything real. What does it pay on forged ones?"),
-        Mistake("the mean of both halves", lambda real, forged: ((up(real) + down(forged)) / 2, up(forged)),
-                "The critic's is half of what was asked. Mean over the real *plus* mean over the forged: is that a mean of the two?"),
-        Mistake("scores for probabilities", lambda real, forged: (-real.mean() + forged.mean(), -forged.mean()),
-                "There is no logarithm: the critic can earn without end by shouting louder. (Wasserstein's loss, which needs a bridle.) What makes a probability of a score?"),
-        Mistake("the hinge", lambda real, forged: (F.relu(1 - real).mean() + F.relu(1 + forged).mean(), -forged.mean()),
+        Mistake("the discriminator takes fake for real", lambda real, fake: (up(real) + up(fake), up(fake)),
+                "The discriminator is paid for calling everything real. What is the truth about a fake one?"),
+        Mistake("upside down", lambda real, fake: (down(real) + up(fake), up(fake)),
+                "High scores mean fake here. Which of the two shall score high?"),
+        Mistake("the discriminator sees fake images alone", lambda real, fake: (down(fake), up(fake)),
+                "It never looks at a real picture, and may call all of them fake. Where does `real` come in?"),
+        Mistake("the discriminator sees real ones alone", lambda real, fake: (up(real), up(fake)),
+                "It never sees a fake image, and may call everything real. What does it pay on fake ones?"),
+        Mistake("the mean of both halves", lambda real, fake: ((up(real) + down(fake)) / 2, up(fake)),
+                "The discriminator's is half of what was asked. Mean over the real *plus* mean over the fake: is that a mean of the two?"),
+        Mistake("scores for probabilities", lambda real, fake: (-real.mean() + fake.mean(), -fake.mean()),
+                "There is no logarithm: the discriminator can earn without end by shouting louder. (Wasserstein's loss, which needs a bridle.) What makes a probability of a score?"),
+        Mistake("the hinge", lambda real, fake: (F.relu(1 - real).mean() + F.relu(1 + fake).mean(), -fake.mean()),
                 "This is the hinge, which comes later. What does one pay here who gave the truth probability p?"),
-        Mistake("sigmoid without logarithm", lambda real, forged: (1 - real.sigmoid().mean() + forged.sigmoid().mean(), 1 - forged.sigmoid().mean()),
+        Mistake("sigmoid without logarithm", lambda real, fake: (1 - real.sigmoid().mean() + fake.sigmoid().mean(), 1 - fake.sigmoid().mean()),
                 "It pays 1 - p, and who is sure and wrong hardly feels it. What is -log p for a p near 0?"),
-        Mistake("sums", lambda real, forged: (F.softplus(-real).sum() + F.softplus(forged).sum(), F.softplus(-forged).sum()),
+        Mistake("sums", lambda real, fake: (F.softplus(-real).sum() + F.softplus(fake).sum(), F.softplus(-fake).sum()),
                 "More pictures, larger loss. Mean or sum?"),
     ],
 )  # fmt: skip

@@ -7,7 +7,7 @@
 
 # %% [markdown]
 # # 09 · Pictures out of nothing: autoencoders, VAEs, GANs
-# **Tonight networks draw clothes that nobody ever sewed. Three families compete, one judge scores them all, and you learn first how far to
+# **In this lesson networks draw clothes that nobody ever sewed. Three families compete, one judge scores them all, and you learn first how far to
 # trust the judge.**
 #
 # 90 minutes to read and do · two minutes to compute · you need Python, a little PyTorch, and what a bell curve is.
@@ -17,7 +17,7 @@
 # - read a Frechet distance, a precision and a recall, and know when they lie;
 # - say why an autoencoder cannot invent, and what a VAE adds;
 # - derive the evidence bound, and check it where the truth is known;
-# - see a code die, and a forger repeat itself, and count both;
+# - see a code die, and a generator repeat itself, and count both;
 # - steady a GAN with three small changes.
 
 # %%
@@ -150,7 +150,7 @@ claim("half the kinds missing: Frechet cries out, recall loses less than a fifth
 # %% [markdown]
 # ## 2 · The autoencoder
 # Two networks, trained as one. The **encoder** folds a picture into 16 numbers, its *code*; the **decoder** unfolds them. The label is the picture itself. 90 seconds of training, like
-# everyone's tonight.
+# everyone's in this lesson.
 
 # %%
 def restored(name, model):
@@ -419,7 +419,7 @@ interactive(walk, start=(0, 99), end=(0, 99), steps=(5, 12),
 
 # %% [markdown]
 # ## 4 · The GAN: be judged
-# The mean of two shirts is no shirt. So let a *network* say what is wrong: a **critic** tells real from forged, a **forger** learns to pass. The forger is our decoder, fed with noise; the critic our
+# The mean of two shirts is no shirt. So let a *network* say what is wrong: a **discriminator** tells real from fake, a **generator** learns to pass. The generator is our decoder, fed with noise; the discriminator our
 # encoder, with one number.
 
 # %% exercise="09.4"
@@ -467,23 +467,23 @@ def play_ring(betas, steps=600):  # the game of 2014; betas: how long the optimi
     return generator(torch.randn(1000, 8, generator=torch.Generator().manual_seed(5))).detach()
 
 
-forged = {"remembers 0.9": play_ring((0.9, 0.999)), "remembers 0.5": play_ring((0.5, 0.99))}
+fake = {"remembers 0.9": play_ring((0.9, 0.999)), "remembers 0.5": play_ring((0.5, 0.99))}
 
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharex=True, sharey=True)
-for ax, (name, points) in zip(axes, forged.items(), strict=True):
-    ax.plot(*Ring()[0].T, "o", *points[:300].T, "x", markersize=4)  # real, forged
+for ax, (name, points) in zip(axes, fake.items(), strict=True):
+    ax.plot(*Ring()[0].T, "o", *points[:300].T, "x", markersize=4)  # real, fake
     ax.set(title=name, aspect="equal", xlim=(-6, 6), ylim=(-6, 6))
-show(fig, alt="Eight clouds of real points in a ring, and crosses for forged ones. With the long memory the "
+show(fig, alt="Eight clouds of real points in a ring, and crosses for fake ones. With the long memory the "
      "crosses fly all over the place; with the short one they run round the ring through every cloud.")  # fmt: skip
 reached = {name: [run[name]["clouds"] for run in shipped["ring"]] for name in shipped["ring"][0]}
 claim("with the long memory two clouds at most are found, with the short one seven or eight, in each of five seeds",
       max(reached["plain, long memory"]) <= 2 and min(reached["plain"]) > 6, **reached)  # fmt: skip
-print(f"≈ live: {[clouds(points) for points in forged.values()]} of 8 clouds")
+print(f"≈ live: {[clouds(points) for points in fake.values()]} of 8 clouds")
 
 # %% [markdown]
 # Momentum strikes at where the other *was*: nobody settles. (Radford et al. 2016 cut it to 0.5.) The second ill is **mode collapse**: why draw ten things, if one passes? A **well-made** game has
 # three cures:
-# - **hinge**: a critic right by a margin stops pushing;
+# - **hinge**: a discriminator right by a margin stops pushing;
 # - **spectral norm**: no layer of it stretches anything;
 # - **averaged weights**.
 
@@ -502,7 +502,7 @@ def blown_up(discriminator):  # what ten times larger weights do to its scores
 
 with torch.no_grad():
     grows = {"bare": blown_up(bare.eval()), "held": blown_up(held.eval())}
-claim("all weights times ten: the bare critic shouts more than 100 times as loud, the held one does not notice",
+claim("all weights times ten: the bare discriminator shouts more than 100 times as loud, the held one does not notice",
       grows["bare"] > 100 and abs(grows["held"] - 1) < 0.01, **grows)  # fmt: skip
 for _ in range(30):  # how it is done: follow the largest stretch, a step each time, and divide by it
     held.train()(test[:2])
@@ -514,9 +514,9 @@ claim("each of its kernels, read as a matrix, stretches by 1 and no more",
 # %%
 # 90 seconds each, the same networks and step size
 lots = torch.randn(2000, 64, generator=torch.Generator().manual_seed(1))  # fmt: skip
-forgers = {name: restored(file, nn.Sequential(decoder(64, 16), nn.Tanh()))
+generators = {name: restored(file, nn.Sequential(decoder(64, 16), nn.Tanh()))
            for name, file in {"plain GAN": "gan_plain", "well-made GAN": "gan"}.items()}  # fmt: skip
-drawn = {name: through(forger, lots) for name, forger in forgers.items()}
+drawn = {name: through(generator, lots) for name, generator in generators.items()}
 gallery({f"{name}{more}": x[i : i + 10] for name, x in drawn.items() for i, more in ((0, ""), (10, " "))},
         "Two rows from the plain GAN, speckled and torn; two from the well-made one, cleaner, still with ragged "
         "edges.")  # fmt: skip
@@ -651,7 +651,7 @@ quiz("09.q3", "A GAN scores precision 0.9 and recall 0.1. You see",
 # |---|---|---|---|
 # | pictures | 28 × 28, grey | 1,024 × 1,024, faces | 512 × 512, colour |
 # | from | 64 numbers | 512 numbers | a code of 4 × 64 × 64 |
-# | trained for | 90 seconds | 9 days, 18 hours on 8 V100 | with a critic besides |
+# | trained for | 90 seconds | 9 days, 18 hours on 8 V100 | with a discriminator besides |
 # | Frechet | see above | 2.84 ± 0.03 | |
 # | precision, recall | see above | 0.689, 0.492 | |
 #

@@ -5,7 +5,7 @@
 
 # %% [markdown]
 # # 10 · Diffusion
-# **Tonight you dissolve clothes in noise, which takes no learning at all, teach a network to run the film backwards, and find out whether
+# **In this lesson you dissolve clothes in noise, which takes no learning at all, teach a network to run the film backwards, and find out whether
 # that beats lesson 09.**
 #
 # 80 minutes to read and do · two minutes to compute · you need PyTorch, and lesson 09's score.
@@ -171,11 +171,11 @@ thin = {name: f"{(one.snr < 0.01).double().mean():.0%}" for name, one in schedul
 print("share of all t with less than a hundredth of signal:", thin)
 
 # %% [markdown]
-# 784 faint hints add up: so a trace is left for long, and the way back is no miracle. But look at the last line. The linear dose spends a third of
+# 784 faint hints add up: so a trace is left for long, and the reverse process is no miracle. But look at the last line. The linear dose spends a third of
 # its steps where nothing is left to see. Remember it for section 5.
 
 # %% [markdown]
-# ## 3 · The way back
+# ## 3 · The reverse process
 # Which noise is in this cloud? That can be asked of a network, and **the label costs nothing**: we rolled the dice, so we know. It is lesson 03's
 # fourth game. Self-supervision, once more.
 

@@ -6,7 +6,7 @@
 
 # %% [markdown]
 # # 11 · Better diffusion
-# **Tonight a Transformer learns to draw clothes in a minute. Then you make it better without training it again: fewer steps, stronger wishes, a
+# **In this lesson a Transformer learns to draw clothes in a minute. Then you make it better without training it again: fewer steps, stronger wishes, a
 # sleeve redrawn. At last the same idea writes recipes, in any order.**
 #
 # 80 minutes to read and do · two minutes to compute · you need lessons 05, 07 and 10.
@@ -68,7 +68,7 @@ claim("a third of linear's steps are spent where hardly anything is left; of the
       lost["linear"] > 0.3 > 0.1 > max(lost["cosine"], lost["flow"]), share_below_a_hundredth=lost)  # fmt: skip
 left = {name: rule.signal[-1].item() for name, rule in schedules.items()}
 claim("and only flow ends in noise alone", left["flow"] == 0 < left["linear"], signal_at_the_end=left)
-print(f"tonight's tables: {shipped['date']}, `{shipped['command']}`")
+print(f"this lesson's tables: {shipped['date']}, `{shipped['command']}`")
 
 # %% [markdown]
 # Steps in the dark teach little. In large pictures a remnant at the end misleads: a network reads the brightness from it, and when it draws there is none. (Lin et al. 2023
@@ -540,7 +540,7 @@ if full:
 
 # %% [markdown]
 # ## 8 · The same for words
-# Words cannot fade. But they can *vanish*, one by one: the noise of language is the blank. The way back fills blanks in, and you know that network: lesson 07's.
+# Words cannot fade. But they can *vanish*, one by one: the noise of language is the blank. The reverse process fills blanks in, and you know that network: lesson 07's.
 
 # %%
 from fmcourse.tokenizers import BPETokenizer

@@ -5,7 +5,7 @@
 
 # %% [markdown]
 # # 12 · Text and images
-# **Tonight a phrase that you type finds a picture nobody described to the machine, a picture finds its words, and at last words
+# **In this lesson a phrase that you type finds a picture nobody described to the machine, a picture finds its words, and at last words
 # become pictures.**
 #
 # 90 minutes to read and do · two minutes to compute · you need lessons 05, 07, 10 and 11.
@@ -185,11 +185,11 @@ interactive(draw_words, picture=(0, 1598), hand=list(shelf),
 # A classifier needs labels. Here a *word* is a classifier: which of eight words is nearest to the picture? Nobody trained for it: **zero-shot**.
 
 # %%
-predict("12.zero", "Eight names by lot, one of them the picture's. Nobody ever showed the thing or told the name. "
+predict("12.zero", "Eight names at random, one of them the picture's. Nobody ever showed the thing or told the name. "
         "The nearest name is right:", ["one time in eight", "two in five", "four in five"])  # fmt: skip
 
 # %%
-# the chance that seven names drawn by lot all rank behind the right one, which is at `place` of M
+# the chance that seven names drawn at random all rank behind the right one, which is at `place` of M
 def of_eight(place, M):  # fmt: skip
     return ((M - place - torch.arange(7)).clamp(min=0) / (M - 1 - torch.arange(7))).prod().item()
 

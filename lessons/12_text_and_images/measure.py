@@ -356,7 +356,7 @@ def chance_recall(right: Tensor) -> list[float]:
 
 
 def eight_way_accuracy(places: Tensor, M: int) -> float:
-    """How often is the right name the nearest among itself and seven others, drawn by lot? From its place among all M, exactly."""
+    """How often is the right name the nearest among itself and seven others, drawn at random? From its place among all M, exactly."""
     return round(statistics.mean(math.comb(M - place, 7) / math.comb(M - 1, 7) for place in places.tolist()), 4)
 
 

@@ -82,7 +82,7 @@ def begins_as_it_was(out: Tensor, case: tuple) -> bool | str:
 
 
 def leaves(node) -> list[Tensor]:
-    """The tensors at which a way back ends."""
+    """The tensors at which a backward pass ends."""
     here = [node.variable] if hasattr(node, "variable") else []
     return here + [leaf for before, _ in node.next_functions if before is not None for leaf in leaves(before)]
 
@@ -95,7 +95,7 @@ def goes_back(out: Tensor, case: tuple) -> bool | str:
     back = None if reached is None else torch.autograd.grad(out.sum(), reached, retain_graph=True)[0]
     if back is not None and torch.allclose(back, (W + alpha / len(A) * B @ A).sum(0).expand_as(x), atol=1e-4):
         return True
-    return "Of the way back to x a part is missing, and the layers below learn from that."
+    return "A part of the gradient of x is missing, and the layers below learn from that."
 
 
 low_rank = Exercise(
@@ -132,7 +132,7 @@ low_rank = Exercise(
     explanation="The detour has R (I + O) numbers where the matrix has I O. Multiplied from the left, x A first, it also costs that little. "
     "The step is divided by R so that a larger R does not mean larger steps (Hu et al. 2021, section 4.1).",
     properties=[Property("changes something before it was trained", begins_as_it_was, "What should the layer do as long as B is zero?"),
-                Property("the way back is cut", goes_back, "W is not trained. Does what comes before it need its slope all the same?")],
+                Property("the gradient is cut", goes_back, "W is not trained. Does what comes before it need its slope all the same?")],
     mistakes=[
         Mistake("W x cut off", lambda x, W, A, B, alpha: (x @ W.T).detach() + alpha / len(A) * (x @ A.T) @ B.T,
                 "W x is detached. That W is not trained is said where its weights are frozen; through W x the layers below are told how they should change. What would they learn now?"),

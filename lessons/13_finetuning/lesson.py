@@ -369,7 +369,7 @@ claim("at ten times its best rate full (on 300 others) falls below a head on fro
       "seed", max(worst) < min(of("texts", "head", 64)) and abs(float(top["full"]) - 0.0003) < 1e-9, full=worst)  # fmt: skip
 
 # %% [markdown]
-# **A leak.** 300 things, each drawn by two or three hands. About a third is held out: *pictures* by lot, or *things* by lot with all their pictures.
+# **A leak.** 300 things, each drawn by two or three hands. About a third is held out: *pictures* at random, or *things* at random with all their pictures.
 
 # %%
 from fmcourse.models.vision import extract_features
@@ -410,16 +410,16 @@ claim("no definition of the test stands in train or validation", not twice, test
 pool = [definitions.train[row] for row in drawn(definitions.train, 640, 7)]
 pooled, labels = states(minilm, number(pool)[0]), number(pool)[1]
 
-def lucky(n, each, seed):  # n labels by lot; `each`: of every topic one first
+def lucky(n, each, seed):  # n labels at random; `each`: of every topic one first
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
     if each:
         first = torch.stack([order[(labels[order] == kind).nonzero()[0, 0]] for kind in range(10)])
         order = torch.cat([first, order[~torch.isin(order, first)]])
     return right(fit_linear_probe(pooled[order[:n]], labels[order[:n]], 10)(seen))
 
-draws = {"16 by lot": [lucky(16, False, seed) for seed in range(40)],
+draws = {"16 at random": [lucky(16, False, seed) for seed in range(40)],
          "16, of every topic one": [lucky(16, True, seed) for seed in range(40)],
-         "64 by lot": [lucky(64, False, seed) for seed in range(40)]}  # fmt: skip
+         "64 at random": [lucky(64, False, seed) for seed in range(40)]}  # fmt: skip
 fig, ax = plt.subplots(figsize=(6.8, 2.2))
 for n, values in enumerate(draws.values()):
     ax.plot(values, [n + 0.012 * (i % 21 - 10) for i in range(40)], "os^"[n], color=list(COLOURS.values())[n],
@@ -432,10 +432,11 @@ show(fig, alt="Three clouds of forty points. Both clouds of 16 labels lie at the
 # %%
 spread = {name: max(values) - min(values) for name, values in draws.items()}
 claim("between the luckiest and the unluckiest of forty draws lie more than ten points with 16 labels, and fewer "
-      "with 64 than with 16", spread["16 by lot"] > 0.1 and spread["64 by lot"] < spread["16 by lot"],
+      "with 64 than with 16", spread["16 at random"] > 0.1 and spread["64 at random"] < spread["16 at random"],
       **{name.replace(" ", "_").replace(",", ""): gap for name, gap in spread.items()})  # fmt: skip
 claim("one of every topic first: on average neither better nor worse",
-      abs(mean(draws["16, of every topic one"]) - mean(draws["16 by lot"])) < 0.03, by_lot=mean(draws["16 by lot"]),
+      abs(mean(draws["16, of every topic one"]) - mean(draws["16 at random"])) < 0.03,
+      at_random=mean(draws["16 at random"]),
       every_topic=mean(draws["16, of every topic one"]))  # fmt: skip
 
 # %% [markdown]
@@ -557,7 +558,7 @@ claim("120 labelled pictures and a frozen network: things never seen, above what
 
 # %%
 quiz("13.q1", "Your 16 labels give 38 % with a frozen head, your colleague's other 16 give 29 %. Who labels better?",
-     {"You do": "Forty draws by lot from one and the same pool spread wider than that.",
+     {"You do": "Forty draws at random from one and the same pool spread wider than that.",
       "Nobody can say yet": "Luck is worth more than nine points at 16 labels. Put them together and label more.",
       "Your colleague: harder examples teach more": "They may; two single draws do not show it."},
      answer="Nobody can say yet")

@@ -264,7 +264,7 @@ claim("a sentence, raw, beats the usual form, calibrated, with 2, 4, 8 and 16 ex
 # (For *exchanged*, right is what the examples say; for *contrary*, what the raters said.)
 
 # %%
-predict("14.wrong", "In the sentence, the labels of 16 examples are dealt anew, by lot. Accuracy, calibrated:",
+predict("14.wrong", "In the sentence, the labels of 16 examples are dealt anew, at random. Accuracy, calibrated:",
         ["falls to a coin's", "falls a little", "stays"])  # fmt: skip
 
 # %%

@@ -171,7 +171,7 @@ def label_accuracy(
 
 
 def balanced_examples(k: int, draw: int) -> list[Pair]:
-    """Half of each label, in an order drawn by lot."""
+    """Half of each label, in an order drawn at random."""
     every = opinions("train")
     some = sum(
         (sample_items([pair for pair in every if pair[1] == label], k // 2, 100 * draw + k) for label in LABELS), []

@@ -82,7 +82,7 @@ fair = Exercise(
         "Number the examples of each label: first, second, third. All the firsts come before all the seconds.",
         "Sort by (number within the label, label), and cut after n.",
     ],
-    explanation="Drawn by lot, 16 of ten topics mostly miss one, and nobody can learn a label that was never shown. Dealt in turn, 16 are the "
+    explanation="Drawn at random, 16 of ten topics mostly miss one, and nobody can learn a label that was never shown. Dealt in turn, 16 are the "
     "beginning of 64: more labels then only add, and a curve over labels compares like with like.",
     properties=[Property("not n different examples", all_different, "Which examples are still unused when a label's turn comes again?")],
     mistakes=[

@@ -80,7 +80,7 @@ sixteen, more = examples("topics", 16), examples("topics", 64)
 claim("the 16 are the first of the 64, and every topic is among them",
       more[:16] == sixteen and len({label for _, label in sixteen}) == 10)  # fmt: skip
 lot = [len({label for _, label in drawn(items("topics", "train"), 16, seed)}) for seed in range(200)]
-print(f"drawn by lot instead, 16 examples show all ten topics {lot.count(10)} times in 200")
+print(f"drawn at random instead, 16 examples show all ten topics {lot.count(10)} times in 200")
 
 # %% [markdown]
 # ### Your chart, before any number
