@@ -33,7 +33,7 @@ FLOORS = [  # from top to bottom
     ["models"],
     ["fast"],
     ["tokenizers", "data"],
-    ["packages", "files"],
+    ["packages", "files", "threads"],
 ]
 MODULE_NAME = re.compile(rf"{PACKAGE}(\.\w+)+")
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000"]  # Okabe and Ito
