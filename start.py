@@ -68,6 +68,9 @@ FOREIGN_VARIABLES = (
     "PYTHONPATH",
     "PYTHONHOME",
     "PYTHONSTARTUP",
+    # Without bytecode on disk every kernel and every test worker compiles torch and matplotlib
+    # anew, which takes half of its start.
+    "PYTHONDONTWRITEBYTECODE",
     "MPLBACKEND",
     "__PYVENV_LAUNCHER__",
 )
