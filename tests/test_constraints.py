@@ -152,7 +152,7 @@ def test_the_limit_counts_tokens_not_bytes():
     allow = grammar_constraint(tokenizer, one_of(["abcdefgh"]), end, max_tokens=1)
     assert write_at_random(allow, end, 0)[0] == tokenizer.encode("abcdefgh")
     with pytest.raises(
-        ValueError, match="max_tokens=0 is too little: the shortest text of this form may need 1"
+        ValueError, match="max_tokens=0 is too little: the shortest text of this form needs 1"
     ):
         grammar_constraint(tokenizer, one_of(["abcdefgh"]), end, max_tokens=0)
 

@@ -466,6 +466,17 @@ def test_fit_with_adamw_equals_torchs_optimizer_schedule_and_clipping():
     assert_close(weights(ours), weights(theirs), atol=1e-5, rtol=1e-5)
 
 
+def test_tiny_gradients_move_a_parameter_as_far_as_large_ones():
+    """Embeddings of rare tokens have gradients about as small as torch's own eps, 1e-8."""
+    model = nn.Embedding(2, 1)
+    before = model.weight.detach().clone()
+    model.weight.grad = torch.tensor([[1.0], [1e-8]])
+    (adamw,) = build_optimizers(model, replace(ADAMW, weight_decay=0.0))
+    adamw.step()
+    moved = (before - model.weight.detach()).flatten()
+    assert_close(moved[1], moved[0], rtol=0.02, atol=0)
+
+
 def test_fit_with_muon_equals_torchs_optimizers_schedule_and_clipping(monkeypatch):
     # In 32 bits, so that everything else can be compared to the last digits; torch computes this
     # one function in bfloat16. The next two tests compare it.

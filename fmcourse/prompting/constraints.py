@@ -29,7 +29,6 @@ class ByteTable:
 
     def __init__(self) -> None:
         self.rows = [[DEAD] * 256, [DEAD] * 256]  # DEAD and START
-        self.fixed_texts: list[bytes] = []  # see `count_min_tokens`
 
     def new_state(self) -> int:
         self.rows.append([DEAD] * 256)
@@ -62,15 +61,13 @@ def one_of(texts: Sequence[str]) -> Form:
         )
 
     def build(table: ByteTable, begins: set[int]) -> set[int]:
-        choices = [text.encode() for text in texts]
-        table.fixed_texts += choices
         states = {b"": begins}  # after each beginning of a choice: choices share their beginnings
-        for choice in choices:
+        for choice in (text.encode() for text in texts):
             for n, byte in enumerate(choice):
                 if choice[: n + 1] not in states:
                     states[choice[: n + 1]] = {table.connect(states[choice[:n]], [byte])}
         # A choice may begin another, as `no` begins `none`: complete there, and open to more.
-        return set().union(*(states[choice] for choice in choices))
+        return set().union(*(states[text.encode()] for text in texts))
 
     return build
 
@@ -90,27 +87,30 @@ def string(max_characters: int = 40) -> Form:
     return build
 
 
+# The characters beyond ASCII: their first byte, their second byte, and how many more follow.
+UTF_8 = [
+    (range(0xC2, 0xE0), range(0x80, 0xC0), 0),
+    (range(0xE0, 0xE1), range(0xA0, 0xC0), 1),
+    ([*range(0xE1, 0xED), 0xEE, 0xEF], range(0x80, 0xC0), 1),
+    (range(0xED, 0xEE), range(0x80, 0xA0), 1),
+    (range(0xF0, 0xF1), range(0x90, 0xC0), 2),
+    (range(0xF1, 0xF4), range(0x80, 0xC0), 2),
+    (range(0xF4, 0xF5), range(0x80, 0x90), 2),
+]
+
+
 def add_json_character(table: ByteTable, begin: int) -> int:
-    r"""One character of a JSON string: an escape such as \n, or UTF-8 but quotes, backslashes and
-    control characters. Returns the state after it."""
-    end, last_byte, last_two = table.new_state(), table.new_state(), table.new_state()
-    continuation = range(0x80, 0xC0)
-    # One byte: ASCII from the space on. Below the space are control characters.
-    table.connect({begin}, [byte for byte in range(0x20, 0x80) if byte not in b'"\\'], end)
+    r"""One character of a JSON string, UTF-8 or an escape like \n; returns the state after it."""
+    ahead = [table.new_state() for _ in range(3)]  # 0, 1 and 2 bytes before the character's end
+    # Not the quote and the backslash, nor the control characters below the space.
+    table.connect({begin}, [byte for byte in range(0x20, 0x80) if byte not in b'"\\'], ahead[0])
     # Escapes of one character; RFC 8259's \uXXXX is left out.
-    table.connect({table.connect({begin}, b"\\")}, b'"\\/bfnrt', end)
-    table.connect({last_byte}, continuation, end)
-    table.connect({last_two}, continuation, last_byte)
-    # Two bytes; C0 and C1 are left out, because they begin nothing but overlong forms.
-    table.connect({begin}, range(0xC2, 0xE0), last_byte)
-    table.connect({begin}, [*range(0xE1, 0xED), 0xEE, 0xEF], last_two)  # three bytes
-    table.connect({table.connect({begin}, range(0xF1, 0xF4))}, continuation, last_two)  # four
-    # After these, UTF-8 restricts the second byte: no overlong forms, surrogates, or U+110000 on.
-    table.connect({table.connect({begin}, b"\xe0")}, range(0xA0, 0xC0), last_byte)
-    table.connect({table.connect({begin}, b"\xed")}, range(0x80, 0xA0), last_byte)
-    table.connect({table.connect({begin}, b"\xf0")}, range(0x90, 0xC0), last_two)
-    table.connect({table.connect({begin}, b"\xf4")}, range(0x80, 0x90), last_two)
-    return end
+    table.connect({table.connect({begin}, b"\\")}, b'"\\/bfnrt', ahead[0])
+    for first, second, more in UTF_8:
+        table.connect({table.connect({begin}, first)}, second, ahead[more])
+    for n in (1, 2):
+        table.connect({ahead[n]}, range(0x80, 0xC0), ahead[n - 1])
+    return ahead[0]
 
 
 def json_object(fields: Mapping[str, Form]) -> Form:
@@ -160,8 +160,7 @@ def grammar_constraint(
         raise ValueError("this vocabulary cannot spell any text of this form.")
     if max_tokens is not None and fewest > max_tokens:
         raise ValueError(
-            f"max_tokens={max_tokens} is too little: the shortest text of this form may need "
-            f"{fewest}."
+            f"max_tokens={max_tokens} is too little: the shortest text of this form needs {fewest}."
         )
     return constraint
 
@@ -172,19 +171,19 @@ class FormConstraint:
     def __init__(self, form: Form, tokens: list[bytes], end: int, max_tokens: int | None) -> None:
         table = ByteTable()
         self.complete, self.rows = form(table, {START}), table.rows
-        self.tokens, self.end, self.max_tokens = tokens, end, max_tokens
         self.table = torch.tensor(self.rows)  # (S, 256)
+        self.tokens, self.end, self.max_tokens = tokens, end, max_tokens
         # Special tokens have no bytes, so a form cannot hold them; `end` is allowed separately.
         spelled = [n for n, token in enumerate(tokens) if token and n != end]
-        longest_first = sorted(spelled, key=lambda n: -len(tokens[n]))
-        # (N,) ids, the longest tokens first, as `byte_columns` and `follow` need them.
-        self.order = torch.tensor(longest_first)
-        self.columns = byte_columns([tokens[n] for n in longest_first])
-        self.min_tokens = self.count_min_tokens(
-            [tokens[n] for n in longest_first], table.fixed_texts
-        )
-        # Cached, since they depend on the state alone; at most 512 states, V integers each.
-        self.distances = lru_cache(maxsize=512)(self.distances_after)
+        spelled.sort(key=lambda n: -len(tokens[n]))
+        self.longest_first = torch.tensor(spelled)
+        # The first bytes of all tokens, the second bytes of those that have two, and so on.
+        self.columns, rest = [], [tokens[n] for n in spelled]
+        while rest := [token for token in rest if len(token) > len(self.columns)]:
+            self.columns.append(torch.tensor([token[len(self.columns)] for token in rest]))
+        self.min_tokens = self.count_min_tokens()
+        # Cached, since it depends on the state alone; at most 512 states, V integers each.
+        self.cached_next_states = lru_cache(maxsize=512)(self.next_states)
 
     def __call__(self, ids: Sequence[int]) -> Tensor:
         state = START  # found anew in each call, so that one constraint can serve many texts
@@ -201,64 +200,33 @@ class FormConstraint:
         # Even with no limit, the strict comparison below rules out a distance of UNREACHABLE.
         budget = UNREACHABLE if self.max_tokens is None else self.max_tokens - len(ids)
         # A token is allowed if the text can be completed after it: the mask is never empty.
-        # That is 1 + distance <= budget; a new tensor, so the cached distances stay as they are.
-        mask = self.distances(state) < budget
+        mask = self.min_tokens[self.cached_next_states(state)] < budget
         mask[self.end] = state in self.complete
         return mask
 
-    def distances_after(self, state: int) -> Tensor:
-        """How many more tokens suffice after each next token, (V,)."""
-        states = torch.full((len(self.order),), state)  # (N,): all tokens start from one state
-        distances = torch.full((len(self.tokens),), UNREACHABLE)  # stays so for special tokens
-        distances[self.order] = self.min_tokens[self.follow(states, self.columns)]
-        return distances
-
-    def follow(self, states: Tensor, columns: list[Tensor]) -> Tensor:
-        """The states (..., N) to which N tokens lead from `states` (..., N); see `byte_columns`."""
-        states = states.clone()  # written in place below, which an expanded view forbids
-        for column in columns:  # the tokens that have a byte at this place are the first of them
+    def next_states(self, state: int) -> Tensor:
+        """The state to which each token leads from this one, (V,)."""
+        states = torch.full_like(self.longest_first, state)
+        for column in self.columns:  # the tokens that have a byte at this place are the first ones
             n = len(column)
-            states[..., :n] = self.table[states[..., :n], column]  # from DEAD only DEAD is reached
-        return states
+            states[:n] = self.table[states[:n], column]  # from DEAD only DEAD is reached
+        reached = torch.full((len(self.tokens),), DEAD)  # stays so for special tokens
+        reached[self.longest_first] = states
+        return reached
 
-    def count_min_tokens(self, tokens: list[bytes], fixed_texts: list[bytes]) -> Tensor:
-        """How many tokens suffice from each state to a complete text, (S,), or UNREACHABLE.
-
-        Tried are tokens of one byte, tokens with a byte that is no such token, and pieces of fixed
-        text: whatever can be spelled can be spelled by the first two, by the third it is shorter.
-        """
-        single = {token for token in tokens if len(token) == 1}
-        # Not all V tokens: `reached` holds a state for each pair of a state and a token tried.
-        tried = [
-            token
-            for token in tokens
-            if token in single
-            or any(token[i : i + 1] not in single for i in range(len(token)))
-            or any(token in text for text in fixed_texts)
-        ]
+    def count_min_tokens(self) -> Tensor:
+        """How many tokens the shortest completion needs from each state, (S,), or UNREACHABLE."""
         S = len(self.rows)
-        # A view: each state with each token tried.
-        states = torch.arange(S)[:, None].expand(S, len(tried))
-        reached = self.follow(states, byte_columns(tried))  # (S, tried)
+        leads_to = torch.zeros(S, S, dtype=torch.bool)  # by one token
+        for state in range(S):
+            leads_to[state, self.next_states(state)] = True
         distances = torch.full((S,), UNREACHABLE)
-        distances[[*self.complete]] = 0
-        while True:  # Bellman-Ford: paths of one token, of two, and so on
-            shorter = torch.minimum(distances, distances[reached].amin(1) + 1)  # (S,)
-            if torch.equal(shorter, distances):
-                return distances
-            distances = shorter
-
-
-def byte_columns(tokens: Sequence[bytes]) -> list[Tensor]:
-    """The first bytes of all tokens, the second bytes, and so on; the longest tokens come first.
-
-    >>> byte_columns([b"abc", b"de"])
-    [tensor([ 97, 100]), tensor([ 98, 101]), tensor([99])]
-    """
-    columns: list[Tensor] = []
-    while tokens := [token for token in tokens if len(token) > len(columns)]:
-        columns.append(torch.tensor([token[len(columns)] for token in tokens]))
-    return columns
+        distances[[*self.complete]] = n = 0
+        while (distances == n).any():  # breadth first: the states n + 1 tokens away
+            nearer = leads_to[:, distances == n].any(1)
+            n += 1
+            distances[nearer & (distances == UNREACHABLE)] = n
+        return distances
 
 
 def token_bytes(tokenizer: Any) -> list[bytes]:
