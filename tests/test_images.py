@@ -64,16 +64,17 @@ def test_a_batch_of_no_images_is_no_error():
     assert len(check_images(torch.zeros(0, 1, 4, 4))) == 0
 
 
+@pytest.mark.parametrize("gap", [0, 1])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_grid_holds_every_image_in_its_place(channels):
+def test_a_grid_holds_every_image_in_its_place(channels, gap):
     x = torch.linspace(-1, 1, 5).view(5, 1, 1, 1).expand(5, channels, 4, 6)
-    page = image_grid(x, columns=3, gap=1)
-    assert page.shape == ((9, 20) if channels == 1 else (9, 20, 3))
-    places = [(5 * (n // 3), 7 * (n % 3)) for n in range(6)]
+    page = image_grid(x, columns=3, gap=gap)
+    assert page.shape == (8 + gap, 18 + 2 * gap, 3)[: 2 if channels == 1 else 3]
+    places = [((4 + gap) * (n // 3), (6 + gap) * (n % 3)) for n in range(6)]
     found = [page[y : y + 4, x : x + 6].unique().tolist() for y, x in places]
     shades = denormalize_pixels(x).flatten(1)[:, 0].tolist()
     assert found == [[shade] for shade in [*shades, 255]]  # the empty place is white
-    assert (page[4] == 255).all() and (page[:, 6] == 255).all()
+    assert (page[4 : 4 + gap] == 255).all() and (page[:, 6 : 6 + gap] == 255).all()
 
 
 # Recoloured ---------------------------------------------------------------------------------------

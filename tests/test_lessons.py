@@ -121,8 +121,8 @@ def stored(tmp_path):
             write_lesson(tmp_path)
         notebook = to_notebook(lesson)
         cell = reading_cell(notebook)
-        shifted = lambda found: str(int(found[0]) + shift)
-        cell.source = reading.LINE_NUMBER.sub(shifted, cell.source).replace(old, new)
+        source = reading.LINE_NUMBER.sub(lambda found: str(int(found[0]) + shift), cell.source)
+        cell.source = source.replace(old, new)
         lesson.notebook.parent.mkdir(exist_ok=True)
         lesson.notebook.write_text(to_json(notebook), encoding="utf-8")
         return lesson

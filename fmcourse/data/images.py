@@ -152,7 +152,8 @@ def image_grid(x: Tensor, columns: int = 10, gap: int = 2) -> Tensor:
     of_channels = (0, 0) if cells.ndim == 5 else ()
     cells = functional.pad(cells, (*of_channels, 0, gap, 0, gap), value=255)
     cells = cells.transpose(1, 2)  # (rows, S + gap, columns, S + gap[, 3])
-    return cells.flatten(2, 3).flatten(0, 1)[:-gap, :-gap]  # no gap at the lower and the right edge
+    grid = cells.flatten(2, 3).flatten(0, 1)
+    return grid[: len(grid) - gap, : grid.shape[1] - gap]  # no gap at the lower and the right edge
 
 
 # Colours ------------------------------------------------------------------------------------------
