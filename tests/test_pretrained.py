@@ -209,6 +209,8 @@ def test_a_folder_that_is_not_a_model_is_refused_by_what_it_lacks(tmp_path):
         ),
         ("llama", {"head_dim": 99}, "head_dim=99"),
         ("qwen2", {"use_sliding_window": True}, "use_sliding_window=True"),
+        ("qwen2", {"layer_types": ["full_attention", "sliding_attention"]}, "layer_types="),
+        ("gpt2", {"quantization_config": {"quant_method": "fp8"}}, "quantization_config="),
         (
             "bert",
             {"position_embedding_type": "relative_key"},
@@ -555,6 +557,15 @@ def test_weights_of_another_shape_are_one_sentence(name, change, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(facts))
     with pytest.raises(ValueError, match="should make a weight of shape .* both of one model"):
         pretrained.from_hf(tmp_path)
+
+
+def test_the_weights_of_a_model_that_was_compiled_are_read(tmp_path):
+    pretrained.to_hf(model_of("llama"), tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    compiled = {f"_orig_mod.{name}": weight for name, weight in weights.items()}
+    save_file(compiled, tmp_path / "model.safetensors")
+    ids = ids_for("llama")
+    assert torch.equal(pretrained.from_hf(tmp_path)[0](ids), model_of("llama")(ids))
 
 
 def test_quantized_codes_are_refused(tmp_path):
