@@ -599,6 +599,54 @@ def test_grades_made_elsewhere_are_in_the_gradebook_the_feedback_and_the_export(
     assert (course / "autograded" / "nobody" / "week4" / "week4.ipynb").is_file()
 
 
+@pytest.mark.slow
+def test_one_students_folder_does_not_end_the_gradebook_for_the_others(tmp_path, monkeypatch):
+    course = tmp_path / "course"
+    assert cli.main(["assign", "06.1", "--name", "week4", "--out", str(course)]) == 0
+    manifest = assign.read_manifest(course, "week4")
+    right = exercise_result(verdict="right", code=exercise_of("06.1").solution)
+    students = ["ann", "Jos\udce9", "broken", "zoe"]
+    results = [StudentResult(name, {"06.1": right}) for name in students]
+    put_scores = nbgrader_course.put_scores
+
+    def put_or_fail(book, manifest, result, when):
+        if result.student == "broken":
+            raise UnicodeError("whatever it is")
+        put_scores(book, manifest, result, when)
+
+    monkeypatch.setattr(nbgrader_course, "put_scores", put_or_fail)
+    with pytest.raises(ValueError, match=r"lacks these results.*: broken \(UnicodeError\)\.$"):
+        nbgrader_course.write_grades(course, manifest, results)
+    assert set(scores(course, "week4")) == {"ann", "Jos=ED=B3=A9", "zoe"}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "large", "far", "missing", "time"])
+def test_whatever_a_student_puts_in_place_of_a_time_is_passed_over(tmp_path, kind):
+    pytest.importorskip("nbgrader", reason="nbgrader is for instructors, and not installed here")
+    path = tmp_path / "submitted" / "ann" / "week4" / "timestamp.txt"
+    path.parent.mkdir(parents=True)
+    {
+        "pipe": lambda: os.mkfifo(path),
+        "device": lambda: path.symlink_to("/dev/zero"),
+        "folder": path.mkdir,
+        "large": lambda: path.write_bytes(b"2026-03-01 11:00:00 UTC" + b" " * 10**6),
+        "far": lambda: path.write_text("0001-01-01 00:00:00 +2359999999999"),
+        "missing": lambda: None,
+        "time": lambda: path.write_text("2026-03-01 11:00:00 UTC\n"),
+    }[kind]()
+    found = nbgrader_course.submission_time(tmp_path, "week4", "ann")
+    assert (found is not None) == (kind == "time")
+
+
+def test_the_help_says_of_points_what_assign_does(capsys):
+    """Practice can be looked up, so it has none."""
+    with pytest.raises(SystemExit):
+        cli.main(["assign", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "(06.2), which are practice, done or not and without points" in said
+    assert assignment_notebook.max_points(exercise_of("06.1")) == 0
+
+
 def test_grades_for_an_assignment_that_the_gradebook_does_not_know_are_refused(course, tmp_path):
     with pytest.raises(ValueError, match="makes it again"):
         nbgrader_course.write_grades(tmp_path, {"name": "week3", "exercises": []}, [])

@@ -1,11 +1,13 @@
 """Reading what comes back: the statements that an answer needs; what is said without one."""
 
 import json
+import os
 
 import pytest
 
-from fmcourse.classroom.slicing import Answer, find_answers, split_cell
-from fmcourse.classroom.submissions import read_file
+from fmcourse.classroom import grade_class
+from fmcourse.classroom.slicing import Answer, find_answers, quote, split_cell
+from fmcourse.classroom.submissions import read_file, read_submission
 from fmcourse.course.exercise import Exercise
 from fmcourse.course.library import find_exercise
 
@@ -154,3 +156,65 @@ def test_every_practice_exercise_is_found_in_its_own_notebook_and_blank_there():
                 assert bool(got.statements) == found and got.missing == (
                     "" if found else "blank"
                 ), exercise_id
+
+
+# -- whose work it is, and of which week ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("Müller.ipynb", "'Müller.ipynb'"),
+        ("Mu\u0308ller.ipynb", "'Müller.ipynb'"),
+        ("Łukasz Żółć", "'Łukasz Żółć'"),
+        ("हिन्दी 作業", "'हिन्दी 作業'"),
+        ("a<b>`c`&\u202ed\n\udce9", "'a?b??c???d??'"),
+    ],
+)
+def test_letters_of_every_language_stay_and_signs_with_a_meaning_do_not(text, quoted):
+    assert quote(text) == quoted
+
+
+def test_a_renamed_file_is_named_as_its_owner_wrote_it(tmp_path):
+    (tmp_path / "Müller.ipynb").write_bytes(book("def add(a, b):\n    return a + b"))
+    made = read_submission("m", tmp_path / "Müller.ipynb", "week3", [ADD])
+    assert made.remarks == ["The file is called 'Müller.ipynb'; week3.ipynb was handed out."]
+
+
+@pytest.mark.parametrize("name", ["week3.ipynb", "mine.ipynb"])
+def test_the_notebook_of_another_week_is_not_a_file_with_another_name(tmp_path, name):
+    cell = {"cell_type": "code", "source": "def add(a, b):\n    return a + b"}
+    for own, words in (
+        ("week2", ["This is the notebook of 'week2', as it says itself; that of week3 was to be"]),
+        ("week3", ["The file is called 'mine.ipynb'"] if name == "mine.ipynb" else []),
+        ({"x": 1}, ["The file is called 'mine.ipynb'"] if name == "mine.ipynb" else []),
+    ):
+        metadata = {"fmcourse": {"assignment": own}}
+        (tmp_path / name).write_text(json.dumps({"cells": [cell], "metadata": metadata}))
+        made = read_submission("m", tmp_path, "week3", [ADD])
+        assert [one[: len(two)] for one, two in zip(made.remarks, words, strict=True)] == words
+
+
+def test_the_folder_of_nobody_is_not_taken_for_a_students(tmp_path):
+    """`=41lice` is no name that `assign` makes; read as its bytes it would be Alice."""
+    for name in ("=41lice", "Alice", "Zo=C3=AB", "Zo=c3=ab", "=FF"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "week3.ipynb").write_bytes(book("x = 1"))
+    found = grade_class.list_submissions(tmp_path, {"students": ["Alice", "Zoë"]})
+    assert {work.student: work.path.name for work in found} == {
+        "=41lice": "=41lice",
+        "=FF": "=FF",
+        "Alice": "Alice",
+        "Zoë": "Zo=C3=AB",
+        "Zo=c3=ab": "Zo=c3=ab",
+    }
+    assert [work.student for work in found if not work.remarks] == ["Alice", "Zoë"]
+
+
+def test_a_folder_that_is_not_utf_8_is_told(tmp_path):
+    try:
+        (tmp_path / os.fsdecode(b"Jos\xe9")).mkdir()
+    except OSError:
+        pytest.skip("this system has no such names")
+    (found,) = grade_class.list_submissions(tmp_path, {"students": []})
+    assert found.remarks == [grade_class.NOT_UTF_8]

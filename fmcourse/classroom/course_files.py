@@ -64,14 +64,32 @@ def escape(letter: str) -> str:
 
 
 def student_id(name: str) -> str | None:
-    """The id that a folder's name stands for; None for a name that was cut.
+    """The id that a folder's name stands for; None if `safe_name` makes it of no id.
 
-    >>> student_id(safe_name("../Zoë"))
-    '../Zoë'
+    So nobody is taken for another: `=41lice` is not how Alice's folder is called. None too for a
+    name that was cut.
+
+    >>> student_id(safe_name("../Zoë")), student_id("=41lice")
+    ('../Zoë', None)
     """
     if "==" in name:
         return None
-    return unquote(name.replace("%", "%25").replace("=", "%"), errors="surrogatepass")
+    try:
+        student = unquote(name.replace("%", "%25").replace("=", "%"), errors="surrogatepass")
+    except UnicodeDecodeError:  # bytes that no text has
+        return None
+    return student if student and safe_name(student) == name else None
+
+
+def printable(text: str) -> str:
+    """Text that a file in UTF-8, a database and a terminal can hold.
+
+    A folder's name may be any bytes: those that are no text stand in it as lone surrogates.
+
+    >>> printable("Jos\\udce9")
+    'Jos?'
+    """
+    return text.encode(errors="replace").decode()
 
 
 def check_assignment_name(name: str) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import pickle
+import re
 import resource
 import select
 import signal
@@ -19,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from fmcourse.classroom import library, variants
+from fmcourse.classroom.candidates import similar_candidate
 from fmcourse.classroom.exercise_kinds import PUBLIC_SEED, AssignedExercise
-from fmcourse.classroom.jail import Jail
+from fmcourse.classroom.jail import Jail, JailError
 from fmcourse.classroom.jail_worker import MIB, address_space
 from fmcourse.classroom.packing import pack, unpack_outcome
 from fmcourse.classroom.results import MISSING, ExerciseResult, StudentResult
@@ -32,14 +34,22 @@ from fmcourse.course import comparing
 from fmcourse.course.exercise import Exercise
 from fmcourse.course.library import exercise_files
 from fmcourse.course.running import Outcome, TimeLimitExceeded, call_with_timeout
-from fmcourse.course.verdict import AnswerKey, Stopped, Verdict
+from fmcourse.course.verdict import AnswerKey, Stopped, Verdict, precheck
 
 JUDGE_SECONDS = 30.0  # for the results of an answer to be judged
+REPLY_SECONDS = 10.0  # for what came of an answer to be read
 ANSWER_SECONDS = 40.0  # for all cases of an answer
 READ_SECONDS, READ_MB = 60.0, 2000  # what reading a work may take
-MAX_SENTENCE, MAX_SENTENCES = 600, 4  # of what a student's process says
-# verdicts that a student's process may give: it found them before any case was run
-PRECHECK_VERDICTS = ("blank", "not a function", "a function", "a class", "its parameters")
+# what `task.run_answer` says where the statements come to no end
+STOPPED_IN_TIME = re.compile(
+    r"It was stopped after \d+ seconds, before `(?P<name>\w+)` was there\. "
+    r"Is there a loop that never ends\?"
+)
+STOPPED_BY_ERROR = re.compile(
+    r"(?P<where>Before `(?P<name>\w+)` is there, (?:in line \d+ of code cell \d+ )?"
+    r"the notebook stops with )(?P<error>.{1,300})\.",
+    re.DOTALL,
+)
 CRASH_SENTENCES = {
     "time": "It was stopped: it ran for longer than {seconds:.0f} seconds. "
     "Is there a loop that never ends?",
@@ -66,12 +76,17 @@ class Grader:
     """Grades students of one assignment, one after the other.
 
     Args:
+        jail, hidden_jail: where answers run on public cases, and where on hidden ones. Students
+            read what comes out of the first.
         key: that the students' own numbers were drawn with, where they have some.
     """
 
-    def __init__(self, manifest: dict[str, Any], jail: Jail, key: bytes | None = None) -> None:
+    def __init__(
+        self, manifest: dict[str, Any], jail: Jail, hidden_jail: Jail, key: bytes | None = None
+    ) -> None:
         entries = manifest["exercises"]
-        self.manifest, self.jail, self.key = manifest, jail, key
+        self.manifest, self.key = manifest, key
+        self.jail, self.hidden_jail = jail, hidden_jail
         self.exercises = {one["id"]: library.find_any_exercise(one["id"]) for one in entries}
         self.max_points = {one["id"]: one["points"] for one in entries}
         self.answer_keys: dict[str, tuple[AnswerKey, int]] = {}
@@ -101,7 +116,10 @@ class Grader:
         return StudentResult(made.student, found, made.remarks)
 
     def grade_exercise(self, exercise_id: str, made: Submission) -> ExerciseResult:
-        """The result of one answer, whatever it is."""
+        """The result of one answer, whatever it is.
+
+        Raises: JailError if it was not run, for no fault of its own.
+        """
         exercise, began, value = self.exercises[exercise_id], time.monotonic(), None
         answer = made.answers.get(exercise_id) or Answer(missing="blank")
         try:
@@ -109,6 +127,8 @@ class Grader:
             found, value = self.mark_answer(exercise, answer, made.student)
         except Stopped as stop:
             found = Mark(0.0, stop.verdict)
+        except JailError:
+            raise
         except Exception as error:  # whatever it is, it costs this exercise and nothing else
             sentence = f"{CRASH_SENTENCES['unreadable']} ({type(error).__name__})"
             found = Mark(0.0, stopped("no result", sentence).verdict)
@@ -148,26 +168,27 @@ class Grader:
     ) -> list[Outcome]:
         """What came of every case. Raises: Stopped if nothing came of the public ones.
 
-        Hidden cases are run by another process than the public ones: the student reads what
-        that one reports, so it must not know a hidden case.
+        Hidden cases are run by another process than the public ones, and in another jail: the
+        student reads what is reported of the public ones, so no hidden case must be known there.
         """
         public, hidden = exercise.cases[:n_public], exercise.cases[n_public:]
-        outcomes = self.run_in_jail(exercise.with_cases(public), answer, numbers)
+        outcomes = self.run_in_jail(self.jail, exercise.with_cases(public), answer, numbers)
         if outcomes[-1].timed_out or not hidden:
             return outcomes
         try:
-            return outcomes + self.run_in_jail(exercise.with_cases(hidden), answer, numbers)
+            apart = exercise.with_cases(hidden)
+            return outcomes + self.run_in_jail(self.hidden_jail, apart, answer, numbers)
         except Stopped:  # the public cases still count
             return outcomes + [Outcome(error="Ended: its process did not end well")] * len(hidden)
 
     def run_in_jail(
-        self, exercise: Exercise, answer: Answer, numbers: dict[str, Any] | None
+        self, jail: Jail, exercise: Exercise, answer: Answer, numbers: dict[str, Any] | None
     ) -> list[Outcome]:
         """What came of an exercise's cases, in one process. Raises: Stopped if nothing did."""
         n_cases = len(exercise.cases)
         seconds = PREPARE_SECONDS + min(exercise.seconds * n_cases, ANSWER_SECONDS)
-        reply = self.jail.run(make_task(exercise, answer, numbers), seconds)
-        outcomes = parse_reply(reply, {"seconds": seconds, **self.jail.limits})
+        reply = jail.run(make_task(exercise, answer, numbers), seconds)
+        outcomes = parse_reply(reply, exercise, {"seconds": seconds, **jail.limits})
         cut_short = outcomes[-1].timed_out and len(outcomes) < n_cases
         if len(outcomes) != n_cases and not cut_short:
             raise stopped("no result", CRASH_SENTENCES["unreadable"])
@@ -216,28 +237,58 @@ def check_answer_is_there(answer: Answer, made: Submission) -> None:
     raise stopped("not found", answer.missing, step=MISSING)
 
 
-def parse_reply(reply: dict[str, Any], limits: dict[str, float]) -> list[Outcome]:
-    """What came of every case; at least one outcome.
+def parse_reply(
+    reply: dict[str, Any], exercise: Exercise, limits: dict[str, float]
+) -> list[Outcome]:
+    """What came of the exercise's cases; at least one outcome, and no more than there are cases.
 
     Raises: Stopped, and nothing else, whatever the reply is: a student's process may have written
         it.
     """
     try:
+        return call_with_timeout(lambda: read_reply(reply, exercise, limits), REPLY_SECONDS)
+    except TimeLimitExceeded:  # values can be chosen such that reading them takes minutes
+        raise stopped("too slow to judge", CRASH_SENTENCES["large"]) from None
+
+
+def read_reply(
+    reply: dict[str, Any], exercise: Exercise, limits: dict[str, float]
+) -> list[Outcome]:
+    """The same, however long it takes."""
+    try:
         check_for_crash(reply, limits)
-        if isinstance(reply.get("stopped"), str):
-            raise stopped("it does not get that far", reply["stopped"][:MAX_SENTENCE])
+        if "stopped" in reply:
+            raise stopped("it does not get that far", reason_for_stop(reply["stopped"]))
         if "unfit" in reply:
-            name, sentences = reply["unfit"]
-            name = name if name in PRECHECK_VERDICTS else "not fit"
-            raise stopped(name, *(str(one)[:MAX_SENTENCE] for one in sentences[:MAX_SENTENCES]))
-        outcomes = [unpack_outcome(one) for one in reply["outcomes"]]
+            raise Stopped(verdict_on_candidate(exercise, reply["unfit"]))
+        fields = reply["outcomes"]
+        if not 1 <= len(fields) <= len(exercise.cases):
+            raise stopped("no result", CRASH_SENTENCES["unreadable"])
+        return [unpack_outcome(one) for one in fields]
     except Stopped:
         raise
     except Exception:
         raise crashed("unreadable") from None
-    if not outcomes:
-        raise crashed("unreadable")
-    return outcomes
+
+
+def verdict_on_candidate(exercise: Exercise, facts: Any) -> Verdict:
+    """Why an answer cannot be called. Raises: an Exception if the facts do not tell."""
+    verdict = precheck(exercise, similar_candidate(facts))
+    if verdict is None:
+        raise ValueError("an answer like this one can be called.")
+    return verdict
+
+
+def reason_for_stop(sentence: str) -> str:
+    """Why an answer's statements came to no end: our own words, an error's text quoted as code.
+
+    Raises: ValueError if it is another sentence.
+    """
+    if STOPPED_IN_TIME.fullmatch(sentence):
+        return sentence
+    if found := STOPPED_BY_ERROR.fullmatch(sentence):
+        return f"{found['where']}`{found['error'].replace('`', chr(39))}`."
+    raise ValueError("the process that ran the answer has said something else.")
 
 
 def check_for_crash(reply: dict[str, Any], limits: dict[str, float]) -> None:

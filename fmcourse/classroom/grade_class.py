@@ -19,6 +19,7 @@ from tqdm import tqdm
 from fmcourse.classroom import variants
 from fmcourse.classroom.course_files import (
     assignment_names,
+    printable,
     read_manifest,
     results_folder,
     safe_name,
@@ -36,6 +37,7 @@ from fmcourse.course.verdict import AnswerKey
 from fmcourse.files import write_text
 
 NOT_ON_THE_LIST = "This name is not on the list of students. Is it misspelt?"
+NOT_UTF_8 = "The name of what was handed in is no text in UTF-8; name it after the student's id."
 BROKE_DOWN = "Grading broke down on this work"
 PARENTS_SEARCHED = 4  # folders, from the submissions upwards, in which a course is looked for
 grader: Grader | None = None  # of this worker process
@@ -135,6 +137,8 @@ def list_submissions(
         )
     expected = manifest["students"]
     for work in found.values():
+        if printable(work.student) != work.student:
+            work.remarks.append(NOT_UTF_8)
         if expected and work.student not in expected:
             work.remarks.append(NOT_ON_THE_LIST)
     absent = [Work(student, None, []) for student in expected if student not in found]
@@ -152,15 +156,16 @@ def has_only(path: Path, others: Collection[str]) -> bool:
 
 
 def start_worker(manifest: dict[str, Any], key: bytes | None, options: dict[str, Any]) -> None:
-    """Give this process a grader and a jail of its own."""
+    """Give this process a grader, and two jails: for public cases, and for hidden ones."""
     global grader
     import torch
 
     torch.set_num_threads(1)
-    jail = Jail(**options)
-    jail.start()
-    multiprocessing.util.Finalize(jail, jail.stop, exitpriority=10)
-    grader = Grader(manifest, jail, key)
+    jails = [Jail(**options), Jail(**options)]
+    for jail in jails:
+        jail.start()
+        multiprocessing.util.Finalize(jail, jail.stop, exitpriority=10)
+    grader = Grader(manifest, *jails, key)
 
 
 def grade_student(work: Work, file: Path) -> StudentResult:
@@ -234,7 +239,7 @@ def grade_in_pool(
                 continue
             except Exception as error:
                 note = f"{waiting[done]}: {type(error).__name__}: {error}"
-                tqdm.write(note, file=sys.stderr)
+                tqdm.write(printable(note), file=sys.stderr)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fmcourse.classroom.course_files import printable
+
 if TYPE_CHECKING:
     from fmcourse.classroom.results import StudentResult
 
@@ -121,7 +123,7 @@ def write_gradebook(
 
 def report_failures(results: list["StudentResult"]) -> int:
     """Print whose work could not be graded; the exit code, 1 if there is any."""
-    failed = [one.student for one in results if one.failed]
+    failed = [printable(one.student) for one in results if one.failed]
     if failed:
         names = ", ".join(failed)
         print(f"A person should look at the work of {names}: grading broke down on it.")

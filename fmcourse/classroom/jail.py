@@ -2,8 +2,8 @@
 
 In the jail there is no network, nothing can be written but a scratch folder that nobody else sees,
 and of the course only the package, its lessons and its data: no instructor's folder, no
-submissions, no results. Without bubblewrap only limits of time, memory, file sizes and processes
-hold, and `Jail.protection` says so.
+submissions, no results. Nothing that one answer leaves can be found by another. Without bubblewrap
+only limits of time, memory, file sizes and processes hold, and `Jail.protection` says so.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fmcourse.classroom.jail_worker import MAX_REPLY, SCRATCH
+from fmcourse.classroom.jail_worker import MAX_REPLY, PROBE, SCRATCH
 from fmcourse.files import ROOT
 
 LIMITS = {"memory_mb": 1024, "disk_mb": 32}
@@ -44,6 +44,11 @@ ENVIRONMENT = {
     "MPLBACKEND": "agg",
     "MPLCONFIGDIR": SCRATCH,
 }
+DEVICES = ("null", "zero", "full", "random", "urandom")
+
+
+class JailError(RuntimeError):
+    """The jail does not hold, or does not start: no answer is run, and none is to be blamed."""
 
 
 def find_bubblewrap() -> str | None:
@@ -60,10 +65,12 @@ def find_bubblewrap() -> str | None:
 
 
 @cache
-def can_nest_namespaces(program: str) -> bool:
+def can_isolate(program: str) -> bool:
     """May each answer have namespaces of its own within bubblewrap's?"""
-    code = "import ctypes; raise SystemExit(ctypes.CDLL(None).unshare(0x30000000) != 0)"
-    return probe(program, sys.executable, "-I", "-c", code)
+    command = worker_command(program, PROBE)
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        return subprocess.run(command, capture_output=True, timeout=PROBE_SECONDS).returncode == 0
+    return False
 
 
 def probe(program: str, *command: str) -> bool:
@@ -90,6 +97,7 @@ SYSTEM_PATHS = (
 def bubblewrap_command(program: str) -> list[str]:
     """The command line of bubblewrap, up to the program that it runs."""
     command = [program, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
+    command += ["--cap-add", "CAP_SYS_ADMIN"]  # within: for each answer's own namespaces
     for name, value in ENVIRONMENT.items():
         command += ["--setenv", name, value]
     for path in filter(os.path.lexists, SYSTEM_PATHS):
@@ -102,8 +110,22 @@ def bubblewrap_command(program: str) -> list[str]:
     command += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
     if os.path.exists("/proc/sysrq-trigger"):
         command += ["--ro-bind", "/dev/null", "/proc/sysrq-trigger"]
-    command += ["--dev", "/dev", "--tmpfs", SCRATCH, "--remount-ro", "/dev", "--remount-ro", "/"]
-    return [*command, "--chdir", SCRATCH]
+    # not bubblewrap's own /dev: for its terminals it goes into a second user namespace, in which
+    # no answer could mount a /proc
+    for name in DEVICES:
+        command += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    command += ["--symlink", "/proc/self/fd", "/dev/fd"]
+    command += ["--symlink", SCRATCH, "/dev/shm"]  # for the semaphores of a process pool
+    return [*command, "--tmpfs", SCRATCH, "--remount-ro", "/", "--chdir", SCRATCH]
+
+
+def worker_command(program: str | None, *words: str) -> list[str]:
+    """The command line of `jail_worker`, behind bubblewrap if there is any."""
+    worker = [sys.executable, "-m", "fmcourse.classroom.jail_worker", *words]
+    if program is None:
+        return worker
+    # bubblewrap clears the environment, so it must set the path itself
+    return [*bubblewrap_command(program), "--setenv", "PYTHONPATH", str(ROOT), *worker]
 
 
 def visible_paths() -> list[Path]:
@@ -115,7 +137,7 @@ def visible_paths() -> list[Path]:
 class Jail:
     """A warm process and the door to it; use it in a `with` statement.
 
-    Raises, when entered: RuntimeError if the process does not start.
+    Raises, when entered: JailError if the process does not start.
     """
 
     def __init__(self, *, use_bubblewrap: bool = True, **limits: int) -> None:
@@ -135,12 +157,17 @@ class Jail:
             "Answers run behind bubblewrap: no network, read-only files, nothing of other students "
             "in sight."
         )
-        if can_nest_namespaces(self.program):
+        if self.isolated:
             return holds
         return (
-            f"{holds} (Processes share one namespace here, so a hostile answer may end others' "
-            "processes; those are run again.)"
+            f"{holds} (Answers share their namespaces here, so a hostile one may end others' "
+            "processes, which are run again, or leave word for another.)"
         )
+
+    @property
+    def isolated(self) -> bool:
+        """Has each answer namespaces of its own?"""
+        return self.program is not None and can_isolate(self.program)
 
     def __enter__(self) -> Self:
         self.start()
@@ -174,14 +201,10 @@ class Jail:
         if ready != b"ready":
             reason = last_error_line(self.process)
             self.stop()
-            raise RuntimeError(f"the process that runs answers did not start: {reason}.")
+            raise JailError(f"the process that runs answers did not start: {reason}.")
 
     def command(self, socket_number: int) -> list[str]:
-        worker = [sys.executable, "-m", "fmcourse.classroom.jail_worker", str(socket_number)]
-        if not self.program:
-            return worker
-        # bubblewrap clears the environment, so it must set the path itself
-        return [*bubblewrap_command(self.program), "--setenv", "PYTHONPATH", str(ROOT), *worker]
+        return worker_command(self.program, str(socket_number))
 
     def environment(self) -> dict[str, str]:
         environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
@@ -205,7 +228,7 @@ class Jail:
     def run(self, task: dict[str, Any], seconds: float) -> dict[str, Any]:
         """What came of a task: the reply, or {"died": how}.
 
-        Raises: nothing that a student's code could cause.
+        Raises: JailError if the answer cannot be shut in; it is not run then.
         """
         for _ in range(2):
             try:
@@ -224,7 +247,7 @@ class Jail:
         with here, end_here:
             limits = self.limits | {
                 "seconds": seconds,
-                "jailed": bool(self.program),
+                "isolated": self.isolated,
                 "scratch": self.scratch or SCRATCH,
             }
             end_here.sendall(json.dumps(limits).encode())
@@ -236,6 +259,8 @@ class Jail:
             reply = exchange(here, struct.pack("!Q", len(data)) + data, until)
             end_here.settimeout(max(0.1, until - time.monotonic()))
             how = json.loads(end_here.recv(4096) or b'{"how": "lost"}')
+        if how["how"] == "not isolated":
+            raise JailError("an answer could not be shut in, so it was not run.")
         return decode_reply(reply, how)
 
 

@@ -2,11 +2,16 @@
 
 It knows no solution and reads no answer. For each answer it is handed two sockets: one for the task
 and what comes of it, one for how it ended. It forks a supervisor without looking at them; the
-supervisor makes namespaces where it may, forks the process that runs the student's code, and ends
-it with everything it started when its time is up. So no process that has seen one student's work is
-ever asked about another's.
+supervisor makes namespaces, forks the process that runs the student's code, and ends it with
+everything it started when its time is up. So no process that has seen one student's work is ever
+asked about another's.
 
-Run as `python -m fmcourse.classroom.jail_worker SOCKET`; only on systems that can fork.
+In bubblewrap each answer has process numbers, a network, messages, a scratch folder and a /proc of
+its own. Whatever of this cannot be had, the answer is not run. Where bubblewrap's own process may
+make no namespaces (`can_isolate` in `jail`), or without it, they are made as far as they go.
+
+Run as `python -m fmcourse.classroom.jail_worker SOCKET`, or with PROBE for a socket, to see whether
+answers can be isolated; only on systems that can fork.
 """
 
 import contextlib
@@ -24,16 +29,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-SCRATCH = "/scratch"
+from fmcourse.classroom.seccomp import is_known_machine, refuse_calls
+
+SCRATCH, PROBE = "/scratch", "probe"
 # CLONE_NEW... in linux/sched.h
-NEW_USER, NEW_PID, NEW_IPC, NEW_MOUNTS = 0x10000000, 0x20000000, 0x08000000, 0x00020000
+NEW_USER, NEW_PID, NEW_NETWORK, NEW_IPC = 0x10000000, 0x20000000, 0x40000000, 0x08000000
+NEW_MOUNTS = 0x00020000
 DUMPABLE, NO_NEW_PRIVILEGES, SUBREAPER = 4, 38, 36  # linux/prctl.h
-CAPSET = 126  # the number of that call on x86-64
-NOSUID, NODEV = 2, 4  # linux/mount.h
+CAPABILITY_VERSION = 0x20080522  # linux/capability.h
+READ_ONLY, NOSUID, NODEV, NOEXEC, RECURSIVE, PRIVATE = 1, 2, 4, 8, 1 << 14, 1 << 18  # linux/mount.h
 FORKED_MB = 400  # what each answer has from the warm process, torch above all
 MIB = 2**20
 MAX_REPLY = 12 * MIB
-MAX_PROCESSES = 5  # of one answer, at once
+MAX_PROCESSES, MAX_THREADS = 5, 200  # of one answer, at once
+MAX_FILES = 4000  # in a scratch folder: an empty one takes memory too
 TICK = 0.02  # seconds between two checks of a running answer
 JOIN_KEYRING = {  # keyctl: a session keyring of one's own, empty
     "x86_64": (250, 1),
@@ -66,18 +75,20 @@ def supervise(task: int, ending: int) -> None:
     how = {"how": "lost"}
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        prctl(DUMPABLE, 1)  # its own uid_map must be written
-        isolated = unshare_namespaces()
-        prctl(DUMPABLE, 0)
-        prctl(SUBREAPER, 1)
         here, limits = socket.socket(fileno=task), json.loads(os.read(ending, 4096))
+        how = {"how": "not isolated"}
+        unshare_namespaces(limits)
+        prctl(SUBREAPER, 1)
+        ready, begun = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(ending)
-            run_task(here, limits, isolated)
+            run_task(here, limits, begun)
         here.close()
-        how = watch(child, limits)
-        if not isolated or not limits["jailed"]:
+        os.close(begun)
+        if os.read(ready, 1):  # written once the child has shut itself in
+            how = watch(child, limits)
+        if not limits["isolated"]:
             clear_folder(limits["scratch"])
     finally:
         with contextlib.suppress(OSError):
@@ -85,16 +96,29 @@ def supervise(task: int, ending: int) -> None:
         os._exit(0)
 
 
-def unshare_namespaces() -> bool:
-    """Leave the others' process numbers and messages; False where the system forbids it."""
+def unshare_namespaces(limits: dict[str, Any]) -> None:
+    """Leave the others' process numbers, messages and network.
+
+    Raises: OSError if it fails, where answers are to be isolated; else it is only tried.
+    """
+    if limits["isolated"]:
+        check(libc().unshare(NEW_PID | NEW_IPC | NEW_NETWORK), "unshare")
+        return
     mine = (os.getuid(), os.getgid())
-    if not hasattr(os, "pidfd_open") or libc().unshare(NEW_USER | NEW_PID | NEW_IPC):
-        return False
-    with contextlib.suppress(OSError):
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/gid_map").write_text(f"{mine[1]} {mine[1]} 1")
-        Path("/proc/self/uid_map").write_text(f"{mine[0]} {mine[0]} 1")
-    return True
+    prctl(DUMPABLE, 1)  # its own uid_map must be written
+    if hasattr(os, "pidfd_open") and libc().unshare(NEW_USER | NEW_PID | NEW_IPC) == 0:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/gid_map").write_text(f"{mine[1]} {mine[1]} 1")
+            Path("/proc/self/uid_map").write_text(f"{mine[0]} {mine[0]} 1")
+    prctl(DUMPABLE, 0)
+
+
+def check(result: int, call: str) -> None:
+    """Raises: OSError if a call of the C library has failed."""
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{call}: {os.strerror(number)}")
 
 
 def watch(child: int, limits: dict[str, Any]) -> dict[str, Any]:
@@ -118,19 +142,21 @@ def exceeded_limit(limits: dict[str, Any], until: float) -> str:
     """Which limit an answer has exceeded: "time", "processes", "memory", or none."""
     if time.monotonic() > until:
         return "time"
-    alive = descendants(os.getpid())
-    if len(alive) > MAX_PROCESSES:
+    alive = [memory_and_threads(each) for each in descendants(os.getpid())]
+    if len(alive) > MAX_PROCESSES or sum(threads for _, threads in alive) > MAX_THREADS:
         return "processes"
-    too_much = sum(map(private_bytes, alive)) > (limits["memory_mb"] + FORKED_MB) * MIB
+    too_much = sum(memory for memory, _ in alive) > (limits["memory_mb"] + FORKED_MB) * MIB
     return "memory" if too_much else ""
 
 
-def private_bytes(process: int) -> int:
-    """Bytes of memory that are a process's own."""
+def memory_and_threads(process: int) -> tuple[int, int]:
+    """Bytes of memory that a process has of its own or shares with its like, and its threads."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        pages = Path(f"/proc/{process}/statm").read_text().split()
-        return max(0, int(pages[1]) - int(pages[2])) * resource.getpagesize()
-    return 0
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        figures = {line.split(":")[0]: line.split()[1] for line in lines if len(line.split()) > 1}
+        kilobytes = int(figures.get("RssAnon", 0)) + int(figures.get("RssShmem", 0))
+        return kilobytes * 1024, int(figures.get("Threads", 1))
+    return 0, 1
 
 
 def clear_folder(folder: str) -> None:
@@ -180,14 +206,21 @@ def descendants(process: int) -> list[int]:
 # -- the process that runs a student's code -----------------------------------------------------
 
 
-def run_task(here: socket.socket, limits: dict[str, Any], isolated: bool) -> None:
-    """Read the task, run the code, send what came of it. Never returns."""
+def run_task(here: socket.socket, limits: dict[str, Any], begun: int) -> None:
+    """Read the task, run the code, send what came of it. Never returns.
+
+    Args:
+        begun: a pipe into which a byte is written once everything is shut.
+    """
     try:
         os.setsid()
         drop_keyring()
-        enter_scratch(limits, isolated)
-        task = json.loads(read_message(here))
+        enter_scratch(limits)
         redirect_to_null()
+        give_up_privileges(limits)
+        os.write(begun, b"1")
+        os.close(begun)
+        task = json.loads(read_message(here))
         limit_resources(limits)
         reply = run_answer(task)
         data = json.dumps(reply).encode()
@@ -222,18 +255,48 @@ def read_exactly(here: socket.socket, n: int) -> bytes:
     return bytes(data)
 
 
-def enter_scratch(limits: dict[str, Any], isolated: bool) -> None:
-    """A folder of its own, empty, that nobody else sees; the environment knows no other."""
+def enter_scratch(limits: dict[str, Any]) -> None:
+    """A folder of its own, empty, that nobody else sees; the environment knows no other.
+
+    Raises: OSError if something cannot be mounted.
+    """
     folder = Path(limits["scratch"])
-    if isolated and limits["jailed"] and libc().unshare(NEW_MOUNTS) == 0:
-        size = f"size={limits['disk_mb']}m".encode()
-        libc().mount(b"scratch", str(folder).encode(), b"tmpfs", NOSUID | NODEV, size)
-        libc().mount(b"proc", b"/proc", b"proc", NOSUID | NODEV, None)
+    if limits["isolated"]:
+        mount_own_folders(folder, limits["disk_mb"])
     else:
         folder = folder / f"{os.getpid()}-{time.monotonic_ns()}"
         folder.mkdir(parents=True)
     os.chdir(folder)
     os.environ.update({"HOME": str(folder), "TMPDIR": str(folder)})
+
+
+def mount_own_folders(scratch: Path, disk_mb: int) -> None:
+    """Mount a scratch folder, and a /proc that shows this answer's processes and nothing else.
+
+    The rest of /proc holds counters of the whole machine, which one answer could set and another
+    read. Raises: OSError if it cannot be done.
+    """
+    check(libc().unshare(NEW_MOUNTS), "unshare")
+    check(libc().mount(b"none", b"/", None, RECURSIVE | PRIVATE, None), "mount /")
+    size, shut = f"size={disk_mb}m,nr_inodes={MAX_FILES}".encode(), NOSUID | NODEV
+    check(libc().mount(b"scratch", bytes(scratch), b"tmpfs", shut, size), f"mount {scratch}")
+    shut |= NOEXEC | READ_ONLY
+    check(libc().mount(b"proc", b"/proc", b"proc", shut, b"subset=pid"), "mount /proc")
+
+
+def give_up_privileges(limits: dict[str, Any]) -> None:
+    """Have no capability, get none back, and make no call that `seccomp` refuses.
+
+    Raises: OSError if it fails, where answers are to be isolated; else it is only tried.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.nullcontext() if limits["isolated"] else contextlib.suppress(OSError):
+        check(libc().prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0), "prctl")
+        header, none = struct.pack("Ii", CAPABILITY_VERSION, 0), bytes(24)
+        check(libc().capset(header, none), "capset")
+        if limits["isolated"] or is_known_machine():
+            refuse_calls()
 
 
 def drop_keyring() -> None:
@@ -264,10 +327,6 @@ def limit_resources(limits: dict[str, Any]) -> None:
         if most is not None and hasattr(resource, name):
             with contextlib.suppress(ValueError, OSError):
                 resource.setrlimit(getattr(resource, name), (most, most))
-    prctl(NO_NEW_PRIVILEGES, 1)
-    if sys.platform == "linux" and os.uname().machine == "x86_64":  # give up every capability
-        header, none = struct.pack("Ii", 0x20080522, 0), bytes(24)
-        libc().syscall(CAPSET, header, none)
 
 
 def address_space() -> int:
@@ -304,7 +363,27 @@ def warm_up() -> None:
     list(all_exercises())
 
 
+def probe() -> bool:
+    """Can answers be isolated here? It is tried as for an answer, with another child."""
+    if not is_known_machine():
+        return False
+    limits = {"isolated": True, "scratch": SCRATCH, "disk_mb": 1}
+    with contextlib.suppress(OSError):
+        unshare_namespaces(limits)
+        child = os.fork()
+        if child == 0:
+            with contextlib.suppress(BaseException):
+                enter_scratch(limits)
+                give_up_privileges(limits)
+                os._exit(0)
+            os._exit(1)
+        return os.waitpid(child, 0)[1] == 0
+    return False
+
+
 def main() -> None:
+    if sys.argv[1] == PROBE:
+        raise SystemExit(not probe())
     door = socket.socket(fileno=int(sys.argv[1]))
     warm_up()
     serve(door)

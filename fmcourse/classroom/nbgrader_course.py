@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import stat
 import sysconfig
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from nbformat import NotebookNode
 from fmcourse.classroom.course_files import (
     edition_folder,
     notebook_path,
+    printable,
     safe_name,
     work_folder,
 )
@@ -52,6 +54,7 @@ c.Autograde.permissions = c.GenerateFeedback.permissions = 644
 '''
 TRACEBACK_END = re.compile(r"^(?:\w+\.)*\w+(?:Error|Exception|Entry): (.+)$", re.MULTILINE)
 BLANK_VERDICTS = ("blank", "nothing to grade")  # verdicts on what is not there
+MAX_TIMESTAMP = 200  # bytes
 NBGRADER_MISSING = "nbgrader is not installed here; `python start.py setup --instructor` adds it."
 
 
@@ -176,7 +179,7 @@ def add_students(course: Path, students: Sequence[str]) -> None:
 
 def lms_fields(student: str) -> dict[str, str]:
     """Where a folder's name is not the student's id, the gradebook keeps the id too."""
-    return {"lms_user_id": student[:128]} if safe_name(student) != student else {}
+    return {"lms_user_id": printable(student)[:128]} if safe_name(student) != student else {}
 
 
 # -- grades -------------------------------------------------------------------------------------
@@ -187,7 +190,8 @@ def write_grades(course: Path, manifest: dict[str, Any], results: Sequence[Stude
 
     Written twice, a result is there once. An exercise without a result counts as blank.
 
-    Raises: ValueError if the gradebook does not know the assignment.
+    Raises: ValueError if the gradebook does not know the assignment; or, once everybody else's are
+        there, naming those whose results could not be written.
     """
     from nbgrader.api import MissingEntry
 
@@ -198,17 +202,43 @@ def write_grades(course: Path, manifest: dict[str, Any], results: Sequence[Stude
             f"{path} is not there; `python -m fmcourse assign ... --name {name}` makes it again."
         )
     blank = nbformat.read(path, as_version=4)
+    failures: list[str] = []
     try:
         with open_gradebook(course) as book:
             for result in results:
-                put_scores(book, manifest, result, submission_time(course, name, result.student))
+                with note_failure(result.student, failures):
+                    when = submission_time(course, name, result.student)
+                    put_scores(book, manifest, result, when)
     except MissingEntry:
         raise ValueError(
             f"the gradebook of {course} does not know {name}; `python -m fmcourse assign` adds it."
         ) from None
     for result in results:
-        graded = notebook_path(work_folder(course, "autograded", result.student, name), name)
-        overwrite(graded, nbformat.writes(graded_notebook(blank, manifest, result)) + "\n")
+        with note_failure(result.student, failures):
+            graded = notebook_path(work_folder(course, "autograded", result.student, name), name)
+            overwrite(graded, nbformat.writes(graded_notebook(blank, manifest, result)) + "\n")
+    if failures:
+        raise ValueError(
+            f"the gradebook of {course} lacks these results, all others are there: "
+            f"{'; '.join(failures)}."
+        )
+
+
+@contextlib.contextmanager
+def note_failure(student: str, failures: list[str]) -> Iterator[None]:
+    """Note what goes wrong with one student's result: it must not end that of the others.
+
+    Raises: what would go wrong with every student's.
+    """
+    from nbgrader.api import MissingEntry
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except (MissingEntry, OperationalError):
+        raise
+    except Exception as error:
+        failures.append(f"{printable(student)} ({type(error).__name__})")
 
 
 def submission_time(course: Path, name: str, student: str) -> datetime.datetime | None:
@@ -217,9 +247,17 @@ def submission_time(course: Path, name: str, student: str) -> datetime.datetime 
 
     path = work_folder(course, "submitted", student, name) / "timestamp.txt"
     try:
+        if not is_small_file(path):
+            return None
         return parse_utc(path.read_text(encoding="utf-8").strip())
-    except (OSError, ValueError):
+    except Exception:  # a student can write there; what the parser raises on it is its own
         return None
+
+
+def is_small_file(path: Path) -> bool:
+    """Is it a plain file of a few bytes? A pipe, or a link to a device, would never end."""
+    found = path.lstat()
+    return stat.S_ISREG(found.st_mode) and found.st_size <= MAX_TIMESTAMP
 
 
 def put_scores(
@@ -269,11 +307,6 @@ def remarks_html(remarks: Sequence[str]) -> str:
     """Remarks as they are, each on one line: Markdown must find nothing in them."""
     lines = [html.escape(printable(remark)).replace("\n", " ") for remark in remarks]
     return "".join(f"<pre>{line}</pre>" for line in lines)
-
-
-def printable(text: str) -> str:
-    """Text that a file in UTF-8 can hold."""
-    return text.encode(errors="replace").decode()
 
 
 def points_outputs(entry: dict[str, Any], found: ExerciseResult | None) -> list[NotebookNode]:

@@ -8,6 +8,7 @@ import ast
 import bisect
 import re
 import symtable
+import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from fmcourse.course.exercise import Exercise
 
 MAX_STATEMENTS = 4000  # in a notebook
 MAX_QUOTED = 60  # characters of a student's text in a message
+HARMLESS_SIGNS = frozenset("_ .,:;()/+*=%-")
 BODY_MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*\n?")
 TIME_MAGIC = re.compile(r"^%time ")
 IPYTHON_LINE = re.compile(r"[ \t]*[%!?]|[ \t]*[\w.]+\?\??$")
@@ -134,9 +136,19 @@ def describe_syntax_error(piece: str, offset: int) -> str:
 
 
 def quote(text: str) -> str:
-    """A student's text, short and harmless, in quotes."""
-    text = text[:MAX_QUOTED]
-    return "'" + re.sub(r"[^\w .,:;()/+*=%-]", "?", text, flags=re.ASCII) + "'"
+    """A student's text, short and harmless, in quotes: letters of every language stay.
+
+    >>> quote("Müller <b>")
+    "'Müller ?b?'"
+    """
+    text = unicodedata.normalize("NFC", text)[:MAX_QUOTED]
+    kept = [letter if is_harmless(letter) else "?" for letter in text]
+    return f"'{''.join(kept)}'"
+
+
+def is_harmless(letter: str) -> bool:
+    """Is it a letter with its marks, a digit, or a sign that means nothing in HTML or Markdown?"""
+    return letter in HARMLESS_SIGNS or unicodedata.category(letter)[0] in "LMN"
 
 
 def strip_magics(cell: str) -> str:

@@ -52,6 +52,7 @@ class Submission:
         remarks: sentences on what was odd about the work.
         digest: changes with the work.
         name: of the file.
+        assignment: whose notebook it says that it is; empty if it says nothing.
         answers: by exercise.
     """
 
@@ -60,6 +61,7 @@ class Submission:
     remarks: list[str] = field(default_factory=list)
     digest: str = ""
     name: str = ""
+    assignment: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)
 
 
@@ -90,7 +92,12 @@ def read_submission(
     except Exception as error:  # something that nobody has thought of; it costs this work alone
         best = Submission(student, remarks=[f"It cannot be read ({type(error).__name__})."])
     best.digest = best.digest or hashlib.sha256(" ".join(best.remarks).encode()).hexdigest()
-    if best.name and Path(best.name).stem not in (assignment, student):
+    if best.assignment not in ("", assignment):
+        best.remarks.append(
+            f"This is the notebook of {quote(best.assignment)}, as it says itself; that of "
+            f"{assignment} was to be handed in."
+        )
+    elif best.name and Path(best.name).stem not in (assignment, student):
         name = quote(Path(best.name).name)
         best.remarks.append(f"The file is called {name}; {assignment}.ipynb was handed out.")
     return best
@@ -219,7 +226,7 @@ def read_file(student: str, name: str, data: bytes) -> Submission:
     elif sum(map(len, cells)) > MAX_CODE:
         made.remarks.append(f"It holds more than {MAX_CODE / MB:.0f} MB of code; that is not read.")
     else:
-        made.cells = cells
+        made.cells, made.assignment = cells, named_assignment(text)
         if not any(strip_magics(cell).strip() for cell in cells):
             made.remarks.append("It holds no code.")
     return made
@@ -252,6 +259,14 @@ def notebook_cells(text: str) -> list[str] | None:
     cells = [cell for part in parts for cell in as_list(part.get("cells"))]
     cells = [cell for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
     return [cell_source(cell) for cell in cells]
+
+
+def named_assignment(text: str) -> str:
+    """The assignment that a notebook was made for, by its metadata; empty if it names none."""
+    found: Any = json.loads(text) if '"assignment"' in text and text.lstrip()[:1] == "{" else None
+    for key in ("metadata", "fmcourse", "assignment"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def as_list(value: Any) -> list:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fmcourse.classroom.candidates import describe_candidate
 from fmcourse.classroom.course_files import VARIANT_FILE
 from fmcourse.classroom.exercise_kinds import ExerciseRecord, GradedExercise, placeholder_solution
 from fmcourse.classroom.packing import pack, pack_outcome, unpack
@@ -90,7 +91,7 @@ def rebuild_exercise(task: dict[str, Any]) -> Exercise:
 def run_answer(task: dict[str, Any]) -> dict[str, Any]:
     """Run the statements, then the answer on every case.
 
-    Returns: {"outcomes": ...}, {"unfit": [name, sentences]} if the answer cannot be called, or
+    Returns: {"outcomes": ...}, {"unfit": what it is} if the answer cannot be called, or
         {"stopped": sentence} if the statements do not come to an end.
     """
     exercise = rebuild_exercise(task)
@@ -162,5 +163,5 @@ def run_candidate(exercise: Exercise, value: Any) -> dict[str, Any]:
     """What came of every case; or why the answer cannot be called."""
     candidate = exercise.candidate(value) if isinstance(exercise, GradedExercise) else value
     if verdict := precheck(exercise, candidate):
-        return {"unfit": [verdict.name, list(verdict.sentences)]}
+        return {"unfit": describe_candidate(candidate, verdict.name)}
     return {"outcomes": [pack_outcome(outcome) for outcome in run_cases(exercise, candidate)]}
