@@ -11,6 +11,7 @@ import textwrap
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from helpers import randomize
@@ -313,6 +314,14 @@ def test_random_crops_are_parts_of_the_text_and_a_function_of_seed_and_step():
         int(RandomCrops(torch.arange(4), length=2, batch=1)[step][0, 0]) for step in range(60)
     }
     assert starts == {0, 1, 2}
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.int64])
+def test_crops_of_tokens_in_a_file_are_those_of_a_list(tmp_path, dtype):
+    TEXT.numpy().astype(dtype).tofile(tmp_path / "tokens.bin")
+    mapped = np.memmap(tmp_path / "tokens.bin", dtype, mode="r")
+    batch = RandomCrops(mapped, length=17, batch=4)[5]
+    assert torch.equal(batch, data()[5]) and batch.dtype == torch.int64
 
 
 def test_every_pair_of_seed_and_step_has_a_stream_of_its_own():
