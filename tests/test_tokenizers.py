@@ -23,8 +23,6 @@ from fmcourse.tokenizers import (
     BPETokenizer,
     CharTokenizer,
     WordPieceTokenizer,
-    map_tokens,
-    write_tokens,
 )
 from fmcourse.tokenizers.base import MemoDict, cut_before_spaces
 from fmcourse.tokenizers.bpe import (
@@ -34,6 +32,7 @@ from fmcourse.tokenizers.bpe import (
     to_bytes,
     to_letters,
 )
+from fmcourse.tokenizers.token_file import map_tokens, write_tokens
 
 HARD = {
     "English": "It's they'll WE'VE 'tis rock'n'roll 'S x'd I'm you're won't ''s '' 'll",

@@ -4,7 +4,6 @@ import math
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -649,7 +648,7 @@ def test_adamw_alone_trains_everything():
     assert len(decayed) + len(free) == len(list(small().parameters()))
 
 
-# -- precision, rehearsals, several processes ----------------------------------------------------
+# -- precision, rehearsals -----------------------------------------------------------------------
 
 
 def test_next_token_is_the_mean_negative_log_probability_of_the_text_one_ahead():
@@ -678,42 +677,6 @@ def test_a_rehearsal_takes_a_twentieth_of_the_steps(monkeypatch):
     assert lesson_steps(1000) == 1000
     monkeypatch.setenv("FMCOURSE_SHORT", "1")
     assert lesson_steps(1000) == 50 and lesson_steps(5) == 2
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one_does(tmp_path):
-    program = textwrap.dedent(f"""
-        import sys, torch, torch.distributed as dist
-        sys.path.insert(0, {os.path.dirname(__file__)!r})
-        from test_training import *
-        dist.init_process_group("gloo")
-        model = small()
-        fit(model, next_token, data(), steps=5, progress=False)
-        if dist.get_rank() == 0:
-            torch.save(weights(model), {str(tmp_path / "two")!r})
-        dist.destroy_process_group()
-    """)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        meeting = {
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(free.getsockname()[1]),
-            "WORLD_SIZE": "2",
-        }
-    meeting |= {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
-    launched = [  # what torchrun does, without its search for a host name
-        subprocess.Popen(
-            [sys.executable, "-c", program],
-            env=os.environ | meeting | {"RANK": rank, "GLOO_SOCKET_IFNAME": "lo"},
-        )
-        for rank in "01"
-    ]
-    assert [process.wait(120) for process in launched] == [0, 0]
-    one = small()
-    fit(one, next_token, data(), steps=5, progress=False)
-    assert_close(
-        torch.load(tmp_path / "two", weights_only=True), weights(one), atol=1e-5, rtol=1e-4
-    )
 
 
 def test_the_default_config_is_trained_without_a_warning(recwarn):

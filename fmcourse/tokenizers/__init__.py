@@ -6,13 +6,11 @@ WordPieceTokenizer longest known piece first BERT, MiniLM: normalizes, so what c
 simplified
 
 Each has `.encode(str) -> list[int]`, `.decode(ids) -> str`, `.pieces(str) -> list[str]`, `.save`,
-`.load` and `.vocab_size`. `write_tokens` puts the ids of a large text into a file, and
-`map_tokens` reads it.
+`.load` and `.vocab_size`. token_file.py puts the ids of a large text into a file.
 """
 
 from fmcourse.tokenizers.bpe import BPETokenizer
 from fmcourse.tokenizers.characters import CharTokenizer
-from fmcourse.tokenizers.token_file import map_tokens, write_tokens
 from fmcourse.tokenizers.wordpiece import WordPieceTokenizer
 
-__all__ = ["BPETokenizer", "CharTokenizer", "WordPieceTokenizer", "map_tokens", "write_tokens"]
+__all__ = ["BPETokenizer", "CharTokenizer", "WordPieceTokenizer"]

@@ -1,7 +1,8 @@
 """Token ids of a large text in a file that is mapped into memory: only what is read takes room.
 
 A list of Python ints takes 8 bytes for each token, or more; here a token takes 2 on the disk.
-`training.RandomCrops` takes what these functions return.
+`training.RandomCrops` takes what these functions return. Not imported by `fmcourse.tokenizers`,
+which needs no numpy.
 """
 
 from pathlib import Path

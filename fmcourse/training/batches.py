@@ -36,7 +36,7 @@ class RandomCrops:
 
     Args:
         ids: the token ids of the text, (N,). An array mapped into memory, as `write_tokens` of
-            `fmcourse.tokenizers` makes it, stays on the disk.
+            `fmcourse.tokenizers.token_file` makes it, stays on the disk.
         length: tokens in a crop; `next_token` needs the context plus one.
         batch: crops in a batch.
     Raises: ValueError if the text is shorter than one crop.
