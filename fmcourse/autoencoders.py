@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fmcourse.objectives import Loss
+from fmcourse.objectives import Loss, own_rows
 
 # -- convolutional networks ------------------------------------------------------------------------
 
@@ -108,7 +108,8 @@ def reconstruction(
 
     Raises: ValueError for an empty batch.
     """
-    value = F.mse_loss(model(check_not_empty(batch)), batch)
+    batch = own_rows(generator, check_not_empty(batch))
+    value = F.mse_loss(model(batch), batch)
     return Loss(value, {"mean square": value.item()}, len(batch))
 
 

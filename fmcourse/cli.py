@@ -5,6 +5,7 @@ understood, 130 Ctrl-C. torch is imported by the verbs that compute, so that `--
 """
 
 import argparse
+import contextlib
 import dataclasses
 import io
 import json
@@ -22,6 +23,7 @@ from fmcourse.files import read_json
 if TYPE_CHECKING:
     from fmcourse.models.transformer import Transformer
     from fmcourse.training import History
+    from fmcourse.training.parallel import OneProcess
 
 CHAT_MODEL = "smollm2-135m-instruct"
 DEFAULTS = dict(
@@ -30,6 +32,7 @@ DEFAULTS = dict(
 # the files in a folder made by `train`
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOKENIZER, CHECKPOINT = "tokenizer.json", "checkpoint.safetensors"
+TOKENS = "tokens.bin"  # of the text, while a model is trained on it
 HEAD_WIDTH = 32  # of the models that `train` makes
 TEST_FRACTION = 10  # a tenth of a learner's own text is held out
 MAX_SCORED_TOKENS = 20_000  # of the held-out text, so that scoring takes seconds
@@ -88,24 +91,63 @@ def progress_verb(options: argparse.Namespace) -> int:
 
 
 def train_verb(options: argparse.Namespace) -> int:
-    """Train, save, and say what to do next."""
-    from fmcourse.models.transformer import count_parameters
-    from fmcourse.objectives import next_token
-    from fmcourse.training import RandomCrops, fit
+    """Train, save, and say what to do next. Under torchrun several processes train one model."""
+    from fmcourse.training.parallel import connect
+
+    processes = connect()
+    with processes.one_fate():
+        if processes.is_first:
+            return train_and_report(options, processes)
+        return train_along(options, processes)
+
+
+def train_along(options: argparse.Namespace, processes: "OneProcess") -> int:
+    """What the other processes do: nothing but to compute their part of each batch."""
+    from fmcourse.tokenizers.token_file import map_tokens
 
     folder, settings = Path(options.out), train_settings(options)
-    text, held_out = train_and_test_text(settings["data"])
-    print_note("Turning the text into tokens ...")
-    tokenizer, ids = tokenize(settings, text, held_out, folder)
+    with processes.first_before_others():  # it writes what is read here
+        tokenizer = load_tokenizer(folder)
+        ids = map_tokens(folder / TOKENS, tokenizer.vocab_size)
     model = build_model(settings, tokenizer.vocab_size)
-    save_settings(folder, model, tokenizer, settings)
+    return 130 if train_model(model, ids, folder, settings).interrupted else 0
+
+
+def train_and_report(options: argparse.Namespace, processes: "OneProcess") -> int:
+    """What the first process does: all that is read, shown and saved, and its part of the batch."""
+    from fmcourse.models.transformer import count_parameters
+
+    folder, settings = Path(options.out), train_settings(options)
+    with processes.first_before_others():
+        text, held_out = train_and_test_text(settings["data"])
+        print_note("Turning the text into tokens ...")
+        tokenizer, ids = tokenize(settings, text, held_out, folder)
+        model = build_model(settings, tokenizer.vocab_size)
+        save_settings(folder, model, tokenizer, settings)
     print(
         f"{len(ids):,} tokens, vocabulary of {tokenizer.vocab_size:,}; "
         f"a model of {count_parameters(model):,} parameters.",
         flush=True,
     )
+    del text  # the tokens are in a file: what is not needed takes no room
+    try:
+        history = train_model(model, ids, folder, settings)
+    finally:
+        del ids  # Windows deletes no file that is mapped
+        with contextlib.suppress(OSError):
+            (folder / TOKENS).unlink()
+    save_weights(folder, model)
+    return report_training(history, folder, score(model, tokenizer, held_out))
+
+
+def train_model(
+    model: "Transformer", ids: Any, folder: Path, settings: dict[str, Any]
+) -> "History":
+    from fmcourse.objectives import next_token
+    from fmcourse.training import RandomCrops, fit
+
     limit = "seconds" if settings["seconds"] else "steps"
-    history = fit(
+    return fit(
         model,
         next_token,
         RandomCrops(ids, settings["context"] + 1, settings["batch"], settings["seed"]),
@@ -113,8 +155,6 @@ def train_verb(options: argparse.Namespace) -> int:
         checkpoint=folder / CHECKPOINT,
         **{limit: settings[limit]},
     )
-    save_weights(folder, model)
-    return report_training(history, folder, score(model, tokenizer, held_out))
 
 
 def train_settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -180,20 +220,22 @@ def train_and_test_text(name: str) -> tuple[str, str]:
     return text[:cut], text[cut:]
 
 
-def tokenize(
-    settings: dict[str, Any], text: str, held_out: str, folder: Path
-) -> tuple[Any, list[int]]:
-    """The tokenizer, newly trained or as it was saved, and the tokens of the text."""
+def tokenize(settings: dict[str, Any], text: str, held_out: str, folder: Path) -> tuple[Any, Any]:
+    """The tokenizer, newly trained or as it was saved, and the text's tokens, mapped from a file.
+
+    A list of them would take several times the room of a large text.
+    """
     from fmcourse.tokenizers import BPETokenizer, CharTokenizer
+    from fmcourse.tokenizers.token_file import write_tokens
 
     if (folder / CHECKPOINT).is_file():
         tokenizer = load_tokenizer(folder)
     elif settings["vocab"] is None:
         # The held-out text is needed here alone: a character outside the vocabulary is an error.
-        tokenizer = CharTokenizer.train(text + held_out)
+        tokenizer = CharTokenizer.train("".join(set(text) | set(held_out)))
     else:
         tokenizer = BPETokenizer.train(text, vocab_size=settings["vocab"])
-    return tokenizer, tokenizer.encode(text)
+    return tokenizer, write_tokens(tokenizer, text, folder / TOKENS)
 
 
 def build_model(settings: dict[str, Any], vocab_size: int) -> "Transformer":
@@ -422,14 +464,21 @@ def finetune_verb(options: argparse.Namespace) -> int:
     """Check the data, train, evaluate, save, and say what to do next."""
     from fmcourse.apps import classifier as apps
     from fmcourse.apps.own_data import read_dataset
+    from fmcourse.training.parallel import connect
 
-    folder = apps.check_output_folder(options.out)  # before anyone waits for the training
-    dataset = read_dataset(options.data, options.text, options.label, seed=options.seed)
-    print(dataset, flush=True)
-    classifier = apps.train_classifier(dataset, options.way, options.steps, seed=options.seed)
-    print(classifier.evaluate(dataset))
-    classifier.save(folder)
-    print(f'Use it: {command("classify", folder)} "..."')
+    processes = connect()
+    with processes.one_fate():
+        folder = apps.check_output_folder(options.out)  # before anyone waits for the training
+        dataset = read_dataset(options.data, options.text, options.label, seed=options.seed)
+        if processes.is_first:
+            print(dataset, flush=True)
+        classifier = apps.train_classifier(
+            dataset, options.way, options.steps, seed=options.seed, progress=processes.is_first
+        )
+        if processes.is_first:
+            print(classifier.evaluate(dataset))
+            classifier.save(folder)
+            print(f'Use it: {command("classify", folder)} "..."')
     return 130 if classifier.history is not None and classifier.history.interrupted else 0
 
 
@@ -534,7 +583,8 @@ def models_arguments(parser: argparse.ArgumentParser) -> None:
 def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "The folder holds model.safetensors, config.json, tokenizer.json and, until training is "
-        "finished, a checkpoint: a run that was stopped goes on with --resume."
+        "finished, a checkpoint: a run that was stopped goes on with --resume. Several processes "
+        "train one model together: torchrun --nproc-per-node 2 -m fmcourse train ..."
     )
     add = parser.add_argument
     add("--out", metavar="FOLDER", required=True, help="where the model goes")
@@ -678,7 +728,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python still flushes it at the end)
         return 1
     except (ValueError, OSError, ModuleNotFoundError, ArithmeticError) as error:
-        print(f"{options.verb}: {one_line(error)}", file=sys.stderr)
+        if not getattr(error, "first_prints_it", False):  # see `parallel`
+            print(f"{options.verb}: {one_line(error)}", file=sys.stderr)
         return 1
 
 

@@ -3,11 +3,13 @@
     B batch   T tokens   V vocabulary   D width
 
 Each objective is called as `objective(model, batch, generator)` and returns a `Loss`. All random
-draws come from the generator. Cross-entropies are in nats, averaged over the labels.
+draws come from the generator. Cross-entropies are in nats, averaged over the labels. A loss is a
+mean over rows or labels, so that a batch can be computed in parts: see `own_rows`.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +23,53 @@ class Loss:
     Args:
         value: a scalar, with its graph for the backward pass.
         parts: what it consists of, by name, as plain numbers for reports.
-        tokens: how many labels it averages over.
+        tokens: how many labels it averages over; None where they are not counted.
     """
 
     value: Tensor
     parts: dict[str, float] = field(default_factory=dict)
-    tokens: int = 0
+    tokens: int | None = None
+
+
+class EmptyPart(Exception):
+    """The part of a batch that was to be computed holds no row."""
+
+
+class PartGenerator(torch.Generator):
+    """The random draws of a training step, and which part of its batch is to be computed.
+
+    `fit` passes it where a step is computed in parts. Part n of N holds the rows n, n + N, ...: in
+    turns, so that rows sorted by length are spread evenly.
+    """
+
+    part, parts = 0, 1
+    rows: int | None = None  # of the whole batch, once an objective has asked for its own
+
+
+def own_rows(generator: torch.Generator | None, *tensors: Tensor) -> Any:
+    """The rows of these tensors that are to be computed: all, unless `fit` computes in parts.
+
+    An objective first checks its batch and draws for it as a whole, so that its draws do not depend
+    on the number of parts; then it keeps its own rows. One that never asks, because its rows belong
+    together (as in contrastive learning), computes the whole batch each time.
+
+    Args:
+        tensors: each (B, ...).
+    Returns: a tensor for one tensor, a tuple of them for several.
+    Raises: EmptyPart, which `fit` expects, if there are fewer rows than parts.
+
+    >>> generator = PartGenerator()
+    >>> generator.part, generator.parts = 1, 2
+    >>> own_rows(generator, torch.arange(5)), own_rows(None, torch.arange(5))
+    (tensor([1, 3]), tensor([0, 1, 2, 3, 4]))
+    """
+    if isinstance(generator, PartGenerator):
+        generator.rows = len(tensors[0])
+        if generator.parts > 1:
+            if generator.part >= generator.rows:
+                raise EmptyPart(f"{generator.rows} rows leave part {generator.part} empty.")
+            tensors = tuple(tensor[generator.part :: generator.parts] for tensor in tensors)
+    return tensors if len(tensors) > 1 else tensors[0]
 
 
 # -- language modelling ----------------------------------------------------------------------------
@@ -46,6 +89,7 @@ def next_token(model: nn.Module, batch: Tensor, generator: torch.Generator | Non
             f"batch has shape {tuple(batch.shape)}; give (B, T + 1), T at least 1: a token and the "
             "next one."
         )
+    batch = own_rows(generator, batch)
     inputs, labels = batch[:, :-1], batch[:, 1:]
     # (B, T, V) to (B T, V): `cross_entropy` expects the classes in dimension 1.
     value = F.cross_entropy(model(inputs).flatten(0, 1), labels.flatten())
@@ -74,19 +118,20 @@ def translation(
     Source: Vaswani et al. 2017, section 5.4.
     """
     source, target = batch
-    labels = target[:, 1:]  # without the start token
-    num_labels = int((labels != pad_id).sum())
+    num_labels = int((target[:, 1:] != pad_id).sum())  # without the start token
     if not num_labels or not 0 <= smoothing < 1:
         raise ValueError(
             f"{num_labels} labels besides padding and smoothing={smoothing}; give at least one "
             "label, and smoothing in [0, 1)."
         )
+    source, target = own_rows(generator, source, target)
+    labels = target[:, 1:]
     logits = model(source, target[:, :-1]).flatten(0, 1)  # (B T, V)
     padded = {"target": labels.flatten(), "ignore_index": pad_id}
     value = F.cross_entropy(logits, **padded, label_smoothing=smoothing)
     # Detached, since it is for reports alone.
     plain = value if not smoothing else F.cross_entropy(logits.detach(), **padded)
-    return Loss(value, {"nats per token": plain.item()}, num_labels)
+    return Loss(value, {"nats per token": plain.item()}, int((labels != pad_id).sum()))
 
 
 def masked_token(
@@ -117,9 +162,10 @@ def masked_token(
         mask_rate=mask_rate,
         special_ids=special_ids,
     )
+    inputs, selected, labels = own_rows(generator, inputs, selected, batch)
     # The head costs as much as several blocks, so it is computed at selected positions alone.
     states = model.states(inputs)[selected]  # (N, D)
-    value = F.cross_entropy(model.head(states), batch[selected])
+    value = F.cross_entropy(model.head(states), labels[selected])
     return Loss(value, {"nats per token": value.item()}, int(selected.sum()))
 
 
@@ -284,6 +330,7 @@ def denoising(
             f"batch {tuple(batch.shape)}, noise={noise}; give a batch with rows and noise above 0."
         )
     noisy = batch + noise * torch.randn(batch.shape, generator=generator, device=batch.device)
+    noisy, batch = own_rows(generator, noisy, batch)
     value = F.mse_loss(model(noisy), batch)  # against the batch without noise
     return Loss(value, {"mean square": value.item()}, batch.numel())
 
@@ -312,7 +359,7 @@ def masked_patches(
         )
     # A random permutation of each row, so that every row hides equally many.
     order = torch.rand(batch.shape[:2], generator=generator, device=batch.device).argsort(1)
-    masked = order < num_masked  # (B, N)
+    batch, masked = own_rows(generator, batch, order < num_masked)  # (B, N, P), (B, N)
     value = F.mse_loss(model(batch, masked)[masked], batch[masked])  # (B num_masked, P)
     return Loss(value, {"mean square": value.item()}, int(masked.sum()))
 
@@ -385,6 +432,7 @@ def transformation_prediction(
             "and two transforms."
         )
     labels = torch.randint(len(transforms), (len(batch),), generator=generator, device=batch.device)
+    batch, labels = own_rows(generator, batch, labels)
     pairs = zip(batch, labels.tolist(), strict=True)
     # Stacking needs one shape: rotations by 90° keep that of square images.
     transformed = torch.stack([transforms[label](x) for x, label in pairs])
@@ -406,10 +454,10 @@ def classification(
         batch: the inputs, and last the labels (B,) or (B, T); -100 where there is no label.
     Raises: ValueError if there is no label, or one is outside the classes.
     """
-    *inputs, labels = batch
-    logits, labelled = model(*inputs), labels != -100  # cross_entropy ignores -100 too
+    *inputs, labels = own_rows(generator, *batch)
+    logits = model(*inputs)
     classes = logits.shape[-1]
-    given = labels[labelled]
+    given = batch[-1][batch[-1] != -100]  # cross_entropy ignores -100 too
     # On a GPU, `cross_entropy` would fail without saying which label was wrong.
     if not len(given) or given.min() < 0 or given.max() >= classes:
         span = f", from {given.min()} to {given.max()}" if len(given) else ""
@@ -419,7 +467,7 @@ def classification(
         )
     # (B, T, classes) to (B T, classes); (B, classes) stays as it is.
     value = F.cross_entropy(logits.flatten(0, -2), labels.flatten())
-    return Loss(value, {"nats per label": value.item()}, len(given))
+    return Loss(value, {"nats per label": value.item()}, int((labels != -100).sum()))
 
 
 def answer_span(
@@ -445,10 +493,13 @@ def answer_span(
             f"answers from {first.tolist()} to {last.tolist()} in texts of {lengths.tolist()} "
             "tokens: give at least one that lies inside, and -100 for those that were cut off."
         )
-    logits = model(ids[kept], padding_mask[kept], token_type_ids[kept])
+    ids, padding_mask, token_type_ids, first, last = own_rows(
+        generator, *(tensor[kept] for tensor in batch)
+    )
+    logits = model(ids, padding_mask, token_type_ids)
     # Padding is no answer: it gets probability 0.
-    logits = logits.masked_fill(~padding_mask[kept][..., None], -torch.inf)  # (B, T, 2)
-    first_loss = F.cross_entropy(logits[..., 0], first[kept])  # the T tokens are the classes
-    last_loss = F.cross_entropy(logits[..., 1], last[kept])
+    logits = logits.masked_fill(~padding_mask[..., None], -torch.inf)  # (B, T, 2)
+    first_loss = F.cross_entropy(logits[..., 0], first)  # the T tokens are the classes
+    last_loss = F.cross_entropy(logits[..., 1], last)
     value = (first_loss + last_loss) / 2
-    return Loss(value, {"nats per end": value.item()}, int(kept.sum()))
+    return Loss(value, {"nats per end": value.item()}, len(first))

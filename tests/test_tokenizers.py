@@ -1,9 +1,11 @@
 """Tokenizers: decoding gives the text back, and the ids are those of the reference library."""
 
 import copy
+import functools
 import json
 import pickle
 import sys
+import tracemalloc
 import unicodedata
 from collections import Counter
 from functools import cache
@@ -17,8 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from fmcourse.tokenizers import BPETokenizer, CharTokenizer, WordPieceTokenizer
-from fmcourse.tokenizers.base import MemoDict
+from fmcourse.tokenizers import (
+    BPETokenizer,
+    CharTokenizer,
+    WordPieceTokenizer,
+)
+from fmcourse.tokenizers.base import MemoDict, cut_before_spaces
 from fmcourse.tokenizers.bpe import (
     BYTE_TO_LETTER,
     learn_merges,
@@ -26,6 +32,7 @@ from fmcourse.tokenizers.bpe import (
     to_bytes,
     to_letters,
 )
+from fmcourse.tokenizers.token_file import map_tokens, write_tokens
 
 HARD = {
     "English": "It's they'll WE'VE 'tis rock'n'roll 'S x'd I'm you're won't ''s '' 'll",
@@ -615,3 +622,49 @@ def test_an_unknown_character_is_named_with_its_code_and_place():
 def test_a_wrong_argument_is_explained(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# -- tokens in a file ------------------------------------------------------------------------------
+
+TANGLED = "It's  1984\t\n\n (again):  we'll\u00a0 see\x1c me \u3000 90's naïve  \n x" * 3
+
+
+@pytest.mark.parametrize("split", ["gpt2", "digits"])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 10_000])
+def test_pieces_have_the_tokens_of_the_whole_text(split, size):
+    ours = BPETokenizer.train(TANGLED, 300, split=split)
+    pieces = list(cut_before_spaces(TANGLED, size))
+    assert "".join(pieces) == TANGLED and (len(pieces) > 4 or size > 10)
+    assert [i for piece in pieces for i in ours.encode(piece)] == ours.encode(TANGLED)
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", TANGLED, "nospace" * 9])
+def test_tokens_in_a_file_are_those_of_the_text(text, tmp_path, monkeypatch):
+    short = functools.partial(cut_before_spaces, size=20)
+    monkeypatch.setattr("fmcourse.tokenizers.token_file.cut_before_spaces", short)
+    word_pieces = WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", "it", "no", "##s", "##p", "see"])
+    plain = [CharTokenizer.train(TANGLED + "nospace"), BPETokenizer.train(TANGLED, 280)]
+    for tokenizer in (*plain, word_pieces):
+        expected = tokenizer.encode(text)
+        if tokenizer is word_pieces:
+            expected = expected[1:-1]  # without [CLS] and [SEP]
+        ids = write_tokens(tokenizer, text, tmp_path / "tokens.bin")
+        assert ids.tolist() == expected and ids.itemsize == 2
+        assert map_tokens(tmp_path / "tokens.bin", tokenizer.vocab_size).tolist() == expected
+
+
+def test_tokens_of_a_vocabulary_beyond_two_bytes_keep_their_ids(tmp_path):
+    many = CharTokenizer("".join(map(chr, range(0x10000, 0x10000 + 2**16 + 2))))
+    text = many.tokens[-1] + many.tokens[0] + many.tokens[-2]
+    assert write_tokens(many, text, tmp_path / "tokens.bin").tolist() == [2**16 + 1, 0, 2**16]
+
+
+def test_tokens_of_a_large_text_take_little_memory(tmp_path):
+    text = "to be or not to be " * 200_000  # 3.8 MB
+    tokenizer = CharTokenizer.train(text)
+    tracemalloc.start()
+    ids = write_tokens(tokenizer, text, tmp_path / "tokens.bin")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(ids) == len(text)
+    assert peak < 16 * 2**20 + 2 * 2**20  # of one piece of 1 MB: a list of 8 bytes each, twice

@@ -4,7 +4,6 @@ import math
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -12,6 +11,7 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from helpers import randomize
@@ -343,6 +343,14 @@ def test_random_crops_are_parts_of_the_text_and_a_function_of_seed_and_step():
         int(RandomCrops(torch.arange(4), length=2, batch=1)[step][0, 0]) for step in range(60)
     }
     assert starts == {0, 1, 2}
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.int64])
+def test_crops_of_tokens_in_a_file_are_those_of_a_list(tmp_path, dtype):
+    TEXT.numpy().astype(dtype).tofile(tmp_path / "tokens.bin")
+    mapped = np.memmap(tmp_path / "tokens.bin", dtype, mode="r")
+    batch = RandomCrops(mapped, length=17, batch=4)[5]
+    assert torch.equal(batch, data()[5]) and batch.dtype == torch.int64
 
 
 def test_every_pair_of_seed_and_step_has_a_stream_of_its_own():
@@ -681,7 +689,7 @@ def test_adamw_alone_trains_everything():
     assert len(decayed) + len(free) == len(list(small().parameters()))
 
 
-# -- precision, rehearsals, several processes ----------------------------------------------------
+# -- precision, rehearsals -----------------------------------------------------------------------
 
 
 def test_next_token_is_the_mean_negative_log_probability_of_the_text_one_ahead():
@@ -710,42 +718,6 @@ def test_a_rehearsal_takes_a_twentieth_of_the_steps(monkeypatch):
     assert lesson_steps(1000) == 1000
     monkeypatch.setenv("FMCOURSE_SHORT", "1")
     assert lesson_steps(1000) == 50 and lesson_steps(5) == 2
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one_does(tmp_path):
-    program = textwrap.dedent(f"""
-        import sys, torch, torch.distributed as dist
-        sys.path.insert(0, {os.path.dirname(__file__)!r})
-        from test_training import *
-        dist.init_process_group("gloo")
-        model = small()
-        fit(model, next_token, data(), steps=5, progress=False)
-        if dist.get_rank() == 0:
-            torch.save(weights(model), {str(tmp_path / "two")!r})
-        dist.destroy_process_group()
-    """)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        meeting = {
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(free.getsockname()[1]),
-            "WORLD_SIZE": "2",
-        }
-    meeting |= {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
-    launched = [  # what torchrun does, without its search for a host name
-        subprocess.Popen(
-            [sys.executable, "-c", program],
-            env=os.environ | meeting | {"RANK": rank, "GLOO_SOCKET_IFNAME": "lo"},
-        )
-        for rank in "01"
-    ]
-    assert [process.wait(120) for process in launched] == [0, 0]
-    one = small()
-    fit(one, next_token, data(), steps=5, progress=False)
-    assert_close(
-        torch.load(tmp_path / "two", weights_only=True), weights(one), atol=1e-5, rtol=1e-4
-    )
 
 
 def test_the_default_config_is_trained_without_a_warning(recwarn):

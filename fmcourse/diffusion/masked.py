@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fmcourse.objectives import Loss
+from fmcourse.objectives import Loss, own_rows
 
 
 def masked_diffusion_loss(
@@ -40,8 +40,9 @@ def masked_diffusion_loss(
         2025 draw a share, which is the same on average.
     """
     k = sample_num_masked(len(batch), batch.shape[-1], generator)
-    value = masked_nll(model, batch, k, generator, mask_id).mean()
-    return Loss(value, {"nats per token": value.item()}, batch.numel())
+    nats = masked_nll(model, batch, k, generator, mask_id)  # (B,)
+    value = nats.mean()
+    return Loss(value, {"nats per token": value.item()}, len(nats) * batch.shape[1])
 
 
 def sample_num_masked(rows: int, T: int, generator: torch.Generator | None = None) -> Tensor:
@@ -69,6 +70,7 @@ def masked_nll(
     # A random permutation in each row: the k positions that it sends to 0 ... k - 1 are masked.
     order = torch.rand(ids.shape, generator=generator, device=ids.device).argsort(1)  # (B, T)
     masked = order < k.to(ids.device)[:, None]
+    ids, masked = own_rows(generator, ids, masked)
     log_p = masked_log_probs(model, ids.masked_fill(masked, mask_id), masked, mask_id)
     nats = F.nll_loss(log_p, ids[masked], reduction="none")  # (masked tokens of all rows,)
     by_position = torch.zeros_like(ids, dtype=nats.dtype).masked_scatter(masked, nats)  # (B, T)

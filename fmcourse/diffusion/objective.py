@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse.diffusion.schedule import PredictionType, Schedule
-from fmcourse.objectives import Loss
+from fmcourse.objectives import Loss, own_rows
 
 
 def diffusion_loss(
@@ -44,9 +44,10 @@ def diffusion_loss(
     target = schedule.target(x_0, t, noise, predicts)
     # The network sees time as a share of T, so T may change without a new network.
     x_t, time = schedule.add_noise(x_0, t, noise), (t / schedule.T).to(x_0)
+    x_t, time, target, *conditions = own_rows(generator, x_t, time, target, *conditions)
     # All timesteps weigh the same: the simplified loss, equation 14.
     value = F.mse_loss(model(x_t, time, *conditions), target)
-    return Loss(value, {"mean square": value.item()}, len(x_0))
+    return Loss(value, {"mean square": value.item()}, len(x_t))
 
 
 def drop_conditions(condition: Tensor, dropped: Tensor, null_condition: Any) -> Tensor:

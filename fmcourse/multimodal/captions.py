@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fmcourse.models.transformer import Config, Transformer
-from fmcourse.objectives import Loss
+from fmcourse.objectives import Loss, own_rows
 
 
 class Captioner(nn.Module):
@@ -64,7 +64,7 @@ def captioning(
 
     `batch`: images (B, 3, S, S), and captions as ids (B, T), padded with 0.
     """
-    images, ids = batch
+    images, ids = own_rows(generator, *batch)
     targets = F.pad(ids, (0, 1))  # (B, T + 1): a row without padding ends with 0 too
     is_target = (targets == 0).cumsum(1) < 2  # the words, and the first 0 of a row
     value = F.cross_entropy(model(images, ids)[is_target], targets[is_target])

@@ -6,7 +6,7 @@ WordPieceTokenizer longest known piece first BERT, MiniLM: normalizes, so what c
 simplified
 
 Each has `.encode(str) -> list[int]`, `.decode(ids) -> str`, `.pieces(str) -> list[str]`, `.save`,
-`.load` and `.vocab_size`.
+`.load` and `.vocab_size`. token_file.py puts the ids of a large text into a file.
 """
 
 from fmcourse.tokenizers.bpe import BPETokenizer

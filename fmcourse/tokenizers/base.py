@@ -2,12 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import index
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from fmcourse.files import read_json, write_text
+
+WORD_END = re.compile(r"\S(?=[ \n])")  # the last character of a word before a space
 
 
 class Tokenizer:
@@ -102,6 +104,24 @@ def check_text(text: str) -> str:
             "read the file again with the right encoding, or remove it."
         ) from None
     return text
+
+
+def cut_before_spaces(text: str, size: int = 1 << 20) -> Iterator[str]:
+    """A long text in pieces of about `size` characters, cut before a space or a line end.
+
+    Words of byte-level BPE begin with the space before them, and no tokenizer here looks back
+    across it: the pieces have the tokens of the whole. Where there is no space, a piece is longer.
+
+    >>> list(cut_before_spaces("one two  three", size=2))
+    ['one', ' two', '  three']
+    """
+    start = 0
+    while start < len(text):
+        # Of several spaces the last belongs to the word that follows, so the first is looked for.
+        cut = WORD_END.search(text, start + size)
+        end = cut.end() if cut else len(text)
+        yield text[start:end]
+        start = end
 
 
 def split_special(text: str, special_tokens: Iterable[str]) -> list[str]:

@@ -16,7 +16,13 @@ from functools import cache
 from heapq import heapify, heappop, heappush
 from itertools import groupby, pairwise
 
-from fmcourse.tokenizers.base import MemoDict, Tokenizer, check_text, split_special
+from fmcourse.tokenizers.base import (
+    MemoDict,
+    Tokenizer,
+    check_text,
+    cut_before_spaces,
+    split_special,
+)
 
 Pair = tuple[int, int]  # two neighbouring token ids
 
@@ -165,7 +171,8 @@ def count_words(text: str, split: str, special_tokens: Iterable[str]) -> Counter
     """How often each word stands in a text, special tokens left out."""
     words = Counter()
     for ordinary in split_special(text, special_tokens)[::2]:  # special tokens are at odd places
-        words.update(pretokenizer_pattern(split).findall(ordinary))
+        for piece in cut_before_spaces(ordinary):  # a list of all words would be large
+            words.update(pretokenizer_pattern(split).findall(piece))
     return words
 
 

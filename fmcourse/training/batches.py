@@ -7,6 +7,7 @@ run that was killed resumes with the very batch it would have seen, and two runs
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,7 +35,8 @@ class RandomCrops:
     """Random crops of one long text, for language models: `crops[step]` is (batch, length) ids.
 
     Args:
-        ids: the token ids of the text, (N,).
+        ids: the token ids of the text, (N,). An array mapped into memory, as `write_tokens` of
+            `fmcourse.tokenizers.token_file` makes it, stays on the disk.
         length: tokens in a crop; `next_token` needs the context plus one.
         batch: crops in a batch.
     Raises: ValueError if the text is shorter than one crop.
@@ -43,8 +45,12 @@ class RandomCrops:
     [[10, 11, 12, 13, 14], [10, 11, 12, 13, 14]]
     """
 
-    def __init__(self, ids: list[int] | Tensor, length: int, batch: int, seed: int = 0) -> None:
-        self.ids, self.length, self.batch, self.seed = torch.as_tensor(ids), length, batch, seed
+    def __init__(
+        self, ids: list[int] | Tensor | np.ndarray, length: int, batch: int, seed: int = 0
+    ) -> None:
+        # A tensor of an array that is mapped would be a writable view of what must not be written.
+        self.ids = ids if isinstance(ids, np.ndarray) else torch.as_tensor(ids)
+        self.length, self.batch, self.seed = length, batch, seed
         if len(self.ids) < length or min(length, batch) < 1:
             raise ValueError(
                 f"cannot cut batch={batch} crops of length={length} from {len(self.ids)} tokens; "
@@ -56,7 +62,10 @@ class RandomCrops:
         last_start = len(self.ids) - self.length  # the last crop ends with the text
         starts = torch.randint(last_start + 1, (self.batch, 1), generator=generator)
         # (batch, 1) + (length,): the positions of all tokens of all crops.
-        return self.ids[starts + torch.arange(self.length)]  # (batch, length)
+        places = starts + torch.arange(self.length)
+        if isinstance(self.ids, np.ndarray):  # ids in 2 bytes become int64, as embeddings need
+            return torch.from_numpy(self.ids[places.numpy()].astype(np.int64))
+        return self.ids[places]  # (batch, length)
 
 
 class RandomBatches:

@@ -1,7 +1,8 @@
 """The training loop: a batch, a loss, its gradients, a step. Everything else is passed in.
 
 Each batch is a function of (seed, step), and so is every random draw of that step. That is why a
-run that was killed resumes bit for bit, and why one run can be spread over several processes.
+run that was killed resumes bit for bit, and why one run can be spread over several processes: see
+`parallel`.
 """
 
 import math
@@ -23,7 +24,7 @@ from fmcourse.training.checkpoints import load_checkpoint, save_checkpoint
 from fmcourse.training.history import DivergenceError, History
 from fmcourse.training.interrupts import defer_interrupt
 from fmcourse.training.optimizers import MUON, OptimizerConfig, build_optimizers
-from fmcourse.training.parallel import average_gradients, shard
+from fmcourse.training.parallel import BatchParts, connect
 
 Objective = Callable[[nn.Module, Any, torch.Generator | None], Loss]
 
@@ -37,6 +38,7 @@ def fit(
     seconds: float | None = None,
     seed: int = 0,
     optimizer: OptimizerConfig = MUON,
+    accumulate: int = 1,
     checkpoint: str | Path | None = None,
     save_every: float = 30.0,
     precision: Literal["fp32", "bf16"] = "fp32",
@@ -45,6 +47,9 @@ def fit(
 ) -> History:
     """Train `model` in place, in training mode; its mode is restored afterwards.
 
+    Under torchrun each process computes its part of every batch, and all of them end with the
+    weights and the history of one process, to rounding; the first alone shows, saves and prints.
+
     Args:
         objective: (model, batch, generator) -> Loss; it makes the labels.
         data: data[step] is a batch, a tensor or a tuple of tensors with rows first. A list of
@@ -52,10 +57,12 @@ def fit(
         steps, seconds: how long; give one. `steps` repeats exactly; `seconds` fits in as many
             steps as it can, and the history says how many.
         optimizer: learning rates, schedule, weight decay, clipping: see `OptimizerConfig`.
+        accumulate: compute each batch in so many parts, one after another, and add up their
+            gradients: the result of the whole batch in the memory of one part.
         checkpoint: a safetensors file, saved every `save_every` seconds and at the end. If it
             exists, the run resumes from it, to the same weights bit for bit.
         precision: "bf16" computes matrix products in bfloat16 (autocast).
-        on_step: called with (step, loss) after each step, for a live curve.
+        on_step: called with (step, loss) after each step, for a live curve; in every process.
         progress: show a bar with loss, tokens per second and remaining time.
     Returns: the history. Ctrl-C ends training after the current step and keeps the model.
     Raises: ValueError for bad arguments, DivergenceError if the loss is NaN or infinite,
@@ -65,13 +72,12 @@ def fit(
         raise ValueError(f"steps={steps}, seconds={seconds}: give exactly one of them, above 0.")
     run = Run(model, build_optimizers(model, optimizer), optimizer, seed, steps, seconds)
     path = None if checkpoint is None else Path(checkpoint)
-    if path is not None and path.exists():
-        run.load(path)
     # `train_step` seeds the global generator; fork_rng restores the caller's state afterwards.
-    with training_mode(model), torch.random.fork_rng(), run.progress_bar(progress) as bar:
-        training_loop(run, objective, data, path, save_every, precision, on_step, bar)
-    if path is not None:
-        run.save(path)
+    with run.processes.one_fate(), training_mode(model), torch.random.fork_rng():
+        run.begin(path, accumulate)
+        with run.progress_bar(progress) as bar:
+            training_loop(run, objective, data, path, save_every, precision, on_step, bar)
+        run.end(path)
     return run.history
 
 
@@ -89,9 +95,10 @@ def training_loop(
     device = next(run.model.parameters()).device  # batches go where the model is
     last_saved = time.monotonic()  # unlike time.time(), it never goes back
     with defer_interrupt() as stop:
-        while not run.is_finished() and not stop.requested:
+        # In all processes or in none: `any` asks the others.
+        while not run.is_finished() and not run.processes.any(stop.requested):
             # The step is the length of the history, so a resumed run asks for the next batch.
-            batch = shard(to_device(get_batch(data, run.history.steps), device))
+            batch = to_device(get_batch(data, run.history.steps), device)
             loss = run.train_step(objective, batch, precision)
             run.update_bar(bar)
             if on_step is not None:
@@ -99,8 +106,8 @@ def training_loop(
             if path is not None and time.monotonic() - last_saved > save_every:
                 run.save(path)
                 last_saved = time.monotonic()
-    run.history.interrupted = stop.requested
-    if stop.requested:
+    run.history.interrupted = run.processes.any(stop.requested)
+    if run.history.interrupted and run.processes.is_first:
         print(f"Stopped after step {run.history.steps}; the model keeps what it has learnt.")
 
 
@@ -121,36 +128,34 @@ class Run:
         # The schedule scales these, so they are kept as they were before the first step.
         self.peak_lrs = [[group["lr"] for group in opt.param_groups] for opt in optimizers]
         self.started = time.monotonic()
+        self.processes, self.backward = connect(), backward
 
     def train_step(self, objective: Objective, batch: Any, precision: str = "fp32") -> float:
         """Forward, backward, step; returns the loss.
 
         Raises: DivergenceError if the loss is NaN or infinite; then no weight has moved.
         """
-        step = self.history.steps
-        torch.manual_seed(derive_seed(self.seed, step))  # for dropout
         # For its device, and for its size where the loss counts no labels.
         first = batch[0] if isinstance(batch, tuple | list) else batch
-        # On the batch's device, since a generator draws only for its own.
-        generator = torch.Generator(first.device).manual_seed(derive_seed(self.seed, step))
-        with autocast(first.device, precision):
-            loss = objective(self.model, batch, generator)
-        value = loss.value.item()  # on a GPU this waits for the forward pass
-        if not math.isfinite(value):
-            raise DivergenceError(explain_divergence(self, value))
+
+        def compute(generator: torch.Generator) -> Loss:
+            with autocast(first.device, precision):
+                return objective(self.model, batch, generator)
 
         # None rather than 0: then an optimizer skips weights that took no part in the loss.
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        # Outside autocast: each operation's backward pass has the dtype of its forward pass anyway.
-        loss.value.backward()
-        average_gradients(self.model)  # before clipping, so the norm is the whole batch's
+        seed = derive_seed(self.seed, self.history.steps)
+        value, tokens = self.backward(compute, batch, seed)
+        if not math.isfinite(value):
+            raise DivergenceError(explain_divergence(self, value))
+
         if self.config.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.set_learning_rates()
         for optimizer in self.optimizers:
             optimizer.step()
-        self.history.append(value, self.elapsed(), loss.tokens or first.numel())
+        self.history.append(value, self.elapsed(), tokens or first.numel())
         return value
 
     def set_learning_rates(self) -> None:
@@ -168,7 +173,7 @@ class Run:
 
     def elapsed(self) -> float:
         """Seconds since the start; after resuming, those before the interruption count too."""
-        return time.monotonic() - self.started
+        return self.processes.time() - self.started
 
     def fraction_done(self) -> float:
         """Share of the run that is done, from 0 to 1."""
@@ -179,18 +184,37 @@ class Run:
     def is_finished(self) -> bool:
         return self.fraction_done() >= 1
 
+    def begin(self, path: Path | None, accumulate: int) -> None:
+        """Resume from a checkpoint if there is one, and begin as one run in all processes.
+
+        Raises: CheckpointMismatch if the checkpoint is another run's, ValueError for accumulate
+            below 1.
+        """
+        if accumulate < 1:
+            raise ValueError(f"accumulate={accumulate}; give the number of parts, at least 1.")
+        with self.processes.first_before_others():
+            if path is not None and self.processes.is_first and path.exists():
+                load_checkpoint(self, path)
+        if self.processes.count * accumulate > 1:
+            self.backward = BatchParts(self.model, self.processes, accumulate).backward
+        self.processes.share(self)
+
+    def end(self, path: Path | None) -> None:
+        """Save the run, if it has a checkpoint; no process goes on before that is done."""
+        if path is not None:
+            self.save(path)
+        self.processes.wait()
+
     def save(self, path: Path) -> None:
         """Write a checkpoint; see `checkpoints`."""
-        save_checkpoint(self, path)
-
-    def load(self, path: Path) -> None:
-        """Resume from a checkpoint. Raises: CheckpointMismatch if it is another run's."""
-        load_checkpoint(self, path)
+        if self.processes.is_first:
+            save_checkpoint(self, path)
 
     def progress_bar(self, shown: bool) -> tqdm:
         """A bar that counts steps, or seconds where the run was given seconds."""
         total, unit = (self.steps, "step") if self.steps else (round(self.seconds), "s")
         initial = min(self.history.steps, total)
+        shown = shown and self.processes.is_first
         with warnings.catch_warnings():
             # Without ipywidgets tqdm falls back to a bar in text, and warns; the bar will do.
             warnings.simplefilter("ignore")
@@ -199,12 +223,33 @@ class Run:
     def update_bar(self, bar: tqdm) -> None:
         """Move the bar to the present step, and every tenth step show loss and speed."""
         history = self.history
-        if not bar.disable and (history.steps % 10 == 0 or self.is_finished()):
+        reached = history.steps if self.steps else min(int(history.seconds[-1]), bar.total)
+        if not bar.disable and (history.steps % 10 == 0 or reached == bar.total):
             speed = history.tokens[-1] / max(history.seconds[-1], 1e-9)
             text = f"loss {history.losses[-1]:.3f}, {speed:,.0f} tokens/s"
             bar.set_postfix_str(text, refresh=False)  # bar.update redraws it
-        reached = history.steps if self.steps else min(int(history.seconds[-1]), bar.total)
         bar.update(reached - bar.n)  # takes a difference
+
+
+def backward(
+    compute: Callable[[torch.Generator], Loss], batch: Any, seed: int
+) -> tuple[float, int | None]:
+    """Forward and backward pass of a whole batch: its loss and number of labels.
+
+    Leaves the gradients in the model, unless the loss is NaN or infinite.
+
+    Args:
+        compute: generator -> Loss.
+        seed: of this step's draws.
+    """
+    first = batch[0] if isinstance(batch, tuple | list) else batch
+    torch.manual_seed(seed)  # for dropout
+    # On the batch's device, since a generator draws only for its own.
+    loss = compute(torch.Generator(first.device).manual_seed(seed))
+    value = loss.value.item()  # on a GPU this waits for the forward pass
+    if math.isfinite(value):
+        loss.value.backward()  # each operation in the dtype of its forward pass
+    return value, loss.tokens
 
 
 def explain_divergence(run: Run, loss: float) -> str:
