@@ -966,9 +966,15 @@ def test_texts_on_the_command_line_from_end_to_end(table, capsys, tmp_path):
         ("weather", "the mist of today"),
     ]
     assert all(0.5 < float(row[1]) <= 1 for row in rows)
-    file = table("a plate of figs\r\n\r\nthe mist of today\r\n", "list.txt")
+    # A line for each line of the file, whatever it holds: none is cut at U+2028, FF, VT or NEL.
+    odd = "the mist\u2028of\x0ctoday\x85is\x0bwet\r\n"
+    file = table(f"a plate of figs\r\n\r\n{odd} \r\nthe mist of today", "list.txt")
     assert cli.main(["classify", out, "--file", str(file)]) == 0
-    assert [row.split("\t") for row in capsys.readouterr().out.splitlines()] == rows
+    captured = capsys.readouterr()
+    first, empty, cut, blank, last = [row.split("\t") for row in captured.out.splitlines()]
+    assert [first, last] == rows and empty == blank == ["", "", ""]
+    assert cut[2] == "the mist of today is wet"
+    assert "lines 2, 4: empty" in captured.err
     assert "no text in UTF-8: line 1" in line(
         ["classify", out, "--file", str(table(b"caf\xe9", "list.txt"))], capsys
     )

@@ -151,6 +151,23 @@ def read_utf8(path: Path) -> str:
     )
 
 
+def unify_line_ends(text: str) -> str:
+    """A text with \\n for \\r\\n and \\r."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, without their ends, which are \\n, \\r\\n or \\r.
+
+    `str.splitlines` also cuts at U+2028, form feeds and more, which a line of a file may hold.
+
+    >>> split_lines("a\\u2028b\\r\\n\\nc\\n")
+    ['a\\u2028b', '', 'c']
+    """
+    lines = unify_line_ends(text).split("\n")
+    return lines if lines[-1] else lines[:-1]  # what follows the last line end is no line
+
+
 def guess_encoding(data: bytes, at: int, before: bytes) -> str:
     """Which encoding the file may be in, and what its line would then say around the byte."""
     byte_order_mark = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -211,7 +228,7 @@ def read_column(path: Path, names: Sequence[str]) -> list[str]:
     Raises: ValueError if it is not UTF-8, or a table without such a column.
     """
     content = read_utf8(path)
-    first = next((line for line in content.splitlines() if line.strip()), "")
+    first = next((line for line in split_lines(content) if line.strip()), "")
     separator = max(SEPARATORS, key=first.count)
     columns = [name.strip().strip('"').casefold() for name in first.split(separator)]
     column = next((name for name in names if name in columns), None)
@@ -223,7 +240,7 @@ def read_column(path: Path, names: Sequence[str]) -> list[str]:
         wanted = f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
         raise ValueError(f"{path}: its first line names no column {wanted}.")
     else:
-        cells = content.splitlines()
+        cells = split_lines(content)
     return [cell.strip() for cell in cells if cell.strip()]
 
 
