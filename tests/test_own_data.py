@@ -4,6 +4,7 @@ classifiers that predict the same after they were saved and loaded."""
 import csv
 import io
 import json
+import math
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -540,7 +541,7 @@ def test_transparent_grey_16_bit_and_rotated_images_are_decoded_as_seen(tmp_path
     assert (seen(Image.new("L", (9, 9), 77)) == 77).all() and (
         seen(Image.new("LA", (9, 9), (77, 0))) == 255
     ).all()
-    assert (seen(Image.fromarray(np.full((9, 9), 20_000, np.uint16))) == 77).all()
+    assert (seen(Image.fromarray(np.full((9, 9), 20_000, np.uint16))) == 78).all()
     assert (seen(Image.new("1", (9, 9), 1)) == 255).all()
     palette = Image.new("RGB", (9, 9), (10, 200, 30)).quantize(4)
     assert (seen(palette)[0, 0] == [10, 200, 30]).all()
@@ -549,6 +550,85 @@ def test_transparent_grey_16_bit_and_rotated_images_are_decoded_as_seen(tmp_path
     exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees
     upright = seen(turned, exif=exif)
     assert upright[0].max() < 5 and upright[-1].min() > 250
+
+
+RAMP = np.linspace(0, 1, 96 * 96).reshape(96, 96)
+# Types of numbers, and what is white in them.
+WHITES = [
+    ("bool", 1),
+    ("float16", 1),
+    ("float32", 1),
+    ("float64", 1),
+    ("float32", 255),
+    ("float32", 65535),
+    ("uint8", 255),
+    ("uint16", 255),
+    ("uint16", 4095),
+    ("uint16", 65535),
+    ("int16", 32767),
+    ("int32", 255),
+    ("int32", 65535),
+    ("int32", 2**31 - 1),
+    ("uint32", 2**32 - 1),
+    ("int64", 255),
+]
+
+
+@pytest.mark.parametrize(("dtype", "white"), WHITES)
+def test_an_array_of_any_numbers_is_the_image_that_it_shows(dtype, white):
+    pixels = (RAMP * white).round(0 if white > 1 else 6).astype(dtype)
+    wanted = (RAMP > 0) * 255 if dtype == "bool" else RAMP * 255
+    for given in (pixels, pixels[..., None], np.stack([pixels] * 3, -1)):
+        assert abs(read_image(given).astype(int) - wanted[..., None]).max() <= 1
+    if dtype in ("float32", "float64", "uint8", "int64"):
+        assert (read_image(torch.from_numpy(pixels)) == read_image(pixels)).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white"),
+    [(dtype, white) for dtype, white in WHITES if dtype in ("float32", "uint16", "int32")],
+)
+def test_a_tiff_of_16_or_32_bits_is_the_image_that_it_shows(dtype, white, tmp_path):
+    Image.fromarray((RAMP * white).astype(dtype)).save(tmp_path / "x.tif")
+    seen = read_image(tmp_path / "x.tif").astype(int)
+    assert abs(seen - RAMP[..., None] * 255).max() <= 1
+
+
+def test_a_dark_png_of_16_bits_is_dark_because_png_says_what_is_white(tmp_path):
+    Image.fromarray(np.full((9, 9), 255, np.uint16)).save(tmp_path / "x.png")
+    assert (read_image(tmp_path / "x.png") == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "says"),
+    [
+        (RAMP - 0.5, "values reach from -0.5 to 0.5"),
+        (RAMP * 1e6, "values reach from 0 to 1e.06"),
+        (np.where(RAMP > 0.5, math.nan, 0.0), "values reach from nan to nan"),
+        (RAMP + math.inf, "values reach from inf to inf"),
+        (np.full((4, 4), -1), "values reach from -1 to -1"),
+        (RAMP * 1j, "complex128"),
+        (np.zeros((0, 5)), r"float64 \(0, 5\) is no image"),
+        (np.full((2, 2), "a"), "is no image"),
+    ],
+)
+def test_numbers_that_are_no_image_are_refused(pixels, says):
+    with pytest.raises(ValueError, match=f"ndarray cannot be opened as an image .*{says}"):
+        read_image(pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32"])
+@pytest.mark.parametrize("name", ["x.png", "x.tif"])
+def test_images_of_16_and_32_bits_are_upright_too(name, dtype, tmp_path):
+    if name == "x.png" and dtype not in ("uint8", "uint16"):
+        pytest.skip("a PNG has no such numbers")
+    white = {"uint8": 255, "uint16": 65535, "int32": 65535, "float32": 1}[dtype]
+    pixels, exif = np.zeros((40, 100), dtype), Image.Exif()
+    pixels[:, 50:] = white
+    exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees
+    Image.fromarray(pixels).save(tmp_path / name, exif=exif)
+    upright = read_image(tmp_path / name)
+    assert upright[:40].max() < 5 and upright[-40:].min() > 250
 
 
 def test_bytes_are_taken_as_images_too():

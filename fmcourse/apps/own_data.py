@@ -341,7 +341,8 @@ def read_image(given: Any) -> "np.ndarray":
     Of several frames the first; upright, as the camera noted it; on white where transparent.
 
     Args:
-        given: a file, or bytes (H, W) or (H, W, 3).
+        given: a file, or an array (H, W) or (H, W, 3): bytes, floats from 0 to 1, or other whole
+            numbers; see `scale_to_bytes`.
     Raises: ValueError naming the file and what is wrong with it.
     """
     import numpy as np
@@ -364,9 +365,44 @@ def decode_image(given: Any) -> Any:
     import numpy as np
     from PIL import Image, ImageOps
 
-    is_file = isinstance(given, str | Path)
-    with Image.open(given) if is_file else Image.fromarray(np.asarray(given)) as image:
+    if not isinstance(given, str | Path):
+        pixels = np.asarray(given)
+        if pixels.ndim == 3 and pixels.shape[-1] == 1:  # grey with a dimension for its one channel
+            pixels = pixels[..., 0]
+        return Image.fromarray(scale_to_bytes(pixels)).convert("RGBA")
+    # A file, not its name, by which Pillow maps it into memory: a turned TIFF is garbled that way.
+    with open(given, "rb") as file, Image.open(file) as image:
         image.draft("RGB", (2 * IMAGE_SIZE, 2 * IMAGE_SIZE))  # large JPEGs: not decoded in full
-        if image.mode.startswith("I"):  # grey in 16 bits
-            image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-        return ImageOps.exif_transpose(image).convert("RGBA")
+        # PNG defines its white, TIFF leaves it open.
+        white = 65535 if image.format == "PNG" else None
+        image = ImageOps.exif_transpose(image)  # first, since an image made of numbers has no EXIF
+        if image.mode.startswith(("I", "F")):  # grey in 16 or 32 bits
+            image = Image.fromarray(scale_to_bytes(np.asarray(image), white))
+        return image.convert("RGBA")
+
+
+def scale_to_bytes(pixels: "np.ndarray", white: float | None = None) -> "np.ndarray":
+    """Numbers of any type as bytes, from 0, black, to `white`.
+
+    Args:
+        white: unless given, the smallest usual one that no number exceeds: of floats 1, 255 or
+            65535; of whole numbers 255, 4095 (12 bits), 65535 or the type's largest.
+    Raises: ValueError for numbers below 0 or above every white, NaN, or no numbers at all.
+    """
+    import numpy as np
+
+    if pixels.dtype == bool:
+        return pixels * np.uint8(255)
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype.kind not in "iuf" or not pixels.size:
+        raise ValueError(f"{pixels.dtype} {pixels.shape} is no image; give numbers (H, W[, 3])")
+    whites = [255, 4095, 65535, np.iinfo(pixels.dtype).max] if pixels.dtype.kind in "iu" else []
+    low, high = pixels.min(), pixels.max()
+    white = white or next((one for one in sorted(whites) or (1, 255, 65535) if high <= one), None)
+    if white is None or not low >= 0:  # not <, with which NaN would pass
+        raise ValueError(
+            f"its values reach from {low:.4g} to {high:.4g}; give bytes, floats from 0 to 1, or "
+            "whole numbers from 0"
+        )
+    return np.rint(pixels.astype(np.float64) * (255 / white)).astype(np.uint8)
