@@ -168,7 +168,7 @@ def test_whatever_a_csv_writer_wrote_is_read_or_counted(
     whole, empty = read_table(path, "text", "label")
     assert len(whole) + len(empty) == len(rows)
     assert [text for text, _, _ in whole] == [
-        text.strip() for label, text in rows if text.strip() and label.strip()
+        text.strip() for label, text in rows if tables.fold_text(text) and tables.clean_label(label)
     ]
 
 
@@ -293,6 +293,85 @@ def test_empty_rows_are_left_out_and_named(table):
     )
 
 
+@pytest.mark.parametrize("separator", ";,\t|:")
+@pytest.mark.parametrize("line", ["sep={}\r\n", '"sep={}"\n', "SEP={}\n"])
+def test_excels_line_that_names_the_separator_is_no_row(table, separator, line):
+    content = line.format(separator) + TABLE.replace(",", separator)
+    assert sorted(found(read_dataset(table(content)))) == sorted(ROWS)
+    refused(table(content + f"a{separator}b{separator}c\n"), "mine.csv, line 27: more columns")
+
+
+@pytest.mark.parametrize("mark", ["nan", "NaN", "NULL", "null", "<NA>", "#N/A", "NaT"])
+def test_a_cell_that_says_that_it_is_empty_is_no_label_and_no_text(table, mark):
+    data = read_dataset(table(TABLE + f"a cloud,{mark}\na cloud, {mark} \n{mark},food\n"))
+    assert sorted(found(data)) == sorted(ROWS)
+    assert data.notes == (
+        f"mine.csv: 3 rows with '{mark}', as programs write an empty cell, left out: "
+        "lines 26, 27, 28",
+    )
+
+
+def test_a_label_that_may_be_an_empty_cell_is_kept_and_named(table):
+    data = read_dataset(table(TABLE + "".join(f"a cloud {n},None\n" for n in range(12))))
+    assert data.labels == ("None", "food", "weather")
+    assert data.notes == ("labels that may stand for an empty cell, are they meant? 'None' 12",)
+
+
+INVISIBLE = ["\u200b", "\ufeff", "\u00ad", "\u200e", "\u2060", "\u0007", "\ufe0f", "\U000e0061"]
+
+
+@pytest.mark.parametrize("mark", INVISIBLE)
+def test_labels_and_names_that_differ_by_an_invisible_character_are_one(table, mark):
+    content = TABLE.replace("rain of today,weather", f"rain of today,wea{mark}ther{mark} ")
+    assert sorted(found(read_dataset(table(content)))) == sorted(ROWS)
+    content = TABLE.replace("text,label", f"{mark}text,label{mark}")
+    assert sorted(found(read_dataset(table(content)))) == sorted(ROWS)
+    data = read_dataset(table(TABLE + f"{mark}the rain{mark} of today,weather\n{mark},food\n"))
+    assert sorted(found(data)) == sorted(ROWS)
+    assert [note.partition(":")[2][:20] for note in data.notes] == [
+        " 1 row without a tex",
+        " 1 item found more t",
+    ]
+
+
+def test_labels_that_differ_by_a_joiner_are_named_with_it(table):
+    # Joiners make other letters of their neighbours in some scripts: they are not taken out.
+    rows = "".join(f"a {n},foo\u200d\nb {n},foo\n" for n in range(12))
+    data = read_dataset(table(TABLE.replace("food", "drink") + rows))
+    assert data.notes[0].endswith(r"cannot be seen, are they one? foo, 'foo\u200d'")
+
+
+FACES = "😀😃😄😁😆😅😂🙂🙃😉"
+
+
+def test_texts_that_the_network_cannot_read_are_named(table):
+    reviews = [FACES[n % 10] * (1 + n // 10) for n in range(40)]  # one word each: one [UNK]
+    reviews[39], reviews[38] = "😀 😀", "😀 😃 😄"
+    rows = "".join(f"{text},{'good' if n % 2 else 'bad'}\n" for n, text in enumerate(reviews))
+    [note] = read_dataset(table("text,label\n" + rows)).notes
+    assert note.startswith("40 texts made mostly of words that the network does not know")
+    assert note.endswith("; to it, they are only 3 different ones") and "[UNK]" in note
+
+
+@pytest.mark.parametrize("text", ["the café is naïve", "日本", "so good 😀", "хорошо", "x" * 100])
+def test_texts_that_the_network_reads_are_not_named(table, text):
+    assert read_dataset(table(TABLE + f"{text},food\n")).notes == ()
+
+
+@pytest.mark.parametrize("text", ["x" * 101, "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35 😀"])
+def test_one_text_that_the_network_does_not_read_is_named(table, text):
+    [note] = read_dataset(table(TABLE + f"{text},food\n")).notes
+    assert note.startswith("1 text made mostly of words that the network does not know")
+    assert "different" not in note
+
+
+def test_one_text_is_no_list_of_texts():
+    with pytest.raises(ValueError, match=r"'rain' is one item; for one item write \['rain'\]"):
+        apps.encode_items("text", "rain")
+    with pytest.raises(ValueError, match=r"texts='rain' is one text; .* write \['rain'\]"):
+        pretrained.embed_sentences(None, None, "rain")
+
+
 def test_duplicates_are_kept_once_and_contradictions_left_out(table):
     data = read_dataset(
         table(
@@ -313,7 +392,8 @@ def test_labels_that_are_few_imbalanced_or_nearly_alike_are_noted(table):
         table(TABLE + "".join(f"dish {n},Food\n" for n in range(60)) + "x,odd\ny,odd\n")
     )
     assert data.notes == (
-        "labels that differ only in case or spaces, are they one? Food, food",
+        "labels that differ only in case, spaces or characters that cannot be seen, are they "
+        "one? Food, food",
         "labels with fewer than 10 items, whose scores will say little: odd 2",
         "labels are imbalanced: 70% are 'Food'; to predict it always is right that often",
     )
@@ -578,8 +658,8 @@ WHITES = [
 def test_an_array_of_any_numbers_is_the_image_that_it_shows(dtype, white):
     pixels = (RAMP * white).round(0 if white > 1 else 6).astype(dtype)
     wanted = (RAMP > 0) * 255 if dtype == "bool" else RAMP * 255
-    for given in (pixels, pixels[..., None], np.stack([pixels] * 3, -1)):
-        assert abs(read_image(given).astype(int) - wanted[..., None]).max() <= 1
+    for array in (pixels, pixels[..., None], np.stack([pixels] * 3, -1)):
+        assert abs(read_image(array).astype(int) - wanted[..., None]).max() <= 1
     if dtype in ("float32", "float64", "uint8", "int64"):
         assert (read_image(torch.from_numpy(pixels)) == read_image(pixels)).all()
 

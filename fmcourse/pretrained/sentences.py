@@ -20,9 +20,11 @@ def embed_sentences(
     """One unit vector for each text, (N, D): the mean of its tokens' states.
 
     A text is cut to 256 tokens; an empty one has the vector of its [CLS] and [SEP].
-    Raises: ValueError if there is no text.
+    Raises: ValueError if there is no text, or `texts` is one text.
     Source: Reimers & Gurevych 2019 (mean pooling); the cut is the published model's own.
     """
+    if isinstance(texts, str):  # a sequence of its letters
+        raise ValueError(f"texts={texts!r:.60} is one text; for one text write [{texts!r:.60}].")
     if not texts:
         raise ValueError("texts is empty; pass at least one sentence.")
     vectors = []
