@@ -13,11 +13,13 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmcourse import data, packages
 from fmcourse.classroom.grade_command import grade_arguments, grade_verb
+from fmcourse.data import tables
 from fmcourse.files import read_json
 
 if TYPE_CHECKING:
@@ -120,6 +122,7 @@ def train_and_report(options: argparse.Namespace, processes: "OneProcess") -> in
     folder, settings = Path(options.out), train_settings(options)
     with processes.first_before_others():
         text, held_out = train_and_test_text(settings["data"])
+        settings = identify_text(settings, text + held_out)
         print_note("Turning the text into tokens ...")
         tokenizer, ids = tokenize(settings, text, held_out, folder)
         model = build_model(settings, tokenizer.vocab_size)
@@ -166,19 +169,27 @@ def train_settings(options: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(options, name) for name in ["data", *DEFAULTS]}
     given = {name: value for name, value in given.items() if value is not None}
     if options.resume:
+        # A text may have been moved since; `identify_text` proves that it is the same.
+        moved = {"data": given.pop("data")} if "data" in given else {}
         if given:
             raise ValueError(
                 "--resume goes on with the settings that the run was started with; "
                 f"leave out --{next(iter(given))}."
             )
-        if not (folder / CHECKPOINT).is_file():
+        if not (folder / CHECKPOINT).is_file() or not is_made_by_train(folder / CONFIG):
             raise ValueError(f"{folder} holds no unfinished training; start one without --resume.")
-        return check_settings(folder, read_config(folder).get("training"))
+        return check_settings(folder, read_config(folder).get("training")) | moved
     if (folder / WEIGHTS).exists() or (folder / CHECKPOINT).exists():
         raise ValueError(
             f"{folder} already holds a model; name another folder with --out, "
             "or go on with --resume."
         )
+    for path in (folder / CONFIG, folder / TOKENIZER):
+        if path.exists() and not is_made_by_train(path):
+            raise ValueError(
+                f"{path} was not made by `train` and would be written over; "
+                "name another folder with --out."
+            )
     if "seconds" in given:
         given["steps"] = None
     return {"data": "shakespeare", **DEFAULTS, **given}
@@ -190,6 +201,32 @@ def check_settings(folder: Path, saved: Any) -> dict[str, Any]:
         lacks = "the settings" if not isinstance(saved, dict) else missing[0]
         raise ValueError(f"{folder / CONFIG} is damaged: it lacks {lacks}; begin anew.")
     return saved
+
+
+def is_made_by_train(path: Path) -> bool:
+    """Whether it is a config.json or a tokenizer.json as `train` writes them, under these names."""
+    try:
+        facts = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    field = {CONFIG: "training", TOKENIZER: "kind"}[path.name]
+    return isinstance(facts, dict) and field in facts
+
+
+def identify_text(settings: dict[str, Any], text: str) -> dict[str, Any]:
+    """The settings with the text's digest and, of a file, a path that holds in every folder.
+
+    Raises: ValueError if a training that is resumed began with another text: what it was trained on
+        would be mixed, and what is held out from it now, it may have seen.
+    """
+    name, digest = settings["data"], sha256(text.encode()).hexdigest()
+    if settings.get("text_sha256", digest) != digest:  # trainings of older editions have none
+        raise ValueError(
+            f"--data {name}: this is not the text that the training began with. Restore it, or say "
+            "with --data where it is, or start another training in another folder."
+        )
+    path = name if name in data.names() else str(Path(name).absolute())
+    return settings | {"data": path, "text_sha256": digest}
 
 
 def train_and_test_text(name: str) -> tuple[str, str]:
@@ -210,12 +247,7 @@ def train_and_test_text(name: str) -> tuple[str, str]:
             f"--data {name}: there is no such file, and the collections are "
             f"{', '.join(data.names())}."
         )
-    try:
-        text = Path(name).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"--data {name}: not a text in UTF-8 ({error.reason} at byte {error.start})."
-        ) from None
+    text = tables.unify_line_ends(tables.read_utf8(Path(name)))
     cut = len(text) - len(text) // TEST_FRACTION
     return text[:cut], text[cut:]
 
@@ -400,12 +432,27 @@ def generate_verb(options: argparse.Namespace) -> int:
         tokenizer,
         options.prompt,
         max_new_tokens=options.max_new_tokens,
+        stop=end_texts(options.model, tokenizer),
         **sampling_options(options),
     )
     print_pieces(iter([options.prompt]))
     print_pieces(pieces)
     print()
     return 0
+
+
+def end_texts(name: str, tokenizer: Any) -> list[str]:
+    """The special tokens with which this model ends a text: those of the course's chat model, and
+    those that a folder of transformers names. None for a model made by `train`."""
+    from fmcourse.generation.chat_template import STOP
+
+    special = {i: text for text, i in getattr(tokenizer, "special_tokens", {}).items()}
+    named = []
+    for file in (Path(name) / CONFIG, Path(name) / "generation_config.json"):
+        if file.is_file():
+            ends = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
+            named += ends if isinstance(ends, list) else [ends]
+    return [text for i, text in special.items() if text in STOP or i in named]
 
 
 def chat_verb(options: argparse.Namespace) -> int:
@@ -483,18 +530,28 @@ def finetune_verb(options: argparse.Namespace) -> int:
 
 
 def classify_verb(options: argparse.Namespace) -> int:
-    """Print a line for each item: label, probability and item, separated by tabs."""
-    from fmcourse.apps.classifier import load_classifier
-    from fmcourse.data import tables
+    """Print a line for each item: label, probability and item, separated by tabs.
 
-    items = options.items
+    An empty line of a file has an empty label and no probability.
+    """
+    from fmcourse.apps.classifier import load_classifier
+
+    items, blank = options.items, set()  # numbers of lines without an item
     if options.file:
-        lines = tables.read_utf8(Path(options.file)).splitlines()
-        items = [line for line in lines if line.strip()]
+        items = tables.split_lines(tables.read_utf8(Path(options.file)))
+        blank = {line for line, item in enumerate(items, 1) if not item.strip()}
     classifier = load_classifier(options.folder)
-    for item, row in zip(items, classifier.predict(items), strict=True):
-        label, one_line_item = classifier.labels[row.argmax()], " ".join(item.splitlines())
-        print(f"{label}\t{row.max():.3f}\t{one_line_item}")
+    given = [item for line, item in enumerate(items, 1) if line not in blank]
+    rows = iter(classifier.predict(given))
+    for line, item in enumerate(items, 1):
+        if line in blank:
+            print("\t\t")  # so that line 7 of the output is about line 7 of the file
+            continue
+        row, one_line_item = next(rows), " ".join(item.splitlines())
+        print(f"{classifier.labels[row.argmax()]}\t{row.max():.3f}\t{one_line_item}")
+    if blank:
+        places = tables.format_lines(sorted(blank))
+        print(f"classify: {places}: empty, so there is no label.", file=sys.stderr)
     return 0
 
 
@@ -589,7 +646,8 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", metavar="FOLDER", required=True, help="where the model goes")
     add("--resume", action="store_true", help="go on with the training in FOLDER")
-    add("--data", metavar="NAME|FILE", help="a text of the course or a file (shakespeare)")
+    data_help = "a text of the course or a file (shakespeare); with --resume: where it is now"
+    add("--data", metavar="NAME|FILE", help=data_help)
     limit = parser.add_mutually_exclusive_group()
     steps_help = f"train for N steps ({DEFAULTS['steps']})"
     limit.add_argument("--steps", type=positive_int, metavar="N", help=steps_help)
@@ -663,7 +721,8 @@ def finetune_arguments(parser: argparse.ArgumentParser) -> None:
 
 def classify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "One line for each item: the likeliest label, its probability, the item, separated by tabs."
+        "One line for each item: the likeliest label, its probability, the item, separated by "
+        "tabs; for an empty line of FILE, the tabs alone. What goes to a file is in UTF-8."
     )
     parser.add_argument("folder", metavar="FOLDER", help="a folder made by finetune")
     items = parser.add_mutually_exclusive_group(required=True)
@@ -717,7 +776,7 @@ def positive_float(text: str) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit code. A refusal of the course's own code is one line."""
-    replace_unprintable_characters()
+    choose_output_encoding()
     options = build_parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -733,11 +792,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def replace_unprintable_characters() -> None:
-    """A terminal that cannot show a character shows a question mark, and nothing crashes."""
+def choose_output_encoding() -> None:
+    """A terminal shows a question mark for what it cannot show; a file or a program gets UTF-8."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            # A file may be in a legacy code page, such as Windows', which holds few characters.
+            encoding = None if stream.isatty() else "utf-8"  # None: as it is
+            stream.reconfigure(encoding=encoding, errors="replace")
 
 
 def print_note(text: str) -> None:

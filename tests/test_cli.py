@@ -1,6 +1,7 @@
 """The command line: exit codes, one-line errors, and that one verb can use what another made."""
 
 import io
+import json
 import os
 import re
 import shlex
@@ -18,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from fmcourse import cli, data, packages
 from fmcourse.models.transformer import Transformer, gpt2
 from fmcourse.pretrained import to_hf
-from fmcourse.tokenizers import CharTokenizer
+from fmcourse.tokenizers import BPETokenizer, CharTokenizer
 
 TEXT = "To be, or not to be: that is the question.\n" * 60
 VERBS = [
@@ -148,6 +149,38 @@ def test_arguments_that_are_not_understood_end_with_2(words, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(words)
     assert end.value.code == 2 and "usage: python -m fmcourse" in capsys.readouterr().err
+
+
+LEGACY = {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}  # as in an older Windows
+
+
+def test_what_goes_to_a_file_is_in_utf_8_whatever_the_system_writes(folder):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "fmcourse",
+            "generate",
+            "--model",
+            str(folder),
+            "--prompt",
+            "Łódź 猫",
+        ],
+        capture_output=True,
+        timeout=60,
+        env=os.environ | LEGACY,
+    )
+    assert "character 'Ł'" in done.stderr.decode("utf-8")
+
+
+def test_a_terminal_shows_what_it_can_and_a_file_gets_all(monkeypatch):
+    for is_terminal, wanted in ((True, "caf\xe9 ?".encode("cp1252")), (False, "café 猫".encode())):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+        stream.isatty = lambda answer=is_terminal: answer
+        monkeypatch.setattr(sys, "stdout", stream)
+        cli.choose_output_encoding()
+        print("café 猫", end="", flush=True)
+        assert stream.buffer.getvalue() == wanted
 
 
 # -- looking after the course ---------------------------------------------------------------------
@@ -353,6 +386,86 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_can_start_again(folde
     )
 
 
+@pytest.mark.parametrize("contents", ['{"model_type": "gpt2"}', "[1]", "no json"])
+@pytest.mark.parametrize("name", [cli.CONFIG, cli.TOKENIZER])
+def test_training_never_writes_over_files_of_somebody_else(name, contents, tmp_path, text, capsys):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / name).write_text(contents)
+    words = [
+        "train",
+        "--data",
+        str(text),
+        "--steps",
+        "1",
+        "--out",
+        str(tmp_path / "theirs"),
+        *SMALL,
+    ]
+    refused(words, capsys, f"{name} was not made by `train`", "--out")
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == [name]
+    assert (tmp_path / "theirs" / name).read_text() == contents
+
+
+@pytest.fixture
+def stopped(folder) -> Path:
+    """A training that was stopped: a checkpoint, and no weights yet."""
+    from fmcourse.objectives import next_token
+    from fmcourse.training import RandomCrops, fit
+
+    facts = cli.read_config(folder)
+    settings = facts["training"]
+    model = cli.build_model(settings, facts["model"]["vocab_size"])
+    ids = cli.load_tokenizer(folder).encode(cli.train_and_test_text(settings["data"])[0])
+    crops = RandomCrops(ids, settings["context"] + 1, settings["batch"], settings["seed"])
+    fit(model, next_token, crops, steps=5, checkpoint=folder / cli.CHECKPOINT, progress=False)
+    (folder / cli.WEIGHTS).unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "other", [TEXT[:-1000], TEXT + "More.\n", TEXT.replace("question", "questoin"), ""]
+)
+def test_resume_notices_another_text(other, stopped, text, capsys):
+    # A text that was cut is cut elsewhere into training and held-out text: the score would lie.
+    text.write_text(other, encoding="utf-8")
+    refused(["train", "--out", str(stopped), "--resume"], capsys, str(text), "not the text that")
+    assert not (stopped / cli.WEIGHTS).exists()
+
+
+def test_resume_goes_on_from_another_folder_and_with_a_text_that_was_moved(
+    stopped, text, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    moved = text.rename(tmp_path / "elsewhere" / "moved.txt")
+    words = ["train", "--out", str(stopped), "--resume"]
+    refused(words, capsys, f"--data {text}: there is no such file")
+    assert cli.main([*words, "--data", str(moved)]) == 0
+    assert (stopped / cli.WEIGHTS).exists()
+
+
+def test_a_text_that_was_named_from_its_own_folder_is_found_from_everywhere(
+    tmp_path, text, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--data", text.name, "--steps", "1", "--out", "gpt", *SMALL]
+    assert cli.main(words) == 0
+    assert cli.read_config(tmp_path / "gpt")["training"]["data"] == str(text)
+
+
+def test_resume_in_a_folder_of_somebody_else_is_refused(tmp_path, capsys):
+    (tmp_path / cli.CHECKPOINT).write_bytes(b"")
+    (tmp_path / cli.CONFIG).write_text('{"model_type": "gpt2"}')
+    refused(["train", "--out", str(tmp_path), "--resume"], capsys, "holds no unfinished training")
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_a_byte_order_mark_and_line_ends_are_no_letters_of_the_text(tmp_path, line_end):
+    path = tmp_path / "mine.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", line_end).encode())
+    assert "".join(cli.train_and_test_text(str(path))) == TEXT
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -360,7 +473,11 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_can_start_again(folde
             ["train", "--data", "shakespear", "--out", "{}/new"],
             "--data shakespear: there is no such file, and the collections",
         ),
-        (["train", "--data", "{}/broken.txt", "--out", "{}/new"], "not a text in UTF-8"),
+        (
+            ["train", "--data", "{}/broken.txt", "--out", "{}/new"],
+            "broken.txt is no text in UTF-8: line 1, byte 4",
+        ),
+        (["train", "--data", "{}/wide.txt", "--out", "{}/new"], "it looks like UTF-16"),
         (["train", "--data", "{}/tiny.txt", "--out", "{}/new"], "give a longer text"),
         (
             ["train", "--data", "{}/mine.txt", "--width", "100", "--out", "{}/new"],
@@ -379,6 +496,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_can_start_again(folde
 )
 def test_what_cannot_be_done_is_said_in_one_line(words, said, folder, capsys):
     (folder.parent / "broken.txt").write_bytes(b"caf\xe9" * 100)
+    (folder.parent / "wide.txt").write_text(TEXT, encoding="utf-16")
     (folder.parent / "tiny.txt").write_text("short")
     refused([word.format(folder.parent) for word in words], capsys, said)
     assert not (folder.parent / "new" / cli.WEIGHTS).exists()
@@ -454,7 +572,7 @@ def test_a_folder_of_transformers_without_a_tokenizer_or_with_a_strange_one_says
 
 
 @pytest.mark.parametrize(
-    "contents", ["{}", '{"training": 3}', '{"training": {"data": "x"}, "tokenizer": "X"}']
+    "contents", ['{"training": 3}', '{"training": {"data": "x"}, "tokenizer": "X"}']
 )
 def test_a_damaged_folder_is_not_resumed(contents, folder, capsys):
     (folder / cli.WEIGHTS).rename(folder / cli.CHECKPOINT)
@@ -480,6 +598,30 @@ def test_a_model_that_does_not_generate_is_refused(capsys):
 def test_a_model_that_is_not_installed_names_the_command(monkeypatch, capsys):
     monkeypatch.setitem(packages.PACKAGES, cli.CHAT_MODEL, "no-such-package==1")
     refused(["chat", "--message", "x"], capsys, "python -m fmcourse models install")
+
+
+def bpe_with_end_token() -> BPETokenizer:
+    vocab = {"<|im_end|>": 0, "a": 1, "b": 2, "</s>": 3}
+    return BPETokenizer(vocab, [], special_tokens=["<|im_end|>", "</s>"])
+
+
+def test_a_chat_models_end_token_ends_what_it_generates(monkeypatch, capsys):
+    model = Transformer(gpt2(vocab_size=4, context=32, width=8, depth=1, heads=1, tied=False))
+    # Its head starts at zero: at temperature 0 it takes token 0.
+    monkeypatch.setattr(cli, "load_model", lambda name, weights: (model, bpe_with_end_token()))
+    words = ["generate", "--model", "x", "--prompt", "ab", "--max-new-tokens", "5"]
+    assert cli.main([*words, "--temperature", "0"]) == 0
+    assert capsys.readouterr().out == "ab\n"
+
+
+@pytest.mark.parametrize("eos", [3, [1, 3], None, 99, True])
+@pytest.mark.parametrize("file", [cli.CONFIG, "generation_config.json"])
+def test_the_end_tokens_of_a_published_folder_are_read(file, eos, tmp_path):
+    (tmp_path / file).write_text(json.dumps({"eos_token_id": eos}))
+    # Token 1 is an ordinary one: a text that holds an "a" would end there.
+    wanted = {"<|im_end|>", "</s>"} if eos in (3, [1, 3]) else {"<|im_end|>"}
+    assert set(cli.end_texts(str(tmp_path), bpe_with_end_token())) == wanted
+    assert cli.end_texts(str(tmp_path), CharTokenizer("ab")) == []
 
 
 # -- chatting --------------------------------------------------------------------------------------

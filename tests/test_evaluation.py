@@ -102,6 +102,36 @@ def test_empty_or_impossible_input_is_named():
             call()
 
 
+@pytest.mark.parametrize("shape", [(1, 20), (20, 1), (2, 10), ()])
+def test_only_the_ids_of_one_text_are_scored(shape):
+    # A batch has as many rows as the text has tokens in another reading: log V for each row.
+    with pytest.raises(ValueError, match=r"ids have shape .*; give those of one text, \(T,\)"):
+        token_nats(model_of("gpt2"), torch.ones(shape, dtype=torch.long))
+
+
+@pytest.mark.parametrize("ids", [[1.5, 2.0, 3.0], [True, False, True]])
+def test_ids_are_whole_numbers(ids):
+    with pytest.raises(ValueError, match="whole numbers"):
+        token_nats(model_of("gpt2"), ids)
+
+
+@pytest.mark.parametrize("ids", [[61], [5, 61], [-1]])
+def test_a_token_that_the_model_does_not_know_is_not_scored(ids):
+    with pytest.raises(ValueError, match="this model knows tokens 0 to 60"):
+        token_nats(model_of("gpt2"), ids)
+
+
+def test_a_model_that_reads_the_tokens_it_is_to_predict_is_not_scored():
+    with pytest.raises(ValueError, match="looks both ways.*give a causal model"):
+        token_nats(model_of("bert"), [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("context", [0, -4, 2.5])
+def test_a_context_that_holds_no_token_is_refused(context):
+    with pytest.raises(ValueError, match=f"context={context} must be a whole number"):
+        token_nats(model_of("gpt2"), list(range(60)), context=context)
+
+
 TAGS = ["O", "B-PERSON", "I-PERSON", "B-PLACE", "I-PLACE"]
 
 

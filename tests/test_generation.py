@@ -1,6 +1,7 @@
 """Generation: sampling, the decoding loop and the KV cache, beside the reference library's."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -127,6 +128,33 @@ def test_temperature_zero_is_the_largest_and_near_zero_comes_close():
         1.0,
         0.0,
     ]  # of equals the first
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({"temperature": -1}, "temperature=-1"),
+        ({"temperature": math.nan}, "temperature=nan"),
+        ({"top_k": 0}, "top_k=0"),
+        ({"top_k": -3}, "top_k=-3"),
+        ({"top_p": 0}, "top_p=0"),
+        ({"top_p": 1.5}, "top_p=1.5"),
+        ({"temperature": 0, "top_k": 0}, "top_k=0"),
+    ],
+)
+def test_no_distribution_is_made_of_arguments_that_make_no_sense(bad, says):
+    for make in (lambda **knobs: next_distribution(LOGITS, **knobs), make_sampler):
+        with pytest.raises(ValueError, match=says):
+            make(**bad)
+
+
+@pytest.mark.parametrize("temperature", [1e-30, 1e-40, 1e-300, 5e-324])
+def test_the_smallest_temperatures_are_the_limit_and_not_nan(temperature):
+    assert torch.equal(next_distribution(LOGITS, temperature), next_distribution(LOGITS, 0))
+    equal = next_distribution(torch.tensor([1.0, 1.0, -2.0]), temperature)
+    assert equal.tolist() == [0.5, 0.5, 0.0]
+    masked = next_distribution(torch.tensor([3.0, -math.inf]), temperature)
+    assert masked.tolist() == [1.0, 0.0]
 
 
 @pytest.mark.slow
@@ -388,8 +416,79 @@ def test_a_stream_refuses_at_once_and_not_when_it_is_read():
 def test_an_empty_prompt_and_a_model_that_looks_ahead_are_refused():
     with pytest.raises(ValueError, match="the prompt is empty"):
         continuation("gpt2", prompt="")
-    with pytest.raises(ValueError, match="looks both ways"):
-        continuation("bert", prompt="1 2")
+
+
+@pytest.mark.parametrize("name", ["bert", "bert types"])
+def test_a_model_that_looks_both_ways_writes_nothing_however_it_is_asked(name):
+    knobs = {"max_new_tokens": 2, "seed": 0}
+    model = model_of(name)
+    for call in (
+        lambda: generate(model, Numbers(), "1 2", **knobs),
+        lambda: generate(model, Numbers(), "1 2", use_cache=False, **knobs),
+        lambda: stream(model, Numbers(), "1 2", use_cache=False, **knobs),
+        lambda: generate_batch(model, Numbers(), ["1 2"], **knobs),
+    ):
+        with pytest.raises(ValueError, match="looks both ways"):
+            call()
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0])
+def test_a_model_whose_training_diverged_writes_nothing(temperature):
+    model = model_of("gpt2")
+    with torch.no_grad():
+        model.stack.norm.weight[3] = math.nan
+    with pytest.raises(ValueError, match="logits are NaN"):
+        generate(model, Numbers(), "1 2", max_new_tokens=2, temperature=temperature)
+
+
+def test_a_model_without_a_head_writes_nothing():
+    model = Transformer(replace(SHAPES["gpt2"], head="none"))
+    with pytest.raises(ValueError, match="no head that predicts tokens"):
+        generate(model, Numbers(), "1 2", max_new_tokens=2)
+
+
+@pytest.mark.parametrize("prompts", ["abc", "", b"abc"])
+def test_one_text_is_no_list_of_prompts(prompts):
+    with pytest.raises(ValueError, match=r"prompts=.* is one text; .* write \[.*\]"):
+        generate_batch(model_of("gpt2"), ByteTokenizer(61), prompts, max_new_tokens=2)
+
+
+def test_ids_of_one_prompt_are_no_list_of_prompts():
+    with pytest.raises(ValueError, match=r"prompt 3 is neither a text nor a list of token ids"):
+        generate_batch(model_of("gpt2"), Numbers(), [3, 1, 4], max_new_tokens=2)
+
+
+# -- a vocabulary that is padded -------------------------------------------------------------------
+
+
+class FewTokens(Numbers):
+    """Knows fewer tokens than the model has logits, as GPT-2's 50,257 of nanoGPT's 50,304."""
+
+    vocab_size = 5
+
+    def decode(self, ids):
+        assert all(i < self.vocab_size for i in ids), ids
+        return super().decode(ids)
+
+
+def test_a_token_that_the_tokenizer_does_not_know_is_never_written():
+    model, knobs = model_of("gpt2"), {"max_new_tokens": 12, "temperature": 3.0, "seed": 0}
+    assert continuation("gpt2", **knobs) != generate(model, FewTokens(), "3 1 4", **knobs)
+    one = generate(model, FewTokens(), "3 1 4", **knobs)
+    assert one == "".join(stream(model, FewTokens(), "3 1 4", **knobs))
+    assert one == generate(model, FewTokens(), "3 1 4", use_cache=False, **knobs)
+    assert [one] == generate_batch(model, FewTokens(), ["3 1 4"], **knobs)
+    assert len(generate_batch(model, FewTokens(), ["1", "2 3"], **knobs)) == 2
+    few = generate(model, FewTokens(), "1", max_new_tokens=3, temperature=0)
+    assert set(few.split()) <= set("01234")
+
+
+def test_a_constraint_still_counts_all_tokens_of_the_model():
+    odd = torch.arange(61) % 2 == 1
+    text = generate(
+        model_of("gpt2"), FewTokens(), "1", max_new_tokens=9, seed=0, constraint=lambda added: odd
+    )
+    assert set(text.split()) <= {"1", "3"}
 
 
 # -- a real model talks ----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ classifiers that predict the same after they were saved and loaded."""
 import csv
 import io
 import json
+import math
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -167,7 +168,7 @@ def test_whatever_a_csv_writer_wrote_is_read_or_counted(
     whole, empty = read_table(path, "text", "label")
     assert len(whole) + len(empty) == len(rows)
     assert [text for text, _, _ in whole] == [
-        text.strip() for label, text in rows if text.strip() and label.strip()
+        text.strip() for label, text in rows if tables.fold_text(text) and tables.clean_label(label)
     ]
 
 
@@ -292,6 +293,85 @@ def test_empty_rows_are_left_out_and_named(table):
     )
 
 
+@pytest.mark.parametrize("separator", ";,\t|:")
+@pytest.mark.parametrize("line", ["sep={}\r\n", '"sep={}"\n', "SEP={}\n"])
+def test_excels_line_that_names_the_separator_is_no_row(table, separator, line):
+    content = line.format(separator) + TABLE.replace(",", separator)
+    assert sorted(found(read_dataset(table(content)))) == sorted(ROWS)
+    refused(table(content + f"a{separator}b{separator}c\n"), "mine.csv, line 27: more columns")
+
+
+@pytest.mark.parametrize("mark", ["nan", "NaN", "NULL", "null", "<NA>", "#N/A", "NaT"])
+def test_a_cell_that_says_that_it_is_empty_is_no_label_and_no_text(table, mark):
+    data = read_dataset(table(TABLE + f"a cloud,{mark}\na cloud, {mark} \n{mark},food\n"))
+    assert sorted(found(data)) == sorted(ROWS)
+    assert data.notes == (
+        f"mine.csv: 3 rows with '{mark}', as programs write an empty cell, left out: "
+        "lines 26, 27, 28",
+    )
+
+
+def test_a_label_that_may_be_an_empty_cell_is_kept_and_named(table):
+    data = read_dataset(table(TABLE + "".join(f"a cloud {n},None\n" for n in range(12))))
+    assert data.labels == ("None", "food", "weather")
+    assert data.notes == ("labels that may stand for an empty cell, are they meant? 'None' 12",)
+
+
+INVISIBLE = ["\u200b", "\ufeff", "\u00ad", "\u200e", "\u2060", "\u0007", "\ufe0f", "\U000e0061"]
+
+
+@pytest.mark.parametrize("mark", INVISIBLE)
+def test_labels_and_names_that_differ_by_an_invisible_character_are_one(table, mark):
+    content = TABLE.replace("rain of today,weather", f"rain of today,wea{mark}ther{mark} ")
+    assert sorted(found(read_dataset(table(content)))) == sorted(ROWS)
+    content = TABLE.replace("text,label", f"{mark}text,label{mark}")
+    assert sorted(found(read_dataset(table(content)))) == sorted(ROWS)
+    data = read_dataset(table(TABLE + f"{mark}the rain{mark} of today,weather\n{mark},food\n"))
+    assert sorted(found(data)) == sorted(ROWS)
+    assert [note.partition(":")[2][:20] for note in data.notes] == [
+        " 1 row without a tex",
+        " 1 item found more t",
+    ]
+
+
+def test_labels_that_differ_by_a_joiner_are_named_with_it(table):
+    # Joiners make other letters of their neighbours in some scripts: they are not taken out.
+    rows = "".join(f"a {n},foo\u200d\nb {n},foo\n" for n in range(12))
+    data = read_dataset(table(TABLE.replace("food", "drink") + rows))
+    assert data.notes[0].endswith(r"cannot be seen, are they one? foo, 'foo\u200d'")
+
+
+FACES = "😀😃😄😁😆😅😂🙂🙃😉"
+
+
+def test_texts_that_the_network_cannot_read_are_named(table):
+    reviews = [FACES[n % 10] * (1 + n // 10) for n in range(40)]  # one word each: one [UNK]
+    reviews[39], reviews[38] = "😀 😀", "😀 😃 😄"
+    rows = "".join(f"{text},{'good' if n % 2 else 'bad'}\n" for n, text in enumerate(reviews))
+    [note] = read_dataset(table("text,label\n" + rows)).notes
+    assert note.startswith("40 texts made mostly of words that the network does not know")
+    assert note.endswith("; to it, they are only 3 different ones") and "[UNK]" in note
+
+
+@pytest.mark.parametrize("text", ["the café is naïve", "日本", "so good 😀", "хорошо", "x" * 100])
+def test_texts_that_the_network_reads_are_not_named(table, text):
+    assert read_dataset(table(TABLE + f"{text},food\n")).notes == ()
+
+
+@pytest.mark.parametrize("text", ["x" * 101, "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35 😀"])
+def test_one_text_that_the_network_does_not_read_is_named(table, text):
+    [note] = read_dataset(table(TABLE + f"{text},food\n")).notes
+    assert note.startswith("1 text made mostly of words that the network does not know")
+    assert "different" not in note
+
+
+def test_one_text_is_no_list_of_texts():
+    with pytest.raises(ValueError, match=r"'rain' is one item; for one item write \['rain'\]"):
+        apps.encode_items("text", "rain")
+    with pytest.raises(ValueError, match=r"texts='rain' is one text; .* write \['rain'\]"):
+        pretrained.embed_sentences(None, None, "rain")
+
+
 def test_duplicates_are_kept_once_and_contradictions_left_out(table):
     data = read_dataset(
         table(
@@ -312,7 +392,8 @@ def test_labels_that_are_few_imbalanced_or_nearly_alike_are_noted(table):
         table(TABLE + "".join(f"dish {n},Food\n" for n in range(60)) + "x,odd\ny,odd\n")
     )
     assert data.notes == (
-        "labels that differ only in case or spaces, are they one? Food, food",
+        "labels that differ only in case, spaces or characters that cannot be seen, are they "
+        "one? Food, food",
         "labels with fewer than 10 items, whose scores will say little: odd 2",
         "labels are imbalanced: 70% are 'Food'; to predict it always is right that often",
     )
@@ -540,7 +621,7 @@ def test_transparent_grey_16_bit_and_rotated_images_are_decoded_as_seen(tmp_path
     assert (seen(Image.new("L", (9, 9), 77)) == 77).all() and (
         seen(Image.new("LA", (9, 9), (77, 0))) == 255
     ).all()
-    assert (seen(Image.fromarray(np.full((9, 9), 20_000, np.uint16))) == 77).all()
+    assert (seen(Image.fromarray(np.full((9, 9), 20_000, np.uint16))) == 78).all()
     assert (seen(Image.new("1", (9, 9), 1)) == 255).all()
     palette = Image.new("RGB", (9, 9), (10, 200, 30)).quantize(4)
     assert (seen(palette)[0, 0] == [10, 200, 30]).all()
@@ -549,6 +630,85 @@ def test_transparent_grey_16_bit_and_rotated_images_are_decoded_as_seen(tmp_path
     exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees
     upright = seen(turned, exif=exif)
     assert upright[0].max() < 5 and upright[-1].min() > 250
+
+
+RAMP = np.linspace(0, 1, 96 * 96).reshape(96, 96)
+# Types of numbers, and what is white in them.
+WHITES = [
+    ("bool", 1),
+    ("float16", 1),
+    ("float32", 1),
+    ("float64", 1),
+    ("float32", 255),
+    ("float32", 65535),
+    ("uint8", 255),
+    ("uint16", 255),
+    ("uint16", 4095),
+    ("uint16", 65535),
+    ("int16", 32767),
+    ("int32", 255),
+    ("int32", 65535),
+    ("int32", 2**31 - 1),
+    ("uint32", 2**32 - 1),
+    ("int64", 255),
+]
+
+
+@pytest.mark.parametrize(("dtype", "white"), WHITES)
+def test_an_array_of_any_numbers_is_the_image_that_it_shows(dtype, white):
+    pixels = (RAMP * white).round(0 if white > 1 else 6).astype(dtype)
+    wanted = (RAMP > 0) * 255 if dtype == "bool" else RAMP * 255
+    for array in (pixels, pixels[..., None], np.stack([pixels] * 3, -1)):
+        assert abs(read_image(array).astype(int) - wanted[..., None]).max() <= 1
+    if dtype in ("float32", "float64", "uint8", "int64"):
+        assert (read_image(torch.from_numpy(pixels)) == read_image(pixels)).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white"),
+    [(dtype, white) for dtype, white in WHITES if dtype in ("float32", "uint16", "int32")],
+)
+def test_a_tiff_of_16_or_32_bits_is_the_image_that_it_shows(dtype, white, tmp_path):
+    Image.fromarray((RAMP * white).astype(dtype)).save(tmp_path / "x.tif")
+    seen = read_image(tmp_path / "x.tif").astype(int)
+    assert abs(seen - RAMP[..., None] * 255).max() <= 1
+
+
+def test_a_dark_png_of_16_bits_is_dark_because_png_says_what_is_white(tmp_path):
+    Image.fromarray(np.full((9, 9), 255, np.uint16)).save(tmp_path / "x.png")
+    assert (read_image(tmp_path / "x.png") == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "says"),
+    [
+        (RAMP - 0.5, "values reach from -0.5 to 0.5"),
+        (RAMP * 1e6, "values reach from 0 to 1e.06"),
+        (np.where(RAMP > 0.5, math.nan, 0.0), "values reach from nan to nan"),
+        (RAMP + math.inf, "values reach from inf to inf"),
+        (np.full((4, 4), -1), "values reach from -1 to -1"),
+        (RAMP * 1j, "complex128"),
+        (np.zeros((0, 5)), r"float64 \(0, 5\) is no image"),
+        (np.full((2, 2), "a"), "is no image"),
+    ],
+)
+def test_numbers_that_are_no_image_are_refused(pixels, says):
+    with pytest.raises(ValueError, match=f"ndarray cannot be opened as an image .*{says}"):
+        read_image(pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32"])
+@pytest.mark.parametrize("name", ["x.png", "x.tif"])
+def test_images_of_16_and_32_bits_are_upright_too(name, dtype, tmp_path):
+    if name == "x.png" and dtype not in ("uint8", "uint16"):
+        pytest.skip("a PNG has no such numbers")
+    white = {"uint8": 255, "uint16": 65535, "int32": 65535, "float32": 1}[dtype]
+    pixels, exif = np.zeros((40, 100), dtype), Image.Exif()
+    pixels[:, 50:] = white
+    exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees
+    Image.fromarray(pixels).save(tmp_path / name, exif=exif)
+    upright = read_image(tmp_path / name)
+    assert upright[:40].max() < 5 and upright[-40:].min() > 250
 
 
 def test_bytes_are_taken_as_images_too():
@@ -966,9 +1126,15 @@ def test_texts_on_the_command_line_from_end_to_end(table, capsys, tmp_path):
         ("weather", "the mist of today"),
     ]
     assert all(0.5 < float(row[1]) <= 1 for row in rows)
-    file = table("a plate of figs\r\n\r\nthe mist of today\r\n", "list.txt")
+    # A line for each line of the file, whatever it holds: none is cut at U+2028, FF, VT or NEL.
+    odd = "the mist\u2028of\x0ctoday\x85is\x0bwet\r\n"
+    file = table(f"a plate of figs\r\n\r\n{odd} \r\nthe mist of today", "list.txt")
     assert cli.main(["classify", out, "--file", str(file)]) == 0
-    assert [row.split("\t") for row in capsys.readouterr().out.splitlines()] == rows
+    captured = capsys.readouterr()
+    first, empty, cut, blank, last = [row.split("\t") for row in captured.out.splitlines()]
+    assert [first, last] == rows and empty == blank == ["", "", ""]
+    assert cut[2] == "the mist of today is wet"
+    assert "lines 2, 4: empty" in captured.err
     assert "no text in UTF-8: line 1" in line(
         ["classify", out, "--file", str(table(b"caf\xe9", "list.txt"))], capsys
     )

@@ -20,7 +20,15 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from fmcourse.adaptation import fit_linear_probe, train_only
-from fmcourse.apps.own_data import IMAGE_SIZE, MAX_TOKENS, Item, Kind, OwnData, read_image
+from fmcourse.apps.own_data import (
+    IMAGE_SIZE,
+    MAX_TOKENS,
+    TEXT_MODEL,
+    Item,
+    Kind,
+    OwnData,
+    read_image,
+)
 from fmcourse.apps.report import Report, make_report
 from fmcourse.data import checksum
 from fmcourse.data.tables import join_first
@@ -34,7 +42,7 @@ from fmcourse.pretrained import load, load_tokenizer, load_vision, truncate
 from fmcourse.training import EpochBatches, History, fit
 from fmcourse.training.optimizers import OptimizerConfig
 
-BASE_MODELS = {"text": "minilm-l6", "images": "efficientnet-lite0"}
+BASE_MODELS = {"text": TEXT_MODEL, "images": "efficientnet-lite0"}
 HEAD_NAME = "classifier"  # the new last layer, in both networks
 BATCH = 16  # items in a training step
 LORA_RANK, LORA_ALPHA = 8, 16.0
@@ -103,6 +111,8 @@ def encode_items(kind: Kind, items: Sequence[Any]) -> list[Tensor]:
         items: `Item`s; or texts; or images, as files or as bytes.
     Raises: ValueError if there is no item, or one is no text or cannot be opened as an image.
     """
+    if isinstance(items, str):  # a sequence of its letters
+        raise ValueError(f"{items!r:.60} is one item; for one item write [{items!r:.60}].")
     contents = [item.content if isinstance(item, Item) else item for item in items]
     if not contents:
         raise ValueError("there is nothing to read; give at least one item.")

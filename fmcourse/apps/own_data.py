@@ -9,7 +9,6 @@ What can be repaired is repaired, and a note says so; what cannot is an error th
 and what to do. No torch is needed here. `fmcourse.apps.classifier` trains on what was read.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from fmcourse.data.tables import fold_text, format_lines, join_first, quote, read_table, suggest
+from fmcourse.data.tables import (
+    clean_label,
+    fold_text,
+    format_lines,
+    join_first,
+    quote,
+    read_table,
+    suggest,
+)
+from fmcourse.packages import is_installed, package_file
+from fmcourse.tokenizers import WordPieceTokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +35,9 @@ Kind = Literal["text", "images"]
 MAX_TOKENS = 128  # the network reads so many tokens of a text, from its beginning
 IMAGE_SIZE = 96  # pixels; an image is resized to a square of this side, whatever its shape
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
+TEXT_MODEL = "minilm-l6"  # the network that reads texts
+EMPTY_CELLS = {"nan", "null", "nat", "<na>", "#n/a", "#null!"}  # as programs write an empty cell
+MAYBE_EMPTY = {"na", "n/a", "none", "nil", "-", "?"}  # may be labels, and may be empty cells
 FEW_ITEMS = 10  # the scores of a label with fewer items say little
 
 
@@ -174,7 +186,7 @@ def deduplicate(items: Sequence[Item], name: str, notes: list[str]) -> dict[str,
 
 
 def hash_content(content: Any) -> str:
-    """Equal for texts that differ in case and spaces alone, and for images of equal pixels."""
+    """Equal for texts that `fold_text` makes equal, and for images of equal pixels."""
     is_text = isinstance(content, str)
     return sha256(fold_text(content).encode() if is_text else content.tobytes()).hexdigest()
 
@@ -256,8 +268,20 @@ def find_weaknesses(items: Sequence[Item], kind: Kind) -> list[str]:
     notes, counts = [], count_labels(items)
     folded = Counter(map(fold_text, counts))
     if alike := sorted(label for label in counts if folded[fold_text(label)] > 1):
-        shown = join_first(alike, 4)
-        notes.append(f"labels that differ only in case or spaces, are they one? {shown}")
+        # In ASCII where characters cannot be seen.
+        shown = join_first(
+            [one if one.isprintable() and one.isascii() else ascii(one) for one in alike], 4
+        )
+        notes.append(
+            "labels that differ only in case, spaces or characters that cannot be seen, are they "
+            f"one? {shown}"
+        )
+    if maybe := sorted(
+        f"{label!r} {n}" for label, n in counts.items() if fold_text(label) in MAYBE_EMPTY
+    ):
+        notes.append(
+            f"labels that may stand for an empty cell, are they meant? {join_first(maybe)}"
+        )
     if few := sorted(f"{label} {n}" for label, n in counts.items() if n < FEW_ITEMS):
         notes.append(
             f"labels with fewer than {FEW_ITEMS} items, whose scores will say little: "
@@ -276,7 +300,35 @@ def find_weaknesses(items: Sequence[Item], kind: Kind) -> list[str]:
                 f"{pluralize(long, 'text')} of more than {MAX_TOKENS} words, of which only the "
                 f"beginning is read ({MAX_TOKENS} tokens)"
             )
+        notes += find_unknown_texts([item.content for item in items])
     return notes
+
+
+def find_unknown_texts(texts: Sequence[str]) -> list[str]:
+    """A note on texts whose words, most of them, the network's vocabulary lacks, if there are any.
+
+    Emoji, for example: the network reads one [UNK] for all of them.
+    """
+    # In a word of ASCII letters nothing is unknown, unless it is too long to be one.
+    suspects = [
+        text for text in texts if not text.isascii() or len(max(text.split(), key=len)) > 100
+    ]
+    if not suspects or not is_installed(TEXT_MODEL):
+        return []
+    tokenizer = WordPieceTokenizer.from_vocab_file(package_file(TEXT_MODEL, "vocab.txt"))
+    unknown, read = tokenizer.special_tokens["[UNK]"], {}
+    for text in suspects:
+        ids = tokenizer.encode(text, add_special_tokens=False)[:MAX_TOKENS]
+        if 2 * ids.count(unknown) >= len(ids):  # none at all is no better
+            read[text] = tuple(ids)
+    if not read:
+        return []
+    n, n_different = len(read), len(set(read.values()))
+    alike = f"; to it, they are only {n_different} different ones" if n_different < n else ""
+    return [
+        f"{pluralize(n, 'text')} made mostly of words that the network does not know and reads as "
+        f"[UNK], such as {quote(next(iter(read)))}{alike}"
+    ]
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -290,6 +342,19 @@ def read_text_table(path: Path, text: str, label: str, notes: list[str]) -> list
             f"{path.name}: {pluralize(len(incomplete), 'row')} without a text or without a label, "
             f"left out: {format_lines(incomplete)}"
         )
+    empty = [
+        (found[0], line)
+        for content, name, line in rows
+        if (found := [one for one in (name, content) if fold_text(one) in EMPTY_CELLS])
+    ]
+    if empty:
+        names = join_first(sorted({quote(name) for name, _ in empty}))
+        lines = {line for _, line in empty}
+        notes.append(
+            f"{path.name}: {pluralize(len(lines), 'row')} with {names}, as programs write an empty "
+            f"cell, left out: {format_lines(sorted(lines))}"
+        )
+        rows = [row for row in rows if row[2] not in lines]
     return [Item(content, name, f"{path.name} line {line}") for content, name, line in rows]
 
 
@@ -303,7 +368,7 @@ def read_image_folders(folder: Path, notes: list[str]) -> list[Item]:
     for label_folder in (entry for entry in list_visible(folder) if entry.is_dir()):
         files, other = find_images(label_folder)
         unused += other
-        label = unicodedata.normalize("NFC", label_folder.name)  # macOS writes é as e and accent
+        label = clean_label(label_folder.name)  # macOS writes é as e and accent
         for file in files:
             source = f"{folder.name}/{label_folder.name}/{file.name}"
             try:
@@ -341,7 +406,8 @@ def read_image(given: Any) -> "np.ndarray":
     Of several frames the first; upright, as the camera noted it; on white where transparent.
 
     Args:
-        given: a file, or bytes (H, W) or (H, W, 3).
+        given: a file, or an array (H, W) or (H, W, 3): bytes, floats from 0 to 1, or other whole
+            numbers; see `scale_to_bytes`.
     Raises: ValueError naming the file and what is wrong with it.
     """
     import numpy as np
@@ -364,9 +430,44 @@ def decode_image(given: Any) -> Any:
     import numpy as np
     from PIL import Image, ImageOps
 
-    is_file = isinstance(given, str | Path)
-    with Image.open(given) if is_file else Image.fromarray(np.asarray(given)) as image:
+    if not isinstance(given, str | Path):
+        pixels = np.asarray(given)
+        if pixels.ndim == 3 and pixels.shape[-1] == 1:  # grey with a dimension for its one channel
+            pixels = pixels[..., 0]
+        return Image.fromarray(scale_to_bytes(pixels)).convert("RGBA")
+    # A file, not its name, by which Pillow maps it into memory: a turned TIFF is garbled that way.
+    with open(given, "rb") as file, Image.open(file) as image:
         image.draft("RGB", (2 * IMAGE_SIZE, 2 * IMAGE_SIZE))  # large JPEGs: not decoded in full
-        if image.mode.startswith("I"):  # grey in 16 bits
-            image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-        return ImageOps.exif_transpose(image).convert("RGBA")
+        # PNG defines its white, TIFF leaves it open.
+        white = 65535 if image.format == "PNG" else None
+        image = ImageOps.exif_transpose(image)  # first, since an image made of numbers has no EXIF
+        if image.mode.startswith(("I", "F")):  # grey in 16 or 32 bits
+            image = Image.fromarray(scale_to_bytes(np.asarray(image), white))
+        return image.convert("RGBA")
+
+
+def scale_to_bytes(pixels: "np.ndarray", white: float | None = None) -> "np.ndarray":
+    """Numbers of any type as bytes, from 0, black, to `white`.
+
+    Args:
+        white: unless given, the smallest usual one that no number exceeds: of floats 1, 255 or
+            65535; of whole numbers 255, 4095 (12 bits), 65535 or the type's largest.
+    Raises: ValueError for numbers below 0 or above every white, NaN, or no numbers at all.
+    """
+    import numpy as np
+
+    if pixels.dtype == bool:
+        return pixels * np.uint8(255)
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype.kind not in "iuf" or not pixels.size:
+        raise ValueError(f"{pixels.dtype} {pixels.shape} is no image; give numbers (H, W[, 3])")
+    whites = [255, 4095, 65535, np.iinfo(pixels.dtype).max] if pixels.dtype.kind in "iu" else []
+    low, high = pixels.min(), pixels.max()
+    white = white or next((one for one in sorted(whites) or (1, 255, 65535) if high <= one), None)
+    if white is None or not low >= 0:  # not <, with which NaN would pass
+        raise ValueError(
+            f"its values reach from {low:.4g} to {high:.4g}; give bytes, floats from 0 to 1, or "
+            "whole numbers from 0"
+        )
+    return np.rint(pixels.astype(np.float64) * (255 / white)).astype(np.uint8)

@@ -10,12 +10,17 @@ Every row is used, counted as left out, or the reason for an error that names fi
 import codecs
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 
 SEPARATORS = ",;\t|"
+# Excel's own first line, sep=; which names the separator and is no row.
+SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?[ \t;,]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
+JOINERS = "\u200c\u200d"  # not seen, but seen in what they join: emoji, Persian, Hindi
 
 
 def read_table(path: Path, text: str, label: str) -> tuple[list[tuple[str, str, int]], list[int]]:
@@ -42,9 +47,9 @@ def read_table(path: Path, text: str, label: str) -> tuple[list[tuple[str, str, 
     for line, row in rows:
         # A row may be shorter than the header: empty cells at its end are sometimes not written.
         words, kind = (row[n].strip() if n < len(row) else "" for n in columns)
-        if words and kind:
-            # NFC: an é typed as one character and one typed as two are the same label.
-            whole.append((words, unicodedata.normalize("NFC", kind), line))
+        kind = clean_label(kind)
+        if fold_text(words) and kind:  # folded: a text of invisible characters alone is empty
+            whole.append((words, kind, line))
         else:
             incomplete.append(line)
     return whole, incomplete
@@ -53,17 +58,18 @@ def read_table(path: Path, text: str, label: str) -> tuple[list[tuple[str, str, 
 def read_rows(path: Path, wanted: Sequence[str]) -> tuple[list[tuple[int, list[str]]], str]:
     """Every row with the line that it begins in, the header first; and the separator.
 
-    The separator is the one by which the header holds most of the `wanted` columns.
+    The separator is the one that a first line sep=; names, or else the one by which the header
+    holds most of the `wanted` columns.
 
     Raises: ValueError if the table is empty, is not UTF-8 or leaves a quotation mark open.
     """
-    content = read_utf8(path)
+    content, named = take_separator_line(read_utf8(path))
     before = csv.field_size_limit(
         max(len(content), 1)
     )  # else a quotation mark left open is cut off
     try:
         # Most wanted columns first, then most columns; of equals the first in SEPARATORS.
-        separator = max(SEPARATORS, key=lambda one: score_separator(content, one, wanted))
+        separator = named or max(SEPARATORS, key=lambda one: score_separator(content, one, wanted))
         rows = parse_rows(content, separator, path.name)
     finally:
         csv.field_size_limit(before)  # of the whole process, not ours to keep
@@ -73,6 +79,17 @@ def read_rows(path: Path, wanted: Sequence[str]) -> tuple[list[tuple[int, list[s
             "and each row below it hold one item."
         )
     return rows, separator
+
+
+def take_separator_line(content: str) -> tuple[str, str | None]:
+    """A table whose first line is Excel's sep=; with that line empty, and the separator it names.
+
+    >>> take_separator_line("sep=;\\ntext;label")
+    ('\\ntext;label', ';')
+    """
+    found = SEPARATOR_LINE.match(content)
+    # An empty line in its place, so that line numbers are still the file's.
+    return ("\n" + content[found.end() :], found[1]) if found else (content, None)
 
 
 def parse_rows(content: str, separator: str, name: str) -> list[tuple[int, list[str]]]:
@@ -151,6 +168,23 @@ def read_utf8(path: Path) -> str:
     )
 
 
+def unify_line_ends(text: str) -> str:
+    """A text with \\n for \\r\\n and \\r."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, without their ends, which are \\n, \\r\\n or \\r.
+
+    `str.splitlines` also cuts at U+2028, form feeds and more, which a line of a file may hold.
+
+    >>> split_lines("a\\u2028b\\r\\n\\nc\\n")
+    ['a\\u2028b', '', 'c']
+    """
+    lines = unify_line_ends(text).split("\n")
+    return lines if lines[-1] else lines[:-1]  # what follows the last line end is no line
+
+
 def guess_encoding(data: bytes, at: int, before: bytes) -> str:
     """Which encoding the file may be in, and what its line would then say around the byte."""
     byte_order_mark = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -191,8 +225,32 @@ def quote(text: str, most: int = 40) -> str:
 
 
 def fold_text(text: str) -> str:
-    """A text without what does not count in comparing names: case, spaces, forms of a letter."""
+    """A text without what does not count in comparing names: case, spaces, forms of a letter, and
+    characters that cannot be seen."""
+    if not (text.isascii() and text.isprintable()):  # else there is nothing to take out
+        text = text.translate(invisible_characters())
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def clean_label(label: str) -> str:
+    """A label in NFC, where é is one character, and without characters that cannot be seen.
+
+    >>> clean_label("\\ufeffgood\\u200b ") == "good"
+    True
+    """
+    return unicodedata.normalize("NFC", label.translate(invisible_characters(JOINERS))).strip()
+
+
+@cache  # goes through all of Unicode
+def invisible_characters(kept: str = "") -> dict[int, None]:
+    """What `str.translate` deletes: formatting and control characters that are no spaces, and
+    variation selectors; all but those in `kept`."""
+    codes = [
+        code
+        for code in range(0x110000)
+        if unicodedata.category(chr(code)) in ("Cf", "Cc") and not chr(code).isspace()
+    ]
+    return {code: None for code in [*codes, *range(0xFE00, 0xFE10)] if chr(code) not in kept}
 
 
 def suggest(wanted: str, known: Sequence[str]) -> str:
@@ -210,9 +268,9 @@ def read_column(path: Path, names: Sequence[str]) -> list[str]:
 
     Raises: ValueError if it is not UTF-8, or a table without such a column.
     """
-    content = read_utf8(path)
-    first = next((line for line in content.splitlines() if line.strip()), "")
-    separator = max(SEPARATORS, key=first.count)
+    content, named = take_separator_line(read_utf8(path))
+    first = next((line for line in split_lines(content) if line.strip()), "")
+    separator = named or max(SEPARATORS, key=first.count)
     columns = [name.strip().strip('"').casefold() for name in first.split(separator)]
     column = next((name for name in names if name in columns), None)
     if column is not None:
@@ -223,7 +281,7 @@ def read_column(path: Path, names: Sequence[str]) -> list[str]:
         wanted = f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
         raise ValueError(f"{path}: its first line names no column {wanted}.")
     else:
-        cells = content.splitlines()
+        cells = split_lines(content)
     return [cell.strip() for cell in cells if cell.strip()]
 
 

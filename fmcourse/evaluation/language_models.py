@@ -29,12 +29,13 @@ def token_nats(
         ids: the text's tokens, (T,).
         context: most tokens that the model may read before a token; its own context unless given.
         batch: windows evaluated together. It changes the speed alone.
-    Raises: ValueError for an empty text.
+    Raises: ValueError for an empty text, ids that are not those of one text or not in the
+        vocabulary, a context that holds no token, or a model that is not causal.
     """
-    ids = torch.as_tensor(ids)
-    if ids.numel() == 0:
-        raise ValueError("there are no tokens to score; pass the ids of a text that is not empty.")
-    context = min(context or model.config.context, model.config.context)
+    ids, longest = check_scored_ids(model, torch.as_tensor(ids)), model.config.context
+    if context is not None and (not isinstance(context, int) or context < 1):
+        raise ValueError(f"context={context!r} must be a whole number of at least 1, or None.")
+    context = longest if context is None else min(context, longest)
     hop, device = max(1, context // 2), next(model.parameters()).device
     nats = torch.full((len(ids),), math.log(model.config.vocab_size))
     with evaluating(model):
@@ -51,6 +52,30 @@ def token_nats(
                 known = 0 if start == 0 else context - hop
                 nats[start + 1 + known : start + 1 + len(row)] = row[known:]
     return nats
+
+
+def check_scored_ids(model: Transformer, ids: Tensor) -> Tensor:
+    """The ids of one text, (T,) int64. Raises: ValueError, see `token_nats`."""
+    if ids.numel() == 0:
+        raise ValueError("there are no tokens to score; pass the ids of a text that is not empty.")
+    if ids.ndim != 1 or ids.is_floating_point() or ids.dtype == torch.bool:
+        raise ValueError(
+            f"ids have shape {tuple(ids.shape)} and dtype {ids.dtype}; give those of one text, "
+            "(T,), whole numbers: score the rows of a batch one by one."
+        )
+    low, high, known = int(ids.min()), int(ids.max()), model.config.vocab_size
+    if low < 0 or high >= known:  # the first and the last token never reach the embedding
+        raise ValueError(
+            f"ids run from {low} to {high}, but this model knows tokens 0 to {known - 1}; "
+            "was the text encoded by another tokenizer?"
+        )
+    # Recurrent models have no such field: they read from left to right anyway.
+    if not getattr(model.config, "causal", True):
+        raise ValueError(
+            "this model looks both ways: it reads the tokens that it is to predict, so their "
+            "probabilities say nothing; give a causal model."
+        )
+    return ids.long()
 
 
 def window_batches(length: int, context: int, hop: int, batch: int) -> Iterator[list[int]]:

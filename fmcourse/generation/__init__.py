@@ -17,6 +17,7 @@ from fmcourse.generation.decoding import (
     decode_all,
     evaluated,
     window_start,
+    within_vocabulary,
 )
 from fmcourse.generation.sampling import (
     Constraint,
@@ -24,7 +25,7 @@ from fmcourse.generation.sampling import (
     make_sampler,
     next_distribution,
 )
-from fmcourse.generation.text import Prompt, decode_stream, encode_prompt
+from fmcourse.generation.text import Prompt, decode_stream, encode_prompt, encode_prompts
 from fmcourse.models.modes import evaluating
 from fmcourse.models.transformer import Transformer
 
@@ -66,7 +67,8 @@ def generate(
 
     Args:
         model: a causal Transformer.
-        tokenizer: the one the model was trained with.
+        tokenizer: the one the model was trained with. Tokens that it does not know, where the
+            model's vocabulary is padded, are never written.
         prompt: a text, or a list of token ids. Prompt and continuation may be longer than the
             context: see `window_start` for what the model then reads.
         max_new_tokens: most tokens to add.
@@ -79,7 +81,7 @@ def generate(
     """
     check_sampling_arguments(max_new_tokens, temperature, top_k, top_p, stop)
     ids = encode_prompt(tokenizer, prompt)
-    next_logits = SlidingWindow(model, ids, max_new_tokens, use_cache)
+    next_logits = within_vocabulary(SlidingWindow(model, ids, max_new_tokens, use_cache), tokenizer)
     samplers = [make_sampler(seed, temperature, top_k, top_p)]
     with evaluating(model):
         steps = decode(next_logits, samplers, max_new_tokens, constraint=constraint)
@@ -110,6 +112,7 @@ def stream(
     ids = encode_prompt(tokenizer, prompt)
     # Between two pieces the caller's code runs, so evaluation mode is left after each step.
     next_logits = evaluated(model, SlidingWindow(model, ids, max_new_tokens, use_cache))
+    next_logits = within_vocabulary(next_logits, tokenizer)
     samplers = [make_sampler(seed, temperature, top_k, top_p)]
     steps = decode(next_logits, samplers, max_new_tokens, constraint=constraint)
     return decode_stream((step[0] for step in steps), tokenizer, stop)
@@ -133,7 +136,7 @@ def generate_batch(
     Raises: ValueError naming the argument, or if a prompt and its continuation exceed the context.
     """
     check_sampling_arguments(max_new_tokens, temperature, top_k, top_p, stop)
-    texts = [encode_prompt(tokenizer, prompt) for prompt in prompts]
+    texts = encode_prompts(tokenizer, prompts)
     if not texts:
         return []
     longest, context = max(map(len, texts)), model.config.context
@@ -152,7 +155,10 @@ def generate_batch(
         # An empty cache: these prompts share no prefix.
         next_logits = PaddedBatch(model, model.new_cache(), texts, max_new_tokens)
         added = decode_all(
-            next_logits, samplers, max_new_tokens, is_finished=contains_stop(tokenizer, stop)
+            within_vocabulary(next_logits, tokenizer),
+            samplers,
+            max_new_tokens,
+            is_finished=contains_stop(tokenizer, stop),
         )
     # A row ends with the token that completes a stop text; decode_stream cuts the stop text off.
     return ["".join(decode_stream(ids, tokenizer, stop)) for ids in added]

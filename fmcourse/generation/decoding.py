@@ -8,9 +8,11 @@ the next token of these rows. With a KV cache it reads only what is new; without
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from fmcourse.generation.sampling import Constraint, Sampler, apply_constraint
 from fmcourse.models.kv_cache import KVCache, LeftPadding
@@ -36,11 +38,16 @@ def decode(
         max_new_tokens: most steps.
         constraint: tokens added so far -> (V,) bool, the tokens that are allowed next.
         is_finished: tokens added so far -> whether the row is done; it is not asked for again.
+    Raises: ValueError if a logit is NaN.
     """
     added: list[list[int]] = [[] for _ in samplers]
     rows = list(range(len(samplers)))
     for _ in range(max_new_tokens):
         logits = next_logits(added, rows)  # (R, V)
+        if logits.isnan().any():  # argmax would take them for the largest
+            raise ValueError(
+                "the model's logits are NaN: its weights are damaged, or its training diverged."
+            )
         for row, scores in zip(rows, logits, strict=True):
             if constraint is not None:
                 scores = apply_constraint(scores, constraint, added[row])
@@ -71,6 +78,36 @@ def decode_all(
     return added
 
 
+def within_vocabulary(next_logits: NextLogits, tokenizer: Any) -> NextLogits:
+    """`next_logits` that gives probability 0 to tokens that the tokenizer does not know.
+
+    A vocabulary is often padded to a round number, as GPT-2's 50,257 tokens to nanoGPT's 50,304.
+    """
+    # transformers' `vocab_size` leaves out added tokens, its `len` does not; ours have no `len`.
+    counts_added = hasattr(tokenizer, "__len__")
+    known = len(tokenizer) if counts_added else getattr(tokenizer, "vocab_size", None)
+
+    def step(added: list[list[int]], rows: list[int]) -> Tensor:
+        logits = next_logits(added, rows)  # (R, V)
+        n_padding = 0 if known is None else max(0, logits.shape[-1] - known)
+        # As many as before, so that constraints (V,) still fit; most often there is no padding.
+        return (
+            F.pad(logits[:, :known], (0, n_padding), value=float("-inf")) if n_padding else logits
+        )
+
+    return step
+
+
+def check_generates(model: Transformer) -> None:
+    """Raises: ValueError for a model that cannot continue a text: not causal, or without a head."""
+    if not getattr(model.config, "causal", True):
+        raise ValueError(
+            "this model looks both ways, so it cannot continue a text; give a causal one."
+        )
+    if getattr(model.config, "head", None) == "none":
+        raise ValueError("this model has no head that predicts tokens; give one with a head.")
+
+
 # -- one text of any length -----------------------------------------------------------------------
 
 
@@ -95,11 +132,13 @@ class SlidingWindow:
         prompt: the text's tokens so far, at least one.
         max_new_tokens: how many tokens the cache leaves room for.
         use_cache: False reads the whole window anew for every token.
+    Raises: ValueError for a model that cannot continue a text.
     """
 
     def __init__(
         self, model: Transformer, prompt: list[int], max_new_tokens: int, use_cache: bool = True
     ) -> None:
+        check_generates(model)
         self.model, self.prompt, self.use_cache = model, prompt, use_cache
         self.max_new_tokens = max_new_tokens
         self.start, self.cache = 0, None
@@ -195,11 +234,13 @@ class PaddedBatch:
         prefix: see `read_batch`.
         texts: ids of each text, at least one.
         max_new_tokens: how many tokens the cache leaves room for.
+    Raises: ValueError for a model that cannot continue a text.
     """
 
     def __init__(
         self, model: Transformer, prefix: KVCache, texts: list[list[int]], max_new_tokens: int
     ) -> None:
+        check_generates(model)
         self.model, self.prefix, self.texts = model, prefix, texts
         self.max_new_tokens = max_new_tokens
         self.rows: list[int] = []  # rows that are in the cache

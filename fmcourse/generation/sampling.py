@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+# Divided by less, logits could exceed what 32 bits hold; here the softmax is its limit already.
+SMALLEST_TEMPERATURE = 1e-30
+
 Sampler = Callable[[Tensor], int]  # logits (V,) -> a token
 Constraint = Callable[[list[int]], Tensor]  # token ids added so far -> (V,) bool, allowed next
 
@@ -25,15 +28,18 @@ def next_distribution(
             on the largest logit, the first of them if several are equal.
         top_k: keep the k likeliest tokens.
         top_p: keep the likeliest tokens until their probabilities add up to p, at least one.
+    Raises: ValueError naming the argument that makes no sense.
 
     >>> logits = torch.tensor([2.0, 1.0, 0.0])
     >>> [round(p, 3) for p in next_distribution(logits, top_k=2).tolist()]
     [0.731, 0.269, 0.0]
     """
+    check_distribution_arguments(temperature, top_k, top_p)
     if temperature == 0:
         # The limit of the softmax below as the temperature goes to 0, where it would divide by 0.
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
-    probabilities = (logits.float() / temperature).softmax(-1)  # in 32 bits, if need be from 16
+    divisor = max(temperature, SMALLEST_TEMPERATURE)
+    probabilities = (logits.float() / divisor).softmax(-1)  # in 32 bits, if need be from 16
     if top_k is not None and top_k < logits.shape[-1]:  # with k of V or more, all are kept
         likeliest = probabilities.topk(top_k)
         # (..., k) values, each back at its token's place among zeros.
@@ -62,6 +68,7 @@ def make_sampler(
 
     seed: repeats the stream; None starts a new one each time. For the rest see `next_distribution`.
     """
+    check_distribution_arguments(temperature, top_k, top_p)
     if temperature == 0:
         return greedy
     generator = torch.Generator()  # not torch's global stream: other draws change nothing here
@@ -86,16 +93,16 @@ def greedy(logits: Tensor) -> int:
 def apply_constraint(logits: Tensor, constraint: Constraint, added: list[int]) -> Tensor:
     """Logits (V,) with minus infinity for every token that the constraint forbids.
 
-    Raises: ValueError if it forbids all of them.
+    Raises: ValueError if it forbids all of those that have a chance.
     """
-    allowed = constraint(added)
+    allowed = constraint(added).to(logits.device) & (logits > float("-inf"))
     if not allowed.any():
         raise ValueError(
             "the constraint allows no token here; let it allow at least one, "
             "an end mark for example."
         )
     # exp(-inf) is 0: a forbidden token has probability 0 at every temperature.
-    return logits.masked_fill(~allowed.to(logits.device), float("-inf"))
+    return logits.masked_fill(~allowed, float("-inf"))
 
 
 def check_sampling_arguments(
@@ -108,6 +115,19 @@ def check_sampling_arguments(
     """Raises: ValueError naming the argument that makes no sense."""
     if not isinstance(max_new_tokens, int) or max_new_tokens < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens!r} must be a whole number of at least 1.")
+    check_distribution_arguments(temperature, top_k, top_p)
+    # A str is a sequence of its characters: each of them would be a stop text.
+    if isinstance(stop, str) or not all(isinstance(text, str) and text for text in stop):
+        raise ValueError(
+            f"stop={stop!r} must be a list of texts, none of them empty; "
+            f"for one text write [{stop!r}]."
+        )
+
+
+def check_distribution_arguments(
+    temperature: float, top_k: int | None = None, top_p: float | None = None
+) -> None:
+    """Raises: ValueError naming the argument of `next_distribution` that makes no sense."""
     if not 0 <= temperature < float("inf"):  # NaN fails this comparison too
         raise ValueError(f"temperature={temperature!r} must be 0 (greedy) or a positive number.")
     if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
@@ -116,9 +136,3 @@ def check_sampling_arguments(
         )
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p={top_p!r} must be above 0 and at most 1, or None for all tokens.")
-    # A str is a sequence of its characters: each of them would be a stop text.
-    if isinstance(stop, str) or not all(isinstance(text, str) and text for text in stop):
-        raise ValueError(
-            f"stop={stop!r} must be a list of texts, none of them empty; "
-            f"for one text write [{stop!r}]."
-        )

@@ -1,6 +1,7 @@
 """From a prompt to token ids, and from a stream of tokens to a stream of text."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import index
 from typing import Any
 
 from fmcourse.tokenizers.base import check_tokenizer
@@ -9,14 +10,32 @@ Prompt = str | list[int]
 
 
 def encode_prompt(tokenizer: Any, prompt: Prompt) -> list[int]:
-    """A text, or a list of ids, as ids. Raises: ValueError for no tokenizer, or no token."""
+    """A text, or a list of ids, as ids.
+
+    Raises: ValueError if it is neither, there is no token in it, or the tokenizer is none.
+    """
     check_tokenizer(tokenizer)
-    ids = tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
+    if isinstance(prompt, str):
+        ids = tokenizer.encode(prompt)
+    else:
+        try:
+            ids = [index(i) for i in prompt]  # those of a tensor too, but no floats and no batch
+        except TypeError:
+            ids = None
+    if ids is None or isinstance(prompt, bytes):  # bytes iterate as numbers, which are no ids
+        raise ValueError(f"prompt {prompt!r:.60} is neither a text nor a list of token ids.")
     if not ids:
         raise ValueError(
             "the prompt is empty; give at least one token to go on from, a line break for example."
         )
     return ids
+
+
+def encode_prompts(tokenizer: Any, prompts: Sequence[Prompt]) -> list[list[int]]:
+    """Each prompt as ids. Raises: ValueError for one text, or see `encode_prompt`."""
+    if isinstance(prompts, str | bytes):  # a sequence of its characters
+        raise ValueError(f"prompts={prompts!r} is one text; for one prompt write [{prompts!r}].")
+    return [encode_prompt(tokenizer, prompt) for prompt in prompts]
 
 
 def decode_stream(tokens: Iterable[int], tokenizer: Any, stop: Sequence[str]) -> Iterator[str]:

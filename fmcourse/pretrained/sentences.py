@@ -21,10 +21,12 @@ def embed_sentences(
     """One unit vector for each text, (N, D): the mean of its tokens' states.
 
     A text is cut to 256 tokens; an empty one has the vector of its [CLS] and [SEP].
-    Raises: ValueError if there is no text, or no tokenizer.
+    Raises: ValueError if there is no text, `texts` is one text, or there is no tokenizer.
     Source: Reimers & Gurevych 2019 (mean pooling); the cut is the published model's own.
     """
     check_tokenizer(tokenizer)
+    if isinstance(texts, str):  # a sequence of its letters
+        raise ValueError(f"texts={texts!r:.60} is one text; for one text write [{texts!r:.60}].")
     if not texts:
         raise ValueError("texts is empty; pass at least one sentence.")
     vectors = []

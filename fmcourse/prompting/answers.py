@@ -6,7 +6,12 @@ from typing import Any
 from fmcourse import fast
 from fmcourse.fast.prefix_batches import PackedBatch, pack_batches
 from fmcourse.generation import contains_stop
-from fmcourse.generation.decoding import NextLogits, PaddedBatch, decode_all
+from fmcourse.generation.decoding import (
+    NextLogits,
+    PaddedBatch,
+    decode_all,
+    within_vocabulary,
+)
 from fmcourse.generation.sampling import Constraint, check_sampling_arguments, greedy
 from fmcourse.generation.text import Prompt, decode_stream
 from fmcourse.models.kv_cache import KVCache
@@ -50,7 +55,9 @@ def generate_answers(
     with evaluating(model):
         for rows in batches:
             added += decode_all(
-                batch_logits(model, prefix, texts[rows], max_new_tokens),
+                within_vocabulary(
+                    batch_logits(model, prefix, texts[rows], max_new_tokens), tokenizer
+                ),
                 [greedy] * len(texts[rows]),  # it holds no state, so all rows can share it
                 max_new_tokens,
                 constraint=constraint,

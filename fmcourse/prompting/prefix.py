@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from fmcourse.generation.text import Prompt, encode_prompt
+from fmcourse.generation.text import Prompt, encode_prompts
 from fmcourse.models.kv_cache import KVCache
 from fmcourse.models.modes import evaluating
 from fmcourse.models.transformer import Transformer
@@ -47,9 +47,7 @@ def prepare_prompts(
             "this model does not predict the next token, so it cannot be prompted; "
             "take a causal one with a linear head."
         )
-    if isinstance(prompts, str):
-        raise ValueError(f"prompts={prompts!r} is one text; for one prompt write [{prompts!r}].")
-    texts = [encode_prompt(tokenizer, prompt) for prompt in prompts]
+    texts = encode_prompts(tokenizer, prompts)
     prefix = shared if isinstance(shared, KVCache) else read_prefix(model, tokenizer, shared)
     for n, text in enumerate(texts):
         if prefix.length + len(text) + n_more > model.config.context:
