@@ -1,5 +1,6 @@
 """`check` names mistakes, lets right answers pass however written, and survives any input."""
 
+import importlib
 import math
 import random
 import signal
@@ -14,10 +15,11 @@ from test_exercises import faults
 from torch import nn
 
 from fmcourse.classroom.library import is_assigned_id
-from fmcourse.course import check, running
+from fmcourse.course import check, running, showing
+from fmcourse.course.comparing import equal
 from fmcourse.course.exercise import Exercise, Mistake, Property
 from fmcourse.course.library import exercises_in, find_exercise
-from fmcourse.course.verdict import diagnose
+from fmcourse.course.verdict import AnswerKey, diagnose
 
 
 def noise(*shape, seed=0):
@@ -495,6 +497,104 @@ def test_without_an_alarm_a_thread_keeps_the_time():
         running.call_in_thread(lambda: 1 / 0, 1)
 
 
+def in_a_thread(call):
+    """The result of a call in a thread, where there is no alarm."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(call()))
+    thread.start()
+    thread.join(20)
+    return found[0]
+
+
+WHERE = [lambda call: call(), in_a_thread]
+
+
+def computes(seconds):
+    """Keep the processor busy for so many seconds of CPU time."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+LIMIT = 0.1
+LONG = 2.5 * LIMIT
+WORKS = "import time\nuntil = time.thread_time() + 0.25\nwhile time.thread_time() < until: pass\n"
+
+
+def test_the_courses_own_answer_takes_as_long_as_it_takes():
+    slow = f"def mean(values):\n    {WORKS.replace(chr(10), chr(10) + '    ')}return 3.0\n"
+    exercise = with_changes(MEAN, cases=[[1.0, 5.0]], solution=slow, mistakes=[], seconds=LIMIT)
+    assert diagnose(exercise, lambda values: sum(values) / len(values)).correct
+    assert diagnose(exercise, exercise.reference).name == "too slow"
+
+
+def test_of_the_courses_answer_nothing_is_kept_before_it_is_finished():
+    key = AnswerKey(
+        with_changes(MEAN, solution="def mean(values):\n    while True:\n        pass\n")
+    )
+    with pytest.raises(running.TimeLimitExceeded):
+        running.call_with_timeout(lambda: key.expected, LIMIT)
+    assert "expected" not in vars(key)
+
+
+@pytest.mark.parametrize("error", ["MemoryError", "ModuleNotFoundError", "RuntimeError"])
+def test_where_the_courses_answer_cannot_run_nobody_is_judged(error):
+    solution = f'def mean(values):\n    raise {error}("[enforce fail] can\'t allocate memory")\n'
+    exercise = with_changes(MEAN, solution=solution)
+    with pytest.raises(running.ReferenceNotFinished, match=f"own answer to 91.3.*{error}"):
+        running.expected_outcomes(exercise)
+    verdict = diagnose(exercise, lambda values: 1.0)
+    assert verdict.name == "not judged" and "try again" in verdict.sentences[0]
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_who_waits_for_the_processor_is_not_slow(where):
+    exercise = with_changes(MEAN, cases=[[1.0, 5.0]], mistakes=[], seconds=LIMIT)
+    assert where(lambda: diagnose(exercise, lambda values: [time.sleep(LONG), 3.0][1])).correct
+    busy = where(lambda: diagnose(exercise, lambda values: [computes(LONG), 3.0][1]))
+    assert busy.name == "too slow"
+
+
+def test_who_waits_for_ever_is_stopped():
+    exercise = with_changes(MEAN, seconds=0.02)
+    assert diagnose(exercise, lambda values: time.sleep(60)).name == "too slow"
+
+
+@pytest.mark.parametrize("where", [*WHERE, lambda call: running.call_with_timeout(call, 0.2)])
+def test_an_import_is_neither_counted_nor_cut(where, tmp_path, monkeypatch):
+    """A library's first use can import for seconds; half imported it would be broken for good."""
+    name = "slow_to_import"
+    (tmp_path / f"{name}.py").write_text(f"{WORKS}answer = 3.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    exercise = with_changes(MEAN, cases=[[1.0, 5.0]], mistakes=[], seconds=LIMIT)
+
+    def mean(values):
+        return importlib.import_module(name).answer
+
+    assert where(lambda: diagnose(exercise, mean)).correct
+    assert sys.modules.pop(name).answer == 3.0
+
+
+def test_a_loop_after_an_import_is_stopped(tmp_path, monkeypatch):
+    (tmp_path / "slow_to_import.py").write_text(WORKS)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def mean(values):
+        import slow_to_import  # noqa: F401
+
+        while True:
+            pass
+
+    assert diagnose(with_changes(MEAN, seconds=LIMIT), mean).name == "too slow"
+    del sys.modules["slow_to_import"]
+
+
+def test_a_mistake_that_never_ends_is_not_taken_for_an_answer_that_returns_nothing():
+    endless = Mistake("endless", "def mean(values):\n    while True:\n        pass\n", "When?")
+    exercise = with_changes(MEAN, cases=[[1.0, 5.0]], mistakes=[endless], seconds=LIMIT)
+    assert diagnose(exercise, lambda values: print(end="")).name == "nothing returned"
+
+
 def test_what_is_printed_without_end_does_not_fill_the_memory():
     out = running.TruncatedOutput()
     for _ in range(10_000):
@@ -561,12 +661,62 @@ LABELS = Exercise(
     solution="def f(ids):\n    return ids[1:]\n",
     hints=["a"] * 3,
 )
+SCALED = Exercise(
+    "91.13",
+    goal="g",
+    minutes=1,
+    cases=[(noise(3), 0.5), (noise(4), 0.25)],
+    starter="def f(x, scale):\n    ...\n",
+    mistakes=[],
+    solution="def f(x, scale):\n    return x * scale\n",
+    hints=["a"] * 3,
+)
+FLAGS = Exercise(
+    "91.14",
+    goal="g",
+    minutes=1,
+    cases=[[1, -1], [3, -1, -2, 5, 7, 9]],
+    starter="def f(xs):\n    ...\n",
+    mistakes=[],
+    solution="def f(xs):\n    return [x > 0 for x in xs]\n",
+    hints=["a"] * 3,
+)
+GRID = with_changes(
+    FLAGS,
+    cases=[[1, 2], [3, 1, 2]],
+    solution="def f(xs):\n    return [[x > y for y in xs] for x in xs]\n",
+)
+PAIRS = with_changes(
+    FLAGS,
+    cases=[[1, 2, 4, 7], [9, 3, 5, 2, 4]],
+    solution="def f(xs):\n    return list(zip(xs, xs[1:], strict=False))\n",
+)
+
+
+def with_scales(*scales):
+    return with_changes(SCALED, cases=[(noise(3, seed=n), scale) for n, scale in enumerate(scales)])
+
+
 RELATED = [
     (SCORES, lambda q, k: scores(q, k).mT, "transposed"),
     (SCORES, lambda q, k: q @ k.mT, "too large by √(q.shape[1])"),
     (SCORES, lambda q, k: q @ k.mT / q.shape[-1], "too small by √(q.shape[1])"),
     (SCORES, lambda q, k: -scores(q, k), "the sign"),
-    (SCORES, lambda q, k: scores(q, k) / math.log(2), "too small by log 2"),
+    (SCORES, lambda q, k: scores(q, k) / math.log(2), "too large by 1/log 2"),
+    (SCORES, lambda q, k: scores(q, k) * math.log(2), "too small by 1/log 2"),
+    (SCALED, lambda x, scale: x, "too large by 1/scale"),
+    (SCALED, lambda x, scale: x * scale**2, "too small by 1/scale"),
+    (with_scales(0.5, 2.0), lambda x, scale: x, "divided by scale"),
+    (with_scales(0.5, 2.0), lambda x, scale: x * scale**2, "multiplied by scale"),
+    (with_scales(3.0, 2.0), lambda x, scale: x, "too small by scale"),
+    (FLAGS, lambda xs: [x <= 0 for x in xs], "the opposite"),
+    (FLAGS, lambda xs: [x > 0 for x in xs[::-1]], "backwards"),
+    (FLAGS, lambda xs: [x > 0 for x in [xs[1], xs[0], *xs[2:]]], "another result"),
+    (GRID, lambda xs: [[x <= y for y in xs] for x in xs], "the opposite"),
+    (GRID, lambda xs: torch.tensor([[x <= y for y in xs] for x in xs]), "the opposite"),
+    (GRID, lambda xs: [[x < y for y in xs] for x in xs], "transposed"),
+    (PAIRS, lambda xs: list(zip(xs, xs[1:], strict=False))[::-1], "backwards"),
+    (PAIRS, lambda xs: list(zip(xs, xs[1:], strict=False))[1:], "shifted by one"),
     (SCORES, lambda q, k: scores(q, k) * 3.7, "a constant factor"),
     (SCORES, lambda q, k: scores(q, k) + 0.25, "a constant is added"),
     (SCORES, lambda q, k: scores(q, k).round(), "rounded"),
@@ -594,6 +744,176 @@ RELATED = [
 )
 def test_a_relation_to_the_right_answer_is_named(exercise, candidate, name):
     assert diagnose(with_changes(exercise, mistakes=[], properties=[]), candidate).name == name
+
+
+def as_tensors(value):
+    """The same numbers, each in a tensor of its own, as whoever forgets `.item()` has them."""
+    return [as_tensors(x) for x in value] if isinstance(value, list) else torch.tensor(value)
+
+
+@pytest.mark.parametrize("exercise", [LABELS, MEAN, PAIRS, FLAGS], ids=lambda one: one.id)
+def test_where_only_types_differ_no_relation_is_asked(exercise):
+    exercise = with_changes(exercise, mistakes=[], properties=[])
+    verdict = diagnose(exercise, lambda *case: as_tensors(relist(exercise.reference(*case))))
+    assert (verdict.name, verdict.step) == ("another type", "contract")
+
+
+def relist(value):
+    return [relist(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+@pytest.mark.parametrize(
+    "spoil, name",
+    [
+        (lambda x: x.softmax(-1).double(), "the dtype"),
+        (lambda x: [x.softmax(-1), x.zero_()][0], "inputs changed"),
+        (lambda x: [x.softmax(-1), torch.rand(1)][0], "global randomness"),
+        (lambda x: x.softmax(-1).detach(), "no gradients"),
+        (lambda x: x.softmax(-1).tolist(), "another type"),
+    ],
+)
+def test_a_right_value_has_no_relation_to_itself(spoil, name):
+    """On matrices that are all alike an axis, an order or a direction would explain anything."""
+    alike = [torch.ones(2, 2, requires_grad=name == "no gradients"), torch.ones(3, 3)]
+    assert diagnose(with_changes(SQUARE, cases=alike), spoil).name == name
+
+
+def test_whole_numbers_are_exact_and_floats_are_not():
+    assert not equal(134515008, 134516000, 1e-4)
+    assert not equal([10**6, 2], [10**6 + 1, 2], 1e-4) and not equal(2**53 + 1, 2**53, 1e-4)
+    assert not equal({"bytes": 10**6}, {"bytes": 10**6 + 1.0}, 1e-4)
+    assert equal(134515008.0, 134516000.0, 1e-4) and equal(3, 3, 1e-4) and equal(3.0, 3, 1e-4)
+    assert equal(torch.tensor(1 + 1e-6j), torch.tensor(1 + 2e-6j), 1e-4)
+    assert equal(np.array([np.nan, 1.0]), np.array([np.nan, 1.0]))
+    size = with_changes(
+        MEAN,
+        starter="def size(n):\n    ...\n",
+        solution="def size(n):\n    return 10**6 * n\n",
+        cases=[2, 5],
+        mistakes=[],
+    )
+    assert diagnose(size, lambda n: 10**6 * n + 1).name == "a constant is added"
+    assert diagnose(size, lambda n: 10**6 * n + n % 2).name == "another result"
+
+
+REMAINDER = with_changes(
+    LABELS,
+    starter="def f(n):\n    ...\n",
+    solution="def f(n):\n    return None if n < 0 else [n, None]\n",
+    cases=[3, -1, 4],
+)
+
+
+def test_none_is_a_value_where_it_may_be_the_answer():
+    said = diagnose(REMAINDER, lambda n: [n, None] if n == 3 else None)
+    assert (said.name, said.step) == ("another result", "difference")
+    assert said.table == ("expected    got", "[4, None]   None")
+    assert diagnose(REMAINDER, lambda n: [n, None]).step == "difference"
+    assert diagnose(REMAINDER, lambda n: [None, n] if n >= 0 else None).name != "nothing returned"
+    assert diagnose(REMAINDER, lambda n: print(end="")).name == "nothing returned"
+    assert diagnose(REMAINDER, lambda n: "" if n < 0 else [n, None]).name == "another type"
+    assert diagnose(LABELS, lambda ids: ids[1:] if ids[0] == 5 else None).name == "nothing returned"
+
+
+MIX = with_changes(
+    SQUARE,
+    starter="def mix(x_0, x_t, a):\n    ...\n",
+    solution="def mix(x_0, x_t, a):\n    return x_t + a * x_0\n",
+    cases=[
+        (noise(1, 2), noise(1, 2, seed=1), 0.5),
+        (noise(2, 3), noise(2, 3, seed=1).requires_grad_(), 2.0),
+    ],
+    mistakes=[Mistake("x_0", "def mix(x_0, x_t, a):\n    return x_0 + 0 * x_t\n", "Where is x_t?")],
+)
+
+
+def flows_back(out, case):
+    """The gradient of x_t is all ones; where there is no gradient, there is nothing to say."""
+    nodes = [out.grad_fn]
+    for node in nodes:
+        nodes += [before for before, _ in getattr(node, "next_functions", ()) if before]
+    leaves = [node.variable for node in nodes if hasattr(node, "variable")]
+    back = [torch.autograd.grad(out.sum(), leaf, retain_graph=True)[0] for leaf in leaves]
+    return all(bool((part == 1).all()) for part in back) or "A part of the gradient is missing."
+
+
+def test_another_value_is_not_blamed_for_its_gradients():
+    assert diagnose(MIX, lambda x_0, x_t, a: x_0).name == "x_0"
+    assert diagnose(with_changes(MIX, mistakes=[]), lambda x_0, x_t, a: x_0).step != "contract"
+    bare = Mistake("x_0 alone", "def mix(x_0, x_t, a):\n    return x_0\n", "And x_t?")
+    both = with_changes(MIX, mistakes=[*MIX.mistakes, bare])
+    assert diagnose(both, lambda x_0, x_t, a: x_0).name == "x_0 alone"
+    assert diagnose(both, lambda x_0, x_t, a: x_0 - 0 * x_t).name == "x_0"
+    assert diagnose(MIX, lambda x_0, x_t, a: (x_t + a * x_0).detach()).name == "no gradients"
+    flows = with_changes(MIX, properties=[Property("cut", flows_back, "What learns from x_t?")])
+    assert diagnose(flows, flows.reference).correct
+    assert diagnose(flows, lambda x_0, x_t, a: x_t + a**0.5 * x_0).name == "another result"
+    assert diagnose(flows, lambda x_0, x_t, a: 2 * x_t + a * x_0).step == "difference"
+    half = diagnose(flows, lambda x_0, x_t, a: x_t / 2 + x_t.detach() / 2 + a * x_0)
+    assert half.name == "cut"
+
+
+def test_a_mistake_in_the_gradients_alone_is_told_by_them():
+    cut = Mistake("cut", lambda x_0, x_t, a: (x_t + a * x_0).detach(), "Who learns?")
+    exercise = with_changes(MIX, mistakes=[cut, *MIX.mistakes])
+    assert diagnose(exercise, lambda x_0, x_t, a: (x_t + a * x_0).data).name == "cut"
+    assert diagnose(exercise, lambda x_0, x_t, a: x_t + a * x_0).correct
+
+
+# --- what is shown
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (torch.tensor([[0.5, -1.0]]), "tensor([[0.5, -1.0]])"),
+        (torch.tensor([0.1, 2 / 3]), "tensor([0.1, 0.6666667])"),
+        (torch.tensor(3), "tensor(3)"),
+        (torch.tensor([[True], [False]]), "tensor([[True], [False]])"),
+        (torch.tensor([0.1], dtype=torch.float64), "tensor([0.1], dtype=torch.float64)"),
+        (torch.ones(2, requires_grad=True), "tensor([1.0, 1.0], requires_grad=True)"),
+        (torch.zeros(0), "tensor([])"),
+        (torch.zeros(0, 3), "tensor (0, 3)"),
+        (torch.zeros(5, 8), "tensor (5, 8)"),
+        (np.array([1.5, 2.0]), "array([1.5, 2.0])"),
+        ([torch.tensor([1.0]), 2], "[tensor([1.0]), 2]"),
+        ((torch.tensor(1),), "(tensor(1))"),
+        ({"LoRA": [0.5, 0.6], "head": [0.1, 0.2]}, "{'LoRA': [0.5, 0.6], 'head': [0.1, 0.2]}"),
+        ("a" * 400, "'" + "a" * 155 + " ..."),
+    ],
+)
+def test_an_argument_is_written_such_that_it_can_be_tried_again(value, text):
+    assert showing.format_argument(value) == text
+
+
+def test_small_inputs_are_shown_whole_and_can_be_tried_again():
+    q, k = noise(1, 2), noise(2, 2, seed=1)
+    exercise = with_changes(WEIGHTS, cases=[WEIGHTS.cases[0], (q, k), WEIGHTS.cases[1]])
+    for wrong in (lambda q, k: (q @ k.mT).softmax(-1), print, lambda q, k: 1 / 0):
+        line = next(one for one in diagnose(exercise, wrong).sentences if "weights(" in one)
+        call = line[line.index("weights(") :].rstrip(".")
+        space = {"weights": lambda q, k: (q, k), "tensor": torch.tensor}
+        assert all(map(torch.equal, eval(call, space), (q, k))), "not the smallest, or not whole"
+
+
+def test_two_values_that_differ_never_look_alike():
+    assert showing.side_by_side(1.23456, 1.23457) == ["expected   got", "1.23456    1.23457"]
+    shown = showing.side_by_side(torch.tensor([1.00001, 2]), torch.tensor([1.00002, 2]))
+    assert shown == ["expected          got", "[1.00001001, 2]   [1.00002003, 2]"]
+    large, changed = torch.zeros(20, 20), torch.zeros(20, 20)
+    changed[3, 7], changed[4, 4] = 0.5, 1e-9
+    assert showing.side_by_side(large, changed, 1e-4) == [
+        "shape (20, 20): 1 of 400 values differ",
+        "at [3, 7]: expected 0, got 0.5",
+    ]
+    text = showing.side_by_side("a" * 300 + "bc", "a" * 300 + "cb")
+    assert text == ["expected, from [300] on: 'bc'", "got, from [300] on:      'cb'"]
+    numbers = showing.side_by_side(list(range(100)), [*range(90), *range(91, 100)])
+    assert numbers[0].startswith("expected, from [90] on: [90, 91")
+    many = [torch.tensor(n) for n in range(6)]
+    assert showing.side_by_side(many, many[:1])[-1] == "... 6 in all"
+    other = [*many[:5], torch.tensor(7)]
+    assert showing.side_by_side(many, other) == ["part [5]", "expected   got", "5          7"]
 
 
 def test_otherwise_the_smallest_input_is_shown_with_both_results():

@@ -33,7 +33,12 @@ from fmcourse.classroom.task import PREPARE_SECONDS, make_task
 from fmcourse.course import comparing
 from fmcourse.course.exercise import Exercise
 from fmcourse.course.library import exercise_files
-from fmcourse.course.running import Outcome, TimeLimitExceeded, call_with_timeout
+from fmcourse.course.running import (
+    Outcome,
+    ReferenceNotFinished,
+    TimeLimitExceeded,
+    call_with_timeout,
+)
 from fmcourse.course.verdict import AnswerKey, Stopped, Verdict, precheck
 
 JUDGE_SECONDS = 30.0  # for the results of an answer to be judged
@@ -109,7 +114,10 @@ class Grader:
         return made
 
     def grade(self, made: Submission) -> StudentResult:
-        """The result of a student: for each exercise points, the verdict and its reasons."""
+        """The result of a student: for each exercise points, the verdict and its reasons.
+
+        Raises: ReferenceNotFinished if it is not known what is right: then nobody has points yet.
+        """
         found = {
             exercise_id: self.grade_exercise(exercise_id, made) for exercise_id in self.exercises
         }
@@ -127,7 +135,7 @@ class Grader:
             found, value = self.mark_answer(exercise, answer, made.student)
         except Stopped as stop:
             found = Mark(0.0, stop.verdict)
-        except JailError:
+        except (JailError, ReferenceNotFinished):
             raise
         except Exception as error:  # whatever it is, it costs this exercise and nothing else
             sentence = f"{CRASH_SENTENCES['unreadable']} ({type(error).__name__})"
@@ -149,6 +157,7 @@ class Grader:
         """
         numbers = self.student_numbers(exercise, student)
         key, n_public = self.answer_key(exercise, numbers)
+        key.work_out()  # here, where no limit holds
         outcomes = self.run_all_cases(key.exercise, n_public, answer, numbers)
         try:
             found = call_with_timeout(lambda: mark(key, outcomes, n_public), JUDGE_SECONDS)

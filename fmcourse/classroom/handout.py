@@ -27,7 +27,7 @@ from fmcourse.classroom.scoring import Mark, answer_key, mark
 from fmcourse.course.comparing import equal
 from fmcourse.course.exercise import Exercise
 from fmcourse.course.library import all_exercises
-from fmcourse.course.running import run_cases
+from fmcourse.course.running import ReferenceNotFinished, run_cases
 from fmcourse.course.showing import publish, render_mark
 from fmcourse.course.verdict import (
     AnswerKey,
@@ -35,6 +35,7 @@ from fmcourse.course.verdict import (
     Verdict,
     broken_contract,
     broken_property,
+    not_judged,
     precheck,
 )
 
@@ -205,6 +206,8 @@ def points(exercise_id: str, candidate: Any, of: float = 0) -> float:
             found, after = mark_answer(exercise, candidate, numbers)
         except Stopped as stop:
             found = Mark(0.0, stop.verdict)
+        except ReferenceNotFinished as error:
+            found = Mark(0.0, not_judged(error))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # an object that forbids to be looked at; SystemExit too
@@ -272,7 +275,7 @@ def mark_unverified(exercise: ExerciseRecord, candidate: Any) -> tuple[Mark, str
     broken = broken_contract(key, outcomes)
     if broken and broken.name == "the shape":  # that may depend on the numbers
         broken = None
-    broken = broken or broken_property(exercise, outcomes)
+    broken = broken or broken_property(key, outcomes)
     if broken:
         raise Stopped(broken)
     return Mark(1.0, Verdict(True, "noted", "right")), JUDGED_LATER

@@ -23,11 +23,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fmcourse.classroom.jail_worker import MAX_REPLY, PROBE, SCRATCH
+from fmcourse.classroom.jail_worker import MAX_REPLY, PROBE, SCRATCH, WAIT_FACTOR
 from fmcourse.files import ROOT
 
 LIMITS = {"memory_mb": 1024, "disk_mb": 32}
-START_SECONDS = 60.0  # for the warm process to be ready
+START_SECONDS = 180.0  # on a busy machine, for the warm process to be ready
 PROBE_SECONDS = 20  # for bubblewrap to show that it works
 GRACE_SECONDS = 10  # for a reply to arrive after an answer's own time is up
 CHUNK = 2**16
@@ -228,6 +228,8 @@ class Jail:
     def run(self, task: dict[str, Any], seconds: float) -> dict[str, Any]:
         """What came of a task: the reply, or {"died": how}.
 
+        Args:
+            seconds: of CPU time that it may take.
         Raises: JailError if the answer cannot be shut in; it is not run then.
         """
         for _ in range(2):
@@ -255,7 +257,7 @@ class Jail:
             there.close()
             end_there.close()
             data = json.dumps(task).encode()
-            until = time.monotonic() + seconds + GRACE_SECONDS
+            until = time.monotonic() + WAIT_FACTOR * seconds + GRACE_SECONDS
             reply = exchange(here, struct.pack("!Q", len(data)) + data, until)
             end_here.settimeout(max(0.1, until - time.monotonic()))
             how = json.loads(end_here.recv(4096) or b'{"how": "lost"}')

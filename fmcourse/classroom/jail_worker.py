@@ -43,6 +43,8 @@ MIB = 2**20
 MAX_REPLY = 12 * MIB
 MAX_PROCESSES, MAX_THREADS = 5, 200  # of one answer, at once
 MAX_FILES = 4000  # in a scratch folder: an empty one takes memory too
+WAIT_FACTOR = 5  # times its CPU time that an answer may last, since others use the machine too
+CPU_GRACE_SECONDS = 2  # for an answer that does not end when its CPU time is over
 TICK = 0.02  # seconds between two checks of a running answer
 JOIN_KEYRING = {  # keyctl: a session keyring of one's own, empty
     "x86_64": (250, 1),
@@ -122,8 +124,11 @@ def check(result: int, call: str) -> None:
 
 
 def watch(child: int, limits: dict[str, Any]) -> dict[str, Any]:
-    """Wait for the child to end, or end it and whatever it started; how it ended."""
-    until, exceeded = time.monotonic() + limits["seconds"], ""
+    """Wait for the child to end, or end it and whatever it started; how it ended.
+
+    Its `seconds` are of CPU time (RLIMIT_CPU); on a busy machine WAIT_FACTOR times as many go by.
+    """
+    until, exceeded = time.monotonic() + WAIT_FACTOR * limits["seconds"], ""
     process = ChildProcess(child)
     while not exceeded and not process.wait(TICK):
         exceeded = exceeded_limit(limits, until)
@@ -133,6 +138,8 @@ def watch(child: int, limits: dict[str, Any]) -> dict[str, Any]:
     status = process.exit_status()
     if exceeded:
         return {"how": exceeded}
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
+        return {"how": "time"}
     if os.WIFSIGNALED(status):
         return {"how": "signal", "number": os.WTERMSIG(status)}
     return {"how": "exit", "number": os.WEXITSTATUS(status)}
@@ -326,7 +333,9 @@ def limit_resources(limits: dict[str, Any]) -> None:
     for name, most in caps.items():
         if most is not None and hasattr(resource, name):
             with contextlib.suppress(ValueError, OSError):
-                resource.setrlimit(getattr(resource, name), (most, most))
+                # a process over its CPU time is told first, so that it can be said why it ended
+                more = CPU_GRACE_SECONDS if name == "RLIMIT_CPU" else 0
+                resource.setrlimit(getattr(resource, name), (most, most + more))
 
 
 def address_space() -> int:

@@ -1,7 +1,7 @@
 """Is a result the same as the right one? Is it at least of the same kind?"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ TYPE_NAMES: list[tuple[str, type | tuple[type, ...]]] = [
     ("a set", (set, frozenset)),
     ("None", type(None)),
 ]
+MAX_DEPTH = 10  # of a value's parts: a list can hold itself
 
 
 # -- plain values -------------------------------------------------------------------------------
@@ -62,11 +63,17 @@ def dense_tensor(value: Any) -> Tensor | None:
 
 
 def equal(expected: Any, got: Any, tolerance: float = 0.0) -> bool:
-    """The same value: floats within `tolerance` of their size, all else exactly; NaN equals NaN."""
+    """The same value, and NaN equals NaN.
+
+    Floats may differ by `tolerance` of their size (near zero by a tenth of it, whatever their
+    size); whole numbers, truth values, text and all else must be exactly the same.
+    """
     expected, got = to_python(expected), to_python(got)
     if isinstance(expected, Tensor | np.ndarray):
         return equal_arrays(expected, got, tolerance)
     if is_number(expected):
+        if isinstance(expected, int):  # a count, an index, a size in bytes
+            return is_number(got) and expected == got
         return is_number(got) and is_close(expected, got, tolerance)
     if isinstance(expected, list | tuple):
         same = isinstance(got, list | tuple) and len(expected) == len(got)
@@ -114,11 +121,12 @@ def equal_arrays(expected: Tensor | np.ndarray, got: Any, tolerance: float) -> b
         return False
     absolute = tolerance / 10
     if isinstance(expected, np.ndarray):
-        if not tolerance or expected.dtype.kind != "f":
-            return np.array_equal(expected, got)
+        inexact = expected.dtype.kind in "fc"
+        if not tolerance or not inexact:
+            return np.array_equal(expected, got, equal_nan=inexact)
         return np.allclose(got, expected, tolerance, absolute, equal_nan=True)
     expected, got = expected.detach(), got.detach()
-    if not tolerance or not expected.dtype.is_floating_point:
+    if not tolerance or not (expected.is_floating_point() or expected.is_complex()):
         both_nan = (expected != expected) & (got != got)
         return bool(((expected == got) | both_nan).all())
     return torch.allclose(got, expected, rtol=tolerance, atol=absolute, equal_nan=True)
@@ -127,16 +135,47 @@ def equal_arrays(expected: Tensor | np.ndarray, got: Any, tolerance: float) -> b
 # -- the same kind of value ---------------------------------------------------------------------
 
 
-def mismatch(expected: Any, got: Any, where: str = "it") -> str:
+def kinds_of(values: Iterable[Any]) -> list[set[str]]:
+    """The names of all types at each depth of some values: of the values, of their parts, ..."""
+    found, level = [], list(values)
+    while level and len(found) < MAX_DEPTH:
+        found.append({type_name(to_python(value)) for value in level})
+        level = [part for value in level for part in parts_of(value)]
+    return found
+
+
+def parts_of(value: Any) -> list[Any]:
+    """What a list, tuple or dict holds."""
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def mismatch(
+    expected: Any,
+    got: Any,
+    where: str = "it",
+    *,
+    gradients: bool = True,
+    kinds: Sequence[set[str]] = (),
+) -> str:
     """How `got` is of another kind than `expected`, in a clause about `where`; empty if it is not.
 
     The value itself is not compared: type, shape, dtype, finite numbers, gradients.
+
+    Args:
+        gradients: must `got` have them where `expected` has them?
+        kinds: what is right in some case, from `kinds_of`. Where an answer may be None, None is
+            another value, and not another kind.
     """
     expected, got = to_python(expected), to_python(got)
+    names = {type_name(expected), type_name(got)}
+    if len(names) > 1 and kinds and names <= kinds[0]:
+        return ""
     if unfinished := describe_unfinished(expected, got):
         return f"{where} is {unfinished}"
     if isinstance(expected, Tensor) and isinstance(got, Tensor):
-        return tensor_mismatch(expected, got, where)
+        return tensor_mismatch(expected, got, where, gradients)
     if isinstance(expected, float) and is_number(got):
         endless = math.isfinite(expected) and (got != got or abs(got) == math.inf)
         return f"{where} is {got}, not a finite number" if endless else ""
@@ -148,7 +187,11 @@ def mismatch(expected: Any, got: Any, where: str = "it") -> str:
         parts = [(f"[{key!r}]", expected[key], got[key]) for key in expected if key in got]
     else:
         parts = []
-    return next(filter(None, (mismatch(a, b, f"{where}{name}") for name, a, b in parts)), "")
+    found = (
+        mismatch(a, b, f"{where}{name}", gradients=gradients, kinds=kinds[1:])
+        for name, a, b in parts
+    )
+    return next(filter(None, found), "")
 
 
 def describe_unfinished(expected: Any, got: Any) -> str:
@@ -184,7 +227,7 @@ def remedy(expected: Any, got: Any) -> str:
     return ""
 
 
-def tensor_mismatch(expected: Tensor, got: Tensor, where: str) -> str:
+def tensor_mismatch(expected: Tensor, got: Tensor, where: str, gradients: bool) -> str:
     """The same as `mismatch`, of two tensors."""
     if dense_tensor(got) is None and dense_tensor(expected) is not None:
         return (
@@ -198,7 +241,7 @@ def tensor_mismatch(expected: Tensor, got: Tensor, where: str) -> str:
     if got.dtype.is_floating_point and bool((~got.isfinite() & expected.isfinite()).any()):
         has_nan = bool((got.isnan() & ~expected.isnan()).any())
         return f"{where} contains {'NaN (not a number)' if has_nan else 'an infinite number'}"
-    if expected.requires_grad and not got.requires_grad:
+    if gradients and expected.requires_grad and not got.requires_grad:
         return (
             f"{where} has lost its gradients: no loss computed from it could train anything; "
             "was it detached?"

@@ -1,11 +1,12 @@
 """How a wrong result is related to the right one: often enough the relation is the mistake.
 
-A relation must hold on every case, and on at least one case it must tell the two results apart.
+A relation is looked for only where values differ: a result that differs in its type alone has none.
+It must hold on every case, and on at least one case it must tell the two results apart.
 """
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -13,9 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fmcourse.course.comparing import dense_tensor, equal, is_close, is_number
+from fmcourse.course.comparing import (
+    MAX_DEPTH,
+    dense_tensor,
+    equal,
+    is_close,
+    is_number,
+    to_python,
+)
 from fmcourse.course.exercise import Exercise
-from fmcourse.course.running import Outcome, arguments, copy_case, parameter_names
+from fmcourse.course.running import Outcome, arguments, parameter_names, run_case
 
 TOLERANCE = 1e-3  # looser than an exercise's own: a relation is recognized, not accepted
 Pairs = list[tuple[Any, Any]]  # (expected, got), one for each case
@@ -32,6 +40,8 @@ def find_relation(
         (to_tensor(expected.value), to_tensor(got.value))
         for expected, got in zip(expected_outcomes, outcomes, strict=True)
     ]
+    if all(same_values(*pair, exercise.tolerance) for pair in pairs):
+        return None
     if not all(isinstance(value, Tensor | list | tuple | str) for pair in pairs for value in pair):
         return None
     for name, sentence, holds in SIMPLE_RELATIONS:
@@ -43,17 +53,50 @@ def find_relation(
 
 
 def to_tensor(value: Any) -> Any:
-    """Numbers and lists of numbers as tensors, everything else as it is."""
+    """Numbers, truth values and lists of either, also nested, as tensors; all else as it is.
+
+    Single numbers within lists are Python's own afterwards, whatever they were before.
+    """
     if isinstance(value, Tensor | np.ndarray):
         tensor = dense_tensor(value)
         return None if tensor is None or tensor.is_complex() else tensor
-    flat = value if isinstance(value, list | tuple) else [value]
-    if flat and all(is_number(part) for part in flat):
-        try:
-            return torch.tensor(value, dtype=torch.float64)
-        except (TypeError, ValueError, OverflowError):
-            return value
-    return value
+    value = plain(value)
+    kinds = {type(part) for part in leaves(value)}
+    if not kinds or not (kinds <= {int, float} or kinds == {bool}):
+        return value
+    dtype = torch.float64 if float in kinds else torch.bool if bool in kinds else torch.int64
+    try:
+        return torch.tensor(value, dtype=dtype)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # rows of different lengths
+        return value
+
+
+def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """The value with tensors of one number as Python's numbers, and tuples as lists."""
+    if isinstance(value, list | tuple) and depth:
+        return [plain(part, depth - 1) for part in value]
+    tensor = dense_tensor(value)
+    return tensor.item() if tensor is not None and tensor.dim() == 0 else to_python(value)
+
+
+def leaves(value: Any, depth: int = MAX_DEPTH) -> Iterator[Any]:
+    """What lists hold that is no list."""
+    if isinstance(value, list) and depth:
+        for part in value:
+            yield from leaves(part, depth - 1)
+    else:
+        yield value
+
+
+def same_values(expected: Any, got: Any, tolerance: float) -> bool:
+    """The same values, whatever their types: 2.0 for 2, 1 for True, another dtype."""
+    if isinstance(expected, list) and isinstance(got, list):
+        pairs = zip(expected, got, strict=False)
+        return len(expected) == len(got) and all(same_values(a, b, tolerance) for a, b in pairs)
+    if isinstance(expected, bool | int | float) and isinstance(got, bool | int | float):
+        is_exact = not isinstance(expected, float) and not isinstance(got, float)
+        return expected == got or (not is_exact and is_close(expected, got, tolerance))
+    return roughly_equal(got, expected, tolerance)
 
 
 def holds_everywhere(pairs: Pairs, holds: Callable[[Any, Any], bool | None]) -> bool:
@@ -72,12 +115,12 @@ def holds_everywhere(pairs: Pairs, holds: Callable[[Any, Any], bool | None]) -> 
     return any(answer and not roughly_equal(got, expected) for answer, expected, got in answers)
 
 
-def roughly_equal(a: Any, b: Any) -> bool:
-    """Equal within TOLERANCE, whatever their dtypes."""
+def roughly_equal(a: Any, b: Any, tolerance: float = TOLERANCE) -> bool:
+    """Equal within `tolerance`, whatever their dtypes."""
     tensors = isinstance(a, Tensor) and isinstance(b, Tensor)
     if tensors and a.shape == b.shape and a.dtype != b.dtype:
         a, b = a.double(), b.double()
-    return equal(b, a, TOLERANCE)
+    return equal(b, a, tolerance)
 
 
 # -- relations that need only the two results ---------------------------------------------------
@@ -139,7 +182,8 @@ def is_shifted(expected: Any, got: Any, by: int) -> bool | None:
     if not isinstance(expected, Tensor):
         return is_shifted_sequence(expected, got, by)
     if expected.shape != got.shape:
-        return expected.dim() == 1 and is_shifted_sequence(expected.tolist(), got.tolist(), by)
+        rows = expected.dim() > 0 and expected.shape[1:] == got.shape[1:]
+        return rows and is_shifted_sequence(expected.tolist(), got.tolist(), by)
     axes = [axis for axis in range(expected.dim()) if expected.shape[axis] > 2]
     if not axes:
         return None  # two values are too few to be called shifted
@@ -167,6 +211,8 @@ def is_shifted_sequence(expected: Any, got: Any, by: int) -> bool | None:
 def is_reordered(expected: Any, got: Any) -> bool:
     if not isinstance(expected, Tensor):
         return len(expected) == len(got) and sorted(expected) == sorted(got)
+    if expected.dtype == torch.bool:
+        return False  # as many True as there should be: that says nothing of order
     ours, theirs = got.flatten().sort().values, expected.flatten().sort().values
     return expected.shape == got.shape and roughly_equal(ours, theirs)
 
@@ -186,6 +232,11 @@ def is_rounded(expected: Tensor, got: Tensor) -> bool:
 
 SIMPLE_RELATIONS: list[tuple[str, str, Callable[[Any, Any], bool | None]]] = [
     (
+        "the opposite",
+        "True and False are the wrong way round. Does True mean what you think here?",
+        is_inverted,
+    ),
+    (
         "transposed",
         "It is the right answer with two axes swapped. Which axis is which?",
         is_transposed,
@@ -194,11 +245,6 @@ SIMPLE_RELATIONS: list[tuple[str, str, Callable[[Any, Any], bool | None]]] = [
         "an axis too many or too few",
         "The numbers are right; an axis of size 1 is missing, or too much.",
         is_squeezed,
-    ),
-    (
-        "the opposite",
-        "True and False are the wrong way round. Does True mean what you think here?",
-        is_inverted,
     ),
     ("the sign", "It is the right answer with the other sign.", is_negated),
     ("one minus the answer", "It is one minus the right answer.", is_complement),
@@ -246,23 +292,37 @@ def constant_factor(exercise: Exercise, pairs: Pairs) -> tuple[str, str] | None:
         return None
     if all(is_near(ratio, 1) for ratio, _ in known):
         return None
+    ratios, cases = zip(*known, strict=True)
     for name, measure in candidate_factors(exercise):
-        pairs_of_sizes = [(ratio, measure(case)) for ratio, case in known]
-        if all(is_near(ratio, size) for ratio, size in pairs_of_sizes):
-            return (
-                f"too large by {name}",
-                f"It is {name} times too large. Is a division missing, or is it a sum for a mean?",
-            )
-        if all(size and is_near(ratio, 1 / size) for ratio, size in pairs_of_sizes):
-            return (
-                f"too small by {name}",
-                f"It is {name} times too small. Divided once too often, or a mean for a sum?",
-            )
+        sizes = [measure(case) for case in cases]
+        if all(map(is_near, ratios, sizes)):
+            sentence = f"It is the right answer times {name}."
+            question = "Is a division missing, or is it a sum for a mean?"
+            return factor_name(name, ratios, is_divided=False), f"{sentence} {question}"
+        if all(
+            size and is_near(ratio, 1 / size) for ratio, size in zip(ratios, sizes, strict=True)
+        ):
+            sentence = f"It is the right answer divided by {name}."
+            question = "Is that once too often, or is it a mean for a sum?"
+            return factor_name(name, ratios, is_divided=True), f"{sentence} {question}"
     first = known[0][0]
     several = len(known) > 1 or pairs[0][0].numel() > 1  # any two numbers have some ratio
-    if first and several and all(is_near(ratio, first) for ratio, _ in known):
+    if first and several and all(is_near(ratio, first) for ratio in ratios):
         return "a constant factor", f"It is {first:.4g} times the right answer, everywhere."
     return None
+
+
+def factor_name(name: str, ratios: Sequence[float], *, is_divided: bool) -> str:
+    """What a factor is called: by the direction in which the result is wrong.
+
+    To divide by a temperature of 0.5 makes a result larger, and to multiply by it smaller.
+    """
+    ratios = [ratio for ratio in ratios if not is_near(ratio, 1)]
+    if all(ratio > 1 for ratio in ratios):
+        return f"too large by {f'1/{name}' if is_divided else name}"
+    if all(ratio < 1 for ratio in ratios):
+        return f"too small by {name if is_divided else f'1/{name}'}"
+    return f"{'divided' if is_divided else 'multiplied'} by {name}"
 
 
 def constant_ratio(expected: Any, got: Any) -> float | None:
@@ -371,14 +431,12 @@ def wrong_axis(exercise: Exercise, outcomes: list[Outcome]) -> tuple[str, str] |
 
 def answer_on_transposed(exercise: Exercise, case: Any, i: int) -> Any:
     """The answer with the last two axes of input `i` swapped; None if that cannot be."""
-    parts = list(arguments(copy_case(case)))
+    parts = list(arguments(case))
     if i >= len(parts) or inspect.isclass(exercise.reference):
         return None
     if not isinstance(parts[i], Tensor) or parts[i].dim() < 2:
         return None
     parts[i] = parts[i].mT
     transposed = tuple(parts) if isinstance(case, tuple) else parts[0]
-    try:
-        return to_tensor(exercise.apply(exercise.reference, transposed))
-    except Exception:  # whatever a shape that does not fit leads to
-        return None
+    outcome = run_case(exercise, exercise.reference, transposed, limited=False)
+    return None if outcome.error else to_tensor(outcome.value)  # its shape may not fit

@@ -6,6 +6,7 @@ import ctypes
 import inspect
 import io
 import linecache
+import math
 import random
 import signal
 import sys
@@ -23,11 +24,18 @@ from fmcourse.course.exercise import Exercise
 
 MAX_PRINTED = 2000  # characters that are kept of what a call prints
 SEED = 271_828_183  # one that nobody sets by hand, or setting it would go unseen
-REPEAT_SECONDS = 0.2  # between two alarms, should the function catch the first
+TICK_SECONDS = 0.1  # between two looks at a call, and two alarms if it catches the first
+WAIT_FACTOR = 5  # times its CPU time that a call may last: others use the machine too, or it waits
+IMPORT_FILE = "<frozen importlib._bootstrap>"  # of the frames in which a module is imported
+NOT_FINISHED = ("MemoryError", "OSError", "ImportError", "ModuleNotFoundError", "FileNotFoundError")
 
 
 class TimeLimitExceeded(BaseException):
     """Not an Exception, so that `except Exception` in a learner's function does not catch it."""
+
+
+class ReferenceNotFinished(RuntimeError):
+    """The course's own answer did not come to its end, so that nothing can be compared with it."""
 
 
 @dataclass
@@ -58,7 +66,7 @@ class Outcome:
 
 
 def run_cases(exercise: Exercise, candidate: Any) -> list[Outcome]:
-    """An outcome for each case, up to the first that took too long."""
+    """An outcome for each case, up to the first that took longer than `exercise.seconds`."""
     outcomes = []
     for case in exercise.cases:
         outcomes.append(run_case(exercise, candidate, case))
@@ -68,14 +76,39 @@ def run_cases(exercise: Exercise, candidate: Any) -> list[Outcome]:
 
 
 def expected_outcomes(exercise: Exercise) -> list[Outcome]:
-    """The right outcome of every case: recorded with the exercise, else its reference is run."""
+    """The right outcome of every case: recorded with the exercise, else its reference is run.
+
+    Raises: ReferenceNotFinished where the machine kept the reference from its end, for example by
+        too little memory; TimeLimitExceeded where somebody else's limit ended it.
+    """
     if exercise.recorded_outcomes is not None:
         return list(exercise.recorded_outcomes)
-    return run_cases(exercise, exercise.reference)
+    return [reference_outcome(exercise, case) for case in exercise.cases]
 
 
-def run_case(exercise: Exercise, candidate: Any, case: Any) -> Outcome:
-    """Call `candidate` on a copy of `case`; global random states are put back afterwards."""
+def reference_outcome(exercise: Exercise, case: Any) -> Outcome:
+    """What the reference makes of a case, however long it takes.
+
+    Raises: as `expected_outcomes`.
+    """
+    outcome = run_case(exercise, exercise.reference, case, limited=False)
+    if outcome.timed_out:
+        raise TimeLimitExceeded
+    if outcome.error_type in NOT_FINISHED or "can't allocate memory" in outcome.error:
+        raise ReferenceNotFinished(
+            f"the course's own answer to {exercise.id} did not finish on this machine: it stopped "
+            f"with {outcome.error}. Your answer was not judged; free some memory and try again."
+        )
+    return outcome
+
+
+def run_case(exercise: Exercise, candidate: Any, case: Any, *, limited: bool = True) -> Outcome:
+    """Call `candidate` on a copy of `case`; global random states are put back afterwards.
+
+    Args:
+        limited: has it `exercise.seconds` for it, or as long as it takes?
+    """
+    seconds = exercise.seconds if limited else math.inf
     passed, output, outcome = copy_case(case), TruncatedOutput(), Outcome()
     with (
         fixed_random_state() as states,
@@ -83,9 +116,7 @@ def run_case(exercise: Exercise, candidate: Any, case: Any) -> Outcome:
         contextlib.redirect_stderr(output),
     ):
         try:
-            outcome.value = call_with_timeout(
-                lambda: exercise.apply(candidate, passed), exercise.seconds
-            )
+            outcome.value = call_with_timeout(lambda: exercise.apply(candidate, passed), seconds)
             if inspect.iscoroutine(outcome.value):
                 outcome.value.close()  # or Python warns that nobody awaited it
         except TimeLimitExceeded:
@@ -179,7 +210,16 @@ def same_state(before: Any, now: Any) -> bool:
 
 
 def call_with_timeout(call: Callable[[], Any], seconds: float) -> Any:
-    """The result of `call`. Raises: TimeLimitExceeded after `seconds`, also in an endless loop."""
+    """The result of `call`.
+
+    Args:
+        seconds: of CPU time that it may take; WAIT_FACTOR times as long may go by. What it imports
+            is neither counted nor interrupted: a module that is half imported would be broken for
+            the rest of the session. `math.inf` is no limit.
+    Raises: TimeLimitExceeded after that, also in an endless loop.
+    """
+    if seconds == math.inf:
+        return timed_call(call)  # where a limit from outside may still end it
     if hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread():
         with alarm(seconds):
             return timed_call(call)
@@ -203,14 +243,60 @@ def is_inside_call(frame: Any) -> bool:
     return False
 
 
+def is_importing(frame: Any) -> bool:
+    """Is a module being imported in this frame of a timed call?"""
+    while frame is not None and frame.f_code is not timed_call.__code__:
+        if frame.f_code.co_filename == IMPORT_FILE:
+            return True
+        frame = frame.f_back
+    return False
+
+
+class Stopwatch:
+    """Counts the seconds of a thread that it spends on anything but imports.
+
+    Args:
+        cpu_clock: time.thread_time for one's own thread, time.process_time for another.
+    """
+
+    def __init__(self, cpu_clock: Callable[[], float]) -> None:
+        self.clocks = (cpu_clock, time.monotonic)
+        self.last = [clock() for clock in self.clocks]
+        self.cpu_seconds, self.seconds = 0.0, 0.0
+
+    def update(self, frame: Any) -> None:
+        """Count the time since the last update as spent in this frame."""
+        now = [clock() for clock in self.clocks]
+        cpu_seconds, seconds = (new - old for new, old in zip(now, self.last, strict=True))
+        self.last = now
+        if not is_importing(frame):
+            # a whole process can use several cores at once: that is no more than the time gone by
+            self.cpu_seconds += min(cpu_seconds, seconds)
+            self.seconds += seconds
+
+    def limit(self, seconds: float) -> Callable[[], bool]:
+        """A function that says whether more than so many seconds were counted from now on."""
+        cpu_seconds = self.cpu_seconds + seconds
+        until = self.seconds + WAIT_FACTOR * seconds
+        return lambda: self.cpu_seconds >= cpu_seconds or self.seconds >= until
+
+
+main_stopwatch = Stopwatch(time.thread_time)  # one, so that a call within a call counts for both
+
+
 @contextlib.contextmanager
 def alarm(seconds: float) -> Iterator[None]:
     """Raise TimeLimitExceeded in the main thread after `seconds`; an earlier timer is put back."""
     armed, n_alarms, tracing = True, 0, sys.gettrace()
+    main_stopwatch.update(sys._getframe())
+    is_over = main_stopwatch.limit(seconds)
 
     def ring(number: int, frame: Any) -> None:
         nonlocal n_alarms
         if not armed or not is_inside_call(frame):
+            return
+        main_stopwatch.update(frame)
+        if is_importing(frame) or not is_over():
             return
         n_alarms += 1
         if n_alarms > 1:  # a bare `except:` in a loop caught the first: raise inside its handler
@@ -219,7 +305,8 @@ def alarm(seconds: float) -> Iterator[None]:
         raise TimeLimitExceeded
 
     started, handler = time.monotonic(), signal.signal(signal.SIGALRM, ring)
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT_SECONDS)
+    tick = min(seconds, TICK_SECONDS)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, tick, tick)
     try:
         yield
     finally:
@@ -235,7 +322,7 @@ def alarm(seconds: float) -> Iterator[None]:
 
 def raise_in_handler(frame: Any, event: str, argument: Any) -> Any:
     """A trace function that raises in a handler that has just caught TimeLimitExceeded."""
-    if isinstance(sys.exc_info()[1], TimeLimitExceeded):
+    if isinstance(sys.exc_info()[1], TimeLimitExceeded) and not is_importing(frame):
         raise TimeLimitExceeded
     return raise_in_handler
 
@@ -251,18 +338,28 @@ def call_in_thread(call: Callable[[], Any], seconds: float) -> Any:
             ended.append((None, error))
 
     thread = threading.Thread(target=work, daemon=True)
+    stopwatch = Stopwatch(time.process_time)
+    is_over = stopwatch.limit(seconds)
     thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread.ident), ctypes.py_object(TimeLimitExceeded)
-        )
-        thread.join(1)
-        raise TimeLimitExceeded
+    while thread.is_alive():
+        thread.join(min(seconds, TICK_SECONDS))
+        frame = sys._current_frames().get(thread.ident)
+        stopwatch.update(frame)
+        if thread.is_alive() and is_over() and not is_importing(frame):
+            stop_thread(thread)
+            raise TimeLimitExceeded
     value, error = ended[0]
     if error is not None:
         raise error
     return value
+
+
+def stop_thread(thread: threading.Thread) -> None:
+    """Raise TimeLimitExceeded in another thread."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident), ctypes.py_object(TimeLimitExceeded)
+    )
+    thread.join(1)
 
 
 # -- errors -------------------------------------------------------------------------------------

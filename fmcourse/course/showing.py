@@ -8,14 +8,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from fmcourse.course.comparing import dense_tensor, is_number
+from fmcourse.course.comparing import dense_tensor, equal, is_number
 
 MAX_VALUES, MAX_ROWS = 64, 8  # of a tensor that is shown whole
-MAX_CHARACTERS = 160  # of any other value
+MAX_CHARACTERS = 160  # of any other value, and of an argument in a call that holds no tensor
+MAX_PARTS = 4  # of a list of tensors, and places at which two large tensors differ
 MAX_LINE = 90  # of two values side by side
-MAX_ARGUMENT = 60  # of an argument in a call
+MAX_ARGUMENT_VALUES = 16  # of a tensor in a call that is shown whole, to be tried again
+FEW_DIGITS, ALL_DIGITS = 4, 9  # of a float: to be read, to be told from any other float32
+DEFAULT_DTYPES = ("torch.float32", "torch.int64", "torch.bool", "float64", "int64", "bool")
 TONES = {"good": ("✓", "#009E73"), "bad": ("✗", "#D55E00"), "open": ("○", "#0072B2")}
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -36,50 +40,96 @@ def display_size(case: Any) -> float:
     return 1 + math.log1p(abs(case)) if is_number(case) and math.isfinite(case) else 1.0
 
 
-def format_number(value: Any) -> str:
-    """Four digits of a float; True and False as 1 and 0, as they stand in a mask."""
+def format_number(value: Any, digits: int = FEW_DIGITS) -> str:
+    """So many digits of a float; True and False as 1 and 0, as they stand in a mask."""
     if isinstance(value, bool):
         return "1" if value else "0"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
-def format_rows(value: Any) -> list[str]:
+def format_rows(value: Any, digits: int = FEW_DIGITS) -> list[str]:
     """A value as a few short lines: a small matrix as its rows, anything long cut."""
     if (tensor := dense_tensor(value)) is not None:
-        return format_tensor(tensor)
+        return format_tensor(tensor, digits)
     if isinstance(value, float):
-        return [f"{value:.6g}"]
+        return [format_number(value, digits + 2)]
     if isinstance(value, list | tuple) and any(isinstance(part, Tensor) for part in value):
-        return [f"[{i}] {line}" for i, part in enumerate(value[:4]) for line in format_rows(part)]
+        shown = [(i, format_rows(part, digits)) for i, part in enumerate(value[:MAX_PARTS])]
+        rows = [f"[{i}] {line}" for i, lines in shown for line in lines]
+        return rows + [f"... {len(value)} in all"] * (len(value) > MAX_PARTS)
     text = repr(value)
     return [text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 4] + " ..."]
 
 
-def format_tensor(value: Tensor) -> list[str]:
+def format_tensor(value: Tensor, digits: int = FEW_DIGITS) -> list[str]:
     """A small tensor whole, of a large one its shape and first numbers."""
     if value.dim() == 0:
-        return [format_number(value.item())]
+        return [format_number(value.item(), digits)]
     if value.numel() > MAX_VALUES:
-        first = ", ".join(format_number(part) for part in value.flatten()[:6].tolist())
+        first = ", ".join(format_number(part, digits) for part in value.flatten()[:6].tolist())
         return [f"shape {tuple(value.shape)}, beginning {first}, ..."]
     if value.dim() == 1:
-        return ["[" + ", ".join(format_number(part) for part in value.tolist()) + "]"]
+        return ["[" + ", ".join(format_number(part, digits) for part in value.tolist()) + "]"]
     if value.dim() == 2 and len(value) <= MAX_ROWS:
-        cells = [[format_number(part) for part in row] for row in value.tolist()]
+        cells = [[format_number(part, digits) for part in row] for row in value.tolist()]
         width = max((len(cell) for row in cells for cell in row), default=0)
         return ["[" + " ".join(cell.rjust(width) for cell in row) + "]" for row in cells] or ["[]"]
-    return [f"shape {tuple(value.shape)}", *format_tensor(value.flatten())]
+    return [f"shape {tuple(value.shape)}", *format_tensor(value.flatten(), digits)]
 
 
-def side_by_side(expected: Any, got: Any) -> list[str]:
-    """Two values with headings: side by side while lines are short, else one below the other."""
-    left, right = ["expected", *format_rows(expected)], ["got", *format_rows(got)]
+def side_by_side(expected: Any, got: Any, tolerance: float = 0.0) -> list[str]:
+    """Two values with headings: side by side while lines are short, else one below the other.
+
+    What tells them apart is shown: as many digits as that takes, and of long values the places at
+    which they differ.
+
+    Args:
+        tolerance: how far two floats may be apart and still be the same, relative to their size.
+    """
+    if places := differing_places(expected, got, tolerance):
+        return places
+    pairs = ((format_rows(expected, n), format_rows(got, n)) for n in (FEW_DIGITS, ALL_DIGITS))
+    shown = next((pair for pair in pairs if pair[0] != pair[1]), None)
+    left, right = shown or (format_rows(expected), format_rows(got))
+    left, right = ["expected", *left], ["got", *right]
     width = max(map(len, left))
     if width + max(map(len, right)) > MAX_LINE:
         return [f"expected {left[1]}", *left[2:], f"got      {right[1]}", *right[2:]]
     height = max(len(left), len(right))
     left, right = left + [""] * (height - len(left)), right + [""] * (height - len(right))
     return [f"{a.ljust(width)}   {b}".rstrip() for a, b in zip(left, right, strict=True)]
+
+
+def differing_places(expected: Any, got: Any, tolerance: float) -> list[str]:
+    """Where two large tensors, or two long texts or lists, differ; empty if one is short."""
+    a, b = dense_tensor(expected), dense_tensor(got)
+    if a is not None and b is not None:
+        long = a.numel() > MAX_VALUES and a.shape == b.shape and a.dtype == b.dtype
+        return differing_entries(a, b, tolerance) if long else []
+    if type(expected) is not type(got) or not isinstance(expected, str | bytes | list | tuple):
+        return []
+    same = (equal(one, other, tolerance) for one, other in zip(expected, got, strict=False))
+    first = next((i for i, is_same in enumerate(same) if not is_same), min(len(expected), len(got)))
+    if any(isinstance(part, Tensor) for part in expected):
+        if len(expected) != len(got) or len(got) <= MAX_PARTS or first == len(got):
+            return []
+        return [f"part [{first}]", *side_by_side(expected[first], got[first], tolerance)]
+    if min(len(repr(expected)), len(repr(got))) <= MAX_CHARACTERS:
+        return []
+    heads = [format_rows(value[first:])[0] for value in (expected, got)]
+    return [f"expected, from [{first}] on: {heads[0]}", f"got, from [{first}] on:      {heads[1]}"]
+
+
+def differing_entries(expected: Tensor, got: Tensor, tolerance: float) -> list[str]:
+    """How many entries of two tensors of one shape differ, and the first of them."""
+    same = torch.isclose(got, expected, tolerance, tolerance / 10, equal_nan=True)
+    places = (~same).nonzero().tolist()
+    lines = [f"shape {tuple(expected.shape)}: {len(places)} of {same.numel()} values differ"]
+    for place in places[:MAX_PARTS]:
+        values = [tensor[tuple(place)].item() for tensor in (expected, got)]
+        texts = [format_number(value, ALL_DIGITS) for value in values]
+        lines.append(f"at {place}: expected {texts[0]}, got {texts[1]}")
+    return lines if places else []
 
 
 def format_call(name: str, parameter_names: list[str], case: Any) -> str:
@@ -93,17 +143,36 @@ def format_call(name: str, parameter_names: list[str], case: Any) -> str:
 
 
 def format_argument(part: Any) -> str:
-    """An argument as it would be written; of a large one its type and shape."""
-    if dense_tensor(part) is not None:
-        lines = format_rows(part)
-        if part.ndim <= 1 and len(lines) == 1 and len(lines[0]) <= MAX_ARGUMENT:
-            return lines[0]
-        return f"{'tensor' if isinstance(part, Tensor) else 'array'} {tuple(part.shape)}"
+    """An argument as it would be written, to be tried again; of a large one its type and shape."""
+    if (tensor := dense_tensor(part)) is not None:
+        kind = "tensor" if isinstance(part, Tensor) else "array"
+        if 0 < tensor.numel() <= MAX_ARGUMENT_VALUES:
+            return f"{kind}({format_exactly(tensor)}{tensor_options(part)})"
+        return f"{kind} {tuple(tensor.shape)}" if tensor.shape != (0,) else f"{kind}([])"
+    if isinstance(part, list | tuple) and any(isinstance(one, Tensor) for one in part):
+        shown = ", ".join(map(format_argument, part[:MAX_PARTS]))
+        more = ", ..." * (len(part) > MAX_PARTS)
+        return f"[{shown}{more}]" if isinstance(part, list) else f"({shown}{more})"
     text = repr(part)
-    if len(text) <= MAX_ARGUMENT:
+    if len(text) <= MAX_CHARACTERS:
         return type(part).__name__ if " at 0x" in text else text
-    readable = isinstance(part, str | bytes | list | tuple) and " at 0x" not in text
-    return f"{text[:50]} ..." if readable else type(part).__name__
+    readable = isinstance(part, str | bytes | list | tuple | dict) and " at 0x" not in text
+    return f"{text[: MAX_CHARACTERS - 4]} ..." if readable else type(part).__name__
+
+
+def format_exactly(value: Tensor) -> str:
+    """Every number of a tensor with as many digits as it takes to write the same tensor again."""
+    if value.dim() > 0:
+        return f"[{', '.join(map(format_exactly, value))}]"
+    if value.dtype == torch.float32:
+        return str(np.float32(value.item()))  # the fewest digits that are still this float32
+    return str(value.item())
+
+
+def tensor_options(value: Tensor | np.ndarray) -> str:
+    """What has to be said of a tensor beside its numbers."""
+    dtype = "" if str(value.dtype) in DEFAULT_DTYPES else f", dtype={value.dtype}"
+    return dtype + ", requires_grad=True" * bool(getattr(value, "requires_grad", False))
 
 
 # -- cards --------------------------------------------------------------------------------------

@@ -10,16 +10,25 @@ A new rule of the contract is one function here, in `CONTRACT_RULES`.
 
 import dis
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import CodeType
 from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from fmcourse.course import comparing, showing
 from fmcourse.course.exercise import Exercise, Mistake, Property
 from fmcourse.course.relations import find_relation
-from fmcourse.course.running import Outcome, expected_outcomes, parameter_names, run_cases
+from fmcourse.course.running import (
+    WAIT_FACTOR,
+    Outcome,
+    ReferenceNotFinished,
+    expected_outcomes,
+    parameter_names,
+    run_cases,
+)
 
 PRINTS = "It also prints something; a function that only returns is easier to use."
 ONLY_THE_GIVEN = "right only on the cases given"
@@ -63,6 +72,10 @@ class AnswerKey:
         """What is right on every case."""
         return expected_outcomes(self.exercise)
 
+    def work_out(self) -> None:
+        """Run the reference now. Raises: ReferenceNotFinished; nothing is kept then."""
+        _ = self.expected
+
     def mistake_outcomes(self, mistake: Mistake) -> list[Outcome]:
         """What a known mistake makes of every case."""
         if mistake not in self.outcomes_by_mistake:
@@ -87,10 +100,19 @@ def diagnose(exercise: Exercise, candidate: Any, key: AnswerKey | None = None) -
     if verdict := precheck(exercise, candidate):
         return verdict
     outcomes = run_cases(exercise, candidate)
-    verdict = judge(key or AnswerKey(exercise), outcomes)
+    try:
+        verdict = judge(key or AnswerKey(exercise), outcomes)
+    except ReferenceNotFinished as error:
+        return not_judged(error)
     if verdict.correct and any(got.printed for got in outcomes):
         return Verdict(True, verdict.name, verdict.step, (PRINTS,))
     return verdict
+
+
+def not_judged(error: ReferenceNotFinished) -> Verdict:
+    """The verdict where nobody knows what is right."""
+    text = str(error)
+    return wrong_verdict("not judged", text[:1].upper() + text[1:])
 
 
 def judge(key: AnswerKey, outcomes: list[Outcome], n_public: int | None = None) -> Verdict:
@@ -115,7 +137,7 @@ def first_failure(key: AnswerKey, outcomes: list[Outcome]) -> Verdict | None:
     """The gravest thing that shows an answer to be wrong; None if nothing does."""
     return (
         broken_contract(key, outcomes)
-        or broken_property(key.exercise, outcomes)
+        or broken_property(key, outcomes)
         or difference(key, outcomes)
     )
 
@@ -140,9 +162,16 @@ class Explanation(NamedTuple):
 
 def explain(key: AnswerKey, outcomes: list[Outcome]) -> Explanation | None:
     """The known mistake that behaves the same, else a relation to the right results."""
+    alike = None
     for mistake in key.exercise.mistakes:
-        if same_behaviour(key.exercise, key.mistake_outcomes(mistake), outcomes):
-            return Explanation(mistake.name, mistake.explanation, "mistake")
+        wrong = key.mistake_outcomes(mistake)
+        if same_behaviour(key, wrong, outcomes):
+            alike = alike or mistake
+            if same_gradients(wrong, outcomes):
+                alike = mistake
+                break
+    if alike:
+        return Explanation(alike.name, alike.explanation, "mistake")
     relation = find_relation(key.exercise, key.expected, outcomes)
     return Explanation(*relation, "relation") if relation else None
 
@@ -159,15 +188,35 @@ def add_explanation(failure: Verdict, explanation: Explanation | None) -> Verdic
     return Verdict(False, name, step, (*evidence, sentence))
 
 
-def same_behaviour(exercise: Exercise, these: list[Outcome], those: list[Outcome]) -> bool:
-    """Do two candidates behave the same on every case?"""
-    return len(these) == len(those) and all(
+def same_behaviour(key: AnswerKey, wrong: list[Outcome], outcomes: list[Outcome]) -> bool:
+    """Does an answer behave as a known mistake does, on every case?
+
+    Whether it has gradients counts only where the mistake has the right value. Where it has
+    another one, it may have come about in any way: `x_0` and `x_0 + 0 * x_t` are one mistake.
+    """
+    if len(wrong) != len(outcomes):
+        return False
+    tolerance = key.exercise.tolerance
+    return all(
         a.error_type == b.error_type
+        and a.timed_out == b.timed_out
         and a.changed_inputs == b.changed_inputs
-        and not comparing.mismatch(a.value, b.value)
-        and comparing.equal(a.value, b.value, exercise.tolerance)
-        for a, b in zip(these, those, strict=True)
+        and comparing.equal(a.value, b.value, tolerance)
+        and not comparing.mismatch(
+            a.value, b.value, gradients=comparing.equal(right.value, a.value, tolerance)
+        )
+        for right, a, b in zip(key.expected, wrong, outcomes, strict=True)
     )
+
+
+def same_gradients(wrong: list[Outcome], outcomes: list[Outcome]) -> bool:
+    """Do two that behave alike have gradients on the same cases?"""
+    pairs = [(a.value, b.value) for a, b in zip(wrong, outcomes, strict=True)]
+    return all(has_gradients(a) == has_gradients(b) for a, b in pairs)
+
+
+def has_gradients(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad
 
 
 # -- before anything is called ------------------------------------------------------------------
@@ -253,7 +302,8 @@ class Breach(NamedTuple):
 def check_time(exercise: Exercise, expected: Outcome, got: Outcome) -> Breach | None:
     if not got.timed_out:
         return None
-    limit = f"It was stopped after {exercise.seconds:g} seconds."
+    seconds, longest = exercise.seconds, WAIT_FACTOR * exercise.seconds
+    limit = f"It was stopped after {seconds:g} seconds of computing, or {longest:g} of waiting."
     return Breach("too slow", f"{limit} Is there a loop that never ends?")
 
 
@@ -273,10 +323,16 @@ def check_error(exercise: Exercise, expected: Outcome, got: Outcome) -> Breach |
     return Breach("it raises", f"It stops with {got.error}{where}.{gap}")
 
 
-def check_type(exercise: Exercise, expected: Outcome, got: Outcome) -> Breach | None:
+def check_type(
+    exercise: Exercise, expected: Outcome, got: Outcome, kinds: Sequence[set[str]] = ()
+) -> Breach | None:
     if expected.error or got.error:
         return None
-    fault = comparing.mismatch(expected.value, got.value, "its result")
+    # another value can come without gradients, as an input does: then that value is the news
+    gradients = comparing.equal(expected.value, got.value, exercise.tolerance)
+    fault = comparing.mismatch(
+        expected.value, got.value, "its result", gradients=gradients, kinds=kinds
+    )
     if not fault:
         return None
     if got.value is None and got.printed:
@@ -335,13 +391,27 @@ CONTRACT_RULES: tuple[Callable[[Exercise, Outcome, Outcome], Breach | None], ...
 
 
 def broken_contract(key: AnswerKey, outcomes: list[Outcome]) -> Verdict | None:
-    """The gravest rule that is broken on some case."""
+    """The gravest rule that is broken on some case, and the smallest such case."""
+    pairs = sort_by_size(key.exercise, list(zip(key.expected, outcomes, strict=False)))
     for rule in CONTRACT_RULES:
-        for case, expected, got in zip(key.exercise.cases, key.expected, outcomes, strict=False):
+        if rule is check_type:
+            rule = partial(check_type, kinds=legitimate_kinds(key, outcomes))
+        for case, (expected, got) in pairs:
             if breach := rule(key.exercise, expected, got):
                 tried = f"Tried: {format_case(key.exercise, case)}."
                 return wrong_verdict(breach.name, tried, breach.sentence)
     return None
+
+
+def legitimate_kinds(key: AnswerKey, outcomes: list[Outcome]) -> list[set[str]]:
+    """Types of which a result may be, each right on some case.
+
+    None at all if every result is None: that is a `return` that is missing, also where None may
+    be an answer.
+    """
+    if all(got.value is None for got in outcomes):
+        return []
+    return comparing.kinds_of(one.value for one in key.expected if not one.error)
 
 
 def keeps_contract(exercise: Exercise, expected: Outcome, got: Outcome) -> bool:
@@ -356,16 +426,31 @@ def format_case(exercise: Exercise, case: Any) -> str:
 # -- steps 2 and 3: properties, the smallest difference -----------------------------------------
 
 
-def broken_property(exercise: Exercise, outcomes: list[Outcome]) -> Verdict | None:
-    """The first property that some result lacks."""
+def broken_property(key: AnswerKey, outcomes: list[Outcome]) -> Verdict | None:
+    """The first property that some result lacks, and the smallest case on which it does."""
+    exercise = key.exercise
+    pairs = sort_by_size(exercise, list(zip(key.expected, outcomes, strict=False)))
     for prop in exercise.properties:
-        for case, got in sort_by_size(exercise, outcomes):
+        for case, (expected, got) in pairs:
             held = True if got.error else property_holds(exercise, prop, got.value, case)
-            if held is not True:
-                tried = f"Tried: {format_case(exercise, case)}."
-                evidence = held if isinstance(held, str) else tried
-                return wrong_verdict(prop.name, evidence, prop.message, step="property")
+            if held is True or lacks_only_gradients(exercise, prop, case, expected, got):
+                continue
+            tried = f"Tried: {format_case(exercise, case)}."
+            evidence = held if isinstance(held, str) else tried
+            return wrong_verdict(prop.name, evidence, prop.message, step="property")
     return None
+
+
+def lacks_only_gradients(
+    exercise: Exercise, prop: Property, case: Any, expected: Outcome, got: Outcome
+) -> bool:
+    """Is another value blamed for its gradients, which are other ones because it is?"""
+    value = got.value
+    return (
+        has_gradients(value)
+        and not comparing.equal(expected.value, value, exercise.tolerance)
+        and property_holds(exercise, prop, value.detach(), case) is True
+    )
 
 
 def property_holds(exercise: Exercise, prop: Property, value: Any, case: Any) -> bool | str:
@@ -392,6 +477,6 @@ def difference(key: AnswerKey, outcomes: list[Outcome]) -> Verdict | None:
             continue  # that it raises too was settled by the contract
         if not comparing.equal(expected.value, got.value, exercise.tolerance):
             sentence = f"The smallest input on which it differs: {format_case(exercise, case)}."
-            table = tuple(showing.side_by_side(expected.value, got.value))
+            table = tuple(showing.side_by_side(expected.value, got.value, exercise.tolerance))
             return wrong_verdict("another result", sentence, table=table, step="difference")
     return None

@@ -1,0 +1,43 @@
+"""How long an answer may run in its process: so much CPU time, and longer on a busy machine."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the jail's limits are Linux's")
+# a process of its own: whoever watches an answer ends everything that descends from it
+WATCH = """
+import os, time
+from fmcourse.classroom import jail_worker
+limits = {{"seconds": {seconds}, "memory_mb": 4000, "disk_mb": 1}}
+child = os.fork()
+if child == 0:
+    jail_worker.limit_resources(limits | {{"seconds": {cpu_seconds}}})
+    {answer}
+    os._exit(7)
+print(jail_worker.watch(child, limits))
+"""
+
+
+def how_it_ends(answer: str, seconds: float, cpu_seconds: float = 1) -> dict:
+    script = WATCH.format(answer=answer, seconds=seconds, cpu_seconds=cpu_seconds)
+    command = [sys.executable, "-c", script]
+    return eval(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_an_answer_that_waits_for_the_processor_is_not_ended():
+    assert how_it_ends("time.sleep(0.3)", seconds=0.1) == {"how": "exit", "number": 7}
+
+
+def test_an_answer_that_waits_for_ever_is_ended():
+    assert how_it_ends("time.sleep(60)", seconds=0.05) == {"how": "time"}
+
+
+@pytest.mark.slow
+def test_an_answer_that_computes_for_ever_is_ended_for_its_time():
+    code = """
+    while True:
+        pass"""
+    found = how_it_ends(code, seconds=60, cpu_seconds=-1)  # and 2 more that are spare
+    assert found == {"how": "time"}
