@@ -623,13 +623,34 @@ def test_a_damaged_cache_file_is_noticed_dropped_and_made_anew(damage, small_pac
         return weights
 
     for _ in range(2):
-        assert_close(gguf.cached_weights(path, "fp32", convert), weights)
+        assert_close(gguf.cached_weights(path, "fp32", set("ab"), convert), weights)
     (cached,) = (path.parent / "cache").iterdir()
     assert len(made) == 1 and pretrained.damaged_cache_files() == []
     cached.write_bytes(damage(cached.read_bytes()))
     assert pretrained.damaged_cache_files() == [cached]
-    assert_close(gguf.cached_weights(path, "fp32", convert), weights)
+    assert_close(gguf.cached_weights(path, "fp32", set("ab"), convert), weights)
     assert len(made) == 2 and pretrained.damaged_cache_files() == []
+    save_file({"c": torch.ones(1)}, cached)  # whole, but another file
+    assert_close(gguf.cached_weights(path, "fp32", set("ab"), convert), weights)
+    assert len(made) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "int4"])
+def test_smollm2_is_unpacked_anew_where_its_cache_is_cut_short(precision, tmp_path, monkeypatch):
+    monkeypatch.setenv("FMCOURSE_CACHE", str(tmp_path))
+    path = packages.package_file("smollm2-135m-instruct", ".gguf")
+    load, kind = {
+        "fp32": (gguf.load_gguf, "fp32-columns"),
+        "int4": (gguf.load_int4, "int4"),
+    }[precision]
+    cached = tmp_path / f"{path.stem}-{path.stat().st_size}-{kind}-v2.safetensors"
+    cached.write_bytes(b"cut")
+    ids = torch.tensor([[1, 2, 3]])
+    expected = load(path)(ids)
+    with open(cached, "rb+") as file:
+        file.truncate(cached.stat().st_size // 2)
+    assert torch.equal(load(path)(ids), expected)
 
 
 @pytest.mark.parametrize("contents", ["", "{", "[]", '{"kind": "BPETokenizer"}', "WRECK"])
