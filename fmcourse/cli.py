@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmcourse import data, packages
 from fmcourse.classroom.grade_command import grade_arguments, grade_verb
+from fmcourse.files import read_json
 
 if TYPE_CHECKING:
     from fmcourse.models.transformer import Transformer
@@ -132,7 +133,7 @@ def train_settings(options: argparse.Namespace) -> dict[str, Any]:
             )
         if not (folder / CHECKPOINT).is_file():
             raise ValueError(f"{folder} holds no unfinished training; start one without --resume.")
-        return read_config(folder)["training"]
+        return check_settings(folder, read_config(folder).get("training"))
     if (folder / WEIGHTS).exists() or (folder / CHECKPOINT).exists():
         raise ValueError(
             f"{folder} already holds a model; name another folder with --out, "
@@ -141,6 +142,14 @@ def train_settings(options: argparse.Namespace) -> dict[str, Any]:
     if "seconds" in given:
         given["steps"] = None
     return {"data": "shakespeare", **DEFAULTS, **given}
+
+
+def check_settings(folder: Path, saved: Any) -> dict[str, Any]:
+    """The settings of a run to be resumed. Raises: ValueError if the folder does not hold all."""
+    if not isinstance(saved, dict) or (missing := sorted({"data", *DEFAULTS} - set(saved))):
+        lacks = "the settings" if not isinstance(saved, dict) else missing[0]
+        raise ValueError(f"{folder / CONFIG} is damaged: it lacks {lacks}; begin anew.")
+    return saved
 
 
 def train_and_test_text(name: str) -> tuple[str, str]:
@@ -266,19 +275,17 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} holds no model (no {CONFIG}); `{command('train', '--out', folder)}` "
             "makes one."
         )
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}.") from None
-    if not isinstance(facts, dict):
-        raise ValueError(f"{path} is damaged: it holds no settings.")
-    return facts
+    return read_json(path)
 
 
 def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a folder made by `train`. Raises: ValueError if its files are damaged."""
     from fmcourse import tokenizers
 
-    return getattr(tokenizers, read_config(folder)["tokenizer"]).load(folder / TOKENIZER)
+    kind = read_config(folder).get("tokenizer")
+    if kind not in tokenizers.__all__:
+        raise ValueError(f"{folder / CONFIG} is damaged: it names no tokenizer, but {kind!r}.")
+    return getattr(tokenizers, kind).load(folder / TOKENIZER)
 
 
 def load_model(name: str, weights: str = "fp32") -> tuple["Transformer", Any]:
@@ -289,8 +296,6 @@ def load_model(name: str, weights: str = "fp32") -> tuple["Transformer", Any]:
         weights: "fp32" or "int4", for models of the course.
     Raises: ValueError if there is no model, or its files are damaged.
     """
-    from safetensors import SafetensorError
-
     from fmcourse import pretrained
 
     if name in packages.PACKAGES:
@@ -300,26 +305,34 @@ def load_model(name: str, weights: str = "fp32") -> tuple["Transformer", Any]:
     facts = read_config(folder)
     if "training" not in facts:
         return pretrained.from_hf(name)
-    try:
-        return load_trained(folder, facts), load_tokenizer(folder)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / CONFIG} is damaged: {error!r}.") from None
-    except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{folder / WEIGHTS} is damaged: {error}") from None
+    model, tokenizer = load_trained(folder, facts), load_tokenizer(folder)
+    if tokenizer.vocab_size != model.config.vocab_size:
+        raise ValueError(
+            f"{folder / TOKENIZER} has {tokenizer.vocab_size} tokens and the model "
+            f"{model.config.vocab_size}; are both of one training?"
+        )
+    return model, tokenizer
 
 
 def load_trained(folder: Path, facts: dict[str, Any]) -> "Transformer":
-    from safetensors.torch import load_file
-
     from fmcourse.models.transformer import Config
     from fmcourse.pretrained.families import assign_weights, empty_model
+    from fmcourse.pretrained.weight_files import load_weights
 
     if not (folder / WEIGHTS).is_file():
         raise ValueError(
             f"the training in {folder} was cut short; go on with it: "
             f"`{command('train', '--out', folder, '--resume')}`."
         )
-    return assign_weights(empty_model(Config(**facts["model"])), load_file(folder / WEIGHTS))
+    try:
+        config = Config(**facts["model"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / CONFIG} is damaged: {error!r}.") from None
+    weights = load_weights(folder / WEIGHTS)
+    try:
+        return assign_weights(empty_model(config), weights)
+    except ValueError as error:
+        raise ValueError(f"{folder / WEIGHTS} is damaged: {error}") from None
 
 
 # -- generating and chatting ----------------------------------------------------------------------
@@ -330,10 +343,15 @@ def generate_verb(options: argparse.Namespace) -> int:
     from fmcourse.generation import stream
 
     model, tokenizer = load_model(options.model, options.weights)
-    if tokenizer is None or not model.config.causal:
+    if not model.config.causal:
         raise ValueError(
-            f"--model {options.model}: not a model that generates text; give a causal one with its "
-            "tokenizer."
+            f"--model {options.model}: not a model that generates text, since it looks both ways; "
+            "give a causal one."
+        )
+    if tokenizer is None:
+        raise ValueError(
+            f"--model {options.model}: there is no tokenizer in this folder; save the model's own "
+            "there too, as tokenizer.json."
         )
     pieces = stream(
         model,

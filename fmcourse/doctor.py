@@ -71,6 +71,7 @@ class Machine:
         data_files: how many files of data ship.
         data_problems: a sentence for each file of data that is not as it was shipped.
         cache: whether dequantized weights can be kept on disk.
+        damaged_cache: names of the kept files that cannot be read.
         speed: None if torch is missing or the speed was not asked for.
     """
 
@@ -86,6 +87,7 @@ class Machine:
     data_files: int
     data_problems: tuple[str, ...]
     cache: bool
+    damaged_cache: tuple[str, ...] = ()
     speed: Speed | None = field(default=None)
 
 
@@ -107,6 +109,7 @@ def examine(*, speed: bool = True) -> Machine:
         data_files=files,
         data_problems=problems,
         cache=has_torch and can_write_cache(),
+        damaged_cache=damaged_cache() if has_torch else (),
         speed=measure_speed() if speed and has_torch else None,
     )
 
@@ -188,6 +191,12 @@ def can_write_cache() -> bool:
     from fmcourse.pretrained import cache_folder
 
     return cache_folder() is not None
+
+
+def damaged_cache() -> tuple[str, ...]:
+    from fmcourse.pretrained import damaged_cache_files
+
+    return tuple(path.name for path in damaged_cache_files())
 
 
 def torch_threads() -> int:
@@ -295,10 +304,11 @@ def content_lines(machine: Machine) -> dict[str, str]:
     there = [name for name, installed in machine.models.items() if installed]
     names = f": {', '.join(there)}" if there else ""
     state = "not all as shipped" if machine.data_problems else "all as shipped"
+    damaged = f", {format_count(n, 'damaged file')}" if (n := len(machine.damaged_cache)) else ""
     return {
         "models": f"{len(there)} of {len(machine.models)} installed{names}",
         "data": f"{machine.data_files} files, {state}",
-        "cache": "can be written" if machine.cache else "cannot be written",
+        "cache": ("can be written" if machine.cache else "cannot be written") + damaged,
     }
 
 
@@ -337,6 +347,11 @@ def advice(machine: Machine) -> list[str]:
         found.append(
             "Unpacked models cannot be kept, so each use unpacks them anew: "
             "let FMCOURSE_CACHE name a folder that can be written."
+        )
+    if machine.damaged_cache:
+        found.append(
+            f"{' and '.join(machine.damaged_cache)} in the cache cannot be read: the next use of "
+            "the model unpacks it anew."
         )
     if machine.speed and (sentence := thread_advice(machine.speed)):
         found.append(sentence)

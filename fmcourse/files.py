@@ -2,12 +2,14 @@
 
 import contextlib
 import importlib.util
+import json
 import os
 import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -66,3 +68,33 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write a text atomically, in UTF-8, its line ends as they are."""
     write_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))
+
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # the first line of such a file
+
+
+def damage(path: str | Path, error: object) -> str:
+    """A sentence about a file that cannot be read: what is wrong with it, and what to do.
+
+    Args:
+        error: what the reader of the file said.
+    """
+    with open(path, "rb") as file:
+        beginning = file.read(len(LFS_POINTER))
+    if beginning == LFS_POINTER:
+        return (
+            f"{path} is a Git LFS pointer, a few lines that stand for the file; "
+            "`git lfs pull` in its folder fetches the file itself."
+        )
+    return f"{path} is damaged or cut short ({error}); fetch or save it again."
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """The object that a JSON file holds. Raises: ValueError if it is damaged or holds no object."""
+    try:
+        found = json.loads(Path(path).read_bytes())  # bytes: UTF-8 on every system
+    except ValueError as error:
+        raise ValueError(damage(path, error)) from None
+    if not isinstance(found, dict):
+        raise ValueError(damage(path, f"it holds a {type(found).__name__}, not an object"))
+    return found

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from fmcourse import cli, data, packages
 from fmcourse.models.transformer import Transformer, gpt2
+from fmcourse.pretrained import to_hf
 from fmcourse.tokenizers import CharTokenizer
 
 TEXT = "To be, or not to be: that is the question.\n" * 60
@@ -384,7 +386,13 @@ def test_what_cannot_be_done_is_said_in_one_line(words, said, folder, capsys):
 
 @pytest.mark.parametrize(
     "contents",
-    ["{", "[]", '{"training": {}}', '{"training": {}, "model": {"wings": 2}, "tokenizer": "X"}'],
+    [
+        "{",
+        "[]",
+        '{"training": {}}',
+        '{"training": {}, "model": {"wings": 2}, "tokenizer": "X"}',
+        '{"training": {}, "model": 3}',
+    ],
 )
 def test_a_damaged_folder_is_said_to_be_one(contents, folder, capsys):
     (folder / cli.CONFIG).write_text(contents)
@@ -409,6 +417,49 @@ def test_weights_that_are_cut_short_or_another_models_are_said_to_be_damaged(fol
             str(folder),
             "is damaged",
         )
+
+
+def test_a_git_lfs_pointer_is_said_to_be_one(folder, capsys):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+    for name in (cli.WEIGHTS, cli.TOKENIZER, cli.CONFIG):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_text(pointer)
+        refused(["generate", "--model", str(folder), "--prompt", "To"], capsys, name, "lfs pull")
+        (folder / name).write_bytes(whole)
+
+
+def test_weights_or_a_tokenizer_of_another_model_are_refused(folder, capsys):
+    words = ["generate", "--model", str(folder), "--prompt", "To"]
+    weights, whole = load_file(folder / cli.WEIGHTS), (folder / cli.WEIGHTS).read_bytes()
+    save_file(weights | {"stack.blocks.1.norm_1.weight": torch.ones(3)}, folder / cli.WEIGHTS)
+    refused(words, capsys, "model.safetensors is damaged", "stack.blocks.1.norm_1.weight")
+    (folder / cli.WEIGHTS).write_bytes(whole)
+    CharTokenizer("Tob").save(folder / cli.TOKENIZER)
+    refused(words, capsys, "has 3 tokens and the model", "are both of one training?")
+
+
+def test_a_folder_of_transformers_without_a_tokenizer_or_with_a_strange_one_says_so(
+    tmp_path, capsys
+):
+    to_hf(Transformer(gpt2(vocab_size=30, context=8, width=12, depth=1, heads=2)), tmp_path)
+    words = ["generate", "--model", str(tmp_path), "--prompt", "To"]
+    refused(words, capsys, "there is no tokenizer in this folder")
+    (tmp_path / "tokenizer.model").write_bytes(b"\n")
+    refused(words, capsys, "tokenizer.model is a SentencePiece tokenizer")
+    (tmp_path / "tokenizer.model").unlink()
+    (tmp_path / "tokenizer.json").write_text('{"model": {"type": "Unigram"}}')
+    refused(words, capsys, "a Unigram tokenizer")
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    refused(words, capsys, "does not say 'n_embd'")
+
+
+@pytest.mark.parametrize(
+    "contents", ["{}", '{"training": 3}', '{"training": {"data": "x"}, "tokenizer": "X"}']
+)
+def test_a_damaged_folder_is_not_resumed(contents, folder, capsys):
+    (folder / cli.WEIGHTS).rename(folder / cli.CHECKPOINT)
+    (folder / cli.CONFIG).write_text(contents)
+    refused(["train", "--out", str(folder), "--resume"], capsys, cli.CONFIG, "is damaged")
 
 
 def test_a_folder_without_weights_says_how_to_go_on(folder, capsys):

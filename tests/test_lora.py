@@ -7,11 +7,14 @@ import pytest
 import torch
 from helpers import randomize
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 from transformers import BertModel, LlamaForCausalLM
 
+from fmcourse.fast.quantized import Int4Linear
+from fmcourse.models.compiled import uncompiled
 from fmcourse.models.config import bert, gpt2, llama, modern
 from fmcourse.models.heads import SequenceClassifier
 from fmcourse.models.lora import LoRALinear, add_lora, lora_layers, lora_targets, merge_lora
@@ -34,6 +37,14 @@ def small_llama() -> Transformer:
 def small_bert() -> Transformer:
     torch.manual_seed(0)
     return randomize(Transformer(bert(**SMALL, hidden=32, head="none"))).eval()
+
+
+def quantize(model: Transformer) -> None:
+    """One layer in 4 bits, as `load(..., weights="int4")` has them."""
+    codes = torch.zeros(32, 32, dtype=torch.uint8)
+    model.stack.blocks[0].attention.qkv_proj = Int4Linear(
+        codes, torch.ones(32, 1), torch.zeros(32, 1)
+    )
 
 
 def with_lora(
@@ -258,6 +269,14 @@ def test_another_models_adapter_is_refused(tmp_path):
     [
         ({"use_dora": True}, "this adapter has use_dora=True; our class computes False"),
         ({"bias": "all"}, "bias='all'"),
+        ({"lora_bias": True}, "lora_bias=True"),
+        ({"use_rslora": True}, "use_rslora=True"),
+        ({"init_lora_weights": "olora"}, "init_lora_weights='olora'"),
+        ({"init_lora_weights": "pissa_niter_4"}, "path_initial_model_for_weight_conversion"),
+        ({"layer_replication": [[0, 1], [0, 1]]}, "layer_replication="),
+        ({"use_something_new": 3}, "use_something_new=3"),
+        ({"r": None}, "r=None .* must be numbers"),
+        ({"lora_alpha": "16"}, "lora_alpha='16' must be numbers"),
         ({"rank_pattern": {"q_proj": 4}}, "rank_pattern="),
         ({"r": 2}, "adapter of another model"),
     ],
@@ -268,6 +287,126 @@ def test_an_adapter_of_another_kind_is_refused(change, message, tmp_path):
     (tmp_path / "adapter_config.json").write_text(json.dumps(config | change))
     with pytest.raises(ValueError, match=message):
         load_adapter(small_llama(), tmp_path)
+
+
+@pytest.mark.parametrize("start", [True, False, "gaussian", "orthogonal"])
+def test_however_the_matrices_began_they_are_added_to_the_same_weights(start, tmp_path):
+    base = open_in_transformers(small_llama(), tmp_path / "base", LlamaForCausalLM)
+    config = LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=start)
+    theirs = get_peft_model(copy.deepcopy(base), config).eval()
+    for name, weight in theirs.named_parameters():
+        if ".lora_" in name:
+            nn.init.normal_(weight, std=0.3)
+    theirs.save_pretrained(tmp_path / "adapter")
+    ours = load_adapter(small_llama(), tmp_path / "adapter")
+    with torch.no_grad():
+        assert_close(ours(IDS), outputs(theirs, IDS), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa', which changed the weights"),
+        ({"init_lora_weights": "olora"}, "init_lora_weights='olora', which changed the weights"),
+        ({"lora_bias": True}, "lora_bias=True"),
+        ({"use_dora": True}, "use_dora=True"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save="),
+        ({"trainable_token_indices": [1, 2]}, "trainable_token_indices="),
+        ({"target_modules": ["embed_tokens"]}, "embed_tokens.*, which is no LoRA"),
+        ({"target_modules": ["lm_head"]}, "which is no LoRA|lm_head, which this model"),
+        ({"layers_to_transform": [1]}, r"changes q_proj in some blocks only \(1 of 2\)"),
+        ({"exclude_modules": ["model.layers.1.self_attn.q_proj"]}, r"only \(0 of 2\)"),
+    ],
+)
+def test_what_peft_saved_and_we_do_not_compute_is_refused(settings, says, tmp_path):
+    base = open_in_transformers(small_llama(), tmp_path / "base", LlamaForCausalLM)
+    theirs = get_peft_model(base, LoraConfig(r=2, **{"target_modules": ["q_proj"], **settings}))
+    theirs.save_pretrained(tmp_path / "adapter")
+    model = small_llama()
+    with pytest.raises(ValueError, match=says):
+        load_adapter(model, tmp_path / "adapter")
+    assert not lora_layers(model) and all(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("model.layers.0.self_attn.q_proj.lora_B.bias", "which is no LoRA matrix"),
+        ("model.layers.0.self_attn.q_proj.lora_magnitude_vector", "which is no LoRA matrix"),
+        ("model.norm.weight", "which is no LoRA matrix"),
+        ("model.layers.7.self_attn.q_proj.lora_A.weight", "changes model.layers.7"),
+        ("model.layers.0.self_attn.k_proj.lora_A.weight", r"k_proj in some blocks only \(0 of 2"),
+        ("model.layers.1.self_attn.k_proj.lora_B.weight", r"k_proj in some blocks only \( of 2"),
+    ],
+)
+def test_every_tensor_of_an_adapter_must_be_used(key, says, tmp_path):
+    save_adapter(with_lora(small_llama(), ("q", "v")), tmp_path)
+    tensors = load_file(tmp_path / "adapter_model.safetensors")
+    save_file(
+        tensors | {f"base_model.model.{key}": torch.zeros(3, 16)},
+        tmp_path / "adapter_model.safetensors",
+    )
+    with pytest.raises(ValueError, match=says):
+        load_adapter(small_llama(), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+@pytest.mark.parametrize(
+    ("contents", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"{", "is damaged or cut short"),
+    ],
+)
+def test_a_damaged_adapter_is_one_sentence(name, contents, says, tmp_path):
+    save_adapter(with_lora(small_llama()), tmp_path)
+    (tmp_path / name).write_bytes(contents)
+    with pytest.raises(ValueError, match=f"{name} .*{says}"):
+        load_adapter(small_llama(), tmp_path)
+
+
+def test_a_compiled_model_has_the_adapter_of_the_model_that_it_was(tmp_path):
+    ours = with_lora(small_llama(), ("q",))
+    save_adapter(torch.compile(ours, backend="eager"), tmp_path)
+    again = load_adapter(torch.compile(small_llama(), backend="eager"), tmp_path)
+    assert torch.equal(uncompiled(again)(IDS), ours(IDS))
+
+
+def test_weights_in_4_bits_take_no_lora_matrices():
+    model = small_llama()
+    quantize(model)
+    with pytest.raises(ValueError, match="qkv_proj is an Int4Linear.*weights='fp32'"):
+        add_lora(model)
+    assert not lora_layers(model)
+
+
+def test_what_is_no_plain_transformer_is_not_exported(tmp_path):
+    model = small_llama()
+    quantize(model)
+    for wrong, says in (
+        (with_lora(small_llama()), "merge them first .merge_lora., or .* save_adapter"),
+        (model, "Int4Linear layers.* weights='fp32'"),
+        (SequenceClassifier(small_bert(), 3), "this is a SequenceClassifier"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            to_hf(wrong, tmp_path / "out")
+    grown = small_llama()
+    grown.embed.tokens = nn.Embedding(51, 16)
+    with pytest.raises(ValueError, match=r"shape \(51, 16\), and its config asks for \(50, 16\)"):
+        to_hf(grown, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    to_hf(merge_lora(with_lora(small_llama())), tmp_path / "out")
+
+
+def test_a_compiled_model_is_exported_as_the_one_that_it_was(tmp_path):
+    plain, inside = small_llama(), small_llama()
+    inside.stack.blocks[0] = torch.compile(inside.stack.blocks[0], backend="eager")
+    for n, model in enumerate((plain, torch.compile(small_llama(), backend="eager"), inside)):
+        to_hf(model, tmp_path / str(n))
+    first, second, third = (
+        (tmp_path / n / "model.safetensors").read_bytes() for n in ("0", "1", "2")
+    )
+    assert first == second == third
 
 
 def test_gpt2_is_to_be_merged_and_exported_instead(tmp_path):

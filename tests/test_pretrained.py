@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -27,7 +28,9 @@ from transformers import (
 
 from fmcourse import packages, pretrained
 from fmcourse.evaluation import token_nats
+from fmcourse.generation import apply_chat_template, generate
 from fmcourse.models.transformer import Config, Transformer, bert, gpt2, modern
+from fmcourse.pretrained import gguf
 from fmcourse.tokenizers import BPETokenizer, WordPieceTokenizer
 from recipes.common import measurements
 
@@ -461,7 +464,212 @@ def test_a_byte_level_tokenizer_json_is_read(split, tmp_path):
     assert read.encode(text, allow_special=True) == trained.encode(text, allow_special=True)
 
 
-def test_a_tokenizer_of_another_type_is_ignored(tmp_path):
+def test_a_tokenizer_of_another_kind_is_refused_by_name_and_the_weights_alone_are_read(tmp_path):
     pretrained.to_hf(model_of("gpt2"), tmp_path)
     (tmp_path / "tokenizer.json").write_text('{"model": {"type": "Unigram"}}')
-    assert pretrained.from_hf(tmp_path)[1] is None
+    with pytest.raises(ValueError, match="a Unigram tokenizer .* with_tokenizer=False"):
+        pretrained.from_hf(tmp_path)
+    assert pretrained.from_hf(tmp_path, with_tokenizer=False)[1] is None
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tmp_path):
+    pretrained.to_hf(model_of("bert"), tmp_path)
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{i}" for i in range(70))]
+    for n in (71, 40):  # as many as the model, and fewer: the rest of its rows is padding
+        (tmp_path / "vocab.txt").write_text("\n".join(tokens[:n]))
+        assert pretrained.from_hf(tmp_path)[1].vocab_size == n
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens))
+    with pytest.raises(ValueError, match="has 75 tokens and the model 71"):
+        pretrained.from_hf(tmp_path)
+
+
+def test_without_a_tokenizer_it_is_said_where_one_is_needed():
+    with pytest.raises(ValueError, match="tokenizer is None"):
+        pretrained.embed_sentences(model_of("bert bare"), None, ["a"])
+    with pytest.raises(ValueError, match="tokenizer is None"):
+        generate(model_of("gpt2"), None, "a", max_new_tokens=1)
+    with pytest.raises(ValueError, match="tokenizer is None"):
+        generate(model_of("gpt2"), None, [1, 2], max_new_tokens=1)
+    with pytest.raises(ValueError, match="tokenizer is None"):
+        apply_chat_template(None, [{"role": "user", "content": "a"}])
+
+
+# -- damaged files ---------------------------------------------------------------------------------
+
+LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 538\n"
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda whole: LFS_POINTER.encode(), "is a Git LFS pointer.* `git lfs pull`"),
+        (lambda whole: whole[: len(whole) // 2], "is damaged or cut short"),
+        (lambda whole: whole[:5], "is damaged or cut short"),
+        (lambda whole: b"", "is damaged or cut short"),
+    ],
+)
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_damaged_file_is_one_sentence(name, damage, says, tmp_path):
+    pretrained.to_hf(model_of("gpt2"), tmp_path)
+    path = tmp_path / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=f"{name} {says}"):
+        pretrained.from_hf(tmp_path)
+
+
+REQUIRED = [
+    ("gpt2", key) for key in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
+] + [
+    (name, key)
+    for name in ("llama", "qwen2", "bert")
+    for key in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size")
+]
+
+
+@pytest.mark.parametrize(("name", "key"), REQUIRED)
+@pytest.mark.parametrize("value", ["absent", None, "12", 0, [3]])
+def test_a_config_without_a_number_is_one_sentence(name, key, value, tmp_path):
+    pretrained.to_hf(model_of(name), tmp_path)
+    facts = json.loads((tmp_path / "config.json").read_text())
+    del facts[key]
+    if value != "absent":
+        facts[key] = value
+    (tmp_path / "config.json").write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match="does not say|is damaged|must|cannot|has|should"):
+        pretrained.from_hf(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("gpt2", {"vocab_size": 60}),
+        ("gpt2", {"n_positions": 99}),
+        ("llama", {"num_key_value_heads": 6}),
+        ("llama", {"intermediate_size": 99}),
+        ("bert", {"type_vocab_size": 5}),
+    ],
+)
+def test_weights_of_another_shape_are_one_sentence(name, change, tmp_path):
+    pretrained.to_hf(model_of(name), tmp_path)
+    facts = json.loads((tmp_path / "config.json").read_text()) | change
+    (tmp_path / "config.json").write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match="should make a weight of shape .* both of one model"):
+        pretrained.from_hf(tmp_path)
+
+
+def test_quantized_codes_are_refused(tmp_path):
+    pretrained.to_hf(model_of("llama"), tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    key = "model.layers.0.mlp.up_proj.weight"
+    weights[key] = weights[key].to(torch.int8)
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=f"{key} holds torch.int8 codes"):
+        pretrained.from_hf(tmp_path)
+
+
+def test_a_head_that_is_no_copy_of_the_embedding_is_refused(tmp_path):
+    pretrained.to_hf(model_of("llama"), tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    head = weights["model.embed_tokens.weight"].clone()
+    for change in (0.0, 1.0):
+        save_file(weights | {"lm_head.weight": head + change}, tmp_path / "model.safetensors")
+        if change:
+            with pytest.raises(ValueError, match="lm_head.weight, which differs"):
+                pretrained.from_hf(tmp_path)
+        else:
+            pretrained.from_hf(tmp_path)
+
+
+# -- the cache ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_package(tmp_path, monkeypatch):
+    """A GGUF file that stands for SmolLM2's, its weights, and an empty cache."""
+    path, weights = tmp_path / "small.gguf", {"a": torch.arange(4.0), "b": torch.ones(2, 3)}
+    path.write_bytes(b"GGUF")
+    monkeypatch.setenv("FMCOURSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(gguf, "open_gguf", lambda path: None)
+    return path, weights
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: whole[:-3],
+        lambda whole: whole[:12],
+        lambda whole: b"",
+        lambda whole: b"\0" * len(whole),
+        lambda whole: LFS_POINTER.encode(),
+    ],
+)
+def test_a_damaged_cache_file_is_noticed_dropped_and_made_anew(damage, small_package):
+    path, weights = small_package
+    made = []
+
+    def convert(reader):
+        made.append(reader)
+        return weights
+
+    for _ in range(2):
+        assert_close(gguf.cached_weights(path, "fp32", convert), weights)
+    (cached,) = (path.parent / "cache").iterdir()
+    assert len(made) == 1 and pretrained.damaged_cache_files() == []
+    cached.write_bytes(damage(cached.read_bytes()))
+    assert pretrained.damaged_cache_files() == [cached]
+    assert_close(gguf.cached_weights(path, "fp32", convert), weights)
+    assert len(made) == 2 and pretrained.damaged_cache_files() == []
+
+
+@pytest.mark.parametrize("contents", ["", "{", "[]", '{"kind": "BPETokenizer"}', "WRECK"])
+def test_a_damaged_tokenizer_in_the_cache_is_made_anew(contents, tmp_path, monkeypatch):
+    monkeypatch.setenv("FMCOURSE_CACHE", str(tmp_path))
+    path = packages.package_file("smollm2-135m-instruct", ".gguf")
+    small = BPETokenizer.train("a text", 256)
+    cached = tmp_path / f"{path.stem}-{path.stat().st_size}-v1.tokenizer.json"
+    small.save(cached)
+    assert gguf.load_gguf_tokenizer(path).tokens == small.tokens
+    if contents == "WRECK":
+        contents = cached.read_text().replace('"vocab": {', '"vocab": 3, "more": {')
+    cached.write_text(contents)
+    assert pretrained.damaged_cache_files() == [cached]
+    fields = {"tokens": ["a"], "token_type": [1], "merges": []}
+    reader = SimpleNamespace(
+        fields={
+            f"tokenizer.ggml.{name}": SimpleNamespace(contents=lambda value=value: value)
+            for name, value in fields.items()
+        }
+    )
+    monkeypatch.setattr(gguf, "open_gguf", lambda path: reader)
+    assert gguf.load_gguf_tokenizer(path).tokens == [b"a"]
+    assert pretrained.damaged_cache_files() == []
+
+
+@pytest.mark.parametrize(
+    ("contents", "says"),
+    [
+        (LFS_POINTER.encode(), "git lfs pull"),
+        (b"", "is damaged or cut short"),
+        (b"not a model", "is damaged or cut short"),
+        (None, "is damaged or cut short"),
+    ],
+)
+def test_a_damaged_gguf_file_names_the_command(contents, says, tmp_path, monkeypatch):
+    monkeypatch.setenv("FMCOURSE_CACHE", str(tmp_path / "cache"))
+    if contents is None:
+        with open(packages.package_file("smollm2-135m-instruct", ".gguf"), "rb") as file:
+            contents = file.read(30_000)
+    path = tmp_path / "small.gguf"
+    path.write_bytes(contents)
+    for load in (gguf.load_gguf, gguf.load_int4, gguf.load_gguf_tokenizer):
+        with pytest.raises(ValueError, match=f"{says}.* `python -m fmcourse models install --ag"):
+            load(path)
+
+
+@pytest.mark.parametrize("contents", [LFS_POINTER.encode(), b"", b"PK\x03\x04 cut short"])
+def test_a_damaged_vision_model_is_one_sentence(contents, tmp_path, monkeypatch):
+    path = tmp_path / "model.pth"
+    path.write_bytes(contents)
+    monkeypatch.setattr(pretrained, "package_file", lambda name, ending: path)
+    with pytest.raises(ValueError, match="model.pth is a Git LFS pointer|model.pth is damaged"):
+        pretrained.load_vision()

@@ -10,10 +10,12 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from helpers import randomize
+from safetensors import safe_open
 from torch import nn
 from torch.testing import assert_close
 
@@ -39,6 +41,8 @@ from fmcourse.training import (
     lesson_steps,
 )
 from fmcourse.training import optimizers as optimizers_module
+from fmcourse.training.checkpoints import load_checkpoint, save_checkpoint
+from fmcourse.training.history import History
 from fmcourse.training.optimizers import (
     ADAMW,
     MUON,
@@ -183,6 +187,32 @@ def test_a_resumed_history_is_the_whole_history(tmp_path):
     straight = fit(small(), next_token, data(), **nine)
     assert second.losses == straight.losses and not second.interrupted
     assert second.seconds == sorted(second.seconds) and second.tokens[-1] == 9 * 4 * 16
+
+
+def test_a_checkpoint_of_a_compiled_model_is_its_own_and_the_other_way_round(tmp_path):
+    def wrapped(seed=0):
+        return torch.compile(small(seed), backend="eager")
+
+    for n, (before, after) in enumerate([(small, wrapped), (wrapped, small)]):
+        path = tmp_path / f"{n}.safetensors"
+        model = before()
+        run = SimpleNamespace(
+            model=model,
+            optimizers=[],
+            history=History(),
+            started=0.0,
+            config=OptimizerConfig(),
+            seed=0,
+            steps=3,
+            seconds=None,
+        )
+        save_checkpoint(run, path)
+        run.model = after(7)
+        load_checkpoint(run, path)
+        for mine, theirs in zip(model.parameters(), run.model.parameters(), strict=True):
+            assert torch.equal(mine, theirs)
+        with safe_open(path, "pt") as file:
+            assert not any("_orig_mod" in name for name in file.keys())  # noqa: SIM118
 
 
 def test_ctrl_c_stops_after_the_step_and_keeps_the_weights(capsys):

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fmcourse.tokenizers.base import check_tokenizer
+
 Messages = Sequence[dict[str, str]]
 
 # The published chat template of SmolLM2 adds this text where a dialogue has no system message.
@@ -31,8 +33,9 @@ def apply_chat_template(tokenizer: Any, messages: Messages) -> list[int]:
 
     Args:
         messages: {"role": "system" | "user" | "assistant", "content": text}, at least one.
-    Raises: ValueError for other messages.
+    Raises: ValueError for other messages, or for no tokenizer.
     """
+    check_tokenizer(tokenizer)
     if not messages or any(set(message) != {"role", "content"} for message in messages):
         raise ValueError(
             "messages must be a list of {'role': ..., 'content': ...}, with at least one of them."

@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from fmcourse.tokenizers.base import check_tokenizer
+
 Prompt = str | list[int]
 
 
 def encode_prompt(tokenizer: Any, prompt: Prompt) -> list[int]:
-    """A text, or a list of ids, as ids. Raises: ValueError if there is no token in it."""
+    """A text, or a list of ids, as ids. Raises: ValueError for no tokenizer, or no token."""
+    check_tokenizer(tokenizer)
     ids = tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
     if not ids:
         raise ValueError(

@@ -91,8 +91,8 @@ def add_lora(
         targets: some of q, k, v, out, gate (only where the MLP is gated), up, down.
     Returns: the model. A is drawn from torch's global random stream: call `torch.manual_seed`
         first to repeat it.
-    Raises: ValueError for a rank below 1, a target that the model does not have, or a model that
-        has LoRA matrices already.
+    Raises: ValueError for a rank below 1, a target that the model does not have, a model that has
+        LoRA matrices already, or one whose weights are in 4 bits.
     Source: Hu et al. 2021, section 4; q and v as in section 7.1.
     """
     if rank < 1 or not targets:
@@ -111,6 +111,7 @@ def add_lora(
         )
     for transformer in transformers:
         check_targets(targets, lora_targets(transformer))  # all, before anything is changed
+        check_layers(transformer, targets)
     model.requires_grad_(False)  # before A and B exist: they stay trainable
     for transformer in transformers:
         wrap_layers(transformer, rank, alpha, targets)
@@ -139,6 +140,17 @@ def check_targets(targets: Sequence[str], known: dict[str, tuple[str, int]]) -> 
         near = [name for name in known if name[0] == target[:1]]
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"there is no {target!r} in this model; it has {', '.join(known)}.{hint}")
+
+
+def check_layers(model: Transformer, targets: Sequence[str]) -> None:
+    """Raises: ValueError if the layer of a target is no `nn.Linear` that A and B can adapt."""
+    for path in (lora_targets(model)[target][0] for target in targets):
+        for block in model.stack.blocks:
+            if not isinstance(layer := block.get_submodule(path), nn.Linear):
+                raise ValueError(
+                    f"{path} is an {type(layer).__name__}, for use and not for training; load the "
+                    "model with weights='fp32' to add LoRA matrices."
+                )
 
 
 def lora_targets(model: Transformer) -> dict[str, tuple[str, int]]:

@@ -1,7 +1,7 @@
 """Published weights in our classes, and ours in folders that other libraries open. No network.
 
     families   weight names and configs of GPT-2, Llama, Qwen2 and BERT, both ways from one table
-    hf         folders as transformers writes them
+    hf         folders as transformers writes them; tokenizer_files reads their tokenizers
     gguf       SmolLM2's GGUF file, in 32 or 4 bits, and the cache of unpacked weights
     peft       LoRA adapters as peft writes them
     sentences  sentence embeddings
@@ -9,14 +9,22 @@
 What is used from outside is imported here.
 """
 
+from pickle import UnpicklingError
 from typing import Literal
 
 import torch
 
+from fmcourse.files import damage
 from fmcourse.models.transformer import Transformer
 from fmcourse.models.vision import EfficientNet
 from fmcourse.packages import PACKAGES, package_file
-from fmcourse.pretrained.gguf import cache_folder, load_gguf, load_gguf_tokenizer, load_int4
+from fmcourse.pretrained.gguf import (
+    cache_folder,
+    damaged_cache_files,
+    load_gguf,
+    load_gguf_tokenizer,
+    load_int4,
+)
 from fmcourse.pretrained.hf import from_hf, read_tokenizer, to_hf
 from fmcourse.pretrained.peft import load_adapter, save_adapter
 from fmcourse.pretrained.sentences import embed_sentences, truncate
@@ -24,6 +32,7 @@ from fmcourse.tokenizers import BPETokenizer, WordPieceTokenizer
 
 __all__ = [
     "cache_folder",
+    "damaged_cache_files",
     "embed_sentences",
     "from_hf",
     "load",
@@ -82,12 +91,16 @@ def load_vision(name: str = "efficientnet-lite0") -> EfficientNet:
     """EfficientNet-Lite0 with its ImageNet weights, in our class, from the installed package.
 
     `fmcourse.models.vision.preprocess` makes its input from images.
-    Raises: ValueError for another name; ModuleNotFoundError with the command that installs the
-        package.
+    Raises: ValueError for another name or a damaged file; ModuleNotFoundError with the command
+        that installs the package.
     """
     if name != "efficientnet-lite0":
         raise ValueError(f"no vision model is called {name!r}; there is 'efficientnet-lite0'.")
-    published = torch.load(package_file(name, ".pth"), weights_only=True)  # never run code from it
+    path = package_file(name, ".pth")
+    try:
+        published = torch.load(path, weights_only=True)  # never run code from it
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        raise ValueError(damage(path, " ".join(str(error).split()))) from None
     with torch.device("meta"):
         model = EfficientNet()
     # Names differ, but both list their layers in the order of the computation.

@@ -391,9 +391,18 @@ def empty_model(config: Config) -> Transformer:
 def assign_weights(model: Transformer, weights: Mapping[str, Tensor]) -> Transformer:
     """Put weights into an empty model without copying them, and tie again what is tied.
 
-    Raises: ValueError naming the weights for which there is nothing.
+    Raises: ValueError for weights of another shape, weights that the model lacks, or naming those
+        for which there is nothing.
     """
-    model.load_state_dict(weights, strict=False, assign=True)  # what is missing is named below
+    try:  # not strict: what is missing is named below
+        strange = model.load_state_dict(weights, strict=False, assign=True).unexpected_keys
+    except RuntimeError as error:
+        raise ValueError(f"the weights are another model's: {error}") from None
+    if strange:
+        raise ValueError(
+            f"there is {strange[0]}, for which this model has no place ({len(strange)} such "
+            "weights); are the weights another model's?"
+        )
     if model.config.tied and model.config.head != "none":
         # The embedding has got a new parameter; the head still holds the empty one.
         unembedding = getattr(model.head, "unembedding", model.head)

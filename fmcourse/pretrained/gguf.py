@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from fmcourse.fast.quantized import Int4Linear, Int8Linear
-from fmcourse.files import write_atomically
+from fmcourse.files import damage, write_atomically
 from fmcourse.models.transformer import Config, Transformer, llama
 from fmcourse.pretrained.families import (
     GGUF,
@@ -26,12 +26,14 @@ from fmcourse.pretrained.families import (
     join_weights,
     weight_names,
 )
+from fmcourse.pretrained.weight_files import load_weights, open_weights
 from fmcourse.tokenizers import BPETokenizer
 
 if TYPE_CHECKING:
     from gguf import GGUFReader, ReaderTensor
 
 CONTROL_TOKEN = 3  # the token_type of special tokens in GGUF's metadata
+NOT_A_TOKENIZER = (ValueError, TypeError, AttributeError, KeyError)  # what loading a wreck raises
 CODE_PARTS = ("codes", "scale", "minimum")  # what a matrix in 4 bits consists of, see unpack_q4_1
 
 
@@ -59,25 +61,52 @@ def cache_folder() -> Path | None:
 def cached_weights(
     path: Path, kind: str, convert: Callable[["GGUFReader"], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """What `convert` makes of a GGUF file; computed once, afterwards mapped from the cache."""
+    """What `convert` makes of a GGUF file; computed once, afterwards mapped from the cache.
+
+    A cached file that is damaged is dropped and made anew.
+    """
     # The size tells releases of a file apart; v2 is the layout of what is cached.
     folder, key = cache_folder(), f"{path.stem}-{path.stat().st_size}-{kind}-v2.safetensors"
     if folder is None:
         return convert(open_gguf(path))
-    if not (folder / key).is_file():
-        weights = convert(open_gguf(path))
-        write_atomically(folder / key, lambda temporary: save_file(weights, temporary))
+    if (folder / key).is_file():
+        try:
+            return load_weights(folder / key)
+        except ValueError:
+            (folder / key).unlink()
+    weights = convert(open_gguf(path))
+    write_atomically(folder / key, lambda temporary: save_file(weights, temporary))
     # Read from the cache even the first time, so that the weights are always mapped.
-    return load_file(folder / key)
+    return load_weights(folder / key)
+
+
+def damaged_cache_files() -> list[Path]:
+    """The files of the cache that cannot be read; each is made anew when it is next needed."""
+    folder, damaged = cache_folder(), []
+    for path in sorted(folder.iterdir()) if folder is not None else []:
+        try:
+            if path.suffix == ".safetensors":
+                with open_weights(path):  # reads the header, which says how long the file must be
+                    pass
+            elif path.name.endswith(".tokenizer.json"):
+                BPETokenizer.load(path)
+        except NOT_A_TOKENIZER:
+            damaged.append(path)
+    return damaged
 
 
 # -- the file --------------------------------------------------------------------------------------
 
 
 def open_gguf(path: Path) -> "GGUFReader":
+    """Raises: ValueError if the file is damaged, cut short, or a Git LFS pointer."""
     from gguf import GGUFReader  # imported here: it is slow, and the cache makes it unnecessary
 
-    return GGUFReader(path)
+    try:
+        return GGUFReader(path)
+    except (ValueError, IndexError, KeyError, OverflowError) as error:  # its many ways to say so
+        remedy = "`python -m fmcourse models install --again` puts it back."
+        raise ValueError(f"{damage(path, error)} {remedy}") from None
 
 
 def read_config(reader: "GGUFReader") -> Config:
@@ -135,7 +164,10 @@ def load_gguf_tokenizer(path: Path) -> BPETokenizer:
     """The tokenizer in a GGUF file; kept in the cache, because reading it takes a second."""
     folder, key = cache_folder(), f"{path.stem}-{path.stat().st_size}-v1.tokenizer.json"
     if folder is not None and (folder / key).is_file():
-        return BPETokenizer.load(folder / key)
+        try:
+            return BPETokenizer.load(folder / key)
+        except NOT_A_TOKENIZER:
+            (folder / key).unlink()  # damaged, and made anew
     fields = open_gguf(path).fields
     tokens = fields["tokenizer.ggml.tokens"].contents()
     types = fields["tokenizer.ggml.token_type"].contents()

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from fmcourse.models.heads import mean_pool, pad_batch
 from fmcourse.models.transformer import Transformer
 from fmcourse.tokenizers import WordPieceTokenizer
+from fmcourse.tokenizers.base import check_tokenizer
 
 MAX_TOKENS = 256  # the published MiniLM was trained on texts of at most so many
 
@@ -20,9 +21,10 @@ def embed_sentences(
     """One unit vector for each text, (N, D): the mean of its tokens' states.
 
     A text is cut to 256 tokens; an empty one has the vector of its [CLS] and [SEP].
-    Raises: ValueError if there is no text.
+    Raises: ValueError if there is no text, or no tokenizer.
     Source: Reimers & Gurevych 2019 (mean pooling); the cut is the published model's own.
     """
+    check_tokenizer(tokenizer)
     if not texts:
         raise ValueError("texts is empty; pass at least one sentence.")
     vectors = []

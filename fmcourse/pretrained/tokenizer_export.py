@@ -2,7 +2,8 @@
 
     tokenizer.json           every step from text to ids, for the library tokenizers
     tokenizer_config.json    special tokens by their role, and the chat template, for transformers
-    vocab.txt                BERT's older form, for WordPiece alone
+
+`fmcourse.pretrained.tokenizer_files` reads them back.
 
 Two differences cannot be written down. There, a special token that stands in a text is always read
 as one (ours asks for `allow_special=True`; in transformers, `split_special_tokens=True` turns it
@@ -112,8 +113,8 @@ def wordpiece_steps(tokenizer: WordPieceTokenizer) -> dict:
             "type": "BertNormalizer",
             "clean_text": True,
             "handle_chinese_chars": True,
-            "strip_accents": getattr(tokenizer, "strip_accents", None),  # None: as lowercase says
-            "lowercase": getattr(tokenizer, "lowercase", True),
+            "strip_accents": tokenizer.strip_accents,
+            "lowercase": tokenizer.lowercase,
         },
         "pre_tokenizer": {"type": "BertPreTokenizer"},
         "post_processor": {
@@ -143,16 +144,6 @@ STEPS = {
 def special_tokens(tokenizer: AnyTokenizer) -> dict[str, int]:
     """Name -> id; a tokenizer of characters has none."""
     return getattr(tokenizer, "special_tokens", {})
-
-
-def read_characters(saved: dict) -> CharTokenizer | None:
-    """The tokenizer of characters in the content of a tokenizer.json; None for one of words."""
-    vocab, pre_tokenizer = saved["model"]["vocab"], saved.get("pre_tokenizer")
-    tokens = sorted(vocab, key=vocab.get)
-    is_ours = saved["model"]["type"] == "WordLevel" and pre_tokenizer == EACH_CHARACTER
-    if not is_ours or saved.get("normalizer") or any(len(token) != 1 for token in tokens):
-        return None
-    return CharTokenizer("".join(tokens))
 
 
 # -- beginning and end of a text -------------------------------------------------------------------
@@ -244,10 +235,7 @@ def tokenizer_files(
             "pass the tokenizer that the model was trained with."
         )
     contents["tokenizer_config.json"] = tokenizer_config(tokenizer, config, stop)
-    files = {
+    return {
         name: json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         for name, content in contents.items()
     }
-    if isinstance(tokenizer, WordPieceTokenizer):
-        files["vocab.txt"] = "".join(token + "\n" for token in tokenizer.tokens)
-    return files

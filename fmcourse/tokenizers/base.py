@@ -7,17 +7,18 @@ from operator import index
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from fmcourse.files import write_text
+from fmcourse.files import read_json, write_text
 
 
 class Tokenizer:
     """The base class: a subclass adds `encode`, `decode` and `pieces`.
 
     `saved_fields` names the constructor's arguments, which are attributes too and fill the saved
-    file.
+    file; `optional_fields` those among them that have a default, which older files lack.
     """
 
     saved_fields: ClassVar[tuple[str, ...]] = ("tokens",)
+    optional_fields: ClassVar[tuple[str, ...]] = ()
     tokens: Sequence[str] | Sequence[bytes]
 
     @property
@@ -35,18 +36,16 @@ class Tokenizer:
     def load(cls, path: str | Path) -> Self:
         """Read what `save` wrote. Raises: ValueError if the file holds anything else."""
         try:
-            fields = dict(json.loads(Path(path).read_bytes()))  # bytes: UTF-8 on every system
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"{path} is not a saved tokenizer ({error}); save it again with tokenizer.save."
-            ) from None
+            fields = read_json(path)
+        except ValueError as error:
+            raise ValueError(f"{path} is not a saved tokenizer: {error}") from None
         # Popped, so that only the constructor's arguments are left.
         if (kind := fields.pop("kind", None)) != cls.__name__:
             raise ValueError(
                 f"{path} holds a {kind}, not a {cls.__name__}; "
                 "load it with the class that saved it."
             )
-        if set(fields) != set(cls.saved_fields):
+        if set(fields) | set(cls.optional_fields) != set(cls.saved_fields):
             raise ValueError(
                 f"{path} holds {sorted(fields)}, not {sorted(cls.saved_fields)}; "
                 "save it with tokenizer.save."
@@ -78,6 +77,14 @@ class MemoDict(dict):
             self.clear()
         answer = self[word] = self.compute(word)
         return answer
+
+
+def check_tokenizer(tokenizer: Any) -> None:
+    """Raises: ValueError if there is none, as `from_hf` gives None for a folder without one."""
+    if tokenizer is None:
+        raise ValueError(
+            "tokenizer is None: the model came without one; pass the tokenizer it was trained with."
+        )
 
 
 def check_text(text: str) -> str:

@@ -4,7 +4,8 @@ Wu et al. 2016, section 4.1; Devlin et al. 2018, section 3. What normalization l
 cannot bring back:
 
     control characters    dropped (tab and line ends are spaces)
-    capitals, accents     "É" becomes "e": decomposed (NFD), marks dropped, lower case
+    capitals, accents     "É" becomes "e": decomposed (NFD), marks dropped, lower case; a cased
+                          vocabulary keeps both
     spaces                any run of them only ends a word
     punctuation           a word of its own, sign by sign; so is each Chinese character
 
@@ -41,11 +42,18 @@ Span = tuple[int, int]  # first character, and the one after the last
 
 
 @lru_cache(1 << 16)
-def normalize_character(character: str) -> str:
-    """What BERT (uncased) makes of one character; spaces in the answer end words.
+def normalize_character(
+    character: str, lowercase: bool = True, strip_accents: bool | None = None
+) -> str:
+    """What BERT makes of one character; spaces in the answer end words.
+
+    Args:
+        lowercase, strip_accents: see `WordPieceTokenizer`.
 
     >>> [normalize_character(character) for character in "É\\t!猫"]
     ['e', ' ', ' ! ', ' 猫 ']
+    >>> normalize_character("É", lowercase=False)
+    'É'
     """
     # Before the test for controls (Cc), which Unicode says these are.
     if character in "\t\n\r":
@@ -54,12 +62,14 @@ def normalize_character(character: str) -> str:
         return ""  # controls, invisible formatting, private use
     if character.isspace():
         return " "
-    decomposed = unicodedata.normalize("NFD", character)  # é: e and an accent
-    # Mn: marks that take no room of their own, as accents do.
-    letters = [letter for letter in decomposed if unicodedata.category(letter) != "Mn"]
-    simple = "".join(
-        f" {letter} " if is_punctuation(letter) else letter.lower() for letter in letters
-    )
+    letters = character
+    if lowercase if strip_accents is None else strip_accents:
+        decomposed = unicodedata.normalize("NFD", character)  # é: e and an accent
+        # Mn: marks that take no room of their own, as accents do.
+        letters = "".join(letter for letter in decomposed if unicodedata.category(letter) != "Mn")
+    if lowercase:
+        letters = "".join(letter.lower() for letter in letters)  # one by one: "Σ" is always "σ"
+    simple = "".join(f" {letter} " if is_punctuation(letter) else letter for letter in letters)
     # Chinese is written without spaces, so each character becomes a word.
     is_chinese = any(first <= ord(character) <= last for first, last in CHINESE)
     return f" {simple} " if is_chinese else simple
@@ -74,10 +84,12 @@ def is_punctuation(character: str) -> bool:
 
 
 class WordPieceTokenizer(Tokenizer):
-    """BERT's tokenizer, uncased. A piece that continues a word begins with ##.
+    """BERT's tokenizer. A piece that continues a word begins with ##.
 
     Args:
         tokens: the vocabulary by id, with at least [UNK], [CLS] and [SEP].
+        lowercase: False for a cased vocabulary, in which "Us" and "us" differ.
+        strip_accents: whether "é" is read as "e"; None: where capitals are lowered, as in BERT.
     Raises: ValueError if one of these is missing or a token stands there twice.
 
     >>> tokenizer = WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", "token", "##izer", "##s", "!"])
@@ -87,8 +99,13 @@ class WordPieceTokenizer(Tokenizer):
     'tokenizers !'
     """
 
-    def __init__(self, tokens: Sequence[str]) -> None:
-        self.tokens = list(tokens)
+    saved_fields = ("tokens", "lowercase", "strip_accents")
+    optional_fields = ("lowercase", "strip_accents")
+
+    def __init__(
+        self, tokens: Sequence[str], *, lowercase: bool = True, strip_accents: bool | None = None
+    ) -> None:
+        self.tokens, self.lowercase, self.strip_accents = list(tokens), lowercase, strip_accents
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         if missing := [name for name in REQUIRED_TOKENS if name not in self._ids]:
             raise ValueError(
@@ -106,10 +123,13 @@ class WordPieceTokenizer(Tokenizer):
         self._pieces_of_word = MemoDict(self._split_word)
 
     @classmethod
-    def from_vocab_file(cls, path: str | Path) -> "WordPieceTokenizer":
+    def from_vocab_file(
+        cls, path: str | Path, *, lowercase: bool = True, strip_accents: bool | None = None
+    ) -> "WordPieceTokenizer":
         """From BERT's vocab.txt, in which line i holds token i."""
         lines = Path(path).read_text(encoding="utf-8").removesuffix("\n")  # no empty last token
-        return cls(lines.split("\n"))  # not splitlines: a token may hold U+2028 or U+0085
+        # Not splitlines: a token may hold U+2028 or U+0085.
+        return cls(lines.split("\n"), lowercase=lowercase, strip_accents=strip_accents)
 
     def encode(
         self, text: str, *, add_special_tokens: bool = True, allow_special: bool = False
@@ -122,12 +142,12 @@ class WordPieceTokenizer(Tokenizer):
                 letters.
         Raises: ValueError at a lone surrogate.
         """
-        ids = []
+        ids, table = [], normalization_table(self.lowercase, self.strip_accents)
         for n, part in enumerate(split_special(text, self.special_tokens if allow_special else ())):
             if n % 2:  # at odd places stand special tokens
                 ids.append(self._ids[part])
             else:  # the same ids as with offsets, several times as fast
-                for word in part.translate(NORMALIZATION).split():
+                for word in part.translate(table).split():
                     ids += [i for i, _, _ in self._pieces_of_word[word]]
         return [self._ids["[CLS]"], *ids, self._ids["[SEP]"]] if add_special_tokens else ids
 
@@ -169,7 +189,7 @@ class WordPieceTokenizer(Tokenizer):
         letters = [
             (letter, place)
             for place, character in enumerate(text, start)
-            for letter in normalize_character(character)
+            for letter in normalize_character(character, self.lowercase, self.strip_accents)
         ]
         for is_word, group in groupby(letters, lambda pair: pair[0] != " "):
             if is_word:
@@ -225,9 +245,13 @@ class WordPieceTokenizer(Tokenizer):
 class NormalizationTable(dict):
     """`normalize_character` as a table for `str.translate`, which normalizes a text in one call."""
 
+    def __init__(self, lowercase: bool, strip_accents: bool | None) -> None:
+        self.lowercase, self.strip_accents = lowercase, strip_accents
+
     def __missing__(self, code: int) -> str:
-        self[code] = normalize_character(chr(code))
+        self[code] = normalize_character(chr(code), self.lowercase, self.strip_accents)
         return self[code]
 
 
-NORMALIZATION = NormalizationTable()
+# One table for all tokenizers that normalize alike: it fills as characters are seen.
+normalization_table = lru_cache(NormalizationTable)

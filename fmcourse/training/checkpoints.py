@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fmcourse.files import write_atomically
+from fmcourse.models.compiled import uncompiled_name
 from fmcourse.training.history import History
 
 
@@ -58,7 +59,10 @@ def load_checkpoint(run: RunState, path: Path) -> None:
     run.history = History(**json.loads(header["history"]))
     seconds_before = run.history.seconds[-1] if run.history.steps else 0.0
     run.started = time.monotonic() - seconds_before  # as if it had run without a break
-    own = dict(run.model.named_parameters()) | dict(run.model.named_buffers())
+    own = {
+        uncompiled_name(name): tensor
+        for name, tensor in [*run.model.named_parameters(), *run.model.named_buffers()]
+    }
     states: list[dict[int, dict[str, Tensor]]] = [{} for _ in run.optimizers]
     # A parameter may be changed in place only where autograd does not record.
     with torch.no_grad():
@@ -68,7 +72,9 @@ def load_checkpoint(run: RunState, path: Path) -> None:
                 number, index, key = name.split(".", 2)
                 states[int(number)].setdefault(int(index), {})[key] = value
             else:
-                own[name].copy_(value)  # in place: the optimizers hold these very tensors
+                own[uncompiled_name(name)].copy_(
+                    value
+                )  # in place: the optimizers hold these very tensors
     for optimizer, state in zip(run.optimizers, states, strict=True):
         # Hyperparameters are the fresh run's: its config was found to be the same.
         groups = optimizer.state_dict()["param_groups"]
@@ -93,7 +99,11 @@ def read_checkpoint(run: RunState, path: Path) -> tuple[dict[str, str], dict[str
 
 def run_identity(run: RunState) -> dict[str, Any]:
     """What must agree for a checkpoint to be this run's."""
-    shapes = {name: list(weight.shape) for name, weight in run.model.named_parameters()}
+    shapes = {
+        # So that a compiled model goes on with what it learnt before it was, and back.
+        uncompiled_name(name): list(weight.shape)
+        for name, weight in run.model.named_parameters()
+    }
     return {
         "shapes": shapes,
         "seed": run.seed,
@@ -106,6 +116,9 @@ def run_identity(run: RunState) -> dict[str, Any]:
 def check_identity(run: RunState, theirs: dict[str, Any], path: Path) -> None:
     """Raises: CheckpointMismatch naming the first thing that differs."""
     ours = json.loads(json.dumps(run_identity(run)))  # tuples become lists, as in the file
+    if "shapes" in theirs:  # older files hold the names of a compiled model
+        shapes = {uncompiled_name(name): shape for name, shape in theirs["shapes"].items()}
+        theirs = theirs | {"shapes": shapes}
     for name, value in ours.items():
         if theirs.get(name) != value:
             changed = f"{name} was {theirs.get(name)}, now {value}"
@@ -118,11 +131,13 @@ def check_identity(run: RunState, theirs: dict[str, Any], path: Path) -> None:
 def run_tensors(run: RunState) -> dict[str, Tensor]:
     """Every tensor of a run's state, by its name in the file."""
     # Tied weights are listed once; safetensors refuses tensors that share memory.
-    tensors = {f"model.{name}": weight for name, weight in run.model.named_parameters()}
+    tensors = {
+        f"model.{uncompiled_name(name)}": weight for name, weight in run.model.named_parameters()
+    }
     persistent = run.model.state_dict()  # without buffers that are computed, such as RoPE's
     for name, buffer in run.model.named_buffers():
         if name in persistent:
-            tensors[f"buffer.{name}"] = buffer
+            tensors[f"buffer.{uncompiled_name(name)}"] = buffer
     for number, optimizer in enumerate(run.optimizers):
         for index, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
