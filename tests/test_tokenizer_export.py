@@ -272,7 +272,7 @@ def test_smollm2_answers_the_same_elsewhere_and_ends_its_turn(tmp_path):
     model, tokenizer = pretrained.load("smollm2-135m-instruct")
     pretrained.to_hf(model, tmp_path, tokenizer)
     theirs, reader = theirs_in(tmp_path)
-    for question in ("What is the capital of France?", "Name two colours. Be brief."):
+    for question in ("What is the capital of France?", "What is 2 + 2?"):
         dialogue = [{"role": "user", "content": question}]
         given = reader.apply_chat_template(
             dialogue, add_generation_prompt=True, return_tensors="pt", return_dict=True
