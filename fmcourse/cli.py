@@ -21,6 +21,7 @@ from fmcourse import data, packages
 from fmcourse.classroom.grade_command import grade_arguments, grade_verb
 from fmcourse.data import tables
 from fmcourse.files import read_json
+from fmcourse.models.config import Config, gpt2, llama, modern
 
 if TYPE_CHECKING:
     from fmcourse.models.transformer import Transformer
@@ -29,11 +30,24 @@ if TYPE_CHECKING:
 
 CHAT_MODEL = "smollm2-135m-instruct"
 DEFAULTS = dict(
-    steps=600, seconds=None, seed=0, vocab=None, depth=3, width=96, context=64, batch=12
+    shape="modern",
+    steps=600,
+    seconds=None,
+    seed=0,
+    vocab=None,
+    depth=3,
+    width=96,
+    context=64,
+    batch=12,
 )
-# the files in a folder made by `train`
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-TOKENIZER, CHECKPOINT = "tokenizer.json", "checkpoint.safetensors"
+# The files in a folder made by `train`. Their names are ours, since nothing else opens them.
+CONFIG, WEIGHTS = "fmcourse.json", "fmcourse.safetensors"
+TOKENIZER, CHECKPOINT = "fmcourse_tokenizer.json", "checkpoint.safetensors"
+# Up to edition 0.5 they had the names of transformers' files, and still other contents.
+EARLIER = {CONFIG: "config.json", WEIGHTS: "model.safetensors", TOKENIZER: "tokenizer.json"}
+# Shapes that others have published: weights and tokenizer are written as transformers opens them.
+PUBLISHED = ("gpt2", "llama")
+PUBLISHED_WEIGHTS = "model.safetensors"
 TOKENS = "tokens.bin"  # of the text, while a model is trained on it
 HEAD_WIDTH = 32  # of the models that `train` makes
 TEST_FRACTION = 10  # a tenth of a learner's own text is held out
@@ -139,7 +153,9 @@ def train_and_report(options: argparse.Namespace, processes: "OneProcess") -> in
         del ids  # Windows deletes no file that is mapped
         with contextlib.suppress(OSError):
             (folder / TOKENS).unlink()
-    save_weights(folder, model)
+    save_weights(folder, model, tokenizer, settings["shape"])
+    if settings["shape"] in PUBLISHED:
+        print(f"transformers opens it, too: AutoModelForCausalLM.from_pretrained({str(folder)!r})")
     return report_training(history, folder, score(model, tokenizer, held_out))
 
 
@@ -176,15 +192,19 @@ def train_settings(options: argparse.Namespace) -> dict[str, Any]:
                 "--resume goes on with the settings that the run was started with; "
                 f"leave out --{next(iter(given))}."
             )
-        if not (folder / CHECKPOINT).is_file() or not is_made_by_train(folder / CONFIG):
+        if not (folder / CHECKPOINT).is_file() or not is_made_by_train(own_file(folder, CONFIG)):
             raise ValueError(f"{folder} holds no unfinished training; start one without --resume.")
-        return check_settings(folder, read_config(folder).get("training")) | moved
-    if (folder / WEIGHTS).exists() or (folder / CHECKPOINT).exists():
+        saved = read_config(folder).get("training")
+        if isinstance(saved, dict):
+            saved = {"shape": "modern", **saved}  # the only one that earlier editions had
+        return check_settings(folder, saved) | moved
+    if any((folder / name).exists() for name in (WEIGHTS, PUBLISHED_WEIGHTS, CHECKPOINT)):
         raise ValueError(
             f"{folder} already holds a model; name another folder with --out, "
             "or go on with --resume."
         )
-    for path in (folder / CONFIG, folder / TOKENIZER):
+    names = [CONFIG, TOKENIZER, EARLIER[CONFIG], EARLIER[TOKENIZER]]
+    for path in (folder / name for name in names):
         if path.exists() and not is_made_by_train(path):
             raise ValueError(
                 f"{path} was not made by `train` and would be written over; "
@@ -199,17 +219,18 @@ def check_settings(folder: Path, saved: Any) -> dict[str, Any]:
     """The settings of a run to be resumed. Raises: ValueError if the folder does not hold all."""
     if not isinstance(saved, dict) or (missing := sorted({"data", *DEFAULTS} - set(saved))):
         lacks = "the settings" if not isinstance(saved, dict) else missing[0]
-        raise ValueError(f"{folder / CONFIG} is damaged: it lacks {lacks}; begin anew.")
+        path = own_file(folder, CONFIG)
+        raise ValueError(f"{path} is damaged: it lacks {lacks}; begin anew.")
     return saved
 
 
 def is_made_by_train(path: Path) -> bool:
-    """Whether it is a config.json or a tokenizer.json as `train` writes them, under these names."""
+    """Whether it holds settings or a tokenizer as `train` writes them, now or in early editions."""
     try:
         facts = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return False
-    field = {CONFIG: "training", TOKENIZER: "kind"}[path.name]
+    field = "kind" if path.name in (TOKENIZER, EARLIER[TOKENIZER]) else "training"
     return isinstance(facts, dict) and field in facts
 
 
@@ -273,11 +294,11 @@ def tokenize(settings: dict[str, Any], text: str, held_out: str, folder: Path) -
 def build_model(settings: dict[str, Any], vocab_size: int) -> "Transformer":
     import torch
 
-    from fmcourse.models.transformer import Transformer, modern
+    from fmcourse.models.transformer import Transformer
 
     torch.manual_seed(settings["seed"])
     return Transformer(
-        modern(
+        SHAPES[settings["shape"]](
             vocab_size=vocab_size,
             context=settings["context"],
             width=settings["width"],
@@ -285,6 +306,15 @@ def build_model(settings: dict[str, Any], vocab_size: int) -> "Transformer":
             heads=max(1, settings["width"] // HEAD_WIDTH),
         )
     )
+
+
+def small_llama(*, width: int, **sizes: int) -> Config:
+    """Llama for a short context: the usual rotation, and a key for each of the few heads."""
+    # 8/3 of the width: three matrices then hold as much as two of four times the width.
+    return llama(width=width, hidden=8 * width // 3, kv_heads=None, rope_base=10_000.0, **sizes)
+
+
+SHAPES = {"modern": modern, "gpt2": gpt2, "llama": small_llama}
 
 
 def score(model: "Transformer", tokenizer: Any, text: str) -> float | None:
@@ -324,42 +354,74 @@ def save_settings(
     if (folder / CHECKPOINT).is_file():  # resumed: saved already
         return
     facts = {
+        "opens_with": ["fmcourse"] + ["transformers"] * (settings["shape"] in PUBLISHED),
         "model": dataclasses.asdict(model.config),
         "tokenizer": type(tokenizer).__name__,
         "training": settings,
     }
-    tokenizer.save(folder / TOKENIZER)
+    if is_published(facts):
+        from fmcourse.pretrained.tokenizer_export import tokenizer_files
+
+        for name, content in tokenizer_files(tokenizer, model.config).items():
+            write_text(folder / name, content)
+    else:
+        tokenizer.save(folder / TOKENIZER)
     write_text(folder / CONFIG, json.dumps(facts, indent=1) + "\n")
 
 
-def save_weights(folder: Path, model: "Transformer") -> None:
+def save_weights(folder: Path, model: "Transformer", tokenizer: Any, shape: str) -> None:
+    """The trained weights: for a published shape a folder that transformers opens."""
     from safetensors.torch import save_file
 
+    from fmcourse import pretrained
     from fmcourse.files import write_atomically
 
+    if shape in PUBLISHED:
+        pretrained.to_hf(model, folder, tokenizer)
+        return
     weights = {name: weight.detach().contiguous() for name, weight in model.named_parameters()}
-    write_atomically(folder / WEIGHTS, lambda temporary: save_file(weights, temporary))
+    write_atomically(own_file(folder, WEIGHTS), lambda temporary: save_file(weights, temporary))
+
+
+def own_file(folder: Path, name: str) -> Path:
+    """CONFIG, WEIGHTS or TOKENIZER in a folder, under the name that its edition gave it."""
+    return folder / (name if (folder / CONFIG).is_file() else EARLIER[name])
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The folder's config.json. Raises: ValueError if there is none or it is damaged."""
-    path = folder / CONFIG
+    """What the folder says about its model: ours, or else what transformers wrote.
+
+    Raises: ValueError if there is nothing or it is damaged.
+    """
+    path = own_file(folder, CONFIG)
     if not path.is_file():
         raise ValueError(
-            f"{folder} holds no model (no {CONFIG}); `{command('train', '--out', folder)}` "
-            "makes one."
+            f"{folder} holds no model (no {CONFIG}, no {EARLIER[CONFIG]}); "
+            f"`{command('train', '--out', folder)}` makes one."
         )
     return read_json(path)
 
 
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a folder made by `train`. Raises: ValueError if its files are damaged."""
-    from fmcourse import tokenizers
+    from fmcourse import pretrained, tokenizers
 
-    kind = read_config(folder).get("tokenizer")
+    facts = read_config(folder)
+    if is_published(facts):
+        return pretrained.read_tokenizer(folder)
+    kind = facts.get("tokenizer")
     if kind not in tokenizers.__all__:
-        raise ValueError(f"{folder / CONFIG} is damaged: it names no tokenizer, but {kind!r}.")
-    return getattr(tokenizers, kind).load(folder / TOKENIZER)
+        path = own_file(folder, CONFIG)
+        raise ValueError(f"{path} is damaged: it names no tokenizer, but {kind!r}.")
+    return getattr(tokenizers, kind).load(own_file(folder, TOKENIZER))
+
+
+def is_published(facts: dict[str, Any]) -> bool:
+    """Whether the folder with this config holds weights and tokenizer as transformers has them."""
+    opens_with = facts.get("opens_with")
+    return "training" not in facts or (
+        isinstance(opens_with, list) and "transformers" in opens_with
+    )
 
 
 def load_model(name: str, weights: str = "fp32") -> tuple["Transformer", Any]:
@@ -377,36 +439,43 @@ def load_model(name: str, weights: str = "fp32") -> tuple["Transformer", Any]:
         return pretrained.load(name, weights=weights)
     folder = Path(name)
     facts = read_config(folder)
-    if "training" not in facts:
+    if "training" in facts:
+        check_trained(folder, facts)
+    if is_published(facts):
         return pretrained.from_hf(name)
     model, tokenizer = load_trained(folder, facts), load_tokenizer(folder)
     if tokenizer.vocab_size != model.config.vocab_size:
         raise ValueError(
-            f"{folder / TOKENIZER} has {tokenizer.vocab_size} tokens and the model "
+            f"{own_file(folder, TOKENIZER)} has {tokenizer.vocab_size} tokens and the model "
             f"{model.config.vocab_size}; are both of one training?"
         )
     return model, tokenizer
 
 
-def load_trained(folder: Path, facts: dict[str, Any]) -> "Transformer":
-    from fmcourse.models.transformer import Config
-    from fmcourse.pretrained.families import assign_weights, empty_model
-    from fmcourse.pretrained.weight_files import load_weights
-
-    if not (folder / WEIGHTS).is_file():
+def check_trained(folder: Path, facts: dict[str, Any]) -> None:
+    """Raises: ValueError if the training in a folder was stopped before there were weights."""
+    weights = folder / PUBLISHED_WEIGHTS if is_published(facts) else own_file(folder, WEIGHTS)
+    if not weights.is_file():
         raise ValueError(
             f"the training in {folder} was cut short; go on with it: "
             f"`{command('train', '--out', folder, '--resume')}`."
         )
+
+
+def load_trained(folder: Path, facts: dict[str, Any]) -> "Transformer":
+    from fmcourse.pretrained.families import assign_weights, empty_model
+    from fmcourse.pretrained.weight_files import load_weights
+
     try:
         config = Config(**facts["model"])
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder / CONFIG} is damaged: {error!r}.") from None
-    weights = load_weights(folder / WEIGHTS)
+        raise ValueError(f"{own_file(folder, CONFIG)} is damaged: {error!r}.") from None
+    path = own_file(folder, WEIGHTS)
+    weights = load_weights(path)
     try:
         return assign_weights(empty_model(config), weights)
     except ValueError as error:
-        raise ValueError(f"{folder / WEIGHTS} is damaged: {error}") from None
+        raise ValueError(f"{path} is damaged: {error}") from None
 
 
 # -- generating and chatting ----------------------------------------------------------------------
@@ -639,9 +708,10 @@ def models_arguments(parser: argparse.ArgumentParser) -> None:
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "The folder holds model.safetensors, config.json, tokenizer.json and, until training is "
-        "finished, a checkpoint: a run that was stopped goes on with --resume. Several processes "
-        "train one model together: torchrun --nproc-per-node 2 -m fmcourse train ..."
+        "The folder holds weights, a tokenizer, fmcourse.json, which says how they were made and "
+        "what opens them, and, until training is finished, a checkpoint: a run that was stopped "
+        "goes on with --resume. Several processes train one model together: "
+        "torchrun --nproc-per-node 2 -m fmcourse train ..."
     )
     add = parser.add_argument
     add("--out", metavar="FOLDER", required=True, help="where the model goes")
@@ -655,6 +725,11 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     limit.add_argument("--seconds", type=positive_float, metavar="S", help=seconds_help)
     vocab_help = "train a BPE tokenizer with N tokens (without it, a token is a character)"
     add("--vocab", type=positive_int, metavar="N", help=vocab_help)
+    shape_help = (
+        "modern learns fastest and opens in fmcourse alone; gpt2 and llama are written so that "
+        "transformers opens them, too (modern)"
+    )
+    add("--shape", choices=SHAPES, help=shape_help)
     sizes = {
         "depth": "blocks",
         "width": "width of the model",
@@ -684,7 +759,7 @@ def sampling_arguments(
 
 
 def generate_arguments(parser: argparse.ArgumentParser) -> None:
-    model_help = f"a folder made by train, or {CHAT_MODEL}"
+    model_help = f"a folder made by train or by transformers, or {CHAT_MODEL}"
     parser.add_argument("--model", metavar="NAME|FOLDER", required=True, help=model_help)
     parser.add_argument("--prompt", metavar="TEXT", required=True, help="the text to continue")
     sampling_arguments(parser, temperature=0.8, max_new_tokens=200)

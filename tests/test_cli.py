@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fmcourse import cli, data, packages
 from fmcourse.models.transformer import Transformer, gpt2
@@ -134,6 +136,7 @@ def test_every_verb_has_help(verb, capsys):
         [],
         ["train"],
         ["train", "--out", "x", "--steps", "0"],
+        ["train", "--out", "x", "--shape", "bert"],
         ["train", "--out", "x", "--seconds", "-1"],
         ["train", "--out", "x", "--steps", "5", "--seconds", "5"],
         ["generate", "--model", "x"],
@@ -239,11 +242,13 @@ def test_doctor_ends_as_the_doctor_says(monkeypatch):
 
 
 def test_a_trained_model_generates_and_a_seed_repeats_it(folder, capsys):
+    # Nothing else opens this shape, so no file has a name that another library knows.
     assert sorted(path.name for path in folder.iterdir()) == [
-        cli.CONFIG,
-        cli.WEIGHTS,
-        cli.TOKENIZER,
+        "fmcourse.json",
+        "fmcourse.safetensors",
+        "fmcourse_tokenizer.json",
     ]
+    assert cli.read_config(folder)["opens_with"] == ["fmcourse"]
     words = ["generate", "--model", str(folder), "--prompt", "To be", "--max-new-tokens", "12"]
     written = []
     for sampling in (
@@ -258,6 +263,73 @@ def test_a_trained_model_generates_and_a_seed_repeats_it(folder, capsys):
         written.append(capsys.readouterr().out)
     first, again, other, greedy, one = written
     assert first.startswith("To be") and first == again != other and greedy == one
+
+
+@pytest.mark.parametrize("vocab", [[], ["--vocab", "270"]], ids=["characters", "bpe"])
+@pytest.mark.parametrize("shape", ["gpt2", "llama"])
+def test_a_published_shape_opens_in_transformers_and_writes_the_same_there(
+    shape, vocab, tmp_path, text, capsys
+):
+    folder = tmp_path / "gpt"
+    words = ["train", "--data", str(text), "--steps", "3", "--out", str(folder), "--shape", shape]
+    assert cli.main([*words, *vocab, *SMALL]) == 0
+    assert "transformers opens it, too" in capsys.readouterr().out
+    assert cli.read_config(folder)["opens_with"] == ["fmcourse", "transformers"]
+    words = ["generate", "--model", str(folder), "--prompt", "To be", "--temperature", "0"]
+    assert cli.main([*words, "--max-new-tokens", "9"]) == 0
+    ours = capsys.readouterr().out.removesuffix("\n")
+    reader = AutoTokenizer.from_pretrained(folder)
+    ids = AutoModelForCausalLM.from_pretrained(folder).generate(
+        **reader("To be", return_tensors="pt"), max_new_tokens=9
+    )
+    assert reader.decode(ids[0]) == ours
+    assert not list(folder.glob("fmcourse[._][st]*"))  # nothing lies there twice
+
+
+def as_earlier_editions_wrote(folder: Path) -> None:
+    for name, earlier in cli.EARLIER.items():
+        if (folder / name).is_file():
+            (folder / name).rename(folder / earlier)
+    facts = json.loads((folder / "config.json").read_text())
+    del facts["opens_with"], facts["training"]["shape"]
+    (folder / "config.json").write_text(json.dumps(facts))
+
+
+def test_a_folder_of_an_earlier_edition_still_opens(folder, capsys):
+    words = ["generate", "--model", str(folder), "--prompt", "To be", "--temperature", "0"]
+    capsys.readouterr()
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    as_earlier_editions_wrote(folder)
+    assert cli.main(words) == 0 and capsys.readouterr().out == said
+    refused(["train", "--out", str(folder)], capsys, "already holds a model")
+
+
+def interrupted(words: list[str], monkeypatch) -> None:
+    """Train, and be stopped at once, with a checkpoint."""
+    from fmcourse import training
+
+    def stopped(*arguments, **settings):
+        return replace(training.loop.fit(*arguments, **settings), interrupted=True)
+
+    monkeypatch.setattr(training, "fit", stopped)
+    assert cli.main(words) == 130
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("edition", ["modern", "llama", "earlier"])
+def test_every_shape_is_resumed(edition, tmp_path, text, monkeypatch):
+    folder = tmp_path / "gpt"
+    words = ["train", "--data", str(text), "--steps", "2", "--out", str(folder), *SMALL]
+    shape = "modern" if edition == "earlier" else edition
+    interrupted([*words, "--shape", shape], monkeypatch)
+    assert (folder / cli.CHECKPOINT).is_file()
+    if edition == "earlier":
+        as_earlier_editions_wrote(folder)
+    assert cli.main(["train", "--out", str(folder), "--resume"]) == 0
+    assert not (folder / cli.CHECKPOINT).is_file()
+    assert cli.main(["generate", "--model", str(folder), "--prompt", "To"]) == 0
+    assert (edition == "earlier") == (not (folder / cli.CONFIG).is_file())
 
 
 @pytest.mark.slow
@@ -315,8 +387,8 @@ def test_a_dataset_and_a_vocabulary_size_can_be_chosen(tmp_path, capsys):
 def test_weights_come_back_bit_for_bit_for_a_tied_model_too(tmp_path):
     model = Transformer(gpt2(vocab_size=30, context=8, width=12, depth=1, heads=2))
     tokenizer = CharTokenizer("abcdefghijklmnopqrstuvwxyzäöüß")
-    cli.save_settings(tmp_path, model, tokenizer, {"data": "x"})
-    cli.save_weights(tmp_path, model)
+    cli.save_settings(tmp_path, model, tokenizer, {"shape": "modern"})
+    cli.save_weights(tmp_path, model, tokenizer, "modern")
     again, alphabet = cli.load_model(str(tmp_path))
     assert alphabet.tokens == tokenizer.tokens and again.config == model.config
     for (name, weight), (same, loaded) in zip(
@@ -550,7 +622,7 @@ def test_weights_or_a_tokenizer_of_another_model_are_refused(folder, capsys):
     words = ["generate", "--model", str(folder), "--prompt", "To"]
     weights, whole = load_file(folder / cli.WEIGHTS), (folder / cli.WEIGHTS).read_bytes()
     save_file(weights | {"stack.blocks.1.norm_1.weight": torch.ones(3)}, folder / cli.WEIGHTS)
-    refused(words, capsys, "model.safetensors is damaged", "stack.blocks.1.norm_1.weight")
+    refused(words, capsys, "fmcourse.safetensors is damaged", "stack.blocks.1.norm_1.weight")
     (folder / cli.WEIGHTS).write_bytes(whole)
     CharTokenizer("Tob").save(folder / cli.TOKENIZER)
     refused(words, capsys, "has 3 tokens and the model", "are both of one training?")

@@ -6,6 +6,8 @@ lists both; `tests/test_fast.py` holds them equal, in outputs and gradients.
 
 The switch turns all fast forms off: FMCOURSE_FAST=0 in the environment, or `with disabled():`.
 It acts on the whole process, on quantized layers and packed prompts too (`is_enabled`).
+`torch.export` sees the clear forms: a fast one asks for the number of rows, which would hold for
+the exported program alone, and calls an operation that ONNX does not have.
 """
 
 import os
@@ -13,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -89,7 +92,8 @@ KERNELS = {
 
 def _kernel(name: str) -> Callable[..., Tensor]:
     # Looked up at every call and not once at import, so that the switch acts on models that exist.
-    return KERNELS[name].fast if _enabled else KERNELS[name].clear
+    is_fast = _enabled and not torch.compiler.is_exporting()
+    return KERNELS[name].fast if is_fast else KERNELS[name].clear
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -13,6 +13,16 @@ ROLES = ("system", "user", "assistant")
 END_OF_MESSAGE = "<|im_end|>"
 # <|endoftext|> ends documents in pretraining, and a model may end its answer with it.
 STOP = (END_OF_MESSAGE, "<|endoftext|>")
+# What `apply_chat_template` does, in Jinja: for files that other libraries read.
+CHAT_TEMPLATE = (
+    "{% if messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\\n" + DEFAULT_SYSTEM_PROMPT + "<|im_end|>\\n' }}"
+    "{% endif %}"
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
 
 
 def apply_chat_template(tokenizer: Any, messages: Messages) -> list[int]:

@@ -93,7 +93,8 @@ class Attention(nn.Module):
         T, S = q.shape[2], k.shape[2]
         dropout = self.dropout if self.training else 0.0  # the functional form knows no mode
         # torch's flag means the lower triangle of a square, and saves building a mask.
-        is_causal = self.causal and mask is None and T == S
+        # `bool`: while a model is exported with any length, T and S are symbols.
+        is_causal = self.causal and mask is None and bool(T == S)
         if not is_causal:
             mask = self.combine_masks(mask, T, S, q.device)
         grouped = self.kv_heads < self.heads  # torch then shares k and v without copying

@@ -25,8 +25,10 @@ def sinusoidal_encoding_2d(high: int, wide: int, width: int) -> Tensor:
     """
     # `timestep_embedding` counts in thousandths, so that column n is time n / 1000.
     columns, rows = (timestep_embedding(torch.arange(n) / 1000, width // 2) for n in (wide, high))
-    # In reading order the column changes with every patch, the row after `wide` of them.
-    return torch.cat([columns.repeat(high, 1), rows.repeat_interleave(wide, 0)], 1)
+    # In reading order the column changes with every patch, the row after `wide` of them. Expanded,
+    # because ONNX keeps the number of repeats that it was exported with.
+    columns, rows = columns.expand(high, -1, -1), rows[:, None].expand(-1, wide, -1)
+    return torch.cat([columns, rows], -1).flatten(0, 1)
 
 
 class DiT(nn.Module):

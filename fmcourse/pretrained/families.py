@@ -86,8 +86,6 @@ def write_gpt2_config(config: Config) -> dict:
         "n_head": config.heads,
         "layer_norm_epsilon": config.norm_eps,
         "tie_word_embeddings": config.tied,
-        "bos_token_id": 0,  # the default, 50256, may lie outside a small vocabulary
-        "eos_token_id": 0,
     }
 
 

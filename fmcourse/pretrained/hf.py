@@ -1,10 +1,12 @@
 """Folders as the library transformers writes them: config.json, model.safetensors, a tokenizer.
 
+What `to_hf` writes, transformers opens, and its `generate` gives our text and ends where ours does.
+
 Only safetensors is read: it holds numbers and nothing that can run, which a pickle can.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,9 @@ from fmcourse.pretrained.families import (
     split_weight,
     weight_names,
 )
+from fmcourse.pretrained.tokenizer_export import AnyTokenizer, boundary_ids, tokenizer_files
 from fmcourse.pretrained.tokenizer_files import read_tokenizer
 from fmcourse.pretrained.weight_files import open_weights
-from fmcourse.tokenizers import BPETokenizer, WordPieceTokenizer
 
 # Some files hold a tied matrix a second time, under the name of the head.
 TIED_NAMES = {"lm_head.weight", "cls.predictions.decoder.weight"}
@@ -39,7 +41,7 @@ TIED_NAMES = {"lm_head.weight", "cls.predictions.decoder.weight"}
 
 def from_hf(
     folder: str | Path, *, with_tokenizer: bool = True
-) -> tuple[Transformer, BPETokenizer | WordPieceTokenizer | None]:
+) -> tuple[Transformer, AnyTokenizer | None]:
     """The model in a folder that transformers saved, and its tokenizer; None if it holds none.
 
     Args:
@@ -86,7 +88,7 @@ def read_model_config(path: Path) -> tuple[Family, Config]:
         raise ValueError(damage(path, error)) from None
 
 
-def find_tokenizer(folder: Path, vocab_size: int) -> BPETokenizer | WordPieceTokenizer | None:
+def find_tokenizer(folder: Path, vocab_size: int) -> AnyTokenizer | None:
     """`read_tokenizer`, for a model with so many tokens. Raises: ValueError if it has more."""
     remedy = "`from_hf(folder, with_tokenizer=False)` reads the weights alone."
     try:
@@ -182,23 +184,47 @@ def read_weight(
     return weight
 
 
-def to_hf(model: Transformer, folder: str | Path) -> None:
-    """Write config.json and model.safetensors, which transformers opens with `from_pretrained`.
+def to_hf(
+    model: Transformer,
+    folder: str | Path,
+    tokenizer: AnyTokenizer | None = None,
+    *,
+    stop: Sequence[str] | None = None,
+) -> None:
+    """Write a folder that transformers opens with `from_pretrained`, and `from_hf` reads back.
 
-    A model that `torch.compile` wrapped is written as the one it was.
-    Raises: ValueError if no published family computes what this model does, or it holds other
-        weights than its config says: LoRA matrices, or codes of 4 bits.
+    It holds config.json and model.safetensors; for a causal model generation_config.json, which
+    says with which tokens a text ends; for a tokenizer tokenizer.json and tokenizer_config.json,
+    with the chat template if it has the marks of one. A model that `torch.compile` wrapped is
+    written as the one it was.
+
+    Args:
+        tokenizer: the one that the model was trained with. Without it no token ends a text.
+        stop: texts of one token that end a text; unless given, "<|im_end|>" and "<|endoftext|>",
+            where they are special tokens.
+    Raises: ValueError if no published family computes what this model does, if it holds other
+        weights than its config says (LoRA matrices, or codes of 4 bits), if the tokenizer has more
+        tokens than the model, or if a stop text is no single token.
     """
     parameters = exported_parameters(model)
     model_type, folder = find_family(model.config), Path(folder)
+    # Before anything is written: both may refuse what was given.
+    files = {} if tokenizer is None else tokenizer_files(tokenizer, model.config, stop)
+    boundaries = boundary_ids(tokenizer, stop)
     family, bare = FAMILIES[model_type], model.config.head == "none"
     weights = {}
     for ours, theirs in weight_names(family, empty_model(model.config)).items():
         for name, part in split_weight(family, parameters[ours], theirs, model.config).items():
             weights[add_prefix(family, name, bare)] = part
-    config = family.write_config(model.config) | {"dtype": "float32"}
+    if model.config.causal:
+        files["generation_config.json"] = json.dumps(boundaries, indent=2)
+        # Here, transformers would read it as a token that is never trained: ours ends a text.
+        del boundaries["pad_token_id"]
+    config = family.write_config(model.config) | {"dtype": "float32"} | boundaries
+    files["config.json"] = json.dumps(config, indent=2)
     write_safetensors(folder / "model.safetensors", weights)
-    write_text(folder / "config.json", json.dumps(config, indent=2))
+    for name, content in files.items():
+        write_text(folder / name, content)
 
 
 def exported_parameters(model: Transformer) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from fmcourse.files import damage, read_json
 from fmcourse.pretrained.families import check_config
-from fmcourse.tokenizers import BPETokenizer, WordPieceTokenizer
+from fmcourse.pretrained.tokenizer_export import EACH_CHARACTER, AnyTokenizer
+from fmcourse.tokenizers import BPETokenizer, CharTokenizer, WordPieceTokenizer
 from fmcourse.tokenizers.wordpiece import LONGEST_WORD, SPECIAL_TOKENS
 
 # What BERT puts around one text, and around two: (token or text, token type).
@@ -28,7 +29,7 @@ BERT_TOKENIZERS = (
 )
 
 
-def read_tokenizer(folder: str | Path) -> BPETokenizer | WordPieceTokenizer | None:
+def read_tokenizer(folder: str | Path) -> AnyTokenizer | None:
     """The folder's tokenizer; None if it holds none.
 
     Raises: ValueError naming the file, and the step or setting that our classes do not compute.
@@ -66,10 +67,12 @@ def refuse_other_files(folder: Path) -> None:
         )
 
 
-def read_tokenizer_json(saved: dict, config: dict) -> BPETokenizer | WordPieceTokenizer:
+def read_tokenizer_json(saved: dict, config: dict) -> AnyTokenizer:
     kind = saved["model"].get("type")
     if kind == "WordPiece":
         return read_wordpiece(saved, config)
+    if kind == "WordLevel" and saved.get("pre_tokenizer") == EACH_CHARACTER:
+        return read_characters(saved)
     steps = kinds_of(flatten_steps(saved.get("pre_tokenizer"), "pretokenizers"))
     if kind in ("BPE", None) and "ByteLevel" in steps:  # old files do not say BPE
         return read_byte_level(saved, config)
@@ -192,6 +195,18 @@ def read_byte_level(saved: dict, config: dict) -> BPETokenizer:
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
     split = "digits" if len(words) == 2 else "gpt2"
     return BPETokenizer(vocab, merges, split=split, special_tokens=special)
+
+
+# -- characters: what `to_hf` writes of a CharTokenizer --------------------------------------------
+
+
+def read_characters(saved: dict) -> CharTokenizer:
+    check_steps("normalizer", flatten_steps(saved.get("normalizer"), "normalizers"), [])
+    vocab = saved["model"]["vocab"]
+    tokens = sorted(vocab, key=vocab.get)
+    if long := [token for token in tokens if len(token) != 1]:
+        raise ValueError(f"it has the token {long[0]!r} among characters, which our class has not.")
+    return CharTokenizer("".join(tokens))
 
 
 # -- WordPiece: BERT -------------------------------------------------------------------------------
