@@ -339,6 +339,10 @@ def press_ctrl_c():
     os.kill(os.getpid(), signal.SIGINT)
 
 
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def fail():
     raise OSError("no camera")
 
@@ -389,6 +393,7 @@ RUNS |= {
         model=nn.Linear(6, 6 + RANK).double(), data=[(draw(4, 6), draw(4, 6))]
     ),
     "ema": averaged,
+    "killed": lambda: short_run(in_second_process(kill), steps=10_000),
     "resumed": resumed,
 }
 
@@ -439,7 +444,8 @@ def results_of(folder, names):
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     """The results of all runs in each of the two processes, and what they printed."""
-    return results_of(tmp_path_factory.mktemp("both"), list(RUNS))
+    names = [name for name in RUNS if name != "killed"]
+    return results_of(tmp_path_factory.mktemp("both"), names)
 
 
 def join_and_train(rank, folder):
@@ -522,6 +528,12 @@ def test_the_first_process_alone_saves_and_a_resumed_run_is_the_whole_run(both):
         assert found["resumed"]["first"] == found["resumed"]["losses"][:3]
         assert found["resumed"]["losses"] == pytest.approx(straight["losses"], rel=1e-4)
     assert torch.equal(*(found["resumed"]["weights"] for found in both[0]))
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_does_not_leave_the_other_waiting(tmp_path):
+    codes, outputs = launch([__file__, tmp_path, "killed"], tmp_path, timeout=120)
+    assert codes == [1, -signal.SIGKILL] and "ProcessError: another process is gone" in outputs[0]
 
 
 @pytest.mark.slow

@@ -57,8 +57,7 @@ def fit(
         steps, seconds: how long; give one. `steps` repeats exactly; `seconds` fits in as many
             steps as it can, and the history says how many.
         optimizer: learning rates, schedule, weight decay, clipping: see `OptimizerConfig`.
-        accumulate: compute each batch in so many parts, one after another, and add up their
-            gradients: the result of the whole batch in the memory of one part.
+        accumulate: compute each batch in so many parts: its result, in the memory of one part.
         checkpoint: a safetensors file, saved every `save_every` seconds and at the end. If it
             exists, the run resumes from it, to the same weights bit for bit.
         precision: "bf16" computes matrix products in bfloat16 (autocast).

@@ -34,7 +34,6 @@ from fmcourse.training.history import DivergenceError, History
 # torchrun sets these for each process that it starts.
 TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
-
 Compute = Callable[[torch.Generator], Loss]
 
 
@@ -64,7 +63,7 @@ class OneProcess:
     rank, count = 0, 1
     is_first = True  # the one that shows, saves and prints
 
-    def add_up(self, own: "Sums") -> "Sums":
+    def add_up(self, own: Sums) -> Sums:
         """The sums over all processes."""
         return own
 
@@ -116,7 +115,10 @@ class Processes(OneProcess):
         try:
             dist.all_reduce(sums)
         except RuntimeError as error:
-            raise ProcessError(f"another process is gone ({error}).") from None
+            raise ProcessError(
+                f"another process is gone, so process {self.rank} stops too; what that process "
+                "printed says why."
+            ) from error
         found = Sums(*sums.tolist())
         if found.failed and not own.failed:
             raise ProcessError(
