@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fmcourse.classroom.jail import Jail, JailError, find_bubblewrap
+from fmcourse.classroom import jail as jail_module
+from fmcourse.classroom.jail import Jail, JailError, can_isolate, find_bubblewrap
 from fmcourse.classroom.packing import pack, unpack
 from fmcourse.files import ROOT
 
@@ -227,3 +228,12 @@ def test_an_answer_that_cannot_be_shut_in_is_not_run():
         pytest.skip("no bubblewrap works here")
     with Jail(disk_mb=-1) as jail, pytest.raises(JailError, match="could not be shut in"):
         run(jail, "return 1")
+
+
+def test_less_protection_does_not_come_unnoticed(monkeypatch):
+    """On a busy machine the question whether answers can be isolated may find no answer."""
+    if find_bubblewrap() is None:
+        pytest.skip("no bubblewrap works here")
+    monkeypatch.setattr(jail_module, "START_SECONDS", 0.001)
+    with pytest.raises(JailError, match="did not answer within"):
+        can_isolate.__wrapped__(find_bubblewrap())
