@@ -218,3 +218,19 @@ def test_a_folder_that_is_not_utf_8_is_told(tmp_path):
         pytest.skip("this system has no such names")
     (found,) = grade_class.list_submissions(tmp_path, {"students": []})
     assert found.remarks == [grade_class.NOT_UTF_8]
+
+
+def test_a_folder_that_may_not_be_read_costs_its_owner_alone(tmp_path, monkeypatch):
+    for name in ("ann", "closed", "zoe"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "week3.ipynb").write_bytes(book("x = 1"))
+    iterdir = type(tmp_path).iterdir
+
+    def refuse(path):
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return iterdir(path)
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", refuse)
+    found = grade_class.list_submissions(tmp_path, {"students": []}, others={"week2"})
+    assert [work.student for work in found] == ["ann", "closed", "zoe"]

@@ -58,7 +58,7 @@ STOPPED_BY_ERROR = re.compile(
 CRASH_SENTENCES = {
     "time": "It was stopped: it ran for longer than {seconds:.0f} seconds. "
     "Is there a loop that never ends?",
-    "processes": "It started more processes than it may; all of them were ended.",
+    "processes": "It started more processes or threads than it may; all of them were ended.",
     "signal": "Its process broke down (signal {number}); nothing came out of it.",
     "exit": "It ended its own process (exit code {number}) before it gave an answer; "
     "`return` ends a function.",

@@ -149,7 +149,10 @@ def has_only(path: Path, others: Collection[str]) -> bool:
     """Does a student's folder hold nothing but other assignments?"""
     if path.is_symlink() or not path.is_dir():
         return False
-    return all(inside.name in others for inside in path.iterdir())
+    try:
+        return all(inside.name in others for inside in path.iterdir())
+    except OSError:  # it may not be read: said where it is read, and of this student alone
+        return False
 
 
 # -- on all cores -------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def grade_verb(options: argparse.Namespace) -> int:
         )
     from fmcourse.classroom import grade_class, reports
     from fmcourse.classroom.course_files import assignment_names
-    from fmcourse.classroom.jail import Jail
+    from fmcourse.classroom.jail import Jail, JailError
     from fmcourse.classroom.library import find_any_exercise
 
     submissions, out = Path(options.submissions), Path(options.out)
@@ -81,7 +81,10 @@ def grade_verb(options: argparse.Namespace) -> int:
     grade_class.check_output_folder(out, manifest["name"])
     others = set(assignment_names(course)) - {manifest["name"]}
     limits = {"use_bubblewrap": not options.without_bubblewrap, "memory_mb": options.memory}
-    protection = Jail(**limits).protection
+    try:
+        protection = Jail(**limits).protection
+    except JailError as error:
+        raise ValueError(str(error)) from None
     print(protection, flush=True)
     results = grade_class.grade_class(
         submissions, out, manifest, key, jobs=options.jobs, others=others, **limits

@@ -13,6 +13,7 @@ import os
 import select
 import shutil
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -66,11 +67,18 @@ def find_bubblewrap() -> str | None:
 
 @cache
 def can_isolate(program: str) -> bool:
-    """May each answer have namespaces of its own within bubblewrap's?"""
+    """May each answer have namespaces of its own within bubblewrap's?
+
+    Raises: JailError if it cannot be found out in time: less protection must not come unnoticed.
+    """
     command = worker_command(program, PROBE)
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        return subprocess.run(command, capture_output=True, timeout=PROBE_SECONDS).returncode == 0
-    return False
+    try:
+        return subprocess.run(command, capture_output=True, timeout=START_SECONDS).returncode == 0
+    except subprocess.TimeoutExpired:
+        raise JailError(
+            f"bubblewrap did not answer within {START_SECONDS:.0f} seconds; "
+            "try again when the machine is less busy."
+        ) from None
 
 
 def probe(program: str, *command: str) -> bool:
@@ -97,7 +105,8 @@ SYSTEM_PATHS = (
 def bubblewrap_command(program: str) -> list[str]:
     """The command line of bubblewrap, up to the program that it runs."""
     command = [program, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
-    command += ["--cap-add", "CAP_SYS_ADMIN"]  # within: for each answer's own namespaces
+    if not os.stat(program).st_mode & stat.S_ISUID:  # one that is setuid gives no capabilities
+        command += ["--cap-add", "CAP_SYS_ADMIN"]  # within: for each answer's own namespaces
     for name, value in ENVIRONMENT.items():
         command += ["--setenv", name, value]
     for path in filter(os.path.lexists, SYSTEM_PATHS):

@@ -85,6 +85,7 @@ def supervise(task: int, ending: int) -> None:
         child = os.fork()
         if child == 0:
             os.close(ending)
+            os.close(ready)
             run_task(here, limits, begun)
         here.close()
         os.close(begun)
