@@ -40,6 +40,7 @@ READ_SECONDS, READ_MB = 60.0, 2000  # what reading a work may take
 MAX_SENTENCE, MAX_SENTENCES = 600, 4  # of what a student's process says
 # verdicts that a student's process may give: it found them before any case was run
 PRECHECK_VERDICTS = ("blank", "not a function", "a function", "a class", "its parameters")
+NOT_ENDED_WELL = "it did not end well"  # the verdict where a process came to no result
 CRASH_SENTENCES = {
     "time": "It was stopped: it ran for longer than {seconds:.0f} seconds. "
     "Is there a loop that never ends?",
@@ -105,8 +106,7 @@ class Grader:
         exercise, began, value = self.exercises[exercise_id], time.monotonic(), None
         answer = made.answers.get(exercise_id) or Answer(missing="blank")
         try:
-            check_answer_is_there(answer, made)
-            found, value = self.mark_answer(exercise, answer, made.student)
+            found, value, answer = self.mark_best(exercise, answer, made)
         except Stopped as stop:
             found = Mark(0.0, stop.verdict)
         except Exception as error:  # whatever it is, it costs this exercise and nothing else
@@ -121,6 +121,33 @@ class Grader:
             code=answer.code,
             seconds=time.monotonic() - began,
         )
+
+    def mark_best(
+        self, exercise: Exercise, answer: Answer, made: Submission
+    ) -> tuple[Mark, Any, Answer]:
+        """The mark of the first form of an answer that is right, else of the best one.
+
+        With a literal answer's value, packed, and the form that was marked.
+
+        Raises: Stopped if nothing came of any of them that could be marked.
+        """
+        best, reasons = None, []
+        for form in (answer, *answer.others):
+            try:
+                check_answer_is_there(form, made)
+                found, value = self.mark_answer(exercise, form, made.student)
+            except Stopped as stop:
+                reasons.append(stop)
+                if stop.verdict.name == NOT_ENDED_WELL:  # it would not end better
+                    break
+                continue
+            if best is None or found.share > best[0].share:
+                best = found, value, form
+            if found.share == 1:
+                break
+        if best is None:
+            raise reasons[0]
+        return best
 
     def mark_answer(self, exercise: Exercise, answer: Answer, student: str) -> tuple[Mark, Any]:
         """Run an answer and mark what came of it; with a literal answer's value, packed.
@@ -251,7 +278,7 @@ def check_for_crash(reply: dict[str, Any], limits: dict[str, float]) -> None:
 
 
 def crashed(how: str, **words: float) -> Stopped:
-    return stopped("it did not end well", CRASH_SENTENCES[how].format(**words))
+    return stopped(NOT_ENDED_WELL, CRASH_SENTENCES[how].format(**words))
 
 
 # -- reading ------------------------------------------------------------------------------------
