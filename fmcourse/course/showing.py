@@ -17,6 +17,7 @@ MAX_CHARACTERS = 160  # of any other value
 MAX_LINE = 90  # of two values side by side
 MAX_ARGUMENT = 60  # of an argument in a call
 TONES = {"good": ("✓", "#009E73"), "bad": ("✗", "#D55E00"), "open": ("○", "#0072B2")}
+NOTED = "noted"  # the verdict on a value that cannot be judged where it was handed in
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -186,7 +187,10 @@ def render_mark(
     ending = f": {score}." if score else "."
     if verdict == "blank":
         tone, headline = "open", f"{exercise_id} is blank so far{ending}"
-    elif verdict in ("right", "noted"):
+    elif verdict == NOTED:
+        most = f", for up to {of:g} points" if of else ""
+        tone, headline = "open", f"{exercise_id} {NOTED}{most}."
+    elif verdict == "right":
         tone, headline = "good", f"{exercise_id} {verdict}{ending}"
     else:
         tone, headline = "bad", f"{exercise_id} not yet: {verdict}."
