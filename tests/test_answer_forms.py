@@ -121,6 +121,12 @@ RIGHT = {
     "run_cell": (f"get_ipython().run_cell({ADD!r})", POINTS),
     # files that another cell has written
     "%run": (f"%%writefile mine_1.py\n{ADD}", "%run mine_1.py", POINTS),
+    "%run with arguments": (
+        "%%writefile mine_7.py\nimport sys\nk = int(sys.argv[1])\n",
+        "%run mine_7.py 0",
+        WITH_K,
+        POINTS,
+    ),
     "%run -i": ("k = 0", f"%%writefile mine_2.py\n{WITH_K}", "%run -i mine_2", POINTS),
     "%%writefile -a": (
         "%%writefile mine_3.py\nk = 0\n",
@@ -160,6 +166,7 @@ RIGHT = {
     "a try with its own points below": (ADD, POINTS, WRONG, POINTS),
     "a value of that name below": (ADD, POINTS, "add = 3"),
     "points kept": (ADD, "score = points('00.A1', add, of=10)", WRONG),
+    "points by keywords": (ADD, "points(exercise_id='00.A1', candidate=add, of=10)", WRONG),
     "points printed": (ADD, "print(points('00.A1', add, of=10))", WRONG),
     # cells that end early cost themselves alone, in this form too
     "an error elsewhere": ("1/0", "raise SystemExit", "exit()", f"exec({ADD!r})", POINTS),
@@ -229,7 +236,7 @@ def test_the_whole_notebook_is_run_only_where_it_may_matter(grader, monkeypatch,
 IN_PROCESSES = {
     "a pool": (
         "from multiprocessing import Pool\ndef zero(n):\n    return 0",
-        "with Pool() as pool:\n    k = pool.map(zero, range(4))[0]",
+        "with Pool(8) as pool:\n    k = pool.map(zero, range(4))[0]",
         WITH_K,
         POINTS,
     ),

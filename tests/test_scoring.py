@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from fmcourse.classroom.assignment_notebook import task_text
 from fmcourse.classroom.exercise_kinds import AssignedExercise
 from fmcourse.classroom.library import all_assigned
 from fmcourse.classroom.packing import unpack_outcome
@@ -122,6 +123,12 @@ def test_a_larger_number_may_be_cut_too(value, share):
     key, n_public = answer_key(LARGE)
     found = mark(key, run_cases(key.exercise, LARGE.candidate(value)), n_public)
     assert found.share == pytest.approx(share)
+
+
+def test_the_text_says_how_many_digits_are_needed():
+    assert "give at least 5 significant digits" in task_text(SHARE)
+    assert "at least 4 sig" in task_text(dataclasses.replace(SHARE, tolerance=2e-3))
+    assert "digits" not in task_text(DOUBLE)
 
 
 def test_a_check_that_holds_by_accident_is_not_said_to_fail():

@@ -17,6 +17,7 @@ import symtable
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from fmcourse.course.exercise import Exercise
 
@@ -246,8 +247,9 @@ def statements_of(units: list[Unit]) -> tuple[list[Statement], dict[str, list[in
 def shown_points(node: ast.stmt) -> Iterator[str]:
     """The exercises whose points a statement shows, as `points("06.A1", f, of=10)` does."""
     for part in ast.walk(node) if isinstance(node, ast.Expr | ast.Assign) else ():
-        if isinstance(part, ast.Call) and getattr(part.func, "id", "") == "points" and part.args:
-            yield str(getattr(part.args[0], "value", ""))
+        if isinstance(part, ast.Call) and getattr(part.func, "id", "") == "points":
+            given = [*part.args[:1], *(k.value for k in part.keywords if k.arg == "exercise_id")]
+            yield from (str(one.value) for one in given if isinstance(one, ast.Constant))
 
 
 def is_check_call(node: ast.stmt) -> bool:
@@ -608,7 +610,7 @@ def quote_code(units: list[Unit], found: list[Statement], left_out: list[Stateme
 
 def quote_unit(source: str, taken: set[int]) -> str:
     """Some statements of a unit as they were written, with the comments above and beside them."""
-    lines, body, quoted, at = re.split("\r\n|\r|\n", source), parse(source).body, [], 0
+    lines, body, quoted, at = *lines_and_body(source), [], 0
     for index, node in enumerate(body):
         begin, end = first_line(node) - 1, node.end_lineno
         after = first_line(body[index + 1]) - 1 if index + 1 < len(body) else len(lines)
@@ -622,6 +624,12 @@ def quote_unit(source: str, taken: set[int]) -> str:
     return "\n".join(quoted).strip("\n")
 
 
+@lru_cache(1000)  # every answer quotes the same units
+def lines_and_body(source: str) -> tuple[list[str], list[ast.stmt]]:
+    """The lines of a source, as Python counts them, and its statements."""
+    return re.split("\r\n|\r|\n", source), parse(source).body
+
+
 def first_line(node: ast.stmt) -> int:
     """The line on which a statement begins, its decorators included."""
     return min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
@@ -629,6 +637,6 @@ def first_line(node: ast.stmt) -> int:
 
 def describe_statement(unit: Unit, node: ast.stmt) -> str:
     """Where a statement stands and how it begins, as a comment."""
-    text = re.split("\r\n|\r|\n", unit.source)[first_line(node) - 1].strip()
+    text = lines_and_body(unit.source)[0][first_line(node) - 1].strip()
     text = text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]} ..."
     return f"#   code cell {unit.cell}, line {unit.offset + first_line(node)}: {text}"

@@ -8,12 +8,14 @@ import __future__
 
 import ast
 import asyncio
+import concurrent.futures
 import contextlib
 import importlib
 import inspect
 import itertools
 import json
 import linecache
+import multiprocessing.pool
 import os
 import random
 import shlex
@@ -47,7 +49,7 @@ from fmcourse.course.verdict import precheck
 SEED = 0  # of everything random that a student's statements draw, or no two gradings were alike
 PREPARE_SECONDS = 12.0  # for the statements that an answer needs; each case has its own limit
 CELL_SECONDS = 6.0  # for one cell, where the notebook is run in its own order
-PROCESSORS = 2  # that an answer is told of: a pool of processes takes as many as there are
+PROCESSORS = 2  # workers of a pool of processes
 
 
 # -- what is sent -------------------------------------------------------------------------------
@@ -146,13 +148,32 @@ def stand_in_for_notebook() -> Iterator[dict[str, Any]]:
     module = types.ModuleType("__main__")
     shell = Shell(module.__dict__)
     module.__dict__.update(display=do_nothing, get_ipython=lambda: shell)
-    before = sys.modules["__main__"], sys.path[:], os.cpu_count
-    sys.modules["__main__"], os.cpu_count = module, lambda: PROCESSORS
+    before = sys.modules["__main__"], sys.path[:], sys.argv
+    sys.modules["__main__"], sys.argv = module, [""]
     sys.path.insert(0, os.getcwd())
     try:
-        yield module.__dict__
+        with small_pools():
+            yield module.__dict__
     finally:
-        sys.modules["__main__"], sys.path[:], os.cpu_count = before
+        sys.modules["__main__"], sys.path[:], sys.argv = before
+
+
+@contextlib.contextmanager
+def small_pools() -> Iterator[None]:
+    """Pools have few workers, however many are asked for: an answer may have few processes."""
+
+    def limit(make: Callable) -> Callable:
+        def make_small(self: Any, workers: int | None = None, *given: Any, **named: Any) -> None:
+            asked = [workers, named.pop("processes", None), named.pop("max_workers", None)]
+            make(self, min([PROCESSORS, *filter(None, asked)]), *given, **named)
+
+        return make_small
+
+    with contextlib.ExitStack() as stack:
+        for kind in (multiprocessing.pool.Pool, concurrent.futures.ProcessPoolExecutor):
+            stack.callback(setattr, kind, "__init__", kind.__init__)
+            kind.__init__ = limit(kind.__init__)
+        yield
 
 
 class Shell:
@@ -180,7 +201,9 @@ class Shell:
     def run_file(self, line: str) -> None:
         """Run a script; its names are the notebook's afterwards, and with -i also before."""
         words = shlex.split(line)
-        name, own = next(word for word in words if word[0] != "-"), "-i" not in words
+        at = next(n for n, word in enumerate(words) if word[0] != "-")
+        name, own = words[at], "-i" not in words[:at]
+        sys.argv = words[at:]
         path = Path(name) if Path(name).is_file() else Path(f"{name}.py")
         space = {"__name__": "__main__", "__file__": str(path)} if own else self.user_ns
         exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)
