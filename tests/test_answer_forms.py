@@ -5,13 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
-from fmcourse.classroom import library
+from fmcourse.classroom import library, task
 from fmcourse.classroom.grade import Grader
 from fmcourse.classroom.jail import Jail
 from fmcourse.classroom.results import ExerciseResult
 from fmcourse.classroom.slicing import find_answers
 from fmcourse.classroom.submissions import Submission, read_file
-from fmcourse.classroom.task import run_answer
 
 EXERCISES = """
 from fmcourse.classroom.exercise_kinds import AssignedExercise
@@ -34,8 +33,8 @@ class NoJail:
 
     limits: dict[str, int] = {}
 
-    def run(self, task: dict, seconds: float) -> dict:
-        return json.loads(json.dumps(run_answer(json.loads(json.dumps(task)))))
+    def run(self, given: dict, seconds: float) -> dict:
+        return json.loads(json.dumps(task.run_answer(json.loads(json.dumps(given)))))
 
 
 @pytest.fixture
@@ -212,9 +211,17 @@ def test_what_is_missing_stays_missing(grader, cells, verdict):
     assert (found.points, found.verdict, found.answered) == (0, verdict, False)
 
 
+def test_a_loop_without_end_costs_its_own_cell(grader, monkeypatch):
+    monkeypatch.setattr(task, "CELL_SECONDS", 0.2)
+    assert graded(grader, "while True: pass", f"exec({ADD!r})", POINTS).points == 10
+    monkeypatch.setattr(task, "WHOLE_SECONDS", 0.3)
+    cells = ("while True: pass", "while True: pass", f"exec({ADD!r})", POINTS)
+    assert graded(grader, *cells).verdict == "not found"
+
+
 def count_runs(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     seen, run = [], grader.jail.run
-    monkeypatch.setattr(grader.jail, "run", lambda *task: seen.append(task) or run(*task))
+    monkeypatch.setattr(grader.jail, "run", lambda *given: seen.append(given) or run(*given))
     return lambda: len(seen)
 
 
@@ -259,7 +266,6 @@ IN_PROCESSES = {
         WITH_K.replace("k", "int(w.item())"),
         POINTS,
     ),
-    "a loop elsewhere": ("while True: pass", f"exec({ADD!r})", POINTS),
 }
 
 

@@ -27,7 +27,7 @@ from fmcourse.classroom.results import MISSING, ExerciseResult, StudentResult
 from fmcourse.classroom.scoring import Mark, answer_key, mark
 from fmcourse.classroom.slicing import Answer
 from fmcourse.classroom.submissions import Submission, read_submission
-from fmcourse.classroom.task import PREPARE_SECONDS, make_task
+from fmcourse.classroom.task import PREPARE_SECONDS, WHOLE_SECONDS, make_task
 from fmcourse.course import comparing
 from fmcourse.course.exercise import Exercise
 from fmcourse.course.library import exercise_files
@@ -192,7 +192,8 @@ class Grader:
     ) -> list[Outcome]:
         """What came of an exercise's cases, in one process. Raises: Stopped if nothing did."""
         n_cases = len(exercise.cases)
-        seconds = PREPARE_SECONDS + min(exercise.seconds * n_cases, ANSWER_SECONDS)
+        prepare = WHOLE_SECONDS if answer.whole else PREPARE_SECONDS
+        seconds = prepare + min(exercise.seconds * n_cases, ANSWER_SECONDS)
         reply = self.jail.run(make_task(exercise, answer, numbers), seconds)
         outcomes = parse_reply(reply, {"seconds": seconds, **self.jail.limits})
         cut_short = outcomes[-1].timed_out and len(outcomes) < n_cases

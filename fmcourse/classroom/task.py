@@ -48,7 +48,8 @@ from fmcourse.course.verdict import precheck
 
 SEED = 0  # of everything random that a student's statements draw, or no two gradings were alike
 PREPARE_SECONDS = 12.0  # for the statements that an answer needs; each case has its own limit
-CELL_SECONDS = 6.0  # for one cell, where the notebook is run in its own order
+# where the notebook is run in its own order: for all of it, and for one cell, which may train
+WHOLE_SECONDS, CELL_SECONDS = 40.0, 15.0
 PROCESSORS = 2  # workers of a pool of processes
 
 
@@ -247,7 +248,7 @@ def run_needed(task: dict[str, Any], space: dict[str, Any]) -> None:
 
 def run_whole(task: dict[str, Any], space: dict[str, Any]) -> None:
     """Run a notebook as far as it goes: an error, or a loop without end, ends its cell alone."""
-    statements, until = compile_statements(task), time.monotonic() + PREPARE_SECONDS
+    statements, until = compile_statements(task), time.monotonic() + WHOLE_SECONDS
     run = runner(statements, space)
     for _, group in itertools.groupby(statements, lambda one: one.cell):
         cell, seconds = list(group), min(CELL_SECONDS, until - time.monotonic())
