@@ -118,12 +118,14 @@ def test_a_value_for_ones_own_numbers_is_noted_unless_something_speaks_against_i
 ):
     write_variant(tmp_path)
     assert variant("00.A2") == {"n": 90}
-    for value in (45.0, 44.9, 1):  # not known here
-        assert points("00.A2", value, of=10) == 10.0
-        assert (
-            "00.A2 noted: 10 of 10" in (said := capsys.readouterr().out)
-            and handout.JUDGED_LATER in said
-        )
+    for value in (45.123, 44.987, 1):  # not known here
+        worth = points("00.A2", value, of=10)
+        assert worth == 0 and repr(worth) == "noted", "nbgrader takes a number for the points"
+        said = capsys.readouterr().out
+        assert "○ 00.A2 noted, for up to 10 points." in said and handout.JUDGED_LATER in said
+        assert "10 of 10" not in said and "✓" not in said and "digits" not in said
+    points("00.A2", 44.9, of=10)
+    assert "It has 3 of the 5 digits that count." in capsys.readouterr().out
     assert points("00.A2", 91.0, of=10) == 0.0
     assert "not yet: too large" in capsys.readouterr().out
     for value in (float("nan"), "45", [45.0], None, ...):
@@ -137,7 +139,7 @@ def test_where_each_has_numbers_those_of_everybody_are_not_taken(student_machine
     assert "Put your own `variant.json` beside" in capsys.readouterr().out
     assert points("00.A2", ..., of=10) == 0.0 and "blank" in capsys.readouterr().out
     write_variant(tmp_path)
-    assert points("00.A2", 45.0, of=10) == 10.0
+    assert repr(points("00.A2", 45.0, of=10)) == "noted"
 
 
 # -- points on the instructor's -----------------------------------------------------------------

@@ -50,7 +50,7 @@ def test_a_student_reads_points_reasons_and_what_was_graded():
     assert text.startswith("week3: ada 5 of 10 points , and 1 of 1 practice exercises completed.")
     assert "✓ 06.2 · right" in text and "✗ 07.A1: 5 of 10 · the sign" in text
     assert "Which sign is it?" in text
-    assert "what counts weight right the cases given 2 50%" in text
+    assert "what counts weight earned the cases given 2 50%" in text
     assert "<pre>expected   got\n1          -1</pre>" in page
     assert "<code>script</code>" in page and "return -x" in text
     assert text.count("the cases given") == 1, "of a right answer the parts say nothing"

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from fmcourse.classroom.assignment_notebook import task_text
 from fmcourse.classroom.exercise_kinds import AssignedExercise
 from fmcourse.classroom.library import all_assigned
 from fmcourse.classroom.packing import unpack_outcome
@@ -69,6 +70,93 @@ def mark_of(answer: str, exercise: AssignedExercise = DOUBLE) -> Mark:
 def test_each_part_counts_on_its_own(answer, share, name):
     found = mark_of(answer)
     assert (found.share, found.verdict.name) == (pytest.approx(share, abs=0.01), name)
+
+
+SHARE = AssignedExercise(
+    "90.A2",
+    goal="a share",
+    minutes=1,
+    text="",
+    points=10,
+    starter="mine = variant('90.A2')\nshare = ...\n",
+    solution="def share(mine):\n    return mine['n'] / 1e5\n",
+    vary=lambda draw: {"n": 83_333},
+    properties=[
+        Property("no share", "def test(out, case):\n    return 0 <= out <= 1\n", "More than all?")
+    ],
+    mistakes=[Mistake("the rest", "def share(mine):\n    return 1 - mine['n'] / 1e5\n", "Rest?")],
+)
+LARGE = dataclasses.replace(SHARE, vary=lambda draw: {"n": 2_037_053}, properties=())
+
+
+@pytest.mark.parametrize(
+    ("value", "share", "name"),
+    [
+        (0.83333, 1.0, "right"),
+        (83.333, 2.5 / 6, "a percentage"),
+        (83.3, 1.25 / 6, "a percentage"),
+        (83, 1.25 / 6, "a percentage"),
+        (0.833, 3.5 / 6, "too few digits"),
+        (0.83, 3.5 / 6, "too few digits"),
+        (0.8, 2.25 / 6, "too few digits"),
+        (1, 0.5 / 6, "a whole number"),
+        (0, 0.5 / 6, "a whole number"),
+        (0.834, 0.0, "another result"),  # no digits of the right one
+        (0.85, 0.0, "another result"),
+        (0.16667, 1 / 6, "the rest"),
+        (8.3333, 0.0, "no share"),
+        (float("inf"), 0.0, "not finite"),
+        (10**400, 0.0, None),
+        (True, 0.0, "another type"),
+        ("83.333 %", 0.0, "another type"),
+    ],
+)
+def test_a_number_that_is_only_written_badly_is_named_and_keeps_some_points(value, share, name):
+    key, n_public = answer_key(SHARE)
+    found = mark(key, run_cases(key.exercise, SHARE.candidate(value)), n_public)
+    assert found.share == pytest.approx(share)
+    assert name is None or found.verdict.name == name
+
+
+@pytest.mark.parametrize(("value", "share"), [(20, 0.25), (20.4, 0.5), (20.371, 1.0), (21, 0.0)])
+def test_a_larger_number_may_be_cut_too(value, share):
+    key, n_public = answer_key(LARGE)
+    found = mark(key, run_cases(key.exercise, LARGE.candidate(value)), n_public)
+    assert found.share == pytest.approx(share)
+
+
+def test_the_text_says_how_many_digits_are_needed():
+    assert "give at least 5 significant digits" in task_text(SHARE)
+    assert "at least 4 sig" in task_text(dataclasses.replace(SHARE, tolerance=2e-3))
+    assert "digits" not in task_text(DOUBLE)
+
+
+def test_a_check_that_holds_by_accident_is_not_said_to_fail():
+    key, n_public = answer_key(SHARE)
+    guess = mark(key, run_cases(key.exercise, SHARE.candidate(0.5)), n_public)
+    unearned = "it holds, and earns nothing: any guess of about that size has it"
+    wanted = [(f"the check “no share” ({unearned})", 0), ("the value", 0)]
+    assert [(part.name, part.share) for part in guess.parts] == wanted
+    constant = mark_of("def double(x):\n    return 0\n")
+    assert constant.parts[0].name == (
+        "the check “not even” (it holds, and earns nothing: the answer is the same whatever it is "
+        "asked)"
+    )
+    odd = mark_of("def double(x):\n    return 1\n")
+    assert odd.parts[0].name == "the check “not even”"
+
+
+def test_an_object_is_called_by_its_own_type():
+    source = "from fractions import Fraction\ndef double(x):\n    return Fraction(2 * x)\n"
+    statements = ((0, 0, True), (0, 1, True))
+    reply = as_json(
+        run_answer(as_json(make_task(DOUBLE, Answer((Unit(1, 0, source),), statements))))
+    )
+    outcomes = [unpack_outcome(one) for one in reply["outcomes"]]
+    found = diagnose(DOUBLE, DOUBLE.compile(source))
+    key, _ = answer_key(DOUBLE)
+    said = mark(key.first_cases(2), outcomes, 2).verdict
+    assert said == found and "an object of type Fraction" in " ".join(said.sentences)
 
 
 def test_one_wrong_case_among_many_is_not_rounded_to_full_points():

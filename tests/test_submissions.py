@@ -118,7 +118,93 @@ def test_and_nothing_else():
         "y = 1/0",
         "def add(a, b):\n    y = a\n    return y + b",
     )
-    assert taken == "def add(a, b):\n    y = a\n    return y + b"
+    assert taken.splitlines() == [
+        "def add(a, b):",
+        "    y = a",
+        "    return y + b",
+        "# Not run, as the answer does not seem to need it:",
+        "#   code cell 2, line 1: os.remove('x')",
+        "#   code cell 3, line 1: while True: pass",
+        "#   code cell 5, line 1: y = 1/0",
+    ]
+
+
+def test_what_was_graded_is_shown_as_it_was_written():
+    cell = """# my helper
+k = 3  # not k = 2
+
+# a loop of another exercise
+for i in range(3):
+    print(i)
+
+
+@twice  # as in the lesson
+def add(a, b):
+    # the sum
+    return (a +
+            b + k)
+# that is all
+"""
+    twice = "def twice(f):  # again\n    return f"
+    assert code(twice, cell).splitlines() == [
+        *twice.splitlines(),
+        "# my helper",
+        "k = 3  # not k = 2",
+        "",
+        "",
+        "@twice  # as in the lesson",
+        "def add(a, b):",
+        "    # the sum",
+        "    return (a +",
+        "            b + k)",
+        "# that is all",
+        "# Not run, as the answer does not seem to need it:",
+        "#   code cell 2, line 5: for i in range(3):",
+    ]
+    assert code("k = 1; x = 2; y = f(x)\nadd = lambda a, b: a + b + k  # so") == (
+        "k = 1\nadd = lambda a, b: a + b + k  # so\n"
+        "# Not run, as the answer does not seem to need it:\n"
+        "#   code cell 1, line 1: k = 1; x = 2; y = f(x)"
+    )
+    many = code(*["f()"] * 20, "def add(a, b):\n    return a + b")
+    assert many.count("f()") == 12 and many.endswith("#   and 8 more")
+
+
+CONFLICT = """<<<<<<< HEAD
+def add(a, b):
+    return a + b
+=======
+def add(a, b):
+    return b + a
+>>>>>>> theirs
+"""
+
+
+@pytest.mark.parametrize("cell", [CONFLICT, "x = 1\n" + CONFLICT, "def add(a, b):\n" + CONFLICT])
+def test_conflict_markers_are_called_that(cell):
+    found = answer(cell)
+    assert not found.statements and not found.others
+    assert "git's conflict markers stand in it, from line" in found.missing
+    assert "keep one of the two versions" in found.missing
+
+
+def test_conflict_markers_in_the_file_itself_are_called_that():
+    lines = json.dumps(json.loads(book("x = 1")), indent=1).splitlines()
+    lines[2:2] = ["<<<<<<< HEAD", "=======", ">>>>>>> theirs"]
+    remarks = read_file("ann", "a.ipynb", "\n".join(lines).encode()).remarks
+    assert len(remarks) == 1 and "git's conflict markers stand in it" in remarks[0]
+    script = read_file("ann", "a.py", CONFLICT.encode())
+    assert "conflict markers" in find_answers(script.cells, [ADD])["90.1"].missing
+
+
+@pytest.mark.parametrize(("kind", "name"), [("markdown", "Markdown"), ("raw", "raw")])
+def test_an_answer_in_a_cell_that_is_not_code_is_called_that(kind, name):
+    cell = {"cell_type": kind, "source": ["Mine:\n", "```python\n", ADD.solution, "```"]}
+    made = read_file("ann", "a.ipynb", json.dumps({"cells": [cell]}).encode())
+    missing = find_answers(made.cells, [ADD], made.texts)["90.1"].missing
+    assert f"`add` stands in a {name} cell, which is never run" in missing
+    there = find_answers([ADD.solution], [ADD], made.texts)["90.1"]
+    assert there.statements and not there.missing
 
 
 @pytest.mark.parametrize(

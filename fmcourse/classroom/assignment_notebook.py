@@ -13,6 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from fmcourse.classroom.exercise_kinds import GradedExercise
+from fmcourse.classroom.near_numbers import digits_needed
 from fmcourse.course.exercise import Exercise, defined_names
 from fmcourse.files import ROOT
 
@@ -111,11 +112,19 @@ def task_text(exercise: Exercise) -> str:
     dots = "●" * exercise.difficulty + "○" * (3 - exercise.difficulty)
     facts = f"{exercise.minutes} minutes · {dots} · {points_text(max_points(exercise))}"
     if isinstance(exercise, GradedExercise):
-        text = exercise.text
+        text = exercise.text + (digits_text(exercise) if exercise.literal else "")
     else:
         lesson = lesson_reference(exercise)
         text = f"It belongs to {lesson}. What is wanted stands in the first lines."
     return f"## {exercise.id} · {exercise.goal}\n{facts}\n\n{text}"
+
+
+def digits_text(exercise: GradedExercise) -> str:
+    """How many digits a number needs that is typed in."""
+    return (
+        "\n\nA number that is not whole is best left as it was computed; if you type it, give at "
+        f"least {digits_needed(exercise.tolerance)} significant digits."
+    )
 
 
 def lesson_reference(exercise: Exercise) -> str:

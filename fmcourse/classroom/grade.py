@@ -29,7 +29,7 @@ from fmcourse.classroom.results import MISSING, ExerciseResult, StudentResult
 from fmcourse.classroom.scoring import Mark, answer_key, mark
 from fmcourse.classroom.slicing import Answer
 from fmcourse.classroom.submissions import Submission, read_submission
-from fmcourse.classroom.task import PREPARE_SECONDS, make_task
+from fmcourse.classroom.task import PREPARE_SECONDS, WHOLE_SECONDS, make_task
 from fmcourse.course import comparing
 from fmcourse.course.exercise import Exercise
 from fmcourse.course.library import exercise_files
@@ -55,6 +55,7 @@ STOPPED_BY_ERROR = re.compile(
     r"the notebook stops with )(?P<error>.{1,300})\.",
     re.DOTALL,
 )
+NOT_ENDED_WELL = "it did not end well"  # the verdict where a process came to no result
 CRASH_SENTENCES = {
     "time": "It was stopped: it ran for longer than {seconds:.0f} seconds. "
     "Is there a loop that never ends?",
@@ -131,8 +132,7 @@ class Grader:
         exercise, began, value = self.exercises[exercise_id], time.monotonic(), None
         answer = made.answers.get(exercise_id) or Answer(missing="blank")
         try:
-            check_answer_is_there(answer, made)
-            found, value = self.mark_answer(exercise, answer, made.student)
+            found, value, answer = self.mark_best(exercise, answer, made)
         except Stopped as stop:
             found = Mark(0.0, stop.verdict)
         except (JailError, ReferenceNotFinished):
@@ -149,6 +149,33 @@ class Grader:
             code=answer.code,
             seconds=time.monotonic() - began,
         )
+
+    def mark_best(
+        self, exercise: Exercise, answer: Answer, made: Submission
+    ) -> tuple[Mark, Any, Answer]:
+        """The mark of the first form of an answer that is right, else of the best one.
+
+        With a literal answer's value, packed, and the form that was marked.
+
+        Raises: Stopped if nothing came of any of them that could be marked.
+        """
+        best, reasons = None, []
+        for form in (answer, *answer.others):
+            try:
+                check_answer_is_there(form, made)
+                found, value = self.mark_answer(exercise, form, made.student)
+            except Stopped as stop:
+                reasons.append(stop)
+                if stop.verdict.name == NOT_ENDED_WELL:  # it would not end better
+                    break
+                continue
+            if best is None or found.share > best[0].share:
+                best = found, value, form
+            if found.share == 1:
+                break
+        if best is None:
+            raise reasons[0]
+        return best
 
     def mark_answer(self, exercise: Exercise, answer: Answer, student: str) -> tuple[Mark, Any]:
         """Run an answer and mark what came of it; with a literal answer's value, packed.
@@ -195,7 +222,8 @@ class Grader:
     ) -> list[Outcome]:
         """What came of an exercise's cases, in one process. Raises: Stopped if nothing did."""
         n_cases = len(exercise.cases)
-        seconds = PREPARE_SECONDS + min(exercise.seconds * n_cases, ANSWER_SECONDS)
+        prepare = WHOLE_SECONDS if answer.whole else PREPARE_SECONDS
+        seconds = prepare + min(exercise.seconds * n_cases, ANSWER_SECONDS)
         reply = jail.run(make_task(exercise, answer, numbers), seconds)
         outcomes = parse_reply(reply, exercise, {"seconds": seconds, **jail.limits})
         cut_short = outcomes[-1].timed_out and len(outcomes) < n_cases
@@ -311,7 +339,7 @@ def check_for_crash(reply: dict[str, Any], limits: dict[str, float]) -> None:
 
 
 def crashed(how: str, **words: float) -> Stopped:
-    return stopped("it did not end well", CRASH_SENTENCES[how].format(**words))
+    return stopped(NOT_ENDED_WELL, CRASH_SENTENCES[how].format(**words))
 
 
 # -- reading ------------------------------------------------------------------------------------

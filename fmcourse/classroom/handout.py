@@ -22,13 +22,14 @@ from fmcourse.classroom.exercise_kinds import (
     GradedExercise,
     from_record,
 )
+from fmcourse.classroom.near_numbers import count_digits, digits_needed
 from fmcourse.classroom.packing import NotReadable, unpack
 from fmcourse.classroom.scoring import Mark, answer_key, mark
 from fmcourse.course.comparing import equal
 from fmcourse.course.exercise import Exercise
 from fmcourse.course.library import all_exercises
 from fmcourse.course.running import ReferenceNotFinished, run_cases
-from fmcourse.course.showing import publish, render_mark
+from fmcourse.course.showing import NOTED, publish, render_mark
 from fmcourse.course.verdict import (
     AnswerKey,
     Stopped,
@@ -48,7 +49,12 @@ INSTRUCTOR_FOLDER_IS_HERE = (
     "(The instructor's folder is here, so hidden cases and mistakes speak too. Students see what "
     "the public cases say.)"
 )
-JUDGED_LATER = "It is noted. Whether it is right for your numbers is looked at when it is graded."
+JUDGED_LATER = (
+    "Whether it is right for your numbers, and what it is worth, is looked at when it is graded."
+)
+FEW_DIGITS = (
+    "It has {found} of the {needed} digits that count. Leave it as it was computed, or type more."
+)
 
 # -- the files beside the notebook --------------------------------------------------------------
 
@@ -189,11 +195,21 @@ def suggest(ids: Iterable[str], wanted: str) -> str:
 # -- points -------------------------------------------------------------------------------------
 
 
+class Noted(float):
+    """No points so far: of an answer of which nothing is known here but that it is there.
+
+    A notebook shows it as a word. nbgrader, which takes any number for the points, finds none.
+    """
+
+    def __repr__(self) -> str:
+        return NOTED
+
+
 def points(exercise_id: str, candidate: Any, of: float = 0) -> float:
     """How many of the points an answer is worth, after a card that says why.
 
-    Practice exercises have none: `of` is 0, and the card says whether it is done. Whatever is
-    passed as the answer, nothing is raised.
+    Practice exercises have none: `of` is 0, and the card says whether it is done. A value that
+    cannot be judged here is `Noted`. Whatever is passed as the answer, nothing is raised.
 
     Raises: ValueError if there is no such exercise, or the files beside the notebook are not those
         it came with.
@@ -217,7 +233,7 @@ def points(exercise_id: str, candidate: Any, of: float = 0) -> float:
     worth, verdict = round(of * found.share, 2), found.verdict
     reasons = (verdict.sentences, verdict.table, after)
     publish(*render_mark(exercise.id, verdict.name, worth, of, *reasons))
-    return float(worth)
+    return Noted() if verdict.name == NOTED else float(worth)
 
 
 @contextlib.contextmanager
@@ -267,9 +283,9 @@ def check_numbers_are_own() -> None:
 
 
 def mark_unverified(exercise: ExerciseRecord, candidate: Any) -> tuple[Mark, str]:
-    """A value for numbers whose right answer is not in this edition.
+    """A value for numbers whose right answer is not in this edition: it is noted, for no points.
 
-    Full marks, unless it is of the wrong kind or lacks a property.
+    Raises: Stopped if it is of the wrong kind or lacks a property.
     """
     key, outcomes = AnswerKey(exercise), run_cases(exercise, candidate)
     broken = broken_contract(key, outcomes)
@@ -278,4 +294,16 @@ def mark_unverified(exercise: ExerciseRecord, candidate: Any) -> tuple[Mark, str
     broken = broken or broken_property(key, outcomes)
     if broken:
         raise Stopped(broken)
-    return Mark(1.0, Verdict(True, "noted", "right")), JUDGED_LATER
+    return Mark(
+        0.0, Verdict(True, NOTED, "right", few_digits(exercise, outcomes[0].value))
+    ), JUDGED_LATER
+
+
+def few_digits(exercise: ExerciseRecord, value: Any) -> tuple[str, ...]:
+    """A sentence on a float that was typed in with fewer digits than are compared."""
+    needed = digits_needed(exercise.tolerance)
+    wanted = exercise.recorded_outcomes[0].value
+    found = count_digits(float(value)) if isinstance(value, float) else needed
+    if not isinstance(wanted, float) or found >= needed:
+        return ()
+    return (FEW_DIGITS.format(found=found, needed=needed),)

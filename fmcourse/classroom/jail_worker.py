@@ -370,6 +370,8 @@ def warm_up() -> None:
 
     torch.set_num_threads(1)
     torch.randn(8, 8).softmax(-1).sum().item()
+    # the first optimizer loads torch's compiler, which takes longer than an answer may
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
     list(all_exercises())
 
 

@@ -61,7 +61,7 @@ FEEDBACK = """\
 {% if found.table %}<pre>{{ found.table | join("\\n") }}</pre>{% endif %}
 {% if found.parts and not right %}
 <table>
-<tr><th>what counts</th><th class="number">weight</th><th class="number">right</th></tr>
+<tr><th>what counts</th><th class="number">weight</th><th class="number">earned</th></tr>
 {% for part, weight, share in found.parts %}
 <tr><td>{{ part }}</td><td class="number">{{ weight }}</td>
 <td class="number">{{ share | percent }}</td></tr>

@@ -19,7 +19,7 @@ class ExerciseResult:
         verdict, step, sentences, table: as in a `Verdict`.
         value: a literal answer, packed.
         code: what was graded, as one text.
-        parts: (name, weight, share) of everything that counts.
+        parts: (name, weight, share that is earned) of everything that counts.
         seconds: that running and judging it took.
     """
 

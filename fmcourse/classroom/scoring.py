@@ -7,7 +7,8 @@ where it is broken on every case nothing counts.
 
 Properties must be earned. An answer that returns the same whatever it is asked (all True, all 0)
 has them by accident, and so has a number that comes of no known mistake: for these only what is
-right counts.
+right counts. A number that is right but for the way in which it is written (`near_numbers`) is a
+known mistake, and a part of its value counts.
 
 The rules are here and nowhere else: the weights, `score_parts`, `is_accidental`, `MAX_WRONG`.
 """
@@ -19,6 +20,7 @@ from typing import Any
 from torch import Tensor
 
 from fmcourse.classroom.exercise_kinds import AssignedExercise, GradedExercise
+from fmcourse.classroom.near_numbers import GUESSABLE, NearNumber, near_number
 from fmcourse.course import comparing
 from fmcourse.course.exercise import Exercise, Property
 from fmcourse.course.running import Outcome
@@ -27,12 +29,13 @@ from fmcourse.course.verdict import AnswerKey, Verdict, judge, keeps_contract
 PROPERTY_WEIGHT = 1  # of each property
 PUBLIC_WEIGHT = 2  # of all public cases together
 HIDDEN_WEIGHT = 3  # of all hidden cases together
+EARNS_NOTHING = "it holds, and earns nothing"
 MAX_WRONG = 0.99  # share: one wrong case among very many must not be rounded to full points
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that counts: `share` of it is right, 0 to 1."""
+    """One thing that counts: `share` of its weight is earned, 0 to 1."""
 
     name: str
     weight: int
@@ -62,20 +65,37 @@ def mark(key: AnswerKey, outcomes: list[Outcome], n_public: int) -> Mark:
     verdict = judge(key, outcomes, n_public)
     if verdict.correct:
         return Mark(1.0, verdict)
-    accidental = is_accidental(key, outcomes, known=verdict.step == "mistake")
-    parts = score_parts(key, outcomes, n_public, accidental)
+    near = near_value(key, outcomes) if verdict.step != "mistake" else None
+    if near:
+        verdict = Verdict(False, near.name, "mistake", (near.sentence,))
+    known = near.share > GUESSABLE if near else verdict.step == "mistake"
+    accidental = is_accidental(key, outcomes, known)
+    parts = score_parts(key, outcomes, n_public, accidental, near)
     total = sum(part.weight for part in parts)
     share = sum(part.weight * part.share for part in parts) / total if total else 0.0
     return Mark(min(share, MAX_WRONG), verdict, parts)
 
 
+def near_value(key: AnswerKey, outcomes: list[Outcome]) -> NearNumber | None:
+    """What is wrong with the way in which a literal answer is written, if nothing else is."""
+    exercise = key.exercise
+    if not isinstance(exercise, GradedExercise) or not exercise.literal or not outcomes:
+        return None
+    return near_number(key.expected[0].value, outcomes[0].value, exercise.tolerance)
+
+
 def score_parts(
-    key: AnswerKey, outcomes: list[Outcome], n_public: int, accidental: bool
+    key: AnswerKey,
+    outcomes: list[Outcome],
+    n_public: int,
+    accidental: bool,
+    near: NearNumber | None = None,
 ) -> tuple[Part, ...]:
     """The parts of a graded exercise, and what of each is right; a practice exercise has none.
 
     Args:
         accidental: does the answer have its properties by accident? Then they earn nothing.
+        near: how a literal answer misses the right value by its way of writing.
     """
     exercise = key.exercise
     if not isinstance(exercise, GradedExercise):
@@ -87,10 +107,13 @@ def score_parts(
     right = [ok and same_value(exercise, *pair) for ok, pair in zip(kept, pairs, strict=True)]
     parts = []
     for prop in exercise.properties:
-        earned = not accidental and all(kept) and holds_everywhere(exercise, prop, outcomes)
-        parts.append(Part(f"the check “{prop.name}”", PROPERTY_WEIGHT, float(earned)))
+        holds = all(kept) and holds_everywhere(exercise, prop, outcomes)
+        unearned = f" ({EARNS_NOTHING}: {reason_for_accident(exercise)})" * (holds and accidental)
+        name = f"the check “{prop.name}”{unearned}"
+        parts.append(Part(name, PROPERTY_WEIGHT, float(holds and not accidental)))
     if exercise.literal:
-        parts.append(Part("the value", PUBLIC_WEIGHT + HIDDEN_WEIGHT, float(all(right))))
+        value = near.share if near else float(all(right))
+        parts.append(Part("the value", PUBLIC_WEIGHT + HIDDEN_WEIGHT, value))
         return tuple(parts)
     parts.append(Part("the cases given", PUBLIC_WEIGHT, mean(right[:n_public])))
     if hidden := right[n_public:]:
@@ -128,6 +151,13 @@ def is_accidental(key: AnswerKey, outcomes: list[Outcome], known: bool) -> bool:
     if isinstance(key.exercise, GradedExercise) and key.exercise.literal:
         return not known
     return len(distinct_values(outcomes)) < 2 <= len(distinct_values(key.expected))
+
+
+def reason_for_accident(exercise: GradedExercise) -> str:
+    """Why a property that holds is none of an answer's doing."""
+    if exercise.literal:
+        return "any guess of about that size has it"
+    return "the answer is the same whatever it is asked"
 
 
 def distinct_values(outcomes: list[Outcome]) -> set[Hashable]:

@@ -1,29 +1,46 @@
-"""Finds in a student's cells the code that answers an exercise, and nothing more. Runs none of it.
+"""Finds in a student's cells the code that answers an exercise. Runs none of it.
 
 An answer is found by its name, wherever its cell has gone, and taken with the statements that it
 needs and no others: so an endless loop or an error in another cell costs that cell alone.
+
+What a statement does to others cannot always be read off it: `optimizer.step()` changes weights
+that it does not name, `exec` makes functions, one cell writes the file that another one reads. So
+an answer has a second form, the notebook in its own order up to the cell that shows its points,
+for whoever finds that the first is not right.
 """
 
 import ast
 import bisect
+import builtins
 import re
 import symtable
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from fmcourse.course.exercise import Exercise
 
 MAX_STATEMENTS = 4000  # in a notebook
 MAX_QUOTED = 60  # characters of a student's text in a message
+MAX_LEFT_OUT = 12  # statements that are named as left out
 HARMLESS_SIGNS = frozenset("_ .,:;()/+*=%-")
 BODY_MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*\n?")
+WRITE_MAGIC = re.compile(r"\s*%%(?:writefile|file)[ \t]+(.*)\n?")
+RUN_MAGIC = re.compile(r"[ \t]*%run[ \t]+(.*)")
 TIME_MAGIC = re.compile(r"^%time ")
 IPYTHON_LINE = re.compile(r"[ \t]*[%!?]|[ \t]*[\w.]+\?\??$")
 SETTING_NAME = re.compile(r"seed|^set_|setrecursionlimit|use_deterministic")
 CHECK_CALLS = ("check", "points", "hint", "solution", "quiz", "predict", "progress")
 CHECKED_ID = re.compile(r"\d\d[a-z]?(\.\w+)?$")
+# what may make a name, or use one, that stands nowhere as such
+DYNAMIC = re.compile(
+    r"(?<![.\w])(exec|eval|globals|locals|vars|setattr|builtins|get_ipython)\b"
+    r"|\bimport_module\b|__(main|dict|import|builtins)__|\bimport \*"
+)
+CONFLICT = re.compile(r"^(?:<{7}|>{7})(?: .*)?$", re.MULTILINE)  # what git leaves of a merge
+KEEP_ONE = "keep one of the two versions, and delete the markers (<<<<<<<, =======, >>>>>>>)"
 
 
 @dataclass(frozen=True)
@@ -50,22 +67,37 @@ class Answer:
         statements: (which unit, which of its statements, can it not be left out).
         code: the same as one text, for people to read.
         missing: why there is none; "blank" if it was left as it was.
+        whole: is it the notebook in its own order, in which an error ends its cell and no more?
+        others: other forms of it, to be tried in turn where this one is not right.
     """
 
     units: tuple[Unit, ...] = ()
     statements: tuple[tuple[int, int, bool], ...] = ()
     code: str = ""
     missing: str = ""
+    whole: bool = False
+    others: tuple["Answer", ...] = ()
 
 
-def find_answers(cells: Iterable[str], exercises: Iterable[Exercise]) -> dict[str, Answer]:
-    """The answer to each exercise, by its id."""
-    program = Program(split_cells(cells))
+def find_answers(
+    cells: Iterable[str], exercises: Iterable[Exercise], texts: Iterable[tuple[str, str]] = ()
+) -> dict[str, Answer]:
+    """The answer to each exercise, by its id.
+
+    Args:
+        texts: (kind, source) of the cells that are not code.
+    """
+    program = Program(split_cells(cells), tuple(texts))
     return {exercise.id: find_answer(exercise, program) for exercise in exercises}
 
 
 def find_answer(exercise: Exercise, program: "Program") -> Answer:
-    """The code for an exercise: its last definition that is not blank, with all that it needs."""
+    """The code for an exercise, in every form that it may be found in.
+
+    First its last definition, that is not blank, above the cell that shows its points, with all
+    that it needs; then the notebook in its own order up to that cell. Where several cells show its
+    points, the last one counts, and then the first.
+    """
     statements, name = program.statements, exercise.name
     definitions = [
         n
@@ -73,17 +105,21 @@ def find_answer(exercise: Exercise, program: "Program") -> Answer:
         if name in statement.binds and defines(statement.node, name)
     ]
     filled = [n for n in definitions if not is_blank(exercise, statements[n].node)]
-    if not filled:
-        reason = why_missing(exercise, program.units)
-        blank = definitions and "cannot be read" not in reason
-        return Answer(missing="blank" if blank else reason)
+    shown = program.shown.get(exercise.id, [])
+    ends = list(dict.fromkeys([*shown[-1:], *shown[:1]])) or [None]
     try:
-        order, needed = program.slice(filled[-1])
+        slices = [program.answer_at(filled, end) for end in ends] if filled else []
     except RecursionError:
-        return Answer(missing="Its code needs so many other statements that it cannot be followed.")
-    used = tuple((statements[n].unit, statements[n].index, n in needed) for n in order)
-    code = "\n".join(ast.unparse(statements[n].node) for n in order)
-    return Answer(tuple(program.units), used, code)
+        slices = [
+            Answer(missing="Its code needs so many other statements that it cannot be followed.")
+        ]
+    if not filled:
+        reason = why_missing(exercise, program)
+        blank = definitions and "cannot be read" not in reason
+        slices = [Answer(missing="blank" if blank else reason)]
+    in_order = [program.in_order(end) for end in ends if program.may_differ(slices[0], end)]
+    first, *others = dict.fromkeys([*slices, *in_order])
+    return replace(first, others=tuple(others))
 
 
 # -- cells --------------------------------------------------------------------------------------
@@ -108,6 +144,11 @@ def split_cell(number: int, cell: str) -> Iterator[Unit]:
     text = cell if parse(cell) is not None else strip_magics(cell)
     if parse(text) is not None:
         yield Unit(number, 0, text)
+        return
+    if marker := CONFLICT.search(text):  # which of the two sides is meant is not for us to say
+        line = text.count("\n", 0, marker.start()) + 1
+        found = f"git's conflict markers stand in it, from line {line} on"
+        yield Unit(number, 0, text, f"{found}; {KEEP_ONE}")
         return
     lines, whole = text.split("\n"), describe_syntax_error(text, 0)
     starts = [n for n, line in enumerate(lines) if re.match(r"[A-Za-z_@(]", line)]
@@ -152,7 +193,13 @@ def is_harmless(letter: str) -> bool:
 
 
 def strip_magics(cell: str) -> str:
-    """Python alone: lines for IPython (%, !, ?) become empty ones, so that line numbers stay."""
+    """Python alone: lines for IPython (%, !, ?) become empty ones, so that line numbers stay.
+
+    `%run` and `%%writefile` become the calls that IPython makes of them.
+    """
+    if magic := WRITE_MAGIC.match(cell):
+        line, body = magic[1].strip(), cell[magic.end() :]
+        return f"get_ipython().run_cell_magic('writefile', {line!r}, {body!r})"
     cell = BODY_MAGIC.sub("\n", cell, count=1) if BODY_MAGIC.match(cell) else cell
     if cell.lstrip().startswith("%%"):  # another language, or something that is not run in place
         return ""
@@ -162,6 +209,9 @@ def strip_magics(cell: str) -> str:
 def strip_magic(line: str) -> str:
     if not IPYTHON_LINE.match(line):
         return line
+    if magic := RUN_MAGIC.match(line):
+        indent = line[: len(line) - len(line.lstrip())]
+        return f"{indent}get_ipython().run_line_magic('run', {magic[1].strip()!r})"
     # inside of a block something must stay, or the block were empty
     return re.sub(r"\S.*", "pass", line) if line[:1] in " \t" else ""
 
@@ -190,15 +240,28 @@ class Statement:
     changes: frozenset[str]
 
 
-def statements_of(units: list[Unit]) -> list[Statement]:
-    """Every statement at the outer level, in order, but for calls that only check an answer."""
-    found = []
+def statements_of(units: list[Unit]) -> tuple[list[Statement], dict[str, list[int]]]:
+    """Every statement at the outer level, in order, but for calls that only check an answer.
+
+    With them, for each exercise, how many statements stand above the cells that show its points.
+    """
+    found, shown = [], {}
     for number, unit in enumerate(units):
         tree = None if unit.broken else parse(unit.source)
         for index, node in enumerate(tree.body if tree else []):
+            for exercise_id in shown_points(node):
+                shown.setdefault(exercise_id, []).append(len(found))
             if not is_check_call(node) and len(found) < MAX_STATEMENTS:
                 found.append(Statement(number, index, node, *names_of(node)))
-    return found
+    return found, shown
+
+
+def shown_points(node: ast.stmt) -> Iterator[str]:
+    """The exercises whose points a statement shows, as `points("06.A1", f, of=10)` does."""
+    for part in ast.walk(node) if isinstance(node, ast.Expr | ast.Assign) else ():
+        if isinstance(part, ast.Call) and getattr(part.func, "id", "") == "points":
+            given = [*part.args[:1], *(k.value for k in part.keywords if k.arg == "exercise_id")]
+            yield from (str(one.value) for one in given if isinstance(one, ast.Constant))
 
 
 def is_check_call(node: ast.stmt) -> bool:
@@ -211,10 +274,9 @@ def is_check_call(node: ast.stmt) -> bool:
     return call.func.id in CHECK_CALLS and bool(checked)
 
 
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 ALWAYS_BINDING = (
-    ast.FunctionDef,
-    ast.AsyncFunctionDef,
-    ast.ClassDef,
+    *DEFINITIONS,
     ast.Assign,
     ast.AnnAssign,
     ast.Import,
@@ -343,14 +405,20 @@ def dump_without_docstrings(node: ast.stmt) -> str:
     return ast.dump(copy)
 
 
-def why_missing(exercise: Exercise, units: list[Unit]) -> str:
+def why_missing(exercise: Exercise, program: "Program") -> str:
     """Why an answer was not found."""
     wanted = re.compile(
         rf"^[ \t]*(?:def|class)[ \t]+{exercise.name}\b|^{exercise.name}[ \t]*=", re.MULTILINE
     )
-    for unit in units:
+    for unit in program.units:
         if unit.broken and wanted.search(unit.source):
             return f"Its code cannot be read: {unit.broken}."
+    for kind, text in program.texts:
+        if wanted.search(text):
+            return (
+                f"`{exercise.name}` stands in a {kind} cell, which is never run: make a code cell "
+                "of it (in Jupyter: select it and press Esc, then Y)."
+            )
     return f"No `{exercise.name}` was found in the notebook."
 
 
@@ -361,10 +429,15 @@ class Program:
     """A notebook's statements, and which of them each one needs.
 
     It needs those that bind its names, and those that may have changed what the names stand for.
+
+    Args:
+        texts: (kind, source) of the cells that are not code.
     """
 
-    def __init__(self, units: list[Unit]) -> None:
-        self.units, self.statements = units, statements_of(units)
+    def __init__(self, units: list[Unit], texts: tuple[tuple[str, str], ...] = ()) -> None:
+        self.units, self.texts = units, texts
+        self.statements, self.shown = statements_of(units)
+        self.broken_cells = {unit.cell for unit in units if unit.broken}
         self.binders: dict[str, list[int]] = {}  # name -> statements that bind it, in order
         self.changers: dict[str, list[int]] = {}
         self.global_ones = [n for n, one in enumerate(self.statements) if concerns_all(one.node)]
@@ -374,9 +447,64 @@ class Program:
             for name in statement.changes:
                 self.changers.setdefault(name, []).append(n)
 
-    def slice(self, goal: int) -> tuple[list[int], set[int]]:
+    # -- forms of an answer
+
+    def answer_at(self, definitions: list[int], end: int | None) -> Answer:
+        """The last of these definitions before `end`, else the last one, with what it needs.
+
+        Args:
+            end: how many statements stand above the cell that shows its points; None without one.
+        Raises: RecursionError if one needs another in too long a chain.
+        """
+        above = [n for n in definitions if end is not None and n < end]
+        goal = (above or definitions)[-1]
+        until = end if above else goal + 1  # what holds is what held when its points were shown
+        order, needed = self.slice(goal, until)
+        return self.answer(order, needed, end)
+
+    def in_order(self, end: int | None) -> Answer:
+        """Every statement before `end`, as the notebook runs them: nothing of a broken cell."""
+        before = range(len(self.statements))[:end]
+        order = [n for n in before if self.unit_of(n).cell not in self.broken_cells]
+        return self.answer(order, set(), end, whole=True)
+
+    def may_differ(self, found: Answer, end: int | None) -> bool:
+        """May the notebook's own order up to `end` come to something else than a found answer?
+
+        Not if what was taken stands in that order, and all that was left out are definitions,
+        imports and the like. Where nothing was found, only something that makes names without
+        naming them can have made the answer.
+        """
+        if not found.statements:
+            return any(DYNAMIC.search(unit.source) for unit in self.units)
+        taken = [(unit, index) for unit, index, _ in found.statements]
+        if DYNAMIC.search(found.code) or taken != sorted(taken):
+            return True
+        left_out = [one for one in self.statements[:end] if (one.unit, one.index) not in taken]
+        return not all(is_inert(one.node) for one in left_out)
+
+    def answer(
+        self, order: list[int], needed: set[int], end: int | None, *, whole: bool = False
+    ) -> Answer:
+        """These statements as an answer; of those before `end` it is said which are left out."""
+        found = [self.statements[n] for n in order]
+        left_out = sorted(set(range(len(self.statements))[:end]) - set(order))
+        used = tuple(
+            (one.unit, one.index, n in needed) for n, one in zip(order, found, strict=True)
+        )
+        code = quote_code(self.units, found, [self.statements[n] for n in left_out])
+        return Answer(tuple(self.units), used, code, whole=whole)
+
+    def unit_of(self, n: int) -> Unit:
+        return self.units[self.statements[n].unit]
+
+    # -- what needs what
+
+    def slice(self, goal: int, until: int) -> tuple[list[int], set[int]]:
         """Statements for the goal, each after what it needs, and those that are indispensable.
 
+        Args:
+            until: the statement before which the goal is called.
         Raises: RecursionError if one needs another in too long a chain.
         """
         order: list[int] = []
@@ -386,7 +514,7 @@ class Program:
             if n in seen:
                 return
             seen.add(n)
-            hard, soft = self.dependencies(n, goal)
+            hard, soft = self.dependencies(n, until)
             for other in sorted(hard | soft):
                 take(other)
             order.append(n)
@@ -394,34 +522,43 @@ class Program:
         def keep(n: int) -> None:
             if n not in needed:
                 needed.add(n)
-                for other in self.dependencies(n, goal)[0]:
+                for other in self.dependencies(n, until)[0]:
                     keep(other)
 
         take(goal)
         keep(goal)
         return order, needed
 
-    def dependencies(self, n: int, goal: int) -> tuple[set[int], set[int]]:
+    def dependencies(self, n: int, until: int) -> tuple[set[int], set[int]]:
         """What statement `n` cannot do without, and what may matter to it."""
         statement = self.statements[n]
         hard, soft = {k for k in self.global_ones if k < n}, set()
         for name in statement.now | statement.later:
             # what a function needs later must be there when the goal is called
-            before = n if name in statement.now else goal + 1
+            before = n if name in statement.now else until
             at = self.find_binding(name, before, n)
             if at is not None:
                 hard.add(at)
-                soft |= self.find_changes(name, at, min(before, goal))
+                soft |= self.find_changes(name, at, min(before, until))
         return hard - {n}, soft - hard - {n}
 
     def find_binding(self, name: str, before: int, own: int) -> int | None:
-        """The last statement before `before` that binds a name; else the first one after it."""
+        """The last statement before `before` that binds a name; else the first one after it.
+
+        A name of Python's own, such as `max`, is that until it is bound: of what comes later only
+        a function or class of that name is taken for what was meant.
+        """
         binders = self.binders.get(name, [])
         if name in self.statements[own].later and name in self.statements[own].binds:
             return own
         k = bisect.bisect_left(binders, before)
         earlier = next((n for n in reversed(binders[:k]) if n != own), None)
-        return earlier if earlier is not None else next((n for n in binders[k:] if n > own), None)
+        if earlier is not None:
+            return earlier
+        later = [n for n in binders[k:] if n > own]
+        if hasattr(builtins, name):
+            later = [n for n in later if isinstance(self.statements[n].node, DEFINITIONS)]
+        return next(iter(later), None)
 
     def find_changes(self, name: str, since: int, until: int) -> set[int]:
         """Statements between that may change what a name stands for.
@@ -441,6 +578,20 @@ def concerns_all(node: ast.stmt) -> bool:
     )
 
 
+def is_inert(node: ast.stmt) -> bool:
+    """Does a statement do nothing but give names, so that who uses none of them can do without?"""
+    if isinstance(node, ast.Assign):
+        plain = all(isinstance(target, ast.Name) for target in node.targets)
+        return plain and isinstance(node.value, ast.Constant)
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return not node.decorator_list
+    if isinstance(node, ast.ClassDef):
+        return not (node.decorator_list or node.bases or node.keywords)
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.Pass)
+
+
 def changes_settings(node: ast.stmt) -> bool:
     """Does it set something for the whole program, as `torch.manual_seed(0)` does?"""
     call = node.value if isinstance(node, ast.Expr) else None
@@ -449,3 +600,55 @@ def changes_settings(node: ast.stmt) -> bool:
         and isinstance(call.func, ast.Attribute)
         and bool(SETTING_NAME.search(call.func.attr))
     )
+
+
+# -- what people read ---------------------------------------------------------------------------
+
+
+def quote_code(units: list[Unit], found: list[Statement], left_out: list[Statement]) -> str:
+    """The source of statements with their comments, cell by cell, and what was left out."""
+    indexes: dict[int, set[int]] = {}
+    for one in found:
+        indexes.setdefault(one.unit, set()).add(one.index)
+    parts = [quote_unit(units[unit].source, taken) for unit, taken in indexes.items()]
+    named = [one for one in left_out if not is_inert(one.node)]
+    if named:
+        lines = [describe_statement(units[one.unit], one.node) for one in named[:MAX_LEFT_OUT]]
+        if len(named) > MAX_LEFT_OUT:
+            lines.append(f"#   and {len(named) - MAX_LEFT_OUT} more")
+        parts.append("\n".join(["# Not run, as the answer does not seem to need it:", *lines]))
+    return "\n".join(parts)
+
+
+def quote_unit(source: str, taken: set[int]) -> str:
+    """Some statements of a unit as they were written, with the comments above and beside them."""
+    lines, body, quoted, at = *lines_and_body(source), [], 0
+    for index, node in enumerate(body):
+        begin, end = first_line(node) - 1, node.end_lineno
+        after = first_line(body[index + 1]) - 1 if index + 1 < len(body) else len(lines)
+        if index in taken and (begin < at or after < end):  # another one stands on the same line
+            quoted.append(ast.unparse(node))
+        elif index in taken:
+            quoted += lines[at:end]
+        at = end
+    if len(body) - 1 in taken:
+        quoted += lines[at:]  # comments at the end
+    return "\n".join(quoted).strip("\n")
+
+
+@lru_cache(1000)  # every answer quotes the same units
+def lines_and_body(source: str) -> tuple[list[str], list[ast.stmt]]:
+    """The lines of a source, as Python counts them, and its statements."""
+    return re.split("\r\n|\r|\n", source), parse(source).body
+
+
+def first_line(node: ast.stmt) -> int:
+    """The line on which a statement begins, its decorators included."""
+    return min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
+
+
+def describe_statement(unit: Unit, node: ast.stmt) -> str:
+    """Where a statement stands and how it begins, as a comment."""
+    text = lines_and_body(unit.source)[0][first_line(node) - 1].strip()
+    text = text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]} ..."
+    return f"#   code cell {unit.cell}, line {unit.offset + first_line(node)}: {text}"

@@ -18,7 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fmcourse.classroom.slicing import Answer, find_answers, parse, quote, strip_magics
+from fmcourse.classroom.slicing import (
+    CONFLICT,
+    KEEP_ONE,
+    Answer,
+    find_answers,
+    parse,
+    quote,
+    strip_magics,
+)
 from fmcourse.course.exercise import Exercise
 
 MB = 10**6
@@ -49,6 +57,7 @@ class Submission:
 
     Args:
         cells: sources of the code cells.
+        texts: (kind, source) of the other cells.
         remarks: sentences on what was odd about the work.
         digest: changes with the work.
         name: of the file.
@@ -58,6 +67,7 @@ class Submission:
 
     student: str
     cells: list[str] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     digest: str = ""
     name: str = ""
@@ -80,7 +90,7 @@ def read_submission(
     try:
         for name, data in candidate_files(path, assignment):
             made = read_file(student, name, data)
-            made.answers = find_answers(made.cells, exercises)
+            made.answers = find_answers(made.cells, exercises, made.texts)
             n_answers = sum(bool(answer.statements) for answer in made.answers.values())
             if n_answers > most:
                 best, most = made, n_answers
@@ -216,7 +226,8 @@ def read_file(student: str, name: str, data: bytes) -> Submission:
         made.remarks.append("The file is empty.")
         return made
     text = decode_text(data)
-    cells = notebook_cells(text)
+    every = notebook_cells(text)
+    cells = None if every is None else [source for kind, source in every if kind == "code"]
     if cells is None and (name.endswith(".py") or looks_like_code(text)):
         cells = [part for part in CELL_MARKER.split(text) if part.strip()]
         made.remarks.append("It is a script, not a notebook; its code was read.")
@@ -226,6 +237,9 @@ def read_file(student: str, name: str, data: bytes) -> Submission:
     elif sum(map(len, cells)) > MAX_CODE:
         made.remarks.append(f"It holds more than {MAX_CODE / MB:.0f} MB of code; that is not read.")
     else:
+        names = {"markdown": "Markdown", "raw": "raw"}
+        texts = [(names[kind], source) for kind, source in every or () if kind in names]
+        made.texts = texts if sum(len(source) for _, source in texts) <= MAX_CODE else []
         made.cells, made.assignment = cells, named_assignment(text)
         if not any(strip_magics(cell).strip() for cell in cells):
             made.remarks.append("It holds no code.")
@@ -242,8 +256,8 @@ def decode_text(data: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def notebook_cells(text: str) -> list[str] | None:
-    """Sources of the code cells; None if this is no notebook."""
+def notebook_cells(text: str) -> list[tuple[str, str]] | None:
+    """Kind ("code", "markdown", "raw") and source of each cell; None if this is no notebook."""
     if not text.lstrip().startswith("{"):
         return None
     try:
@@ -257,8 +271,8 @@ def notebook_cells(text: str) -> list[str] | None:
     else:
         return None
     cells = [cell for part in parts for cell in as_list(part.get("cells"))]
-    cells = [cell for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
-    return [cell_source(cell) for cell in cells]
+    cells = [cell for cell in cells if isinstance(cell, dict)]
+    return [(str(cell.get("cell_type")), cell_source(cell)) for cell in cells]
 
 
 def named_assignment(text: str) -> str:
@@ -287,6 +301,8 @@ def looks_like_code(text: str) -> bool:
 
 def describe_text(text: str) -> str:
     """A few words on what a text is."""
+    if CONFLICT.search(text):
+        return f"git's conflict markers stand in it; {KEEP_ONE}"
     if text.lstrip().startswith(("{", "[")):
         return "it begins like one and cannot be read as JSON, or has no cells"
     return f"it begins with {quote(text.strip()[:30])}"

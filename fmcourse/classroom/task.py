@@ -7,12 +7,26 @@ A task holds the student's statements, the starter and the inputs of the cases; 
 import __future__
 
 import ast
+import asyncio
+import concurrent.futures
 import contextlib
+import importlib
+import inspect
+import itertools
 import json
 import linecache
+import multiprocessing.pool
+import os
 import random
+import shlex
+import sys
+import time
+import types
 import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -35,7 +49,9 @@ from fmcourse.course.verdict import precheck
 
 SEED = 0  # of everything random that a student's statements draw, or no two gradings were alike
 PREPARE_SECONDS = 12.0  # for the statements that an answer needs; each case has its own limit
-DISPLAY_NAMES = ("display", "get_ipython")  # what a notebook has and a script has not
+# where the notebook is run in its own order: for all of it, and for one cell, which may train
+WHOLE_SECONDS, CELL_SECONDS = 40.0, 15.0
+PROCESSORS = 2  # workers of a pool of processes
 
 
 # -- what is sent -------------------------------------------------------------------------------
@@ -53,6 +69,7 @@ def make_task(
         "id": exercise.id,
         "units": [[unit.cell, unit.offset, unit.source] for unit in answer.units],
         "statements": [list(statement) for statement in answer.statements],
+        "whole": answer.whole,
     }
     if not isinstance(exercise, GradedExercise):  # practice: the other process has it too
         return task | {"public": True}
@@ -98,21 +115,20 @@ def run_answer(task: dict[str, Any]) -> dict[str, Any]:
     if task.get("variant"):
         Path(VARIANT_FILE).write_text(json.dumps(task["variant"]))
     seed_everything()
-    space: dict[str, Any] = {"__name__": "__main__"}
-    space |= dict.fromkeys(DISPLAY_NAMES, do_nothing)
-    exec(exercise.imports + "\nfrom fmcourse.classroom import points, variant\n", space)
-    try:
-        call_with_timeout(lambda: run_statements(task, space), PREPARE_SECONDS)
-    except TimeLimitExceeded:
-        limit = f"It was stopped after {PREPARE_SECONDS:.0f} seconds, before `{exercise.name}` was "
-        return {"stopped": limit + "there. Is there a loop that never ends?"}
-    except MemoryError:
-        raise
-    except BaseException as error:
-        where, what = error_location(error), format_error(error)[:300]
-        sentence = f"Before `{exercise.name}` is there, {where}the notebook stops with {what}."
-        return {"stopped": sentence}
-    return run_candidate(exercise, space.get(exercise.name))
+    with stand_in_for_notebook() as space:
+        exec(exercise.imports + "\nfrom fmcourse.classroom import points, variant\n", space)
+        try:
+            run_whole(task, space) if task["whole"] else run_needed(task, space)
+        except TimeLimitExceeded:
+            limit = f"It was stopped after {PREPARE_SECONDS:.0f} seconds, before `{exercise.name}` "
+            return {"stopped": limit + "was there. Is there a loop that never ends?"}
+        except MemoryError:
+            raise
+        except BaseException as error:
+            where, what = error_location(error), format_error(error)[:300]
+            sentence = f"Before `{exercise.name}` is there, {where}the notebook stops with {what}."
+            return {"stopped": sentence}
+        return run_candidate(exercise, space.get(exercise.name))
 
 
 def seed_everything() -> None:
@@ -121,13 +137,135 @@ def seed_everything() -> None:
     torch.manual_seed(SEED)
 
 
+# -- what stands in for a notebook --------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def stand_in_for_notebook() -> Iterator[dict[str, Any]]:
+    """The names of a module that is `__main__`, as a notebook is.
+
+    So what it pickles, or sends to a pool of processes, is found there again. What it writes into
+    its folder can be imported.
+    """
+    module = types.ModuleType("__main__")
+    shell = Shell(module.__dict__)
+    module.__dict__.update(display=do_nothing, get_ipython=lambda: shell)
+    before = sys.modules["__main__"], sys.path[:], sys.argv
+    sys.modules["__main__"], sys.argv = module, [""]
+    sys.path.insert(0, os.getcwd())
+    try:
+        with small_pools():
+            yield module.__dict__
+    finally:
+        sys.modules["__main__"], sys.path[:], sys.argv = before
+
+
+@contextlib.contextmanager
+def small_pools() -> Iterator[None]:
+    """Pools have few workers, however many are asked for: an answer may have few processes."""
+
+    def limit(make: Callable) -> Callable:
+        def make_small(self: Any, workers: int | None = None, *given: Any, **named: Any) -> None:
+            asked = [workers, named.pop("processes", None), named.pop("max_workers", None)]
+            make(self, min([PROCESSORS, *filter(None, asked)]), *given, **named)
+
+        return make_small
+
+    with contextlib.ExitStack() as stack:
+        for kind in (multiprocessing.pool.Pool, concurrent.futures.ProcessPoolExecutor):
+            stack.callback(setattr, kind, "__init__", kind.__init__)
+            kind.__init__ = limit(kind.__init__)
+        yield
+
+
+class Shell:
+    """What `get_ipython()` gives: it runs code, writes and runs files; all else does nothing."""
+
+    def __init__(self, space: dict[str, Any]) -> None:
+        self.user_ns = space
+
+    def __getattr__(self, name: str) -> Callable:
+        return do_nothing
+
+    def run_cell(self, source: str, *given: Any, **named: Any) -> None:
+        exec(source, self.user_ns)
+
+    def run_line_magic(self, name: str, line: str, *given: Any, **named: Any) -> None:
+        if name == "run":
+            self.run_file(line)
+
+    def run_cell_magic(self, name: str, line: str, body: str) -> None:
+        if name in ("writefile", "file"):
+            *options, path = shlex.split(line)
+            with open(path, "a" if options else "w", encoding="utf-8") as file:
+                file.write(body)
+
+    def run_file(self, line: str) -> None:
+        """Run a script; its names are the notebook's afterwards, and with -i also before."""
+        words = shlex.split(line)
+        at = next(n for n, word in enumerate(words) if word[0] != "-")
+        name, own = words[at], "-i" not in words[:at]
+        sys.argv = words[at:]
+        path = Path(name) if Path(name).is_file() else Path(f"{name}.py")
+        space = {"__name__": "__main__", "__file__": str(path)} if own else self.user_ns
+        exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)
+        made = {key: value for key, value in space.items() if not key.startswith("__")}
+        self.user_ns.update(made)
+
+
 def do_nothing(*given: Any, **named: Any) -> None:
-    """What `display` and `get_ipython` do where there is no notebook."""
+    """What `display` does where there is no notebook."""
 
 
-def run_statements(task: dict[str, Any], space: dict[str, Any]) -> None:
-    """Run the statements in order, each under the number of its cell."""
-    trees, flags = {}, 0
+# -- running statements -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CompiledStatement:
+    """A statement, compiled under the number of its cell; or why it cannot be.
+
+    Args:
+        needed: can the answer not do without it?
+    """
+
+    cell: int
+    needed: bool
+    code: CodeType | None
+    error: Exception | None = None
+
+
+def run_needed(task: dict[str, Any], space: dict[str, Any]) -> None:
+    """Run the statements in order; one that the answer could do without may fail."""
+    statements = compile_statements(task)
+    run = runner(statements, space)
+
+    def run_all() -> None:
+        for one in statements:
+            with contextlib.nullcontext() if one.needed else contextlib.suppress(Exception):
+                run(one)
+
+    call_with_timeout(run_all, PREPARE_SECONDS)
+
+
+def run_whole(task: dict[str, Any], space: dict[str, Any]) -> None:
+    """Run a notebook as far as it goes: an error, or a loop without end, ends its cell alone."""
+    statements, until = compile_statements(task), time.monotonic() + WHOLE_SECONDS
+    run = runner(statements, space)
+    for _, group in itertools.groupby(statements, lambda one: one.cell):
+        cell, seconds = list(group), min(CELL_SECONDS, until - time.monotonic())
+        if seconds <= 0:
+            return
+        try:
+            call_with_timeout(lambda cell=cell: [run(one) for one in cell], seconds)
+        except MemoryError:
+            raise
+        except BaseException:  # also `exit()`, which does not end a notebook
+            continue
+
+
+def compile_statements(task: dict[str, Any]) -> list[CompiledStatement]:
+    """The statements of a task, in order."""
+    trees, found, flags = {}, [], ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     for unit, index, needed in task["statements"]:
         cell, offset, source = task["units"][unit]
         if unit not in trees:
@@ -136,9 +274,36 @@ def run_statements(task: dict[str, Any], space: dict[str, Any]) -> None:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             flags |= sum(getattr(__future__, alias.name).compiler_flag for alias in node.names)
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-        # a statement that the answer could do without may fail
-        with contextlib.nullcontext() if needed else contextlib.suppress(Exception):
-            exec(compile(ast.Module([node], []), file, "exec", flags, dont_inherit=True), space)
+        try:
+            code = compile(ast.Module([node], []), file, "exec", flags, dont_inherit=True)
+            found.append(CompiledStatement(cell, needed, code))
+        except (SyntaxError, ValueError, RecursionError) as error:  # `return` outside a function
+            found.append(CompiledStatement(cell, needed, None, error))
+    return found
+
+
+def runner(
+    statements: list[CompiledStatement], space: dict[str, Any]
+) -> Callable[[CompiledStatement], None]:
+    """A function that runs a statement: where one of them awaits, all in one event loop."""
+    awaits = any(one.code and one.code.co_flags & inspect.CO_COROUTINE for one in statements)
+    loop = asyncio.new_event_loop() if awaits else None
+
+    async def run_in_loop(code: CodeType) -> None:
+        made = eval(code, space)
+        if inspect.iscoroutine(made):
+            await made
+
+    def run(one: CompiledStatement) -> None:
+        if one.error:
+            raise one.error
+        importlib.invalidate_caches()  # the notebook may just have written what it imports
+        if loop:
+            loop.run_until_complete(run_in_loop(one.code))
+        else:
+            exec(one.code, space)
+
+    return run
 
 
 def parse_unit(source: str, offset: int) -> list[ast.stmt]:

@@ -21,6 +21,7 @@ MAX_ARGUMENT_VALUES = 16  # of a tensor in a call that is shown whole, to be tri
 FEW_DIGITS, ALL_DIGITS = 4, 9  # of a float: to be read, to be told from any other float32
 DEFAULT_DTYPES = ("torch.float32", "torch.int64", "torch.bool", "float64", "int64", "bool")
 TONES = {"good": ("✓", "#009E73"), "bad": ("✗", "#D55E00"), "open": ("○", "#0072B2")}
+NOTED = "noted"  # the verdict on a value that cannot be judged where it was handed in
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -255,7 +256,10 @@ def render_mark(
     ending = f": {score}." if score else "."
     if verdict == "blank":
         tone, headline = "open", f"{exercise_id} is blank so far{ending}"
-    elif verdict in ("right", "noted"):
+    elif verdict == NOTED:
+        most = f", for up to {of:g} points" if of else ""
+        tone, headline = "open", f"{exercise_id} {NOTED}{most}."
+    elif verdict == "right":
         tone, headline = "good", f"{exercise_id} {verdict}{ending}"
     else:
         tone, headline = "bad", f"{exercise_id} not yet: {verdict}."
