@@ -878,7 +878,7 @@ def test_a_mistake_in_the_gradients_alone_is_told_by_them():
         (torch.zeros(5, 8), "tensor (5, 8)"),
         (np.array([1.5, 2.0]), "array([1.5, 2.0])"),
         ([torch.tensor([1.0]), 2], "[tensor([1.0]), 2]"),
-        ((torch.tensor(1),), "(tensor(1))"),
+        ((torch.tensor(1),), "(tensor(1),)"),
         ({"LoRA": [0.5, 0.6], "head": [0.1, 0.2]}, "{'LoRA': [0.5, 0.6], 'head': [0.1, 0.2]}"),
         ("a" * 400, "'" + "a" * 155 + " ..."),
     ],
@@ -895,6 +895,11 @@ def test_small_inputs_are_shown_whole_and_can_be_tried_again():
         call = line[line.index("weights(") :].rstrip(".")
         space = {"weights": lambda q, k: (q, k), "tensor": torch.tensor}
         assert all(map(torch.equal, eval(call, space), (q, k))), "not the smallest, or not whole"
+
+
+def test_beside_an_input_too_large_to_be_tried_again_others_are_short():
+    line = showing.format_call("f", ["x", "A", "t"], (noise(5, 8), noise(3, 4), torch.tensor([7])))
+    assert line == "f(x=tensor (5, 8), A=tensor (3, 4), t=tensor([7]))"
 
 
 def test_two_values_that_differ_never_look_alike():

@@ -44,7 +44,6 @@ MAX_REPLY = 12 * MIB
 MAX_PROCESSES, MAX_THREADS = 5, 200  # of one answer, at once
 MAX_FILES = 4000  # in a scratch folder: an empty one takes memory too
 WAIT_FACTOR = 5  # times its CPU time that an answer may last, since others use the machine too
-CPU_GRACE_SECONDS = 2  # for an answer that does not end when its CPU time is over
 TICK = 0.02  # seconds between two checks of a running answer
 JOIN_KEYRING = {  # keyctl: a session keyring of one's own, empty
     "x86_64": (250, 1),
@@ -139,9 +138,10 @@ def watch(child: int, limits: dict[str, Any]) -> dict[str, Any]:
     status = process.exit_status()
     if exceeded:
         return {"how": exceeded}
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
-        return {"how": "time"}
     if os.WIFSIGNALED(status):
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if used.ru_utime + used.ru_stime > limits["seconds"]:  # it was RLIMIT_CPU
+            return {"how": "time"}
         return {"how": "signal", "number": os.WTERMSIG(status)}
     return {"how": "exit", "number": os.WEXITSTATUS(status)}
 
@@ -334,9 +334,7 @@ def limit_resources(limits: dict[str, Any]) -> None:
     for name, most in caps.items():
         if most is not None and hasattr(resource, name):
             with contextlib.suppress(ValueError, OSError):
-                # a process over its CPU time is told first, so that it can be said why it ended
-                more = CPU_GRACE_SECONDS if name == "RLIMIT_CPU" else 0
-                resource.setrlimit(getattr(resource, name), (most, most + more))
+                resource.setrlimit(getattr(resource, name), (most, most))
 
 
 def address_space() -> int:

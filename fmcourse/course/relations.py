@@ -298,12 +298,14 @@ def constant_factor(exercise: Exercise, pairs: Pairs) -> tuple[str, str] | None:
         if all(map(is_near, ratios, sizes)):
             sentence = f"It is the right answer times {name}."
             question = "Is a division missing, or is it a sum for a mean?"
+            question = "Nats for bits?" if name == "log 2" else question
             return factor_name(name, ratios, is_divided=False), f"{sentence} {question}"
         if all(
             size and is_near(ratio, 1 / size) for ratio, size in zip(ratios, sizes, strict=True)
         ):
             sentence = f"It is the right answer divided by {name}."
             question = "Is that once too often, or is it a mean for a sum?"
+            question = "Bits for nats?" if name == "log 2" else question
             return factor_name(name, ratios, is_divided=True), f"{sentence} {question}"
     first = known[0][0]
     several = len(known) > 1 or pairs[0][0].numel() > 1  # any two numbers have some ratio

@@ -18,6 +18,7 @@ MAX_CHARACTERS = 160  # of any other value, and of an argument in a call that ho
 MAX_PARTS = 4  # of a list of tensors, and places at which two large tensors differ
 MAX_LINE = 90  # of two values side by side
 MAX_ARGUMENT_VALUES = 16  # of a tensor in a call that is shown whole, to be tried again
+MAX_VALUES_BESIDE = 6  # of one beside others that are too large for that
 FEW_DIGITS, ALL_DIGITS = 4, 9  # of a float: to be read, to be told from any other float32
 DEFAULT_DTYPES = ("torch.float32", "torch.int64", "torch.bool", "float64", "int64", "bool")
 TONES = {"good": ("✓", "#009E73"), "bad": ("✗", "#D55E00"), "open": ("○", "#0072B2")}
@@ -136,23 +137,27 @@ def differing_entries(expected: Tensor, got: Tensor, tolerance: float) -> list[s
 def format_call(name: str, parameter_names: list[str], case: Any) -> str:
     """A case as the line that would run it: causal_mask(T=2)."""
     parts = case if isinstance(case, tuple) else (case,)
-    shown = [format_argument(part) for part in parts]
+    sizes = [tensor.numel() for part in parts if (tensor := dense_tensor(part)) is not None]
+    is_whole = max(sizes, default=0) <= MAX_ARGUMENT_VALUES
+    most = MAX_ARGUMENT_VALUES if is_whole else MAX_VALUES_BESIDE
+    shown = [format_argument(part, most) for part in parts]
     if len(parameter_names) >= len(parts):
         named = zip(parameter_names, shown, strict=False)
         shown = [f"{parameter}={text}" for parameter, text in named]
     return f"{name}({', '.join(shown)})"
 
 
-def format_argument(part: Any) -> str:
+def format_argument(part: Any, max_values: int = MAX_ARGUMENT_VALUES) -> str:
     """An argument as it would be written, to be tried again; of a large one its type and shape."""
     if (tensor := dense_tensor(part)) is not None:
         kind = "tensor" if isinstance(part, Tensor) else "array"
-        if 0 < tensor.numel() <= MAX_ARGUMENT_VALUES:
+        if 0 < tensor.numel() <= max_values:
             return f"{kind}({format_exactly(tensor)}{tensor_options(part)})"
         return f"{kind} {tuple(tensor.shape)}" if tensor.shape != (0,) else f"{kind}([])"
     if isinstance(part, list | tuple) and any(isinstance(one, Tensor) for one in part):
-        shown = ", ".join(map(format_argument, part[:MAX_PARTS]))
+        shown = ", ".join(format_argument(one, max_values) for one in part[:MAX_PARTS])
         more = ", ..." * (len(part) > MAX_PARTS)
+        more = more or "," * (isinstance(part, tuple) and len(part) == 1)
         return f"[{shown}{more}]" if isinstance(part, list) else f"({shown}{more})"
     text = repr(part)
     if len(text) <= MAX_CHARACTERS:
