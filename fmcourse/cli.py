@@ -9,9 +9,12 @@ import dataclasses
 import io
 import json
 import os
+import secrets
 import shlex
+import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,8 +118,15 @@ def train_verb(options: argparse.Namespace) -> int:
         checkpoint=folder / CHECKPOINT,
         **{limit: settings[limit]},
     )
-    save_weights(folder, model)
-    return report_training(history, folder, score(model, tokenizer, held_out))
+
+    def save(place: Path) -> None:
+        if place != folder:  # there the settings are saved already
+            save_settings(place, model, tokenizer, settings)
+        save_weights(place, model)
+
+    place = save_or_rescue(folder, save)
+    code = report_training(history, place, score(model, tokenizer, held_out))
+    return code if place == folder else 1
 
 
 def train_settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -255,7 +265,9 @@ def report_training(history: "History", folder: Path, bits: float | None) -> int
         print(f"On held-out text: {bits:.2f} bits per byte (8 is random guessing).")
     print(f'Let it write: {command("generate", "--model", folder)} --prompt "..."')
     if history.interrupted:
-        print(f"Go on with it: {command('train', '--out', folder, '--resume')}")
+        # Without a checkpoint, where the model was saved elsewhere, nothing can be resumed.
+        if (folder / CHECKPOINT).is_file():
+            print(f"Go on with it: {command('train', '--out', folder, '--resume')}")
         return 130
     (folder / CHECKPOINT).unlink(missing_ok=True)  # a finished run needs it no more
     return 0
@@ -288,6 +300,44 @@ def save_weights(folder: Path, model: "Transformer") -> None:
 
     weights = {name: weight.detach().contiguous() for name, weight in model.named_parameters()}
     write_atomically(folder / WEIGHTS, lambda temporary: save_file(weights, temporary))
+
+
+def save_or_rescue(folder: Path, save: Callable[[Path], object]) -> Path:
+    """Save a trained model in its folder or, where that fails, in a new one elsewhere.
+
+    Hours of training must not be lost to a full disk: if every place fails, a reader at a terminal
+    may make room and try again.
+
+    Args:
+        save: called with the folder.
+    Returns: where it was saved; another place than `folder` is said on stderr.
+    Raises: ValueError naming all places that were tried.
+    """
+    from safetensors import SafetensorError
+
+    name = f"{folder.name}-{secrets.token_hex(3)}"
+    places = [Path(base) / name for base in (os.path.expanduser("~"), tempfile.gettempdir())]
+    while True:
+        failures = []
+        for place in (folder, *places):
+            try:
+                save(place)
+            except (OSError, SafetensorError, ValueError) as error:
+                failures.append(f"{place} ({one_line(error)})")
+                if place != folder:
+                    shutil.rmtree(place, ignore_errors=True)  # half a model
+                continue
+            if failures:
+                print(f"Not saved in {'; '.join(failures)}. It is in {place}.", file=sys.stderr)
+            return place
+        tried = f"the trained model could not be saved in {'; '.join(failures)}"
+        if not sys.stdin.isatty():
+            raise ValueError(f"{tried}.")
+        print(f"{tried}. It is still in memory.", file=sys.stderr)
+        try:
+            input("Make room and press Enter to try again, Ctrl-C to give it up: ")
+        except EOFError:
+            raise ValueError(f"{tried}.") from None
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -457,9 +507,10 @@ def finetune_verb(options: argparse.Namespace) -> int:
     print(dataset, flush=True)
     classifier = apps.train_classifier(dataset, options.way, options.steps, seed=options.seed)
     print(classifier.evaluate(dataset))
-    classifier.save(folder)
-    print(f'Use it: {command("classify", folder)} "..."')
-    return 130 if classifier.history is not None and classifier.history.interrupted else 0
+    place = save_or_rescue(folder, classifier.save)
+    print(f'Use it: {command("classify", place)} "..."')
+    interrupted = classifier.history is not None and classifier.history.interrupted
+    return 130 if interrupted else int(place != folder)
 
 
 def classify_verb(options: argparse.Namespace) -> int:

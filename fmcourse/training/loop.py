@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from fmcourse.objectives import Loss
 from fmcourse.training.batches import Batches, derive_seed, get_batch, to_device
-from fmcourse.training.checkpoints import load_checkpoint, save_checkpoint
+from fmcourse.training.checkpoints import load_checkpoint, save_checkpoint, save_or_warn
 from fmcourse.training.history import DivergenceError, History
 from fmcourse.training.interrupts import defer_interrupt
 from fmcourse.training.optimizers import MUON, OptimizerConfig, build_optimizers
@@ -57,7 +57,8 @@ def fit(
         precision: "bf16" computes matrix products in bfloat16 (autocast).
         on_step: called with (step, loss) after each step, for a live curve.
         progress: show a bar with loss, tokens per second and remaining time.
-    Returns: the history. Ctrl-C ends training after the current step and keeps the model.
+    Returns: the history. Ctrl-C ends training after the current step and keeps the model. So does
+        a checkpoint that cannot be written, where the disk is full: a warning says so.
     Raises: ValueError for bad arguments, DivergenceError if the loss is NaN or infinite,
         CheckpointMismatch if the file belongs to another run.
     """
@@ -71,7 +72,7 @@ def fit(
     with training_mode(model), torch.random.fork_rng(), run.progress_bar(progress) as bar:
         training_loop(run, objective, data, path, save_every, precision, on_step, bar)
     if path is not None:
-        run.save(path)
+        save_or_warn(run.save, path, last=True)
     return run.history
 
 
@@ -97,7 +98,7 @@ def training_loop(
             if on_step is not None:
                 on_step(run.history.steps, loss)
             if path is not None and time.monotonic() - last_saved > save_every:
-                run.save(path)
+                save_or_warn(run.save, path)
                 last_saved = time.monotonic()
     run.history.interrupted = stop.requested
     if stop.requested:
