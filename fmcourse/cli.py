@@ -225,7 +225,7 @@ def tokenize(
         # The held-out text is needed here alone: a character outside the vocabulary is an error.
         tokenizer = CharTokenizer.train(text + held_out)
     else:
-        tokenizer = BPETokenizer.train(text, vocab_size=settings["vocab"])
+        tokenizer = BPETokenizer.train(text, vocab_size=settings["vocab"], progress=True)
     return tokenizer, tokenizer.encode(text)
 
 
