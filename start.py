@@ -241,8 +241,24 @@ def set_up(
         again: make .venv anew even if nothing is the matter with it.
     Raises: StartError with the sentence that says what to do.
     """
+    if not is_ready(extras) or again:
+        bring_up_to_date(extras, torch_index, again)
+    verify_data()
+
+
+def is_ready(extras: tuple[str, ...]) -> bool:
+    """Whether there is nothing to do, not even a mark to be written.
+
+    It is asked without the lock, for which a course that many share, read-only, has no place.
+    """
+    todo, _ = diagnose(extras)
+    return not todo and (bool(read_mark()) or not os.access(VENV, os.W_OK))
+
+
+def bring_up_to_date(extras: tuple[str, ...], torch_index: str | None, again: bool) -> None:
+    """Do what `diagnose` says, once no other set-up is at it."""
     with setup_lock():
-        todo, why = diagnose(extras)
+        todo, why = diagnose(extras)  # anew: a set-up that ended meanwhile may have done it
         if again and VENV.exists():
             todo, why = "remake", "You asked for a new .venv"
         if todo:
@@ -250,7 +266,6 @@ def set_up(
             change_venv(todo, extras, torch_index)
         elif not read_mark():
             write_mark("ready", extras)
-    verify_data()
 
 
 def change_venv(todo: str, extras: tuple[str, ...], torch_index: str | None) -> None:
@@ -274,9 +289,17 @@ def setup_lock() -> Iterator[None]:
     """Hold a lock that the system releases when its last holder ends.
 
     On POSIX pip inherits it, so the next set-up waits for a pip whose start.py was killed.
+    Raises: StartError if the course's folder cannot be written to.
     """
-    (ROOT / "build").mkdir(exist_ok=True)
-    with open(ROOT / "build" / "setup.lock", "w") as file:
+    try:
+        (ROOT / "build").mkdir(exist_ok=True)
+        file = open(ROOT / "build" / "setup.lock", "w")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise StartError(
+            f"{ROOT} cannot be written to ({error.strerror}), and there is something to set up in "
+            "it: whoever installed the course there runs `python start.py setup`."
+        ) from error
+    with file:
         for attempt in itertools.count():
             try:
                 take_lock(file.fileno())
@@ -682,7 +705,7 @@ def open_or_copy(options: argparse.Namespace, lessons: list[str]) -> int:
     environment = course_environment(options.threads)
     if options.folder:
         return open_lab(options, environment, Path(options.folder).absolute())
-    work = Path(os.environ.get("FMCOURSE_WORK") or ROOT / "work").absolute()
+    work = work_folder()
     if options.verb == "reset":
         copied = copies.reset(lessons, work, ROOT / "notebooks")
     else:
@@ -692,6 +715,21 @@ def open_or_copy(options: argparse.Namespace, lessons: list[str]) -> int:
         return open_lab(options, environment, work)
     print("All is there: `python start.py` opens it.")
     return 0
+
+
+def work_folder() -> Path:
+    """Where the learner's notebooks lie: FMCOURSE_WORK, or `work` beside this file.
+
+    Raises: StartError if nothing can be written there, as in a course that many share.
+    """
+    work = Path(os.environ.get("FMCOURSE_WORK") or ROOT / "work").absolute()
+    there = next(folder for folder in (work, *work.parents) if folder.exists())
+    if not os.access(there, os.W_OK):
+        raise StartError(
+            f"{work} cannot be written to: set the variable FMCOURSE_WORK to a folder of your own, "
+            "which is made if there is none, and run this again."
+        )
+    return work
 
 
 def extras_of(options: argparse.Namespace) -> tuple[str, ...]:

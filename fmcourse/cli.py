@@ -10,9 +10,12 @@ import dataclasses
 import io
 import json
 import os
+import secrets
 import shlex
+import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,7 +139,7 @@ def train_and_report(options: argparse.Namespace, processes: "OneProcess") -> in
     folder, settings = Path(options.out), train_settings(options)
     with processes.first_before_others():
         text, held_out = train_and_test_text(settings["data"])
-        settings = identify_text(settings, text + held_out)
+        settings = identify_text(settings, text, held_out)
         print_note("Turning the text into tokens ...")
         tokenizer, ids = tokenize(settings, text, held_out, folder)
         model = build_model(settings, tokenizer.vocab_size)
@@ -153,10 +156,17 @@ def train_and_report(options: argparse.Namespace, processes: "OneProcess") -> in
         del ids  # Windows deletes no file that is mapped
         with contextlib.suppress(OSError):
             (folder / TOKENS).unlink()
-    save_weights(folder, model, tokenizer, settings["shape"])
+
+    def save(place: Path) -> None:
+        if place != folder:  # there the settings are saved already
+            save_settings(place, model, tokenizer, settings)
+        save_weights(place, model, tokenizer, settings["shape"])
+
+    place = save_or_rescue(folder, save)
     if settings["shape"] in PUBLISHED:
-        print(f"transformers opens it, too: AutoModelForCausalLM.from_pretrained({str(folder)!r})")
-    return report_training(history, folder, score(model, tokenizer, held_out))
+        print(f"transformers opens it, too: AutoModelForCausalLM.from_pretrained({str(place)!r})")
+    code = report_training(history, place, score(model, tokenizer, held_out))
+    return code if place == folder else 1
 
 
 def train_model(
@@ -234,13 +244,16 @@ def is_made_by_train(path: Path) -> bool:
     return isinstance(facts, dict) and field in facts
 
 
-def identify_text(settings: dict[str, Any], text: str) -> dict[str, Any]:
-    """The settings with the text's digest and, of a file, a path that holds in every folder.
+def identify_text(settings: dict[str, Any], *texts: str) -> dict[str, Any]:
+    """The settings with the texts' digest and, of a file, a path that holds in every folder.
 
     Raises: ValueError if a training that is resumed began with another text: what it was trained on
         would be mixed, and what is held out from it now, it may have seen.
     """
-    name, digest = settings["data"], sha256(text.encode()).hexdigest()
+    name, hashed = settings["data"], sha256()
+    for text in texts:  # not joined first: a large text would take its room once more
+        hashed.update(text.encode())
+    digest = hashed.hexdigest()
     if settings.get("text_sha256", digest) != digest:  # trainings of older editions have none
         raise ValueError(
             f"--data {name}: this is not the text that the training began with. Restore it, or say "
@@ -287,7 +300,7 @@ def tokenize(settings: dict[str, Any], text: str, held_out: str, folder: Path) -
         # The held-out text is needed here alone: a character outside the vocabulary is an error.
         tokenizer = CharTokenizer.train("".join(set(text) | set(held_out)))
     else:
-        tokenizer = BPETokenizer.train(text, vocab_size=settings["vocab"])
+        tokenizer = BPETokenizer.train(text, vocab_size=settings["vocab"], progress=True)
     return tokenizer, write_tokens(tokenizer, text, folder / TOKENS)
 
 
@@ -336,7 +349,9 @@ def report_training(history: "History", folder: Path, bits: float | None) -> int
         print(f"On held-out text: {bits:.2f} bits per byte (8 is random guessing).")
     print(f'Let it write: {command("generate", "--model", folder)} --prompt "..."')
     if history.interrupted:
-        print(f"Go on with it: {command('train', '--out', folder, '--resume')}")
+        # Without a checkpoint, where the model was saved elsewhere, nothing can be resumed.
+        if (folder / CHECKPOINT).is_file():
+            print(f"Go on with it: {command('train', '--out', folder, '--resume')}")
         return 130
     (folder / CHECKPOINT).unlink(missing_ok=True)  # a finished run needs it no more
     return 0
@@ -386,6 +401,44 @@ def save_weights(folder: Path, model: "Transformer", tokenizer: Any, shape: str)
 def own_file(folder: Path, name: str) -> Path:
     """CONFIG, WEIGHTS or TOKENIZER in a folder, under the name that its edition gave it."""
     return folder / (name if (folder / CONFIG).is_file() else EARLIER[name])
+
+
+def save_or_rescue(folder: Path, save: Callable[[Path], object]) -> Path:
+    """Save a trained model in its folder or, where that fails, in a new one elsewhere.
+
+    Hours of training must not be lost to a full disk: if every place fails, a reader at a terminal
+    may make room and try again.
+
+    Args:
+        save: called with the folder.
+    Returns: where it was saved; another place than `folder` is said on stderr.
+    Raises: ValueError naming all places that were tried.
+    """
+    from safetensors import SafetensorError
+
+    name = f"{folder.name}-{secrets.token_hex(3)}"
+    places = [Path(base) / name for base in (os.path.expanduser("~"), tempfile.gettempdir())]
+    while True:
+        failures = []
+        for place in (folder, *places):
+            try:
+                save(place)
+            except (OSError, SafetensorError, ValueError) as error:
+                failures.append(f"{place} ({one_line(error)})")
+                if place != folder:
+                    shutil.rmtree(place, ignore_errors=True)  # half a model
+                continue
+            if failures:
+                print(f"Not saved in {'; '.join(failures)}. It is in {place}.", file=sys.stderr)
+            return place
+        tried = f"the trained model could not be saved in {'; '.join(failures)}"
+        if not sys.stdin.isatty():
+            raise ValueError(f"{tried}.")
+        print(f"{tried}. It is still in memory.", file=sys.stderr)
+        try:
+            input("Make room and press Enter to try again, Ctrl-C to give it up: ")
+        except EOFError:
+            raise ValueError(f"{tried}.") from None
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -591,11 +644,13 @@ def finetune_verb(options: argparse.Namespace) -> int:
         classifier = apps.train_classifier(
             dataset, options.way, options.steps, seed=options.seed, progress=processes.is_first
         )
+        place = folder
         if processes.is_first:
             print(classifier.evaluate(dataset))
-            classifier.save(folder)
-            print(f'Use it: {command("classify", folder)} "..."')
-    return 130 if classifier.history is not None and classifier.history.interrupted else 0
+            place = save_or_rescue(folder, classifier.save)
+            print(f'Use it: {command("classify", place)} "..."')
+    interrupted = classifier.history is not None and classifier.history.interrupted
+    return 130 if interrupted else int(place != folder)
 
 
 def classify_verb(options: argparse.Namespace) -> int:

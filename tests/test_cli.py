@@ -445,6 +445,71 @@ def test_training_never_writes_over_a_model(folder, capsys):
     refused(["train", "--out", str(folder)], capsys, "already holds a model")
 
 
+@pytest.fixture
+def full_disk(tmp_path, monkeypatch):
+    """Nothing can be written below the folders in this list; home and temporary folder are ours."""
+    from fmcourse import files
+
+    full, write = [], files.write_atomically
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(cli.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+
+    def write_if_there_is_room(path, fill):
+        if any(folder in Path(path).parents for folder in full):
+            raise OSError(28, "No space left on device", str(path))
+        write(path, fill)
+
+    for module in ("files", "training.checkpoints", "apps.classifier"):
+        monkeypatch.setattr(f"fmcourse.{module}.write_atomically", write_if_there_is_room)
+    return full
+
+
+@pytest.mark.skipif(os.name == "nt", reason="another variable names the home folder there")
+@pytest.mark.parametrize("second", ["home", "tmp"])
+def test_a_disk_that_is_full_after_the_training_costs_no_model(
+    second, full_disk, tmp_path, text, monkeypatch, capsys
+):
+    out = tmp_path / "gpt"
+    full = [out] if second == "home" else [out, tmp_path / "home"]
+    save_settings = cli.save_settings
+
+    def then_it_is_full(*given):
+        save_settings(*given)
+        full_disk.extend(full)
+
+    monkeypatch.setattr(cli, "save_settings", then_it_is_full)
+    words = ["train", "--data", str(text), "--steps", "2", "--out", str(out), *SMALL]
+    with pytest.warns(UserWarning, match="could not be written"):
+        assert cli.main(words) == 1
+    captured = capsys.readouterr()
+    [place] = (tmp_path / second).iterdir()
+    assert f"It is in {place}." in captured.err and f"{out} (" in captured.err
+    assert f"--model {place}" in captured.out
+    model, tokenizer = cli.load_model(str(place))
+    assert tokenizer.encode("To be") and not (out / cli.WEIGHTS).exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="another variable names the home folder there")
+def test_if_every_disk_is_full_it_says_where_it_tried_and_at_a_terminal_waits(
+    full_disk, tmp_path, monkeypatch, capsys
+):
+    full_disk.append(tmp_path)
+    model = Transformer(gpt2(vocab_size=9, context=8, width=12, depth=1, heads=2))
+
+    def save(place):
+        cli.save_weights(place, model)
+
+    with pytest.raises(ValueError, match=r"could not be saved in .*gpt \(.*home.*tmp.*No space"):
+        cli.save_or_rescue(tmp_path / "gpt", save)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n\n"))
+    sys.stdin.isatty = lambda: True
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or full_disk.clear())
+    assert cli.save_or_rescue(tmp_path / "gpt", save) == tmp_path / "gpt"
+    assert len(asked) == 1 and "still in memory" in capsys.readouterr().err
+    assert (tmp_path / "gpt" / cli.WEIGHTS).is_file() and not (tmp_path / "home").exists()
+
+
 def test_resume_takes_no_other_settings(tmp_path, capsys):
     refused(
         ["train", "--out", str(tmp_path), "--resume", "--steps", "9"], capsys, "leave out --steps"

@@ -93,6 +93,33 @@ def test_the_flow_schedule_equals_diffusers():
     assert_close(Schedule.flow().add_noise(x, t, noise), theirs, rtol=0, atol=1e-5)
 
 
+ZERO_TERMINAL_SNR = {
+    "betas": Schedule.from_betas(torch.linspace(0.01, 1, 20)),
+    "linear": Schedule.linear(20, 0.01, 1.0),
+    "cosine": Schedule.cosine(20, max_beta=1.0),
+}
+
+
+@pytest.mark.parametrize("name", ZERO_TERMINAL_SNR)
+def test_a_schedule_may_leave_no_signal_at_its_end(name):
+    schedule, t = ZERO_TERMINAL_SNR[name], torch.full((4,), 20)
+    assert schedule.snr[-1] < 1e-30 and schedule.snr[-2] > 0
+    assert_close(schedule.add_noise(x, t, noise), noise)
+    for predicts in ("image", "velocity"):
+        target = schedule.target(x, t, noise, predicts)
+        assert_close(schedule.predict_x_0(target, noise, t, predicts), x)
+    start = torch.randn(4000, 2, generator=seeded())
+    for sample in (ddpm, ddim, euler):
+        drawn = sample(optimal_denoiser(schedule), start, schedule, steps=20)
+        # The spread is too small by a tenth: β grows to 1 in only 20 steps.
+        assert abs(drawn.mean() - MEAN) < 0.05 and abs(drawn.std() - SPREAD) < 0.15
+
+
+def test_noise_is_no_prediction_where_no_signal_is_left():
+    with pytest.raises(ValueError, match='t=20 this schedule leaves no signal.*"velocity"'):
+        ZERO_TERMINAL_SNR["linear"].predict_x_0(noise, noise, torch.full((4,), 20), "noise")
+
+
 @every_schedule
 def test_a_schedule_begins_with_the_image_and_noise_only_grows(schedule):
     assert_close(schedule.add_noise(x, torch.zeros(4, dtype=torch.long), noise), x)
@@ -403,7 +430,11 @@ def test_a_small_network_learns_two_points():
     [
         (lambda: Schedule.flow(0), "T=0; at least one step is needed"),
         (lambda: Schedule.linear(2.5), "T=2.5; at least one"),
-        (lambda: Schedule.from_betas(torch.tensor([0.1, 1.0])), "each between 0 and 1"),
+        (lambda: Schedule.from_betas(torch.tensor([0.1, 1.5])), "reach from 0.1 to 1.5; each is"),
+        (lambda: Schedule.from_betas(torch.tensor([0.1, -0.5])), "reach from -0.5 to 0.1"),
+        (lambda: Schedule.from_betas(torch.tensor([0.1, float("nan")])), "reach from nan to nan"),
+        (lambda: Schedule.from_betas(torch.tensor([0.1, 1.0, 0.2])), "β_2 of 3 is 1: .* only the"),
+        (lambda: Schedule.from_betas(torch.tensor([1.0, 1.0])), "β_1 of 2 is 1"),
         (lambda: Schedule.from_betas(torch.tensor([])), "at least one number"),
         (lambda: timesteps(Schedule.flow(10), 11), "steps=11 are more than the schedule's T=10"),
         (lambda: ddim(None, x, Schedule.flow(), 0), "steps=0; at least one step"),

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -221,6 +222,74 @@ def test_two_set_ups_wait_for_each_other(course):
         start.take_lock(other.fileno())
     with open(course / "build" / "setup.lock") as other:
         start.take_lock(other.fileno())
+
+
+@pytest.fixture
+def read_only(course, monkeypatch):
+    """A course on a file system that is read-only; root may write everywhere else."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    access = os.access
+
+    def may_write(path, mode):
+        return not Path(path).is_relative_to(course) and access(path, mode)
+
+    def close():
+        monkeypatch.setattr(Path, "mkdir", refuse)
+        monkeypatch.setattr(start, "open", refuse, raising=False)
+        monkeypatch.setattr(start, "write_text", refuse)
+        monkeypatch.setattr(os, "access", may_write)
+
+    return close
+
+
+@pytest.mark.parametrize("mark", [True, False])
+def test_a_shared_course_that_is_read_only_needs_no_lock_where_nothing_is_to_be_done(
+    mark, course, steps, read_only
+):
+    start.VENV.mkdir()
+    if mark:
+        start.write_mark("ready", ())
+    read_only()
+    start.set_up()
+    assert steps == ["verify_data"] and not (course / "build").exists()
+
+
+def test_a_shared_course_that_is_not_set_up_says_who_can_do_it(course, steps, read_only):
+    read_only()
+    for again in (False, True):
+        with pytest.raises(StartError, match=r"be written to \(Read-only.*whoever installed"):
+            start.set_up(again=again)
+    assert steps == []
+
+
+def test_notebooks_go_to_a_folder_that_can_be_written_to(course, read_only, monkeypatch, tmp_path):
+    monkeypatch.delenv("FMCOURSE_WORK", raising=False)
+    assert start.work_folder() == course / "work"
+    read_only()
+    with pytest.raises(StartError, match="set the variable FMCOURSE_WORK to a folder of your own"):
+        start.work_folder()
+    own = tmp_path.parent / "home of somebody" / "work"
+    monkeypatch.setenv("FMCOURSE_WORK", str(own))
+    assert start.work_folder() == own
+
+
+def test_a_set_up_that_another_one_did_meanwhile_is_not_done_again(course, steps, monkeypatch):
+    start.VENV.mkdir()
+    start.write_mark("begun", ())
+    lock = start.setup_lock
+
+    @contextlib.contextmanager
+    def wait():
+        with lock():
+            start.write_mark("ready", ())  # the other one has just ended
+            yield
+
+    monkeypatch.setattr(start, "setup_lock", wait)
+    start.set_up()
+    assert steps == ["verify_data"]
 
 
 def test_a_full_disk_is_reported_before_anything_is_done(course, steps, monkeypatch):

@@ -4,7 +4,9 @@ import copy
 import functools
 import json
 import pickle
+import random
 import sys
+import time
 import tracemalloc
 import unicodedata
 from collections import Counter
@@ -27,7 +29,11 @@ from fmcourse.tokenizers import (
 from fmcourse.tokenizers.base import MemoDict, cut_before_spaces
 from fmcourse.tokenizers.bpe import (
     BYTE_TO_LETTER,
+    EMPTY,
+    GAP,
+    PairCounts,
     learn_merges,
+    merge_pair,
     pretokenizer_pattern,
     to_bytes,
     to_letters,
@@ -271,6 +277,45 @@ def test_learns_the_merges_of_the_reference_ties_included(split):
     ours = BPETokenizer.train(text, 1200, split=split)
     assert len(merges) == 944
     assert ours.merges == merges
+
+
+@pytest.mark.parametrize("letters", ["ACGT", "a", "".join(map(chr, range(0x4E00, 0x4F00)))])
+def test_one_unbroken_run_is_learnt_as_the_reference_learns_it_and_no_slower(letters):
+    text = "".join(random.Random(0).choices(letters, k=45_000 // len(letters[0].encode())))
+    theirs = reference({}, [])
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    start = time.perf_counter()
+    theirs.train_from_iterator(
+        [text], trainers.BpeTrainer(vocab_size=500, initial_alphabet=alphabet, show_progress=False)
+    )
+    reference_seconds = time.perf_counter() - start
+    merges = [" ".join(merge) for merge in json.loads(theirs.to_str())["model"]["merges"]]
+    start = time.perf_counter()
+    ours = BPETokenizer.train(text, 500)
+    seconds = time.perf_counter() - start
+    assert ours.merges == merges
+    assert seconds < max(2 * reference_seconds, 0.5)  # a run of one letter has 15 merges alone
+
+
+def test_a_bar_is_shown_only_if_asked_for(capsys):
+    for progress in (False, True):
+        BPETokenizer.train("low lower lowest " * 9, 262, progress=progress)
+        assert ("merge" in capsys.readouterr().err) is progress
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=5))
+def test_a_merge_in_place_is_the_plain_one(words):
+    pairs = PairCounts(words, [1] * len(words))
+    for new in range(3, 7):
+        if (pair := pairs.most_frequent()) is None:
+            break
+        pairs.merge(pair, new)
+        words = [merge_pair(word, pair, new) for word in words]
+        left = " ".join(str(i) for i in pairs.ids if i != EMPTY).split(str(GAP))
+        assert [list(map(int, word.split())) for word in left[:-1]] == words
+        counted = Counter(pair for word in words for pair in pairwise(word))
+        assert {pair: n for pair, n in pairs.counts.items() if n} == counted
 
 
 def naive_merges(words, size):

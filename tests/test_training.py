@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 from helpers import randomize
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 from torch.testing import assert_close
 
@@ -272,11 +273,40 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr("fmcourse.training.checkpoints.save_file", full_disk)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.warns(UserWarning, match="run.safetensors could not be written .no space left"):
         fit(small(), next_token, data(), steps=3, checkpoint=path, progress=False)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [
         "run.safetensors"
     ]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), SafetensorError("os error 28")])
+def test_a_full_disk_costs_no_training(tmp_path, monkeypatch, error):
+    path, saves, model, same = tmp_path / "run.safetensors", [], small(), small()
+
+    def full_disk(tensors, temporary, header):
+        saves.append(len(tensors))
+        if len(saves) in (2, 3, 5):  # in the midst, and the last
+            raise error
+        return save_file(tensors, temporary, header)
+
+    monkeypatch.setattr("fmcourse.training.checkpoints.save_file", full_disk)
+    with pytest.warns(UserWarning) as said:
+        history = fit(
+            model, next_token, data(), steps=4, checkpoint=path, save_every=0.0, progress=False
+        )
+    advice = [str(warning.message).rpartition("). ")[2] for warning in said]
+    assert [text.partition(":")[0] for text in advice] == [
+        "Training goes on, and the next save tries again.",
+        "Training goes on, and the next save tries again.",
+        "The trained model is still in memory",
+    ]
+    assert history.steps == 4 and len(saves) == 5 and not history.interrupted
+    monkeypatch.undo()
+    fit(same, next_token, data(), steps=4, progress=False)
+    assert torch.equal(weights(model), weights(same))
+    fit(small(7), next_token, data(), steps=4, checkpoint=path, progress=False)  # it is whole
+    assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
 
 
 def test_a_loss_of_nan_stops_with_an_explanation():

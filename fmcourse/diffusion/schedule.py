@@ -34,11 +34,22 @@ class Schedule:
     def from_betas(cls, betas: Tensor) -> "Schedule":
         """From β_1 to β_T, the share of the variance that each step replaces by noise, (T,).
 
-        Raises: ValueError for a β that is not between 0 and 1.
+        β_T may be 1, zero terminal SNR: no signal is left at T, so a network cannot predict x_0
+        from the noise there, and the velocity or the image is predicted instead (Lin et al. 2023).
+
+        Raises: ValueError for a β that is not between 0 and 1, or one before the last that is 1.
         """
-        if betas.ndim != 1 or not len(betas) or not ((betas > 0) & (betas < 1)).all():
+        if betas.ndim != 1 or not len(betas):
+            raise ValueError(f"betas {tuple(betas.shape)}: give at least one number, (T,).")
+        if not ((betas > 0) & (betas <= 1)).all():  # NaN is neither
             raise ValueError(
-                f"betas {tuple(betas.shape)}: give at least one number, each between 0 and 1."
+                f"betas reach from {betas.min():.4g} to {betas.max():.4g}; each is a share of the "
+                "variance, above 0 and at most 1."
+            )
+        if (betas[:-1] == 1).any():
+            raise ValueError(
+                f"β_{int((betas == 1).int().argmax()) + 1} of {len(betas)} is 1: no signal is left "
+                "after it, so only the last β may be 1 (zero terminal SNR)."
             )
         # Double: 1 - ᾱ_t loses digits where ᾱ_t is near 1. The padding is ᾱ_0 = 1, no noise.
         alpha_bar = F.pad((1 - betas.double()).cumprod(0), (1, 0), value=1.0)

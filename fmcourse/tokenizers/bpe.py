@@ -16,6 +16,8 @@ from functools import cache
 from heapq import heapify, heappop, heappush
 from itertools import groupby, pairwise
 
+from tqdm.auto import tqdm
+
 from fmcourse.tokenizers.base import (
     MemoDict,
     Tokenizer,
@@ -120,7 +122,9 @@ def character_ranges(codes: Iterable[int]) -> str:
 # Training --------------------------------------------------------------------------------------
 
 
-def learn_merges(words: Mapping[str, int], size: int) -> list[tuple[bytes, bytes]]:
+def learn_merges(
+    words: Mapping[str, int], size: int, progress: bool = False
+) -> list[tuple[bytes, bytes]]:
     """The pairs to merge, in order, until there are `size` tokens or no pair is left.
 
     Of equally frequent pairs the one whose left, then right, token is older is merged first; bytes
@@ -130,6 +134,7 @@ def learn_merges(words: Mapping[str, int], size: int) -> list[tuple[bytes, bytes
     Args:
         words: how often each word stands in the text.
         size: how many tokens there may be, the 256 bytes among them.
+        progress: show a bar.
 
     >>> learn_merges({"low": 5, "lower": 2, "new": 6}, size=258)
     [(b'l', b'o'), (b'lo', b'w')]
@@ -141,11 +146,13 @@ def learn_merges(words: Mapping[str, int], size: int) -> list[tuple[bytes, bytes
     ids = [[id_of_byte[byte] for byte in word.encode()] for word in words]
     pairs = PairCounts(ids, list(words.values()))
     merges = []
-    while len(tokens) < size and (pair := pairs.most_frequent()):
-        left, right = tokens[pair[0]], tokens[pair[1]]
-        pairs.merge(pair, new=len(tokens))
-        merges.append((left, right))
-        tokens.append(left + right)
+    with tqdm(total=size - len(tokens), unit="merge", disable=not progress) as bar:
+        while len(tokens) < size and (pair := pairs.most_frequent()):
+            left, right = tokens[pair[0]], tokens[pair[1]]
+            pairs.merge(pair, new=len(tokens))
+            merges.append((left, right))
+            tokens.append(left + right)
+            bar.update()
     return merges
 
 
@@ -257,13 +264,22 @@ class BPETokenizer(Tokenizer):
 
     @classmethod
     def train(
-        cls, text: str, vocab_size: int, special_tokens: Iterable[str] = (), *, split: str = "gpt2"
+        cls,
+        text: str,
+        vocab_size: int,
+        special_tokens: Iterable[str] = (),
+        *,
+        split: str = "gpt2",
+        progress: bool = False,
     ) -> "BPETokenizer":
         """Learn a vocabulary: the 256 bytes (ids 0-255), the merges in order, the special tokens.
 
         A text too short for `vocab_size` gives fewer tokens, when every word is one token: ask
         `.vocab_size` how many. Special tokens found in the text are passed over, not learnt from.
 
+        Args:
+            split, special_tokens: see the class.
+            progress: show a bar that counts merges.
         Raises: ValueError if `text` is empty or `vocab_size` has no room for bytes and special
             tokens.
         """
@@ -278,7 +294,7 @@ class BPETokenizer(Tokenizer):
                 f"vocab_size={vocab_size} is too small; "
                 f"256 bytes and {n} special tokens need {256 + n}."
             )
-        learnt = learn_merges(count_words(text, split, special_tokens), room)
+        learnt = learn_merges(count_words(text, split, special_tokens), room, progress)
         merges = [(to_letters(left), to_letters(right)) for left, right in learnt]
         names = [BYTE_TO_LETTER[byte] for byte in range(256)]  # by value: a byte's id is its value
         names += [left + right for left, right in merges]
@@ -365,26 +381,37 @@ def check_special_tokens(special_tokens: Iterable[str]) -> list[str]:
 # recounting all pairs before each merge, and searching the lowest rank before each merge.
 
 
+GAP, EMPTY = -1, -2  # no token: between two words; merged into the token before it
+
+
 class PairCounts:
     """How often each pair of neighbours stands in the words, kept up to date through all merges.
 
-    A merge visits only the words that hold the pair: more than a hundred times faster than
-        recounting.
+    A merge visits the places of its pair alone, however long the words are: text without spaces,
+    Chinese or DNA, is a single word. That is more than a hundred times faster than recounting.
 
     Args:
-        words: the ids that each distinct word is made of at the moment; changed by `merge`.
+        words: the ids that each distinct word is made of.
         word_counts: how often each of these words stands in the text.
     """
 
     def __init__(self, words: list[list[int]], word_counts: list[int]) -> None:
-        self.words, self.word_counts = words, word_counts
+        # All words in one row, as a linked list: a merge takes out the place of its second token.
+        self.ids = [i for word in words for i in (*word, GAP)]
+        # How often the word that a place belongs to stands in the text.
+        self.times = [
+            times for word, times in zip(words, word_counts, strict=True) for _ in (*word, GAP)
+        ]
+        # Before the first place comes -1, the last one, which is a gap.
+        self.left = list(range(-1, len(self.ids) - 1))
+        self.right = list(range(1, len(self.ids) + 1))
         self.counts: dict[Pair, int] = defaultdict(int)
-        # The places of words that hold a pair, or did once: entries are never taken out again.
-        self.words_with_pair: dict[Pair, set[int]] = defaultdict(set)
-        for place, word in enumerate(words):
-            for pair in pairwise(word):
-                self.counts[pair] += word_counts[place]
-                self.words_with_pair[pair].add(place)
+        # Where each pair begins, or began once: entries are never taken out again.
+        self.places: dict[Pair, list[int]] = defaultdict(list)
+        for place, pair in enumerate(pairwise(self.ids)):
+            if GAP not in pair:
+                self.counts[pair] += self.times[place]
+                self.places[pair].append(place)
         # A heap has its smallest entry first: counts are negative, ties go to the older ids.
         self.queue = [(-count, pair) for pair, count in self.counts.items()]
         heapify(self.queue)
@@ -401,24 +428,37 @@ class PairCounts:
         return None
 
     def merge(self, pair: Pair, new: int) -> None:
-        """Put `new` in place of every `pair`, and recount the words where it stood."""
+        """Put `new` in place of every `pair`, as `merge_pair` does, and recount its neighbours."""
         change: dict[Pair, int] = defaultdict(int)
-        # Popped, because the merge leaves no such pair anywhere.
-        for place in self.words_with_pair.pop(pair):
-            before, after = self.words[place], merge_pair(self.words[place], pair, new)
-            self.words[place] = after
-            # All pairs of the word are taken off and put back; those that stay the same cancel out.
-            for old in pairwise(before):
-                change[old] -= self.word_counts[place]
-            for added in pairwise(after):
-                change[added] += self.word_counts[place]
-                self.words_with_pair[added].add(place)
+        # Sorted, because of overlapping pairs the left one is taken. Popped, because the merge
+        # leaves no such pair anywhere.
+        for place in sorted(self.places.pop(pair)):
+            after = self.right[place]
+            if (self.ids[place], self.ids[after]) == pair:  # else it was merged otherwise since
+                self.merge_at(place, pair, new, change)
         for changed, by in change.items():
             self.counts[changed] += by
             # A count that fell is corrected when it comes up; one that rose must be queued, or it
             # would come up too late.
             if by > 0:
                 heappush(self.queue, (-self.counts[changed], changed))
+
+    def merge_at(self, place: int, pair: Pair, new: int, change: dict[Pair, int]) -> None:
+        """Merge the pair that begins at this place; `change` collects what that does to counts."""
+        ids, times = self.ids, self.times[place]
+        second = self.right[place]
+        before, after = self.left[place], self.right[second]
+        ids[place], ids[second] = new, EMPTY
+        self.right[place], self.left[after] = after, place
+        change[pair] -= times
+        if ids[before] != GAP:
+            change[ids[before], pair[0]] -= times
+            change[ids[before], new] += times
+            self.places[ids[before], new].append(before)
+        if ids[after] != GAP:
+            change[pair[1], ids[after]] -= times
+            change[new, ids[after]] += times
+            self.places[new, ids[after]].append(place)
 
 
 def merge_by_rank(ids: list[int], ranks: Mapping[Pair, tuple[int, int]]) -> list[int]:

@@ -7,6 +7,8 @@ two JSON strings: `identity`, what must agree for a run to be resumed, and `hist
 
 import json
 import time
+import warnings
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +21,9 @@ from torch import Tensor, nn
 from fmcourse.files import write_atomically
 from fmcourse.models.compiled import uncompiled_name
 from fmcourse.training.history import History
+
+# What a full disk, a folder that may not be written to, or a share that is gone raises.
+SAVE_ERRORS = (OSError, SafetensorError)
 
 
 class RunState(Protocol):
@@ -48,6 +53,25 @@ def save_checkpoint(run: RunState, path: Path) -> None:
     }
     tensors = run_tensors(run)
     write_atomically(path, lambda temporary: save_file(tensors, temporary, header))
+
+
+def save_or_warn(save: Callable[[Path], object], path: Path, last: bool = False) -> None:
+    """Save a run's checkpoint; where that fails, warn: a full disk must not cost the training.
+
+    Args:
+        save: `run.save`.
+        last: the training is over, so that no other save will follow.
+    """
+    try:
+        save(path)
+    except SAVE_ERRORS as error:
+        advice = (
+            "The trained model is still in memory: make room and save it, or save it on another "
+            "disk: `from safetensors.torch import save_model; save_model(model, FILE)`."
+            if last
+            else "Training goes on, and the next save tries again."
+        )
+        warnings.warn(f"{path} could not be written ({error}). {advice}", stacklevel=3)
 
 
 def load_checkpoint(run: RunState, path: Path) -> None:

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from fmcourse.training.batches import Batches, derive_seed, get_batch, to_device
+from fmcourse.training.checkpoints import save_or_warn
 from fmcourse.training.ema import EMA
 from fmcourse.training.history import DivergenceError, History
 from fmcourse.training.interrupts import defer_interrupt
@@ -297,5 +298,5 @@ def gan_loop(
                 on_step(step, loss_g, discriminator=loss_d)
             last = run.is_finished() or stop.requested  # after Ctrl-C the state is saved too
             if path is not None and (step % save_every == 0 or last):
-                run.save(path)
+                save_or_warn(run.save, path, last)
     run.history.interrupted = stop.requested

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from fmcourse.objectives import Loss
 from fmcourse.training.batches import Batches, derive_seed, get_batch, to_device
-from fmcourse.training.checkpoints import load_checkpoint, save_checkpoint
+from fmcourse.training.checkpoints import load_checkpoint, save_checkpoint, save_or_warn
 from fmcourse.training.history import DivergenceError, History
 from fmcourse.training.interrupts import defer_interrupt
 from fmcourse.training.optimizers import MUON, OptimizerConfig, build_optimizers
@@ -63,7 +63,8 @@ def fit(
         precision: "bf16" computes matrix products in bfloat16 (autocast).
         on_step: called with (step, loss) after each step, for a live curve; in every process.
         progress: show a bar with loss, tokens per second and remaining time.
-    Returns: the history. Ctrl-C ends training after the current step and keeps the model.
+    Returns: the history. Ctrl-C ends training after the current step and keeps the model. So does
+        a checkpoint that cannot be written, where the disk is full: a warning says so.
     Raises: ValueError for bad arguments, DivergenceError if the loss is NaN or infinite,
         CheckpointMismatch if the file belongs to another run.
     """
@@ -103,7 +104,7 @@ def training_loop(
             if on_step is not None:
                 on_step(run.history.steps, loss)
             if path is not None and time.monotonic() - last_saved > save_every:
-                run.save(path)
+                save_or_warn(run.save, path)
                 last_saved = time.monotonic()
     run.history.interrupted = run.processes.any(stop.requested)
     if run.history.interrupted and run.processes.is_first:
@@ -201,7 +202,7 @@ class Run:
     def end(self, path: Path | None) -> None:
         """Save the run, if it has a checkpoint; no process goes on before that is done."""
         if path is not None:
-            self.save(path)
+            save_or_warn(self.save, path, last=True)
         self.processes.wait()
 
     def save(self, path: Path) -> None:
