@@ -30,6 +30,7 @@ guess = Exercise(
         ("ha, he, he", "h"),
         ("he, ha, ha", "h"),
         ("abacac", "a"),
+        ("aaaaababab", "a"),
         ("to\nso\nso, o\nno, go\n", "o"),
     ],
     starter='''def most_likely_next(text, letter):
@@ -254,6 +255,13 @@ def most_likely_next(text, letter):
     return Counter(re.findall("(?<=" + re.escape(letter) + ").", text)).most_common(1)[0][0]
 """,
             "The dot of a pattern matches everything but the end of a line. May a line end come next, too?",
+        ),
+        Mistake(
+            "twins counted without overlap",
+            """def most_likely_next(text, letter):
+    return max(sorted(set(text)), key=lambda after: text.count(letter + after))
+""",
+            "`count` jumps over what it found, so in `aaaaa` it sees two pairs of a, a. How many neighbours of a are there?",
         ),
     ],
     imports="from collections import Counter\nfrom itertools import pairwise\n",
