@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from functools import cache
 
 import pytest
@@ -15,6 +16,7 @@ from fmcourse.classroom.exercise_kinds import (
 )
 from fmcourse.classroom.library import all_assigned
 from fmcourse.classroom.packing import pack, unpack
+from fmcourse.classroom.scoring import answer_key, mark
 from fmcourse.course import comparing
 from fmcourse.course.library import all_exercises
 from fmcourse.course.running import expected_outcomes, run_cases
@@ -113,6 +115,25 @@ def test_other_numbers_have_other_answers_and_the_same_mistakes(exercise):
     for one in asked[:2]:
         for mistake in exercise.mistakes:
             assert diagnose(one, one.compile(mistake.wrong_answer)).name == mistake.name
+
+
+QUOTED = ["load", "table", "normalize_pixels", "dominant_colours", "Schedule", "BPETokenizer"]
+
+
+@pytest.mark.parametrize("exercise", [one for one in EVERY if one.literal], ids=exercise_id)
+def test_what_the_text_calls_is_imported_and_it_says_how_many_digits(exercise):
+    space = {}
+    exec(exercise.imports, space)
+    called = set(re.findall(r"\b(\w+)[.(]", exercise.text)) & set(QUOTED)
+    assert called and called <= set(space)
+    assert re.search(r"unrounded: the first \w+ digits must be right", exercise.text)
+
+
+def test_nothing_returned_earns_nearly_nothing_where_none_may_be_right():
+    winner = next(one for one in EVERY if one.id == "15.A1")
+    key, n_public = answer_key(winner)
+    outcomes = run_cases(key.exercise, lambda scores: None)
+    assert mark(key, outcomes, n_public).share <= 0.2
 
 
 def test_every_lesson_with_exercises_has_two_and_ids_are_its_own():

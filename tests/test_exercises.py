@@ -4,9 +4,11 @@ from functools import cache
 
 import pytest
 from helpers import quick_first, wrong_verdicts
+from torch import Tensor
 
 from fmcourse.course.exercise import Exercise
 from fmcourse.course.library import all_exercises
+from fmcourse.course.running import arguments, copy_case
 from fmcourse.course.verdict import AnswerKey, Verdict, diagnose
 
 EVERY = list(all_exercises())
@@ -43,3 +45,15 @@ def test_blank_goes_on_right_answers_pass_and_every_mistake_is_named(exercise):
 def test_no_two_exercises_share_an_id():
     ids = [exercise.id for exercise in EVERY]
     assert len(set(ids)) == len(ids)
+
+
+def test_an_answer_works_on_copies_of_the_cases_and_cannot_write_into_them():
+    # a tensor that was computed from one with gradients cannot be copied, and would be shared
+    shared = [
+        exercise.id
+        for exercise in EVERY
+        for case in exercise.cases
+        for part, copied in zip(arguments(case), arguments(copy_case(case)), strict=True)
+        if isinstance(part, Tensor) and part is copied
+    ]
+    assert not shared

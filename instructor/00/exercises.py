@@ -1,7 +1,7 @@
 """Assigned in lesson 00: what of a text was copied, and whether a table errs or falls silent."""
 
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 # -- 00.A1 copied ---------------------------------------------------------------------------------------------------------
 
@@ -155,7 +155,9 @@ wrong_or_silent = AssignedExercise(
     "Learn a table, as in the lesson, from `load(\"shakespeare\").train[first : first + many]`: for each run of `n` characters what most often came next (of several that came equally often "
     "the one that it met first, as `Counter.most_common` has it). Then take `load(\"shakespeare\").works[play].text[start : start + 10_000]`, with your own numbers, and ask for each character that has "
     "`n` others before it in this piece. Of those questions **for which the table has a row**, which share does it answer rightly?\n\n"
-    "When you have it, try other n. The share of right answers among *all* questions falls and falls. Does this one?",
+    "When you have it, try other n. The share of right answers among *all* questions falls and falls. Does this one?"
+    "\n\nGive it unrounded: the first five digits must be right.",
+    imports=IMPORTS + "from fmcourse.data import load\n",
     starter='''mine = variant("00.A2")  # your numbers
 right_when_it_speaks = ...  # a float from 0 to 1
 ''',

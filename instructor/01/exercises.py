@@ -1,7 +1,7 @@
 """Assigned in lesson 01: after how many different words a word comes, and what novels say of he and she."""
 
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 # -- 01.A1 San Francisco --------------------------------------------------------------------------------------------------
 
@@ -239,7 +239,9 @@ novels = AssignedExercise(
     "there may be fewer), and count *he* and *she* among them; where two such stretches overlap, both count. Only these two forms count, not *him* or *hers*. "
     "As in the lesson, a lean is the logarithm of how many times likelier *he* is than *she*, to the base e, so that 1 means e times as likely. "
     "From the lean **near the word** take the lean of **all words** of your piece. What is left?\n\n"
-    "*Example.* Near the word 30 *he* and 20 *she*, in the whole piece 400 and 800: log 1.5 − log 0.5 = log 3 = 1.10.",
+    "*Example.* Near the word 30 *he* and 20 *she*, in the whole piece 400 and 800: log 1.5 − log 0.5 = log 3 = 1.10."
+    "\n\nGive it unrounded: the first five digits must be right.",
+    imports=IMPORTS + "import re\nfrom fmcourse.data import load\n",
     starter='''mine = variant("01.A2")  # your numbers
 lean_of_a_word = ...  # a float, above 0 towards he, below 0 towards she
 ''',

@@ -2,7 +2,7 @@
 
 import torch
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 # -- 03.A1 any order ------------------------------------------------------------------------------------------------------
 
@@ -151,7 +151,9 @@ shortcut = AssignedExercise(
     "The two views of a picture are its **left** half and its **right** half, columns 0-15 and 16-31. Of each half the player sees three numbers only: its mean red, mean green and mean blue, each divided by 255. "
     "Likeness of two halves is −(the sum of the three absolute differences) / `temperature`.\n\n"
     "Each left half looks for its right half among all `many` right halves. How surprising is the right one, in nats, on average over the left halves? (The softmax and the loss of the lesson. "
-    "Only this way round: right halves do not search.) A player who guesses pays log(`many`).",
+    "Only this way round: right halves do not search.) A player who guesses pays log(`many`)."
+    "\n\nGive it unrounded: the first five digits must be right.",
+    imports=IMPORTS + "from fmcourse.data import load\n",
     starter='''mine = variant("03.A2")  # your numbers
 cost_by_colour = ...  # a float, in nats for each left half
 ''',

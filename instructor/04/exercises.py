@@ -1,7 +1,7 @@
 """Assigned in lesson 04: the cheapest way to spell a word, and what a stranger's tokenizer costs."""
 
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 # -- 04.A1 the cheapest spelling ------------------------------------------------------------------------------------------
 
@@ -180,7 +180,9 @@ premium = AssignedExercise(
     text="A tokenizer has its data's taste, and who is not in the data pays. How much? Let two tokenizers read *one* text: a stranger's, which learnt from something else, and a native one, which learnt from texts "
     "of that kind. The stranger's number of tokens divided by the native's is called the **premium** (Petrov et al. 2023). With a premium of 1.5 every text is half as long again, takes half as long again, and costs so.\n\n"
     "Your numbers name two collections, `learnt` and `read`. Train two tokenizers, each with `size` tokens in all, by `BPETokenizer.train(piece, size)`. The stranger's piece is `load(learnt).train[first : first + 80_000]`, "
-    "the native's is `load(read).train[first : first + 80_000]`. Then each encodes `load(read).validation[start : start + 30_000]`, in one call and as it stands. What is the premium?",
+    "the native's is `load(read).train[first : first + 80_000]`. Then each encodes `load(read).validation[start : start + 30_000]`, in one call and as it stands. What is the premium?"
+    "\n\nGive it unrounded: the first five digits must be right.",
+    imports=IMPORTS + "from fmcourse.data import load\nfrom fmcourse.tokenizers import BPETokenizer\n",
     starter='''mine = variant("04.A2")  # your numbers
 premium_of_a_stranger = ...  # a float
 ''',

@@ -2,7 +2,7 @@
 
 import torch
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -174,7 +174,9 @@ padding = AssignedExercise(
     "filled up with padding to the length of the longest word *of that batch*.\n\n"
     "The encoder's attention then computes a score for each place of a word with each place of the same word, padding and all. A score is *wasted* if the place "
     "that looks is padding, or the place looked at, or both. Of all scores in all your batches together, which share is wasted?\n\n"
-    "An example: *cat* and *bird* in one batch are 2 · 4 · 4 = 32 scores, of which 7 are wasted. (Letters only: the encoder has no start mark and no end mark.)",
+    "An example: *cat* and *bird* in one batch are 2 · 4 · 4 = 32 scores, of which 7 are wasted. (Letters only: the encoder has no start mark and no end mark.)"
+    "\n\nGive it unrounded: the first five digits must be right.",
+    imports=IMPORTS + "from fmcourse.data import load\n",
     starter='''mine = variant("05.A2")  # your numbers
 wasted_scores = ...  # a float from 0 to 1
 ''',

@@ -2,7 +2,7 @@
 
 import torch
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 # -- 06.A1 who sees whom --------------------------------------------------------------------------------------------------
 
@@ -69,7 +69,7 @@ mask_from_outside = AssignedExercise(
     "noise does not tell *where* it leaks. So find out who sees whom: change one token, and watch which positions notice.\n\n"
     "In the cases below `model` is a small function. It is made from a table whose row t says how strongly each position enters the scores at t: "
     "forwards or backwards, some strongly, some faintly, some not at all. Your function is handed the model, not the table.\n\n"
-    "When it works, try it on a real one: `smol, tokenizer = pretrained.load(\"smollm2-135m-instruct\")`, and then "
+    "When it works, try it on a real one: `from fmcourse import pretrained`, `smol, tokenizer = pretrained.load(\"smollm2-135m-instruct\")`, and then "
     "`who_sees_whom(smol, torch.tensor(tokenizer.encode(\"To be, or not\")), smol.config.vocab_size)`.",
     run=MODEL,
     cases=[
@@ -179,7 +179,9 @@ heat_and_choice = AssignedExercise(
     "Now this model shall write, at your `temperature`. (As in the lesson: at 1 the shares are as they were counted, colder the favourites gain, hotter the outsiders.) "
     "Among how many characters is it left to choose, as if all were equally likely? That is e to the entropy, -Σ p log p with the natural "
     "logarithm, of the probabilities at that temperature. It is called perplexity.\n\n"
-    "An example: two characters, each with probability 1/2, leave 2 to choose; with 0.9 and 0.1 it is 1.38.",
+    "An example: two characters, each with probability 1/2, leave 2 to choose; with 0.9 and 0.1 it is 1.38."
+    "\n\nGive it unrounded: the first five digits must be right.",
+    imports=IMPORTS + "from fmcourse.data import load\n",
     starter='''mine = variant("06.A2")  # your numbers
 choices_left = ...  # a float, 1 or more
 ''',

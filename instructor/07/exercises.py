@@ -2,7 +2,7 @@
 
 import torch
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 chance = lambda *shape, seed, share=0.4: torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) < share
 
@@ -93,7 +93,9 @@ long_names = AssignedExercise(
     minutes=12,
     text="A tagger that labels each word alone can never know where a *long* name ends. How often does that matter? Take the training sentences "
     "`load(\"names\").train[first : first + many]`, with your own two numbers. Of all names in them, which share has two words or more? "
-    "(A name begins at a tag `B-...` and goes on through `I-...`.)",
+    "(A name begins at a tag `B-...` and goes on through `I-...`.)"
+    "\n\nGive it unrounded: the first five digits must be right.",
+    imports=IMPORTS + "from fmcourse.data import load\n",
     starter='''mine = variant("07.A2")  # your numbers
 share_of_long_names = ...  # a float from 0 to 1
 ''',

@@ -2,7 +2,7 @@
 
 import torch
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 # -- 09.A1 the best discriminator ------------------------------------------------------------------------------------------------
 
@@ -155,7 +155,11 @@ a_living_code = AssignedExercise(
     "Your data are pictures of one kind of clothes: with `clothes = load(\"fashion\").train`, of those for which `clothes.labels == kind`, in their order, `many` from `first` on. As in the lesson, "
     "pixels are numbers from -1 to 1 (`fmcourse.data.images.normalize_pixels`), and a picture is a point in 784 dimensions. The spread in a direction is the standard deviation: the root of the mean, "
     "over your `many` pictures (divide by `many`), of the squared distance from the mean picture along that direction. The code has 784 numbers, more than enough.\n\n"
-    "How many nats does it tell of a picture in all? (`torch.linalg.svd`, `svdvals` or `eigh` find principal directions. In the lesson's example, spreads 2.0, 1.0, 0.4 and 0.2 with noise 0.5, it would be log 4 + log 2 = 2.08.)",
+    "How many nats does it tell of a picture in all? (`torch.linalg.svd`, `svdvals` or `eigh` find principal directions. In the lesson's example, spreads 2.0, 1.0, 0.4 and 0.2 with noise 0.5, it would be log 4 + log 2 = 2.08.)"
+    "\n\nGive it unrounded: the first five digits must be right.",
+    imports=IMPORTS
+    + "from fmcourse.data import load\n"
+    + "from fmcourse.data.images import normalize_pixels\n",
     starter='''mine = variant("09.A2")  # your numbers
 nats_told = ...  # a float, in nats
 ''',

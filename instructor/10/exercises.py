@@ -2,7 +2,7 @@
 
 import torch
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -158,7 +158,12 @@ one_of_two = AssignedExercise(
     "each of the 784 numbers. A machine is shown x_t. It knows both pictures and the dose, and names the one whose faded picture is nearer to x_t (no guess is better).\n\n"
     "In which share of all cases is it right? Not tried out, but computed: tried out a thousand times it would be known to a hundredth only.\n\n"
     "Two facts help. Of all directions in which ε can point, only one moves x_t nearer to the wrong picture: that of the straight line from one to the other. And along any one direction ε is a number "
-    "from the standard bell, which lies below z in a share `torch.special.ndtr(torch.tensor(z))` of cases. So: how far may the noise push x_t along the line, before the machine errs?",
+    "from the standard bell, which lies below z in a share `torch.special.ndtr(torch.tensor(z))` of cases. So: how far may the noise push x_t along the line, before the machine errs?"
+    "\n\nGive it unrounded: the first five digits must be right.",
+    imports=IMPORTS
+    + "from fmcourse.data import load\n"
+    + "from fmcourse.data.images import normalize_pixels\n"
+    + "from fmcourse.diffusion import Schedule\n",
     starter='''mine = variant("10.A2")  # your numbers
 right_guesses = ...  # a float from 0 to 1
 ''',

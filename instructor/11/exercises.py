@@ -2,7 +2,7 @@
 
 import torch
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 noise = lambda *shape, seed: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -178,7 +178,11 @@ later = AssignedExercise(
     "At which other time do the pictures *at full size*, mixed with noise and not shrunk, stand to their noise in the very same proportion? "
     "Of the shrunken noise take the strength that it has by the laws of chance, not that of one draw.\n\n"
     "*Example.* Pictures of strength 0.5, which keep 0.4 when shrunk by 2, at time 0.5. Say that shrinking leaves noise the strength z. Then the small ones "
-    "stand at 0.5 · 0.4 to 0.5 · z. Find z, then the time u at which (1 - u) · 0.5 to u · 1 is the same.",
+    "stand at 0.5 · 0.4 to 0.5 · z. Find z, then the time u at which (1 - u) · 0.5 to u · 1 is the same."
+    "\n\nGive it unrounded: the first five digits must be right.",
+    imports=IMPORTS
+    + "from fmcourse.data import load\n"
+    + "from fmcourse.data.images import normalize_pixels\n",
     starter='''mine = variant("11.A2")  # your numbers
 as_noisy_at_full_size = ...  # a float between 0 and 1, a time
 ''',

@@ -2,7 +2,7 @@
 
 import torch
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 noise = lambda *shape, seed: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 ids = torch.tensor
@@ -150,7 +150,11 @@ entangled = AssignedExercise(
     "all pairs of a colour c and a kind k that occur of p(c, k) log₂ ( p(c, k) / ( p(c) p(k) ) ).\n\n"
     "Your sample: the first `many` of `torch.randperm(len(emoji), generator=torch.Generator().manual_seed(seed))`, with your own numbers, are places in `emoji = load(\"emoji\").train`. "
     "A picture's kind is in `emoji.labels`, its colour is what `dominant_colours(normalize_pixels(pixels))` of `fmcourse.data.images` says.\n\n"
-    "*Example.* Half of the pictures yellow faces, half green plants: 1 bit. Two colours and two kinds, all four pairs equally often: 0 bits.",
+    "*Example.* Half of the pictures yellow faces, half green plants: 1 bit. Two colours and two kinds, all four pairs equally often: 0 bits."
+    "\n\nGive it unrounded: the first five digits must be right.",
+    imports=IMPORTS
+    + "from fmcourse.data import load\n"
+    + "from fmcourse.data.images import dominant_colours, normalize_pixels\n",
     starter='''mine = variant("12.A2")  # your numbers
 bits_about_the_colour = ...  # a float, in bits
 ''',

@@ -2,7 +2,7 @@
 
 import torch
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 noise = lambda *shape, seed: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -155,7 +155,9 @@ leak = AssignedExercise(
     "Take `load(\"questions\").train[first : first + many]`, with your own numbers, and forget all others. Suppose each question by itself went to the test with chance `test_share`, and to the "
     "training otherwise. Think of a question that has landed in the test: how probable is it that at least one *other* question on the very same passage (equal `passage`) is in the training, so that "
     "the passage is known? Work it out for each of your questions, exactly and not by drawing lots, and give the mean over all of them. (A question that is alone with its passage counts too, with 0.)\n\n"
-    "*Example.* test_share 0.25, four questions: three on one passage and one on another. For each of the three the other two must not both go to the test: 0.9375; for the last one 0. The mean is 0.7031.",
+    "*Example.* test_share 0.25, four questions: three on one passage and one on another. For each of the three the other two must not both go to the test: 0.9375; for the last one 0. The mean is 0.7031."
+    "\n\nGive it unrounded: the first five digits must be right.",
+    imports=IMPORTS + "from fmcourse.data import load\n",
     starter='''mine = variant("13.A2")  # your numbers
 share_with_a_mate_in_train = ...  # a float from 0 to 1
 ''',

@@ -3,7 +3,7 @@
 import random
 
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 LETTERS = "\n:abcdefghijklmnopqrstuvwxyz"
 spelt = lambda text: [LETTERS.index(letter) for letter in text]
@@ -187,8 +187,9 @@ leaning = AssignedExercise(
     "`one label` the share of answers that were the commoner of the two labels. Who says one label more often than it is true **must** be wrong on some words, however good an ear he has: work out on how many at least, as a "
     "share of all words. (That bound is reached by one who errs in one direction alone.)\n\n"
     "Your `runs`, pairs [k, draw], name some prompts. Add up over all of them the share of wrong answers that their lean makes unavoidable, and the share of wrong answers that there were. Give the first sum divided by the second. "
-    "(The table's four digits will do; a few thousandths of the result do not matter.)\n\n"
+    "(The table's four digits will do. Give yours unrounded: the first three digits must be right.)\n\n"
     "*Example.* Who says \"negative\" always, with `one label` 1.0, must be wrong on 0.5 of the words, and is: everything wrong is the lean. Who is wrong on 0.2 of the words and says either label equally often: nothing of it must be.",
+    imports=IMPORTS + "from fmcourse.data import table\n",
     starter='''mine = variant("14.A2")  # your numbers
 share_forced_by_the_lean = ...  # a float from 0 to 1
 ''',

@@ -1,7 +1,7 @@
 """Assigned in lesson 15: who has won, if anybody has, and how far two methods agree."""
 
 from fmcourse.classroom.exercise_kinds import AssignedExercise
-from fmcourse.course.exercise import Mistake, Property
+from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
 # -- 15.A1 a winner, or none ----------------------------------------------------------------------------------------------
 
@@ -25,6 +25,10 @@ winner = AssignedExercise(
         {"LoRA": [0.60, 0.69], "head": [0.39, 0.41]},
         {"LoRA": [0.60, 0.69, 0.66], "prompt": [0.655, 0.73, 0.63], "head": [0.41, 0.415, 0.39]},
         {"head": [0.5, 0.6], "soft": [0.6, 0.8]},
+        {"full": [0.81]},
+        {"soft": [0.31, 0.44], "full": [0.52, 0.45]},
+        {"head": [0.2], "soft": [0.3, 0.1], "LoRA": [0.35, 0.4, 0.31]},
+        {"LoRA": [0.9, 0.5], "head": [0.4, 0.45], "soft": [0.1]},
     ],
     hidden=[
         {"full": [0.7]},
@@ -35,6 +39,24 @@ winner = AssignedExercise(
         {"z": [0.4, 0.4], "b": [0.4, 0.4]},
         {"a": [0.5, 0.9], "b": [0.45, 0.3], "c": [0.49, 0.2]},
         {"a": [0.7, 0.8], "b": [0.75, 0.6], "c": [0.2, 0.1]},
+        {"only": [0.2, 0.9, 0.4]},
+        {"b": [0.51], "a": [0.5]},
+        {"a": [0.5], "b": [0.51]},
+        {"z": [0.9, 0.61], "a": [0.6, 0.2, 0.1], "m": [0.59]},
+        {"m": [0.6, 0.2], "z": [0.7, 0.61, 0.8], "a": [0.1, 0.1]},
+        {"a": [0.1, 0.3], "b": [0.3, 0.2, 0.1], "c": [0.31, 0.32]},
+        {"a": [1.0, 0.02], "b": [0.01, 0.0]},
+        {"x": [0.33, 0.34], "y": [0.35, 0.36], "z": [0.37, 0.38], "w": [0.39, 0.4]},
+        {"x": [0.39, 0.4], "y": [0.35, 0.36], "z": [0.37, 0.38], "w": [0.33, 0.34]},
+        {"p": [0.2], "q": [0.6, 0.3], "r": [0.1, 0.15, 0.29]},
+        {"q": [0.805, 0.9], "p": [0.8, 0.1]},
+        {"p": [0.8, 0.1], "q": [0.805, 0.9]},
+        {"b": [0.0, 0.0], "a": [0.001]},
+        {"u": [0.71, 0.72, 0.73], "v": [0.7], "w": [0.69, 0.4, 0.3, 0.2]},
+        {"u": [0.1], "v": [0.12, 0.11], "w": [0.13, 0.14, 0.2]},
+        {"v": [0.4], "u": [0.41, 0.9], "w": [0.39, 0.38]},
+        {"one": [0.99, 0.0]},
+        {"y": [0.24, 0.5], "x": [0.23, 0.1]},
     ],
     starter=WINNER + "    ...\n",
     solution=WINNER + '''    for name, values in scores.items():
@@ -52,6 +74,8 @@ winner = AssignedExercise(
     explanation="The worst of one above the best of all others: then no pair of seeds would have told another story. It is strict, and where it says None, "
     "more seeds or a paired test may still tell.",
     properties=[Property("a winner that was caught", '''def test(out, case):
+    if len(case) == 1 and out not in case:
+        return f"{next(iter(case))} stands alone, and nobody is said to have won."
     for rival, values in case.items():
         if out in case and rival != out and max(values) >= min(case[out]):
             return f"{out} is called the winner; its worst seed is {min(case[out])}, and {rival} reaches {max(values)}."
@@ -84,7 +108,9 @@ agreement = AssignedExercise(
     "**Cohen's kappa** takes that away: (agree − chance) / (1 − chance). *agree* is the share of questions with the same answer; *chance* is what it would be "
     "if each answered at random, as often as it does: the sum over the ten answers of (its share in the one) × (its share in the other).\n\n"
     "The answers of lesson 15 are kept: `table(\"lesson_15\")[\"tasks\"][\"topics\"][way][labels][seed][\"said\"]` is a text of 200 digits, one a question. Take "
-    "questions `first` to `first + many - 1`, counted from 0, of the ways `mine[\"one\"]` and `mine[\"other\"]`, with your labels and your seed.",
+    "questions `first` to `first + many - 1`, counted from 0, of the ways `mine[\"one\"]` and `mine[\"other\"]`, with your labels and your seed."
+    "\n\nGive it unrounded: the first five digits must be right.",
+    imports=IMPORTS + "from fmcourse.data import table\n",
     starter='''mine = variant("15.A2")  # your numbers
 kappa_of_two_ways = ...  # a float
 ''',

@@ -19,7 +19,7 @@ guess = Exercise(
     goal="guess the next letter",
     minutes=5,
     cases=[
-        ("see", "s"),
+        ("sees", "s"),
         ("aaab", "a"),
         ("no hat, then the hut", "t"),
         ("he hid her hat", "h"),
@@ -30,6 +30,8 @@ guess = Exercise(
         ("ha, he, he", "h"),
         ("he, ha, ha", "h"),
         ("abacac", "a"),
+        ("aaaaababab", "a"),
+        ("to\nso\nso, o\nno, go\n", "o"),
     ],
     starter='''def most_likely_next(text, letter):
     """The character that most often comes right after `letter` in `text`. Spaces count, and T is not t.
@@ -221,6 +223,46 @@ def most_likely_next(text, letter):
 """,
             "It looks two places on. Which two characters are neighbours?",
         ),
+        Mistake(
+            "the text made small, not the letter",
+            """def most_likely_next(text, letter):
+    text = text.lower()
+    counts = Counter(after for before, after in pairwise(text) if before == letter)
+    return counts.most_common(1)[0][0]
+""",
+            "The text was made small and the letter was not, so T is never met. In a play, is T the same as t?",
+        ),
+        Mistake(
+            "spaces removed first",
+            """def most_likely_next(text, letter):
+    text = text.replace(" ", "")
+    counts = Counter(after for before, after in pairwise(text) if before == letter)
+    return counts.most_common(1)[0][0]
+""",
+            "With the spaces gone, the end of a word touches the next word. What comes right after the last letter of a word?",
+        ),
+        Mistake(
+            "the commonest pair of all",
+            """def most_likely_next(text, letter):
+    return Counter(pairwise(text)).most_common(1)[0][0][1]
+""",
+            "It finds the commonest pair of the whole text, whichever letter stands first in it. Which pairs begin with `letter`?",
+        ),
+        Mistake(
+            "line ends left out",
+            """import re
+def most_likely_next(text, letter):
+    return Counter(re.findall("(?<=" + re.escape(letter) + ").", text)).most_common(1)[0][0]
+""",
+            "The dot of a pattern matches everything but the end of a line. May a line end come next, too?",
+        ),
+        Mistake(
+            "twins counted without overlap",
+            """def most_likely_next(text, letter):
+    return max(sorted(set(text)), key=lambda after: text.count(letter + after))
+""",
+            "`count` jumps over what it found, so in `aaaaa` it sees two pairs of a, a. How many neighbours of a are there?",
+        ),
     ],
     imports="from collections import Counter\nfrom itertools import pairwise\n",
 )  # fmt: skip
@@ -407,6 +449,26 @@ questions = Exercise(
             "everything so far",
             "def examples(text, n):\n    return [(text[:i+n], text[i+n]) for i in range(len(text) - n)]\n",
             "The run begins at the start each time and grows. Where must it begin, so that it holds n characters?",
+        ),
+        Mistake(
+            "the answer is inside, and one more",
+            "def examples(text, n):\n    return [(text[i:i+n], text[i+n-1]) for i in range(len(text) - n + 1)]\n",
+            "What is to be guessed is the run's own last character, which one sees. Which place comes after the run?",
+        ),
+        Mistake(
+            "always two",
+            "def examples(text, n):\n    return [(text[i:i+2], text[i+2]) for i in range(len(text) - 2)]\n",
+            "The runs are two long, as in the example, whatever n is. Where does n come in?",
+        ),
+        Mistake(
+            "lists for pairs",
+            "def examples(text, n):\n    return [[text[i:i+n], text[i+n]] for i in range(len(text) - n)]\n",
+            "Each pair is a list. Which brackets make a tuple?",
+        ),
+        Mistake(
+            "question and answer in one",
+            "def examples(text, n):\n    return [text[i:i+n+1] for i in range(len(text) - n)]\n",
+            "Each example is one text, the answer at its end. How do you make a pair of it?",
         ),
     ],
     imports="",

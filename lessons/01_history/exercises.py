@@ -51,14 +51,14 @@ few_labels = Exercise(
         (noise(12, 5), torch.tensor([0, 1, 2] * 4), noise(30, 5, seed=1)),
     ],
     starter='''def nearest_mean(known, kinds, asked):
-    """Guess the kind of each row that is asked about: that kind whose labelled rows lie, on average, nearest.
+    """Guess the kind of each row that is asked about: the kind whose mean, that of its labelled rows, is nearest.
 
     known: (N, D)   kinds: (N,) whole numbers from 0, each at least once   asked: (M, D)   ->   (M,) kinds
     """
     ...
 ''',
     solution='''def nearest_mean(known, kinds, asked):
-    """Guess the kind of each row that is asked about: that kind whose labelled rows lie, on average, nearest.
+    """Guess the kind of each row that is asked about: the kind whose mean, that of its labelled rows, is nearest.
 
     known: (N, D)   kinds: (N,) whole numbers from 0, each at least once   asked: (M, D)   ->   (M,) kinds
     """
@@ -99,6 +99,39 @@ few_labels = Exercise(
                 "Only the first of the D numbers counts. What do the others say?"),
         Mistake("the commonest kind", lambda known, kinds, asked: kinds.mode().values.expand(len(asked)).clone(),
                 "Everything gets the kind with the most labels. Where does `asked` come in?"),
+        Mistake("the mean of the distances", """def nearest_mean(known, kinds, asked):
+    far = torch.cdist(asked, known)
+    return torch.stack([far[:, kinds == kind].mean(1) for kind in range(int(kinds.max()) + 1)], 1).argmin(1)
+""", "It averages distances, so a kind that lies spread out seems far even from its own middle. Distance to what was asked?"),
+        Mistake("the nearest of a kind", """def nearest_mean(known, kinds, asked):
+    far = torch.cdist(asked, known)
+    return torch.stack([far[:, kinds == kind].max(1).values for kind in range(int(kinds.max()) + 1)], 1).argmin(1)
+""", "It goes by the farthest picture of each kind, so a single odd one decides. Who should speak for a kind?"),
+        Mistake("one number for a kind", """def nearest_mean(known, kinds, asked):
+    means = torch.stack([known[kinds == kind].mean() for kind in range(int(kinds.max()) + 1)])
+    return (asked.mean(1)[:, None] - means).abs().argmin(1)
+""", "Each row becomes one number, its mean or its sum, so too much here and too little there cancel out. How many numbers has a mean?"),
+        Mistake("one number for a kind, compared with each", """def nearest_mean(known, kinds, asked):
+    means = torch.stack([known[kinds == kind].mean() for kind in range(int(kinds.max()) + 1)])
+    return (asked[:, :, None] - means).abs().sum(1).argmin(1)
+""", "Each number of a row is compared with one mean of everything. How many numbers has the mean of a kind?"),
+        Mistake("kinds as they come", """def nearest_mean(known, kinds, asked):
+    means = torch.stack([known[kinds == kind].mean(0) for kind in dict.fromkeys(kinds.tolist())])
+    return torch.cdist(asked, means).argmin(1)
+""", "The means stand in the order in which the kinds first appear, so place 0 need not be kind 0. In which order should they stand?"),
+        Mistake("all pictures at once", """def nearest_mean(known, kinds, asked):
+    means = torch.stack([known[kinds == kind].mean(0) for kind in range(int(kinds.max()) + 1)])
+    far = torch.stack([(asked - mean).norm() for mean in means])
+    return far.argmin().repeat(len(asked))
+""", "`norm()` without an axis measures all rows together, so all get one kind. Along which axis does one row lie?"),
+        Mistake("the distance, not the kind", """def nearest_mean(known, kinds, asked):
+    means = torch.stack([known[kinds == kind].mean(0) for kind in range(int(kinds.max()) + 1)])
+    return torch.cdist(asked, means).min(1).values
+""", "It says how far the nearest mean is. Which mean is it?"),
+        Mistake("along the wrong axis", """def nearest_mean(known, kinds, asked):
+    means = torch.stack([known[kinds == kind].mean(0) for kind in range(int(kinds.max()) + 1)])
+    return torch.cdist(asked, means).argmin(0)
+""", "It finds for each kind the nearest of the pictures asked about. Along which axis do the kinds stand?"),
     ],
 )  # fmt: skip
 
@@ -195,6 +228,36 @@ smooth = Exercise(
                 "It multiplies, so a letter must be likely twice. Are these two judges, or two witnesses to be averaged?"),
         Mistake("the shorter one is believed most", lambda after, token, shorter: wb(after, token, shorter, kinds=len(after), total=len(set(after))) if after else shorter,
                 "Kinds and total have changed places. The more letters were seen, the more, or the less, should they count?"),
+        Mistake("nothing followed, and divided", """def smoothed(after, letter, shorter):
+    kinds = len(set(after))
+    return (after.count(letter) + kinds * shorter) / (len(after) + kinds)
+""", "Where nothing followed, total and kinds are 0, and it divides 0 by 0. What does the docstring say of that?"),
+        Mistake("a division too early", """def smoothed(after, letter, shorter):
+    if not after:
+        return shorter
+    kinds = len(set(after))
+    return after.count(letter) + kinds * shorter / (len(after) + kinds)
+""", "The count is not divided: `/` comes before `+`. Where do brackets belong?"),
+        Mistake("one more of each kind", """def smoothed(after, letter, shorter):
+    return (after.count(letter) + 1) / (len(after) + len(set(after)))
+""", "Each letter gets one more, likely or not (add-one smoothing), and `shorter` is not asked. Where does it come in?"),
+        Mistake("one more of each kind, but for nothing", """def smoothed(after, letter, shorter):
+    if not after:
+        return shorter
+    return (after.count(letter) + 1) / (len(after) + len(set(after)))
+""", "Each letter gets one more, likely or not (add-one smoothing). What do the kinds hand out, and by whose word?"),
+        Mistake("one more of 26", """def smoothed(after, letter, shorter):
+    return (after.count(letter) + 1) / (len(after) + 26)
+""", "That is add-one smoothing: each letter of the alphabet gets one more. What does the shorter context say of a letter?"),
+        Mistake("nothing means certain", """def smoothed(after, letter, shorter):
+    if not after:
+        return 1.0
+    kinds = len(set(after))
+    return (after.count(letter) + kinds * shorter) / (len(after) + kinds)
+""", "Where nothing followed it says 1, of every letter. Who still knows something there?"),
+        Mistake("the mean of both", """def smoothed(after, letter, shorter):
+    return (after.count(letter) / max(1, len(after)) + shorter) / 2
+""", "Both contexts count a half, however much was seen. Which numbers say how much each is to be trusted?"),
     ],
 )  # fmt: skip
 
@@ -227,7 +290,7 @@ memory = Exercise(
         tuple(torch.tensor([[value]]) for value in (2.0, -9.0, 9.0, 0.5, 9.0)),
         tuple(torch.tensor([[value]]) for value in (2.0, 9.0, -9.0, 0.5, 9.0)),
         tuple(noise(1, 3, seed=seed) for seed in range(5)),
-        tuple(2 * noise(4, 6, seed=seed).requires_grad_() for seed in range(5, 10)),
+        tuple((2 * noise(4, 6, seed=seed)).requires_grad_() for seed in range(5, 10)),
     ],
     starter='''def step(c, i, f, g, o):
     """Forget some, write some, show some: the memory c, (B, H), becomes sigmoid(f) c + sigmoid(i) tanh(g).
@@ -287,6 +350,39 @@ memory = Exercise(
                 "What is written may be as large as it likes, step after step. What keeps it between -1 and 1?"),
         Mistake("memory first", lambda c, i, f, g, o: cell(c, i, f, g, o)[::-1],
                 "Both are right, in the wrong order. Which one is asked for first?"),
+        Mistake("shown unsqueezed", """def step(c, i, f, g, o):
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c, c
+""", "The memory is shown as it is, however large it has grown. Which function squeezes it before the gate?"),
+        Mistake("shown through a sigmoid", """def step(c, i, f, g, o):
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.sigmoid(), c
+""", "What is shown is never negative. Which function squeezes the memory and keeps its sign?"),
+        Mistake("no gate is squashed", """def step(c, i, f, g, o):
+    c = f * c + i * g
+    return o * c.tanh(), c
+""", "The gates are used as they came, so a gate of -9 turns the memory round and makes it nine times as large. What makes a share of them?"),
+        Mistake("gates as they came", """def step(c, i, f, g, o):
+    c = f * c + i * g.tanh()
+    return o * c.tanh(), c
+""", "g is squashed, the gates are not: they may be -9 or 9. What makes a share between 0 and 1 of them?"),
+        Mistake("what was written is forgotten, too", """def step(c, i, f, g, o):
+    c = f.sigmoid() * (c + i.sigmoid() * g.tanh())
+    return o.sigmoid() * c.tanh(), c
+""", "The forget gate also multiplies what was just written. What does it stand before in the docstring?"),
+        Mistake("the output gate alone is squashed", """def step(c, i, f, g, o):
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.tanh() * c.tanh(), c
+""", "A gate of tanh can be negative, and then shows the memory upside down. Which function gives shares from 0 to 1?"),
+        Mistake("written into the caller's memory", """def step(c, i, f, g, o):
+    c *= f.sigmoid()
+    c += i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+""", "`*=` and `+=` write into the tensor that was handed in. How do you make a new one?"),
+        Mistake("shown alone", """def step(c, i, f, g, o):
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh()
+""", "It returns what is shown, and the new memory is lost. What does the next step start from?"),
     ],
 )  # fmt: skip
 
@@ -378,5 +474,27 @@ size = Exercise(
                 "Everything is multiplied by `depth`, even the vectors of the tokens. How many blocks have those?"),
         Mistake("a square of the context", lambda vocab, context, width, depth: counted(vocab, context, width, depth, extra=context**2),
                 "A square of the context is counted in each block. Are those scores learnt, or computed afresh for each text?"),
+        Mistake("six constants of the width", lambda *shape: counted(*shape, line=10),
+                "Each of the six matrices adds width constants here. One of them has 4 width outputs: which?"),
+        Mistake("six constants of four widths", lambda *shape: counted(*shape, line=6 * 4 + 4),
+                "Each of the six matrices adds 4 width constants here. How many outputs have the other five?"),
+        Mistake("two constants of four widths", lambda *shape: counted(*shape, line=4 + 8 + 4),
+                "Both matrices of the middle add 4 width constants here. How many outputs has the one that leads back?"),
+        Mistake("one matrix of the middle", lambda *shape: counted(*shape, square=8),
+                "4 width² are missing: one of the two matrices between width and 4 width. Which leads back?"),
+        Mistake("norms once for all blocks", lambda vocab, context, width, depth: counted(vocab, context, width, depth, line=9, last=6),
+                "The two norms of a block are counted once, not once for each block. What is multiplied by `depth`?"),
+        Mistake("norms of two numbers", lambda vocab, context, width, depth: counted(vocab, context, width, depth, line=9, last=0, extra=4) + 2,
+                "Each norm counts two numbers. A factor and a constant for each of what?"),
+        Mistake("half the last norm", lambda *shape: counted(*shape, last=1),
+                "It is short of width numbers. The last norm multiplies *and* adds: how many is that?"),
+        Mistake("one norm in a block", lambda *shape: counted(*shape, line=11),
+                "It is short of 2 width in each block. How many norms has a block?"),
+        Mistake("twice for the square", lambda vocab, context, width, depth: counted(vocab, context, width, depth, square=0, line=24 + 13),
+                "`width * 2` is not the square of the width. How is a square written?"),
+        Mistake("the matrices forgotten", lambda *shape: counted(*shape, square=4, line=13),
+                "Only the four square matrices are there. Which two lie between width and 4 width?"),
+        Mistake("constants of the square matrices alone", lambda *shape: counted(*shape, line=8),
+                "The two matrices of the middle add no constants. How many outputs have they?"),
     ],
 )  # fmt: skip

@@ -120,6 +120,54 @@ hidden = Exercise(
                 "It asks where `draw` is *not* below the rate. If rate is 0.15, how many of a hundred tokens should be asked for?"),
         Mistake("asked by fate", wrong_hide(asked=lambda draw, rate: draw < rate * 0.8),
                 "Too few are asked for: 0.8 came into the choice of who is asked. Does it say who, or what is shown?"),
+        Mistake("exactly 0.9 stays", """def hide_tokens(ids, draw, fate, other, mask, rate):
+    asked = draw < rate
+    inputs = ids.masked_fill(asked & (fate < 0.8), mask)
+    return torch.where(asked & (fate > 0.9), other, inputs), asked
+""", "A fate of exactly 0.9 stays here. \"From 0.9 on\": does that hold 0.9 itself?"),
+        Mistake("exactly 0.8 is hidden", """def hide_tokens(ids, draw, fate, other, mask, rate):
+    asked = draw < rate
+    inputs = ids.masked_fill(asked & (fate <= 0.8), mask)
+    return torch.where(asked & (fate >= 0.9), other, inputs), asked
+""", "A fate of exactly 0.8 is hidden here. \"Below 0.8\": does that hold 0.8 itself?"),
+        Mistake("exactly the rate is asked for", """def hide_tokens(ids, draw, fate, other, mask, rate):
+    asked = draw <= rate
+    inputs = ids.masked_fill(asked & (fate < 0.8), mask)
+    return torch.where(asked & (fate >= 0.9), other, inputs), asked
+""", "A draw of exactly the rate is asked for here. \"Below\": does that hold the rate itself?"),
+        Mistake("swapped, asked for or not", """def hide_tokens(ids, draw, fate, other, mask, rate):
+    asked = draw < rate
+    inputs = ids.masked_fill(asked & (fate < 0.8), mask)
+    return torch.where(fate >= 0.9, other, inputs), asked
+""", "Hidden are only those asked for, but swapped is every token with a fate from 0.9 on. Which two conditions must hold?"),
+        Mistake("the middle swapped, the end left", """def hide_tokens(ids, draw, fate, other, mask, rate):
+    asked = draw < rate
+    inputs = ids.masked_fill(asked & (fate < 0.8), mask)
+    return torch.where(asked & (fate >= 0.8) & (fate < 0.9), other, inputs), asked
+""", "The tenth from 0.8 to 0.9 is swapped, and the last tenth stays. Which of the two did the docstring swap?"),
+        Mistake("above the rate", """def hide_tokens(ids, draw, fate, other, mask, rate):
+    asked = draw > rate
+    inputs = ids.masked_fill(asked & (fate < 0.8), mask)
+    return torch.where(asked & (fate >= 0.9), other, inputs), asked
+""", "It asks where `draw` is *above* the rate. If rate is 0.15, how many of a hundred tokens should be asked for?"),
+        Mistake("dice of its own", """def hide_tokens(ids, draw, fate, other, mask, rate):
+    asked = draw < rate
+    inputs = ids.masked_fill(asked & (fate < 0.8), mask)
+    drawn = torch.randint(0, mask, ids.shape)
+    return torch.where(asked & (fate >= 0.9), drawn, inputs), asked
+""", "It draws other tokens itself. They were drawn already: which input holds them?"),
+        Mistake("asked first", """def hide_tokens(ids, draw, fate, other, mask, rate):
+    asked = draw < rate
+    inputs = ids.masked_fill(asked & (fate < 0.8), mask)
+    return asked, torch.where(asked & (fate >= 0.9), other, inputs)
+""", "Both are right, in the wrong order. Which one is asked for first?"),
+        Mistake("written into ids", """def hide_tokens(ids, draw, fate, other, mask, rate):
+    asked = draw < rate
+    ids[asked & (fate < 0.8)] = mask
+    swap = asked & (fate >= 0.9)
+    ids[swap] = other[swap]
+    return ids, asked
+""", "The tokens of the caller are overwritten. Where could the answers be read off afterwards?"),
     ],
 )  # fmt: skip
 
@@ -219,6 +267,78 @@ cut_spans = Exercise(
         Mistake("no mark in the source", spans_by(marks_in_source=False), "The source closes over the gap without a mark. How does the reader know that something is missing, and where?"),
         Mistake("no marks in the target", spans_by(marks_in_target=False), "The scraps run into one another. Where does one end and the next begin?"),
         Mistake("target before source", lambda tokens, spans: right_spans(tokens, spans)[::-1], "The two are right, but the wrong way round. Which does the model read, and which does it write?"),
+        Mistake("the rest is lost", """def cut_spans(tokens, spans):
+    source, target, last = [], [], 0
+    for n, (start, end) in enumerate(spans):
+        source += tokens[last:start] + [f"<{n}>"]
+        target += [f"<{n}>"] + tokens[start:end]
+        last = end
+    return source, target + [f"<{len(spans)}>"]
+""", "What stands behind the last span is in neither of the two. Where does it go after the loop?"),
+        Mistake("from the beginning each time", """def cut_spans(tokens, spans):
+    source, target, last = [], [], 0
+    for n, (start, end) in enumerate(spans):
+        source += tokens[last:start] + [f"<{n}>"]
+        target += [f"<{n}>"] + tokens[start:end]
+    return source + tokens[last:], target + [f"<{len(spans)}>"]
+""", "`last` stays 0, so each piece of the source begins with the first token. What must it become after a span?"),
+        Mistake("places that have moved", """def cut_spans(tokens, spans):
+    source, target = list(tokens), []
+    for n, (start, end) in enumerate(spans):
+        target += [f"<{n}>"] + tokens[start:end]
+        source[start:end] = [f"<{n}>"]
+    return source, target + [f"<{len(spans)}>"]
+""", "Once a span is replaced by one mark, all that follows stands further left. At which end could one begin instead?"),
+        Mistake("a closing mark in the source, too", """def cut_spans(tokens, spans):
+    source, target, last = [], [], 0
+    for n, (start, end) in enumerate(spans):
+        source += tokens[last:start] + [f"<{n}>"]
+        target += [f"<{n}>"] + tokens[start:end]
+        last = end
+    return source + tokens[last:] + [f"<{len(spans)}>"], target + [f"<{len(spans)}>"]
+""", "The closing mark stands at the end of the source as well. Is there a gap?"),
+        Mistake("a closing mark too far", """def cut_spans(tokens, spans):
+    source, target, last = [], [], 0
+    for n, (start, end) in enumerate(spans):
+        source += tokens[last:start] + [f"<{n}>"]
+        target += [f"<{n}>"] + tokens[start:end]
+        last = end
+    return source + tokens[last:], target + [f"<{len(spans) + 1}>"]
+""", "A mark is left out before the last. After <0> and <1>, which is the next?"),
+        Mistake("a list in the list", """def cut_spans(tokens, spans):
+    source, target, last = [], [], 0
+    for n, (start, end) in enumerate(spans):
+        source += tokens[last:start]
+        source.append(f"<{n}>")
+        target.append(f"<{n}>")
+        target.append(tokens[start:end])
+        last = end
+    return source + tokens[last:], target + [f"<{len(spans)}>"]
+""", "A span stands in the target as a list of its own. `append` puts in one thing: what puts in all of them?"),
+        Mistake("the mark behind its words", """def cut_spans(tokens, spans):
+    source, target, last = [], [], 0
+    for n, (start, end) in enumerate(spans):
+        source += tokens[last:start] + [f"<{n}>"]
+        target += tokens[start:end] + [f"<{n}>"]
+        last = end
+    return source + tokens[last:], target + [f"<{len(spans)}>"]
+""", "In the target a mark comes after its words. Which comes first, the gap's name or what fills it?"),
+        Mistake("no spans, no mark", """def cut_spans(tokens, spans):
+    source, target, last = [], [], 0
+    for n, (start, end) in enumerate(spans):
+        source += tokens[last:start] + [f"<{n}>"]
+        target += [f"<{n}>"] + tokens[start:end]
+        last = end
+    return source + tokens[last:], target + [f"<{n + 1}>"]
+""", "Without a span the loop never runs, and `n` is not there. Which number is the closing mark's, by the number of spans?"),
+        Mistake("other names for the marks", """def cut_spans(tokens, spans):
+    source, target, last = [], [], 0
+    for n, (start, end) in enumerate(spans):
+        source += tokens[last:start] + [f"<extra_id_{n}>"]
+        target += [f"<extra_id_{n}>"] + tokens[start:end]
+        last = end
+    return source + tokens[last:], target + [f"<extra_id_{len(spans)}>"]
+""", "The marks are called as T5's tokenizer calls them. What are they called in the docstring?"),
     ],
 )  # fmt: skip
 
@@ -255,7 +375,7 @@ pairs = Exercise(
         (torch.eye(2) + 0.1, torch.tensor([[2.0, 1.0], [0.5, 1.0]]), 0.5),
         (torch.ones(4, 3), torch.ones(4, 3), 0.1),
         (noise(5, 8), noise(5, 8, seed=1), 0.2),
-        (3 * noise(7, 4, seed=2).requires_grad_(), noise(7, 4, seed=3), 1.5),
+        ((3 * noise(7, 4, seed=2)).requires_grad_(), noise(7, 4, seed=3), 1.5),
         (noise(6, 6, seed=4), noise(6, 6, seed=4) + 0.5 * noise(6, 6, seed=5), 0.1),
     ],
     starter='''def info_nce(a, b, temperature):
@@ -301,12 +421,57 @@ pairs = Exercise(
         Mistake("no temperature", lambda a, b, temperature: both(cosines(a, b, 1.0)), "The temperature makes no difference. Where does it come in?"),
         Mistake("pull without push", lambda a, b, temperature: -(F.cosine_similarity(a, b) / temperature).mean(),
                 "Partners are drawn together and nothing holds the others apart: all vectors alike would be perfect. Where are the wrong answers?"),
-        Mistake("softmax twice", lambda a, b, temperature: (rows(cosines(a, b, temperature).softmax(1)) + rows(cosines(a, b, temperature).T.softmax(1))) / 2,
-                "`cross_entropy` takes scores and makes the softmax itself. What does it get here?"),
         Mistake("the right answer is not on the list", no_self,
                 "The partner itself is missing from the sum it is compared with: the loss falls below zero. May one choose the right answer in this quiz?"),
         Mistake("normalised down the batch", lambda a, b, temperature: both(F.normalize(a, dim=0) @ F.normalize(b, dim=0).T / temperature),
                 "Each column was made of length 1. Whose length does a cosine take away, that of a vector or that of a feature?"),
+        Mistake("the length of the whole table", """def info_nce(a, b, temperature):
+    scores = (a / a.norm()) @ (b / b.norm()).T / temperature
+    labels = torch.arange(len(a))
+    return (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2
+""", "`norm()` without an axis is the length of all rows together. How long should each row be?"),
+        Mistake("softmax along rows, then both ways", """def info_nce(a, b, temperature):
+    scores = (F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature).softmax(-1)
+    labels = torch.arange(len(a))
+    return (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2
+""", "`cross_entropy` takes scores and makes the softmax itself. What does it get here, and twice over?"),
+        Mistake("softmax as scores", """def info_nce(a, b, temperature):
+    scores = (F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature).softmax(-1)
+    return F.cross_entropy(scores, torch.arange(len(a)))
+""", "Only `a` asks, and `cross_entropy` is handed probabilities. Which step does it take itself?"),
+        Mistake("the first is always right", """def info_nce(a, b, temperature):
+    scores = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
+    labels = torch.zeros(len(a), dtype=torch.long)
+    return (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2
+""", "All labels are 0, so everybody belongs to the first row. Where does the partner of row i stand?"),
+        Mistake("both questions added up", """def info_nce(a, b, temperature):
+    scores = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
+    labels = torch.arange(len(a))
+    return F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)
+""", "It adds the two questions up. What does knowing nothing cost, by the mean of both?"),
+        Mistake("a sum over the batch", """def info_nce(a, b, temperature):
+    scores = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
+    labels = torch.arange(len(a))
+    return (F.cross_entropy(scores, labels, reduction="sum") + F.cross_entropy(scores.T, labels, reduction="sum")) / 2
+""", "A larger batch costs more because it has more rows. Sum or mean?"),
+        Mistake("one's own kind competes, too", """def info_nce(a, b, temperature):
+    z = F.normalize(torch.cat([a, b]), dim=-1)
+    scores = (z @ z.T / temperature).masked_fill(torch.eye(len(z), dtype=torch.bool), -torch.inf)
+    return F.cross_entropy(scores, torch.arange(len(z)).roll(len(a)))
+""", "That is SimCLR's loss: the other rows of `a` compete as well. Among which rows does a row of `a` look for its partner?"),
+        Mistake("yes or no for each pair", """def info_nce(a, b, temperature):
+    scores = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
+    return F.binary_cross_entropy_with_logits(scores, torch.eye(len(a)))
+""", "Each pair is judged by itself (SigLIP does so). Here one of B is chosen: what do the scores of a row compete for?"),
+        Mistake("a logarithm's sign", """def info_nce(a, b, temperature):
+    scores = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
+    return (scores.log_softmax(0).diagonal().mean() + scores.log_softmax(1).diagonal().mean()) / 2
+""", "The logarithm of a probability is below zero. Which sign has a surprise?"),
+        Mistake("a number without a past", """def info_nce(a, b, temperature):
+    scores = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
+    labels = torch.arange(len(a))
+    return ((F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2).item()
+""", "The value is right, but `.item()` cuts it off from the model. What would `backward` start from?"),
     ],
 )  # fmt: skip
 
@@ -370,5 +535,48 @@ prefixes = Exercise(
         Mistake("the wrong part reads freely", lambda T, prefix: (at(T) <= at(T)[:, None]) | (at(T) >= prefix), "The columns *behind* the prefix are open to all. Which part is given, and which is to be written?"),
         Mistake("two rooms", lambda T, prefix: torch.block_diag(torch.ones(prefix, prefix), torch.ones(T - prefix, T - prefix).tril()).bool(),
                 "What is written does not see what was given. What would it go on from?"),
+        Mistake("blind to itself", """def prefix_mask(T, prefix):
+    at = torch.arange(T)
+    return (at < at[:, None]) | (at < prefix)
+""", "Behind the prefix a position does not see itself. Is it one of those that it may look at?"),
+        Mistake("rows opened, not columns", """def prefix_mask(T, prefix):
+    mask = torch.ones(T, T).tril().bool()
+    mask[:prefix] = True
+    return mask
+""", "The first *rows* see everything, also what is yet to be written. Who looks: the row, or the column?"),
+        Mistake("a later diagonal", """def prefix_mask(T, prefix):
+    return torch.ones(T, T).tril(prefix).bool()
+""", "Each row sees `prefix` places into its own future. Is the prefix something that moves along with the row?"),
+        Mistake("a later diagonal by one less", """def prefix_mask(T, prefix):
+    return torch.ones(T, T).tril(prefix - 1).bool()
+""", "Row 0 is right, but each row below sees `prefix` - 1 places into its own future. Does the prefix move along?"),
+        Mistake("the upper triangle", """def prefix_mask(T, prefix):
+    mask = torch.ones(T, T).triu().bool()
+    mask[:, :prefix] = True
+    return mask
+""", "Each position sees itself and what comes *after* it. Which triangle is the past?"),
+        Mistake("one too few", """def prefix_mask(T, prefix):
+    at = torch.arange(T)
+    return (at <= at[:, None]) | (at < prefix - 1)
+""", "The last place of the prefix is not seen by those before it. Which is the last position of a prefix of 2?"),
+        Mistake("counted from the end", """def prefix_mask(T, prefix):
+    mask = torch.ones(T, T).tril().bool()
+    mask[:, :prefix - 1] = True
+    return mask
+""", "With a prefix of 0 the slice ends at -1, so nearly all columns are open. Which columns are `[:, :prefix]`?"),
+        Mistake("a mask to be added", """def prefix_mask(T, prefix):
+    mask = torch.full((T, T), float("-inf")).triu(1)
+    mask[:, :prefix] = 0
+    return mask
+""", "Adding 0 or minus infinity to the scores hides the future too, but yes or no is asked here. Where is it 0?"),
+        Mistake("True means hidden", """def prefix_mask(T, prefix):
+    at = torch.arange(T)
+    return (at > at[:, None]) & (at >= prefix)
+""", "This marks what must *not* be seen, as some libraries do. What does True mean in the docstring?"),
+        Mistake("a mask of numbers", """def prefix_mask(T, prefix):
+    mask = torch.ones(T, T).tril()
+    mask[:, :prefix] = 1
+    return mask
+""", "The places are right, but they hold 0 and 1. What dtype says yes or no?"),
     ],
 )  # fmt: skip

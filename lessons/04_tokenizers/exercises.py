@@ -271,6 +271,79 @@ def count_pairs(words, times):
 """,
             "At `i = 0`, `word[i - 1]` is `word[-1]`, the last token: the word has become a ring. Where must `i` begin?",
         ),
+        Mistake(
+            "multiplied, not added",
+            """def count_pairs(words, times):
+    counts = {}
+    for word, number in zip(words, times):
+        for pair in zip(word, word[1:]):
+            counts[pair] = counts.get(pair, 1) * number
+    return counts
+""",
+            "A pair of a word that stands 5 times, and of one that stands twice, gets 10. Is it met 5 times 2, or 5 and 2 times?",
+        ),
+        Mistake(
+            "the first time not prepared",
+            """def count_pairs(words, times):
+    counts = {}
+    for word, number in zip(words, times):
+        for pair in zip(word, word[1:]):
+            counts[pair] += number
+    return counts
+""",
+            "A pair that is met for the first time has no entry to add to. What does `counts.get(pair, 0)` say there?",
+        ),
+        Mistake(
+            "one more each further time",
+            """def count_pairs(words, times):
+    counts = {}
+    for word, number in zip(words, times):
+        for pair in zip(word, word[1:]):
+            if pair in counts:
+                counts[pair] += 1
+            else:
+                counts[pair] = number
+    return counts
+""",
+            "A known pair gets 1 more, whatever its word's number is. How often does this word stand in the text?",
+        ),
+        Mistake(
+            "the first time counts one",
+            """def count_pairs(words, times):
+    counts = {}
+    for word, number in zip(words, times):
+        for pair in zip(word, word[1:]):
+            if pair in counts:
+                counts[pair] += number
+            else:
+                counts[pair] = 1
+    return counts
+""",
+            "A new pair gets 1, whatever its word's number is. How often does that word stand in the text?",
+        ),
+        Mistake(
+            "all words in one row",
+            """def count_pairs(words, times):
+    tokens = [token for word in words for token in word]
+    counts = {}
+    for pair in zip(tokens, tokens[1:]):
+        counts[pair] = counts.get(pair, 0) + 1
+    return counts
+""",
+            "The words were strung together, so the last token of one meets the first of the next, and `times` is forgotten. "
+            "Which tokens are neighbours in the text?",
+        ),
+        Mistake(
+            "a count that begins below zero",
+            """def count_pairs(words, times):
+    counts = {}
+    for word, number in zip(words, times):
+        for pair in zip(word, word[1:]):
+            counts[pair] = counts.get(pair, -1) + number
+    return counts
+""",
+            "Each kind of pair is counted once too little. What is the count of a pair before it is first seen?",
+        ),
     ],
 )  # fmt: skip
 
@@ -563,6 +636,74 @@ join = Exercise(
 """,
             "The word comes back as it was. Is a tuple ever equal to a list? `tuple(word[i : i + 2])` makes one of the other.",
         ),
+        Mistake(
+            "a loop of pairs, the last token lost",
+            """def merge(word, pair):
+    result = []
+    for i in range(len(word) - 1):
+        if (word[i], word[i + 1]) == pair:
+            result.append(word[i] + word[i + 1])
+        else:
+            result.append(word[i])
+    return result
+""",
+            "After a join the loop comes to the second half once more, and it ends before the last token. What takes a place "
+            "`i` that may move on by two?",
+        ),
+        Mistake(
+            "written into the caller's word",
+            """def merge(word, pair):
+    i = 0
+    while i < len(word) - 1:
+        if (word[i], word[i + 1]) == pair:
+            word[i:i + 2] = [pair[0] + pair[1]]
+        i += 1
+    return word
+""",
+            "The joins are right, but they were made in the list that was handed in. `list(word)` is a copy: where do you need it?",
+        ),
+        Mistake(
+            "bytes added to a list",
+            """def merge(word, pair):
+    result, i = [], 0
+    while i < len(word):
+        if tuple(word[i:i + 2]) == pair:
+            result += pair[0] + pair[1]
+            i += 2
+        else:
+            result += word[i]
+            i += 1
+    return result
+""",
+            "`result += b'lo'` puts in each byte by itself, as a number. What puts in one token?",
+        ),
+        Mistake(
+            "joined with a space",
+            """def merge(word, pair):
+    result, i = [], 0
+    while i < len(word):
+        if tuple(word[i:i + 2]) == pair:
+            result.append(b" ".join(pair))
+            i += 2
+        else:
+            result.append(word[i])
+            i += 1
+    return result
+""",
+            "A space has come between the two halves. What does `+` make of two bytes?",
+        ),
+        Mistake(
+            "a list that shrinks under the loop",
+            """def merge(word, pair):
+    word = list(word)
+    for i, token in enumerate(word[:-1]):
+        if (token, word[i + 1]) == pair:
+            word[i] = token + word[i + 1]
+            del word[i + 1]
+    return word
+""",
+            "The loop runs over the old places while the list grows shorter. What counts places that change?",
+        ),
     ],
 )  # fmt: skip
 
@@ -826,6 +967,47 @@ def encode(word, merges):
             "`ord` gives the number of a character, 233 for é, and that is no byte of its UTF-8. Which method of a text "
             "gives its bytes?",
         ),
+        Mistake(
+            "text, and pairs of bytes",
+            """def encode(word, merges):
+    tokens = list(word)
+    for pair in merges:
+        tokens = merge(tokens, pair)
+    return tokens
+""",
+            "These are letters, pieces of text, and the merges are pairs of bytes: nothing ever fits. What makes bytes of a text?",
+        ),
+        Mistake(
+            "back after the first merge",
+            """def encode(word, merges):
+    tokens = [bytes([byte]) for byte in word.encode()]
+    for pair in merges:
+        tokens = merge(tokens, pair)
+        return tokens
+    return tokens
+""",
+            "It comes back after the first merge of the list, found or not. How far is `return` indented?",
+        ),
+        Mistake(
+            "ASCII alone",
+            """def encode(word, merges):
+    tokens = [bytes([byte]) for byte in word.encode("ascii", "ignore")]
+    for pair in merges:
+        tokens = merge(tokens, pair)
+    return tokens
+""",
+            "é is dropped. In which encoding has every character bytes?",
+        ),
+        Mistake(
+            "one text at the end",
+            """def encode(word, merges):
+    tokens = [bytes([byte]) for byte in word.encode()]
+    for pair in merges:
+        tokens = merge(tokens, pair)
+    return b"".join(tokens)
+""",
+            "The tokens were strung together again, and spell the word. What was wanted, the word or its tokens?",
+        ),
     ],
     imports=IMPORTS + "\n" + MERGE,
 )  # fmt: skip
@@ -841,6 +1023,7 @@ ruler = Exercise(
         ("thé", [259, 8]),
         ("tea for two", [70, 71, 72, 71]),
         ("茶", [232, 140, 182]),
+        ("to be or not", [5, 6, 7, 8, 5, 9, 5]),
         ("chai चाय", [9, 1, 1, 4, 4]),
     ],
     starter='''def bytes_per_token(text, ids):
@@ -928,6 +1111,36 @@ ruler = Exercise(
             "bits",
             "def bytes_per_token(text, ids):\n    return 8 * len(text.encode()) / len(ids)\n",
             "It is 8 times too large: those are bits per token. What is asked for?",
+        ),
+        Mistake(
+            "rounded",
+            "def bytes_per_token(text, ids):\n    return round(len(text.encode()) / len(ids), 1)\n",
+            "It is rounded to one digit. Who asked for that?",
+        ),
+        Mistake(
+            "rounded to two digits",
+            "def bytes_per_token(text, ids):\n    return round(len(text.encode()) / len(ids), 2)\n",
+            "It is rounded to two digits, 4.67 for 14/3. Who asked for that?",
+        ),
+        Mistake(
+            "another encoding",
+            "def bytes_per_token(text, ids):\n    return len(text.encode('utf-16')) / len(ids)\n",
+            "Those are bytes of UTF-16, two for most letters and two to begin with. Which encoding does the tokenizer use?",
+        ),
+        Mistake(
+            "four bytes a character",
+            "def bytes_per_token(text, ids):\n    return 4 * len(text) / len(ids)\n",
+            "An e takes one byte in UTF-8, é two, 茶 three. How many take four?",
+        ),
+        Mistake(
+            "ids over bytes",
+            "def bytes_per_token(text, ids):\n    return sum(ids) / len(text.encode())\n",
+            "An id is a name, not a quantity, and a sum of names means nothing. What is shared out among what?",
+        ),
+        Mistake(
+            "one token more",
+            "def bytes_per_token(text, ids):\n    return len(text.encode()) / (len(ids) + 1)\n",
+            "5 bytes in 2 tokens gave 1.67. How many tokens are there?",
         ),
     ],
 )  # fmt: skip

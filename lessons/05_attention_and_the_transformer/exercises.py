@@ -100,6 +100,70 @@ attention = Exercise(
                 "Each key asks the queries. Who wants to know something here?"),
         Mistake("the best alone", lambda q, k, v: F.one_hot(score(q, k).argmax(-1), k.shape[-2]).to(v.dtype) @ v,
                 "Each query takes its best key and nothing else: no gradient says whom to look at instead. What is a soft maximum?"),
+        Mistake("causal all the same", """def attend(q, k, v):
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+""",
+                "Later keys are hidden. Does the formula of the docstring forbid anybody to look?"),
+        Mistake("divided by the first size", """def attend(q, k, v):
+    return (q @ k.mT / len(q) ** 0.5).softmax(-1) @ v
+""",
+                "`len(q)` is the size of the first axis, queries or batches. A score is a sum of how many products?"),
+        Mistake("divided by the second size", """def attend(q, k, v):
+    return (q @ k.mT / q.shape[1] ** 0.5).softmax(-1) @ v
+""",
+                "`q.shape[1]` is K only where q has two axes. On which axis, counted from the end, does K lie?"),
+        Mistake("divided by the width of the values", """def attend(q, k, v):
+    return (q @ k.mT / v.shape[-1] ** 0.5).softmax(-1) @ v
+""",
+                "It divides by the root of the values' width. A score is made of queries and keys: what do these add "
+                "up?"),
+        Mistake("multiplied by √K", """def attend(q, k, v):
+    return (q @ k.mT * q.shape[-1] ** 0.5).softmax(-1) @ v
+""",
+                "The scores have become larger still. Was √K not to keep them small?"),
+        Mistake("cosines for products", """def attend(q, k, v):
+    return (F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT).softmax(-1) @ v
+""",
+                "Queries and keys were made of length 1. Some models do that; what does the formula divide by "
+                "instead?"),
+        Mistake("T turns everything", """def attend(q, k, v):
+    return (q @ k.T / q.shape[-1] ** 0.5).softmax(-1) @ v
+""",
+                "With heads and batches in front, `.T` turns *all* axes. Which two should be swapped?"),
+        Mistake("softmax along the second axis", """def attend(q, k, v):
+    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(1) @ v
+""",
+                "`softmax(1)` is along the keys only where there are two axes. Which axis, counted from the end, "
+                "holds the keys?"),
+        Mistake("softmax along the first axis", """def attend(q, k, v):
+    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(0) @ v
+""",
+                "It shares out along the first axis, among queries or texts. Along which axis do the keys lie?"),
+        Mistake("no exponential", """def attend(q, k, v):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return scores / scores.sum(-1, keepdim=True) @ v
+""",
+                "Scores divided by their sum may be negative, or without bounds. What does softmax do to a score "
+                "first?"),
+        Mistake("exponentials that do not add up", """def attend(q, k, v):
+    return (q @ k.mT / q.shape[-1] ** 0.5).exp() @ v
+""",
+                "The exponentials are there, but those of a query do not add up to 1. By what is each divided?"),
+        Mistake("logarithms of shares", """def attend(q, k, v):
+    return (q @ k.mT / q.shape[-1] ** 0.5).log_softmax(-1) @ v
+""",
+                "These are logarithms of shares, all below zero. What is the average weighted by?"),
+        Mistake("one sum for all queries", """def attend(q, k, v):
+    weights = (q @ k.mT / q.shape[-1] ** 0.5).exp()
+    return weights / weights.sum() @ v
+""",
+                "`sum()` without an axis adds up the shares of all queries. Whose shares must add up to 1?"),
+        Mistake("a sum that has lost its axis", """def attend(q, k, v):
+    weights = (q @ k.mT / q.shape[-1] ** 0.5).exp()
+    return weights / weights.sum(-1) @ v
+""",
+                "`sum(-1)` is (..., T) and stands beside the keys, not the queries. What keeps the axis, so that "
+                "each row is divided by its own?"),
     ],
 )  # fmt: skip
 
@@ -161,6 +225,40 @@ heads = Exercise(
                 "The pieces are right, but they lie in a list. How do they become one tensor with an axis of heads?"),
         Mistake("side by side in the batch", lambda x, heads: torch.cat(x.chunk(heads, -1), 0),
                 "The heads were hung on to the batch. Where should their own axis be?"),
+        Mistake("positions and width swapped first", """def split_heads(x, heads):
+    B, T, D = x.shape
+    return x.transpose(1, 2).reshape(B, heads, T, D // heads)
+""",
+                "The whole width was brought before the positions, and then `reshape` counted off the numbers anew. "
+                "Which axis is to be cut before anything moves?"),
+        Mistake("cut by the size", """def split_heads(x, heads):
+    return torch.stack(x.split(heads, dim=-1), 1)
+""",
+                "`split` takes the *size* of a piece, `chunk` their number. How wide is a head?"),
+        Mistake("heads in front of all", """def split_heads(x, heads):
+    return torch.stack(x.chunk(heads, -1))
+""",
+                "The pieces are right, but the axis of heads stands before the batch. At which place should it "
+                "stand?"),
+        Mistake("the width in front", """def split_heads(x, heads):
+    B, T, D = x.shape
+    return x.view(B, T, heads, D // heads).transpose(1, 3)
+""",
+                "Positions and the width of a head have changed places. Which two axes should?"),
+        Mistake("one behind the other", """def split_heads(x, heads):
+    return torch.cat(x.chunk(heads, -1), 1)
+""",
+                "The heads were hung on to the positions. `cat` makes no new axis: what does?"),
+        Mistake("heads in the batch", """def split_heads(x, heads):
+    B, T, D = x.shape
+    return x.view(B, T, heads, D // heads).transpose(1, 2).reshape(B * heads, T, D // heads)
+""",
+                "Batch and heads were made one axis at the end. Which shape is asked for?"),
+        Mistake("half a number", """def split_heads(x, heads):
+    B, T, D = x.shape
+    return x.view(B, T, heads, D / heads).transpose(1, 2)
+""",
+                "`/` makes a float, and a size is a whole number. Which division keeps it whole?"),
     ],
 )  # fmt: skip
 
@@ -236,6 +334,51 @@ positions = Exercise(
                 "There is no cosine. A sine alone does not tell going up from coming down: which columns should hold the cosine?"),
         Mistake("turned on its side", lambda T, D: table(T, D).T,
                 "It is (D, T). Do positions run down or across?"),
+        Mistake("twice the exponent", """def positions(T, D):
+    angles = torch.arange(T)[:, None] / 10_000 ** (2 * torch.arange(0, D, 2) / D)
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
+""",
+                "`arange(0, D, 2)` is 2i already, and it was doubled once more. What is the exponent of the second "
+                "pair?"),
+        Mistake("twice the exponent, column by column", """def positions(T, D):
+    out = torch.zeros(T, D)
+    for t in range(T):
+        for i in range(D):
+            angle = t / 10_000 ** (2 * i / D)
+            out[t, i] = math.sin(angle) if i % 2 == 0 else math.cos(angle)
+    return out
+""",
+                "i counts columns here, and pairs in the formula. Which pair does column 5 belong to?"),
+        Mistake("a thousand", """def positions(T, D):
+    angles = torch.arange(T)[:, None] / 1_000 ** (torch.arange(0, D, 2) / D)
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
+""",
+                "The base is 1,000. Which number stands in the formula?"),
+        Mistake("brackets left out", """def positions(T, D):
+    angles = torch.arange(T)[:, None] / 10_000 ** torch.arange(0, D, 2) / D
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
+""",
+                "`**` comes before `/`, so D divides the angle and not the exponent. Where do brackets belong?"),
+        Mistake("degrees", """def positions(T, D):
+    angles = torch.deg2rad(torch.arange(T)[:, None] / 10_000 ** (torch.arange(0, D, 2) / D))
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
+""",
+                "The angles were taken for degrees. In which unit do sine and cosine count?"),
+        Mistake("whole turns", """def positions(T, D):
+    angles = 2 * math.pi * torch.arange(T)[:, None] / 10_000 ** (torch.arange(0, D, 2) / D)
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
+""",
+                "The angles were multiplied by 2π. Does that stand in the formula?"),
+        Mistake("sine plus cosine", """def positions(T, D):
+    angles = torch.arange(T)[:, None] / 10_000 ** (torch.arange(D) / D)
+    return angles.sin() + angles.cos()
+""",
+                "Sine and cosine were added up. Where should each of them stand?"),
+        Mistake("an axis of pairs", """def positions(T, D):
+    angles = torch.arange(T)[:, None] / 10_000 ** (torch.arange(0, D, 2) / D)
+    return torch.stack([angles.sin(), angles.cos()], -1)
+""",
+                "The pairs stand on an axis of their own, (T, D/2, 2). What makes columns of them?"),
     ],
 )  # fmt: skip
 
@@ -299,6 +442,24 @@ rate = Exercise(
                 "The width makes no difference. Where does it come in?"),
         Mistake("counted from zero", lambda step, width, warmup: width**-0.5 * min((step + 1) ** -0.5, (step + 1) * warmup**-1.5),
                 "The steps already count from 1, and it adds another. What is the rate at step = warmup?"),
+        Mistake("brackets too wide", """def rate(step, width, warmup):
+    return width**-0.5 * min(step**-0.5, (step * warmup) ** -1.5)
+""",
+                "The power takes in the step as well. What of step · warmup^-1.5 is raised to -1.5?"),
+        Mistake("roots forgotten", """def rate(step, width, warmup):
+    return 1 / width * min(1 / step, step / warmup**2)
+""",
+                "The powers are whole: 1/width, 1/step, 1/warmup². What is a number to the power -0.5?"),
+        Mistake("the width on one side", """def rate(step, width, warmup):
+    return min(width**-0.5 * step**-0.5, step * warmup**-1.5)
+""",
+                "The width holds down the falling curve alone. By which of the two is it multiplied?"),
+        Mistake("a largest rate of 1", """def rate(step, width, warmup):
+    if step < warmup:
+        return step / warmup
+    return (warmup / step) ** 0.5
+""",
+                "It climbs to 1 and falls from there: the shape is right. How large is the largest rate?"),
     ],
 )  # fmt: skip
 
@@ -407,5 +568,56 @@ beam = Exercise(
         Mistake("worst first", worst_first, "The right ones, but in the wrong order. Which should come first?"),
         Mistake("the unlikeliest", of_pairs(lambda s, p: -(s[:, None] + p)),
                 "It keeps the smallest totals. Logarithms of probabilities are negative: is -1 or -5 the likelier?"),
+        Mistake("the best draft alone", """def best_continuations(scores, log_p, width):
+    n = int(scores.argmax())
+    best = log_p[n].topk(min(width, log_p.shape[1])).indices
+    return [(n, token) for token in best.tolist()]
+""",
+                "Only the likeliest draft goes on, which is not what a beam is for. Which longer drafts compete?"),
+        Mistake("the unlikeliest first", """def best_continuations(scores, log_p, width):
+    totals = (scores[:, None] + log_p).flatten()
+    best = totals.argsort()[:width]
+    return [divmod(i, log_p.shape[1]) for i in best.tolist()]
+""",
+                "`argsort` begins with the smallest. At which end do the likeliest stand?"),
+        Mistake("more than there are", """def best_continuations(scores, log_p, width):
+    totals = (scores[:, None] + log_p).flatten()
+    best = totals.topk(width).indices
+    return [divmod(i, log_p.shape[1]) for i in best.tolist()]
+""",
+                "`topk` cannot find more than there are. What if all pairs together are fewer than `width`?"),
+        Mistake("the width for each draft", """def best_continuations(scores, log_p, width):
+    totals = scores[:, None] + log_p
+    k = min(width, log_p.shape[1])
+    return [(n, token) for n, row in enumerate(totals) for token in row.topk(k).indices.tolist()]
+""",
+                "Each draft keeps `width` continuations, so the beam grows at every step. How many stay in all?"),
+        Mistake("one from each draft", """def best_continuations(scores, log_p, width):
+    totals = scores[:, None] + log_p
+    return [(n, int(row.argmax())) for n, row in enumerate(totals)]
+""",
+                "Each draft keeps its best token, however many are wanted. Who competes with whom?"),
+        Mistake("places in the flat list", """def best_continuations(scores, log_p, width):
+    totals = (scores[:, None] + log_p).flatten()
+    return totals.topk(min(width, len(totals))).indices.tolist()
+""",
+                "These are places in the flat list. Which row and which column is each?"),
+        Mistake("numbers that are tensors", """def best_continuations(scores, log_p, width):
+    totals = (scores[:, None] + log_p).flatten()
+    best = totals.topk(min(width, len(totals))).indices
+    return [(i // log_p.shape[1], i % log_p.shape[1]) for i in best]
+""",
+                "The pairs are right, but made of tensors. What makes a list of whole numbers of `best`?"),
+        Mistake("the total comes along", """def best_continuations(scores, log_p, width):
+    every = [((scores[n] + log_p[n, v]).item(), n, v) for n in range(len(scores)) for v in range(log_p.shape[1])]
+    return sorted(every, reverse=True)[:width]
+""",
+                "Each entry holds the total as well. Which two numbers are wanted?"),
+        Mistake("in the order of the table", """def best_continuations(scores, log_p, width):
+    totals = (scores[:, None] + log_p).flatten()
+    best = totals.topk(min(width, len(totals))).indices.sort().values
+    return [divmod(i, log_p.shape[1]) for i in best.tolist()]
+""",
+                "The right pairs, in the order in which they stand in the table. Which comes first?"),
     ],
 )  # fmt: skip

@@ -77,6 +77,19 @@ mask = Exercise(
                 "Each row may look one place into its future, and that is just where its answer stands. Where does row t end?"),
         Mistake("only a short memory", lambda T: torch.ones(T, T).tril().triu(-1).bool(),
                 "Each row sees two positions at most. How far back may position 6 look?"),
+        Mistake("only itself", """def causal_mask(T):
+    return torch.eye(T).bool()
+""",
+                "Each row sees itself and nothing else. It has read everything before it: may it not use that?"),
+        Mistake("nobody sees anything", """def causal_mask(T):
+    return torch.zeros(T, T).tril().bool()
+""",
+                "Of all zeros the triangle is zero, too. With what should the table be filled before it is cut?"),
+        Mistake("one row", """def causal_mask(T):
+    return torch.arange(T) <= torch.arange(T)
+""",
+                "A row was compared with itself, place by place. What makes a column of positions, so that all meet "
+                "all?"),
     ],
 )  # fmt: skip
 
@@ -191,6 +204,40 @@ head = Exercise(
         Mistake("queries look at queries",
                 lambda q, k, v, mask: (q @ q.mT / q.shape[-1] ** 0.5).masked_fill(~mask, float("-inf")).softmax(-1) @ v,
                 "The keys are not used: it compares queries with queries. Whom does a query meet?"),
+        Mistake("what may be seen is hidden", """def attend(q, k, v, mask):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return scores.masked_fill(mask, float('-inf')).softmax(-1) @ v
+""",
+                "What is allowed was hidden, and a row in which all is hidden is 0/0. In the mask True means *may "
+                "look*: what does `masked_fill` fill?"),
+        Mistake("zero times infinity", """def attend(q, k, v, mask):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return (scores + ~mask * float('-inf')).softmax(-1) @ v
+""",
+                "0 times minus infinity is no number, and it stands wherever one may look. What puts a number in "
+                "some places and leaves the rest?"),
+        Mistake("softmax along the second axis", """def attend(q, k, v, mask):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return scores.masked_fill(~mask, float('-inf')).softmax(1) @ v
+""",
+                "`softmax(1)` is along the keys only where there are two axes. Which axis, counted from the end, "
+                "holds the keys?"),
+        Mistake("divided by the first size", """def attend(q, k, v, mask):
+    scores = q @ k.mT / q.shape[0] ** 0.5
+    return scores.masked_fill(~mask, float('-inf')).softmax(-1) @ v
+""",
+                "It divides by the root of the first size, of positions or texts. A score is a sum of how many "
+                "products?"),
+        Mistake("hidden by -1", """def attend(q, k, v, mask):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return scores.masked_fill(~mask, -1).softmax(-1) @ v
+""",
+                "A score of -1 still gets weight, because e⁻¹ is 0.37. Which score gets a weight of exactly 0?"),
+        Mistake("hidden by plus infinity", """def attend(q, k, v, mask):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return scores.masked_fill(~mask, float('inf')).softmax(-1) @ v
+""",
+                "Plus infinity gets all the weight there is, and two of them make no number. Which sign hides?"),
     ],
 )  # fmt: skip
 
@@ -303,6 +350,49 @@ loss = Exercise(
                 "Only one position of each text is asked. How many questions does a text of T tokens hold?"),
         Mistake("probabilities for surprise", lambda logits, ids: 1 - logits[:, :-1].softmax(-1).gather(-1, ids[:, 1:, None]).mean(),
                 "One minus the probability is not surprise: a certain error must cost without limit. Where is the logarithm?"),
+        Mistake("one long text", """def next_token_loss(logits, ids):
+    return F.cross_entropy(logits.flatten(0, 1)[:-1], ids.flatten()[1:])
+""",
+                "The texts were strung together before the shift, so the end of one is asked for the beginning of "
+                "the next. Along which axis does *one* text lie?"),
+        Mistake("shifted along the batch", """def next_token_loss(logits, ids):
+    return F.cross_entropy(logits[:-1].flatten(0, 1), ids[1:].flatten())
+""",
+                "The shift is along the texts: text 0 is asked for the tokens of text 1. Which axis counts "
+                "positions?"),
+        Mistake("both shifted", """def next_token_loss(logits, ids):
+    return F.cross_entropy(logits[:, 1:].flatten(0, 1), ids[:, 1:].flatten())
+""",
+                "Both sides lost their first place, so position 1 is asked for token 1, which it has read. Which "
+                "ends are to be dropped?"),
+        Mistake("two places on", """def next_token_loss(logits, ids):
+    return F.cross_entropy(logits[:, :-2].flatten(0, 1), ids[:, 2:].flatten())
+""",
+                "Position 0 is asked for token 2. Which token comes next?"),
+        Mistake("the last asks for itself", """def next_token_loss(logits, ids):
+    return F.cross_entropy(logits[:, -1], ids[:, -1])
+""",
+                "Only the last position is asked, and for the token that it has read. How many questions does a text "
+                "of T tokens hold?"),
+        Mistake("first the mean, then the logarithm", """def next_token_loss(logits, ids):
+    p = logits[:, :-1].softmax(-1).gather(-1, ids[:, 1:, None])
+    return -p.mean().log()
+""",
+                "It averages probabilities and takes the logarithm last, so one certain error hardly costs. Of what "
+                "is the mean asked?"),
+        Mistake("e to the loss", """def next_token_loss(logits, ids):
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).exp()
+""",
+                "That is the perplexity, e to the loss. What is asked for, in nats?"),
+        Mistake("a logarithm's sign", """def next_token_loss(logits, ids):
+    p = logits[:, :-1].softmax(-1)
+    return p.gather(-1, ids[:, 1:, None]).log().mean()
+""",
+                "The logarithm of a probability is below zero. Which sign has a surprise?"),
+        Mistake("one for each question", """def next_token_loss(logits, ids):
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction='none')
+""",
+                "These are the surprises, one for each question. What makes one number of them?"),
     ],
 )  # fmt: skip
 
@@ -401,5 +491,78 @@ temperature = Exercise(
                 "At temperature 0 all of it is on the smallest score. Which one does cold favour?"),
         Mistake("log-probabilities", lambda logits, temperature: (logits / max(temperature, 1e-9)).log_softmax(-1),
                 "All of them are negative: these are logarithms. What are the probabilities?"),
+        Mistake("the exponentials divided", """def probabilities(logits, temperature):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+    e = logits.exp() / temperature
+    return e / e.sum(-1, keepdim=True)
+""",
+                "The temperature divides the exponentials, and cancels out with their sum. What should be divided, "
+                "before the exponential?"),
+        Mistake("too late, but not at 0", """def probabilities(logits, temperature):
+    p = logits.softmax(-1)
+    return p / temperature if temperature else p
+""",
+                "The probabilities were divided, not the scores. Do they still add up to 1?"),
+        Mistake("a power without a sum", """def probabilities(logits, temperature):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+    return logits.softmax(-1) ** (1 / temperature)
+""",
+                "p to the power 1/temperature is right up to a factor. To what must the probabilities of one choice "
+                "add up?"),
+        Mistake("one sum for all rows", """def probabilities(logits, temperature):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+    e = (logits / temperature).exp()
+    return e / e.sum()
+""",
+                "`sum()` without an axis adds up all rows. Whose probabilities must add up to 1?"),
+        Mistake("the largest of all rows", """def probabilities(logits, temperature):
+    if temperature == 0:
+        out = torch.zeros_like(logits)
+        out.view(-1)[logits.argmax()] = 1
+        return out
+    return (logits / temperature).softmax(-1)
+""",
+                "`argmax()` without an axis finds one place in all rows. Which place is the largest of *each* row?"),
+        Mistake("zero is one", """def probabilities(logits, temperature):
+    if temperature == 0:
+        temperature = 1
+    return (logits / temperature).softmax(-1)
+""",
+                "Temperature 0 is treated as 1. What becomes of softmax(logits / t) as t shrinks?"),
+        Mistake("anything goes at zero", """def probabilities(logits, temperature):
+    if temperature == 0:
+        return torch.full_like(logits, 1 / logits.shape[-1])
+    return (logits / temperature).softmax(-1)
+""",
+                "At temperature 0 all are equally likely: that is the limit of great heat. What does cold do to the "
+                "favourite?"),
+        Mistake("a little added", """def probabilities(logits, temperature):
+    return (logits / (temperature + 0.01)).softmax(-1)
+""",
+                "0.01 was added so that nothing is divided by 0: too much at 0, and everything is a little too warm. "
+                "What should happen at 0 alone?"),
+        Mistake("as many classes as the largest", """def probabilities(logits, temperature):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(-1)).float()
+    return (logits / temperature).softmax(-1)
+""",
+                "`one_hot` makes no more places than the largest number it meets. How does it learn how many tokens "
+                "there are?"),
+        Mistake("the wrong axis, not at 0", """def probabilities(logits, temperature):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+    return (logits / temperature).softmax(0)
+""",
+                "With two rows of scores, columns add up to 1. Along which axis does one choice lie?"),
+        Mistake("divided in place", """def probabilities(logits, temperature):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+    logits /= temperature
+    return logits.softmax(-1)
+""",
+                "`/=` writes into the scores that were handed in. Which operator makes new ones?"),
     ],
 )  # fmt: skip

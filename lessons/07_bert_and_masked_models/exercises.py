@@ -77,6 +77,42 @@ pooled = Exercise(
                 "Of each number it keeps the largest. That is pooling too, but is it a mean?"),
         Mistake("averaged over the width", lambda states, real: (states * real[..., None]).mean(-1),
                 "Each token becomes one number. Along which axis do tokens follow one another?"),
+        Mistake("what is not zero is real", """def mean_of_real(states, real):
+    kept = states * real[..., None]
+    return kept.sum(1) / (kept != 0).sum(1)
+""",
+                "It counts the numbers that are not 0, and a state may well hold a 0. Which input says which tokens "
+                "are there?"),
+        Mistake("the last real token", """def mean_of_real(states, real):
+    return states[torch.arange(len(states)), real.sum(1) - 1]
+""",
+                "That is the last real token, another way to pool. Of which tokens is the mean asked?"),
+        Mistake("all texts in one", """def mean_of_real(states, real):
+    return states[real].mean(0)
+""",
+                "`states[real]` puts the real tokens of all texts in one row. How does each text keep its own?"),
+        Mistake("divided by the filling", """def mean_of_real(states, real):
+    return (states * real[..., None]).sum(1) / (~real).sum(1, keepdim=True)
+""",
+                "The sum is divided by how many are *not* there. How many were added up?"),
+        Mistake("a sum that has lost its axis", """def mean_of_real(states, real):
+    return (states * real[..., None]).sum(1) / real.sum(1)
+""",
+                "`real.sum(1)` is (B,) and meets the D numbers of a state. What gives it an axis of size 1?"),
+        Mistake("minus infinity in a mean", """def mean_of_real(states, real):
+    return states.masked_fill(~real[..., None], float('-inf')).mean(1)
+""",
+                "Minus infinity hides the filling from a maximum, but not from a mean. What adds nothing to a sum?"),
+        Mistake("first and last", """def mean_of_real(states, real):
+    return (states[:, 0] + states[:, -1]) / 2
+""",
+                "Only the first and the last place count, and the last may be filling. Which tokens are to be "
+                "averaged?"),
+        Mistake("over the texts", """def mean_of_real(states, real):
+    there = real[..., None]
+    return (states * there).sum(0) / there.sum(0).clamp(min=1)
+""",
+                "It averages over texts, place by place. Along which axis do the tokens of one text lie?"),
     ],
 )  # fmt: skip
 
@@ -154,6 +190,76 @@ aligned = Exercise(
         Mistake("the ends are O", piecewise(once, 0, 0), "[CLS] and [SEP] are labelled 0. Are they words that are no names, or no words?"),
         Mistake("one a word", lambda counts, labels: [-100, *labels, -100],
                 "It gives one label a word, but the model sees pieces. How many labels does a word of three pieces need?"),
+        Mistake("everything else is O", """def label_pieces(counts, labels):
+    found = [0]
+    for count, label in zip(counts, labels):
+        found += [label] + [0] * (count - 1)
+    return found + [0]
+""",
+                "Ends and later pieces are labelled 0, \"no name\", and all of that is asked. Which number means "
+                "\"not asked\"?"),
+        Mistake("-1 for not asked", """def label_pieces(counts, labels):
+    found = [-1]
+    for count, label in zip(counts, labels):
+        found += [label] + [-1] * (count - 1)
+    return found + [-1]
+""",
+                "-1 stands where -100 should. Which number does cross-entropy skip?"),
+        Mistake("B- goes on as I-", """def label_pieces(counts, labels):
+    found = [-100]
+    for count, label in zip(counts, labels):
+        found += [label] + [label + 1 if label % 2 else label] * (count - 1)
+    return found + [-100]
+""",
+                "Later pieces of a B- word are labelled I-, and those of others like the word: a convention that "
+                "papers know, too. What does the docstring put on later pieces?"),
+        Mistake("the label and one more", """def label_pieces(counts, labels):
+    found = [-100]
+    for count, label in zip(counts, labels):
+        found += [label] + [label + 1] * (count - 1)
+    return found + [-100]
+""",
+                "Later pieces get the word's label plus one, as if B- turned into I-. What does the docstring put on "
+                "later pieces?"),
+        Mistake("B- goes on as I-, the rest as it is asked", """def label_pieces(counts, labels):
+    found = [-100]
+    for count, label in zip(counts, labels):
+        found += [label] + [label + 1 if label % 2 else -100] * (count - 1)
+    return found + [-100]
+""",
+                "Later pieces of a B- word are labelled I-. That is a known convention, but one word then speaks "
+                "several times: what does the docstring put there?"),
+        Mistake("one too many for each word", """def label_pieces(counts, labels):
+    found = [-100]
+    for count, label in zip(counts, labels):
+        found += [label] + [-100] * count
+    return found + [-100]
+""",
+                "A word of one piece gets two labels. How many of its pieces are left after the first?"),
+        Mistake("short words left out", """def label_pieces(counts, labels):
+    found = [-100]
+    for count, label in zip(counts, labels):
+        if count > 1:
+            found += [label] + [-100] * (count - 1)
+    return found + [-100]
+""",
+                "Words of one piece have no label. How many labels do they need?"),
+        Mistake("None for not asked", """def label_pieces(counts, labels):
+    found = [None]
+    for count, label in zip(counts, labels):
+        found += [label] + [None] * (count - 1)
+    return found + [None]
+""",
+                "None stands where -100 should. Which number does cross-entropy skip?"),
+        Mistake("a list in the list", """def label_pieces(counts, labels):
+    found = [-100]
+    for count, label in zip(counts, labels):
+        found.append(label)
+        found.append([-100] * (count - 1))
+    found.append(-100)
+    return found
+""",
+                "`append` puts in the list as one thing. What puts in each of its numbers?"),
     ],
 )  # fmt: skip
 
@@ -197,6 +303,9 @@ spans = Exercise(
         ["I-PLACE", "O"],
         ["I-PLACE", "O", "B-PLACE"],
         ["B-PERSON", "I-PLACE", "O"],
+        ["B-PERSON", "O", "I-PERSON"],
+        ["B-PLACE", "O", "I-PERSON", "I-PERSON", "O"],
+        ["O", "I-GROUP", "I-PLACE"],
         ["O", "O"],
         [],
         ["O", "B-PLACE", "I-PLACE", "I-PLACE", "B-GROUP", "O", "B-PERSON", "I-PERSON", "I-GROUP"],
@@ -259,6 +368,94 @@ spans = Exercise(
                 "The kind reads B-PERSON. Which part of a tag is the kind?"),
         Mistake("length for end", with_length, "The last number is how many words there are. Where does the name end in the sentence?"),
         Mistake("a set", lambda tags: {*names(tags)}, "It is a set, which has no order. In what should they stand in order?"),
+        Mistake("an O does not end it", """def names_in(tags):
+    found = []
+    for at, tag in enumerate(tags):
+        if tag == "O":
+            continue
+        if tag[0] == "I" and found and found[-1][0] == tag[2:]:
+            found[-1] = (tag[2:], found[-1][1], at + 1)
+        else:
+            found.append((tag[2:], at, at + 1))
+    return found
+""", "An I- goes on with the last name although an O stands between the two. What has ended that name?"),
+        Mistake("words added up over an O", """def names_in(tags):
+    found = []
+    for at, tag in enumerate(tags):
+        if tag == "O":
+            continue
+        if tag[0] == "I" and found and found[-1][0] == tag[2:]:
+            found[-1] = (tag[2:], found[-1][1], found[-1][2] + 1)
+        else:
+            found.append((tag[2:], at, at + 1))
+    return found
+""", "An I- behind an O makes the name before the O a word longer, and that word is the O. What has ended that name?"),
+        Mistake("a kind that is remembered too long", """def names_in(tags):
+    found, kind, begin = [], None, None
+    for at, tag in enumerate([*tags, "O"]):
+        if tag == "O":
+            if begin is not None:
+                found.append((kind, begin, at))
+            begin = None
+        elif tag[0] == "B" or tag[2:] != kind:
+            if begin is not None:
+                found.append((kind, begin, at))
+            kind, begin = tag[2:], at
+    return found
+""", "After B-PERSON O an I-PERSON is dropped: the kind is still PERSON, though no name is open. What must O forget?"),
+        Mistake("an I- of another kind is dropped", """def names_in(tags):
+    found, at = [], 0
+    while at < len(tags):
+        end = at + 1
+        if tags[at][0] == "B" or (tags[at][0] == "I" and (at == 0 or tags[at - 1] == "O")):
+            while end < len(tags) and tags[end] == "I-" + tags[at][2:]:
+                end += 1
+            found.append((tags[at][2:], at, end))
+        at = end
+    return found
+""", "An I-PLACE right behind a PERSON belongs to no name here. It goes on with nothing of its kind: what does it then do?"),
+        Mistake("an I- begins nothing but the sentence", """def names_in(tags):
+    found, at = [], 0
+    while at < len(tags):
+        end = at + 1
+        if tags[at][0] == "B" or (tags[at][0] == "I" and at == 0):
+            while end < len(tags) and tags[end] == "I-" + tags[at][2:]:
+                end += 1
+            found.append((tags[at][2:], at, end))
+        at = end
+    return found
+""", "A lone I- makes a name only as the first word of the sentence. Where else may it follow nothing of its kind?"),
+        Mistake("the kind of its last word", """def names_in(tags):
+    found, begin = [], None
+    for at, tag in enumerate([*tags, "O"]):
+        if begin is not None and tag[0] != "I":
+            found.append((tags[at - 1][2:], begin, at))
+            begin = None
+        if tag != "O" and begin is None:
+            begin = at
+    return found
+""", "A name goes on through an I- of another kind, and takes the kind of its last word. May a name change its kind?"),
+        Mistake("the word before the first", """def names_in(tags):
+    found = []
+    for at, tag in enumerate(tags):
+        if tag == "O":
+            continue
+        if tag[0] == "I" and tags[at - 1][2:] == tag[2:]:
+            found[-1] = (tag[2:], found[-1][1], at + 1)
+        else:
+            found.append((tag[2:], at, at + 1))
+    return found
+""", "For the first word, `tags[at - 1]` is `tags[-1]`, the last one. What stands before the first word?"),
+        Mistake("lists for tuples", """def names_in(tags):
+    found, kind, begin = [], "", 0
+    for at, tag in enumerate([*tags, "O"]):
+        if kind and tag == "I-" + kind:
+            continue
+        if kind:
+            found.append([kind, begin, at])
+        kind, begin = tag[2:], at
+    return found
+""", "The names are right, but each is a list. Which brackets make a tuple?"),
     ],
 )  # fmt: skip
 
@@ -394,5 +591,83 @@ best = Exercise(
         Mistake("end before start", turned, "It gives (end, start). In which order are they wanted?"),
         Mistake("length for end", with_count, "The second number is how long the answer is. Which token is its last?"),
         Mistake("the one after the last", one_after, "The second number points behind the answer, as in a slice. Here the last token belongs to it: which is it?"),
+        Mistake("better than nothing", """def best_span(starts, ends, longest):
+    best, found = 0, (0, 0)
+    for i in range(len(starts)):
+        for j in range(i, min(i + longest, len(ends))):
+            if starts[i] + ends[j] > best:
+                best, found = starts[i] + ends[j], (i, j)
+    return found
+""",
+                "It looks for a total above 0 and else answers with the first token. What if all totals are "
+                "negative?"),
+        Mistake("two tokens at least", """def best_span(starts, ends, longest):
+    best, found = -math.inf, (0, 0)
+    for i in range(len(starts)):
+        for j in range(i + 1, min(i + longest, len(ends))):
+            if starts[i] + ends[j] > best:
+                best, found = starts[i] + ends[j], (i, j)
+    return found
+""",
+                "The end is looked for behind the beginning. May an answer be one token long?"),
+        Mistake("one too short, in a loop", """def best_span(starts, ends, longest):
+    best, found = -math.inf, (0, 0)
+    for i in range(len(starts)):
+        for j in range(i, min(i + longest - 1, len(ends))):
+            if starts[i] + ends[j] > best:
+                best, found = starts[i] + ends[j], (i, j)
+    return found
+""",
+                "`range` ends before its last number already, and 1 was taken off. How many tokens has the longest "
+                "answer that is tried?"),
+        Mistake("probabilities added", """def best_span(starts, ends, longest):
+    totals = starts.softmax(0)[:, None] + ends.softmax(0)
+    may_be = torch.ones_like(totals).triu().tril(longest - 1).bool()
+    return divmod(int(totals.masked_fill(~may_be, -math.inf).argmax()), len(starts))
+""",
+                "It adds probabilities. Scores stand for logarithms: what do probabilities do where logarithms add "
+                "up?"),
+        Mistake("each alone, then cut", """def best_span(starts, ends, longest):
+    start, end = int(starts.argmax()), int(ends.argmax())
+    return start, max(start, min(end, start + longest - 1))
+""",
+                "Both are chosen alone, and what does not fit is cut to fit. Is that still the largest total?"),
+        Mistake("each alone, put in order", """def best_span(starts, ends, longest):
+    start, end = int(starts.argmax()), int(ends.argmax())
+    return min(start, end), max(start, end)
+""",
+                "Both are chosen alone and put in order, so a beginning may serve as the end. What should be "
+                "largest, together?"),
+        Mistake("the best is not remembered", """def best_span(starts, ends, longest):
+    best, found = -math.inf, None
+    for i in range(len(starts)):
+        for j in range(i, min(i + longest, len(ends))):
+            if starts[i] + ends[j] > best:
+                found = (i, j)
+    return found
+""",
+                "`best` is never set, so every pair is better and the last one stays. What must be remembered along "
+                "with the pair?"),
+        Mistake("what may not be is zero", """def best_span(starts, ends, longest):
+    totals = starts[:, None] + ends
+    may_be = torch.ones_like(totals).triu().tril(longest - 1).bool()
+    return divmod(int((totals * may_be).argmax()), len(starts))
+""",
+                "Forbidden pairs have a total of 0, and 0 may be the largest. Which number is below all totals?"),
+        Mistake("counted from the beginning found", """def best_span(starts, ends, longest):
+    start = int(starts.argmax())
+    return start, int(ends[start : start + longest].argmax())
+""",
+                "The end is counted from the beginning of the answer, not of the text. What must be added, and does "
+                "the best beginning have the best answer?"),
+        Mistake("past the end", """def best_span(starts, ends, longest):
+    best, found = -math.inf, None
+    for i in range(len(starts)):
+        for j in range(i, i + longest):
+            if starts[i] + ends[j] > best:
+                best, found = starts[i] + ends[j], (i, j)
+    return found
+""",
+                "The loop runs off the end of the text. How far may the end be, at the last tokens?"),
     ],
 )  # fmt: skip

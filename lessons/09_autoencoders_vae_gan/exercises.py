@@ -92,6 +92,50 @@ precision = Exercise(
                 "It counts the good ones. Out of how many?"),
         Mistake("squares for distances", lambda real, made, k: share((torch.cdist(made, real).square() <= reach(real, k)).any(1)),
                 "A squared distance is compared with one that is not. Which of the two lost its root?"),
+        Mistake("the farthest neighbours", """def precision(real, made, k):
+    reach = torch.cdist(real, real).topk(k + 1).values[:, -1]
+    return (torch.cdist(made, real) <= reach).any(1).float().mean().item()
+""",
+                "`topk` begins with the largest distances. Which end holds the nearest?"),
+        Mistake("the rim left out", """def precision(real, made, k):
+    reach = torch.cdist(real, real).kthvalue(k + 1).values
+    return (torch.cdist(made, real) < reach).any(1).float().mean().item()
+""",
+                "A point exactly on a circle is not counted. \"No further than\": does that hold the rim?"),
+        Mistake("which circle is hit", """def precision(real, made, k):
+    reach = torch.cdist(real, real).kthvalue(k + 1).values
+    return (torch.cdist(made, real) <= reach).any(0).float().mean().item()
+""",
+                "It is the share of *circles* with a made point in them. Along which axis do the made points stand?"),
+        Mistake("the nearest circle alone", """def precision(real, made, k):
+    far = torch.cdist(made, real)
+    reach = torch.cdist(real, real).kthvalue(k + 1).values
+    near = far.argmin(1)
+    return (far.amin(1) <= reach[near]).float().mean().item()
+""",
+                "It asks the nearest real point alone, and its circle may be small. May a larger circle, farther "
+                "off, hold the point?"),
+        Mistake("the largest circle for all", """def precision(real, made, k):
+    reach = torch.cdist(real, real).kthvalue(k + 1).values.max()
+    return (torch.cdist(made, real) <= reach).any(1).float().mean().item()
+""",
+                "All circles are as large as the largest. Should one be as large where real points crowd as where "
+                "they are rare?"),
+        Mistake("outside, not inside", """def precision(real, made, k):
+    reach = torch.cdist(real, real).kthvalue(k + 1).values
+    return (torch.cdist(made, real) >= reach).any(1).float().mean().item()
+""",
+                "It counts the points that lie outside some circle. Which way does the comparison go?"),
+        Mistake("the mean of k neighbours", """def precision(real, made, k):
+    reach = torch.cdist(real, real).sort(1).values[:, 1 : k + 1].mean(1)
+    return (torch.cdist(made, real) <= reach).any(1).float().mean().item()
+""",
+                "The circle reaches as far as the k nearest do on average. How far away is the k-th?"),
+        Mistake("in k circles", """def precision(real, made, k):
+    reach = torch.cdist(real, real).kthvalue(k + 1).values
+    return ((torch.cdist(made, real) <= reach).sum(1) >= k).float().mean().item()
+""",
+                "A point must lie in k circles here. In how many is enough?"),
     ],
 )  # fmt: skip
 
@@ -178,6 +222,48 @@ draw = Exercise(
                 "The numbers are right, but no gradient comes back to log_variance. How would the encoder learn how sure to be?"),
         Mistake("the sign in the exponent", lambda mean, log_variance, noise: mean + (-log_variance / 2).exp() * noise,
                 "The wider it should be, the narrower it gets. Is a minus too many in the exponent?"),
+        Mistake("noise of its own", """def draw(mean, log_variance, noise):
+    return mean + (log_variance / 2).exp() * torch.randn_like(mean)
+""",
+                "It draws noise itself, and what was handed in as `noise` is not used. Who decides about chance "
+                "here, so that a draw can be repeated?"),
+        Mistake("noise of its own, and no way back", """def draw(mean, log_variance, noise):
+    std = (log_variance / 2).exp()
+    return torch.distributions.Normal(mean, std).sample()
+""",
+                "`sample()` and `torch.normal` draw by themselves and let no gradient through; what was handed in as `noise` is not used. "
+                "Which sum and product make the draw of it?"),
+        Mistake("half of the variance", """def draw(mean, log_variance, noise):
+    return mean + log_variance.exp() / 2 * noise
+""",
+                "The half stands outside the exponential. Is half the variance its root?"),
+        Mistake("the root of a logarithm", """def draw(mean, log_variance, noise):
+    return mean + log_variance.sqrt() * noise
+""",
+                "The root of log σ², which may be below zero. What must be undone before the root is taken?"),
+        Mistake("the mean times the noise", """def draw(mean, log_variance, noise):
+    return mean * noise + (log_variance / 2).exp()
+""",
+                "Mean and spread have changed places. Which of them stretches the noise, and which moves it?"),
+        Mistake("all of it times the noise", """def draw(mean, log_variance, noise):
+    return (mean + (log_variance / 2).exp()) * noise
+""",
+                "The mean is multiplied by the noise, too. Where do brackets belong?"),
+        Mistake("noise taken away", """def draw(mean, log_variance, noise):
+    return mean - (log_variance / 2).exp() * noise
+""",
+                "Chance would not mind, but it cannot be compared then. Which sign is plain?"),
+        Mistake("no gradient at all", """def draw(mean, log_variance, noise):
+    with torch.no_grad():
+        return mean + (log_variance / 2).exp() * noise
+""",
+                "The numbers are right, and nothing can be learnt from them. What does the docstring say of "
+                "gradients?"),
+        Mistake("moved in place", """def draw(mean, log_variance, noise):
+    mean += (log_variance / 2).exp() * noise
+    return mean
+""",
+                "`+=` writes into the mean that was handed in. Which operator makes a new tensor?"),
     ],
 )  # fmt: skip
 
@@ -275,6 +361,51 @@ cost = Exercise(
                 "The standard bell itself costs half a nat a number. Which term makes it free?"),
         Mistake("from the standard one", lambda mean, log_variance: ((1 + mean.square()) * (-log_variance).exp() - 1 + log_variance).sum(1) / 2,
                 "This is KL(p ‖ q), from the standard bell to the other. Which of the two is the code drawn from?"),
+        Mistake("the mean over the batch", """def kl(mean, log_variance):
+    return ((mean.square() + log_variance.exp() - 1 - log_variance) / 2).sum(1).mean()
+""",
+                "It averages over the pictures at the end. That is done later, in the loss; what has each picture "
+                "here?"),
+        Mistake("the mean of everything", """def kl(mean, log_variance):
+    return ((mean.square() + log_variance.exp() - 1 - log_variance) / 2).mean()
+""",
+                "One mean over pictures and numbers of the code. Which axis adds up, and which is left alone?"),
+        Mistake("the logarithm twice", """def kl(mean, log_variance):
+    return ((mean.square() + log_variance - 1 - log_variance.log()) / 2).sum(1)
+""",
+                "log variance was taken for the variance, and its logarithm once more. Which term needs an "
+                "exponential?"),
+        Mistake("a square for the exponential", """def kl(mean, log_variance):
+    return ((mean.square() + log_variance.square() - 1 - log_variance) / 2).sum(1)
+""",
+                "log variance is squared. What undoes a logarithm?"),
+        Mistake("a half too many", """def kl(mean, log_variance):
+    return ((mean.square() + (log_variance / 2).exp() - 1 - log_variance / 2) / 2).sum(1)
+""",
+                "log variance is halved before it is used. Does the formula ask for variances, or for standard "
+                "deviations?"),
+        Mistake("half of the last term", """def kl(mean, log_variance):
+    return (mean.square() + log_variance.exp() - 1 - log_variance / 2).sum(1)
+""",
+                "Only the last of the four terms is halved. Where do brackets belong?"),
+        Mistake("the mean without its square", """def kl(mean, log_variance):
+    return ((mean.abs() + log_variance.exp() - 1 - log_variance) / 2).sum(1)
+""",
+                "The size of the mean, not its square. What stands in the formula?"),
+        Mistake("one for the whole code", """def kl(mean, log_variance):
+    return ((mean.square() + log_variance.exp() - log_variance).sum(1) - 1) / 2
+""",
+                "The 1 is taken off once, after the sum. How many numbers has a code, and what does each cost for "
+                "nothing?"),
+        Mistake("log variance added", """def kl(mean, log_variance):
+    return ((mean.square() + log_variance.exp() - 1 + log_variance) / 2).sum(1)
+""",
+                "The last term has the wrong sign, and a narrow bell costs less than nothing. What should a narrow "
+                "one cost?"),
+        Mistake("an axis kept", """def kl(mean, log_variance):
+    return ((mean.square() + log_variance.exp() - 1 - log_variance) / 2).sum(1, keepdim=True)
+""",
+                "The costs are right, and an axis of size 1 is left. What does `keepdim` do?"),
     ],
 )  # fmt: skip
 
@@ -367,5 +498,79 @@ losses = Exercise(
                 "It pays 1 - p, and who is sure and wrong hardly feels it. What is -log p for a p near 0?"),
         Mistake("sums", lambda real, fake: (F.softplus(-real).sum() + F.softplus(fake).sum(), F.softplus(-fake).sum()),
                 "More pictures, larger loss. Mean or sum?"),
+        Mistake("a logarithm of zero", """def losses(real, fake):
+    discriminator = -real.sigmoid().log().mean() - (1 - fake.sigmoid()).log().mean()
+    return discriminator, -fake.sigmoid().log().mean()
+""",
+                "With a score of 30 the sigmoid rounds to 1, and log(1 - 1) is minus infinity. Which function goes "
+                "from the score to the logarithm at once?"),
+        Mistake("the generator pays log(1 - p), and at 30 it breaks", """def losses(real, fake):
+    discriminator = -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()
+    return discriminator, (1 - fake.sigmoid()).log().mean()
+""",
+                "It is below zero, flat where fake images are bad, and log 0 at large scores. Of what should the "
+                "generator pay -log?"),
+        Mistake("the opposite of the discriminator's", """def losses(real, fake):
+    discriminator = -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()
+    return discriminator, -discriminator
+""",
+                "The generator pays the discriminator's loss with the other sign: that is the game as first written, "
+                "flat where fake images are bad. Of what should it pay -log?"),
+        Mistake("no logarithm's sign", """def losses(real, fake):
+    return F.logsigmoid(real).mean() + F.logsigmoid(-fake).mean(), F.logsigmoid(fake).mean()
+""",
+                "Logarithms of probabilities are below zero. Which sign has what is paid?"),
+        Mistake("logits taken for probabilities", """def losses(real, fake):
+    return -real.log().mean() - (1 - fake).log().mean(), -fake.log().mean()
+""",
+                "A score may be 0, 30 or -30, and a logarithm wants a probability. What makes one of it?"),
+        Mistake("logits where probabilities are asked", """def losses(real, fake):
+    bce = F.binary_cross_entropy
+    ones, zeros = torch.ones_like(fake), torch.zeros_like(fake)
+    return bce(real, torch.ones_like(real)) + bce(fake, zeros), bce(fake, ones)
+""",
+                "`binary_cross_entropy` wants probabilities. What is its sister for logits called?"),
+        Mistake("sigmoid before the loss", """def losses(real, fake):
+    bce = F.binary_cross_entropy
+    p, q = real.sigmoid(), fake.sigmoid()
+    return bce(p, torch.ones_like(p)) + bce(q, torch.zeros_like(q)), bce(q, torch.ones_like(q))
+""",
+                "With scores of 30 the sigmoid rounds to 0 or 1, and the loss is cut off at 100. Which form takes "
+                "the logits themselves?"),
+        Mistake("all pictures in one mean", """def losses(real, fake):
+    both = torch.cat([real, -fake])
+    return -F.logsigmoid(both).mean(), -F.logsigmoid(fake).mean()
+""",
+                "Real and fake are averaged together, so the larger batch weighs more, and a coin pays log 2. Mean "
+                "over the real *plus*?"),
+        Mistake("the generator answers for the real", """def losses(real, fake):
+    discriminator = -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()
+    return discriminator, -F.logsigmoid(-real).mean()
+""",
+                "The generator is paid by the scores of real pictures, on which it has no influence. Which ones did "
+                "it make?"),
+        Mistake("a little added", """def losses(real, fake):
+    discriminator = -(real.sigmoid() + 1e-8).log().mean() - (1 - fake.sigmoid() + 1e-8).log().mean()
+    return discriminator, -(fake.sigmoid() + 1e-8).log().mean()
+""",
+                "With 1e-8 added no price goes beyond 18 nats, however wrong the score. Which function keeps large "
+                "scores exact?"),
+        Mistake("one minus a logarithm", """def losses(real, fake):
+    discriminator = -F.logsigmoid(real).mean() - (1 - F.logsigmoid(fake)).mean()
+    return discriminator, -F.logsigmoid(fake).mean()
+""",
+                "1 - log p is not log(1 - p). What is the probability of *fake*, as the sigmoid of something?"),
+        Mistake("least squares", """def losses(real, fake):
+    discriminator = (real - 1).square().mean() + fake.square().mean()
+    return discriminator, (fake - 1).square().mean()
+""",
+                "That is another GAN's loss (LSGAN), squares of scores. What does one pay here who gave the truth "
+                "probability p?"),
+        Mistake("the mean of the scores", """def losses(real, fake):
+    discriminator = -real.mean().sigmoid().log() - (1 - fake.mean().sigmoid()).log()
+    return discriminator, -fake.mean().sigmoid().log()
+""",
+                "First the mean of the scores, then one probability: very wrong and very right scores cancel. Of "
+                "what is the mean asked?"),
     ],
 )  # fmt: skip

@@ -112,6 +112,78 @@ jumps = Exercise(
                 "It walks step by step and adds the same noise each time, so the noises pile up in one direction. Are the dice of two steps alike?"),
         Mistake("the roots added up", mixed(left_of, lambda left, x, e: left.sqrt() * x + (1 - left.sqrt()) * e),
                 "The two factors add up to 1, but then the variance does not. What has to add up to 1?"),
+        Mistake("one entry too late", """def jump(x_0, t, noise, betas):
+    left = (1 - betas).cumprod(0)[t.clamp(max=len(betas) - 1)]
+    left = left.view(-1, *[1] * (x_0.ndim - 1))
+    return left.sqrt() * x_0 + (1 - left).sqrt() * noise
+""",
+                "The table is read at t, and its first entry, number 0, is that of t = 1. Which entry belongs to t?"),
+        Mistake("off the end of the table", """def jump(x_0, t, noise, betas):
+    left = (1 - betas).cumprod(0)[t]
+    left = left.view(-1, *[1] * (x_0.ndim - 1))
+    return left.sqrt() * x_0 + (1 - left).sqrt() * noise
+""",
+                "At t = T the table has ended. Its first entry, number 0, is that of t = 1: which belongs to t?"),
+        Mistake("one root forgotten", """def jump(x_0, t, noise, betas):
+    left = (1 - betas).cumprod(0)[t - 1].view(-1, *[1] * (x_0.ndim - 1))
+    return left.sqrt() * x_0 + (1 - left) * noise
+""",
+                "The picture has its root, the noise has not. Which two squares add up to 1?"),
+        Mistake("the picture's root forgotten", """def jump(x_0, t, noise, betas):
+    left = (1 - betas).cumprod(0)[t - 1].view(-1, *[1] * (x_0.ndim - 1))
+    return left * x_0 + (1 - left).sqrt() * noise
+""",
+                "The noise has its root, the picture has not. Which two squares add up to 1?"),
+        Mistake("the last step's noise", """def jump(x_0, t, noise, betas):
+    left = (1 - betas).cumprod(0)[t - 1].view(-1, *[1] * (x_0.ndim - 1))
+    return left.sqrt() * x_0 + betas[t - 1].view(left.shape).sqrt() * noise
+""",
+                "Only the noise of the last step is there. What has become of that of the steps before?"),
+        Mistake("noise of its own", """def jump(x_0, t, noise, betas):
+    left = (1 - betas).cumprod(0)[t - 1].view(-1, *[1] * (x_0.ndim - 1))
+    return left.sqrt() * x_0 + (1 - left).sqrt() * torch.randn_like(x_0)
+""",
+                "It draws noise itself, and what was handed in is not used. The network will be asked for it: which "
+                "noise should be in there?"),
+        Mistake("squares of the betas", """def jump(x_0, t, noise, betas):
+    left = (1 - betas.square()).cumprod(0)[t - 1].view(-1, *[1] * (x_0.ndim - 1))
+    return left.sqrt() * x_0 + (1 - left).sqrt() * noise
+""",
+                "It takes √(1 - β²) for what a step leaves. Which stands in the docstring?"),
+        Mistake("the picture as it was", """def jump(x_0, t, noise, betas):
+    return x_0
+""",
+                "The picture comes back untouched. What has happened to it at t?"),
+        Mistake("the longest way for all", """def jump(x_0, t, noise, betas):
+    x = x_0
+    for beta in betas[: int(t.max())]:
+        x = (1 - beta).sqrt() * x + beta.sqrt() * noise
+    return x
+""",
+                "All pictures go as far as the largest t, and each step adds the *same* noise. Whose t counts, and "
+                "how do independent noises add up?"),
+        Mistake("all steps, whatever t", """def jump(x_0, t, noise, betas):
+    left = (1 - betas).prod()
+    return left.sqrt() * x_0 + (1 - left).sqrt() * noise
+""",
+                "All pictures are taken to the very end. Which part of the product belongs to t?"),
+        Mistake("a sum for the product", """def jump(x_0, t, noise, betas):
+    left = (1 - betas).cumsum(0)[t - 1].view(-1, *[1] * (x_0.ndim - 1))
+    return left.sqrt() * x_0 + (1 - left).sqrt() * noise
+""",
+                "1 - β was added up, and more than 1 is left of the picture. What do factors do, step after step?"),
+        Mistake("shares without axes", """def jump(x_0, t, noise, betas):
+    left = (1 - betas).cumprod(0)[t - 1]
+    return left.sqrt() * x_0 + (1 - left).sqrt() * noise
+""",
+                "The shares are (B,), and meet the *last* axis of the pictures. Which axis counts the pictures, and "
+                "how many must follow?"),
+        Mistake("one axis too few", """def jump(x_0, t, noise, betas):
+    left = (1 - betas).cumprod(0)[t - 1][:, None]
+    return left.sqrt() * x_0 + (1 - left).sqrt() * noise
+""",
+                "`[:, None]` fits points (B, 2), and real pictures have more axes. How many axes of size 1 must "
+                "follow?"),
     ],
 )  # fmt: skip
 
@@ -204,8 +276,8 @@ loss = Exercise(
         Mistake("asks for the picture", loss_by(lambda x, e, x_t, b: x), "The guess is compared with x_0. What was the question here?"),
         Mistake("asks for what it shows", loss_by(lambda x, e, x_t, b: x_t), "The guess is compared with x_t, which the model was shown. Which part of it is to be found?"),
         Mistake("asks for the weakened noise", loss_by(lambda x, e, x_t, b: b * e), "The noise is asked for as it was mixed in, faint at small t. Is it ε, or what is left of ε?"),
-        Mistake("shown the clean points", loss_by(the_noise, seen=lambda x, e, a, b: x + 0 * e), "The model sees x_0, in which there is no noise. How could it find any?"),
-        Mistake("shown the noise itself", loss_by(the_noise, seen=lambda x, e, a, b: e + 0 * x), "The model sees the noise bare: it need only copy. What should the noise be hidden in?"),
+        Mistake("shown the clean points", loss_by(the_noise, seen=lambda x, e, a, b: x), "The model sees x_0, in which there is no noise. How could it find any?"),
+        Mistake("shown the noise itself", loss_by(the_noise, seen=lambda x, e, a, b: e), "The model sees the noise bare: it need only copy. What should the noise be hidden in?"),
         Mistake("noise at full strength", loss_by(the_noise, seen=lambda x, e, a, b: a * x + e), "The noise is as loud at t = 1 as at T. Which table says how loud it is?"),
         Mistake("the picture never fades", loss_by(the_noise, seen=lambda x, e, a, b: x + b * e), "The points stay where they were, and noise is added. Which table says how much is left of them?"),
         Mistake("time in steps", loss_by(the_noise, time=lambda t, T: t.float()), "The model is told t, not t / T. What range should time have, whatever T is?"),
@@ -215,6 +287,70 @@ loss = Exercise(
         Mistake("not squared", loss_by(the_noise, cost=lambda gap: gap.abs().mean()), "Mean of what is wrong, without the square. Which loss has the average answer as its best guess?"),
         Mistake("the root of it", loss_by(the_noise, cost=lambda gap: gap.square().mean().sqrt()), "A root was taken. Is it asked for?"),
         Mistake("signs cancel", loss_by(the_noise, cost=lambda gap: gap.mean()), "Too high here and too low there come out as no mistake at all. What keeps them from cancelling?"),
+        Mistake("time in whole numbers", """def noise_loss(model, x_0, t, noise, signal, spread):
+    x_t = signal[t][:, None] * x_0 + spread[t][:, None] * noise
+    return (model(x_t, t // (len(signal) - 1)) - noise).square().mean()
+""",
+                "`//` makes 0 of every time but the last. Which division keeps the share?"),
+        Mistake("time by the largest t", """def noise_loss(model, x_0, t, noise, signal, spread):
+    x_t = signal[t][:, None] * x_0 + spread[t][:, None] * noise
+    return (model(x_t, t / t.max()) - noise).square().mean()
+""",
+                "The largest t of the batch is taken for T, so the same picture is told another time in another "
+                "batch. How large is T, by the tables?"),
+        Mistake("the square of the mean", """def noise_loss(model, x_0, t, noise, signal, spread):
+    x_t = signal[t][:, None] * x_0 + spread[t][:, None] * noise
+    return (model(x_t, t / (len(signal) - 1)) - noise).mean().square()
+""",
+                "First the mean, then the square: too high here and too low there cancel. Of what is the mean asked?"),
+        Mistake("roots of the tables", """def noise_loss(model, x_0, t, noise, signal, spread):
+    x_t = signal[t][:, None].sqrt() * x_0 + spread[t][:, None].sqrt() * noise
+    return (model(x_t, t / (len(signal) - 1)) - noise).square().mean()
+""",
+                "The roots were taken of what is in the tables. By what are picture and noise multiplied?"),
+        Mistake("the tables swapped", """def noise_loss(model, x_0, t, noise, signal, spread):
+    x_t = spread[t][:, None] * x_0 + signal[t][:, None] * noise
+    return (model(x_t, t / (len(signal) - 1)) - noise).square().mean()
+""",
+                "At t = 1 it is nearly all noise. Which table belongs to the points?"),
+        Mistake("one t for all", """def noise_loss(model, x_0, t, noise, signal, spread):
+    x_t = signal[t[0]] * x_0 + spread[t[0]] * noise
+    return (model(x_t, t / (len(signal) - 1)) - noise).square().mean()
+""",
+                "All points are mixed by the t of the first. Whose t counts?"),
+        Mistake("shares without an axis", """def noise_loss(model, x_0, t, noise, signal, spread):
+    x_t = signal[t] * x_0 + spread[t] * noise
+    return (model(x_t, t / (len(signal) - 1)) - noise).square().mean()
+""",
+                "The shares are (B,) and meet the two numbers of a point. What gives them an axis of size 1?"),
+        Mistake("noise of its own", """def noise_loss(model, x_0, t, noise, signal, spread):
+    drawn = torch.randn_like(x_0)
+    x_t = signal[t][:, None] * x_0 + spread[t][:, None] * drawn
+    return (model(x_t, t / (len(signal) - 1)) - drawn).square().mean()
+""",
+                "It draws noise itself, and what was handed in is not used. Who decides about chance here, so that a "
+                "loss can be repeated?"),
+        Mistake("a sum over the two numbers", """def noise_loss(model, x_0, t, noise, signal, spread):
+    x_t = signal[t][:, None] * x_0 + spread[t][:, None] * noise
+    return (model(x_t, t / (len(signal) - 1)) - noise).square().sum(1).mean()
+""",
+                "The two numbers of a point are added up before the mean. Mean over what?"),
+        Mistake("nothing to learn from", """def noise_loss(model, x_0, t, noise, signal, spread):
+    x_t = signal[t][:, None] * x_0 + spread[t][:, None] * noise
+    with torch.no_grad():
+        return (model(x_t, t / (len(signal) - 1)) - noise).square().mean()
+""",
+                "The value is right, and no gradient comes back to the model. What would `backward` start from?"),
+        Mistake("a number without a past", """def noise_loss(model, x_0, t, noise, signal, spread):
+    x_t = signal[t][:, None] * x_0 + spread[t][:, None] * noise
+    return (model(x_t, t / (len(signal) - 1)) - noise).square().mean().item()
+""",
+                "The value is right, but `.item()` cuts it off from the model. What would `backward` start from?"),
+        Mistake("one for each point", """def noise_loss(model, x_0, t, noise, signal, spread):
+    x_t = signal[t][:, None] * x_0 + spread[t][:, None] * noise
+    return (model(x_t, t / (len(signal) - 1)) - noise).square().mean(1)
+""",
+                "There is a loss for each point. What makes one number of them?"),
     ],
 )  # fmt: skip
 
@@ -249,7 +385,7 @@ back = Exercise(
         (torch.tensor([[1.4, 0.8]]), torch.tensor([[1.0, 0.0]]), 0.6, 0.8, 0.8, 0.6),
         (torch.tensor([[1.0, -1.0]]), torch.tensor([[0.5, 0.5]]), 0.6, 0.8, 1.0, 0.0),
         (noise(2, 2), noise(2, 2, seed=1), 0.6, 0.8, 0.6, 0.8),
-        (noise(3, 1, 2, 2, seed=2).requires_grad_(), noise(3, 1, 2, 2, seed=3), 0.1, 0.9, 0.5, 0.5),
+        (noise(3, 1, 2, 2, seed=2).requires_grad_(), noise(3, 1, 2, 2, seed=3).requires_grad_(), 0.1, 0.9, 0.5, 0.5),
         (noise(4, 2, seed=4), noise(4, 2, seed=5), 0.28, 0.96, 0.96, 0.28),
     ],
     starter='''def step_back(x_t, x_0, a, b, c, d):
@@ -287,8 +423,8 @@ back = Exercise(
         Property("does not stand still", stays, "Which noise must be in x_t, so that the same mixture comes out?"),
     ],
     mistakes=[
-        Mistake("straight to the guess", lambda x_t, x_0, a, b, c, d: x_0 + 0 * x_t, "It jumps all the way, and at s there should still be noise. Why not trust the first guess whole?"),
-        Mistake("the noise is forgotten", lambda x_t, x_0, a, b, c, d: c * x_0 + 0 * x_t, "The picture fades as it should, but no noise is left. How much noise is there at s?"),
+        Mistake("straight to the guess", lambda x_t, x_0, a, b, c, d: x_0, "It jumps all the way, and at s there should still be noise. Why not trust the first guess whole?"),
+        Mistake("the noise is forgotten", lambda x_t, x_0, a, b, c, d: c * x_0, "The picture fades as it should, but no noise is left. How much noise is there at s?"),
         Mistake("the noise is not divided", lambda x_t, x_0, a, b, c, d: c * x_0 + d * (x_t - a * x_0), "What is left over is b times the noise. How large is the noise itself?"),
         Mistake("the guess is not weakened", lambda x_t, x_0, a, b, c, d: c * x_0 + d * (x_t - x_0) / b, "The whole guess is taken from x_t. How much of the picture is in x_t?"),
         Mistake("as much noise as before", lambda x_t, x_0, a, b, c, d: c * x_0 + b * eps(x_t, x_0, a, b), "The noise stays as loud as at t. How loud is it at s?"),
@@ -296,6 +432,66 @@ back = Exercise(
         Mistake("the times swapped", lambda x_t, x_0, a, b, c, d: a * x_0 + b * (x_t - c * x_0) / (d or 1), "It undoes the mixture of s and makes that of t: forwards. Which shares belong to x_t?"),
         Mistake("x_t for noise", lambda x_t, x_0, a, b, c, d: c * x_0 + d * x_t, "It mixes the guess with all of x_t, as if that were noise. What part of x_t is noise?"),
         Mistake("divided by the signal", lambda x_t, x_0, a, b, c, d: c * x_0 + d * (x_t - a * x_0) / a, "The rest is divided by the share of the picture. By what was the noise multiplied?"),
+        Mistake("x_t as it was", """def step_back(x_t, x_0, a, b, c, d):
+    return x_t
+""",
+                "Nothing has moved. What changes between t and s?"),
+        Mistake("the guess at full strength", """def step_back(x_t, x_0, a, b, c, d):
+    noise = (x_t - a * x_0) / b
+    return x_0 + d * noise
+""",
+                "The noise is that of s, the picture is as strong as at the end. How much of it is there at s?"),
+        Mistake("the noise taken away", """def step_back(x_t, x_0, a, b, c, d):
+    noise = (x_t - a * x_0) / b
+    return x_t - noise
+""",
+                "The noise is taken away at full strength, though x_t held b of it. What is left, and how much "
+                "should be there at s?"),
+        Mistake("d of the noise taken away", """def step_back(x_t, x_0, a, b, c, d):
+    noise = (x_t - a * x_0) / b
+    return x_t - d * noise
+""",
+                "It takes away as much noise as should be left at s. How much is there at t, and what becomes of the "
+                "picture?"),
+        Mistake("more of x_t", """def step_back(x_t, x_0, a, b, c, d):
+    noise = (x_t - a * x_0) / b
+    return c * x_t + d * noise
+""",
+                "c multiplies x_t, which holds the noise already. What is mixed anew?"),
+        Mistake("x_t made larger", """def step_back(x_t, x_0, a, b, c, d):
+    return c / a * x_t
+""",
+                "Picture and noise grow alike. Which of the two should become less?"),
+        Mistake("the wrong sign before the noise", """def step_back(x_t, x_0, a, b, c, d):
+    noise = (x_t - a * x_0) / b
+    return c * x_0 - d * noise
+""",
+                "The noise comes back with the other sign. Going from t to the same t, what should come out?"),
+        Mistake("the shares of s swapped", """def step_back(x_t, x_0, a, b, c, d):
+    noise = (x_t - a * x_0) / b
+    return d * x_0 + c * noise
+""",
+                "At s = 0 it gives the noise. Which share belongs to the picture?"),
+        Mistake("brackets left out", """def step_back(x_t, x_0, a, b, c, d):
+    noise = x_t - a * x_0 / b
+    return c * x_0 + d * noise
+""",
+                "Only the picture was divided by b. Where do brackets belong?"),
+        Mistake("fresh noise", """def step_back(x_t, x_0, a, b, c, d):
+    return c * x_0 + d * torch.randn_like(x_0)
+""",
+                "It mixes in noise of its own, and what x_t held is lost. Which noise does the guess leave for x_t?"),
+        Mistake("on the circle", """def step_back(x_t, x_0, a, b, c, d):
+    noise = (x_t - a * x_0) / b
+    return c * x_0 + (1 - c * c) ** 0.5 * noise
+""",
+                "It takes √(1 - c²) for the noise's share. That holds where c² + d² = 1. Which number says how much "
+                "noise is wanted?"),
+        Mistake("the noise alone", """def step_back(x_t, x_0, a, b, c, d):
+    noise = (x_t - a * x_0) / b
+    return noise
+""",
+                "That is the noise in x_t, rightly found. What is to be mixed of it and of the guess?"),
     ],
 )  # fmt: skip
 
@@ -333,7 +529,7 @@ one_answer = Exercise(
         (torch.tensor([[2.0, 1.0]]), torch.tensor([[1.0, 1.0]]), 0.5, 0.5, "picture"),
         (torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.0]]), 0.75, 0.25, "noise"),
         (torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.0]]), 0.75, 0.25, "velocity"),
-        *((noise(2, 3, seed=n).requires_grad_(), noise(2, 3, seed=n + 9), a, b, what) for n, ((a, b), what) in enumerate((pair, what) for pair in SHARES for what in ("noise", "velocity", "picture"))),
+        *((noise(2, 3, seed=n).requires_grad_(), noise(2, 3, seed=n + 9).requires_grad_(), a, b, what) for n, ((a, b), what) in enumerate((pair, what) for pair in SHARES for what in ("noise", "velocity", "picture"))),
     ],
     starter='''def picture_of(predicted, x_t, a, b, predicts):
     """The picture that an answer means. x_t = a · picture + b · noise with a + b = 1, and the network was asked, in a
@@ -378,5 +574,90 @@ one_answer = Exercise(
         Mistake("the wrong share of the way", answers(of_velocity=lambda p, x, a, b: x - a * p), "At b = 0 nothing should be taken away. Which share of the way is behind us?"),
         Mistake("the picture mixed again", answers(of_picture=lambda p, x, a, b: (x - b * p) / a), "The network said what the picture is, and its answer is treated as noise. What is left to do?"),
         Mistake("the noise handed back", answers(of_noise=lambda p, x, a, b: p, of_velocity=lambda p, x, a, b: x + a * p), "Noise comes out where the picture was wanted. Is it N, or P?"),
+        Mistake("brackets left out", """def picture_of(predicted, x_t, a, b, predicts):
+    if predicts == "noise":
+        return x_t - b * predicted / a
+    if predicts == "velocity":
+        return x_t - b * predicted
+    return predicted
+""",
+                "Only the noise is divided by a. What is left of x_t once b times the noise is gone, and what brings "
+                "it to full strength?"),
+        Mistake("to the noise", """def picture_of(predicted, x_t, a, b, predicts):
+    if predicts == "noise":
+        return (x_t - b * predicted) / a
+    if predicts == "velocity":
+        return x_t + a * predicted
+    return predicted
+""",
+                "x_t plus a times the velocity is the noise. Which way is the picture, and how far?"),
+        Mistake("whatever was said", """def picture_of(predicted, x_t, a, b, predicts):
+    return predicted
+""",
+                "The answer is handed on as if the picture had always been asked for. What does the network say of "
+                "the noise?"),
+        Mistake("all of it taken away", """def picture_of(predicted, x_t, a, b, predicts):
+    if predicts == "noise":
+        return x_t - predicted
+    if predicts == "velocity":
+        return x_t - predicted
+    return predicted
+""",
+                "Noise and velocity are taken away whole. Which share of them is in x_t?"),
+        Mistake("roots of the shares", """def picture_of(predicted, x_t, a, b, predicts):
+    if predicts == "noise":
+        return (x_t - b**0.5 * predicted) / a**0.5
+    if predicts == "velocity":
+        return x_t - b * predicted
+    return predicted
+""",
+                "The roots of a and b were taken. By what were picture and noise multiplied here?"),
+        Mistake("on the circle", """def picture_of(predicted, x_t, a, b, predicts):
+    if predicts == "noise":
+        return (x_t - b * predicted) / a
+    if predicts == "velocity":
+        return a * x_t - b * predicted
+    return predicted
+""",
+                "That holds where a² + b² = 1. Here a + b = 1, and velocity is noise - picture: what is x_t - b V?"),
+        Mistake("the velocity added", """def picture_of(predicted, x_t, a, b, predicts):
+    if predicts == "noise":
+        return (x_t - b * predicted) / a
+    if predicts == "velocity":
+        return x_t + predicted
+    return predicted
+""",
+                "A whole velocity was added, and it leads to the noise. Which way is the picture, and how far?"),
+        Mistake("the picture divided", """def picture_of(predicted, x_t, a, b, predicts):
+    if predicts == "noise":
+        return (x_t - b * predicted) / a
+    if predicts == "velocity":
+        return x_t - b * predicted
+    return predicted / a
+""",
+                "The answer that is the picture was divided by a. What is left to do with it?"),
+        Mistake("the picture weakened", """def picture_of(predicted, x_t, a, b, predicts):
+    if predicts == "noise":
+        return (x_t - b * predicted) / a
+    if predicts == "velocity":
+        return x_t - b * predicted
+    return a * predicted
+""",
+                "The answer that is the picture was multiplied by a. What is left to do with it?"),
+        Mistake("x_t for the picture", """def picture_of(predicted, x_t, a, b, predicts):
+    if predicts == "noise":
+        return (x_t - b * predicted) / a
+    if predicts == "velocity":
+        return x_t - b * predicted
+    return x_t
+""",
+                "Asked for the picture, the network said what it is, and x_t comes back. What did it say?"),
+        Mistake("no answer for the picture", """def picture_of(predicted, x_t, a, b, predicts):
+    if predicts == "noise":
+        return (x_t - b * predicted) / a
+    if predicts == "velocity":
+        return x_t - b * predicted
+""",
+                "For \"picture\" nothing is returned. What should be?"),
     ],
 )  # fmt: skip

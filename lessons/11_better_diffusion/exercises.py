@@ -38,6 +38,8 @@ velocity = Exercise(
         turned((noise(2, 3), noise(2, 3, seed=1), *circle(30.0))),
         turned((noise(2, 1, 4, 4, seed=2), noise(2, 1, 4, 4, seed=3), *circle(75.0))),
         turned((noise(3, seed=4), noise(3, seed=5), *circle(90.0))),
+        turned((noise(2, seed=6), noise(2, seed=7), 1.0, 0.0)),
+        turned((noise(2, seed=8), noise(2, seed=9), 0.0, 1.0)),
     ],
     starter='''def from_velocity(x_t, v, a, b):
     """(x_0, noise), when x_t = a x_0 + b noise and v = a noise - b x_0 are known, and a² + b² = 1.
@@ -89,6 +91,54 @@ velocity = Exercise(
                 "a² + b² = 1 is a fact about the shares; it does not say to square them here. What is a x_t - b v?"),
         Mistake("v is the picture", lambda x_t, v, a, b: (v, (x_t - a * v) / b),
                 "It takes v for the picture. At b = 0, where there is no noise in x_t, what is v?"),
+        Mistake("divided by the shares", """def from_velocity(x_t, v, a, b):
+    x_0 = (x_t - b * v) / a if a else x_t
+    return x_0, (x_t - a * x_0) / b if b else v
+""",
+                "It solves x_t = a x_0 + b v, as if v were the noise. What is v made of?"),
+        Mistake("the noise by a division", """def from_velocity(x_t, v, a, b):
+    x_0 = a * x_t - b * v
+    return x_0, (x_t - a * x_0) / b
+""",
+                "The picture is right, and the noise follows from it by a division by b: at b = 0 that is 0/0. Which "
+                "combination of x_t and v needs none?"),
+        Mistake("the noise by the other division", """def from_velocity(x_t, v, a, b):
+    x_0 = a * x_t - b * v
+    return x_0, (v + b * x_0) / a
+""",
+                "The picture is right, and the noise follows from it by a division by a: at a = 0 that breaks. Which "
+                "combination of x_t and v needs none?"),
+        Mistake("v plus the picture", """def from_velocity(x_t, v, a, b):
+    x_0 = a * x_t - b * v
+    return x_0, v + x_0
+""",
+                "The picture is right. v = noise - x_0 holds on a straight line; what is v here?"),
+        Mistake("x_t minus the picture", """def from_velocity(x_t, v, a, b):
+    x_0 = a * x_t - b * v
+    return x_0, x_t - x_0
+""",
+                "The picture is right. How much of it, and how much of the noise, is in x_t?"),
+        Mistake("the other sign before v", """def from_velocity(x_t, v, a, b):
+    x_0 = a * x_t - b * v
+    return x_0, b * x_t - a * v
+""",
+                "The picture is right; in the noise v has the wrong sign. What drops out of b x_t + a v?"),
+        Mistake("divided by a squared", """def from_velocity(x_t, v, a, b):
+    return (a * x_t - b * v) / a**2, b * x_t + a * v
+""",
+                "a x_t - b v is (a² + b²) x_0. To what do the two squares add up?"),
+        Mistake("the sign of the picture", """def from_velocity(x_t, v, a, b):
+    return b * v - a * x_t, b * x_t + a * v
+""",
+                "The noise is right, the picture has the other sign. What is a x_t - b v?"),
+        Mistake("a list of two", """def from_velocity(x_t, v, a, b):
+    return [a * x_t - b * v, b * x_t + a * v]
+""",
+                "Both are right, in a list. What does the docstring return?"),
+        Mistake("one tensor of two", """def from_velocity(x_t, v, a, b):
+    return torch.stack([a * x_t - b * v, b * x_t + a * v])
+""",
+                "Both are right, stacked to one tensor. What does the docstring return?"),
     ],
 )  # fmt: skip
 
@@ -159,6 +209,30 @@ average = Exercise(
         Mistake("the old is kept whole", blend(lambda d: 1.0, lambda d: 1 - d), "All of the old mean stays and some of the new is added. What should the two shares add up to?"),
         Mistake("changed in place", lambda mean, new, decay: [a.mul_(decay).add_(b, alpha=1 - decay) for a, b in zip(mean, new, strict=True)],
                 "The numbers are right, but the tensors that were handed in are changed. Which operations make new ones?"),
+        Mistake("one list behind the other", """def follow(mean, new, decay):
+    return mean + new
+""",
+                "`+` of two lists strings them together. What walks through both, pair by pair?"),
+        Mistake("a list times a number", """def follow(mean, new, decay):
+    return decay * mean + (1 - decay) * new
+""",
+                "A list cannot be multiplied by a share. What walks through both, pair by pair?"),
+        Mistake("a power for a share", """def follow(mean, new, decay):
+    return [decay * old + now ** (1 - decay) for old, now in zip(mean, new)]
+""",
+                "The new weights are raised to a power. What makes a share of them?"),
+        Mistake("stacked", """def follow(mean, new, decay):
+    return torch.stack([decay * old + (1 - decay) * now for old, now in zip(mean, new)])
+""",
+                "Weights have many shapes and cannot be stacked. What is wanted, a tensor or a list of them?"),
+        Mistake("one mean for each tensor", """def follow(mean, new, decay):
+    return [decay * old.mean() + (1 - decay) * now.mean() for old, now in zip(mean, new)]
+""",
+                "Each tensor became one number. Over what is the mean taken: over a tensor, or over time?"),
+        Mistake("decay of both", """def follow(mean, new, decay):
+    return [decay * (old + now) for old, now in zip(mean, new)]
+""",
+                "Both have the share `decay`. How much may come in of the new, so that the shares add up to 1?"),
     ],
 )  # fmt: skip
 
@@ -228,13 +302,31 @@ guidance = Exercise(
                 "It makes the whole guess larger, background and all. What is different between the two guesses?"),
         Mistake("added up", guided(lambda w, o, k: o + k * w),
                 "The shares add up to 1 + weight, so it gets brighter and brighter. What should they add up to?"),
-        Mistake("the weight forgotten", guided(lambda w, o, k: w + 0 * k), "That is weight 1, whatever was asked for. Where does `weight` come in?"),
-        Mistake("the mean of both", guided(lambda w, o, k: (w + o) / 2 + 0 * k), "The weight makes no difference. Where does it come in?"),
+        Mistake("the weight forgotten", guided(lambda w, o, k: w), "That is weight 1, whatever was asked for. Where does `weight` come in?"),
+        Mistake("the mean of both", guided(lambda w, o, k: (w + o) / 2), "The weight makes no difference. Where does it come in?"),
         Mistake("counted from one", guided(lambda w, o, k: o + (k - 1) * (w - o)), "Weight 1 gives the guess without the wish here. Which weight should do that?"),
-        Mistake("the wish unheard", guided(lambda w, o, k: o + 0 * k), "It is the guess that knows no wish, whatever the weight. Which way leads to the other one?"),
+        Mistake("the wish unheard", guided(lambda w, o, k: o), "It is the guess that knows no wish, whatever the weight. Which way leads to the other one?"),
         Mistake("one whole taken off", guided(lambda w, o, k: k * w - o), "`without` is taken off once, whatever the weight. By how much does `weight` exceed 1, and how much of `without` should go?"),
         Mistake("never beyond", guided(lambda w, o, k: (k * w + o) / (k + 1)), "However large the weight, it stays between the two guesses. What takes it past `with_`?"),
         Mistake("squared", guided(lambda w, o, k: o + k * k * (w - o)), "The weight counts twice over: with 3 it goes nine times as far. How far should it?"),
+        Mistake("less of the other", """def guide(with_, without, weight):
+    return with_ - weight * without
+""",
+                "`with_` counts once and `without` is taken off `weight` times. At weight 1, what is left of a "
+                "picture?"),
+        Mistake("more of the other", """def guide(with_, without, weight):
+    return with_ + (weight - 1) * without
+""",
+                "`without` is added, not the wish. Which difference leads past `with_`?"),
+        Mistake("kept in the range", """def guide(with_, without, weight):
+    return (without + weight * (with_ - without)).clamp(-1, 1)
+""",
+                "The result is cut to -1 and 1. That is done later, if at all; what does the docstring ask for?"),
+        Mistake("written into without", """def guide(with_, without, weight):
+    without += weight * (with_ - without)
+    return without
+""",
+                "`+=` writes into the guess that was handed in. Which operator makes a new tensor?"),
     ],
 )  # fmt: skip
 
@@ -331,7 +423,7 @@ fresh_step = Exercise(
                 "It takes c of the picture out of x_t and puts a back. Which share of it is in x_t now?"),
         Mistake("fresh noise taken away", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + rest(d, s) * e - s * f),
                 "The fresh noise comes in with a minus. Chance would not mind, but it cannot be compared then: which sign is plain?"),
-        Mistake("no dice", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + d * e + 0 * f),
+        Mistake("no dice", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + d * e),
                 "That is DDIM, whatever `spread` says. Where does `fresh` come in?"),
         Mistake("nothing but dice", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + d * f),
                 "All of the noise is fresh, and what x_t knew besides the guess is lost. How much of it should be?"),
@@ -357,6 +449,59 @@ fresh_step = Exercise(
                 "The guessed noise comes in with the wrong sign: from a time to the same time it should give x_t. Does it?"),
         Mistake("the old shares", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: a * x_0 + rest(b, s) * e + s * f),
                 "It mixes them as they were. Which shares does the next time have?"),
+        Mistake("the old noise by the new share", """def step(x_t, x_0, a, b, c, d, spread, fresh):
+    noise = (x_t - a * x_0) / b
+    return a * x_0 + math.sqrt(d**2 - spread**2) * noise + spread * fresh
+""",
+                "The noise is that of the next time, the picture as faint as before. How much of the picture is "
+                "there?"),
+        Mistake("roots of strengths", """def step(x_t, x_0, a, b, c, d, spread, fresh):
+    noise = (x_t - a * x_0) / b
+    return c * x_0 + math.sqrt(d - spread) * noise + math.sqrt(spread) * fresh
+""",
+                "Roots were taken of strengths. Of what must a root be taken, after what is squared?"),
+        Mistake("spread as a share of d", """def step(x_t, x_0, a, b, c, d, spread, fresh):
+    noise = (x_t - a * x_0) / b
+    return c * x_0 + math.sqrt(d**2 - spread**2) * noise + spread * d * fresh
+""",
+                "The fresh noise has strength spread · d. How strong should it be?"),
+        Mistake("a unit's share", """def step(x_t, x_0, a, b, c, d, spread, fresh):
+    noise = (x_t - a * x_0) / b
+    return c * x_0 + d * math.sqrt(1 - spread**2) * noise + spread * fresh
+""",
+                "The old noise is weakened as if spread were a share of d, the fresh one is not. Which two squares "
+                "add up to d²?"),
+        Mistake("the old strength", """def step(x_t, x_0, a, b, c, d, spread, fresh):
+    noise = (x_t - a * x_0) / b
+    return c * x_0 + math.sqrt(b**2 - spread**2) * noise + spread * fresh
+""",
+                "It is as loud as before: b² - spread². How loud is the next time?"),
+        Mistake("fresh noise forgotten", """def step(x_t, x_0, a, b, c, d, spread, fresh):
+    noise = (x_t - a * x_0) / b
+    return c * x_0 + math.sqrt(d**2 - spread**2) * noise
+""",
+                "Room was made for fresh noise, and none came. Where does `fresh` come in?"),
+        Mistake("brackets left out", """def step(x_t, x_0, a, b, c, d, spread, fresh):
+    noise = x_t - a * x_0 / b
+    return c * x_0 + math.sqrt(d**2 - spread**2) * noise + spread * fresh
+""",
+                "Only the picture was divided by b. Where do brackets belong?"),
+        Mistake("dice of its own", """def step(x_t, x_0, a, b, c, d, spread, fresh):
+    noise = (x_t - a * x_0) / b
+    return c * x_0 + math.sqrt(d**2 - spread**2) * noise + spread * torch.randn_like(x_0)
+""",
+                "It draws noise itself, and `fresh` is not used. Who decides about chance here?"),
+        Mistake("one square forgotten", """def step(x_t, x_0, a, b, c, d, spread, fresh):
+    noise = (x_t - a * x_0) / b
+    return c * x_0 + math.sqrt(d**2 - spread) * noise + spread * fresh
+""",
+                "spread is taken from d² without its square, and may be more than there is. Which two squares add "
+                "up?"),
+        Mistake("torch's root of a number", """def step(x_t, x_0, a, b, c, d, spread, fresh):
+    noise = (x_t - a * x_0) / b
+    return c * x_0 + torch.sqrt(d**2 - spread**2) * noise + spread * fresh
+""",
+                "`torch.sqrt` wants a tensor, and d and spread are numbers. Which root takes those?"),
     ],
 )  # fmt: skip
 
@@ -405,6 +550,7 @@ uncover = Exercise(
         (row([9, 9, 9, 9, 9, 2]), row([0, 1, 2, 3, 4, 5]), row([0.31, 0.64, 0.22, 0.53, 0.45, 1.0]), 9, 3),
         (row([9, 4, 9]), row([1, 2, 3]), row([0.5, 0.9, 0.3]), 9, 5),
         (row([2, 4, 2]), row([1, 3, 5]), row([0.5, 0.9, 0.3]), 2, 5),
+        (row([4, 9, 9]), row([1, 3, 5]), row([0.5, 0.2, 0.3]), 9, 5),
         (row([2, 5, 7, 2]), row([1, 3, 4, 8]), row([0.3, 0.6, 0.9, 0.8]), 2, 1),
     ],
     starter='''def uncover(ids, guess, sure, mask, n):
@@ -458,5 +604,59 @@ uncover = Exercise(
         Mistake("a bar to clear", lambda ids, guess, sure, mask, n: torch.where((ids == mask) & (sure > 0.5), guess, ids), "It fills every blank of which the model is surer than a half, many or none. How many does n ask for?"),
         Mistake("changed in place", "def uncover(ids, guess, sure, mask, n):\n    blank = ids == mask\n    chosen = sure.masked_fill(~blank, -math.inf).topk(min(n, int(blank.sum()))).indices\n    ids[chosen] = guess[chosen]\n    return ids\n",
                 "The text that was handed in is changed. What should be changed instead?"),
+        Mistake("places among the blanks", """def uncover(ids, guess, sure, mask, n):
+    blank = ids == mask
+    chosen = sure[blank].topk(min(n, int(blank.sum()))).indices
+    out = ids.clone()
+    out[chosen] = guess[chosen]
+    return out
+""",
+                "`sure[blank]` has only the blanks, so its places are no places of the text. How does one keep the "
+                "places?"),
+        Mistake("the first guesses", """def uncover(ids, guess, sure, mask, n):
+    chosen = sure.masked_fill(ids != mask, -math.inf).topk(min(n, int((ids == mask).sum()))).indices
+    out = ids.clone()
+    out[chosen] = guess[: len(chosen)]
+    return out
+""",
+                "The right blanks are filled with the guesses at the beginning of the text. Which guess belongs to a "
+                "place?"),
+        Mistake("what is written competes", """def uncover(ids, guess, sure, mask, n):
+    chosen = sure.masked_fill(ids == mask, -math.inf).topk(min(n, int((ids == mask).sum()))).indices
+    out = ids.clone()
+    out[chosen] = guess[chosen]
+    return out
+""",
+                "The blanks were shut out, and what stands there is written over. Which places may compete?"),
+        Mistake("more than there are", """def uncover(ids, guess, sure, mask, n):
+    chosen = sure.masked_fill(ids != mask, -math.inf).topk(n).indices
+    out = ids.clone()
+    out[chosen] = guess[chosen]
+    return out
+""",
+                "`topk` cannot find more than there are. What if fewer than n are blank?"),
+        Mistake("as many as there are places", """def uncover(ids, guess, sure, mask, n):
+    chosen = sure.masked_fill(ids != mask, -math.inf).topk(min(n, len(ids))).indices
+    out = ids.clone()
+    out[chosen] = guess[chosen]
+    return out
+""",
+                "With fewer than n blanks, places that are written already come last and are chosen, too. How many "
+                "are blank?"),
+        Mistake("n times the surest", """def uncover(ids, guess, sure, mask, n):
+    out = ids.clone()
+    for _ in range(n):
+        at = int(sure.masked_fill(out != mask, -math.inf).argmax())
+        out[at] = guess[at]
+    return out
+""",
+                "Once no blank is left, `argmax` of nothing but minus infinity is place 0, which is written over. "
+                "When should the loop stop?"),
+        Mistake("the bar of the n-th", """def uncover(ids, guess, sure, mask, n):
+    bar = sure.sort(descending=True).values[min(n, len(sure)) - 1]
+    return torch.where((ids == mask) & (sure >= bar), guess, ids)
+""",
+                "The n surest of *all* places set the bar, written ones among them, so too few blanks are filled. "
+                "Which places compete?"),
     ],
 )  # fmt: skip

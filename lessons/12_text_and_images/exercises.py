@@ -109,6 +109,45 @@ match = Exercise(
                 "It multiplies by e to the sharpness. Is the number given a logarithm?"),
         Mistake("a sum over the batch", of_scores(lambda s, right: len(s) * both_ways(s, right)),
                 "A larger batch costs more because it has more rows. Sum or mean?"),
+        Mistake("the length of the whole table", """def match_loss(pictures, phrases, sharpness):
+    scores = sharpness * (pictures / pictures.norm()) @ (phrases / phrases.norm()).T
+    right = torch.arange(len(scores))
+    return (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+""",
+                "`norm()` without an axis is the length of all rows together. How long should each row be?"),
+        Mistake("softmax along rows, then both ways", """def match_loss(pictures, phrases, sharpness):
+    scores = sharpness * F.normalize(pictures, dim=-1) @ F.normalize(phrases, dim=-1).T
+    scores = scores.softmax(-1)
+    right = torch.arange(len(scores))
+    return (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+""",
+                "`cross_entropy` makes probabilities itself, along rows and along columns. What was handed to it?"),
+        Mistake("sharpened twice", """def match_loss(pictures, phrases, sharpness):
+    scores = (sharpness * F.normalize(pictures, dim=-1)) @ (sharpness * F.normalize(phrases, dim=-1)).T
+    right = torch.arange(len(scores))
+    return (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+""",
+                "Both sides were multiplied by it, so cosines are multiplied by its square. How often should it come "
+                "in?"),
+        Mistake("one side of length 1", """def match_loss(pictures, phrases, sharpness):
+    scores = sharpness * F.normalize(pictures, dim=-1) @ phrases.T
+    right = torch.arange(len(scores))
+    return (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+""",
+                "The pictures have length 1, the phrases have not. By what does a cosine divide?"),
+        Mistake("squares of the lengths", """def match_loss(pictures, phrases, sharpness):
+    lengths = pictures.square().sum(1)[:, None] * phrases.square().sum(1)
+    scores = sharpness * (pictures @ phrases.T) / lengths
+    right = torch.arange(len(scores))
+    return (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+""",
+                "It divides by the squares of the lengths. Which root is missing?"),
+        Mistake("how many were right", """def match_loss(pictures, phrases, sharpness):
+    scores = F.normalize(pictures, dim=-1) @ F.normalize(phrases, dim=-1).T
+    return (scores.argmax(1) == torch.arange(len(scores))).float().mean()
+""",
+                "That is the share of right answers. It has no gradient, and does not care how sure an answer was: "
+                "what measures surprise?"),
     ],
 )  # fmt: skip
 
@@ -139,6 +178,7 @@ recall = Exercise(
         (torch.tensor([[0.9, 0.5, 0.1], [0.2, 0.1, 0.8]]), torch.tensor([[False, True, False], [False, False, True]]), 1),
         (torch.tensor([[0.9, 0.5, 0.1], [0.2, 0.1, 0.8]]), torch.tensor([[False, True, False], [False, True, False]]), 2),
         (torch.tensor([[0.4, 0.3, 0.2, 0.1]]), torch.tensor([[True, False, False, True]]), 2),
+        (torch.tensor([[0.3, 0.9], [0.8, 0.1], [0.2, 0.7]]), torch.tensor([[False, False], [True, False], [True, False]]), 1),
         case(1, 8, 8, 3), case(2, 12, 9, 1), case(3, 30, 10, 4, 0.4), case(5, 6, 20, 5),
     ],
     starter='''def recall_at(scores, right, k):
@@ -193,6 +233,38 @@ recall = Exercise(
                 "It is 1 as soon as one question is answered. Along which axis is *any* asked?"),
         Mistake("how many, not which share", lambda scores, right, k: hits(scores, right, k).any(1).float().sum().item(),
                 "It grows with the number of questions. Sum or mean?"),
+        Mistake("questions without an answer left out", """def recall_at(scores, right, k):
+    first = scores.topk(k, dim=1).indices
+    found = right.gather(1, first).any(1)
+    return (found.sum() / right.any(1).sum()).item()
+""", "A question to which nothing is right is not counted, so the share is too high. Share of which rows was asked for?"),
+        Mistake("nothing to find counts as found", """def recall_at(scores, right, k):
+    first = scores.topk(k, dim=1).indices
+    found = right.gather(1, first).any(1) | ~right.any(1)
+    return found.float().mean().item()
+""", "A question to which nothing is right counts as answered. Does one of its k highest scores belong to a right answer?"),
+        Mistake("one right answer alone", """def recall_at(scores, right, k):
+    label = right.float().argmax(1)
+    first = scores.topk(k, dim=1).indices
+    return (first == label[:, None]).any(1).float().mean().item()
+""", "`argmax` finds the first right answer of a row and forgets the others. May there be several, or none?"),
+        Mistake("share of all right answers", """def recall_at(scores, right, k):
+    first = scores.topk(k, dim=1).indices
+    return (right.gather(1, first).sum() / right.sum()).item()
+""", "It is the share of the right answers that were found, all rows together. When is *one* question answered?"),
+        Mistake("the diagonal is right", """def recall_at(scores, right, k):
+    first = scores.topk(k, dim=1).indices
+    return (first == torch.arange(len(scores))[:, None]).any(1).float().mean().item()
+""", "It takes answer i for the right one to question i, and never looks at `right`. What does `right` say?"),
+        Mistake("scores times right", """def recall_at(scores, right, k):
+    best = (scores * right).amax(1)
+    kth = scores.topk(k, dim=1).values[:, -1]
+    return (best >= kth).float().mean().item()
+""", "Times False a score becomes 0, and 0 may be among the highest. Which score is below all others?"),
+        Mistake("every row's columns", """def recall_at(scores, right, k):
+    first = scores.topk(k, dim=1).indices
+    return right[:, first].any(-1).float().mean().item()
+""", "`right[:, first]` looks up each row's places in *every* row. How does one take from each row its own places?"),
     ],
 )  # fmt: skip
 
@@ -209,8 +281,8 @@ def trail(x: Tensor) -> Tensor:
 
 
 def scores_of(x: Tensor) -> Tensor:
-    """A head: three words, (B, L, 2) -> (B, L, 3)."""
-    return x @ torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, -1.0]])
+    """A head: three words, (B, L, 2) -> (B, L, 3). It bends, or it could stand before the stack as well."""
+    return 3 * (x @ torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, -1.0]]) / 3).tanh()
 
 
 def one_more_than_words(out: Tensor, case: tuple) -> bool | str:
@@ -300,6 +372,41 @@ prefixed = Exercise(
                 "Picture and words go through the stack apart, so a later word never sees the picture. In which sequence do both stand?"),
         Mistake("the picture back to front", built(lambda p, w: torch.cat([p.flip(1), w], 1), lambda out, P: out[:, P - 1 :]),
                 "The picture's places are turned round. In which order were they given?"),
+        Mistake("cut before the stack", """def after_picture(prefix, words, stack, head):
+    joined = torch.cat([prefix, words], 1)[:, prefix.shape[1] - 1 :]
+    return head(stack(joined))
+""",
+                "All places of the picture but the last are cut off *before* the stack, which never sees them. When "
+                "should be cut?"),
+        Mistake("the stack left out", """def after_picture(prefix, words, stack, head):
+    return head(torch.cat([prefix, words], 1))[:, prefix.shape[1] - 1 :]
+""",
+                "No place has looked at any other. What makes a word's scores depend on the words before?"),
+        Mistake("the head before the stack", """def after_picture(prefix, words, stack, head):
+    return stack(head(torch.cat([prefix, words], 1)))[:, prefix.shape[1] - 1 :]
+""",
+                "Scores were made of each place by itself, and the stack mixes scores. Which comes first?"),
+        Mistake("the head left out", """def after_picture(prefix, words, stack, head):
+    return stack(torch.cat([prefix, words], 1))[:, prefix.shape[1] - 1 :]
+""",
+                "These are states, W wide. What makes scores of them?"),
+        Mistake("probabilities for scores", """def after_picture(prefix, words, stack, head):
+    return head(stack(torch.cat([prefix, words], 1)))[:, prefix.shape[1] - 1 :].softmax(-1)
+""",
+                "They add up to 1: these are probabilities. What was asked for?"),
+        Mistake("cut by the batch", """def after_picture(prefix, words, stack, head):
+    return head(stack(torch.cat([prefix, words], 1)))[:, len(prefix) - 1 :]
+""",
+                "`len(prefix)` is how many pictures there are. Which size says how many places one has?"),
+        Mistake("as many as words", """def after_picture(prefix, words, stack, head):
+    return head(stack(torch.cat([prefix, words], 1)))[:, -words.shape[1] :]
+""",
+                "The last T places are kept, and nobody asks for the first word. How many questions are T words, and "
+                "the end?"),
+        Mistake("side by side", """def after_picture(prefix, words, stack, head):
+    return head(stack(torch.cat([prefix, words], -1)))[:, prefix.shape[1] - 1 :]
+""",
+                "Picture and words were joined along their width, or along the batch. Along which axis do places follow one another?"),
     ],
 )  # fmt: skip
 
@@ -413,5 +520,49 @@ between = Exercise(
                 "Every share gives a. Where do the shares come in?"),
         Mistake("cosines in place of sines", lambda a, b, shares: torch.cos(shares[:, None] * torch.acos(a @ b)) * a + torch.sin(shares[:, None] * torch.acos(a @ b)) * b,
                 "That would be right if a and b were at a right angle. What if they are not?"),
+        Mistake("only one factor divided", """def between(a, b, shares):
+    angle, s = torch.acos(a @ b), shares[:, None]
+    return torch.sin((1 - s) * angle) * a + torch.sin(s * angle) * b / torch.sin(angle)
+""",
+                "`/` takes b's factor alone. Where do brackets belong?"),
+        Mistake("one minus a sine", """def between(a, b, shares):
+    angle, s = torch.acos(a @ b), shares[:, None]
+    return ((1 - torch.sin(s * angle)) * a + torch.sin(s * angle) * b) / torch.sin(angle)
+""",
+                "The 1 stands outside the sine. One minus the share, or one minus its sine?"),
+        Mistake("the angle outside the sine", """def between(a, b, shares):
+    angle, s = torch.acos(a @ b), shares[:, None]
+    return (torch.sin(1 - s) * angle * a + torch.sin(s) * angle * b) / torch.sin(angle)
+""",
+                "The sine is taken of the share, and the angle multiplies afterwards. What is the sine to be taken "
+                "of?"),
+        Mistake("the length of the whole table", """def between(a, b, shares):
+    s = shares[:, None]
+    way = (1 - s) * a + s * b
+    return way / way.norm()
+""",
+                "`norm()` without an axis is the length of all rows together, and the way is straight. How long "
+                "should each row be?"),
+        Mistake("the cosine as it is", """def between(a, b, shares):
+    angle, s = a @ b, shares[:, None]
+    return (torch.sin((1 - s) * angle) * a + torch.sin(s * angle) * b) / torch.sin(angle)
+""",
+                "The product of two unit vectors is the *cosine* of their angle, and 0 at a right one: 0/0. How do "
+                "you get from a cosine to its angle?"),
+        Mistake("the arc of a sine", """def between(a, b, shares):
+    angle, s = torch.asin(a @ b), shares[:, None]
+    return (torch.sin((1 - s) * angle) * a + torch.sin(s * angle) * b) / torch.sin(angle)
+""",
+                "a @ b is the cosine of the angle, not its sine. Of which function must the inverse be taken?"),
+        Mistake("shares without an axis", """def between(a, b, shares):
+    angle = torch.acos(a @ b)
+    return (torch.sin((1 - shares) * angle) * a + torch.sin(shares * angle) * b) / torch.sin(angle)
+""",
+                "The N shares meet the D numbers of a. What gives each share a row of its own?"),
+        Mistake("a column for each share", """def between(a, b, shares):
+    angle, s = torch.acos(a @ b), shares[None]
+    return (torch.sin((1 - s) * angle) * a[:, None] + torch.sin(s * angle) * b[:, None]) / torch.sin(angle)
+""",
+                "It is (D, N): each share has a column. Which axis should count the shares?"),
     ],
 )  # fmt: skip

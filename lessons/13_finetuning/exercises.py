@@ -58,6 +58,42 @@ memory = Exercise(
                 "These are the bytes of a model that only answers. What does training keep besides?"),
         Mistake("the frozen ones cost more", lambda parts: sum(4 * n * (1 if trained else 4) for n, trained in parts),
                 "Trained and frozen are swapped. Which of them has a gradient?"),
+        Mistake("back after the first", """def training_bytes(parts):
+    for numbers, trained in parts:
+        return 16 * numbers if trained else 4 * numbers
+""",
+                "It comes back with the first part. How do the others come in?"),
+        Mistake("the last part wins", """def training_bytes(parts):
+    kept = 0
+    for numbers, trained in parts:
+        kept = 16 * numbers if trained else 4 * numbers
+    return kept
+""",
+                "Each part is written over the one before. How do you add to what is already there?"),
+        Mistake("without the weights", """def training_bytes(parts):
+    return sum(12 * numbers for numbers, trained in parts if trained)
+""",
+                "That is what training adds: gradient and two averages. Are the weights not kept?"),
+        Mistake("five of each", """def training_bytes(parts):
+    return sum(20 * numbers if trained else 4 * numbers for numbers, trained in parts)
+""",
+                "A trained number costs five. Itself, a gradient, two averages: what is the fifth?"),
+        Mistake("frozen ones have a gradient", """def training_bytes(parts):
+    return sum(16 * numbers if trained else 8 * numbers for numbers, trained in parts)
+""",
+                "A frozen number costs two, as if it had a gradient. Who would use it?"),
+        Mistake("three numbers in all", """def training_bytes(parts):
+    return 4 * sum(numbers + 3 * trained for numbers, trained in parts)
+""",
+                "Only three numbers were added for each part that is trained. What multiplies the three?"),
+        Mistake("bits", """def training_bytes(parts):
+    return sum(128 * numbers if trained else 32 * numbers for numbers, trained in parts)
+""",
+                "That is in bits. How many of them are a byte?"),
+        Mistake("kilobytes", """def training_bytes(parts):
+    return sum(16 * numbers if trained else 4 * numbers for numbers, trained in parts) / 1024
+""",
+                "It is divided by 1,024. In which unit was it asked for?"),
     ],
 )  # fmt: skip
 
@@ -88,15 +124,23 @@ def leaves(node) -> list[Tensor]:
 
 
 def goes_back(out: Tensor, case: tuple) -> bool | str:
+    """Where the numbers are right, what is asked to learn must be told how to."""
     x, W, A, B, alpha = case
-    if not x.requires_grad or out.grad_fn is None:
+    given = {"x": x, "A": A, "B": B}
+    right = x @ W.T + alpha / len(A) * (x @ A.T) @ B.T
+    if out.grad_fn is None or out.shape != right.shape or not torch.allclose(out, right, atol=1e-4):
         return True
-    reached = next((leaf for leaf in leaves(out.grad_fn) if leaf.shape == x.shape and torch.equal(leaf, x)), None)
-    back = None if reached is None else torch.autograd.grad(out.sum(), reached, retain_graph=True)[0]
-    if back is not None and torch.allclose(back, (W + alpha / len(A) * B @ A).sum(0).expand_as(x), atol=1e-4):
-        return True
-    return "A part of the gradient of x is missing, and the layers below learn from that."
+    ends = leaves(out.grad_fn)
+    wanted = torch.autograd.grad(right.sum(), [one for one in given.values() if one.requires_grad])
+    for name, slope in zip([name for name, one in given.items() if one.requires_grad], wanted, strict=True):
+        end = next((leaf for leaf in ends if leaf.shape == given[name].shape and torch.equal(leaf, given[name])), None)
+        back = None if end is None else torch.autograd.grad(out.sum(), end, retain_graph=True)[0]
+        if back is None or not torch.allclose(back, slope, atol=1e-3):
+            return f"A part of the gradient of {name} is missing, and {NEEDED[name]}."
+    return True
 
+
+NEEDED = {"x": "the layers below learn from that", "A": "A is to be trained", "B": "B is to be trained"}
 
 low_rank = Exercise(
     "13.2",
@@ -132,10 +176,11 @@ low_rank = Exercise(
     explanation="The detour has R (I + O) numbers where the matrix has I O. Multiplied from the left, x A first, it also costs that little. "
     "The step is divided by R so that a larger R does not mean larger steps (Hu et al. 2021, section 4.1).",
     properties=[Property("changes something before it was trained", begins_as_it_was, "What should the layer do as long as B is zero?"),
-                Property("the gradient is cut", goes_back, "W is not trained. Does what comes before it need its slope all the same?")],
+                Property("the gradient is cut", goes_back, "W is not trained, but what comes before it may be. Through which products must a gradient pass?")],
     mistakes=[
         Mistake("W x cut off", lambda x, W, A, B, alpha: (x @ W.T).detach() + alpha / len(A) * (x @ A.T) @ B.T,
-                "W x is detached. That W is not trained is said where its weights are frozen; through W x the layers below are told how they should change. What would they learn now?"),
+                "A `detach` or `no_grad` stands in one of the two ways. That W is not trained is said where its weights are "
+                "frozen; A, B and the layers below are told through these ways how to change. What would they learn now?"),
         Mistake("the step alone", lambda x, W, A, B, alpha: alpha / len(A) * (x @ A.T) @ B.T,
                 "W is not there: the pretrained layer is gone. What should come out while B is still zero?"),
         Mistake("W alone", lambda x, W, A, B, alpha: x @ W.T, "The step changes nothing, so nothing could be learnt. What is added to W x?"),
@@ -155,6 +200,41 @@ low_rank = Exercise(
                 "The step multiplies W x. Two ways side by side: how do their results come together?"),
         Mistake("subtracted", lambda x, W, A, B, alpha: x @ W.T - alpha / len(A) * (x @ A.T) @ B.T,
                 "The step is taken away. It would learn all the same, but which sign was asked for?"),
+        Mistake("a root of R", """def low_rank(x, W, A, B, alpha):
+    return x @ W.T + alpha / len(A) ** 0.5 * (x @ A.T) @ B.T
+""",
+                "The step weighs alpha / √R, as in rsLoRA. By what does the docstring divide?"),
+        Mistake("divided by the outputs", """def low_rank(x, W, A, B, alpha):
+    return x @ W.T + alpha / len(B) * (x @ A.T) @ B.T
+""",
+                "alpha is divided by O, the rows of B. R is which side of B?"),
+        Mistake("weighed twice", """def low_rank(x, W, A, B, alpha):
+    weight = alpha / len(A)
+    return x @ W.T + (weight * x @ A.T) @ (weight * B.T)
+""",
+                "The weight comes in twice, before A and before B. How often should it?"),
+        Mistake("divided by the batch", """def low_rank(x, W, A, B, alpha):
+    return x @ W.T + alpha / len(x) * (x @ A.T) @ B.T
+""",
+                "alpha is divided by how many rows came in. What is R?"),
+        Mistake("all of it weighed", """def low_rank(x, W, A, B, alpha):
+    return alpha / len(A) * (x @ W.T + (x @ A.T) @ B.T)
+""",
+                "alpha / R multiplies W x as well. What should come out while B is still zero?"),
+        Mistake("the two ways multiplied", """def low_rank(x, W, A, B, alpha):
+    return x @ W.T * (alpha / len(A) * (x @ A.T) @ B.T)
+""",
+                "The two ways are multiplied, so with B at zero nothing comes out. How do their results come "
+                "together?"),
+        Mistake("written into W", """def low_rank(x, W, A, B, alpha):
+    W += alpha / len(A) * B @ A
+    return x @ W.T
+""",
+                "The step is written into W, at every call once more. Which tensor stays as it is?"),
+        Mistake("matrices not turned", """def low_rank(x, W, A, B, alpha):
+    return x @ W + alpha / len(A) * (x @ A) @ B
+""",
+                "x (..., I) times W (O, I) does not fit. Which of the two axes of each matrix meets x?"),
     ],
 )  # fmt: skip
 
@@ -203,6 +283,40 @@ merge = Exercise(
         Mistake("nothing merged", lambda W, A, B, alpha: W.clone(), "It is W as it was. What did A and B learn?"),
         Mistake("the wrong way round", lambda W, A, B, alpha: W + alpha / len(A) * (A.T @ B.T).reshape(W.shape),
                 "The step lies the wrong way: x meets A first, then B. In which order do their matrices stand?"),
+        Mistake("a root of R", """def merge(W, A, B, alpha):
+    return W + alpha / len(A) ** 0.5 * B @ A
+""",
+                "The step weighs alpha / √R, as in rsLoRA. What did it weigh in training?"),
+        Mistake("divided by the outputs", """def merge(W, A, B, alpha):
+    return W + alpha / len(B) * B @ A
+""",
+                "alpha is divided by O, the rows of B. R is which side of B?"),
+        Mistake("R over alpha", """def merge(W, A, B, alpha):
+    return W + len(A) / alpha * B @ A
+""",
+                "The step weighs R / alpha. Which of the two divides?"),
+        Mistake("multiplied, number by number", """def merge(W, A, B, alpha):
+    return W * (alpha / len(A) * B @ A)
+""",
+                "W is multiplied by the step. Two ways side by side: how do they come together?"),
+        Mistake("the first direction alone", """def merge(W, A, B, alpha):
+    return W + alpha / len(A) * torch.outer(B[:, 0], A[0])
+""",
+                "Only the first column of B meets the first row of A. How many such pairs are there?"),
+        Mistake("A before B", """def merge(W, A, B, alpha):
+    return W + alpha / len(A) * A @ B
+""",
+                "A (R, I) times B (O, R) does not fit. For a vector x, which of the two comes first, and so stands "
+                "on the right?"),
+        Mistake("turned once too often", """def merge(W, A, B, alpha):
+    return W + alpha / len(A) * (B @ A).T
+""",
+                "B A is (O, I) already, as W is. What is turned here?"),
+        Mistake("written into W", """def merge(W, A, B, alpha):
+    W += alpha / len(A) * B @ A
+    return W
+""",
+                "W itself is changed. Which operator makes a new matrix?"),
     ],
 )  # fmt: skip
 
@@ -217,6 +331,8 @@ leaks = Exercise(
         (["the act of running", "a small bird", "A SMALL BIRD"], ["a small bird", "a small\tbird", "a bird", "The act  of running"]),
         (["one", "two", "three"], ["two", "four", "two", "three "]), (["ab c"], ["a bc", "abc"]),
         (["man bites dog"], ["dog bites man", "Man  bites dog"]), (["no no"], ["no"]),
+        (["A cat."], ["a cat", "a cat.", "a, cat."]), (["it's on"], ["its on", "IT'S  on"]), (["one two"], ["one\n two\n", "one\u00a0two"]),
+        (["a cAFé"], ["A caf", "a Café"]), (["", "x"], [" \t", "y"]), (["a   b", "aB"], ["ab", "a b", "A  B"]),
     ],
     starter='''def leaked(train, test):
     """Places in `test` of the texts that stand in `train` too. Two texts are the same
@@ -273,6 +389,80 @@ leaks = Exercise(
                 "\"a bird\" is found inside another text. The same, or a part of it?"),
         Mistake("each only once", lambda train, test: [[" ".join(text.lower().split()) for text in test].index(one) for one in dict.fromkeys(" ".join(text.lower().split()) for text in test) if one in {" ".join(other.lower().split()) for other in train}],
                 "A text that stands in test twice is named once. How many places does it spoil?"),
+        Mistake("punctuation does not count", """def leaked(train, test):
+    import string
+    plain = lambda text: text.lower().translate(str.maketrans("", "", string.punctuation)).split()
+    seen = [plain(text) for text in train]
+    return [at for at, text in enumerate(test) if plain(text) in seen]
+""", "\"a cat\" passes for \"A cat.\". In what may two texts differ and still be the same: is a full stop among it?"),
+        Mistake("words alone, by a pattern", """def leaked(train, test):
+    import re
+    plain = lambda text: re.findall(r"\\w+", text.lower())
+    seen = [plain(text) for text in train]
+    return [at for at, text in enumerate(test) if plain(text) in seen]
+""", "The pattern finds letters and digits, so \"a, cat.\" passes for \"A cat.\". What else than white space was dropped?"),
+        Mistake("the letters a to z alone", """def leaked(train, test):
+    import re
+    plain = lambda text: re.sub("[^a-z]+", " ", text.lower()).split()
+    seen = [plain(text) for text in train]
+    return [at for at, text in enumerate(test) if plain(text) in seen]
+""", "Whatever is not a to z became a space: full stops, apostrophes, é. Which differences do not count?"),
+        Mistake("two spaces made one", """def leaked(train, test):
+    plain = lambda text: text.lower().replace("  ", " ").strip()
+    seen = {plain(text) for text in train}
+    return [at for at, text in enumerate(test) if plain(text) in seen]
+""", "Two spaces become one, but three become two, and a tab stays. Which method takes *any* white space for one gap?"),
+        Mistake("spaces alone", """def leaked(train, test):
+    plain = lambda text: [word for word in text.lower().split(" ") if word]
+    seen = [plain(text) for text in train]
+    return [at for at, text in enumerate(test) if plain(text) in seen]
+""", "`split(\" \")` cuts at spaces alone, so a tab or a line end tells two texts apart. What does `split()` cut at?"),
+        Mistake("spaces and tabs alone", """def leaked(train, test):
+    import re
+    plain = lambda text: re.sub("[ \\t]+", " ", text.lower()).strip()
+    seen = {plain(text) for text in train}
+    return [at for at, text in enumerate(test) if plain(text) in seen]
+""", "Spaces and tabs are one, a line end is not. Which kinds of white space are there?"),
+        Mistake("all spaces removed", """def leaked(train, test):
+    plain = lambda text: text.lower().replace(" ", "")
+    seen = {plain(text) for text in train}
+    return [at for at, text in enumerate(test) if plain(text) in seen]
+""", "\"a bc\" and \"ab c\" become one, and a tab stays. Where words end matters: what should stand between them?"),
+        Mistake("the first letter alone", """def leaked(train, test):
+    plain = lambda text: (text[:1].lower() + text[1:]).split()
+    seen = [plain(text) for text in train]
+    return [at for at, text in enumerate(test) if plain(text) in seen]
+""", "Only the first letter of a text is made small. Where else may capitals stand?"),
+        Mistake("train is left as it is", """def leaked(train, test):
+    seen = set(train)
+    return [at for at, text in enumerate(test) if " ".join(text.lower().split()) in seen]
+""", "The test texts are made plain, those of train are not. Can \"A cat\" in train be found like this?"),
+        Mistake("test is left as it is", """def leaked(train, test):
+    seen = {" ".join(text.lower().split()) for text in train}
+    return [at for at, text in enumerate(test) if text in seen]
+""", "The training texts are made plain, those of test are not. Can \"A  cat\" in test be found like this?"),
+        Mistake("the first place again", """def leaked(train, test):
+    plain = lambda text: " ".join(text.lower().split())
+    seen = {plain(text) for text in train}
+    return [test.index(text) for text in test if plain(text) in seen]
+""", "`test.index` finds the first place of a text that stands there twice. Which function counts the places as you go?"),
+        Mistake("once for each training text", """def leaked(train, test):
+    found = []
+    for at, text in enumerate(test):
+        for other in train:
+            if text.lower().split() == other.lower().split():
+                found.append(at)
+    return found
+""", "Where train holds a text twice, its place in test comes twice. When should the inner loop stop?"),
+        Mistake("place by place", """def leaked(train, test):
+    plain = lambda text: " ".join(text.lower().split())
+    return [at for at, (one, other) in enumerate(zip(train, test)) if plain(one) == plain(other)]
+""", "It compares the first with the first, the second with the second. May a copy stand elsewhere in train?"),
+        Mistake("ASCII alone", """def leaked(train, test):
+    plain = lambda text: " ".join(text.encode("ascii", "ignore").decode().lower().split())
+    seen = {plain(text) for text in train}
+    return [at for at, text in enumerate(test) if plain(text) in seen]
+""", "é is dropped, so \"A caf\" passes for \"a cAFé\". Is an accent a capital, or white space?"),
     ],
 )  # fmt: skip
 
@@ -338,8 +528,56 @@ confused = Exercise(
         Mistake("shares, not counts", lambda given, wanted, kinds: counted(wanted, given, kinds) / len(given),
                 "It holds shares. How many were there?"),
         Mistake("each pair once", "def confusion(given, wanted, kinds):\n    table = torch.zeros(kinds, kinds, dtype=torch.long)\n    table[wanted, given] += 1\n    return table\n",
-                "Equal pairs leave one mark, however many there are: `table[rows, columns] += 1` writes each place once. How can all be counted?"),
+                "Equal pairs leave one mark, however many there are: `= 1` writes over what is there, and `table[rows, columns] += 1` writes each place once. How can all be counted?"),
         Mistake("every pair leaves its mark twice", lambda given, wanted, kinds: counted(wanted, given, kinds) + counted(given, wanted, kinds),
                 "The table is its own mirror image. Is a cat taken for a dog the same as a dog taken for a cat?"),
+        Mistake("one row for all", """def confusion(given, wanted, kinds):
+    table = [[0] * kinds] * kinds
+    for truth, said in zip(wanted.tolist(), given.tolist()):
+        table[truth][said] += 1
+    return torch.tensor(table)
+""",
+                "`[...] * kinds` is the same row so many times, so a mark in one is a mark in all. How does each row "
+                "become its own?"),
+        Mistake("back after the first", """def confusion(given, wanted, kinds):
+    table = torch.zeros(kinds, kinds, dtype=torch.long)
+    for truth, said in zip(wanted.tolist(), given.tolist()):
+        table[truth, said] += 1
+        return table
+""",
+                "It comes back after the first item. How far is `return` indented?"),
+        Mistake("kinds from one", """def confusion(given, wanted, kinds):
+    table = torch.zeros(kinds, kinds, dtype=torch.long)
+    for truth, said in zip(wanted.tolist(), given.tolist()):
+        table[truth - 1, said - 1] += 1
+    return table
+""",
+                "Kind 0 lands in the last row: 1 was taken off. At which number do kinds begin?"),
+        Mistake("no larger than what was met", """def confusion(given, wanted, kinds):
+    n = int(max(given.max(), wanted.max())) + 1
+    table = torch.zeros(n, n, dtype=torch.long)
+    for truth, said in zip(wanted.tolist(), given.tolist()):
+        table[truth, said] += 1
+    return table
+""",
+                "The table ends with the largest kind that was met. How does it learn how many kinds there are?"),
+        Mistake("shares of each row", """def confusion(given, wanted, kinds):
+    table = torch.zeros(kinds, kinds)
+    for truth, said in zip(wanted.tolist(), given.tolist()):
+        table[truth, said] += 1
+    return table / table.sum(1, keepdim=True)
+""",
+                "Each row was divided by its sum, and a kind that never came is 0/0. How often was asked for?"),
+        Mistake("counts as floats", """def confusion(given, wanted, kinds):
+    table = torch.zeros(kinds, kinds)
+    for truth, said in zip(wanted.tolist(), given.tolist()):
+        table[truth, said] += 1
+    return table
+""",
+                "The counts are right, as floats. Which dtype makes whole numbers of zeros?"),
+        Mistake("how many were right", """def confusion(given, wanted, kinds):
+    return (given == wanted).sum()
+""",
+                "That is one number, of the right ones. Which kind was taken for which?"),
     ],
 )  # fmt: skip

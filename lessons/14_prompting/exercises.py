@@ -88,6 +88,57 @@ shown = Exercise(
                 "The examples stand in reverse order. Does the order matter? You will measure it; here keep the one given. Which comes first?"),
         Mistake("no arrow behind the word", lambda examples, word: written(examples, word)[: -len(" ->")],
                 "The last line stops at the word, so the model would write the arrow. What shall it write?"),
+        Mistake("no break before the last line", """def with_examples(examples, word):
+    lines = [f"{given} -> {answer}" for given, answer in examples]
+    return "\\n".join(lines) + f"{word} ->"
+""",
+                "The last line begins right behind the last answer. What stands between two lines?"),
+        Mistake("a break before everything", """def with_examples(examples, word):
+    lines = [f"{given} -> {answer}" for given, answer in examples]
+    return "\\n".join(lines) + "\\n" + f"{word} ->"
+""",
+                "Without examples the text begins with a line break. Between how many lines does a break stand?"),
+        Mistake("an arrow without spaces", """def with_examples(examples, word):
+    return "\\n".join([*(f"{given}->{answer}" for given, answer in examples), f"{word}->"])
+""",
+                "The arrow touches the words. What stands on either side of it in the docstring?"),
+        Mistake("commas between", """def with_examples(examples, word):
+    return ", ".join([*(f"{given} -> {answer}" for given, answer in examples), f"{word} ->"])
+""",
+                "Examples are separated by commas. Where does each stand, in the docstring?"),
+        Mistake("a backslash and an n", """def with_examples(examples, word):
+    lines = [f"{given} -> {answer}" for given, answer in examples]
+    return r"\\n".join([*lines, f"{word} ->"])
+""",
+                "Two characters, \\ and n, stand where a line should end. What does the r before a text do?"),
+        Mistake("another arrow", """def with_examples(examples, word):
+    return "\\n".join([*(f"{given} => {answer}" for given, answer in examples), f"{word} =>"])
+""",
+                "The arrow is =>. Which one stands in the docstring?"),
+        Mistake("a fine arrow", """def with_examples(examples, word):
+    return "\\n".join([*(f"{given} → {answer}" for given, answer in examples), f"{word} →"])
+""",
+                "The arrow is one character, →. Which two characters stand in the docstring?"),
+        Mistake("the pair as Python shows it", """def with_examples(examples, word):
+    return "\\n".join([*(str(pair) for pair in examples), f"{word} ->"])
+""",
+                "Brackets and quotation marks stand in the text. How do you get at the two parts of a pair?"),
+        Mistake("the last arrow touches the word", """def with_examples(examples, word):
+    lines = [f"{given} -> {answer}" for given, answer in examples]
+    return "\\n".join([*lines, word]) + "->"
+""",
+                "The last arrow has no space before it, unlike the others. How is a line written?"),
+        Mistake("a question mark", """def with_examples(examples, word):
+    lines = [f"{given} -> {answer}" for given, answer in examples]
+    return "\\n".join([*lines, f"{word} -> ?"])
+""",
+                "The last line ends with a question mark, so the model need not answer. Where should the text break "
+                "off?"),
+        Mistake("a list of lines", """def with_examples(examples, word):
+    lines = [f"{given} -> {answer}" for given, answer in examples]
+    return [*lines, f"{word} ->"]
+""",
+                "These are the lines. What makes one text of them?"),
     ],
 )  # fmt: skip
 
@@ -184,6 +235,42 @@ label = Exercise(
                 "Probabilities add up to one along the text here, instead of over the vocabulary. Which axis holds the choices?"),
         Mistake("a loss", lambda logits, ids, start: -likelihood(logits, ids, start),
                 "The sign is turned: it is a loss, where less is better. Which label would be chosen as the largest?"),
+        Mistake("the last token alone", """def label_nats(logits, ids, start):
+    return logits.log_softmax(-1)[-2, ids[-1]]
+""",
+                "Only the label's last token counts. What of the tokens before it?"),
+        Mistake("the logarithm of a sum", """def label_nats(logits, ids, start):
+    at = torch.arange(start - 1, len(ids) - 1)
+    return logits.softmax(-1)[at, ids[start:]].sum().log()
+""",
+                "It adds up probabilities and takes the logarithm last. What do probabilities of tokens do, one "
+                "after the other?"),
+        Mistake("a sum of probabilities", """def label_nats(logits, ids, start):
+    at = torch.arange(start - 1, len(ids) - 1)
+    return logits.softmax(-1)[at, ids[start:]].sum()
+""",
+                "It adds up probabilities. How likely is A followed by B, and what is its logarithm?"),
+        Mistake("a product of probabilities", """def label_nats(logits, ids, start):
+    at = torch.arange(start - 1, len(ids) - 1)
+    return logits.softmax(-1)[at, ids[start:]].prod()
+""",
+                "That is the probability of the label. What is asked for, in nats?"),
+        Mistake("the tokens before", """def label_nats(logits, ids, start):
+    at = torch.arange(start - 1, len(ids) - 1)
+    return logits.log_softmax(-1)[at, ids[start - 1 : -1]].sum()
+""",
+                "Rows and tokens both begin one early: each row is asked for the token that it has just read. Which "
+                "token does row start - 1 foretell?"),
+        Mistake("bits", """def label_nats(logits, ids, start):
+    at = torch.arange(start - 1, len(ids) - 1)
+    return logits.log_softmax(-1)[at, ids[start:]].sum() / torch.tensor(2.0).log()
+""",
+                "It is in bits. To which base is the logarithm?"),
+        Mistake("one for each token", """def label_nats(logits, ids, start):
+    at = torch.arange(start - 1, len(ids) - 1)
+    return logits.log_softmax(-1)[at, ids[start:]]
+""",
+                "These are the logarithms, one for each token. What is the logarithm of their product?"),
     ],
 )  # fmt: skip
 
@@ -264,6 +351,41 @@ calibrate = Exercise(
                 "It divides logs by probabilities. Which of the two should be divided, scores or what they are logs of?"),
         Mistake("unchanged", lambda scores, blank: scores - 0 * blank.mean(),
                 "The scores are as they were. Where does `blank` come in?"),
+        Mistake("softmax of the mean", """def level(scores, blank):
+    return scores - blank.mean(0).softmax(-1).log()
+""",
+                "First the mean of the logs, then softmax, so one blank input with a tiny probability decides. Of "
+                "what is the mean asked?"),
+        Mistake("softmax at the end", """def level(scores, blank):
+    return (scores - blank.softmax(-1).mean(0).log()).softmax(-1)
+""",
+                "The result was made into probabilities. What was to be returned?"),
+        Mistake("a sum over the blanks", """def level(scores, blank):
+    return scores - blank.softmax(-1).sum(0).log()
+""",
+                "It adds up over the blank inputs, so each score is off by log M. Sum or mean?"),
+        Mistake("one sum for all blanks", """def level(scores, blank):
+    p = blank.exp()
+    return scores - (p / p.sum()).mean(0).log()
+""",
+                "`sum()` without an axis adds up all blank inputs. To what should each row add up?"),
+        Mistake("one mean for all labels", """def level(scores, blank):
+    return scores - blank.softmax(-1).mean().log()
+""",
+                "`mean()` without an axis is 1/L, whatever the blanks say. Whose mean is asked for?"),
+        Mistake("probabilities for logarithms", """def level(scores, blank):
+    return scores.exp() / blank.softmax(-1).mean(0)
+""",
+                "It divides probabilities, which is right, and returns no logarithm. What was to be returned?"),
+        Mistake("the label chosen", """def level(scores, blank):
+    return (scores - blank.softmax(-1).mean(0).log()).argmax(-1)
+""",
+                "It chooses the label already. What was to be returned?"),
+        Mistake("written into scores", """def level(scores, blank):
+    scores -= blank.softmax(-1).mean(0).log()
+    return scores
+""",
+                "`-=` writes into the scores that were handed in. Which operator makes new ones?"),
     ],
 )  # fmt: skip
 
@@ -358,6 +480,60 @@ look_back = Exercise(
                 "It looks two places behind its like. How far away is the letter that came next?"),
         Mistake("one not marked", lambda ids: followers(ids) & ~torch.eye(len(ids), dtype=torch.bool),
                 "Place t itself is left out, though it came after its like if the letter is doubled. May a place look at itself?"),
+        Mistake("the last stands before the first", """def after_its_like(ids):
+    return (ids[:, None] == ids.roll(1)).tril()
+""",
+                "`roll` brings the last letter round to the front, so column 0 has a neighbour on its left. Has it "
+                "one?"),
+        Mistake("not itself, and the last before the first", """def after_its_like(ids):
+    T = len(ids)
+    found = torch.zeros(len(ids), len(ids), dtype=torch.bool)
+    for t in range(T):
+        for j in range(t):
+            found[t, j] = ids[j - 1] == ids[t]
+    return found
+""",
+                "At j = 0, `ids[j - 1]` is the last letter, and `range(t)` ends before t. Where does j begin, and "
+                "how far may it go?"),
+        Mistake("the last row alone", """def after_its_like(ids):
+    found = torch.zeros(len(ids), len(ids), dtype=torch.bool)
+    found[-1, 1:] = ids[-1] == ids[:-1]
+    return found
+""",
+                "Only the last place looks back. Which row is that of place t?"),
+        Mistake("its like, but not itself", """def after_its_like(ids):
+    return (ids[:, None] == ids).tril(-1)
+""",
+                "It looks at the same letter earlier, and what stands there is known already. Which place tells what "
+                "came next?"),
+        Mistake("the upper triangle", """def after_its_like(ids):
+    found = torch.zeros(len(ids), len(ids), dtype=torch.bool)
+    found[:, 1:] = ids[:, None] == ids[None, :-1]
+    return found.triu()
+""",
+                "It keeps what lies ahead, where a causal model sees nothing. Which triangle is the past?"),
+        Mistake("turned on its side", """def after_its_like(ids):
+    found = torch.zeros(len(ids), len(ids), dtype=torch.bool)
+    found[:, 1:] = ids[:, None] == ids[None, :-1]
+    return found.tril().T
+""",
+                "Rows and columns have changed places at the end. Is t the row or the column?"),
+        Mistake("off the end", """def after_its_like(ids):
+    T = len(ids)
+    found = torch.zeros(len(ids), len(ids), dtype=torch.bool)
+    for t in range(T):
+        for j in range(t + 1):
+            if ids[j] == ids[t]:
+                found[t, j + 1] = True
+    return found
+""",
+                "For j = t it marks place t + 1, the one that is asked for. How far may j go?"),
+        Mistake("zeros and ones", """def after_its_like(ids):
+    found = torch.zeros(len(ids), len(ids))
+    found[:, 1:] = (ids[:, None] == ids[None, :-1]).float()
+    return found.tril()
+""",
+                "The places are right, but they hold 0 and 1. What dtype says yes or no?"),
     ],
 )  # fmt: skip
 
@@ -422,6 +598,7 @@ pick = Exercise(
         ([3, 1], [[3, 1], [2]], 0, 5),
         ([4], [[4], [4, 2], [4, 3]], 0, 6),
         ([4, 2], [[4], [4, 2], [4, 3]], 0, 6),
+        ([4, 2], [[4], [4, 2, 3]], 0, 6),
         ([1, 2], [[1, 2, 3], [1, 3, 5], [2, 1, 4]], 6, 7),
         ([], [[1, 2, 3], [1, 3, 5], [2, 1, 4]], 6, 7),
     ],
@@ -479,5 +656,76 @@ pick = Exercise(
                 "What may come is forbidden and the rest allowed. What does True mean here?"),
         Mistake("one too far", lambda added, choices, end, size: allowing(added, choices, end, size, skip=1) | (allowing(added, choices, end, size, stop=True) & (torch.arange(size) == end)) | (~allowing(added, choices, end, size, skip=1).any() & (torch.arange(size) == end)),
                 "It allows the token after the next one. If two were added, which number does the next one have?"),
+        Mistake("every choice is alive", """def may_come(added, choices, end, size):
+    may, n = torch.zeros(size, dtype=torch.bool), len(added)
+    for choice in choices:
+        may[choice[n] if n < len(choice) else end] = True
+    return may
+""",
+                "What was added is not compared with any choice. Which of them can the text still become?"),
+        Mistake("the last token decides", """def may_come(added, choices, end, size):
+    may, n = torch.zeros(size, dtype=torch.bool), len(added)
+    for choice in choices:
+        if not added:
+            may[choice[0]] = True
+        elif added[-1] in choice:
+            at = choice.index(added[-1]) + 1
+            may[choice[at] if at < len(choice) else end] = True
+    return may
+""",
+                "It looks for the last token anywhere in a choice. Where must what was added stand, all of it?"),
+        Mistake("what was added last", """def may_come(added, choices, end, size):
+    may, n = torch.zeros(size, dtype=torch.bool), len(added)
+    for choice in choices:
+        if choice[:n] == added:
+            may[choice[n - 1] if n else choice[0]] = True
+    return may
+""",
+                "The token that was just written is allowed once more. If two were added, which number does the next "
+                "one have?"),
+        Mistake("all that is left", """def may_come(added, choices, end, size):
+    may, n = torch.zeros(size, dtype=torch.bool), len(added)
+    for choice in choices:
+        if choice[:n] == added:
+            may[choice[n:]] = True
+            if n == len(choice):
+                may[end] = True
+    return may
+""",
+                "All tokens that a choice still needs are allowed at once. Which one is next?"),
+        Mistake("the first that fits", """def may_come(added, choices, end, size):
+    may, n = torch.zeros(size, dtype=torch.bool), len(added)
+    for choice in choices:
+        if choice[:n] == added:
+            may[choice[n] if n < len(choice) else end] = True
+            break
+    return may
+""",
+                "It stops at the first choice that is alive. May the text not become another one?"),
+        Mistake("as far as the shorter goes", """def may_come(added, choices, end, size):
+    may, n = torch.zeros(size, dtype=torch.bool), len(added)
+    for choice in choices:
+        if all(a == b for a, b in zip(choice, added)):
+            may[choice[n] if n < len(choice) else end] = True
+    return may
+""",
+                "`zip` stops where the shorter list ends, so a choice that is already exceeded counts as complete. "
+                "With how much of what was added must it agree?"),
+        Mistake("no end, and off the list", """def may_come(added, choices, end, size):
+    may, n = torch.zeros(size, dtype=torch.bool), len(added)
+    for choice in choices:
+        if choice[:n] == added:
+            may[choice[n]] = True
+    return may
+""",
+                "A choice that is complete has no token n. What may come there?"),
+        Mistake("zeros and ones", """def may_come(added, choices, end, size):
+    may, n = torch.zeros(size), len(added)
+    for choice in choices:
+        if choice[:n] == added:
+            may[choice[n] if n < len(choice) else end] = 1
+    return may
+""",
+                "The places are right, but they hold 0 and 1. What dtype says yes or no?"),
     ],
 )  # fmt: skip

@@ -97,6 +97,80 @@ fair = Exercise(
         Mistake("labels, not places", lambda labels, n: [labels[at] for at in in_turn(labels, n)],
                 "It gives the labels themselves. What is needed to find the examples again?"),
         Mistake("places from 1", lambda labels, n: in_turn(labels, n, shift=1), "Its places count from 1. Where does a list begin?"),
+        Mistake("the last of each", """def fair(labels, n):
+    pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
+    found = []
+    while len(found) < n:
+        for pool in pools.values():
+            if pool and len(found) < n:
+                found.append(pool.pop())
+    return found
+""",
+                "`pop()` takes the last of each label. Which end does the first stand at?"),
+        Mistake("n of each label", """def fair(labels, n):
+    pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
+    found = []
+    for pool in pools.values():
+        found += pool[:n]
+    return found
+""",
+                "Each label gives n examples. How many are wanted in all, and whose turn is it after the first?"),
+        Mistake("an equal share of each", """def fair(labels, n):
+    pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
+    found = []
+    for pool in pools.values():
+        found += pool[: n // len(pools)]
+    return found
+""",
+                "Each label gives n // labels, one behind the other, and the rest is missing. Whose turn is it after "
+                "the first?"),
+        Mistake("a whole round too many", """def fair(labels, n):
+    pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
+    found = []
+    while len(found) < n:
+        for pool in pools.values():
+            if pool:
+                found.append(pool.pop(0))
+    return found
+""",
+                "The last round is dealt to its end. When are there enough?"),
+        Mistake("an empty label is asked", """def fair(labels, n):
+    pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
+    found = []
+    turn = 0
+    while len(found) < n:
+        for pool in pools.values():
+            if len(found) < n:
+                found.append(pool[turn])
+        turn += 1
+    return found
+""",
+                "A label that has no example left is asked all the same. What happens to its turn?"),
+        Mistake("as long as all have one", """def fair(labels, n):
+    pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
+    found = []
+    return [at for turn in zip(*pools.values()) for at in turn][:n]
+""",
+                "`zip` stops when the first label has no example left. Who goes on then?"),
+        Mistake("the first of each, again and again", """def fair(labels, n):
+    kinds = sorted(set(labels))
+    return [labels.index(kinds[turn % len(kinds)]) for turn in range(n)]
+""",
+                "`index` finds the first of a label each time. Which of its examples are still unused?"),
+        Mistake("one round", """def fair(labels, n):
+    return [labels.index(kind) for kind in sorted(set(labels))][:n]
+""",
+                "It deals one round and stops. What comes after the first of each?"),
+        Mistake("n rounds", """def fair(labels, n):
+    pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
+    found = []
+    for turn in range(n):
+        for pool in pools.values():
+            if turn < len(pool):
+                found.append(pool[turn])
+    return found
+""",
+                "It deals n rounds and keeps them all. When are there enough?"),
     ],
 )  # fmt: skip
 
@@ -183,6 +257,45 @@ soft = Exercise(
                 "Only the first of the vectors stands before the text. How many places does the prompt take?"),
         Mistake("backwards", lambda stack, vectors, words: stack(torch.cat([vectors.flip(0).expand(len(words), -1, -1), words.flip(1)], 1))[:, len(vectors):],
                 "Everything stands backwards. In which order are words read?"),
+        Mistake("one place early", """def behind(stack, vectors, words):
+    prompt = vectors.expand(len(words), -1, -1)
+    return stack(torch.cat([prompt, words], 1))[:, len(vectors) - 1 : -1]
+""",
+                "The states begin with the prompt's last place and miss the text's last. Where do the words stand?"),
+        Mistake("one place too many", """def behind(stack, vectors, words):
+    prompt = vectors.expand(len(words), -1, -1)
+    return stack(torch.cat([prompt, words], 1))[:, len(vectors) - 1 :]
+""",
+                "The prompt's last place comes along. Which is the text's first?"),
+        Mistake("the mean of the vectors", """def behind(stack, vectors, words):
+    prompt = vectors.mean(0).expand(len(words), 1, -1)
+    return stack(torch.cat([prompt, words], 1))[:, 1:]
+""",
+                "The vectors were averaged to one. How many places does the prompt take?"),
+        Mistake("the stack left out", """def behind(stack, vectors, words):
+    prompt = vectors.expand(len(words), -1, -1)
+    return torch.cat([prompt, words], 1)[:, len(vectors):]
+""",
+                "These are the words as they came. What lets a word look at the prompt?"),
+        Mistake("each through the stack alone", """def behind(stack, vectors, words):
+    return stack(words) + stack(vectors[None])[:, -1:]
+""",
+                "Text and prompt go through the stack apart and are added. In which sequence do both stand?"),
+        Mistake("no gradient for the prompt", """def behind(stack, vectors, words):
+    prompt = vectors.detach().expand(len(words), -1, -1)
+    return stack(torch.cat([prompt, words], 1))[:, len(vectors):]
+""",
+                "The states are right, but no gradient comes back to the vectors. What is to be trained?"),
+        Mistake("no copy for each text", """def behind(stack, vectors, words):
+    return stack(torch.cat([vectors, words], 1))[:, len(vectors):]
+""",
+                "vectors is (N, D) and words (B, T, D), and `cat` wants as many axes of both. How does every text "
+                "get its prompt?"),
+        Mistake("cut by the width", """def behind(stack, vectors, words):
+    prompt = vectors.expand(len(words), -1, -1)
+    return stack(torch.cat([prompt, words], 1))[:, vectors.shape[1]:]
+""",
+                "It cuts off D places. How many places does the prompt take?"),
     ],
 )  # fmt: skip
 
@@ -265,6 +378,93 @@ chance = Exercise(
         Mistake("the difference", lambda ours, theirs: abs(sum(ours) - sum(theirs)) / len(ours),
                 "That is how far apart they are. How often would luck do that?"),
         Mistake("how sure", lambda ours, theirs: 1 - signed_test(ours, theirs), "It is large where luck is rare. What is asked for: luck, or its absence?"),
+        Mistake("up to how often it won", """def by_luck(ours, theirs):
+    won = sum(a and not b for a, b in zip(ours, theirs))
+    lost = sum(b and not a for a, b in zip(ours, theirs))
+    n = won + lost
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(won + 1)) / 2**n)
+""",
+                "It sums up to the wins, which may be the larger side. Which side is the rarer one?"),
+        Mistake("from how often it won", """def by_luck(ours, theirs):
+    won = sum(a and not b for a, b in zip(ours, theirs))
+    lost = sum(b and not a for a, b in zip(ours, theirs))
+    n = won + lost
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(won, n + 1)) / 2**n)
+""",
+                "It sums from the wins upwards, so where ours lost more it is 1. Which side is the more frequent "
+                "one?"),
+        Mistake("in our favour alone", """def by_luck(ours, theirs):
+    won = sum(a and not b for a, b in zip(ours, theirs))
+    lost = sum(b and not a for a, b in zip(ours, theirs))
+    n = won + lost
+    return sum(math.comb(n, k) for k in range(won, n + 1)) / 2**n
+""",
+                "How probable are so many wins or more: that is one direction. Which was asked for?"),
+        Mistake("up to the larger side", """def by_luck(ours, theirs):
+    won = sum(a and not b for a, b in zip(ours, theirs))
+    lost = sum(b and not a for a, b in zip(ours, theirs))
+    n = won + lost
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(max(won, lost) + 1)) / 2**n)
+""",
+                "It sums up to the larger side, which is nearly everything. Which side is the rarer one?"),
+        Mistake("totals, not pairs", """def by_luck(ours, theirs):
+    won, lost = sum(ours), sum(theirs)
+    n = won + lost
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(min(won, lost) + 1)) / 2**n)
+""",
+                "It compares how many each got right, and items on which they agree count twice. Which items say "
+                "something?"),
+        Mistake("exactly this split", """def by_luck(ours, theirs):
+    won = sum(a and not b for a, b in zip(ours, theirs))
+    lost = sum(b and not a for a, b in zip(ours, theirs))
+    n = won + lost
+    return math.comb(n, won) / 2**n
+""",
+                "It asks how often luck gives exactly this split. What of splits that are more uneven?"),
+        Mistake("a bell curve", """def by_luck(ours, theirs):
+    won = sum(a and not b for a, b in zip(ours, theirs))
+    lost = sum(b and not a for a, b in zip(ours, theirs))
+    return math.erfc(abs(won - lost) / math.sqrt(2 * max(1, won + lost)))
+""",
+                "That takes a bell curve for the coins, which is rough for so few. How many of the 2^n ways are at "
+                "least as uneven?"),
+        Mistake("halved, not doubled", """def by_luck(ours, theirs):
+    won = sum(a and not b for a, b in zip(ours, theirs))
+    lost = sum(b and not a for a, b in zip(ours, theirs))
+    n = won + lost
+    return min(1.0, sum(math.comb(n, k) for k in range(min(won, lost) + 1)) / (2**n * 2))
+""",
+                "The 2 stands below the line. Both directions: is that more, or less?"),
+        Mistake("no disagreement, no chance", """def by_luck(ours, theirs):
+    won = sum(a and not b for a, b in zip(ours, theirs))
+    lost = sum(b and not a for a, b in zip(ours, theirs))
+    n = won + lost
+    if n == 0:
+        return 0.0
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(min(won, lost) + 1)) / 2**n)
+""",
+                "Where they agree on everything it says 0. Could luck not have done that?"),
+        Mistake("the share of wins", """def by_luck(ours, theirs):
+    won = sum(a and not b for a, b in zip(ours, theirs))
+    lost = sum(b and not a for a, b in zip(ours, theirs))
+    n = won + lost
+    return won / n
+""",
+                "That is the share of the disagreements that ours won. How often would coins do that?"),
+        Mistake("more than certain", """def by_luck(ours, theirs):
+    won = sum(a and not b for a, b in zip(ours, theirs))
+    lost = sum(b and not a for a, b in zip(ours, theirs))
+    n = won + lost
+    return 2 * sum(math.comb(n, k) for k in range(min(won, lost) + 1)) / 2**n
+""",
+                "Where both sides are equal the middle is counted twice. What is the most that a probability can be?"),
+        Mistake("every coin the same way", """def by_luck(ours, theirs):
+    won = sum(a and not b for a, b in zip(ours, theirs))
+    lost = sum(b and not a for a, b in zip(ours, theirs))
+    n = won + lost
+    return 2 * 0.5**n
+""",
+                "That is how probable it is that all coins fall on one side. How many fell on the other?"),
     ],
 )  # fmt: skip
 
@@ -306,6 +506,46 @@ adapter = Exercise(
         Mistake("bits", lambda shapes, rank: 32 * sum(rank * (o + i) for o, i in shapes), "That is in bits. How many of them are a byte?"),
         Mistake("rank forgotten", lambda shapes, rank: 4 * sum(o + i for o, i in shapes), "It is the same for every rank. How thin are the two?"),
         Mistake("rank twice", lambda shapes, rank: 4 * sum(rank * rank * (o + i) for o, i in shapes), "rank counts twice. How many numbers has a matrix (rank, I)?"),
+        Mistake("rank on one side", """def adapter_bytes(shapes, rank):
+    return 4 * sum(o * rank + i for o, i in shapes)
+""",
+                "Only O is multiplied by rank. Where do brackets belong?"),
+        Mistake("the matrices as well", """def adapter_bytes(shapes, rank):
+    return 4 * sum(o * i + rank * (o + i) for o, i in shapes)
+""",
+                "The matrices themselves are counted, too. What is new?"),
+        Mistake("rank added", """def adapter_bytes(shapes, rank):
+    return 4 * sum(2 * rank + o + i for o, i in shapes)
+""",
+                "Sizes are added where they should be multiplied. How many numbers has a matrix (rank, I)?"),
+        Mistake("the last one wins", """def adapter_bytes(shapes, rank):
+    total = 0
+    for o, i in shapes:
+        total = 4 * rank * (o + i)
+    return total
+""",
+                "Each matrix is written over the one before. How do you add to what is already there?"),
+        Mistake("back after the first", """def adapter_bytes(shapes, rank):
+    for o, i in shapes:
+        return 4 * rank * (o + i)
+""",
+                "It comes back with the first matrix, or with nothing. How do the others come in?"),
+        Mistake("two bytes", """def adapter_bytes(shapes, rank):
+    return 2 * sum(rank * (o + i) for o, i in shapes)
+""",
+                "Two bytes a number: that is half precision. How many does the docstring say?"),
+        Mistake("what training keeps", """def adapter_bytes(shapes, rank):
+    return 16 * sum(rank * (o + i) for o, i in shapes)
+""",
+                "Gradients and Adam's averages were counted, too. What stands in the file of a skill?"),
+        Mistake("megabytes", """def adapter_bytes(shapes, rank):
+    return 4 * sum(rank * (o + i) for o, i in shapes) / 1e6
+""",
+                "It is divided by a million. In which unit was it asked for?"),
+        Mistake("the first one alone", """def adapter_bytes(shapes, rank):
+    return 4 * rank * sum(shapes[0])
+""",
+                "Only the first matrix is counted. How do the others come in?"),
     ],
 )  # fmt: skip
 
@@ -329,7 +569,8 @@ payback = Exercise(
     "15.5",
     goal="how many answers until training pays?",
     minutes=8,
-    cases=[(10.0, 1.0, 2.0), (10.0, 1.0, 3.0), (9.0, 0.5, 2.5), (5.0, 2.0, 2.0), (5.0, 3.0, 2.0), (0.0, 1.0, 2.0), (12.0, 0.25, 1.0), (1.0, 0.5, 100.0)],
+    cases=[(10.0, 1.0, 2.0), (10.0, 1.0, 3.0), (9.0, 0.5, 2.5), (5.0, 2.0, 2.0), (5.0, 3.0, 2.0), (0.0, 1.0, 2.0), (12.0, 0.25, 1.0), (1.0, 0.5, 100.0),
+           (0.25, 0.0, 0.375), (300_000.0, 0.5, 0.625)],
     starter='''def break_even(training, trained, prompted):
     """The smallest whole number of answers after which training has cost less than prompting; None if that never comes.
 
@@ -374,5 +615,37 @@ payback = Exercise(
                 "For never it says infinity. What did the docstring ask for?"),
         Mistake("both per answer", lambda training, trained, prompted: math.floor(training / (prompted + trained)) + 1 if prompted > trained else None,
                 "It divides by the sum of both. What is saved by each answer: their sum, or their difference?"),
+        Mistake("a loop that gives up", """def break_even(training, trained, prompted):
+    for n in range(100_000):
+        if training + n * trained < n * prompted:
+            return n
+    return None
+""", "It tries so many answers and then says never. With 300,000 seconds of training and 1/8 second saved, when does it pay?"),
+        Mistake("rounded to the nearest", """def break_even(training, trained, prompted):
+    if prompted <= trained:
+        return None
+    return round(training / (prompted - trained)) + 1
+""", "`round` goes up as well as down, and then one is added. At 0.67 answers the lines cross: which whole number is next?"),
+        Mistake("rounded, half an answer added", """def break_even(training, trained, prompted):
+    if prompted <= trained:
+        return None
+    return round(training / (prompted - trained) + 0.5)
+""", "`round` takes 0.5 down to 0 and 1.5 up to 2. Which function always goes down?"),
+        Mistake("nothing saved is divided by", """def break_even(training, trained, prompted):
+    if prompted < trained:
+        return None
+    return math.floor(training / (prompted - trained)) + 1
+""", "Where both take equally long per answer it divides by zero. What is saved there, and does it ever pay?"),
+        Mistake("never is not asked", """def break_even(training, trained, prompted):
+    return math.floor(training / (prompted - trained)) + 1
+""", "It divides whatever is saved, also zero or less. What if an answer saves nothing?"),
+        Mistake("no answer is too few", """def break_even(training, trained, prompted):
+    if prompted <= trained:
+        return None
+    n = 1
+    while training + n * trained > n * prompted:
+        n += 1
+    return n
+""", "It stops where both have cost the same. When has training cost *less*?"),
     ],
 )  # fmt: skip
