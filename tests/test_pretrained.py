@@ -209,6 +209,8 @@ def test_a_folder_that_is_not_a_model_is_refused_by_what_it_lacks(tmp_path):
         ),
         ("llama", {"head_dim": 99}, "head_dim=99"),
         ("qwen2", {"use_sliding_window": True}, "use_sliding_window=True"),
+        ("qwen2", {"layer_types": ["full_attention", "sliding_attention"]}, "layer_types="),
+        ("gpt2", {"quantization_config": {"quant_method": "fp8"}}, "quantization_config="),
         (
             "bert",
             {"position_embedding_type": "relative_key"},
@@ -557,6 +559,15 @@ def test_weights_of_another_shape_are_one_sentence(name, change, tmp_path):
         pretrained.from_hf(tmp_path)
 
 
+def test_the_weights_of_a_model_that_was_compiled_are_read(tmp_path):
+    pretrained.to_hf(model_of("llama"), tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    compiled = {f"_orig_mod.{name}": weight for name, weight in weights.items()}
+    save_file(compiled, tmp_path / "model.safetensors")
+    ids = ids_for("llama")
+    assert torch.equal(pretrained.from_hf(tmp_path)[0](ids), model_of("llama")(ids))
+
+
 def test_quantized_codes_are_refused(tmp_path):
     pretrained.to_hf(model_of("llama"), tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
@@ -612,13 +623,34 @@ def test_a_damaged_cache_file_is_noticed_dropped_and_made_anew(damage, small_pac
         return weights
 
     for _ in range(2):
-        assert_close(gguf.cached_weights(path, "fp32", convert), weights)
+        assert_close(gguf.cached_weights(path, "fp32", set("ab"), convert), weights)
     (cached,) = (path.parent / "cache").iterdir()
     assert len(made) == 1 and pretrained.damaged_cache_files() == []
     cached.write_bytes(damage(cached.read_bytes()))
     assert pretrained.damaged_cache_files() == [cached]
-    assert_close(gguf.cached_weights(path, "fp32", convert), weights)
+    assert_close(gguf.cached_weights(path, "fp32", set("ab"), convert), weights)
     assert len(made) == 2 and pretrained.damaged_cache_files() == []
+    save_file({"c": torch.ones(1)}, cached)  # whole, but another file
+    assert_close(gguf.cached_weights(path, "fp32", set("ab"), convert), weights)
+    assert len(made) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "int4"])
+def test_smollm2_is_unpacked_anew_where_its_cache_is_cut_short(precision, tmp_path, monkeypatch):
+    monkeypatch.setenv("FMCOURSE_CACHE", str(tmp_path))
+    path = packages.package_file("smollm2-135m-instruct", ".gguf")
+    load, kind = {
+        "fp32": (gguf.load_gguf, "fp32-columns"),
+        "int4": (gguf.load_int4, "int4"),
+    }[precision]
+    cached = tmp_path / f"{path.stem}-{path.stat().st_size}-{kind}-v2.safetensors"
+    cached.write_bytes(b"cut")
+    ids = torch.tensor([[1, 2, 3]])
+    expected = load(path)(ids)
+    with open(cached, "rb+") as file:
+        file.truncate(cached.stat().st_size // 2)
+    assert torch.equal(load(path)(ids), expected)
 
 
 @pytest.mark.parametrize("contents", ["", "{", "[]", '{"kind": "BPETokenizer"}', "WRECK"])

@@ -139,7 +139,8 @@ def write_llama_config(config: Config) -> dict:
 
 def read_qwen2_config(given: dict) -> Config:
     # A sliding window would hide distant tokens; our attention reaches the whole context.
-    check_config(given, "qwen2 model", use_sliding_window=(False,))
+    full = ["full_attention"] * given["num_hidden_layers"]
+    check_config(given, "qwen2 model", use_sliding_window=(False,), layer_types=(None, full))
     return replace(read_llama_config(given), qkv_bias=True)
 
 

@@ -9,6 +9,7 @@ kept in the user's cache folder as safetensors, which is mapped into memory and 
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,21 +60,23 @@ def cache_folder() -> Path | None:
 
 
 def cached_weights(
-    path: Path, kind: str, convert: Callable[["GGUFReader"], dict[str, Tensor]]
+    path: Path, kind: str, names: set[str], convert: Callable[["GGUFReader"], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
     """What `convert` makes of a GGUF file; computed once, afterwards mapped from the cache.
 
-    A cached file that is damaged is dropped and made anew.
+    Args:
+        names: of the tensors that it makes. A cached file that is damaged or holds others is
+            dropped and made anew.
     """
     # The size tells releases of a file apart; v2 is the layout of what is cached.
     folder, key = cache_folder(), f"{path.stem}-{path.stat().st_size}-{kind}-v2.safetensors"
     if folder is None:
         return convert(open_gguf(path))
     if (folder / key).is_file():
-        try:
-            return load_weights(folder / key)
-        except ValueError:
-            (folder / key).unlink()
+        with suppress(ValueError):
+            if (weights := load_weights(folder / key)).keys() == names:
+                return weights
+        (folder / key).unlink()
     weights = convert(open_gguf(path))
     write_atomically(folder / key, lambda temporary: save_file(weights, temporary))
     # Read from the cache even the first time, so that the weights are always mapped.
@@ -193,6 +196,7 @@ def load_gguf(path: Path) -> Transformer:
     single token by them up to twice as fast.
     """
     model = empty_model(llama())
+    names = {name for name, _ in model.named_parameters()}
     tall = {
         name
         for name, weight in model.named_parameters()
@@ -206,7 +210,7 @@ def load_gguf(path: Path) -> Transformer:
 
     # Transposed back as views: shape and values of the weight, laid out column by column.
     return assign_weights(
-        model, transpose_named(cached_weights(path, "fp32-columns", convert), tall)
+        model, transpose_named(cached_weights(path, "fp32-columns", names, convert), tall)
     )
 
 
@@ -233,7 +237,9 @@ def load_int4(path: Path) -> Transformer:
 
     For use and not for training: its parameters are frozen.
     """
-    model, weights = empty_model(llama()), cached_weights(path, "int4", pack_int4_weights)
+    model = empty_model(llama())
+    names = {key for name, _ in model.named_parameters() for key in int4_keys(name)}
+    weights = cached_weights(path, "int4", names, pack_int4_weights)
     for i, block in enumerate(model.stack.blocks):
         for parent, name in (
             (block.attention, "qkv_proj"),
@@ -249,18 +255,30 @@ def load_int4(path: Path) -> Transformer:
     return model.eval().requires_grad_(False)
 
 
+def int4_keys(name: str) -> list[str]:
+    """Under which names the cache holds a weight of ours: its own, or one for each of CODE_PARTS.
+
+    >>> int4_keys("stack.blocks.7.attention.qkv_proj.weight")
+    ['7.qkv_proj.codes', '7.qkv_proj.scale', '7.qkv_proj.minimum']
+    """
+    if "norm" in name or name == "embed.tokens.weight":
+        return [name]
+    _, _, i, _, layer, _ = name.split(".")
+    return [f"{i}.{layer}.{part}" for part in CODE_PARTS]
+
+
 def pack_int4_weights(reader: "GGUFReader") -> dict[str, Tensor]:
     """Norms and embedding in 32 bits under our names; each matrix of a block as its CODE_PARTS."""
     config, tensors = read_config(reader), tensors_by_name(reader)
     weights = {}
     for ours, theirs in weight_names(GGUF, empty_model(config)).items():
-        if "norm" in ours or ours == "embed.tokens.weight":
+        keys = int4_keys(ours)
+        if keys == [ours]:
             weights[ours] = dequantize_tensor(tensors[theirs[0]])
             continue
-        _, _, i, _, layer, _ = ours.split(".")  # stack.blocks.7.attention.qkv_proj.weight
         matrices = [unpack_q4_1(name, tensors[name], config) for name in theirs]
-        for part, rows in zip(CODE_PARTS, zip(*matrices, strict=True), strict=True):
-            weights[f"{i}.{layer}.{part}"] = torch.cat(rows)  # q above k above v, gate above up
+        for key, rows in zip(keys, zip(*matrices, strict=True), strict=True):
+            weights[key] = torch.cat(rows)  # q above k above v, gate above up
     return weights
 
 

@@ -6,7 +6,7 @@ Only safetensors is read: it holds numbers and nothing that can run, which a pic
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from fmcourse.pretrained.families import (
     Family,
     add_prefix,
     assign_weights,
+    check_config,
     empty_model,
     find_family,
     join_weights,
@@ -75,6 +76,7 @@ def read_model_config(path: Path) -> tuple[Family, Config]:
             f"model_type {given.get('model_type')!r} is not one of {', '.join(FAMILIES)}."
         )
     family = FAMILIES[given["model_type"]]
+    check_config(given, f"{given['model_type']} model", quantization_config=(None,))
     try:
         return family, family.read_config(given)
     except KeyError as error:
@@ -106,21 +108,22 @@ def read_weights(family: Family, model: Transformer, file: Any) -> dict[str, Ten
 
     Raises: ValueError if the file lacks a weight of the model, or holds one that the model lacks.
     """
-    available = set(file.keys())
+    # A file of a model that was compiled holds its names with a prefix.
+    available = {uncompiled_name(key): key for key in file.keys()}  # noqa: SIM118 (no dict)
     bare = not any(key.startswith(family.prefix) for key in available)  # saved without a head
     table = {
         ours: [add_prefix(family, name, bare) for name in theirs]
         for ours, theirs in weight_names(family, model).items()
     }
     used = {key for keys in table.values() for key in keys}
-    if missing := sorted(used - available):
+    if missing := sorted(used - set(available)):
         raise ValueError(
             f"the file holds no {missing[0]} ({len(missing)} weights are missing); "
             "is it the whole model?"
         )
     unknown = sorted(
         key
-        for key in available - used - TIED_NAMES
+        for key in set(available) - used - TIED_NAMES
         if not any(part in key for part in family.ignored)
     )
     if unknown:
@@ -129,30 +132,37 @@ def read_weights(family: Family, model: Transformer, file: Any) -> dict[str, Ten
             f"({len(unknown)} such weights)."
         )
 
-    check_tied_copies(file, table, available - used)
+    def read(key: str) -> Tensor:
+        return file.get_tensor(available[key])
+
+    check_tied_copies(read, table, set(available) - used)
     shapes = {ours: weight.shape for ours, weight in model.named_parameters()}
-    return {ours: read_weight(family, file, keys, shapes[ours]) for ours, keys in table.items()}
+    return {ours: read_weight(family, read, keys, shapes[ours]) for ours, keys in table.items()}
 
 
-def check_tied_copies(file: Any, table: dict[str, list[str]], others: set[str]) -> None:
+def check_tied_copies(
+    read: Callable[[str], Tensor], table: dict[str, list[str]], others: set[str]
+) -> None:
     """Raises: ValueError if the head is no copy of the embedding that config.json ties it to."""
     for key in sorted(others & TIED_NAMES):
         (embedding,) = table["embed.tokens.weight"]
-        if not torch.equal(file.get_tensor(key), file.get_tensor(embedding)):
+        if not torch.equal(read(key), read(embedding)):
             raise ValueError(
                 f"config.json ties the head to the embedding, and the file holds {key}, which "
                 f"differs from {embedding}; tie_word_embeddings must be false there."
             )
 
 
-def read_weight(family: Family, file: Any, keys: list[str], shape: torch.Size) -> Tensor:
+def read_weight(
+    family: Family, read: Callable[[str], Tensor], keys: list[str], shape: torch.Size
+) -> Tensor:
     """One of our weights in 32 bits, from the published ones that it is made of.
 
     Raises: ValueError if they do not make a weight of this shape.
     """
 
-    def read(key: str) -> Tensor:
-        tensor = file.get_tensor(key)
+    def read_floats(key: str) -> Tensor:
+        tensor = read(key)
         if not tensor.is_floating_point():
             raise ValueError(
                 f"{key} holds {tensor.dtype} codes: a quantized model, which our class does not "
@@ -160,7 +170,7 @@ def read_weight(family: Family, file: Any, keys: list[str], shape: torch.Size) -
             )
         return tensor.float()  # files may be in bfloat16 or float16
 
-    parts = {key: read(key) for key in keys}
+    parts = {key: read_floats(key) for key in keys}
     try:
         weight = join_weights(family, parts.__getitem__, keys)
         found = tuple(weight.shape)

@@ -119,7 +119,12 @@ def template_parts(template: list[dict]) -> list[tuple[str, int]]:
 def check_template(given: list[dict], ours: list[tuple[str, int]]) -> None:
     """Raises: ValueError if a post-processor puts other tokens around a text than our class."""
     if (parts := template_parts(given)) != ours:
-        names = [" ".join(name for name, _ in template) for template in (parts, ours)]
+        # With token types only where they are all that differs.
+        is_type = [name for name, _ in parts] == [name for name, _ in ours]
+        names = [
+            " ".join(f"{name}:{kind}" if is_type else name for name, kind in template)
+            for template in (parts, ours)
+        ]
         raise ValueError(
             f"it has a post_processor that makes of a text: {names[0]}; our class makes "
             f"{names[1]}, so it is not loaded."
