@@ -3,6 +3,7 @@
 import onnxruntime
 import pytest
 import torch
+from diffusers import DiTTransformer2DModel, UNet2DModel
 from helpers import ids_for, model_of, randomize
 from torch import Tensor, nn
 from torch.export import Dim
@@ -14,8 +15,6 @@ from fmcourse.models.dit import DiT
 from fmcourse.models.transformer import Config
 from fmcourse.models.unet import UNet
 
-pytestmark = pytest.mark.slow  # an export takes seconds
-
 
 def assert_onnx_equals(model: nn.Module, given: tuple[Tensor, ...], path) -> None:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -25,6 +24,7 @@ def assert_onnx_equals(model: nn.Module, given: tuple[Tensor, ...], path) -> Non
         assert_close(torch.from_numpy(output), model(*given), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt2", "llama", "modern", "bert"])
 def test_onnxruntime_computes_the_same_at_any_length(name, tmp_path, monkeypatch):
     model, path = model_of(name), tmp_path / "model.onnx"
@@ -40,6 +40,7 @@ def test_onnxruntime_computes_the_same_at_any_length(name, tmp_path, monkeypatch
         assert_onnx_equals(model, (ids,), path)
 
 
+@pytest.mark.slow
 def test_a_padding_mask_is_exported_too(tmp_path):
     model, path = model_of("bert"), tmp_path / "bert.onnx"
 
@@ -59,6 +60,7 @@ def test_a_padding_mask_is_exported_too(tmp_path):
 DIT = Config(context=49, width=24, depth=2, heads=3, causal=False, positions="none")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -82,3 +84,23 @@ def test_what_draws_is_exported_for_images_of_any_side(make, tmp_path):
     exported.save(path)
     for batch, side in ((3, 28), (1, 20)):
         assert_onnx_equals(model, inputs(batch, side), path)
+
+
+def test_the_classes_of_diffusers_have_no_place_for_ours_as_the_readme_says():
+    ours = UNet(1, (16, 32), condition_width=32)
+    theirs = UNet2DModel(
+        in_channels=1,
+        out_channels=1,
+        block_out_channels=(16, 32),
+        down_block_types=("DownBlock2D",) * 2,
+        up_block_types=("UpBlock2D",) * 2,
+        norm_num_groups=8,
+    )
+    # Ours folds 2 by 2 pixels into four channels; theirs reads each pixel by itself.
+    assert (ours.input_proj.in_channels, theirs.conv_in.in_channels) == (4, 1)
+    assert theirs.conv_in.stride == (1, 1)
+    # Theirs embeds time in as many features as the first level has channels.
+    assert ours.time_conditioner.width == 32 > theirs.time_embedding.linear_1.in_features == 16
+    theirs = DiTTransformer2DModel(num_attention_heads=2, attention_head_dim=8, num_layers=1)
+    timed = [name for name, _ in theirs.named_parameters() if "timestep" in name]
+    assert timed and all(name.startswith("transformer_blocks.0.norm1.") for name in timed)
