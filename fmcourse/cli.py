@@ -46,7 +46,7 @@ DEFAULTS = dict(
 # The files in a folder made by `train`. Their names are ours, since nothing else opens them.
 CONFIG, WEIGHTS = "fmcourse.json", "fmcourse.safetensors"
 TOKENIZER, CHECKPOINT = "fmcourse_tokenizer.json", "checkpoint.safetensors"
-# Up to edition 0.5 they had the names of transformers' files, and still other contents.
+# In early editions they had the names of transformers' files, and still other contents.
 EARLIER = {CONFIG: "config.json", WEIGHTS: "model.safetensors", TOKENIZER: "tokenizer.json"}
 # Shapes that others have published: weights and tokenizer are written as transformers opens them.
 PUBLISHED = ("gpt2", "llama")

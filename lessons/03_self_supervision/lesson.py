@@ -9,8 +9,7 @@
 # **In this lesson nobody labels anything. You hide parts of texts, pictures and sounds from a network, ask it for them, and measure what that was
 # good for.**
 #
-# 75 minutes to read and do · two minutes to compute · you need Python and a little PyTorch. A network is a box in this lesson: numbers in, numbers
-# out.
+# 75 minutes to read and do · two minutes to compute · you need Python and a little PyTorch. A network is a box here: numbers in, numbers out.
 
 # %% [markdown]
 # **Afterwards you can**
