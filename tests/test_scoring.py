@@ -52,10 +52,15 @@ def mark_of(answer: str, exercise: AssignedExercise = DOUBLE) -> Mark:
         ("def double(x):\n    return x + x\n", 1.0, "right"),
         (
             "def double(x):\n    return {1: 2, 2: 4}.get(x, 0)\n",
-            0.5,
+            0.0,
             "right only on the cases given",
-        ),  # even, and the cases given
-        ("def double(x):\n    return {1: 2, 2: 4}.get(x, 1)\n", 0.333, "not even"),
+        ),  # learnt by heart, and even because it says the same of all others
+        ("def double(x):\n    return {1: 2, 2: 4}.get(x, 1)\n", 0.0, "not even"),
+        (
+            "def double(x):\n    return 2 * x if x < 10 else 4\n",
+            0.444,
+            "right only on the cases given",
+        ),
         (
             "def double(x):\n    return 0\n",
             0.0,
