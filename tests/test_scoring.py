@@ -52,10 +52,15 @@ def mark_of(answer: str, exercise: AssignedExercise = DOUBLE) -> Mark:
         ("def double(x):\n    return x + x\n", 1.0, "right"),
         (
             "def double(x):\n    return {1: 2, 2: 4}.get(x, 0)\n",
-            0.5,
+            0.0,
             "right only on the cases given",
-        ),  # even, and the cases given
-        ("def double(x):\n    return {1: 2, 2: 4}.get(x, 1)\n", 0.333, "not even"),
+        ),  # learnt by heart, and even because it says the same of all others
+        ("def double(x):\n    return {1: 2, 2: 4}.get(x, 1)\n", 0.0, "not even"),
+        (
+            "def double(x):\n    return 2 * x if x < 10 else 4\n",
+            0.444,
+            "right only on the cases given",
+        ),
         (
             "def double(x):\n    return 0\n",
             0.0,
@@ -107,7 +112,7 @@ LARGE = dataclasses.replace(SHARE, vary=lambda draw: {"n": 2_037_053}, propertie
         (8.3333, 0.0, "no share"),
         (float("inf"), 0.0, "not finite"),
         (10**400, 0.0, None),
-        (True, 0.0, "another type"),
+        (True, 0.0, None),
         ("83.333 %", 0.0, "another type"),
     ],
 )
@@ -189,8 +194,8 @@ def test_a_new_rule_of_the_contract_is_one_function_and_holds_wherever_answers_a
 
 def test_nothing_of_a_hidden_case_is_said():
     for answer in (
-        "def double(x):\n    return 2 * x if x < 5 else x\n",
-        "def double(x):\n    return 2 * x if x < 5 else int(f'x{x}')\n",
+        "def double(x):\n    return 2 * x if x < 10 else x\n",
+        "def double(x):\n    return 2 * x if x < 10 else int(f'x{x}')\n",
     ):
         found = mark_of(answer)
         said = " ".join(found.verdict.sentences)

@@ -5,12 +5,16 @@ property that holds on all cases, the public cases that are right, the hidden ca
 A case on which the contract is broken (an error, another shape, an input changed) is not right, and
 where it is broken on every case nothing counts.
 
+What is right on the given cases alone has been learnt by heart: where all of them are right and
+fewer than half of the hidden ones, the given cases count like the hidden ones.
+
 Properties must be earned. An answer that returns the same whatever it is asked (all True, all 0)
 has them by accident, and so has a number that comes of no known mistake: for these only what is
 right counts. A number that is right but for the way in which it is written (`near_numbers`) is a
 known mistake, and a part of its value counts.
 
-The rules are here and nowhere else: the weights, `score_parts`, `is_accidental`, `MAX_WRONG`.
+The rules are here and nowhere else: the weights, `score_parts`, `is_accidental`, `MAX_WRONG`,
+`MEMORIZED`.
 """
 
 from collections.abc import Hashable, Iterator
@@ -30,6 +34,7 @@ PROPERTY_WEIGHT = 1  # of each property
 PUBLIC_WEIGHT = 2  # of all public cases together
 HIDDEN_WEIGHT = 3  # of all hidden cases together
 EARNS_NOTHING = "it holds, and earns nothing"
+MEMORIZED = 0.5  # share of the hidden cases below which the given ones were learnt by heart
 MAX_WRONG = 0.99  # share: one wrong case among very many must not be rounded to full points
 
 
@@ -69,7 +74,8 @@ def mark(key: AnswerKey, outcomes: list[Outcome], n_public: int) -> Mark:
     if near:
         verdict = Verdict(False, near.name, "mistake", (near.sentence,))
     known = near.share > GUESSABLE if near else verdict.step == "mistake"
-    accidental = is_accidental(key, outcomes, known)
+    # On the hidden cases alone, too: a table of the given cases returns a constant on all others.
+    accidental = any(is_accidental(key, outcomes[n:], known, n) for n in (0, n_public))
     parts = score_parts(key, outcomes, n_public, accidental, near)
     total = sum(part.weight for part in parts)
     share = sum(part.weight * part.share for part in parts) / total if total else 0.0
@@ -115,8 +121,11 @@ def score_parts(
         value = near.share if near else float(all(right))
         parts.append(Part("the value", PUBLIC_WEIGHT + HIDDEN_WEIGHT, value))
         return tuple(parts)
-    parts.append(Part("the cases given", PUBLIC_WEIGHT, mean(right[:n_public])))
-    if hidden := right[n_public:]:
+    given, hidden, name = mean(right[:n_public]), right[n_public:], "the cases given"
+    if hidden and given == 1 and mean(hidden) < MEMORIZED:
+        given, name = mean(hidden), f"{name} (right there alone: they count like the hidden ones)"
+    parts.append(Part(name, PUBLIC_WEIGHT, given))
+    if hidden:
         parts.append(Part("the hidden cases", HIDDEN_WEIGHT, mean(hidden)))
     return tuple(parts)
 
@@ -142,15 +151,16 @@ def mean(held: list[bool]) -> float:
     return sum(held) / len(held) if held else 0.0
 
 
-def is_accidental(key: AnswerKey, outcomes: list[Outcome], known: bool) -> bool:
+def is_accidental(key: AnswerKey, outcomes: list[Outcome], known: bool, first: int = 0) -> bool:
     """Does an answer have its properties without having looked at what was asked?
 
     Args:
+        outcomes: those of the cases from number `first` on.
         known: is it explained by a known mistake? A number of which nothing is known is a guess.
     """
     if isinstance(key.exercise, GradedExercise) and key.exercise.literal:
         return not known
-    return len(distinct_values(outcomes)) < 2 <= len(distinct_values(key.expected))
+    return len(distinct_values(outcomes)) < 2 <= len(distinct_values(key.expected[first:]))
 
 
 def reason_for_accident(exercise: GradedExercise) -> str:
