@@ -497,7 +497,7 @@ def test_if_every_disk_is_full_it_says_where_it_tried_and_at_a_terminal_waits(
     model = Transformer(gpt2(vocab_size=9, context=8, width=12, depth=1, heads=2))
 
     def save(place):
-        cli.save_weights(place, model)
+        cli.save_weights(place, model, None, "modern")
 
     with pytest.raises(ValueError, match=r"could not be saved in .*gpt \(.*home.*tmp.*No space"):
         cli.save_or_rescue(tmp_path / "gpt", save)

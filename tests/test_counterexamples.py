@@ -94,7 +94,7 @@ def test_a_wrong_answer_that_once_passed_is_refused(exercise_id, source):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("exercise_id", "source"), PAIRS)
+@pytest.mark.parametrize(("exercise_id", "source"), [(one, WRONG[one][0]) for one in WRONG])
 def test_the_search_finds_an_input_on_which_it_is_wrong(exercise_id, source):
     exercise = find_exercise(exercise_id)
     found = counterexamples.counterexample(exercise, exercise.compile(source))
@@ -110,7 +110,7 @@ def test_a_right_answer_has_no_counterexample():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("exercise_id", counterexamples.INPUTS)
-def test_no_mutant_passes_that_is_wrong_on_an_ordinary_input(exercise_id):
-    found = list(counterexamples.survivors(find_exercise(exercise_id)))
+def test_no_mutant_passes_that_is_wrong_on_an_ordinary_input():
+    """Of one exercise: `python -m tools.counterexamples` takes minutes for all."""
+    found = list(counterexamples.survivors(find_exercise("07.3")))
     assert not found, "\n".join(f"{case!r}:\n{source}" for source, case in found)

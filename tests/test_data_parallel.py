@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.testing import assert_close
 
+from fmcourse import cli
 from fmcourse.autoencoders import reconstruction
 from fmcourse.diffusion import Schedule, diffusion_loss
 from fmcourse.diffusion.masked import masked_diffusion_loss
@@ -50,6 +51,7 @@ RANK = int(os.environ.get("RANK", 0))
 GPT = modern(vocab_size=40, context=16, width=32, depth=2, heads=2)
 BERT = bert(vocab_size=40, context=16, width=32, depth=2, heads=2)
 STEPS = 4
+pytestmark = pytest.mark.xdist_group("two processes")  # one worker: they are started once
 
 
 def draw(*shape, seed=0):
@@ -563,8 +565,8 @@ def test_the_command_line_trains_one_model_in_two_processes(tmp_path):
     subprocess.run(
         [sys.executable, *TRAIN, "--data", text, "--out", alone], check=True, capture_output=True
     )
-    files = ["config.json", "model.safetensors", "tokenizer.json"]
-    assert sorted(path.name for path in both.iterdir()) == files
+    files = [cli.CONFIG, cli.WEIGHTS, cli.TOKENIZER]
+    assert {path.name for path in both.iterdir()} == {*files}
     ours, theirs = (load_file(folder / files[1]) for folder in (both, alone))
     for name, weight in ours.items():
         assert_close(weight, theirs[name], atol=1e-3, rtol=1e-2)

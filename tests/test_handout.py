@@ -148,9 +148,9 @@ def test_where_each_has_numbers_those_of_everybody_are_not_taken(student_machine
 def test_in_the_office_hidden_cases_count_and_give_nothing_away(instructor_machine, capsys):
     assert points("00.A1", lambda n: 2 * n, of=12) == 12.0
     assert handout.HIDDEN_CASES_LATER not in capsys.readouterr().out
-    assert points("00.A1", lambda n: 2 * n if n < 3 else 0, of=12) == 6.0  # 1 + 2 of 1 + 2 + 3
+    assert points("00.A1", lambda n: 2 * n if n < 9 else 0, of=12) == 10.0  # 1 + 2 + 2 of 1 + 2 + 3
     said = capsys.readouterr().out
-    assert "not on others" in said and "1000" not in said and "6 of 12" in said
+    assert "not on others" in said and "1000" not in said and "10 of 12" in said
     assert points("00.A1", lambda n: n * n, of=12) < 6 and "squared" in capsys.readouterr().out
 
 

@@ -76,6 +76,7 @@ def run(jail: Jail, body: str, seconds: float = 30) -> object:
         "seconds": seconds - 5,
         "cases": [pack((1,))],
         "variant": None,
+        "whole": False,
     }
     reply = jail.run(task, seconds)
     if "outcomes" not in reply:

@@ -15,6 +15,7 @@ from tools import mutants
 from tools.mutations import mutations
 from tools.variations import further_inputs
 
+SAMPLE = 24  # mutants of an answer, in every run of the tests; `python -m tools.mutants` takes all
 LESSONS = sorted(
     {
         (mutants.lesson_of(exercise), "assigned" if ".A" in exercise.id else "practice")
@@ -35,7 +36,7 @@ def test_every_exercise_keeps_its_promises_and_refuses_mutants(lesson, kind, rec
         for one in mutants.choose_exercises([lesson])
         if (".A" in one.id) == (kind == "assigned")
     ]
-    rows = [mutants.exercise_row(exercise) for exercise in exercises]
+    rows = [mutants.exercise_row(exercise, SAMPLE) for exercise in exercises]
     for row in rows:
         record_property(mutants.PROPERTY, json.dumps(asdict(row)))
     print(mutants.table(rows))

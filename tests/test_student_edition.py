@@ -26,7 +26,10 @@ from tools.leaks import MANY, SHORTEST, bare_code, literals, runs, search, secre
 from tools.lessons import ROOT
 
 ASSIGNED = {exercise.id: exercise for exercise in all_assigned()}
-pytestmark = pytest.mark.skipif(not ASSIGNED, reason="this edition has no instructor's folder")
+pytestmark = [
+    pytest.mark.xdist_group("edition"),  # one worker: it is made once
+    pytest.mark.skipif(not ASSIGNED, reason="this edition has no instructor's folder"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,7 @@ def stages(fast: bool = False) -> list[Stage]:
     concise = ["--output-format", "concise", "."]
     alone = ["--ignore=tests/test_notebooks.py", "--ignore=tests/test_browser.py"]
     tests = ["pytest", "tests", "fmcourse", "start.py", *alone, "-p", "no:nbval", "-n", "2"]
+    tests += ["--dist", "loadgroup"]  # modules whose fixtures take minutes stay on one worker
     if fast:
         tests += ["-m", "not slow"]
     solved = ["pytest", "tests/test_notebooks.py", "-n", "2"]

@@ -199,19 +199,19 @@ class Row:
         return self.rejected / self.changing if self.changing else 1.0
 
 
-def exercise_row(exercise: Exercise) -> Row:
-    """Everything about one exercise."""
+def exercise_row(exercise: Exercise, most: int = MOST_MUTANTS) -> Row:
+    """Everything about one exercise, from at most so many mutants of each answer."""
     with warnings.catch_warnings(action="ignore"), memory_limit():
         checker = MutantChecker(exercise)
         found = check_promises(checker)
-        for mutant in sample_mutants(exercise):
+        for mutant in sample_mutants(exercise, most):
             count_mutant(checker, mutant, found)
     return found
 
 
-def sample_mutants(exercise: Exercise) -> Iterator[Mutant]:
+def sample_mutants(exercise: Exercise, most: int = MOST_MUTANTS) -> Iterator[Mutant]:
     """Mutants of the solution and of other right answers that are source; of a long one not all."""
-    most = MOST_LITERAL if is_literal(exercise) else MOST_MUTANTS
+    most = min(most, MOST_LITERAL if is_literal(exercise) else MOST_MUTANTS)
     for answer in (exercise.solution, *exercise.other_solutions):
         made = mutations(answer) if isinstance(answer, str) else []
         yield from made if len(made) <= most else random.Random(answer).sample(made, most)
@@ -227,7 +227,7 @@ def check_promises(checker: MutantChecker) -> Row:
     for mistake in exercise.mistakes:
         verdict = checker.learner_verdict(exercise.compile(mistake.wrong_answer))
         if verdict.name == mistake.name and mistake.explanation in verdict.sentences:
-            identified.add(mistake.explanation)
+            identified.add(mistake.name)
     starter = ... if checker.literal else exercise.compile(exercise.starter)
     return Row(
         exercise.id,
@@ -310,6 +310,8 @@ def publish(found: list[str]) -> str:
 
 def faults(found: Row) -> list[str]:
     """Every promise that an exercise breaks, a sentence each."""
+    # Of a small sample a single survivor would be too many.
+    too_few = found.share < LEAST_REJECTED and len(found.survivors) > 1
     wrong = [
         (not found.blank, "its starter is not called blank"),
         (not found.solution, "its solution is refused"),
@@ -322,10 +324,10 @@ def faults(found: Row) -> list[str]:
             found.identified < found.mistakes,
             f"{found.identified} of its {found.mistakes} mistakes are told apart",
         ),
-        (found.share < LEAST_REJECTED, f"only {found.share:.1%} of its mutants are rejected:"),
+        (too_few, f"only {found.share:.1%} of its mutants are rejected:"),
     ]
     said = [f"{found.id}: {sentence}" for fault, sentence in wrong if fault]
-    return said + [difference(mutant) for mutant in found.survivors if found.share < LEAST_REJECTED]
+    return said + [difference(mutant) for mutant in found.survivors if too_few]
 
 
 def difference(mutant: Mutant) -> str:

@@ -24,11 +24,11 @@ def embed_sentences(
     Raises: ValueError if there is no text, `texts` is one text, or there is no tokenizer.
     Source: Reimers & Gurevych 2019 (mean pooling); the cut is the published model's own.
     """
-    check_tokenizer(tokenizer)
     if isinstance(texts, str):  # a sequence of its letters
         raise ValueError(f"texts={texts!r:.60} is one text; for one text write [{texts!r:.60}].")
     if not texts:
         raise ValueError("texts is empty; pass at least one sentence.")
+    check_tokenizer(tokenizer)
     vectors = []
     for start in range(0, len(texts), batch):
         some = [

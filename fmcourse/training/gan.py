@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from fmcourse.training.batches import Batches, derive_seed, get_batch, to_device
-from fmcourse.training.checkpoints import save_or_warn
+from fmcourse.training.checkpoints import load_checkpoint, save_or_warn
 from fmcourse.training.ema import EMA
 from fmcourse.training.history import DivergenceError, History
 from fmcourse.training.interrupts import defer_interrupt
@@ -190,7 +190,7 @@ class GANRun(Run):
 
     def load(self, path: Path) -> None:
         """Resume from a checkpoint. Raises: CheckpointMismatch if it is another run's."""
-        super().load(path)
+        load_checkpoint(self, path)
         self.ema.updates = self.history.steps  # one in each step; it limits the decay
 
     def train_step(self, real: Tensor) -> tuple[float, float]:

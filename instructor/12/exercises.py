@@ -108,7 +108,7 @@ same_thing = AssignedExercise(
         Mistake("pictures alone", "def match_things(scores, things):\n" + SAME + "    return F.cross_entropy(scores, share)\n",
                 "Pictures look for their phrases, but no phrase looks for its pictures. Which axis is never asked?"),
         Mistake("both added up", "def match_things(scores, things):\n" + SAME + "    return F.cross_entropy(scores, share) + F.cross_entropy(scores.T, share)\n",
-                "It adds the two questions up. What does knowing nothing cost, by the mean of both?"),
+                "Both directions are summed. What does a model that knows nothing pay, averaged over the two?"),
         Mistake("a sum over the batch", "def match_things(scores, things):\n" + SAME + "    return (F.cross_entropy(scores, share, reduction='sum') + F.cross_entropy(scores.T, share, reduction='sum')) / 2\n",
                 "A larger batch costs more because it has more rows. Sum or mean?"),
         Mistake("probabilities as scores", "def match_things(scores, things):\n" + SAME + "    return (F.cross_entropy(scores.softmax(1), share) + F.cross_entropy(scores.T.softmax(1), share)) / 2\n",
