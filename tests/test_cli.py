@@ -507,7 +507,8 @@ def test_if_every_disk_is_full_it_says_where_it_tried_and_at_a_terminal_waits(
     monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or full_disk.clear())
     assert cli.save_or_rescue(tmp_path / "gpt", save) == tmp_path / "gpt"
     assert len(asked) == 1 and "still in memory" in capsys.readouterr().err
-    assert cli.own_file(tmp_path / "gpt", cli.WEIGHTS).is_file() and not (tmp_path / "home").exists()
+    assert cli.own_file(tmp_path / "gpt", cli.WEIGHTS).is_file()
+    assert not (tmp_path / "home").exists()
 
 
 def test_resume_takes_no_other_settings(tmp_path, capsys):
