@@ -157,6 +157,7 @@ def test_arguments_that_are_not_understood_end_with_2(words, capsys):
 LEGACY = {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}  # as in an older Windows
 
 
+@pytest.mark.slow
 def test_what_goes_to_a_file_is_in_utf_8_whatever_the_system_writes(folder):
     done = subprocess.run(
         [

@@ -135,6 +135,7 @@ def test_time_and_condition_matter_and_every_parameter_gets_a_gradient():
     assert all(weight.grad is not None and weight.grad.any() for weight in model.parameters())
 
 
+@pytest.mark.slow
 def test_overfits_one_image_and_samples_it():
     torch.manual_seed(0)
     picture = torch.rand(1, 1, 8, 8, generator=seeded(4)).round() * 2 - 1

@@ -112,6 +112,7 @@ def test_a_causal_stack_or_rope_is_refused(wrong):
         PatchEncoder(Config(**SHAPE | wrong), 12, 16)
 
 
+@pytest.mark.slow
 def test_overfits_a_few_images_but_cannot_predict_masked_noise():
     two = (patchify(torch.rand(2, 8, 8, generator=seeded(4)).round(), 4) - 0.5).repeat(16, 1, 1)
     torch.manual_seed(0)

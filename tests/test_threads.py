@@ -29,6 +29,7 @@ def run(code, **variables):
     return done.stdout.strip(), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["", "import torch; torch.ones(8) @ torch.ones(8); "])
 @pytest.mark.parametrize(
     ("variables", "threads"),

@@ -416,6 +416,7 @@ def test_half_a_character_is_shown_by_its_bytes_and_decoded_as_a_replacement():
     assert ours.pieces("né ☕") == ["n", r"\xc3", r"\xa9", " ", r"\xe2", r"\x98", r"\x95"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("byte", sorted(UNSAYABLE & set(range(128))))
 def test_smollm2_says_for_which_byte_it_has_no_token(byte):
     """The reference drops the byte silently, so that decoding would not give the text back."""
@@ -704,6 +705,7 @@ def test_tokens_of_a_vocabulary_beyond_two_bytes_keep_their_ids(tmp_path):
     assert write_tokens(many, text, tmp_path / "tokens.bin").tolist() == [2**16 + 1, 0, 2**16]
 
 
+@pytest.mark.slow
 def test_tokens_of_a_large_text_take_little_memory(tmp_path):
     text = "to be or not to be " * 200_000  # 3.8 MB
     tokenizer = CharTokenizer.train(text)
