@@ -129,9 +129,9 @@ def test_what_the_text_calls_is_imported_and_it_says_how_many_digits(exercise):
     assert re.search(r"unrounded: the first \w+ digits must be right", exercise.text)
 
 
-@pytest.mark.parametrize("by_heart", [False, True], ids=["nothing known", "given cases by heart"])
+@pytest.mark.parametrize("memorized", [False, True], ids=["nothing known", "given cases known"])
 @pytest.mark.parametrize("exercise", [one for one in EVERY if not one.literal], ids=exercise_id)
-def test_without_computing_anything_there_are_two_points_of_ten_at_most(exercise, by_heart):
+def test_without_computing_anything_there_are_two_points_of_ten_at_most(exercise, memorized):
     """Nothing returned or the first argument; a constant of the given results may be luckier."""
     key, n_public = key_to(exercise), len(exercise.cases)
     given = [outcome.value for outcome in key.expected[:n_public] if not outcome.error]
@@ -139,7 +139,7 @@ def test_without_computing_anything_there_are_two_points_of_ten_at_most(exercise
     tries = [firsts, *([Outcome(value)] * len(firsts) for value in (None, *given))]
     shares = []
     for outcomes in tries:
-        known = key.expected[:n_public] if by_heart else outcomes[:n_public]
+        known = key.expected[:n_public] if memorized else outcomes[:n_public]
         shares.append(round(mark(key, [*known, *outcomes[n_public:]], n_public).share, 3))
     assert max(shares[:2]) <= 0.2 and max(shares) <= 0.25, shares
 

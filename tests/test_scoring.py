@@ -54,7 +54,7 @@ def mark_of(answer: str, exercise: AssignedExercise = DOUBLE) -> Mark:
             "def double(x):\n    return {1: 2, 2: 4}.get(x, 0)\n",
             0.0,
             "right only on the cases given",
-        ),  # learnt by heart, and even because it says the same of all others
+        ),  # memorized, and even because it says the same of all others
         ("def double(x):\n    return {1: 2, 2: 4}.get(x, 1)\n", 0.0, "not even"),
         (
             "def double(x):\n    return 2 * x if x < 10 else 4\n",

@@ -5,7 +5,7 @@ property that holds on all cases, the public cases that are right, the hidden ca
 A case on which the contract is broken (an error, another shape, an input changed) is not right, and
 where it is broken on every case nothing counts.
 
-What is right on the given cases alone has been learnt by heart: where all of them are right and
+An answer that is right on the given cases alone has memorized them: where all of them are right and
 fewer than half of the hidden ones, the given cases count like the hidden ones.
 
 Properties must be earned. An answer that returns the same whatever it is asked (all True, all 0)
@@ -34,7 +34,7 @@ PROPERTY_WEIGHT = 1  # of each property
 PUBLIC_WEIGHT = 2  # of all public cases together
 HIDDEN_WEIGHT = 3  # of all hidden cases together
 EARNS_NOTHING = "it holds, and earns nothing"
-MEMORIZED = 0.5  # share of the hidden cases below which the given ones were learnt by heart
+MEMORIZED = 0.5  # share of the hidden cases below which the given ones were memorized
 MAX_WRONG = 0.99  # share: one wrong case among very many must not be rounded to full points
 
 
