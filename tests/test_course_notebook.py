@@ -9,7 +9,7 @@ import pytest
 from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_notebook
 
-from fmcourse.plots import LIVE_VIEW
+from fmcourse.plots.base import LIVE_VIEW
 from tools import kernels
 from tools.build import strip_volatile
 from tools.replay import SANITIZE, environment
