@@ -32,15 +32,15 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="grading forks, and this system cannot"),
     pytest.mark.xdist_group("grading"),
 ]
-IDS = ["06.2", "07.1", "07.A1", "07.A2"]
+IDS = ["06.1", "07.1", "07.A1", "07.A2"]
 NAME = {
     exercise_id: (ASSIGNED.get(exercise_id) or find_exercise(exercise_id)).name
     for exercise_id in IDS
 }
 KEY = b"0123456789abcdef of the class"
-ATTEND, POOL, WHOLE = (find_exercise("06.2").solution, find_exercise("07.1").solution, "")
+ATTEND, POOL, WHOLE = (find_exercise("06.1").solution, find_exercise("07.1").solution, "")
 LITERAL = "mine = variant('07.A2')\n"
-FULL = {"06.2": 1, "07.1": 1, "07.A1": 10, "07.A2": 10}  # of practice: done or not
+FULL = {"06.1": 1, "07.1": 1, "07.A1": 10, "07.A2": 10}  # of practice: done or not
 
 
 def solution_cell(exercise_id: str) -> str:
@@ -103,7 +103,7 @@ def in_function(body: str, after: str = "return begins") -> str:
     return f"import os, sys\ndef {NAME['07.A1']}(begins, chosen):\n{lines}\n    {after}\n"
 
 
-OTHERS = {"06.2": 1, "07.1": 1, "07.A2": 10}  # what every attacker still has
+OTHERS = {"06.1": 1, "07.1": 1, "07.A2": 10}  # what every attacker still has
 ALL, NONE = FULL, dict.fromkeys(IDS, 0)
 RIGHT = cells()
 LOST_1 = {**FULL, "07.A1": 0}

