@@ -7,7 +7,7 @@ from fmcourse.course.exercise import IMPORTS, Mistake, Property
 # -- 06.A1 who sees whom --------------------------------------------------------------------------------------------------
 
 MODEL = '''def run(candidate, case):
-    """A model of numbers: row t of `strength` says how strongly each position enters the scores at t."""
+    """A model of numbers: row t of `strength` says how strongly each position enters the logits at t."""
     ids, strength, V = case
     vectors = torch.diag(2.0 - 4.0 * (torch.arange(V) % 2))  # each token moves a score of its own, up or down
 
@@ -38,14 +38,14 @@ def some_ids(T, V, seed):
 
 LOWER = lambda T: torch.ones(T, T).tril().tolist()
 SEES = '''def who_sees_whom(model, ids, V):
-    """(T, T) bool: row t is True in column s if the scores at position t depend on the token at position s, wherever
+    """(T, T) bool: row t is True in column s if the logits at position t depend on the token at position s, wherever
     s stands, t itself included.
 
-    They depend on it if another token in its place, the rest left as it is, changes at least one of the V scores at t
+    They depend on it if another token in its place, the rest left as it is, changes at least one of the V logits at t
     by more than 0.00001.
     In these models any other token will show it, so one for each place is enough.
 
-    model: a function, ids (B, T) whole numbers below V -> scores (B, T, V)   ids: (T,) a text
+    model: a function, ids (B, T) whole numbers below V -> logits (B, T, V)   ids: (T,) a text
     V: how many tokens there are, 2 or more
     """
 '''
@@ -67,7 +67,7 @@ mask_from_outside = AssignedExercise(
     difficulty=2,
     text="Somebody sends you a language model and swears that it never looks ahead. You cannot see its code. On noise it would give itself away, as in the lesson, but "
     "noise does not tell *where* it leaks. So find out who sees whom: change one token, and watch which positions notice.\n\n"
-    "In the cases below `model` is a small function. It is made from a table whose row t says how strongly each position enters the scores at t: "
+    "In the cases below `model` is a small function. It is made from a table whose row t says how strongly each position enters the logits at t: "
     "forwards or backwards, some strongly, some faintly, some not at all. Your function is handed the model, not the table.\n\n"
     "When it works, try it on a real one: `from fmcourse import pretrained`, `smol, tokenizer = pretrained.load(\"smollm2-135m-instruct\")`, and then "
     "`who_sees_whom(smol, torch.tensor(tokenizer.encode(\"To be, or not\")), smol.config.vocab_size)`.",
@@ -118,7 +118,7 @@ mask_from_outside = AssignedExercise(
         Property("a leak is missed", '''def test(out, case):
     missed = ((case[1] != 0) & ~out).triu(1).nonzero()
     return not len(missed) or f"Position {missed[0, 0]} of a text of {len(out)} tokens sees token {missed[0, 1]}, which comes later, and it is not reported."
-''', "Which scores did you compare, and could they stay the same although something changed?"),
+''', "Which logits did you compare, and could they stay the same although something changed?"),
         Property("a leak is invented", '''def test(out, case):
     invented = ((case[1] == 0) & out).triu(1).nonzero()
     return not len(invented) or f"You report that position {invented[0, 0]} of a text of {len(out)} tokens sees token {invented[0, 1]}, which comes later. It does not."
@@ -126,7 +126,7 @@ mask_from_outside = AssignedExercise(
     ],
     mistakes=[
         Mistake("the favourite alone", sees("out[:, s] = new.argmax(-1) != now.argmax(-1)"),
-                "Scores moved, but the same token stayed ahead, so it was not noticed. What is to be compared, the winner or the scores?"),
+                "Logits moved, but the same token stayed ahead, so it was not noticed. What is to be compared, the winner or the logits?"),
         Mistake("changes pile up", sees("out[:, s] = (new - now).abs().amax(-1) > 1e-5", before="pass"),
                 "Once a position has noticed something, it notices everything that follows. In how many places does your last text differ from the first?"),
         Mistake("rows and columns", sees("out[s] = (new - now).abs().amax(-1) > 1e-5"),
@@ -136,9 +136,9 @@ mask_from_outside = AssignedExercise(
         Mistake("it trusts the promise", sees("out[s:, s] = (new[s:] - now[s:]).abs().amax(-1) > 1e-5"),
                 "Only later positions were asked whether they see a token. Who else might, in a model that cheats?"),
         Mistake("somebody noticed", sees("out[:, s] = bool((new - now).abs().max() > 1e-5)"),
-                "If one position sees a token, all are said to see it. Which axis of the scores counts the positions?"),
+                "If one position sees a token, all are said to see it. Which axis of the logits counts the positions?"),
         Mistake("only upwards", sees("out[:, s] = (new - now).mean(-1) > 1e-5"),
-                "Scores that fall are not counted, and gains and losses cancel. When are two rows of scores different?"),
+                "Logits that fall are not counted, and gains and losses cancel. When are two rows of logits different?"),
         Mistake("what stays the same", sees("out[:, s] = (new - now).abs().amax(-1) <= 1e-5"),
                 "True stands where nothing moved. What does that say of a position?"),
     ],
@@ -176,7 +176,7 @@ heat_and_choice = AssignedExercise(
     text="A language model of the simplest kind: after a letter it gives each character the share that it had there in the text. Your text is one play, "
     "`load(\"shakespeare\").works[play].text`, with all its characters as they stand: capitals are other characters than small letters, spaces and line ends count. "
     "Look at the characters that come right after your `letter`. A character that never does has no chance.\n\n"
-    "Now this model shall write, at your `temperature`. (As in the lesson: at 1 the shares are as they were counted, colder the favourites gain, hotter the outsiders.) "
+    "Now this model shall write, at your `temperature`. (As in the lesson: at 1 the probabilities are as they were counted, below 1 the likeliest gain, above 1 the unlikely.) "
     "Among how many characters is it left to choose, as if all were equally likely? That is e to the entropy, -Σ p log p with the natural "
     "logarithm, of the probabilities at that temperature. It is called perplexity.\n\n"
     "An example: two characters, each with probability 1/2, leave 2 to choose; with 0.9 and 0.1 it is 1.38."
@@ -193,8 +193,8 @@ from fmcourse.data import load
 def choices_left(mine):
     text = load("shakespeare").works[mine["play"]].text
     counts = Counter(after for letter, after in zip(text, text[1:]) if letter == mine["letter"])
-    scores = torch.tensor([*counts.values()]).double().log()  # softmax of these are the shares
-    p = (scores / mine["temperature"]).softmax(0)
+    logits = torch.tensor([*counts.values()]).double().log()  # softmax of these are the shares
+    p = (logits / mine["temperature"]).softmax(0)
     return math.exp(-(p * p.log()).sum().item())
 ''',
     other_solutions=[
@@ -222,7 +222,7 @@ def choices_left(mine):
 ''',
     ],
     vary=a_letter_of_a_play,
-    explanation="The scores of a table are the logarithms of its shares, so dividing them by the temperature raises each share to the power 1/temperature; then all are "
+    explanation="The logits of a table are the logarithms of its shares, so dividing them by the temperature raises each share to the power 1/temperature; then all are "
     "made to add up to 1 again. Cold leaves a handful, heat brings back characters that came once in a whole play.",
     properties=[Property("less than one choice", "def test(out, case):\n    return out > 1 or f'Something is left to choose, so it is more than 1; yours is {out:.4g}.'\n",
                          "Is it the entropy, or e to the entropy?")],
@@ -231,10 +231,10 @@ def choices_left(mine):
                 "Compare it with what is left at temperature 1. Cold should leave fewer, heat more: does it?"),
         Mistake("no effect", left("p = n / heat / (n / heat).sum(); return math.exp(nats(p))"),
                 "It is what is left at temperature 1: a factor that all shares have cancels out when they are made to add up. What does the temperature divide?"),
-        Mistake("counts taken for scores", left("p = (n / heat).softmax(0); return math.exp(nats(p))"),
-                "Almost nothing is left to choose, whatever the temperature: the counts, hundreds large, went into softmax. Which scores would give the counted shares at 1?"),
-        Mistake("shares taken for scores", left("p = (n / n.sum() / heat).softmax(0); return math.exp(nats(p))"),
-                "All characters come out nearly equal, even at temperature 1: shares went into softmax. Which scores would give these shares at 1?"),
+        Mistake("counts taken for logits", left("p = (n / heat).softmax(0); return math.exp(nats(p))"),
+                "Almost nothing is left to choose, whatever the temperature: the counts, hundreds large, went into softmax. Which logits would give the counted shares at 1?"),
+        Mistake("shares taken for logits", left("p = (n / n.sum() / heat).softmax(0); return math.exp(nats(p))"),
+                "All characters come out nearly equal, even at temperature 1: shares went into softmax. Which logits would give these shares at 1?"),
         Mistake("the entropy itself", left("p = (n.log() / heat).softmax(0); return nats(p)"),
                 "Two equally likely characters would leave 0.69. Is that how many there are to choose from?"),
         Mistake("bits and e", left("p = (n.log() / heat).softmax(0); return math.exp(nats(p) / math.log(2))"),
@@ -242,6 +242,6 @@ def choices_left(mine):
         Mistake("what comes before", left("p = (n.log() / heat).softmax(0); return math.exp(nats(p))", "zip(text[1:], text)"),
                 "These are the characters that stand *before* the letter. Which way does the model write?"),
         Mistake("one more of each", left("n = torch.cat([n + 1, torch.ones(len(set(text)) - len(n))]).double(); p = (n.log() / heat).softmax(0); return math.exp(nats(p))"),
-                "Every character of the play was given one more, as in the lesson's table. Which chance has one here that never came?"),
+                "Every character of the play was given one more, as in the lesson's bigram counts. Which chance has one here that never came?"),
     ],
 )  # fmt: skip

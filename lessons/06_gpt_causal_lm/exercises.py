@@ -542,18 +542,7 @@ truncation = Exercise(
         Mistake("one more after p is reached", altered(("likelier = ranked.cumsum(-1) - ranked", "likelier = (ranked.cumsum(-1) - ranked - ranked.roll(1, -1)).clamp(min=0)")),
                 "The sum had reached p, and one more token was kept. Which token is the last that is needed?"),
         Mistake("p before the sum is 1", altered((NORMALIZED + "    if top_p", "    if top_p"), ("return torch", "ranked = ranked / ranked.sum(-1, keepdim=True)\n    return torch")),
-                "After top-k the probabilities add up to less than 1, and p was held against that sum. When must they be divided by their sum?"),
-        Mistake("top-p before top-k", """def truncate(p, top_k=None, top_p=None):
-    order = p.argsort(-1, descending=True)
-    ranked = p.gather(-1, order)
-    if top_p is not None:
-        ranked = ranked * (ranked.cumsum(-1) - ranked < top_p)
-    if top_k is not None:
-        ranked = ranked * (torch.arange(p.shape[-1]) < top_k)
-    ranked = ranked / ranked.sum(-1, keepdim=True)
-    return torch.zeros_like(p).scatter(-1, order, ranked)
-""",
-                "Here p refers to all tokens, not to those that top-k left. Which of the two comes first?"),
+                "Here p refers to all tokens, not to those that top-k left. When must what is left be divided by its sum?"),
         Mistake("softmax of probabilities", altered((NORMALIZED, "        ranked = torch.where(ranked > 0, ranked, float('-inf')).softmax(-1)\n")),
                 "Probabilities went into softmax, so the kept ones became nearly equal. How do 0.5 and 0.25 keep their ratio of 2?"),
         Mistake("equal probabilities", altered((NORMALIZED, "        ranked = (ranked > 0) / (ranked > 0).sum(-1, keepdim=True)\n")),

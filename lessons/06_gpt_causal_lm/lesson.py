@@ -504,6 +504,9 @@ def ngram_nats(pairs, c):
 # The n-gram model has two **hyperparameters**, settings that are chosen from outside and not learned from the training set: the order n and the constant c. We choose
 # them on the validation set, just as the GPT's learning rate was chosen (out of 0.002, 0.004 and 0.008, see the recipe). Both models get the same
 # reading: the 8,400 crops of section 6.
+#
+# A second rival is xz, a general compressor. Compressing well means predicting well, so we count the bytes that xz needs for the test text, alone and in addition to the same
+# reading.
 
 # %%
 predict("06.rival", "Both read the same half million characters. Which needs fewer bits on the test set?", [
@@ -541,7 +544,7 @@ claim("after the same reading the tuned n-gram model needs fewer bits than the G
       ngram=ngram_bits, gpt=gpt_bits)  # fmt: skip
 
 # %% [markdown]
-# The n-gram model wins clearly. (A carelessly chosen constant would have hidden how strong this rival is: compare the two n-gram bars.) Where does
+# The tuned n-gram model wins clearly. A carelessly chosen constant hides part of its strength: compare the two n-gram bars. Where does
 # it win? We split the test characters by how often the five characters before them occurred in the reading.
 
 # %%
@@ -602,10 +605,8 @@ distances = torch.arange(65)
 
 
 def rope_scores(at):
-    query, keys = (
-        rotate(q, rope_angles(torch.tensor([at]), 64)),
-        rotate(q.expand(65, -1), rope_angles(at - distances, 64)),
-    )
+    query = rotate(q, rope_angles(torch.tensor([at]), 64))
+    keys = rotate(q.expand(65, -1), rope_angles(at - distances, 64))
     return (query @ keys.T)[0].tolist()
 
 
@@ -853,7 +854,7 @@ for question in ["What is the capital of France?", "Which is heavier: a kilogram
 # %% [markdown]
 # A chat model still continues a text; this text looks like a conversation. It is fluent everywhere, and right where fluent and right coincide: judge its answer about
 # the feathers yourself. **Change it:** ask a question of your own.
-#
+
 # %%
 quiz("06.q1", "A colleague's new GPT reaches 0.3 nats per character after one minute. What do you ask for first?",
      {"Nothing: congratulations!": "That is under half a bit; SmolLM2 needs three times as much.",
