@@ -53,9 +53,11 @@ def test_an_unknown_table_says_which_there_are(copy):
         table("lesson_6")
 
 
-@pytest.mark.parametrize(("name", "label"), [("gpt", "GPT"), ("llama", "Llama-style")])
-def test_the_seeds_of_lesson_06_agree_and_the_longer_run_is_better(name, label):
+def test_the_seeds_of_lesson_06_agree_and_more_reading_is_better():
     found = table("lesson_06")
-    bits = found[name]["bits_per_byte"]
-    assert len(bits) >= 3 and max(bits) - min(bits) < 0.15
-    assert found["by_reading"][label][-1]["bits_per_byte"] < min(bits) - 0.1
+    for name in ("gpt", "llama"):
+        bits = found[name]["bits_per_byte"]
+        assert len(bits) >= 3 and max(bits) - min(bits) < 0.25
+    for name in ("modern", "n-gram, tuned"):
+        first, second, *_ = [point["bits_per_byte"] for point in found["by_reading"][name]]
+        assert second < first - 0.1
