@@ -27,7 +27,7 @@ from functools import partial
 
 import torch
 from fmcourse import objectives
-from fmcourse.course import check, claim, hint, predict, progress, quiz, reported, resolve, solution, term
+from fmcourse.course import check, claim, hint, predict, progress, quiz, reported, resolve, solution
 from fmcourse.data import load, table
 from fmcourse.models.patches import patchify
 from fmcourse.models.transformer import Config, Stack, Transformer, modern
@@ -47,9 +47,9 @@ from torch.nn import functional as F
 # is trained to predict it from the rest. A **pretext task** is a task made in this way; nobody needs its answers, but
 # solving it takes knowledge of the data.
 #
-# What we want is the network that remains. An **encoder** is a network that turns an input, such as a text or an image,
-# into a list of numbers, its features. These features are the **representation** of the input. **Pretraining** is
-# training on a pretext task with much data; a **downstream task** is what the network is used for afterwards.
+# What we want is the trained network. An **encoder** is a network that turns an input, such as a text or an image,
+# into a list of numbers, its features. They are the **representation** of the input. **Pretraining** is
+# training on a pretext task with much data; a **downstream task** is one that the network is used for later.
 
 # %%
 clothes, speech, shipped = load("fashion"), load("speech"), table("lesson_03")
@@ -194,14 +194,17 @@ sentence = "it is a truth universally acknowledged that a single man must be in 
 source, target = cut_spans(sentence.split(), [(3, 5), (9, 10), (13, 16)])
 print("source  ", *source)
 print("target  ", *target)
+claim("source and target of exercise 03.2 together hold every word of the sentence exactly once",
+      sorted(word for word in source + target if "<" not in word) == sorted(sentence.split()))
 
 # %% [markdown]
 # ### Who may attend to whom
-# One network can do all three, a Transformer; lesson 05 builds it. In it every position reads from others, and an
-# **attention mask** is a table of yes and no that says from which ones. Under a **causal mask** each position attends to
-# itself and to earlier positions, so that it cannot look up the next token. Masked language modelling lets every position attend
-# to all. Under a **prefix mask** the tokens of the given beginning, the prefix, may be read by every position, and otherwise the causal rule
-# holds. With it one network can read a source in both directions and write a target [4, section 3.2].
+# One network can do all three, a Transformer; lesson 05 builds it. In it every position reads from others (it *attends*
+# to them), and an **attention mask** is a table of yes and no that says to which ones. Under a **causal mask** each
+# position attends to itself and to earlier positions, so that it cannot look up the next token. In masked language
+# modelling every position attends to all. Under a **prefix mask** every position may attend to the tokens of a given
+# beginning, the prefix, and otherwise the causal rule holds. With it one network can read a source in both directions
+# and write a target [4, section 3.2].
 
 # %% exercise="03.4"
 
@@ -213,11 +216,11 @@ heatmaps({name: mask.float() for name, mask in masks.items()}, list("123456789")
          "columns are bright, too. All: everything is bright.")
 
 # %% [markdown]
-# Now span corruption is trained on Jane Austen, and we ask whether the network reads its source. Two controls: the
-# *swapped* source of another line, given to the trained network; and a second network, trained and tested on *blanked*
-# sources in which all letters are the same. What the second one pays is the price of a target without its source. (The
-# first network never saw a blank, so it cannot be tested on blanked sources fairly.) `fit` is the package's training loop:
-# the one above with checkpoints, and here with Muon as its optimizer (lesson 06).
+# Now a network is trained on Jane Austen with span corruption; the package's `corrupt_spans` cuts random spans out of a
+# whole batch. Does the network use the source? There are two controls. The trained network gets *swapped* sources, each of
+# another line. And a second network is trained and tested on *blanked* sources, in which all letters are the same; its
+# loss is the price of a target without a source. (The first network cannot be tested fairly on blanks, which it never
+# saw.) `fit` is the package's training loop: the one above with checkpoints and another optimizer, Muon.
 
 # %%
 SENTINEL, BLANKED = 40, 39  # the letters are 1 to 27 here
@@ -376,7 +379,7 @@ fills = [torch.full_like(P_test, 0.5), painted, mean_image.expand_as(P_test), P_
 stages = [torch.where(hidden[..., None], fill, P_test).view(-1, 7, 7, 4, 4).transpose(2, 3) for fill in fills]
 rows = [int((clothes.test.labels == c).nonzero()[4]) for c in (9, 1, 8, 0)]
 show_images([stage[row].reshape(28, 28) for row in rows for stage in stages], columns=4, size=1.2,
-            row_labels=["boot", "trouser", "bag", "T-shirt"], titles=["input", "painted", "mean image", "original", *12 * [""]],
+            row_labels=["boot", "trouser", "bag", "top"], titles=["input", "painted", "mean", "original", *[""] * 12],
             alt="Four pieces of clothing of which a quarter of the patches is given. The network paints a blurred "
             "piece of roughly the right outline; the mean image is the same grey, shirt-like shape in every row.")
 
@@ -393,9 +396,11 @@ if full:
 
 # %% [markdown]
 # ## 5 · Is the representation of any use?
-# The downstream task: sort clothes into ten classes, with few labels. Fashion-MNIST hides the difficulty, because
-# somebody centred, scaled and straightened every image, and that is human work, too. We undo it: each image is scaled
-# down, rotated, shifted, mirrored at random, and made brighter or darker.
+# Half of the painted images are nearest to the mean of their own class, five times as many as with the mean image. But
+# nobody needs painted patches. What counts is a downstream task: sort clothes into ten classes, with few labels.
+#
+# Fashion-MNIST hides the difficulty, because somebody centred, scaled and straightened every image, and that is human
+# work, too. We undo it: each image is scaled down, rotated, shifted, mirrored at random, and made brighter or darker.
 
 # %%
 def uniform(n, generator):
@@ -511,8 +516,8 @@ claim("with more negative pairs in the batch the mean loss of the positive pairs
 
 # %% [markdown]
 # The encoder is a small convolutional network with 96 features. The loss is computed behind a **projection head**, a
-# small network after the encoder that serves in pretraining only and is then thrown away: its output is made to forget
-# all that differs between views, and the features before it keep more [8].
+# small network after the encoder that is used in pretraining only and then thrown away. The loss makes its output forget
+# all that differs between two views; the features before it keep more [8]. Whether that helps is measured below.
 
 # %%
 def new_encoder(seed=0):
@@ -572,7 +577,8 @@ if full:
     claim("60 labels on the encoder reach what 1,000 reach on raw pixels",
           accuracy[60]["encoder"] >= accuracy[1000]["raw pixels"], **accuracy[60])
     gain = {n: accuracy[n]["encoder"] - accuracy[n]["projection head"] for n in (30, 1000)}
-    claim("with 1,000 labels the encoder is a better representation than its projection head, with 30 labels a worse one",
+    claim("with 1,000 labels the encoder is a better representation than its projection head, with 30 labels a worse "
+          "one",
           gain[30] < 0 < gain[1000], gain_30=gain[30], gain_1000=gain[1000])
 resolve("03.labels", "fewer than 60",
         "The augmentation holds the very changes that were made to the images. So the encoder has learned without "
@@ -618,9 +624,9 @@ reported("centred images: with 1,000 labels raw pixels beat the contrastive enco
 
 # %% [markdown]
 # So at this size most of the gain is due to the augmentation. Fine-tuning the whole contrastive encoder gave 0.44 to
-# 0.46 with 30 labels, less than supervised training with augmentation (0.47); but none of these learning rates was tuned, so
-# such small differences settle nothing. What pretraining does buy: the encoder is trained once, before anyone knows the task, and
-# each new task costs one linear classifier. With millions of images the gain is large, as the table at the end shows.
+# 0.46 with 30 labels, supervised training with augmentation 0.47; but none of these learning rates was tuned, so such
+# small differences settle nothing. What pretraining does buy: the encoder is trained once, before anyone knows the task,
+# and each new task costs one linear classifier. With millions of images the gain is large, as the table at the end shows.
 
 # %% [markdown]
 # ## 6 · Causal or masked?
@@ -628,9 +634,9 @@ reported("centred images: with 1,000 labels raw pixels beat the contrastive enco
 # trained in both ways, on the same text for the same number of steps.
 #
 # One difference must be said. In a step of 12 lines of 64 letters, causal language modelling has 768 labels, masked
-# language modelling about 15 % of that, 115. This is a real advantage of the causal objective [11], but it mixes two questions:
-# the direction of reading and the number of labels. So in this notebook the causal model, too, gets a label at a
-# random 15 % of the positions; the table shows it both ways.
+# language modelling about 15 % of that, 115. This is a real advantage of the causal objective [11], but it mixes two
+# questions: the direction of reading and the number of labels. So in this notebook the causal model, too, gets a label
+# at a random 15 % of the positions only; the table shows it both ways.
 
 # %%
 predict("03.fork", "Same text, same steps, same number of labels, one forward pass each. Who fills a hidden letter in "
@@ -661,8 +667,8 @@ causal, masked = text_model(causal_loss, causal=True), text_model(masked_loss, c
 # %% [markdown]
 # Two tests on 1,200 lines of works that neither model has read. *Fill*: letter 33 of a line is hidden; the masked model
 # reads both sides of it, the causal model the 32 letters before it. *Continue*: letter 64 is predicted from the 63
-# before it; the masked model is given a [MASK] in its place. The controls use no input: always the commonest letter, and the
-# frequencies of the letters.
+# before it; the masked model is given a [MASK] in its place. The control uses no input: it knows only how frequent each
+# letter is.
 
 # %%
 lines = torch.cat([RandomCrops(encode(plain(load(name).test)), 64, 400, seed=7)[0] for name in texts])
@@ -721,8 +727,8 @@ if full:
           rescored > fill["masked"], band=(min(band), max(band)), causal_27_passes=rescored, masked=fill["masked"])
 
 # %% [markdown]
-# So it is not true that each model wins its own test: with enough computing the causal model wins both. A masked model can
-# be rescored as well, by hiding each letter in turn [12]; that takes 27 · 64 passes and is not measured here.
+# So it is not true that each model wins its own test: with enough computing the causal model wins both. A masked model
+# can be used for rescoring, too, by hiding each letter in turn [12]; that takes 27 · 64 passes and is not measured here.
 #
 # Now move the gap. At which places do the two models differ most, at the first letters of words or at the last?
 
