@@ -79,6 +79,9 @@ class Tracer:
             self.bind(target.id, value)
         elif isinstance(target, ast.Starred):
             self.assign(target.value, value)
+        elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
+            if self.is_live(value) or self.is_live(target.slice):  # `found[name] = measure(name)`
+                self.forget(target.value.id)
 
     def bind(self, name: str, value: ast.expr) -> None:
         """From here on a name holds this value."""
