@@ -459,7 +459,7 @@ BELOW_STANDARD = {
     + [text_cell(3, " [1]")],
     "it has no **Where next:** line": [cell for cell in STANDARD if cell is not CLOSING[0]],
     "[2] is cited, and no reference": [*STANDARD, text_cell(3, " [2]")],
-    'cell 12: "s" compares nothing': [*STANDARD, code_cell("claim('s', True)")],
+    'cell 11: "s" compares nothing': [*STANDARD, code_cell("claim('s', True)")],
     "predict('06.a') is never resolved": [*STANDARD, code_cell("predict('06.a', 'q', ['a', 'b'])")],
 }
 
