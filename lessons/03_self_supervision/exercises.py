@@ -70,16 +70,16 @@ hidden = Exercise(
     cases=[one_row(0.5), hiding(3, 12, 1, 0.4), hiding(2, 40, 2, 0.15), hiding(4, 16, 3, 0.7), on_the_limits()],
     starter='''def hide_tokens(ids, draw, fate, other, mask, rate):
     """Masked language modelling: select a token as a label where `draw` is below `rate`. Of the selected tokens, those
-    with `fate` below 0.8 become `mask`, those with `fate` from 0.9 on become the token in `other`, the rest stay. Tokens
-    that are not selected stay.
+    with `fate` below 0.8 become `mask`, those with `fate` from 0.9 on become the token in `other`, the rest stay. Other
+    tokens stay, too.
     ids, other (B, T) tokens; draw, fate (B, T) random numbers in [0, 1)  ->  inputs (B, T), selected (B, T) bool
     """
     ...
 ''',
     solution='''def hide_tokens(ids, draw, fate, other, mask, rate):
     """Masked language modelling: select a token as a label where `draw` is below `rate`. Of the selected tokens, those
-    with `fate` below 0.8 become `mask`, those with `fate` from 0.9 on become the token in `other`, the rest stay. Tokens
-    that are not selected stay.
+    with `fate` below 0.8 become `mask`, those with `fate` from 0.9 on become the token in `other`, the rest stay. Other
+    tokens stay, too.
     ids, other (B, T) tokens; draw, fate (B, T) random numbers in [0, 1)  ->  inputs (B, T), selected (B, T) bool
     """
     selected = draw < rate
@@ -219,15 +219,15 @@ cut_spans = Exercise(
         (list("abc"), []),
     ],
     starter='''def cut_spans(tokens, spans):
-    """Source: the tokens, with a sentinel "<0>", "<1>", ... in place of each span. Target: each sentinel followed by the
-    tokens of its span, and at the end the next sentinel, which marks the end.
+    """Source: the tokens, with a sentinel "<0>", "<1>", ... in place of each span. Target: each sentinel followed by
+    the tokens of its span, and at the end the next sentinel, which marks the end.
     tokens: list of words   spans: list of (start, end), end not included, in order   ->   (source, target), lists
     """
     ...
 ''',
     solution='''def cut_spans(tokens, spans):
-    """Source: the tokens, with a sentinel "<0>", "<1>", ... in place of each span. Target: each sentinel followed by the
-    tokens of its span, and at the end the next sentinel, which marks the end.
+    """Source: the tokens, with a sentinel "<0>", "<1>", ... in place of each span. Target: each sentinel followed by
+    the tokens of its span, and at the end the next sentinel, which marks the end.
     tokens: list of words   spans: list of (start, end), end not included, in order   ->   (source, target), lists
     """
     source, target, last = [], [], 0
@@ -377,17 +377,17 @@ pairs = Exercise(
         (noise(6, 6, seed=4), noise(6, 6, seed=4) + 0.5 * noise(6, 6, seed=5), 0.1),
     ],
     starter='''def info_nce(a, b, temperature):
-    """Row i of `a` and row i of `b` are a positive pair, all others are negative. The logits are the cosine similarities
-    divided by the temperature. The mean of two cross-entropies, in nats: finding each row's partner among the rows of
-    `b`, and finding each row of `b` its partner among the rows of `a`.
+    """Row i of `a` and row i of `b` are a positive pair, all others are negative pairs. The logits are the cosine
+    similarities divided by the temperature. Returns the mean of two cross-entropies, in nats: finding the partner of
+    each row of `a` among the rows of `b`, and of each row of `b` among the rows of `a`.
     a, b (B, D)  ->  scalar
     """
     ...
 ''',
     solution='''def info_nce(a, b, temperature):
-    """Row i of `a` and row i of `b` are a positive pair, all others are negative. The logits are the cosine similarities
-    divided by the temperature. The mean of two cross-entropies, in nats: finding each row's partner among the rows of
-    `b`, and finding each row of `b` its partner among the rows of `a`.
+    """Row i of `a` and row i of `b` are a positive pair, all others are negative pairs. The logits are the cosine
+    similarities divided by the temperature. Returns the mean of two cross-entropies, in nats: finding the partner of
+    each row of `a` among the rows of `b`, and of each row of `b` among the rows of `a`.
     a, b (B, D)  ->  scalar
     """
     logits = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature  # (B, B): each of a with each of b
@@ -497,13 +497,13 @@ prefixes = Exercise(
     minutes=8,
     cases=[(3, 2), (1, 1), (4, 0), (5, 3), (5, 5), (6, 1)],
     starter='''def prefix_mask(T, prefix):
-    """(T, T) bool, True where position t (row) may attend to position s (column): to itself, to earlier positions, and to
-    the first `prefix` positions, whatever t is."""
+    """(T, T) bool, True where position t (row) may attend to position s (column): to itself, to earlier positions, and
+    to the first `prefix` positions, whatever t is."""
     ...
 ''',
     solution='''def prefix_mask(T, prefix):
-    """(T, T) bool, True where position t (row) may attend to position s (column): to itself, to earlier positions, and to
-    the first `prefix` positions, whatever t is."""
+    """(T, T) bool, True where position t (row) may attend to position s (column): to itself, to earlier positions, and
+    to the first `prefix` positions, whatever t is."""
     at = torch.arange(T)
     return (at <= at[:, None]) | (at < prefix)  # columns run across: a row of them against a column of rows
 ''',
