@@ -47,7 +47,7 @@ from torch.nn import functional as F
 # to predict it from the rest. A **pretext task** is a task made in this way: nobody needs its answers, but solving it
 # takes knowledge of the data.
 #
-# What we want is the trained network. An **encoder** is a network that turns an input, such as a text or an image, into
+# What we want is the trained network. An **encoder** is a network that turns an input, such as an image, into
 # a list of numbers, its features. The **representation** of an input is the features that an encoder makes of it.
 # **Pretraining** is training on a pretext task with much data. A **downstream task** is what the network is then used
 # for.
