@@ -43,7 +43,9 @@ def so_many(out: tuple, case: tuple) -> bool | str:
     return selected == wanted or f"`draw` is below the rate {case[5]} in {wanted} places; {selected} are selected."
 
 
-def wrong_hide(selected=lambda draw, rate: draw < rate, masked=lambda fate: fate < 0.8, swapped=lambda fate: fate >= 0.9):
+def wrong_hide(
+    selected=lambda draw, rate: draw < rate, masked=lambda fate: fate < 0.8, swapped=lambda fate: fate >= 0.9
+):
     """A wrong answer out of three rules."""
 
     def wrong(ids, draw, fate, other, mask, rate):
@@ -478,7 +480,10 @@ pairs = Exercise(
 
 def has_shape(out: Tensor, case: tuple) -> bool | str:
     T = case[0]
-    return tuple(out.shape) == (T, T) or f"{T} positions attend to {T}: the shape should be ({T}, {T}), and is {tuple(out.shape)}."
+    return (
+        tuple(out.shape) == (T, T)
+        or f"{T} positions attend to {T}: the shape should be ({T}, {T}), and is {tuple(out.shape)}."
+    )
 
 
 def tells_no_future(out: Tensor, case: tuple) -> bool | str:
