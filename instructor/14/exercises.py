@@ -166,7 +166,7 @@ looked_up = AssignedExercise(
                 "The place just before the end is never looked at. In 1 1, what came after the first 1?"),
         Mistake("nothing known, the frequent ones", LOOKING + "    return shares(longest(most) or ids)\n",
                 "Where the last token is new, it says how often each token stands in the text. What was to come back then?"),
-        Mistake("the likeliest alone", LOOKING + "    found = longest(most)\n    return shares([max(found, key=found.count)] if found else [])\n",
+        Mistake("the likeliest alone", LOOKING + "    found = longest(most)\n    return shares([max(sorted(set(found)), key=found.count)] if found else [])\n",
                 "The commonest of those that came next gets everything. What is the share of the others?"),
         Mistake("one more of each", LOOKING + "    found = longest(most)\n    return [(found.count(i) + 1) / (len(found) + size) for i in range(size)]\n",
                 "Every token was given one more, so what never came next gets something. What is its share of the places?"),
