@@ -190,7 +190,7 @@ def most_likely_next(text, letter):
     counts = Counter(a + b for a, b in zip(text, text[1:]) if a == letter)
     return counts.most_common(1)[0][0]
 """,
-            "It returns the pair, the letter and what follows. We know the first already: which part is the guess?",
+            "It returns the pair, the letter and what follows. We know the first already: which part is the prediction?",
         ),
         Mistake(
             "letters only",
@@ -284,7 +284,7 @@ def are_in_the_text(made: list, case: Any) -> bool | str:
 def have_the_lengths(made: list, case: Any) -> bool | str:
     text, n = case
     odd = [one for one in made if len(one[0]) != n or len(one[1]) != 1]
-    return f"With n={n} it makes {odd[0]!r}: {len(odd[0][0])} before, {len(odd[0][1])} to guess." if odd else True
+    return f"With n={n} it makes {odd[0]!r}: {len(odd[0][0])} before, {len(odd[0][1])} to predict." if odd else True
 
 
 def are_all_there(made: list, case: Any) -> bool | str:
@@ -292,7 +292,7 @@ def are_all_there(made: list, case: Any) -> bool | str:
     wanted = max(0, len(text) - n)
     if len(made) == wanted:
         return True
-    return f"{text!r} has {len(text)} characters, so with n={n} there are {wanted} to guess; it makes {len(made)} examples."
+    return f"{text!r} has {len(text)} characters, so with n={n} there are {wanted} to predict; it makes {len(made)} examples."
 
 
 questions = Exercise(
@@ -340,9 +340,9 @@ questions = Exercise(
     explanation="The input is a piece of text, its label is the character after it: the text brings its own labels. "
     "A text of N characters makes N - n examples, and nobody had to write a single label down.",
     properties=[
-        Property("not pairs", are_pairs, "What belongs together: which question, which answer?"),
-        Property("not from the text", are_in_the_text, "A question and its answer are neighbours: where does each begin?"),
-        Property("another length", have_the_lengths, "How many characters does one see, and how many are to be guessed?"),
+        Property("not pairs", are_pairs, "What belongs together: which context, which label?"),
+        Property("not from the text", are_in_the_text, "A context and its label are neighbours: where does each begin?"),
+        Property("another length", have_the_lengths, "How many characters does one see, and how many are to be predicted?"),
         Property("another number of examples", are_all_there, "Where does the first begin, and where the last?"),
     ],
     mistakes=[
@@ -369,12 +369,12 @@ questions = Exercise(
         Mistake(
             "the answer in the question",
             "def examples(text, n):\n    return [(text[i:i+n+1], text[i+n]) for i in range(len(text) - n)]\n",
-            "The run already ends with the character to be guessed: the answer leaks. Where must the run stop?",
+            "The run already ends with the character to be predicted: the answer leaks. Where must the run stop?",
         ),
         Mistake(
             "the answer is the run's own end",
             "def examples(text, n):\n    return [(text[i:i+n], text[i+n-1]) for i in range(len(text) - n)]\n",
-            "What is to be guessed is the run's own last character, which one sees. Which place comes after the run?",
+            "What is to be predicted is the run's own last character, which one sees. Which place comes after the run?",
         ),
         Mistake(
             "the answer is a run as well",
@@ -400,12 +400,12 @@ questions = Exercise(
         Mistake(
             "the answer first",
             "def examples(text, n):\n    return [(text[i+n], text[i:i+n]) for i in range(len(text) - n)]\n",
-            "Question and answer have changed places. Which comes first in the pair?",
+            "Context and label have changed places. Which comes first in the pair?",
         ),
         Mistake(
             "the answers alone",
             "def examples(text, n):\n    return [text[i+n] for i in range(len(text) - n)]\n",
-            "These are the answers. Where are the questions, the runs before them?",
+            "These are the labels. Where are the contexts, the runs before them?",
         ),
         Mistake(
             "only one",
@@ -453,7 +453,7 @@ questions = Exercise(
         Mistake(
             "the answer is inside, and one more",
             "def examples(text, n):\n    return [(text[i:i+n], text[i+n-1]) for i in range(len(text) - n + 1)]\n",
-            "What is to be guessed is the run's own last character, which one sees. Which place comes after the run?",
+            "What is to be predicted is the run's own last character, which one sees. Which place comes after the run?",
         ),
         Mistake(
             "always two",
