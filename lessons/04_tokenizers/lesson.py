@@ -193,7 +193,8 @@ for _ in range(3):
 # %%
 counted = count_pairs(pieces, times)
 top = sorted(counted, key=counted.get, reverse=True)[:8]
-bars({f"{left.decode()!r} {right.decode()!r}": counted[left, right] for left, right in top},
+name = {token: token.decode().replace(" ", "space") for pair in top for token in pair}
+bars({f"{name[left]} + {name[right]}": counted[left, right] for left, right in top},
      xlabel="occurrences in Hamlet", digits=0,
      alt="The eight most frequent pairs of bytes in Hamlet: space and t leads, then t and h, then h and e.")  # fmt: skip
 
@@ -378,7 +379,7 @@ ours = {name: BPETokenizer.train(load(name).train, 4096) for name in corpora[1:]
 readers = {"shakespeare": first(4096)} | ours | {f"SmolLM2 ({real.vocab_size:,})": real}
 texts = [load(name).validation for name in corpora]
 score = [[bytes_per_token(text, reader.encode(text)) for text in texts] for reader in readers.values()]
-heatmap(score, list(readers), corpora, digits=2, xlabel="text", ylabel="tokenizer trained on",
+heatmap(score, list(readers), corpora, digits=2, vmin=2, xlabel="text", ylabel="tokenizer",
         colorbar_label="bytes per token",
         alt="Bytes per token, tokenizers by texts. Among the four small ones the diagonal is brightest: each "
         "compresses its own kind of text best. SmolLM2 is good everywhere, but second on recipes.")  # fmt: skip
@@ -509,7 +510,8 @@ claim("with the set of pieces fixed, an EM step makes the words more probable", 
 # lowers the probability least, not simply the rarest. And it does not list all spellings, of which a word of T characters has up to $2^{T-1}$: it finds expected counts and best
 # spelling by dynamic programming [8]. (The assigned exercise 04.A1 is about the best spelling.)
 #
-# Now BPE learns equally many pieces from the same words, and both encode words of *Macbeth* that they have not seen.
+# Now BPE learns equally many pieces from the same words, and both encode words of *Macbeth* that they have not seen. The percentage is the share of the
+# word's probability that the best spelling has.
 
 # %%
 n_merges = sum(len(piece) > 1 for piece in p)
@@ -547,7 +549,7 @@ whole = [all(len(reader.encode(str(n))) == len(str(n)) for n in range(1000)) for
 claim("SmolLM2 gives every digit a token of its own, the recipes' tokenizer does not", whole == [True, False])
 
 # %% [markdown]
-# With a space in front, *strawberry* is the single id 35199, and nothing in that number says how it is spelled. The four forms have almost no id in common. What a model knows about spelling it must
+# With a space in front, *strawberry* is the single id 35199, and nothing in that number says how it is spelled. Of the four forms only `strawberry` and `Strawberry` share ids. What a model knows about spelling it must
 # learn from text *about* spelling.
 #
 # 350 is a frequent oven temperature and one token; 351 is `35` and `1`, 349 three digits. Adding such numbers column by column is hard to learn. So SmolLM2 takes every digit alone, as Llama 2 does [11].
