@@ -1084,8 +1084,6 @@ back = Exercise(
                 "A space was put between the tokens. A token brings its own space, so what should stand between two of them?"),
         Mistake("a byte is a character", spelt('return b"".join(tokens).decode("latin-1")'),
                 "é came out as two characters, one for each byte. In which encoding did the text become bytes?"),
-        Mistake("a byte is a character, by hand", spelt('return "".join(chr(byte) for token in tokens for byte in token if byte < 128)'),
-                "Only bytes below 128 became characters, the others are lost. In which encoding did the text become bytes?"),
         Mistake("how Python shows bytes", spelt('return str(b"".join(tokens))'),
                 "`str` of bytes is what Python would print: with b and quotation marks. Which method makes text of bytes?"),
         Mistake("without spaces at the ends", spelt('return b"".join(tokens).decode(errors="replace").strip()'),
