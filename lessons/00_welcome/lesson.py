@@ -29,7 +29,7 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import torch
 from fmcourse import doctor, packages, pretrained
-from fmcourse.course import check, claim, hint, predict, progress, quiz, resolve, solution
+from fmcourse.course import check, claim, hint, predict, progress, quiz, resolve, show, solution
 from fmcourse.data import load
 from fmcourse.generation import chat, generate
 from fmcourse.models.transformer import Transformer, count_parameters, modern
@@ -99,7 +99,7 @@ claim("in 34 plays, every q is followed by u", set(after_q) == {"u"}, times=afte
 resolve(
     "00.q",
     "always",
-    "All 2,456 letters q in the plays are followed by u. In other texts there is Iraq; a corpus knows only itself.",
+    "All 2,456 letters q in the plays are followed by u. In other texts it can be otherwise, as in Iraq.",
 )
 
 # %% [markdown]
@@ -118,7 +118,8 @@ resolve(
 def draw(letter):
     counts = Counter(after for before, after in pairwise(text[:500_000]) if before == letter)
     shares = {repr(after): 100 * n / counts.total() for after, n in counts.most_common(6)}
-    fig, ax = plt.subplots(figsize=(6.4, 2.6))
+    shares = {"space" if name == "' '" else name: share for name, share in shares.items()}
+    fig, ax = plt.subplots(figsize=(6.4, 2.6), layout="constrained")
     ax.barh(list(shares), list(shares.values()))
     ax.invert_yaxis()
     ax.set(xlabel=f"share of the characters after {letter!r} (%)")

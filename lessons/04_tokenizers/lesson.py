@@ -366,8 +366,8 @@ resolve("04.size", min(parts, key=lambda option: abs(parts[option] - saved[-1]))
         "Frequent pairs are merged first; later merges belong to rarer and rarer words and shorten the text less.")  # fmt: skip
 
 # %% [markdown]
-# Every token needs a vector of its own, a row of the model's embedding matrix. So each doubling of the vocabulary doubles that matrix and saves less
-# length. In practice the size is chosen by such a curve, and by the languages that are to be served. **Change it:** draw the curve for Austen's novels. Where would you stop?
+# Every token needs a vector of its own, a row of the model's embedding matrix. So each doubling of the vocabulary doubles that matrix and saves less and
+# less. In practice the size is chosen by such a curve, and by the languages that are to be served. **Change it:** draw the curve for Austen's novels. Where would you stop?
 #
 # ### A tokenizer fits its corpus
 # Three more corpora get a tokenizer with 4,096 tokens each, and every tokenizer encodes the validation text of every corpus. The last row is SmolLM2's,
@@ -689,9 +689,9 @@ resolve("04.idle", "several times as long as before",
         "Tied, they are rows of the output layer too: each step moves them away from the hidden state.")  # fmt: skip
 
 # %% [markdown]
-# With the hidden state $h$ the logit of token $v$ is $w_v \cdot h$, and the gradient of the cross-entropy is
+# Let $h$ be the hidden state at some position. The logit of token $v$ is $w_v \cdot h$, its probability is $p_v$, and the gradient of the cross-entropy with respect to the output row is
 # $$\frac{\partial \mathcal L}{\partial w_v} = \big(p_v - [v = \text{target}]\big)\, h .$$
-# For a token that is never the target the bracket is 0, so every step moves $w_v$ along $-h$: all such rows in the same direction. An untied input row gets no gradient at all and keeps its random initial
+# For a token that is never the target the bracket is just $p_v$, so every step moves $w_v$ along $-h$, and all such rows in the same direction. An untied input row gets no gradient at all and keeps its random initial
 # values (weight decay would shrink it). So a never-used token has an unusual row, but with tied embeddings neither a random nor a short one.
 #
 # SmolLM2 ties its embeddings. Which of its rows are the longest?
