@@ -621,3 +621,122 @@ beam = Exercise(
                 "The right pairs, in the order in which they stand in the table. Which comes first?"),
     ],
 )  # fmt: skip
+
+
+# -- 05.6 a mask ----------------------------------------------------------------------------------------------------------
+
+
+def hidden_stays_hidden(out: Tensor, case: tuple) -> bool | str:
+    """What a mask forbids must have no weight: the answer is an average of the allowed values alone."""
+    q, k, v, mask = case
+    if tuple(out.shape) != (*q.shape[:-1], v.shape[-1]):
+        return True
+    allowed = mask.expand(*q.shape[:-1], k.shape[-2])[..., None]  # (..., T, S, 1)
+    values = v.unsqueeze(-3)
+    high = torch.where(allowed, values, -torch.inf).amax(-2)
+    low = torch.where(allowed, values, torch.inf).amin(-2)
+    worst = torch.maximum(out - high, low - out)
+    if not bool((worst > 1e-4).any()):
+        return True
+    row = int((worst > 1e-4).nonzero()[0, -2])
+    return f"Row {row} of the answer lies outside the range of the values that its query may attend to."
+
+
+def one_hot_values(T: int, S: int, K: int, seed: int, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Values that are unit vectors: the answer is the attention weights themselves."""
+    return 2 * noise(T, K, seed=seed), noise(S, K, seed=seed + 1), torch.eye(S), mask
+
+
+lower = lambda T: torch.ones(T, T).tril().bool()
+masked = Exercise(
+    "05.6",
+    goal="attention with a mask",
+    minutes=8,
+    difficulty=2,
+    cases=[
+        one_hot_values(3, 3, 4, 20, lower(3)),
+        one_hot_values(2, 4, 4, 30, torch.tensor([[True, True, False, False]])),
+        one_hot_values(4, 4, 9, 40, lower(4) | (torch.arange(4) == 3)[:, None]),
+        (noise(2, 3, 5, 8, seed=6), noise(2, 3, 5, 8, seed=7), noise(2, 3, 5, 8, seed=8).requires_grad_(), lower(5)),
+        (noise(2, 2, 3, 4, seed=9), noise(2, 2, 4, 4, seed=10), noise(2, 2, 4, 4, seed=11), (torch.arange(4) < torch.tensor([[2], [4]]))[:, None, None]),
+    ],
+    starter='''def attend_masked(q, k, v, mask):
+    """Scaled dot-product attention in which query t attends to key s only where mask[..., t, s] is True.
+
+    q: (..., T, K)   k: (..., S, K)   v: (..., S, any width)   mask: bool, broadcasts to (..., T, S)
+    Every row of the mask allows at least one key.   ->   (..., T, any width)
+    """
+    ...
+''',
+    solution='''def attend_masked(q, k, v, mask):
+    """Scaled dot-product attention in which query t attends to key s only where mask[..., t, s] is True.
+
+    q: (..., T, K)   k: (..., S, K)   v: (..., S, any width)   mask: bool, broadcasts to (..., T, S)
+    Every row of the mask allows at least one key.   ->   (..., T, any width)
+    """
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return scores.masked_fill(~mask, -math.inf).softmax(-1) @ v  # exp(-inf) is exactly 0
+''',
+    other_solutions=[
+        lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v, mask),
+        "def attend_masked(q, k, v, mask):\n    scores = torch.where(mask, q @ k.mT / math.sqrt(q.size(-1)), torch.tensor(-math.inf))\n"
+        "    return torch.softmax(scores, dim=-1) @ v\n",
+        "def attend_masked(q, k, v, mask):\n    w = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).exp() * mask\n"
+        "    return w / w.sum(-1, keepdim=True) @ v\n",
+        "def attend_masked(q, k, v, mask):\n    scores = q @ k.mT / q.shape[-1] ** 0.5\n"
+        "    return scores.masked_fill(mask == 0, -1e9).softmax(-1) @ v\n",
+    ],
+    hints=[
+        "A key that may not be attended to must have the weight 0, and the weights that remain must still add up to 1.",
+        "Change the scores before the softmax. Which score does the softmax turn into exactly 0?",
+        "`scores.masked_fill(~mask, -math.inf)` between the division and the softmax; the rest is exercise 05.1.",
+    ],
+    explanation="exp(-∞) is 0, so a forbidden key has weight 0, and the softmax divides by the sum of the allowed keys alone. "
+    "`~mask` is needed because True means *may attend* here, and `masked_fill` fills where its argument is True.",
+    properties=[Property("a forbidden key has weight", hidden_stays_hidden, "Which weight must a forbidden key have after the softmax?")],
+    mistakes=[
+        Mistake("the mask is not used", lambda q, k, v, mask: score(q, k).softmax(-1) @ v,
+                "Forbidden keys have the weight that they would have without a mask. Where does the mask come in?"),
+        Mistake("the mask is inverted", lambda q, k, v, mask: score(q, k).masked_fill(mask, -1e9).softmax(-1) @ v,
+                "It hides what is allowed and shows what is forbidden. What does True mean in this mask, and where does `masked_fill` write?"),
+        Mistake("the mask is inverted, with infinity", """def attend_masked(q, k, v, mask):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return scores.masked_fill(mask, -math.inf).softmax(-1) @ v
+""",
+                "The allowed keys were set to -∞, and a row whose keys are all allowed is 0/0. What does True mean in this mask?"),
+        Mistake("a score of zero", lambda q, k, v, mask: (score(q, k) * mask).softmax(-1) @ v,
+                "A forbidden key has the score 0, and exp(0) is 1, not 0. Which score becomes the weight 0?"),
+        Mistake("one taken off", lambda q, k, v, mask: (score(q, k) - (~mask).float()).softmax(-1) @ v,
+                "The score of a forbidden key is only 1 lower, so it keeps some weight. How low must a score be to have none?"),
+        Mistake("one added", lambda q, k, v, mask: (score(q, k) + mask.float()).softmax(-1) @ v,
+                "Allowed keys get 1 more, which favours them and forbids nothing. Which score becomes the weight 0?"),
+        Mistake("masked after the softmax", lambda q, k, v, mask: (score(q, k).softmax(-1) * mask) @ v,
+                "The forbidden weights are 0, but what remains no longer adds up to 1. Before which step does the mask belong?"),
+        Mistake("masked, not divided", """def attend_masked(q, k, v, mask):
+    scores = (q @ k.mT).masked_fill(~mask, -1e9)
+    return scores.softmax(-1) @ v
+""",
+                "The scores are masked but no longer divided by √K. Which step of 05.1 is missing?"),
+        Mistake("times minus infinity", """def attend_masked(q, k, v, mask):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return (scores + ~mask * -math.inf).softmax(-1) @ v
+""",
+                "0 times infinity is not a number, so the whole row is lost. How can -∞ be written only where the mask is False?"),
+        Mistake("the values are hidden", """def attend_masked(q, k, v, mask):
+    weights = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
+    return weights.masked_fill(~mask, -math.inf) @ v
+""",
+                "-∞ was written into the weights, after the softmax. Into which tensor does it belong?"),
+        Mistake("always the causal mask", """def attend_masked(q, k, v, mask):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    causal = torch.ones_like(scores).tril().bool()
+    return scores.masked_fill(~causal, -math.inf).softmax(-1) @ v
+""",
+                "It builds a causal mask of its own and ignores the one that it is given. What if a mask hides padding instead?"),
+        Mistake("small, but not nothing", """def attend_masked(q, k, v, mask):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return scores.masked_fill(~mask, 1e-9).softmax(-1) @ v
+""",
+                "1e-9 is as good as 0, and exp(0) is 1. On which side of zero must a forbidden score lie?"),
+    ],
+)  # fmt: skip

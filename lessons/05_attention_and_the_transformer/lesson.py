@@ -37,6 +37,146 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+# %%
+class MultiHeadAttention(nn.Module):
+    """Queries from x, keys and values from memory: the same sequence (self-attention) or another (cross-attention)."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.q_proj, self.k_proj = nn.Linear(width, width), nn.Linear(width, width)
+        self.v_proj, self.out_proj = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x, memory, mask):  # x (B, T, D), memory (B, S, D), mask broadcasts to (B, H, T, S)
+        q, k, v = self.q_proj(x), self.k_proj(memory), self.v_proj(memory)
+        q, k, v = (split_heads(part, self.heads) for part in (q, k, v))  # (B, H, T or S, K)
+        y = attend_masked(q, k, v, mask)
+        return self.out_proj(y.transpose(1, 2).flatten(2))  # the heads side by side again: (B, T, D)
+
+
+# %%
+class EncoderLayer(nn.Module):
+    """Self-attention in both directions, then the feed-forward network (MLP); after each: add, then normalize."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.attention = MultiHeadAttention(width, heads)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def forward(self, x, mask):
+        x = self.norm_1(x + self.attention(x, x, mask))
+        return self.norm_2(x + self.mlp(x))
+
+
+# %%
+class DecoderLayer(nn.Module):
+    """Causal self-attention, cross-attention to the encoder's output (the memory), then the MLP."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.attention, self.cross_attention = MultiHeadAttention(width, heads), MultiHeadAttention(width, heads)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
+        self.norm_1, self.norm_2, self.norm_3 = nn.LayerNorm(width), nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def forward(self, x, memory, memory_mask):
+        causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()  # position t sees 0 to t
+        x = self.norm_1(x + self.attention(x, x, causal))
+        x = self.norm_2(x + self.cross_attention(x, memory, memory_mask))
+        return self.norm_3(x + self.mlp(x))
+
+
+# %%
+def embed(embedding, ids):
+    """Token embeddings, times √D so that the sinusoids do not drown them, plus the positional encoding: (B, T, D)."""
+    width = embedding.embedding_dim
+    return width**0.5 * embedding(ids) + positions(ids.shape[1], width)
+
+
+class Encoder(nn.Module):
+    """Source ids (B, S) -> one vector for each of them, the memory (B, S, D)."""
+
+    def __init__(self, vocab_size, width, depth, heads):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, width)
+        self.layers = nn.ModuleList(EncoderLayer(width, heads) for _ in range(depth))
+
+    def forward(self, ids, mask):
+        x = embed(self.embedding, ids)
+        for layer in self.layers:
+            x = layer(x, mask)
+        return x
+
+
+# %%
+class Decoder(nn.Module):
+    """Target ids so far (B, T) and the memory -> logits (B, T, V): those at position t predict target t + 1."""
+
+    def __init__(self, vocab_size, width, depth, heads):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, width)
+        self.layers = nn.ModuleList(DecoderLayer(width, heads) for _ in range(depth))
+        self.head = nn.Linear(width, vocab_size, bias=False)
+        self.head.weight = self.embedding.weight  # weight tying
+
+    def forward(self, ids, memory, mask):
+        x = embed(self.embedding, ids)
+        for layer in self.layers:
+            x = layer(x, memory, mask)
+        return self.head(x)
+
+
+# %%
+class Transformer(nn.Module):
+    """The encoder-decoder of 2017: source ids (B, S) and target ids so far (B, T) -> logits (B, T, V)."""
+
+    def __init__(self, source_size, target_size, width, depth, heads):
+        super().__init__()
+        self.encoder = Encoder(source_size, width, depth, heads)
+        self.decoder = Decoder(target_size, width, depth, heads)
+        for weight in self.parameters():
+            if weight.ndim > 1:
+                nn.init.xavier_uniform_(weight)
+
+    def forward(self, source, target):
+        mask = (source != PAD)[:, None, None]  # the padding mask, (B, 1, 1, S)
+        return self.decoder(target, self.encoder(source, mask), mask)
+
+
+# %%
+def linear_decay(step, steps, peak):
+    """Warm-up over the first 5 % of the steps, then a straight line down to zero."""
+    warmup = 0.05 * steps
+    return peak * min(step / warmup, (steps - step + 1) / (steps - warmup))
+
+
+def train(model, data, steps, learning_rate, on_step=lambda step, loss: None):
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), eps=1e-9, weight_decay=0.01)
+    for step in range(1, steps + 1):
+        source, target = data[(step - 1) % len(data)]
+        logits = model(source, target[:, :-1])  # teacher forcing: the decoder reads the true sounds
+        labels = target[:, 1:].flatten()
+        loss = F.cross_entropy(logits.flatten(0, 1), labels, ignore_index=PAD, label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step)
+        optimizer.step()
+        on_step(step, loss.item())
+
+# %%
+@torch.inference_mode()
+def transcribe(model, source, longest=13):
+    """Greedy decoding: the likeliest sound at every step, for all words at once."""
+    mask = (source != PAD)[:, None, None]
+    memory, target = model.encoder(source, mask), torch.full((len(source), 1), START)
+    for _ in range(longest):
+        likeliest = model.decoder(target, memory, mask)[:, -1].argmax(-1, keepdim=True)
+        target = torch.cat([target, likeliest], 1)
+    rows = target[:, 1:].tolist()
+    return [row[: row.index(END)] if END in row else row for row in rows]
+
 # %% [markdown]
 # ## 1 · From an average to attention
 # This lesson's data: English words and their sounds, from the CMU Pronouncing Dictionary. How does the *k* of *knight* know that it is silent? It
