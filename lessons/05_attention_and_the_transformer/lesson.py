@@ -306,7 +306,7 @@ claim("an MLP alone without residual connections drifts together too, more slowl
 
 # %% [markdown]
 # Averaging pulls positions together fast; pure attention without residual connections collapses to one vector [7]. But attention is not the only cause: the control, MLPs that never mix positions, makes them
-# alike as well, as random ReLU networks do [8]. Residual connections slow down both. Post-norm comes close to 1 after eight untrained layers, pre-norm less close; deep post-norm models also need more care
+# alike as well. Residual connections slow down both, as the theory of random networks predicts [8]. Post-norm comes close to 1 after eight untrained layers, pre-norm less close; deep post-norm models also need more care
 # at the start of training [9].
 #
 # ## 7 · What a text twice as long costs
@@ -807,7 +807,7 @@ quiz("05.q3", "In a model of 270 heads you find one in which 'it' attends to 'an
 # - [5] K. He et al., *Deep Residual Learning for Image Recognition*, CVPR 2016. <https://arxiv.org/abs/1512.03385>
 # - [6] J. L. Ba, J. R. Kiros, G. E. Hinton, *Layer Normalization*, arXiv 2016. <https://arxiv.org/abs/1607.06450>
 # - [7] Y. Dong, J.-B. Cordonnier, A. Loukas, *Attention Is Not All You Need: Pure Attention Loses Rank Doubly Exponentially with Depth*, ICML 2021. <https://arxiv.org/abs/2103.03404>
-# - [8] S. S. Schoenholz et al., *Deep Information Propagation*, ICLR 2017. <https://arxiv.org/abs/1611.01232>
+# - [8] G. Yang, S. S. Schoenholz, *Mean Field Residual Networks: On the Edge of Chaos*, NeurIPS 2017. <https://arxiv.org/abs/1712.08969>
 # - [9] R. Xiong et al., *On Layer Normalization in the Transformer Architecture*, ICML 2020. <https://arxiv.org/abs/2002.04745>
 # - [10] O. Press, L. Wolf, *Using the Output Embedding to Improve Language Models*, EACL 2017. <https://arxiv.org/abs/1608.05859>
 # - [11] C. Szegedy et al., *Rethinking the Inception Architecture for Computer Vision*, CVPR 2016. <https://arxiv.org/abs/1512.00567>
