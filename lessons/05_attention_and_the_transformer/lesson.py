@@ -590,7 +590,12 @@ for word in ("knight", "night", "kight", "gnight", "psalm", "whale", "wrong", "d
 # %%
 source, target = encode_pairs(words.test)
 wanted = [[sound_id[sound] for sound in pair.sounds] for pair in words.test]
-exact_share = lambda given: sum(a == b for a, b in zip(given, wanted, strict=True)) / len(wanted)
+
+
+def exact_share(given):
+    return sum(a == b for a, b in zip(given, wanted, strict=True)) / len(wanted)
+
+
 aligned = [sound_id[s] * 27 + ord(c) - 96 for pair in words.train if len(pair.word) == len(pair.sounds)
            for c, s in zip(pair.word, pair.sounds, strict=True)]  # fmt: skip
 commonest = torch.bincount(torch.tensor(aligned), minlength=42 * 27).view(42, 27).argmax(0)  # for each letter
