@@ -41,7 +41,7 @@ words, shipped = load("pronunciation"), table("lesson_05")
 print(
     f"{len(words.train):,} words to train on, {len(words.validation):,} for choices, {len(words.test):,} for the test"
 )
-print(*[f"{pair.word}: {' '.join(pair.sounds)}" for pair in words.test if pair.word in ("knight", "psalm", "whale")])
+print(*[f"{pair.word}: {' '.join(pair.sounds)}" for pair in words.test if pair.word in ("knight", "psalm")], sep="\n")
 
 # %% [markdown]
 # ## 1 · From an average to attention
@@ -604,7 +604,7 @@ by_letter = exact_share([commonest[row[row > 0]].tolist() for row in source])
 seeds = [run["exact"] for run in shipped["runs"]["adamw"]]
 if steps == shipped["steps"]:  # in a shortened run, for a quick test of the course, these need not hold
     claim("more than half of the test words are transcribed exactly", exact > 0.5, band=(min(seeds), max(seeds)),
-          exact=exact)  # fmt: skip
+          exact=round(exact, 4))  # fmt: skip
     claim("with another word's letters fewer than 1 in 100; letter by letter fewer than 12 in 100",
           other_word < 0.01 and by_letter < 0.12, other_word=other_word, letter_by_letter=by_letter)  # fmt: skip
 resolve("05.exact", "more than half" if exact > 0.5 else "about one in three" if exact > 0.2 else "about one in ten",
@@ -616,21 +616,22 @@ resolve("05.exact", "more than half" if exact > 0.5 else "about one in three" if
 # A **hyperparameter** is a setting that training does not learn, such as the learning rate. A comparison of two recipes is fair only if the hyperparameters of both were chosen with the same care. The **validation set** is data on which hyperparameters are chosen,
 # used neither for training nor for the final score.
 #
-# Three recipes with the same model, data and 800 steps: the 2017 schedule; AdamW with linear decay, as above; and Muon [13], an optimizer that orthogonalizes the updates of matrices. Each was tried at three or four peak learning rates.
+# The lesson's `measure.py` trains this model for 800 steps by three recipes, each at several peak learning rates: the 2017 schedule; AdamW with linear decay, as above; and Muon [13], which orthogonalizes the updates of matrices. Shown is what its table holds. A recipe with a single
+# point is not tuned yet, and proves nothing about the others.
 
 # %%
 recipes = {"2017": "2017 schedule", "adamw": "AdamW, linear decay", "muon": "Muon (its matrices' rate)"}
-styles, grid = bind_styles(*recipes.values()), {name: shipped["grid"][key] for key, name in recipes.items()}
+styles, grid = bind_styles(*recipes.values()), {recipes[key]: rows for key, rows in shipped["grid"].items()}
 curves({name: [row["peak"] for row in rows] for name, rows in grid.items()},
        {name: [row["exact"] for row in rows] for name, rows in grid.items()}, xlog=True, styles=styles,
        xlabel="peak learning rate", ylabel="validation words exact (share)",
-       alt="Share of validation words transcribed exactly against the peak learning rate, a line for each recipe.")  # fmt: skip
-bars({name: [run["exact"] for run in shipped["runs"][key]] for key, name in recipes.items()}, styles=styles, digits=3,
-     xlabel="test words exact (share), each at its best rate",
-     alt="Three bars with whiskers for the seeds: the share of test words transcribed exactly by each recipe.")  # fmt: skip
-tried = {str(row["peak"]): row["exact"] for row in shipped["grid"]["2017"]}
-reported("at the paper's own peak, 0.0007, the 2017 schedule gets less far in 800 steps than at a higher peak",
-         tried["0.0007"] < max(tried.values()), table=shipped, by_peak=tried, chosen=shipped["chosen"])  # fmt: skip
+       alt="Share of validation words transcribed exactly against the peak learning rate, for each recipe.")  # fmt: skip
+bars({recipes[key]: [run["exact"] for run in runs] for key, runs in shipped["runs"].items() if runs}, styles=styles,
+     xlabel="test words exact (share), at the best rate tried",
+     alt="Bars: the share of test words transcribed exactly by each recipe that was scored.")  # fmt: skip
+paper, best = shipped["grid"]["2017"][0]["exact"], max(row["exact"] for row in shipped["grid"]["adamw"])
+reported("with the paper's own peak, 0.0007, the 2017 schedule gets less far in 800 steps than AdamW at its best",
+         paper < best, table=shipped, at_the_papers_peak=paper, adamw=best, chosen=shipped["chosen"])  # fmt: skip
 
 # %% [markdown]
 # ## 10 · Which letter does a sound attend to?
