@@ -117,6 +117,10 @@ any_order = AssignedExercise(
                 "One position more than `given` is open to all. What is the number of the last of `given` positions, counted from 0?"),
         Mistake("the first text's order for all", near_miss("(s <= t) | (s < given)", rank="order[:1].argsort(1).expand(B, T)"),
                 "All texts are read in the order of the first one. Which order belongs to each text?"),
+        Mistake("the first positions of the text attend to all", near_miss("(s <= t) | (at[:, :, None] < given)"),
+                "The first positions of the text attend to everything. Which positions are given, and which may attend to which?"),
+        Mistake("reordered along one axis", near_miss("((at[:, None, :] <= at[:, :, None]) | (at[:, None, :] < given)).gather(1, order[:, :, None].expand(B, T, T))"),
+                "The rows were put into another order, the columns not. Both count positions of the text: which of them were to be reordered?"),
     ],
 )  # fmt: skip
 
@@ -220,5 +224,15 @@ def cost_by_colour(mine):
                 "That is the share of the left halves whose first choice was right. Which loss is asked for?"),
         Mistake("the logarithm of the mean", guessing("return -math.log(similarity.softmax(1).diagonal().mean().item())"),
                 "First the mean, then the logarithm. Of what was the mean asked?"),
+        Mistake("no steps", guessing("return F.cross_entropy(similarity, right).item()").replace('[mine["first"]::mine["step"]]', '[mine["first"]:]'),
+                "The images stand one behind the other in the file. How far is it from each of yours to the next?"),
+        Mistake("all of them", guessing("return F.cross_entropy(similarity, right).item()").replace('[:mine["many"]]', ""),
+                "More than `many` right halves compete. How many images are yours?"),
+        Mistake("probabilities as scores", guessing("return F.cross_entropy(similarity.softmax(1), right).item()"),
+                "`cross_entropy` makes probabilities itself. What was handed to it?"),
+        Mistake("a half looks for itself", guessing("return F.cross_entropy(similarity, right).item()", other="pixels[:, :, :16]"),
+                "Left halves are compared with left halves, and each finds itself. What does a left half look for?"),
+        Mistake("a column is lost", guessing("return F.cross_entropy(similarity, right).item()", one="pixels[:, :, :15]"),
+                "The left half has 15 columns. Which is the last column of `[:, :, :16]`?"),
     ],
 )  # fmt: skip

@@ -121,7 +121,7 @@ probe = Exercise(
 # -- 02.2 nearest neighbours ----------------------------------------------------------------------------------------------
 
 NEAREST = '''def nearest_labels(queries, features, labels, k=1):
-    """The label of each query: the commonest among its k nearest labelled items by cosine; the smallest label of equals.
+    """The label of each query: the commonest among its k nearest labelled items by cosine; of equals the smallest.
 
     queries: (Q, D)   features: (N, D), of labelled items   labels: (N,) whole numbers
     Returns: (Q,) labels.
@@ -301,7 +301,7 @@ recall = Exercise(
 COST = '''def training_days(parameters, tokens, devices, flop_per_second, utilization):
     """Days that pretraining takes, by the rule of 6 FLOP for each parameter and token.
 
-    devices: accelerators at work   flop_per_second: the peak of one   utilization: the share of its peak that is reached
+    devices: accelerators at work   flop_per_second: the peak of one   utilization: the share of the peak it reaches
     """
 '''
 
@@ -368,7 +368,8 @@ cost = Exercise(
 # -- 02.5 the label budget ------------------------------------------------------------------------------------------------
 
 BUDGET = '''def labels_needed(counts, accuracies, target):
-    """How many labels a model needs for an accuracy of `target`: straight lines between the points, on a logarithmic axis of labels.
+    """How many labels a model needs for an accuracy of `target`: straight lines between the measured points, with the
+    labels on a logarithmic axis.
 
     counts: increasing numbers of labels   accuracies: measured at each of them, not decreasing
     Returns: a float; math.inf if the target is never reached, the first count if it is reached there.

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SEEDS, COUNTS = 3, (16, 64, 256, 1024)
-N_ARTICLES, N_TEST, N_VALIDATION = 2000, 800, 300  # long texts are embedded slowly
+N_TRAIN, N_TEST, N_VALIDATION = 1200, 500, 200  # of which labels are drawn; long texts are embedded slowly
 SIDE = 96  # pixels to which images are enlarged
 L2, C, RATES = (1e-5, 1e-4, 1e-3, 1e-2), (0.1, 1.0, 10.0, 100.0), (1e-3, 3e-3)
 NAMES, TAGS = 300, ("O", "B-PERSON", "I-PERSON", "B-PLACE", "I-PLACE", "B-GROUP", "I-GROUP")
@@ -64,7 +64,7 @@ def text_task(name: str) -> tuple[Splits, int]:
     """The texts and labels of each split, and the number of classes."""
     data = load(name)
     classes = sorted({item.topic for item in data.train if item.topic})
-    limits = {"train": N_ARTICLES if name == "wikipedia" else None, "validation": N_VALIDATION, "test": N_TEST}
+    limits = {"train": N_TRAIN, "validation": N_VALIDATION, "test": N_TEST}
     splits = {}
     for split, limit in limits.items():
         items = [item for item in getattr(data, split) if item.topic]
@@ -78,7 +78,7 @@ def text_task(name: str) -> tuple[Splits, int]:
 def image_task(name: str) -> tuple[Splits, int]:
     """The images (as bytes) and labels of each split, and the number of classes."""
     data = load(name)
-    limits = {"train": 2000, "validation": N_VALIDATION, "test": N_TEST}
+    limits = {"train": N_TRAIN, "validation": N_VALIDATION, "test": N_TEST}
     splits = {}
     for split, limit in limits.items():
         part: ImageSplit = getattr(data, split)
@@ -305,7 +305,7 @@ def recall_at_1(scores: Tensor) -> float:
 def article_search() -> dict[str, float]:
     """From its one-line description to the article, among all test articles that have one."""
     data = load("wikipedia")
-    items = [item for item in data.test if item.description]
+    items = [item for item in data.test if item.description][:N_TEST]
     queries, texts = [item.description for item in items], [item.text for item in items]
     scores = {
         "frozen": cosines(queries, texts),
