@@ -1,4 +1,4 @@
-"""Assigned in lesson 00: what of a text was copied, and whether a table errs or falls silent."""
+"""Assigned in lesson 00: what of a text was copied, and whether an n-gram model is wrong or has no prediction."""
 
 from fmcourse.classroom.exercise_kinds import AssignedExercise
 from fmcourse.course.exercise import IMPORTS, Mistake, Property
@@ -31,7 +31,7 @@ copied = AssignedExercise(
     goal="what did it copy?",
     minutes=15,
     difficulty=2,
-    text="A model has written a fine line. Did it understand, or does it know its text by heart? The same question is asked of every test: if the answers stood in the training text, "
+    text="A model has written a fine line. Did it understand, or has it memorized its text? The same question is asked of every test: if the answers stood in the training text, "
     "a good mark shows nothing. People call that **contamination**. GPT-3's authors looked for runs of 13 words that a test shared with what the model had read (Brown et al. 2020, appendix C). "
     "Here a run has n characters.\n\n"
     "*Example.* It read `to be or not to be`, wrote `not to bee`, and n is 4. The runs `not `, `ot t`, `t to`, ` to `, `to b` and `o be` stand in what it read; ` bee` does not. "
@@ -78,7 +78,7 @@ copied = AssignedExercise(
         "        return any(written[i:i + n] in known for i in range(first, last + 1))\n    return list(map(marked, range(len(written))))\n",
     ],
     explanation="Slide a window of n characters over what was written. Where its content stands in the known text, all n places are marked, and places that are marked twice stay marked. "
-    "Nothing is said of how often or where it stood. With small n everything looks copied, since short runs are common property; with large n only what is known by heart is left.",
+    "Nothing is said of how often or where it stood. With small n everything looks copied, since short runs are common property; with large n only what was memorized is left.",
     properties=[
         Property("what is plain to see", '''def test(out, case):
     known, written, n = case
@@ -117,6 +117,22 @@ copied = AssignedExercise(
                 "T and t are taken for the same. What was said of them?"),
         Mistake("marks wiped out", copying("    for i in range(len(written) - n + 1):\n        out[i:i + n] = [written[i:i + n] in known] * n\n"),
                 "A run that was not found wipes out marks that an earlier run had made. If a place belongs to two runs and one of them is copied, what is the place?"),
+        Mistake("where a run begins, short ones too", copying("    for i in range(len(written)):\n        out[i] = written[i:i + n] in known\n"),
+                "Only the first place of each run is marked, and near the end runs of fewer than n characters count. Which places belong to a run, and how long must it be?"),
+        Mistake("where a run ends, short ones too", copying("    for i in range(len(written)):\n        out[i] = written[max(0, i - n + 1):i + 1] in known\n"),
+                "Only the last place of each run is marked, and at the beginning runs of fewer than n characters count. Which places belong to a run, and how long must it be?"),
+        Mistake("begins or ends", copying("    for i in range(len(written) - n + 1):\n        if written[i:i + n] in known:\n            out[i] = out[i + n - 1] = True\n"),
+                "The first and the last place of a run are marked. What of those between?"),
+        Mistake("one place too many", copying("    for i in range(len(written) - n + 1):\n        if written[i:i + n] in known:\n            for j in range(i, min(i + n + 1, len(written))):\n                out[j] = True\n"),
+                "The character behind each run is marked as well. Which is the last of n places that begin at i?"),
+        Mistake("one place too few", copying("    for i in range(len(written) - n + 1):\n        if written[i:i + n] in known:\n            for j in range(i, i + n - 1):\n                out[j] = True\n"),
+                "The last character of each run is not marked. Which is the last of n places that begin at i?"),
+        Mistake("the last run of what it read", copying("    runs = {known[i:i + n] for i in range(len(known) - n)}\n    for i in range(len(written) - n + 1):\n        if written[i:i + n] in runs:\n            out[i:i + n] = [True] * n\n"),
+                "The run with which `known` ends is never looked at. In a text of five characters, where does the last run of three begin?"),
+        Mistake("a place for a truth", copying("    for i in range(len(written) - n + 1):\n        if known.find(written[i:i + n]):\n            out[i:i + n] = [True] * n\n"),
+                "`find` gives the place, which is 0 at the beginning, and -1 where nothing is found. Which of these two count as true?"),
+        Mistake("not at the very beginning", copying("    for i in range(len(written) - n + 1):\n        if known.find(written[i:i + n]) > 0:\n            out[i:i + n] = [True] * n\n"),
+                "A run with which `known` begins is not found. What does `find` give there?"),
     ],
 )  # fmt: skip
 
@@ -151,11 +167,11 @@ wrong_or_silent = AssignedExercise(
     "00.A2",
     goal="does it err, or does it fall silent?",
     minutes=12,
-    text="The table that looked back ten letters got next to nothing of *Macbeth*. There are two ways to fail: to say something wrong, or to have no row and say nothing. Which was it?\n\n"
-    "Learn a table, as in the lesson, from `load(\"shakespeare\").train[first : first + many]`: for each run of `n` characters what most often came next (of several that came equally often "
+    text="With ten letters of context the n-gram model predicted next to nothing of *Macbeth*. There are two ways to fail: to predict the wrong letter, or to have no count and no prediction. Which was it?\n\n"
+    "Train an n-gram model, as in the lesson, on `load(\"shakespeare\").train[first : first + many]`: for each run of `n` characters what most often came next (of several that came equally often "
     "the one that it met first, as `Counter.most_common` has it). Then take `load(\"shakespeare\").works[play].text[start : start + 10_000]`, with your own numbers, and ask for each character that has "
-    "`n` others before it in this piece. Of those questions **for which the table has a row**, which share does it answer rightly?\n\n"
-    "When you have it, try other n. The share of right answers among *all* questions falls and falls. Does this one?"
+    "`n` others before it in this piece. Of those **for which the model has a count**, which share does it predict rightly?\n\n"
+    "When you have it, try other n. The accuracy over *all* characters falls and falls. Does this share?"
     "\n\nGive it unrounded: the first five digits must be right.",
     imports=IMPORTS + "from fmcourse.data import load\n",
     starter='''mine = variant("00.A2")  # your numbers
@@ -207,25 +223,39 @@ def right_when_it_speaks(mine):
 '''],
     vary=a_table_and_a_play,
     explanation="The share of all right answers is a product: how often there is a row, times how often the row is right. A longer memory hardly changes the second, about one half here; the first "
-    "collapses. The table does not err more, it falls silent: most long runs are new. A network always says something, because it can see that a new run is like others that it knows.",
+    "collapses. The model is not wrong more often where it has counts; it has no prediction, because most long runs are new. A network always predicts something, since its parameters are shared by all contexts.",
     properties=[Property("no share", "def test(out, case):\n    return 0 < out < 1 or f'Some of its answers are right and some are not, so the share lies between 0 and 1; yours is {out:.4g}.'\n",
                          "Which two counts does the share divide?")],
     mistakes=[
         Mistake("all questions", asked("    return sum(best.get(run) == letter for run, letter in pairs) / len(pairs)\n"),
-                "Questions without a row are counted as wrong answers. Among which questions was the share asked?"),
+                "Characters without a count are taken for wrong predictions. Among which characters was the share asked?"),
         Mistake("how often it speaks", asked("    return sum(run in best for run, _ in pairs) / len(pairs)\n"),
-                "That is how often the table has a row. How often is it right when it has one?"),
+                "That is how often the model has a count. How often is it right when it has one?"),
         Mistake("its own text", asked("    told = [best[run] == letter for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n", new='plays.train[mine["first"]:][:mine["many"]]'),
-                "It is asked about the text that it learnt from, and knows it by heart. Which text is new to it?"),
+                "It is tested on its training text, which it has memorized. Which text is new to it?"),
         Mistake("texts swapped", asked("    told = [best[run] == letter for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n",
                 read='plays.works[mine["play"]].text[mine["start"]:][:10_000]', new='plays.train[mine["first"]:][:mine["many"]]'),
                 "It learnt from the play and was asked about the other text. Which of the two is to be unseen?"),
         Mistake("whatever followed once", asked("    told = [letter in rows[run] for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n"),
-                "An answer counts as right if the letter followed at least once. How many guesses has the table for each run?"),
+                "An answer counts as right if the letter followed at least once. How many predictions has the model for each run?"),
         Mistake("each run once", asked("    told = {run: [] for run, _ in pairs if run in best}\n    for run, letter in pairs:\n        if run in told:\n            told[run].append(best[run] == letter)\n"
                 "    return sum(sum(t) / len(t) for t in told.values()) / len(told)\n"),
                 "Each different run counts once, however often it was asked about. Of what was the share asked: of runs or of questions?"),
         Mistake("one letter less", asked("    told = [best[run] == letter for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n", n='mine["n"] - 1'),
                 "Its runs have n characters with the answer. How many does it look back?"),
+        Mistake("the last answer wins", asked("    best = {read[i:i + n]: read[i + n] for i in range(len(read) - n)}\n    told = [best[run] == letter for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n"),
+                "Each run keeps the character that followed it last. Which of all that followed it is to be the answer?"),
+        Mistake("the first answer wins", asked("    best = {run: next(iter(counts)) for run, counts in rows.items()}\n    told = [best[run] == letter for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n"),
+                "Each run keeps the character that followed it first. Which of all that followed it is to be the answer?"),
+        Mistake("one letter more", asked("    told = [best[run] == letter for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n", n='mine["n"] + 1'),
+                "It looks back one character more than your n. How many characters are a row's run?"),
+        Mistake("the rest of the play", asked("    told = [best[run] == letter for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n", new='plays.works[mine["play"]].text[mine["start"]:]'),
+                "It is asked about all that is left of the play. How many characters has your piece?"),
+        Mistake("the beginning of the play", asked("    told = [best[run] == letter for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n", new='plays.works[mine["play"]].text[:10_000]'),
+                "It is asked about the first characters of the play. Where does your piece begin?"),
+        Mistake("the beginning of the plays", asked("    told = [best[run] == letter for run, letter in pairs if run in best]\n    return sum(told) / len(told)\n", read='plays.train[:mine["many"]]'),
+                "It learns from the first characters of all. Where does your piece begin?"),
+        Mistake("each run once, its last answer", asked("    last = dict(pairs)\n    told = [best[run] == letter for run, letter in last.items() if run in best]\n    return sum(told) / len(told)\n"),
+                "A run that was asked about ten times is asked once. Of what was the share asked: of runs or of questions?"),
     ],
 )  # fmt: skip

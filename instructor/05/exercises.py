@@ -16,7 +16,7 @@ def asked(B, H, T, S, K, width, slopes, seed, size=1.5):
 
 
 def bare(slopes, S, T=None):
-    """Queries that ask nothing, and values that show the shares themselves."""
+    """Queries that ask nothing, and values that show the weights themselves."""
     H, T = len(slopes), T or S
     return (
         torch.zeros(1, H, T, 2),
@@ -41,7 +41,7 @@ NEAR = '''def attend_near(q, k, v, slopes):
 def near(
     score="q @ k.mT / K**0.5 - slope * away",
     mask="away >= 0",
-    after="shares = scores.softmax(-1)",
+    after="weights = scores.softmax(-1)",
     at="torch.arange(S - T, S)",
     slope="slopes[:, None, None]",
 ):
@@ -49,7 +49,7 @@ def near(
     return (
         "def attend_near(q, k, v, slopes):\n    T, S, K = q.shape[-2], k.shape[-2], q.shape[-1]\n"
         f"    away = {at}[:, None] - torch.arange(S)\n    slope = {slope}\n    scores = {score}\n"
-        f"    scores = scores.masked_fill(~({mask}), -math.inf)\n    {after}\n    return shares @ v\n"
+        f"    scores = scores.masked_fill(~({mask}), -math.inf)\n    {after}\n    return weights @ v\n"
     )
 
 
@@ -58,10 +58,10 @@ distance_costs = AssignedExercise(
     goal="attention in which distance costs",
     minutes=20,
     difficulty=2,
-    text="Sinusoids are added to the letters, RoPE turns queries and keys. A third way tells positions without touching any vector: *what is far away "
+    text="Sinusoids are added to the letters, RoPE rotates queries and keys. A third way tells positions without touching any vector: *what is far away "
     "costs*. From each score a price is taken that grows with distance. Each head has a price of its own, its **slope**, so that some heads "
-    "look near and others far. (ALiBi, Press et al. 2022. A model that learnt on short texts so can read longer ones.)\n\n"
-    "An example: the queries are zero, and the slope is log 2. Then each step back halves the weight. With three positions, the last one looks at "
+    "attend near and others far. (ALiBi, Press et al. 2022. A model that learnt on short texts so can read longer ones.)\n\n"
+    "An example: the queries are zero, and the slope is log 2. Then each step back halves the weight. With three positions, the last one attends to "
     "them with 1/7, 2/7 and 4/7.\n\n"
     "Mind the cache: there may be fewer queries than keys.",
     cases=[
@@ -101,16 +101,16 @@ distance_costs = AssignedExercise(
     q, k, v, slopes = case
     if q.shape[-2] != k.shape[-2] or torch.allclose(out[:, :, 0], v[:, :, 0], atol=1e-4):
         return True
-    return "The first of all positions has nobody to look at but itself; what comes out there is not its own value."
+    return "The first of all positions can attend to nothing but itself; what comes out there is not its own value."
 ''', "What lies before the first position?"),
-        Property("shares do not add up", '''def test(out, case):
+        Property("weights do not add up", '''def test(out, case):
     v = case[2]
     S = v.shape[-2]
     if v.shape[-1] != S or not torch.equal(v, torch.eye(S).expand_as(v)):
         return True
     sums = out.sum(-1).flatten()
     worst = sums[(sums - 1).abs().argmax()].item()
-    return abs(worst - 1) < 1e-3 or f"Here the values are such that the shares themselves come out; those of one position add up to {worst:.3g}."
+    return abs(worst - 1) < 1e-3 or f"Here the values are such that the weights themselves come out; those of one position add up to {worst:.3g}."
 ''', "Which step comes last before the values are averaged?"),
         Property("the price of a step", '''def test(out, case):
     q, k, v, slopes = case
@@ -137,10 +137,24 @@ distance_costs = AssignedExercise(
                 "All heads have the price of the first. Which axis of the scores counts the heads?"),
         Mistake("the price is divided too", near("(q @ k.mT - slope * away) / K**0.5"),
                 "The price of a step is the slope, divided by √K. Why are dot products divided, and is that true of a distance?"),
-        Mistake("paid after softmax", near("q @ k.mT / K**0.5", after="shares = scores.softmax(-1) * (-slope * away.clamp(min=0)).exp()"),
-                "The shares shrink with distance and then no longer add up to 1. Is the price taken from scores or from shares?"),
+        Mistake("paid after softmax", near("q @ k.mT / K**0.5", after="weights = scores.softmax(-1) * (-slope * away.clamp(min=0)).exp()"),
+                "The weights shrink with distance and then no longer add up to 1. Is the price taken from scores or from weights?"),
         Mistake("no division", near("q @ k.mT - slope * away"),
                 "The dot products are too large beside the price. What keeps them of size 1, however wide a head is?"),
+        Mistake("divided by K", near("q @ k.mT / K - slope * away"),
+                "The dot products are divided by K. How large is the standard deviation of a sum of K products of variance 1?"),
+        Mistake("divided by the root of the length", near("q @ k.mT / S**0.5 - slope * away"),
+                "The dot products are divided by the root of how many positions there are. Over which axis does a dot product sum?"),
+        Mistake("masked with zero", near().replace("-math.inf", "0.0"),
+                "Scores of the future are set to 0, and e to the 0 is 1. Which score leaves nothing at all after softmax?"),
+        Mistake("masked after softmax", near(mask="away > -S", after="shares = scores.softmax(-1).masked_fill(away < 0, 0.0)"),
+                "The future is taken out after softmax, and the shares that are left do not add up to 1. When must the mask come?"),
+        Mistake("blind to itself", near(mask="away > 0"),
+                "The first position may look at nothing, and softmax over nothing is 0/0. May a position see itself?"),
+        Mistake("softmax along the queries", near(after="shares = scores.softmax(-2)"),
+                "The shares of each *key* add up to 1. Over which axis are the shares of one query?"),
+        Mistake("no price", near("q @ k.mT / K**0.5"),
+                "With queries of zero all positions get the same. Where do the slopes come in?"),
     ],
 )  # fmt: skip
 
@@ -171,9 +185,9 @@ padding = AssignedExercise(
     difficulty=2,
     text="The lesson put words of one length into one batch. What if it had not? Take the words of `load(\"pronunciation\").train[first : first + many]` with your own "
     "numbers, in the order in which they stand, and cut them into batches of `batch` words each. (`many` is a multiple of `batch`.) In each batch every word is "
-    "filled up with padding to the length of the longest word *of that batch*.\n\n"
-    "The encoder's attention then computes a score for each place of a word with each place of the same word, padding and all. A score is *wasted* if the place "
-    "that looks is padding, or the place looked at, or both. Of all scores in all your batches together, which share is wasted?\n\n"
+    "padded to the length of the longest word *of that batch*.\n\n"
+    "The encoder's attention then computes a score for each place of a word with each place of the same word, padding and all. A score is *wasted* if the position "
+    "that attends is padding, or the one attended to, or both. Of all scores in all your batches together, which share is wasted?\n\n"
     "An example: *cat* and *bird* in one batch are 2 · 4 · 4 = 32 scores, of which 7 are wasted. (Letters only: the encoder has no start mark and no end mark.)"
     "\n\nGive it unrounded: the first five digits must be right.",
     imports=IMPORTS + "from fmcourse.data import load\n",
@@ -220,17 +234,29 @@ def wasted_scores(mine):
     mistakes=[
         Mistake("letters, not scores", wasted("    return 1 - (n.sum() / longest.sum()).item()\n"),
                 "For *cat* and *bird* it is 1/8: that is the share of places that are padding. How many scores does a word of n places need?"),
-        Mistake("only what is looked at", wasted("    return 1 - ((n * longest).sum() / longest.square().sum()).item()\n"),
-                "For *cat* and *bird* it finds 4 of 32. Padding that looks at a letter is computed, too: is that of any use?"),
+        Mistake("only what is attended to", wasted("    return 1 - ((n * longest).sum() / longest.square().sum()).item()\n"),
+                "For *cat* and *bird* it finds 4 of 32. Padding that attends to a letter is computed, too: is that of any use?"),
         Mistake("both must be padding", wasted("    return ((longest - n).square().sum() / longest.square().sum()).item()\n"),
-                "For *cat* and *bird* it finds 1 of 32. What of a letter that looks at padding?"),
+                "For *cat* and *bird* it finds 1 of 32. What of a letter that attends to padding?"),
         Mistake("the mean of the batches", wasted("    return (1 - n.square().sum(1) / longest.square().sum(1)).mean().item()\n"),
                 "Each batch counts alike, whether it holds many scores or few. Of which scores, all together, was the share asked?"),
         Mistake("one length for all", wasted("    return 1 - (n.square().sum() / n.numel() / n.max() ** 2).item()\n"),
-                "Every word is filled up to the longest of all your words. How far does padding reach in a batch of short ones?"),
+                "Every word is padded to the length of the longest of all your words. How far does padding reach in a batch of short ones?"),
         Mistake("sorted first", wasted("    n = n.flatten().sort().values.view(-1, size)\n    return 1 - (n.square().sum() / n.amax(1, keepdim=True).expand_as(n).square().sum()).item()\n"),
                 "The words were sorted by length, as the lesson does it, and hardly anything is wasted. In which order do yours stand?"),
         Mistake("what is of use", wasted("    return (n.square().sum() / longest.square().sum()).item()\n"),
                 "For *cat* and *bird* it is 25/32. Is that the share of the wasted ones?"),
+        Mistake("sounds, not letters", wasted("    return 1 - (n.square().sum() / longest.square().sum()).item()\n").replace("len(pair.word)", "len(pair.sounds)"),
+                "It counts the sounds of each word. What does the encoder read?"),
+        Mistake("start and end marks", wasted("    return 1 - (n.square().sum() / longest.square().sum()).item()\n").replace("len(pair.word)", "len(pair.word) + 2"),
+                "Each word has two places more than letters. Which marks has the encoder?"),
+        Mistake("wasted to useful", wasted("    return (longest.square().sum() / n.square().sum()).item() - 1\n"),
+                "For *cat* and *bird* it is 7/25. Of which scores was the share asked: of all, or of the useful ones?"),
+        Mistake("padding with padding left out", wasted("    return (2 * (longest - n) * n).sum().item() / longest.square().sum().item()\n"),
+                "For *cat* and *bird* it finds 6 of 32. What of padding that looks at padding?"),
+        Mistake("padding with padding twice", wasted("    return (2 * (longest - n) * longest).sum().item() / longest.square().sum().item()\n"),
+                "For *cat* and *bird* it finds 8 of 32. How often was padding that looks at padding counted?"),
+        Mistake("a batch as one text", wasted("    return 1 - (n.sum(1).square().sum() / longest.sum(1).square().sum()).item()\n"),
+                "All places of a batch look at each other. At which places does a place look?"),
     ],
 )  # fmt: skip

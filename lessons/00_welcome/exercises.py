@@ -1,4 +1,4 @@
-"""Exercises of lesson 00: a guesser made of counts, and the questions that a text asks by itself."""
+"""Exercises of lesson 00: a prediction made of counts, examples made of a text, and accuracy."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def stands_after(answer: str, case: Any) -> bool | str:
 
 guess = Exercise(
     "00.1",
-    goal="guess the next letter",
+    goal="predict the next letter",
     minutes=5,
     cases=[
         ("sees", "s"),
@@ -69,7 +69,7 @@ def most_likely_next(text, letter):
         "`.most_common(1)[0]` is (character, number).",
     ],
     explanation="The count of q above, with the letter as a parameter, and of the winner only the character. This is a "
-    "language model already, the smallest there is: it looks back one character. Markov counted like this in 1913.",
+    "language model already, the smallest there is: it has one character of context. Markov counted like this in 1913.",
     properties=[
         Property("it never comes there", stands_after, "Can a character that never follows be the one that most often does?"),
     ],
@@ -190,7 +190,7 @@ def most_likely_next(text, letter):
     counts = Counter(a + b for a, b in zip(text, text[1:]) if a == letter)
     return counts.most_common(1)[0][0]
 """,
-            "It returns the pair, the letter and what follows. We know the first already: which part is the guess?",
+            "It returns the pair, the letter and what follows. We know the first already: which part is the prediction?",
         ),
         Mistake(
             "letters only",
@@ -284,7 +284,7 @@ def are_in_the_text(made: list, case: Any) -> bool | str:
 def have_the_lengths(made: list, case: Any) -> bool | str:
     text, n = case
     odd = [one for one in made if len(one[0]) != n or len(one[1]) != 1]
-    return f"With n={n} it makes {odd[0]!r}: {len(odd[0][0])} before, {len(odd[0][1])} to guess." if odd else True
+    return f"With n={n} it makes {odd[0]!r}: {len(odd[0][0])} before, {len(odd[0][1])} to predict." if odd else True
 
 
 def are_all_there(made: list, case: Any) -> bool | str:
@@ -292,12 +292,12 @@ def are_all_there(made: list, case: Any) -> bool | str:
     wanted = max(0, len(text) - n)
     if len(made) == wanted:
         return True
-    return f"{text!r} has {len(text)} characters, so with n={n} there are {wanted} to guess; it makes {len(made)} examples."
+    return f"{text!r} has {len(text)} characters, so with n={n} there are {wanted} to predict; it makes {len(made)} examples."
 
 
 questions = Exercise(
     "00.2",
-    goal="let the text ask the questions",
+    goal="make examples out of a text",
     minutes=6,
     cases=[
         ("hello", 2),
@@ -337,12 +337,12 @@ questions = Exercise(
         "A run that begins at i is `text[i : i + n]`. Where does the character after it stand?",
         "It is `text[i + n]`, and i may go as far as `range(len(text) - n)`. Put each pair into a list.",
     ],
-    explanation="The question is a piece of text, the answer is the character after it: the text brings its own answers. "
+    explanation="The input is a piece of text, its label is the character after it: the text brings its own labels. "
     "A text of N characters makes N - n examples, and nobody had to write a single label down.",
     properties=[
-        Property("not pairs", are_pairs, "What belongs together: which question, which answer?"),
-        Property("not from the text", are_in_the_text, "A question and its answer are neighbours: where does each begin?"),
-        Property("another length", have_the_lengths, "How many characters does one see, and how many are to be guessed?"),
+        Property("not pairs", are_pairs, "What belongs together: which context, which label?"),
+        Property("not from the text", are_in_the_text, "A context and its label are neighbours: where does each begin?"),
+        Property("another length", have_the_lengths, "How many characters does one see, and how many are to be predicted?"),
         Property("another number of examples", are_all_there, "Where does the first begin, and where the last?"),
     ],
     mistakes=[
@@ -369,12 +369,12 @@ questions = Exercise(
         Mistake(
             "the answer in the question",
             "def examples(text, n):\n    return [(text[i:i+n+1], text[i+n]) for i in range(len(text) - n)]\n",
-            "The run already ends with the character to be guessed: the answer leaks. Where must the run stop?",
+            "The run already ends with the character to be predicted: the answer leaks. Where must the run stop?",
         ),
         Mistake(
             "the answer is the run's own end",
             "def examples(text, n):\n    return [(text[i:i+n], text[i+n-1]) for i in range(len(text) - n)]\n",
-            "What is to be guessed is the run's own last character, which one sees. Which place comes after the run?",
+            "What is to be predicted is the run's own last character, which one sees. Which place comes after the run?",
         ),
         Mistake(
             "the answer is a run as well",
@@ -400,12 +400,12 @@ questions = Exercise(
         Mistake(
             "the answer first",
             "def examples(text, n):\n    return [(text[i+n], text[i:i+n]) for i in range(len(text) - n)]\n",
-            "Question and answer have changed places. Which comes first in the pair?",
+            "Context and label have changed places. Which comes first in the pair?",
         ),
         Mistake(
             "the answers alone",
             "def examples(text, n):\n    return [text[i+n] for i in range(len(text) - n)]\n",
-            "These are the answers. Where are the questions, the runs before them?",
+            "These are the labels. Where are the contexts, the runs before them?",
         ),
         Mistake(
             "only one",
@@ -453,7 +453,7 @@ questions = Exercise(
         Mistake(
             "the answer is inside, and one more",
             "def examples(text, n):\n    return [(text[i:i+n], text[i+n-1]) for i in range(len(text) - n + 1)]\n",
-            "What is to be guessed is the run's own last character, which one sees. Which place comes after the run?",
+            "What is to be predicted is the run's own last character, which one sees. Which place comes after the run?",
         ),
         Mistake(
             "always two",
@@ -472,4 +472,120 @@ questions = Exercise(
         ),
     ],
     imports="",
+)  # fmt: skip
+
+# -- 00.3 -----------------------------------------------------------------------------------------------------------------
+
+EXAMPLES = """def examples(text, n):
+    return [(text[i : i + n], text[i + n]) for i in range(len(text) - n)]
+"""
+
+
+def counting(body: str) -> str:
+    """A near miss: `pairs` are (context, letter), `right` is True where the table predicts the letter."""
+    return (
+        "def accuracy(table, text, k):\n    pairs = examples(text, k)\n"
+        "    right = [table.get(context) == letter for context, letter in pairs]\n"
+        f"    {body}\n"
+    )
+
+
+measure = Exercise(
+    "00.3",
+    goal="measure accuracy",
+    minutes=5,
+    cases=[
+        ({"a": "b", "b": "a"}, "abab", 1),
+        ({"a": "b"}, "abac", 1),
+        ({"a": "a"}, "aaab", 1),
+        ({"t": "h", "h": "e"}, "the hat", 1),
+        ({"th": "e"}, "the then", 2),
+        ({"ab": "c", "bc": "a", "ca": "b"}, "abcabcab", 2),
+        ({"n": "e", "o": "n"}, "none at noon", 1),
+        ({"x": "y"}, "abc", 1),
+        ({"to b": "e", "o be": ",", "not ": "t"}, "to be, or not to be", 4),
+    ],
+    starter='''def accuracy(table, text, k):
+    """The share of the examples of `text` of which `table` predicts the letter, from 0 to 1.
+
+    table: {context of k characters: predicted letter}. A context that it lacks counts as a wrong prediction.
+    Your `examples(text, k)` makes the examples: (context, letter), ...
+    """
+    ...
+''',
+    solution='''def accuracy(table, text, k):
+    """The share of the examples of `text` of which `table` predicts the letter, from 0 to 1."""
+    right = [table.get(context) == letter for context, letter in examples(text, k)]
+    return sum(right) / len(right)
+''',
+    other_solutions=[
+        """from statistics import fmean
+def accuracy(table, text, k):
+    return fmean(table.get(context) == letter for context, letter in examples(text, k))
+""",
+        """def accuracy(table, text, k):
+    right = wrong = 0
+    for end in range(k, len(text)):
+        context = text[end - k:end]
+        if context in table and table[context] == text[end]:
+            right += 1
+        else:
+            wrong += 1
+    return right / (right + wrong)
+""",
+    ],
+    hints=[
+        "The text `abac` and the table {'a': 'b'}: which three examples are there, and of which does the table know the letter?",
+        "`table.get(context)` is None where the table lacks the context, and None equals no letter.",
+        "Make a list of `table.get(context) == letter` over all examples; its `sum` counts the True ones; divide by its length.",
+    ],
+    explanation="True counts as 1, so the sum of the comparisons is the number of right predictions, and the share is that number over all examples. "
+    "A context without a count is a wrong prediction: otherwise a model that predicts hardly ever would look best.",
+    mistakes=[
+        Mistake("contexts that are missing are left out",
+                "def accuracy(table, text, k):\n    right = [table[c] == letter for c, letter in examples(text, k) if c in table]\n    return sum(right) / len(right) if right else 0.0\n",
+                "Examples without a context in the table are left out, so the share is too high. What does a missing context count as?"),
+        Mistake("a context that is not there",
+                "def accuracy(table, text, k):\n    right = [table[context] == letter for context, letter in examples(text, k)]\n    return sum(right) / len(right)\n",
+                "`table[context]` is an error where the table lacks the context. Which method of a dict answers None instead?"),
+        Mistake("a number, not a share", counting("return sum(right)"),
+                "That is how many predictions were right. Of how many?"),
+        Mistake("in percent", counting("return 100 * sum(right) / len(right)"),
+                "It is 100 times too large. Between which two numbers does a share lie?"),
+        Mistake("divided by the length of the text", counting("return sum(right) / len(text)"),
+                "It divides by the number of characters. How many of them have k characters before them, and so are predicted?"),
+        Mistake("the share of wrong predictions", counting("return 1 - sum(right) / len(right)"),
+                "It is 0 where every prediction is right. Which of the two is accuracy?"),
+        Mistake("each example once",
+                "def accuracy(table, text, k):\n    pairs = set(examples(text, k))\n    return sum(table.get(c) == letter for c, letter in pairs) / len(pairs)\n",
+                "An example that occurs several times is counted once. In `aaab`, how often is a predicted after a?"),
+        Mistake("only whether the context is known",
+                "def accuracy(table, text, k):\n    pairs = examples(text, k)\n    return sum(c in table for c, letter in pairs) / len(pairs)\n",
+                "It counts how often the table has the context. Is its prediction right each time?"),
+        Mistake("a missing context counts as right",
+                "def accuracy(table, text, k):\n    pairs = examples(text, k)\n    return sum(table.get(c, letter) == letter for c, letter in pairs) / len(pairs)\n",
+                "Where the context is missing, the right letter itself is put in as the prediction. What should count there?"),
+        Mistake("whole numbers only", counting("return sum(right) // len(right)"),
+                "`//` throws the rest away, so it is 0 unless everything is right. Which division keeps it?"),
+        Mistake("divided by the size of the table", counting("return sum(right) / len(table)"),
+                "It divides by the number of contexts in the table. How many predictions were made?"),
+        Mistake("the last example is lost", counting("right = right[:-1]; return sum(right) / len(right)"),
+                "The last example is not counted. Has it no letter?"),
+        Mistake("any prediction of the table",
+                "def accuracy(table, text, k):\n    pairs = examples(text, k)\n    return sum(letter in table.values() for c, letter in pairs) / len(pairs)\n",
+                "It asks whether the letter is predicted after any context. Which context stands before it here?"),
+        Mistake("context and letter swapped",
+                "def accuracy(table, text, k):\n    pairs = examples(text, k)\n    return sum(table.get(letter) == c for c, letter in pairs) / len(pairs)\n",
+                "It looks up the letter and compares with the context. Which of the two is the key of the table?"),
+        Mistake("right for every wrong one", counting("return sum(right) / max(1, len(right) - sum(right))"),
+                "It divides the right predictions by the wrong ones. A share is a part of what?"),
+        Mistake("only whether all are right", counting("return float(all(right))"),
+                "It says whether everything was right. How large a part was?"),
+        Mistake("rounded", counting("return round(sum(right) / len(right), 1)"),
+                "It is rounded to one digit. Who asked for that?"),
+        Mistake("always one character of context",
+                "def accuracy(table, text, k):\n    pairs = [(text[i:i + 1], text[i + 1]) for i in range(len(text) - 1)]\n    return sum(table.get(c) == letter for c, letter in pairs) / len(pairs)\n",
+                "Its contexts are one character long, whatever k is. Where does k come in?"),
+    ],
+    imports=EXAMPLES,
 )  # fmt: skip

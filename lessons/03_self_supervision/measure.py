@@ -1,12 +1,13 @@
 """Make table.json: what lesson 03 compares its own runs with.
 
-Source   the Fashion-MNIST pictures, the plays, novels and Bible that ship
-Run      python recipes/measure.py 03       Takes     about three quarters of an hour on one thread
+Source   the Fashion-MNIST images, the plays, novels and Bible that ship
+Run      python recipes/measure.py 03       Takes     about an hour on one thread
 
-The lesson trains one network of each kind for half a minute with one seed. Here is the whole table, three seeds of everything: what
-pretraining without labels is worth for 10, 30, 100 and 1,000 labelled pictures, on pictures as they ship and on pictures that were moved;
-and how one network with three masks fills blanks, goes on with a text and tells authors apart. Each part is kept in OUT as soon as it is
-done, and a second run goes on from there.
+The lesson trains one network of each kind for half a minute with one seed. Here is the whole table: what self-supervised pretraining
+is worth for 10, 30, 100 and 1,000 labelled images, on images as they ship and on transformed ones; how one Transformer with three masks
+fills blanks, continues a text and represents a passage, with as many labels as its objective has or with equally many; and whether span
+corruption reads its source after 1,200 steps. Three seeds of each; two of the lesson's own run, one of the causal model with few labels
+and of span corruption. Each part is kept in OUT as soon as it is done, and a second run goes on from there.
 """
 
 import copy
@@ -30,49 +31,63 @@ from common import measure_once, write_table
 from fmcourse.data import load
 from fmcourse.models.patches import MaskedAutoencoder, PatchEncoder, patchify
 from fmcourse.models.transformer import Config, Transformer, modern
-from fmcourse.objectives import Loss, contrastive, masked_patches, masked_token, next_token, transformation_prediction
-from fmcourse.training import RandomCrops, fit
+from fmcourse.objectives import (
+    Loss,
+    contrastive,
+    corrupt_spans,
+    info_nce,
+    masked_patches,
+    masked_token,
+    next_token,
+    transformation_prediction,
+)
+from fmcourse.training import RandomBatches, RandomCrops, fit
 from fmcourse.training.optimizers import MUON_SHORT_RUN, OptimizerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 SEEDS, LABELS, DRAWS, BATCH = 3, (10, 30, 100, 1000), 4, 128
 ADAM = OptimizerConfig(matrix_optimizer="adamw", lr=3e-3, lr_decay="cosine", weight_decay=1e-4)
-STEPS = {"contrastive": 360, "upright": 360, "turned": 600, "patches": 600, "scratch": 400}
-LIVE = 150  # steps that the lesson itself takes
+STEPS = {"contrastive": 360, "no rotation": 360, "rotation": 600, "masked patches": 600, "supervised": 400}
+LIVE, LIVE_SEEDS = 150, 2  # steps that the lesson itself takes; seeds of its band
 
-ON_LABELS = {"scratch": {}, "scratch, no views": {"look": False}, "contrastive, then tuned": {"start": "contrastive"}}
+SUPERVISED = {
+    "supervised, augmented": {},
+    "supervised": {"augmented": False},
+    "contrastive, then fine-tuned": {"start": "contrastive"},
+}
 
-# -- pictures -------------------------------------------------------------------------------------------------------------
+# -- images ---------------------------------------------------------------------------------------------------------------
 
 
 def uniform_draws(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
     return low + (high - low) * torch.rand(n, generator=generator)
 
 
-def warp_images(x: Tensor, turn: Tensor, wide: Tensor, high: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """Pictures (B, 28, 28), seen through a window that is turned (radians), so wide and high, and moved (shares of half the picture)."""
-    rows = [wide * turn.cos(), -high * turn.sin(), across, wide * turn.sin(), high * turn.cos(), down]
+def warp_images(x: Tensor, angle: Tensor, width: Tensor, height: Tensor, across: Tensor, down: Tensor) -> Tensor:
+    """Images (B, 28, 28) through a window: its angle (radians), width, height and offset (as shares of half an image)."""
+    rows = [width * angle.cos(), -height * angle.sin(), across, width * angle.sin(), height * angle.cos(), down]
     grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), [len(x), 1, 28, 28], align_corners=False)
     return F.grid_sample(x[:, None], grid, align_corners=False)[:, 0]
 
 
 def transform_images(pixels: Tensor, seed: int) -> Tensor:
-    """Each picture smaller, turned, somewhere in the frame, facing either way, in another light: (N, 28, 28) uint8, as they come."""
+    """Each image scaled down, rotated, shifted, mirrored at random, brighter or darker: (N, 28, 28) uint8."""
     g = torch.Generator().manual_seed(seed)
     draw = partial(uniform_draws, len(pixels), generator=g)
-    turn, zoom, face = draw(-0.44, 0.44), 1 / draw(0.55, 0.95), torch.where(draw(0, 1) < 0.5, 1.0, -1.0)
+    angle, zoom, mirror = draw(-0.44, 0.44), 1 / draw(0.55, 0.95), torch.where(draw(0, 1) < 0.5, 1.0, -1.0)
     across, down = (zoom - 1) * draw(-1, 1), (zoom - 1) * draw(-1, 1)
-    x = warp_images(pixels / 255, turn, zoom * face, zoom, across, down) * draw(0.5, 1.2)[:, None, None]
+    x = warp_images(pixels / 255, angle, zoom * mirror, zoom, across, down) * draw(0.5, 1.2)[:, None, None]
     return (255 * x.clamp(0, 1)).round().byte()
 
 
-def views(x: Tensor, generator: torch.Generator, turn: float = 0.5) -> Tensor:
-    """A window onto each picture, turned (radians) and mirrored by chance, in another light, with a hole and some noise: (B, 28, 28)."""
+def random_view(x: Tensor, generator: torch.Generator, max_angle: float = 0.5) -> Tensor:
+    """Augmentation: a random crop of each image, rotated, mirrored, brighter or darker, with a hole and noise: (B, 28, 28)."""
     draw = partial(uniform_draws, len(x), generator=generator)
-    side, shape, face = draw(0.3, 1).sqrt(), draw(-0.15, 0.15).exp(), torch.where(draw(0, 1) < 0.5, 1.0, -1.0)
-    wide, high = (side * shape).clamp(max=1), (side / shape).clamp(max=1)
-    x = warp_images(x, draw(-turn, turn), wide * face, high, (1 - wide) * draw(-1, 1), (1 - high) * draw(-1, 1))
+    side, shape, mirror = draw(0.3, 1).sqrt(), draw(-0.15, 0.15).exp(), torch.where(draw(0, 1) < 0.5, 1.0, -1.0)
+    width, height = (side * shape).clamp(max=1), (side / shape).clamp(max=1)
+    angle, across, down = draw(-max_angle, max_angle), (1 - width) * draw(-1, 1), (1 - height) * draw(-1, 1)
+    x = warp_images(x, angle, width * mirror, height, across, down)
     x = (x * draw(0.4, 1.6)[:, None, None]).clamp(1e-4, 1) ** draw(-0.7, 0.7).exp()[:, None, None]
     across, down, size = (draw(*ends)[:, None, None] for ends in ((0, 28), (0, 28), (0, 6)))
     at = torch.arange(28)
@@ -80,15 +95,15 @@ def views(x: Tensor, generator: torch.Generator, turn: float = 0.5) -> Tensor:
     return x + 0.03 * torch.randn(x.shape, generator=generator)
 
 
-def network() -> nn.Sequential:
-    """The box: a picture (28, 28) in, 96 numbers out."""
+def new_encoder() -> nn.Sequential:
+    """An image (28, 28) in, a representation of 96 features out."""
     layer = lambda i, o, s: [nn.Conv2d(i, o, 3, s, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU()]
     layers = [*layer(4, 24, 1), *layer(24, 48, 2), *layer(48, 96, 1), *layer(96, 96, 2)]
     return nn.Sequential(nn.Unflatten(1, (1, 28)), nn.PixelUnshuffle(2), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
 class Minibatches:
-    """Random pictures, endless; with `labels`, pairs."""
+    """Random images, endless; with `labels`, pairs."""
 
     def __init__(self, *tensors: Tensor, seed: int, batch: int = BATCH) -> None:
         self.tensors, self.seed, self.batch = tensors, seed, batch
@@ -102,51 +117,52 @@ class Minibatches:
 
 @cache
 def image_splits(kind: str) -> tuple[Tensor, ...]:
-    """Pixels from 0 to 1 and kinds, to learn from and to be tested on."""
+    """Pixels from 0 to 1 and classes, of the training set and of the test set."""
     shown = load("fashion")
     parts = [shown.train, shown.test]
     pixels = [
-        transform_images(part.pixels, seed) if kind == "moved" else part.pixels for seed, part in enumerate(parts, 1)
+        transform_images(part.pixels, seed) if kind == "transformed" else part.pixels
+        for seed, part in enumerate(parts, 1)
     ]
     return pixels[0] / 255, parts[0].labels, pixels[1] / 255, parts[1].labels
 
 
-def labelled_subset(kinds: Tensor, labels: int, seed: int) -> Tensor:
-    """Rows of the pictures that get a label: as many of each of the ten kinds."""
+def labelled_subset(classes: Tensor, labels: int, seed: int) -> Tensor:
+    """Rows of the images that get a label: as many of each of the ten classes."""
     g = torch.Generator().manual_seed(seed)
-    return torch.cat([of[torch.randperm(len(of), generator=g)[: labels // 10]] for of in ((kinds == k).nonzero()[:, 0] for k in range(10))])  # fmt: skip
+    return torch.cat([of[torch.randperm(len(of), generator=g)[: labels // 10]] for of in ((classes == k).nonzero()[:, 0] for k in range(10))])  # fmt: skip
 
 
-def linear_probe(known: Tensor, labels: Tensor, asked: Tensor, kinds: int, pull: float = 1e-4) -> Tensor:
-    """Logistic regression on features: which kind is each of `asked`? Spread evenly beforehand, weights pulled towards zero."""
-    weights = torch.zeros(known.shape[1] + 1, kinds, requires_grad=True)
-    loss = lambda: F.cross_entropy(known @ weights[1:] + weights[0], labels) + pull * weights[1:].square().sum()
-    search = torch.optim.LBFGS([weights], max_iter=60, line_search_fn="strong_wolfe")
+def linear_probe(train: Tensor, labels: Tensor, test: Tensor, classes: int, penalty: float = 1e-4) -> Tensor:
+    """Logistic regression on features with a small squared penalty on the weights: the predicted class of each of `test`."""
+    weights = torch.zeros(train.shape[1] + 1, classes, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=60, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
-        search.zero_grad()
-        (found := loss()).backward()
-        return found
+        optimizer.zero_grad()
+        loss = F.cross_entropy(train @ weights[1:] + weights[0], labels) + penalty * weights[1:].square().sum()
+        loss.backward()
+        return loss
 
-    search.step(closure)
-    return (asked @ weights[1:] + weights[0]).argmax(1).detach()
+    optimizer.step(closure)
+    return (test @ weights[1:] + weights[0]).argmax(1).detach()
 
 
-def standardize(known: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
-    """Each feature with mean 0 and the same spread over all pictures, labelled or not; pixels that never change are left out."""
-    mean, std = known.mean(0), known.std(0)
+def standardize(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    """Each feature with mean 0 and the same variance over all images, labelled or not; constant features are left out."""
+    mean, std = train.mean(0), train.std(0)
     kept = std > 1e-4 * std.max()
-    return tuple(((x - mean) / std)[:, kept] / kept.sum().sqrt() for x in (known, asked))
+    return tuple(((x - mean) / std)[:, kept] / kept.sum().sqrt() for x in (train, test))
 
 
-def probe_accuracy(known: Tensor, asked: Tensor, kind: str, seed: int) -> dict[str, float]:
-    """Accuracy on the test pictures, for each number of labels, mean over draws of the labelled ones."""
-    _, labels, _, wanted = image_splits(kind)
-    known, asked = standardize(known, asked)
+def probe_accuracy(train: Tensor, test: Tensor, kind: str, seed: int) -> dict[str, float]:
+    """Accuracy on the test images, for each number of labels, mean over draws of the labelled ones."""
+    _, labels, _, truth = image_splits(kind)
+    train, test = standardize(train, test)
     found = {}
     for n in LABELS:
         rows = [labelled_subset(labels, n, DRAWS * seed + draw) for draw in range(DRAWS)]
-        right = [(linear_probe(known[r], labels[r], asked, 10) == wanted).float().mean().item() for r in rows]
+        right = [(linear_probe(train[r], labels[r], test, 10) == truth).float().mean().item() for r in rows]
         found[str(n)] = round(statistics.mean(right), 4)
     return found
 
@@ -156,91 +172,131 @@ def features_of(model: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.cat([model(part) for part in x.split(500)])
 
 
-def pretrain_encoder(way: str, kind: str, seed: int, steps: int) -> tuple[Callable[[Tensor], Tensor], float]:
-    """A box that saw all pictures of a kind and no label; and the processor seconds that it took."""
+def projection_head() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(96, 192), nn.BatchNorm1d(192), nn.ReLU(), nn.Linear(192, 64))
+
+
+def pretrain_encoder(method: str, kind: str, seed: int) -> tuple[Callable[[Tensor], Tensor], float]:
+    """An encoder pretrained on all images without a label; and the processor seconds that it took."""
     torch.manual_seed(seed)
-    data, body, begun = Minibatches(image_splits(kind)[0], seed=seed), network(), time.process_time()
-    if way == "patches":
-        body = PatchEncoder(Config(width=64, depth=2, heads=4, causal=False), 49, 16)
-        whole = MaskedAutoencoder(body, Config(width=32, depth=1, heads=4, causal=False))
-        fit(whole, lambda m, x, g: masked_patches(m, patchify(x, 4), g), data, steps=steps, seed=seed, progress=False)
-        return lambda x: body(patchify(x, 4)).mean(1), time.process_time() - begun
-    if way == "turned":
-        whole = nn.Sequential(body, nn.Linear(96, 4))
-        turns = [partial(torch.rot90, k=k) for k in range(4)]
-        objective = lambda m, x, g: transformation_prediction(m, x, g, transforms=turns)
+    steps = STEPS.get(method, 0)
+    data, encoder, begun = Minibatches(image_splits(kind)[0], seed=seed), new_encoder(), time.process_time()
+    if method == "masked patches":
+        encoder = PatchEncoder(Config(width=64, depth=2, heads=4, causal=False), 49, 16)
+        model = MaskedAutoencoder(encoder, Config(width=32, depth=1, heads=4, causal=False))
+        fit(model, lambda m, x, g: masked_patches(m, patchify(x, 4), g), data, steps=steps, seed=seed, progress=False)
+        return lambda x: encoder(patchify(x, 4)).mean(1), time.process_time() - begun
+    if method == "rotation":
+        model = nn.Sequential(encoder, nn.Linear(96, 4))
+        rotations = [partial(torch.rot90, k=k) for k in range(4)]
+        objective = lambda m, x, g: transformation_prediction(m, x, g, transforms=rotations)
     else:
-        whole = nn.Sequential(body, nn.Linear(96, 192), nn.BatchNorm1d(192), nn.ReLU(), nn.Linear(192, 64))
-        augment = partial(views, turn=0.0) if way == "upright" else views
+        model = nn.Sequential(encoder, *projection_head())
+        augment = partial(random_view, max_angle=0.0) if method == "no rotation" else random_view
         objective = partial(contrastive, augment=augment, temperature=0.2)
     if steps:
-        fit(whole, objective, data, steps=steps, seed=seed, optimizer=ADAM, progress=False)
-    else:  # untrained: its norms take mean and spread from some pictures, as they do in training
+        fit(model, objective, data, steps=steps, seed=seed, optimizer=ADAM, progress=False)
+    else:  # untrained: batch normalization takes its statistics from some images, as it does in training
         with torch.no_grad():
-            body.train()(data[0])
-    return body.eval(), time.process_time() - begun
+            encoder.train()(data[0])
+    return encoder.eval(), time.process_time() - begun
 
 
-def pretrained_row(way: str, kind: str, seed: int) -> dict[str, Any]:
-    steps = LIVE if way == "live" else STEPS.get(way, 0)
-    model, seconds = pretrain_encoder(way, kind, seed, steps)
-    known, _, asked, _ = image_splits(kind)
-    return (
-        {"seed": seed}
-        | probe_accuracy(features_of(model, known), features_of(model, asked), kind, seed)
-        | {"seconds": round(seconds)}
-    )
+def pretrained_row(method: str, kind: str, seed: int) -> dict[str, Any]:
+    model, seconds = pretrain_encoder(method, kind, seed)
+    train, _, test, _ = image_splits(kind)
+    accuracy = probe_accuracy(features_of(model, train), features_of(model, test), kind, seed)
+    return {"seed": seed} | accuracy | {"seconds": round(seconds)}
 
 
 def pixels_row(kind: str, seed: int) -> dict[str, Any]:
-    known, _, asked, _ = image_splits(kind)
-    return {"seed": seed} | probe_accuracy(known.flatten(1), asked.flatten(1), kind, seed)
+    train, _, test, _ = image_splits(kind)
+    return {"seed": seed} | probe_accuracy(train.flatten(1), test.flatten(1), kind, seed)
 
 
-def labels_row(kind: str, seed: int, *, start: str = "", look: bool = True) -> dict[str, Any]:
-    """The same box trained on the labelled pictures: from nothing, or from where contrastive play ended; with views of them, or as they are.
+def supervised_row(kind: str, seed: int, *, start: str = "", augmented: bool = True) -> dict[str, Any]:
+    """The same encoder trained on the labelled images: from scratch or from a pretrained one, with augmentation or without.
 
-    Two draws of labelled pictures, one where they are many.
+    Two draws of labelled images, one where they are many. One learning rate each, not tuned.
     """
-    known, labels, asked, wanted = image_splits(kind)
+    train, labels, test, truth = image_splits(kind)
     found, begun = {}, time.process_time()
-    played = pretrain_encoder(start, kind, seed, STEPS[start])[0] if start else None
+    pretrained = pretrain_encoder(start, kind, seed)[0] if start else None
     optimizer = replace(ADAM, lr=1e-3) if start else ADAM
 
-    def told(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> Loss:
-        return Loss(F.cross_entropy(model(views(batch[0], generator) if look else batch[0]), batch[1]))
+    def objective(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> Loss:
+        x = random_view(batch[0], generator) if augmented else batch[0]
+        return Loss(F.cross_entropy(model(x), batch[1]))
 
     for n in LABELS:
         right = []
         for draw in range(1 if n == max(LABELS) else 2):
             torch.manual_seed(seed)
             rows = labelled_subset(labels, n, DRAWS * seed + draw)
-            model = nn.Sequential(copy.deepcopy(played) if start else network(), nn.Linear(96, 10))
-            data = Minibatches(known[rows], labels[rows], seed=seed, batch=64)
-            fit(model, told, data, steps=STEPS["scratch"], seed=seed, optimizer=optimizer, progress=False)
-            right.append((features_of(model.eval(), asked).argmax(1) == wanted).float().mean().item())
+            model = nn.Sequential(copy.deepcopy(pretrained) if start else new_encoder(), nn.Linear(96, 10))
+            data = Minibatches(train[rows], labels[rows], seed=seed, batch=64)
+            fit(model, objective, data, steps=STEPS["supervised"], seed=seed, optimizer=optimizer, progress=False)
+            right.append((features_of(model.eval(), test).argmax(1) == truth).float().mean().item())
         found[str(n)] = round(statistics.mean(right), 4)
     return {"seed": seed} | found | {"seconds": round(time.process_time() - begun)}
+
+
+# -- the lesson's own loop ------------------------------------------------------------------------------------------------
+
+
+def train(model: nn.Module, loss_of: Callable[..., Tensor], data: Any, steps: int, lr: float, seed: int) -> None:
+    """The loop that the lesson writes: AdamW with a cosine schedule, one generator for all draws."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    generator = torch.Generator().manual_seed(seed)
+    model.train()
+    for step in range(steps):
+        loss = loss_of(model, data[step], generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    model.eval()
+
+
+def contrastive_loss(model: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+    """InfoNCE of two views of each image."""
+    a, b = model(torch.cat([random_view(x, generator), random_view(x, generator)])).chunk(2)
+    return info_nce(a, b, 0.2)
+
+
+def contrastive_live(seed: int) -> dict[str, Any]:
+    """As much of it as the lesson runs; the linear probe on the encoder and on the projection head."""
+    torch.manual_seed(seed)
+    images, _, test, _ = image_splits("transformed")
+    model, begun = nn.Sequential(new_encoder(), projection_head()), time.process_time()
+    data = RandomBatches(images, batch=BATCH, seed=seed)
+    train(model, contrastive_loss, data, LIVE, 3e-3, seed)
+    seconds = round(time.process_time() - begun)
+    found = [[features_of(part, x) for x in (images, test)] for part in (model[0], model)]
+    encoder, head = (probe_accuracy(*pair, "transformed", seed) for pair in found)
+    return {"seed": seed} | encoder | {"head": head, "seconds": seconds}
 
 
 # -- texts ----------------------------------------------------------------------------------------------------------------
 
 LETTERS, AUTHORS, LENGTH = " abcdefghijklmnopqrstuvwxyz", ("shakespeare", "austen", "bible"), 64
-BLANK, TEXT_BATCH = len(LETTERS), 12  # a hidden letter has a number of its own
-LINES, PASSAGES = 400, 200  # of each author that are asked for; a passage is four lines
+MASK_ID, TEXT_BATCH, LABEL_RATE = len(LETTERS), 12, 0.15
+LINES, PASSAGES = 400, 200  # test lines and test passages of each author; a passage is four lines
+FEW_LABELS = "causal, 15 % of the labels"
 TEXT_STEPS, TEXT_LIVE, TEXT_LABELS = 750, 350, (6, 15, 60, 300)
 PLACE = LENGTH // 2
-MASKS = ("causal", "prefix", "masked")
+MODELS = ("causal", FEW_LABELS, "prefix", "masked")
 
 
 def letter_ids(text: str) -> list[int]:
-    """Small letters and single spaces, as numbers."""
+    """Lower-case letters and single spaces, as token ids."""
     return [LETTERS.index(letter) for letter in " ".join(re.findall("[a-z]+", text.lower()))]
 
 
 @cache
 def texts() -> tuple[list[Tensor], list[Tensor]]:
-    """What each author left to learn from, three million letters at most, and works that no network saw."""
+    """Each author's training text, three million letters at most, and works that are held out."""
     works = [load(name) for name in AUTHORS]
     return [torch.tensor(letter_ids(part.train)[:3_000_000]) for part in works], [
         torch.tensor(letter_ids(part.test)) for part in works
@@ -254,20 +310,28 @@ def prefix_mask(T: int, prefix: Tensor) -> Tensor:
 
 
 def prefix_next_token(model: Transformer, batch: Tensor, generator: torch.Generator | None = None) -> Loss:
-    """Next letters again, but the first few of each row, any number, are read both ways and not asked for."""
+    """Next letters again, but the first few of each row, a random number, attend both ways and are not predicted."""
     prefix = torch.randint(1, batch.shape[1] - 1, (len(batch),), generator=generator)
     asked = torch.arange(batch.shape[1] - 1) >= prefix[:, None] - 1
     states = model.states(batch[:, :-1], prefix_mask(batch.shape[1] - 1, prefix))[asked]
     return Loss(F.cross_entropy(model.head(states), batch[:, 1:][asked]), tokens=int(asked.sum()))
 
 
+def sparse_next_token(model: Transformer, batch: Tensor, generator: torch.Generator | None = None) -> Loss:
+    """Next letters, but a label at 15 % of the positions only: as many labels as masked language modelling has."""
+    inputs, labels = batch[:, :-1], batch[:, 1:]
+    selected = torch.rand(labels.shape, generator=generator) < LABEL_RATE
+    value = F.cross_entropy(model.head(model.states(inputs)[selected]), labels[selected])
+    return Loss(value, tokens=int(selected.sum()))
+
+
 def train_text_model(kind: str, seed: int, steps: int) -> Transformer:
-    """One network of three layers, one of three masks, and the texts of all authors."""
+    """One Transformer of three layers with one of the objectives, on the texts of all authors."""
     torch.manual_seed(seed)
-    model = Transformer(modern(vocab_size=28, context=LENGTH, width=96, depth=3, heads=4, causal=kind == "causal"))
-    objective = {"causal": next_token, "prefix": prefix_next_token, "masked": partial(masked_token, mask_id=BLANK)}[
-        kind
-    ]
+    causal = kind in ("causal", FEW_LABELS)
+    model = Transformer(modern(vocab_size=28, context=LENGTH, width=96, depth=3, heads=4, causal=causal))
+    objectives = {"causal": next_token, FEW_LABELS: sparse_next_token, "prefix": prefix_next_token}
+    objective = objectives.get(kind, partial(masked_token, mask_id=MASK_ID))
     data = RandomCrops(torch.cat(texts()[0]), LENGTH + (kind != "masked"), TEXT_BATCH, seed=seed)
     fit(model, objective, data, steps=steps, seed=seed, optimizer=MUON_SHORT_RUN, progress=False)
     return model.eval()
@@ -279,23 +343,23 @@ def hidden_states(model: Transformer, kind: str, ids: Tensor) -> Tensor:
 
 
 def next_letter_log_probs(model: Transformer, kind: str, ids: Tensor) -> Tensor:
-    """Log-probabilities of the letter after each row, (B, 27). The masked one is shown a blank there."""
+    """Log-probabilities of the letter after each row, (B, 27). The masked model is given a [MASK] there."""
     if kind == "masked":
-        ids = F.pad(ids, (0, 1), value=BLANK)
+        ids = F.pad(ids, (0, 1), value=MASK_ID)
     return model.head(hidden_states(model, kind, ids)[:, -1])[:, :27].log_softmax(-1)
 
 
 def middle_letter_log_probs(model: Transformer, kind: str, windows: Tensor) -> Tensor:
-    """Log-probabilities of the letter in the middle, (B, 27): from both sides in one pass if the network can, else from the left."""
+    """Log-probabilities of the letter in the middle, (B, 27), in one forward pass: masked from both sides, else from the left."""
     if kind != "masked":
         return next_letter_log_probs(model, kind, windows[:, :PLACE])
     ids = windows.clone()
-    ids[:, PLACE] = BLANK
+    ids[:, PLACE] = MASK_ID
     return model(ids)[:, PLACE, :27].log_softmax(-1)
 
 
 def rescore_middle_letter(model: Transformer, windows: Tensor) -> Tensor:
-    """The letter in the middle by a causal network that reads the whole line 27 times, once with each letter: the likeliest line."""
+    """The letter in the middle by a causal model in 27 forward passes, one with each letter: that of the likeliest line."""
     totals = []
     for letter in range(27):
         ids = windows.clone()
@@ -305,7 +369,7 @@ def rescore_middle_letter(model: Transformer, windows: Tensor) -> Tensor:
 
 
 def continue_text(model: Transformer, kind: str, windows: Tensor, letters: int, seed: int) -> Tensor:
-    """Each row's first half, gone on with letter by letter."""
+    """Each row's first half, continued letter by letter."""
     g, ids = torch.Generator().manual_seed(seed), windows[:, :PLACE]
     for _ in range(letters):
         p = next_letter_log_probs(model, kind, ids[:, -(LENGTH - 1) :]).exp()
@@ -318,14 +382,14 @@ def decode_letters(ids: Tensor) -> str:
 
 
 def known_word_share(rows: Tensor) -> float:
-    """Share of whole words in what was written that stand in the texts that were read."""
+    """Share of the whole words in generated rows that occur in the training texts."""
     known = {word for part in texts()[0] for word in decode_letters(part).split()}
     words = [word for row in rows for word in decode_letters(row).split()[1:-1]]
     return sum(word in known for word in words) / len(words)
 
 
 def author_accuracy(model: Transformer | None, kind: str, seed: int) -> dict[str, float]:
-    """Who wrote a passage of a work never seen? A linear probe on the mean of its states, or on how often each letter stands in it."""
+    """The author of a passage of a held-out work, by a linear probe on its mean hidden state, or on its letter counts."""
     vectors = lambda ids: (
         F.one_hot(ids, 27).float().mean(1) if model is None else hidden_states(model, kind, ids).mean(1)
     )
@@ -336,15 +400,15 @@ def author_accuracy(model: Transformer | None, kind: str, seed: int) -> dict[str
 
     most = max(TEXT_LABELS) // 3
     with torch.no_grad():
-        known, asked = standardize(summary(texts()[0], most), summary(texts()[1], PASSAGES))
-    kinds, wanted = (torch.arange(3).repeat_interleave(each) for each in (most, PASSAGES))
+        train_x, test_x = standardize(summary(texts()[0], most), summary(texts()[1], PASSAGES))
+    labels, truth = (torch.arange(3).repeat_interleave(each) for each in (most, PASSAGES))
     found = {}
     for n in TEXT_LABELS:
         right = []
         for draw in range(DRAWS):
             g = torch.Generator().manual_seed(DRAWS * seed + draw)
             rows = torch.cat([most * k + torch.randperm(most, generator=g)[: n // 3] for k in range(3)])
-            right.append((linear_probe(known[rows], kinds[rows], asked, 3) == wanted).float().mean().item())
+            right.append((linear_probe(train_x[rows], labels[rows], test_x, 3) == truth).float().mean().item())
         found[str(n)] = round(statistics.mean(right), 4)
     return found
 
@@ -354,72 +418,123 @@ def test_lines() -> Tensor:
 
 
 def fill_and_continue_scores(model: Transformer, kind: str, lines: Tensor) -> dict[str, float]:
-    """Blanks in the middle filled rightly, and bits for the letter after all others. A hundred lines at a time: they fit the cache."""
+    """Accuracy on the blank in the middle, and bits for the letter after all others. A hundred lines at a time: they fit the cache."""
     guess = torch.cat([middle_letter_log_probs(model, kind, some) for some in lines.split(100)])
     after = torch.cat([next_letter_log_probs(model, kind, some[:, :-1]) for some in lines.split(100)])
     return {
-        "blank": round((guess.argmax(1) == lines[:, PLACE]).float().mean().item(), 4),
-        "next_bits": round(F.nll_loss(after, lines[:, -1]).item() / math.log(2), 4),
+        "blank_accuracy": round((guess.argmax(1) == lines[:, PLACE]).float().mean().item(), 4),
+        "bits_per_letter": round(F.nll_loss(after, lines[:, -1]).item() / math.log(2), 4),
     }
 
 
+def rescored_accuracy(model: Transformer, lines: Tensor) -> float:
+    found = torch.cat([rescore_middle_letter(model, part) for part in lines.split(100)])
+    return round((found == lines[:, PLACE]).float().mean().item(), 4)
+
+
 def text_row(kind: str, seed: int) -> dict[str, Any]:
-    """One network, asked everything."""
+    """One model and all of its tests."""
     begun = time.process_time()
     model = train_text_model(kind, seed, TEXT_STEPS)
     row, lines = {"seed": seed, "seconds": round(time.process_time() - begun)}, test_lines()
     with torch.inference_mode():
         row |= fill_and_continue_scores(model, kind, lines)
-        if kind == "causal":
-            some = lines[::4]
-            again = torch.cat([rescore_middle_letter(model, part) for part in some.split(100)])
-            row["rescored"] = round((again == some[:, PLACE]).float().mean().item(), 4)
-        row["words"] = round(known_word_share(continue_text(model, kind, lines[::40], 80, seed)), 4)
-    return row | {"author": author_accuracy(model, kind, seed)}
+        if model.config.causal:
+            row["rescored_accuracy"] = rescored_accuracy(model, lines[::4])
+        row["known_word_share"] = round(known_word_share(continue_text(model, kind, lines[::40], 80, seed)), 4)
+    return row | {"author_accuracy": author_accuracy(model, kind, seed)}
 
 
-def text_live(kind: str, seed: int) -> dict[str, Any]:
-    """As much of it as the lesson runs."""
-    begun = time.process_time()
-    model = train_text_model(kind, seed, TEXT_LIVE)
-    seconds = round(time.process_time() - begun)
+# -- span corruption ------------------------------------------------------------------------------------------------------
+
+SENTINEL, BLANKED = 40, 39  # token ids; the letters are 1 to 27 here
+SPAN_STEPS, SPAN_BATCH, SPAN_LINES, SPAN_SEEDS = 1200, 32, 512, 1
+
+
+def span_loss(
+    model: Transformer, ids: Tensor, generator: torch.Generator | None = None, *, source: str = "real"
+) -> Loss:
+    """Span corruption by one Transformer under a prefix mask: it reads the source both ways and writes the target.
+
+    Args:
+        source: "real"; "blanked", all letters alike; or "swapped", the source of another line.
+    """
+    given, target = corrupt_spans(ids + 1, generator, sentinel_id=SENTINEL)
+    if source == "blanked":
+        given = given.where(given >= SENTINEL, BLANKED)
+    if source == "swapped":
+        given = given.roll(1, 0)
+    S, row = given.shape[1], torch.cat([given, target], 1)
+    mask = prefix_mask(row.shape[1] - 1, torch.tensor([S]))[0]
+    states = model.states(row[:, :-1], mask)[:, S - 1 :]
+    return Loss(F.cross_entropy(model.head(states).mT, row[:, S:]), tokens=target.numel())
+
+
+def span_row(source: str, seed: int) -> dict[str, Any]:
+    """Trained on real or on blanked sources; the loss on held-out lines, and with the sources of other lines."""
+    torch.manual_seed(seed)
+    model, begun = (
+        Transformer(modern(vocab_size=48, context=128, width=64, depth=2, heads=4, causal=False)),
+        time.process_time(),
+    )
+    train_ids, test_ids = (part[AUTHORS.index("austen")] for part in texts())
+    data = RandomCrops(train_ids, LENGTH, SPAN_BATCH, seed=seed)
+    fit(
+        model,
+        partial(span_loss, source=source),
+        data,
+        steps=SPAN_STEPS,
+        seed=seed,
+        optimizer=MUON_SHORT_RUN,
+        progress=False,
+    )
+    row, lines = (
+        {"seed": seed, "seconds": round(time.process_time() - begun)},
+        RandomCrops(test_ids, LENGTH, SPAN_LINES, seed=7)[0],
+    )
     with torch.inference_mode():
-        return {"seed": seed, "seconds": seconds} | fill_and_continue_scores(model, kind, test_lines())
+        for tested in dict.fromkeys((source, "swapped")):
+            generator = torch.Generator().manual_seed(1)
+            row[tested] = round(span_loss(model.eval(), lines, generator, source=tested).value.item(), 4)
+    return row
 
 
 # -- all of it ------------------------------------------------------------------------------------------------------------
 
 
 def main(out: Path) -> None:
-    parts, found = out / "parts", {"texts": {}, "moved": {}, "as they ship": {}, "live": {}}
-    jobs: list[tuple[str, str, Callable[..., dict[str, Any]]]] = []
-    jobs += [("texts", kind, partial(text_row, kind)) for kind in MASKS]
-    jobs += [("texts", "letters counted", lambda seed: {"seed": seed, "author": author_accuracy(None, "", seed)})]
-    for kind in ("moved", "as they ship"):
-        ways = (
-            ("contrastive", "turned", "patches", "untrained")
-            if kind == "moved"
-            else ("contrastive", "upright", "untrained")
+    parts, found = out / "parts", {"texts": {}, "transformed": {}, "centred": {}, "live": {}, "spans": {}}
+    jobs: list[tuple[str, str, Callable[..., dict[str, Any]], int]] = []
+    jobs += [("texts", kind, partial(text_row, kind), 1 if kind == FEW_LABELS else SEEDS) for kind in MODELS]
+    jobs += [
+        (
+            "texts",
+            "letter counts",
+            lambda seed: {"seed": seed, "author_accuracy": author_accuracy(None, "", seed)},
+            SEEDS,
         )
-        jobs += [(kind, way, partial(pretrained_row, way, kind)) for way in ways]
-        jobs += [(kind, "pixels", partial(pixels_row, kind))]
-    jobs += [("live", "contrastive", partial(pretrained_row, "live", "moved"))]
-    jobs += [("live", kind, partial(text_live, kind)) for kind in ("causal", "masked")]
-    for group, name, make, seed in [
-        *((*job, seed) for seed in range(SEEDS) for job in jobs),
-        *(
-            ("moved", name, partial(labels_row, "moved", **how), seed)
-            for name, how in ON_LABELS.items()
-            for seed in range(SEEDS)
-        ),
-    ]:
-        path = parts / f"{group}-{name}-{seed}.json".replace(" ", "-")
-        found[group].setdefault(name, []).append(measure_once(path, partial(make, seed)))
+    ]
+    methods = {
+        "transformed": ("contrastive", "rotation", "masked patches", "untrained"),
+        "centred": ("contrastive", "no rotation", "untrained"),
+    }
+    for kind, names in methods.items():
+        jobs += [(kind, method, partial(pretrained_row, method, kind), SEEDS) for method in names]
+        jobs += [(kind, "raw pixels", partial(pixels_row, kind), SEEDS)]
+    jobs += [("live", "contrastive", contrastive_live, LIVE_SEEDS)]
+    jobs += [("spans", "real", partial(span_row, "real"), SPAN_SEEDS)]
+    jobs += [
+        ("transformed", name, partial(supervised_row, "transformed", **how), SEEDS) for name, how in SUPERVISED.items()
+    ]
+    for group, name, make, seeds in jobs:
+        for seed in range(seeds):
+            path = parts / f"{group}-{name}-{seed}.json".replace(" ", "-")
+            found[group].setdefault(name, []).append(measure_once(path, partial(make, seed)))
     made = {
         "command": "python recipes/measure.py 03",
         "date": datetime.date.today().isoformat(),
         "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
-        "steps": STEPS | {"live": LIVE, "texts": TEXT_STEPS, "texts live": TEXT_LIVE},
+        "steps": STEPS | {"live": LIVE, "texts": TEXT_STEPS, "texts live": TEXT_LIVE, "spans": SPAN_STEPS},
         "labels": LABELS,
         "text_labels": TEXT_LABELS,
     } | found

@@ -1,4 +1,4 @@
-"""Exercises of lesson 04: byte-pair encoding, in three functions and a ruler."""
+"""Exercises of lesson 04: byte-pair encoding in three functions, decoding, and compression."""
 
 from itertools import pairwise
 from typing import Any
@@ -1010,6 +1010,110 @@ def encode(word, merges):
         ),
     ],
     imports=IMPORTS + "\n" + MERGE,
+)  # fmt: skip
+
+# -- 04.5 -----------------------------------------------------------------------------------------------------------------
+
+
+def spelt(body: str) -> str:
+    """A near miss: `tokens` are the bytes of each id."""
+    return f"def decode(ids, vocabulary):\n    tokens = [vocabulary[i] for i in ids]\n    {body}\n"
+
+
+back = Exercise(
+    "04.5",
+    goal="turn ids back into text",
+    minutes=5,
+    cases=[
+        ([0, 1], [b"lo", b"w"]),
+        ([1, 0, 2], [b"he", b" t", b"n"]),
+        ([0, 1], [b"\xc3", b"\xa9"]),
+        ([1], [b"caf", b"\xc3", b"\xa9"]),
+        ([0, 1, 2], [b"caf", b"\xc3", b"\xa9"]),
+        ([2, 0, 1, 2], [b"\xe8\x8c", b"\xb6", b" "]),
+        ([1, 0, 0], [b"na", b"ba"]),
+        ([], [b"a", b"b"]),
+    ],
+    starter='''def decode(ids, vocabulary):
+    """The text that the tokens with these ids spell.
+
+    vocabulary: a list of tokens, each as bytes; a token's place is its id. decode([0, 1], [b"lo", b"w"]) is "low".
+    Bytes that are no whole character become "\ufffd", which `.decode(errors="replace")` does.
+    """
+    ...
+''',
+    solution='''def decode(ids, vocabulary):
+    """The text that the tokens with these ids spell."""
+    return b"".join(vocabulary[i] for i in ids).decode(errors="replace")
+''',
+    other_solutions=[
+        """def decode(ids, vocabulary):
+    raw = bytearray()
+    for i in ids:
+        raw.extend(vocabulary[i])
+    return str(raw, "utf-8", "replace")
+""",
+        """def decode(ids, vocabulary):
+    raw = b""
+    for i in ids:
+        raw = raw + vocabulary[i]
+    return raw.decode("utf-8", "replace")
+""",
+    ],
+    hints=[
+        "é is two bytes, c3 and a9. If each is a token of its own, at which moment may they become text?",
+        "`b\"\".join(...)` puts bytes together. Look up the token of each id, join all of them, and only then make text of them.",
+        "It is one line: `b\"\".join(vocabulary[i] for i in ids)`, and `.decode(errors=\"replace\")` behind it.",
+    ],
+    explanation="A token may end in the middle of a character, so the bytes are joined first and become text once, at the end. What is no valid UTF-8 even then, a model's half "
+    "character for example, is shown as � instead of raising an error.",
+    mistakes=[
+        Mistake("each token by itself", spelt('return "".join(token.decode(errors="replace") for token in tokens)'),
+                "é became two �, because each of its bytes was made text by itself. What must come first, joining or decoding?"),
+        Mistake("an error at half a character", spelt('return b"".join(tokens).decode()'),
+                "Half a character raises an error, and a chat would stop there. What does `errors=\"replace\"` do?"),
+        Mistake("half a character dropped", spelt('return b"".join(tokens).decode(errors="ignore")'),
+                "Bytes that are no whole character disappear. What was wanted in their place?"),
+        Mistake("each token by itself, with an error", spelt('return "".join(token.decode() for token in tokens)'),
+                "A single byte of é is no text, so decoding it by itself raises an error. What must come first, joining or decoding?"),
+        Mistake("each token by itself, halves dropped", spelt('return "".join(token.decode(errors="ignore") for token in tokens)'),
+                "é is lost, because each of its bytes was made text by itself, and ignored. What must come first, joining or decoding?"),
+        Mistake("bytes, not text", spelt('return b"".join(tokens)'),
+                "These are the right bytes, but they are not text yet. Which method makes text of bytes?"),
+        Mistake("spaces between the tokens", spelt('return b" ".join(tokens).decode(errors="replace")'),
+                "A space was put between the tokens. A token brings its own space, so what should stand between two of them?"),
+        Mistake("a byte is a character", spelt('return b"".join(tokens).decode("latin-1")'),
+                "é came out as two characters, one for each byte. In which encoding did the text become bytes?"),
+        Mistake("how Python shows bytes", spelt('return str(b"".join(tokens))'),
+                "`str` of bytes is what Python would print: with b and quotation marks. Which method makes text of bytes?"),
+        Mistake("without spaces at the ends", spelt('return b"".join(tokens).decode(errors="replace").strip()'),
+                "The spaces at the ends are gone. Do they not belong to the text?"),
+        Mistake("a list of texts", spelt('return [token.decode(errors="replace") for token in tokens]'),
+                "That is a list with the text of each token. What was wanted is one text: how do you put bytes together?"),
+        Mistake("a list of tokens", spelt("return tokens"),
+                "These are the tokens, in the right order. What puts them together, and what makes text of them?"),
+        Mistake("ids for bytes", 'def decode(ids, vocabulary):\n    return bytes(ids).decode(errors="replace")\n',
+                "The ids were taken for bytes, and the vocabulary is not used. Where do you look up what an id spells?"),
+        Mistake("the first id is one", 'def decode(ids, vocabulary):\n    return b"".join(vocabulary[i - 1] for i in ids).decode(errors="replace")\n',
+                "It takes the token before the right one. With which number does a list begin?"),
+        Mistake("in the order of the vocabulary", 'def decode(ids, vocabulary):\n    return b"".join(vocabulary[i] for i in sorted(ids)).decode(errors="replace")\n',
+                "The ids were sorted. Is their order not that of the text?"),
+        Mistake("each token once", 'def decode(ids, vocabulary):\n    return b"".join(vocabulary[i] for i in dict.fromkeys(ids)).decode(errors="replace")\n',
+                "A token that comes twice is written once. How often does an id stand in the list?"),
+        Mistake("whatever is in the list", 'def decode(ids, vocabulary):\n    return b"".join(token for i, token in enumerate(vocabulary) if i in ids).decode(errors="replace")\n',
+                "It goes through the vocabulary and keeps the tokens whose id occurs, once each, in the order of the vocabulary. Which list has the order of the text?"),
+        Mistake("from the end", spelt('return b"".join(tokens[::-1]).decode(errors="replace")'),
+                "The tokens come in the opposite order. At which end does the text begin?"),
+        Mistake("ASCII alone", spelt('return b"".join(tokens).decode("ascii", errors="replace")'),
+                "é became two �: in ASCII there is no é. In which encoding did the text become bytes?"),
+        Mistake("backslashes for bytes", spelt('return b"".join(tokens).decode(errors="backslashreplace")'),
+                "Half a character is written as \\xc3. What was wanted in its place?"),
+        Mistake("only the first token", 'def decode(ids, vocabulary):\n    for i in ids:\n        return vocabulary[i].decode(errors="replace")\n    return ""\n',
+                "It comes back after the first token. How far is `return` indented?"),
+        Mistake("only the last token", 'def decode(ids, vocabulary):\n    raw = b""\n    for i in ids:\n        raw = vocabulary[i]\n    return raw.decode(errors="replace")\n',
+                "Each token replaces the one before it. How do you add to what is there?"),
+    ],
+    imports=IMPORTS,
 )  # fmt: skip
 
 # -- 04.4 -----------------------------------------------------------------------------------------------------------------

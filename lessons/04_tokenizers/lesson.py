@@ -1,115 +1,108 @@
 # %% [raw]
-# builds = "byte-pair encoding, until it equals the real one"
+# builds = "byte-pair encoding that gives the ids of a real model's library; WordPiece and Unigram beside it"
+# terms = ["tokenizer", "vocabulary", "out-of-vocabulary", "Zipf's law", "UTF-8", "byte-level", "subword", "pre-tokenization",
+#   "byte-pair encoding", "merge", "compression", "token premium", "WordPiece", "Unigram", "SentencePiece",
+#   "expectation-maximization", "subword regularization", "special token", "weight tying", "glitch token"]
 # [reads]
 # "fmcourse.tokenizers.bpe" = ["pretokenizer_pattern", "learn_merges", "PairCounts", "merge_pair", "BPETokenizer"]
 
 # %% [markdown]
 # # 04 · Tokenizers
-# **You will teach a program to read, from single bytes to 16,384 tokens learnt from Shakespeare, and see why a language
-# model cannot count the letters of *strawberry*.**
+# **You build byte-pair encoding, load the 48,900 merges of a real language model into your own code, and get the same token ids as
+# the library that such models are published for.**
 #
-# 60 minutes to read and do · about 45 seconds to compute · you need Python's lists and dicts, and no other lesson.
-
-# %% [markdown]
+# {minutes} minutes to read and do · about 90 seconds to compute · you need Python's lists and dicts, and lesson 00.
+#
 # **Afterwards you can**
-# - say what characters, words and bytes each cost;
-# - build byte-pair encoding, the tokenizer of nearly every language model, and train it;
-# - measure compression, and choose a vocabulary by it;
-# - explain three famous failures without blaming the model.
+# - say what characters, words and bytes each cost as tokens;
+# - train and apply byte-pair encoding, by hand and in code, and decode its ids;
+# - say how WordPiece and Unigram differ from it;
+# - measure compression, and choose the size of a vocabulary by it;
+# - trace failures with letters, numbers, spaces and languages to the tokenizer.
 
 # %%
+import math
 import re
-import time
 from collections import Counter
 from itertools import pairwise
 
-import matplotlib.pyplot as plt
+import tokenizers
+import torch
 from fmcourse import pretrained
-from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
-from fmcourse.data import load
-from fmcourse.plots import bars, heatmap
-from fmcourse.plots.widgets import colour_tokens, interactive, text_interactive
+from fmcourse.course import check, claim, hint, predict, progress, quiz, resolve, solution
+from fmcourse.data import load, table
+from fmcourse.generation import generate
+from fmcourse.models.transformer import Transformer, gpt2
+from fmcourse.objectives import next_token
+from fmcourse.plots import bars, curves, heatmap
+from fmcourse.plots.widgets import colour_tokens, interactive
 from fmcourse.tokenizers import BPETokenizer, CharTokenizer
-from fmcourse.tokenizers.bpe import learn_merges, pretokenizer_pattern, to_letters
+from fmcourse.tokenizers.bpe import learn_merges, pretokenizer_pattern, to_bytes
+from fmcourse.training import RandomCrops, fit
 
 plays = load("shakespeare")
-hamlet = plays.works["Hamlet"].text
-print(hamlet[15:].lstrip()[:176])
+hamlet, macbeth = plays.works["Hamlet"].text, plays.works["Macbeth"].text
 
 # %% [markdown]
 # ## 1 · Characters
-# A network multiplies numbers. It has never met a letter. So text must become whole numbers first, *tokens*, and numbers
-# text again afterwards. The plainest way: number the alphabet.
+# A network computes with numbers, so text must first become numbers and afterwards text again. A **tokenizer** cuts a text into tokens,
+# gives each token a whole number, its *id*, and can turn ids back into text. The list of all tokens that it knows is its
+# **vocabulary**. The simplest tokenizer takes every character as a token. Its vocabulary comes from thirty-four plays by Shakespeare.
 
 # %%
-letters = CharTokenizer.train(plays.train)
-print(letters.vocab_size, "tokens:", repr(letters.tokens))
-print("To be ->", letters.encode("To be"))
-
-# %% [markdown]
-# Thirty-four plays, 78 characters. Space is 1, `e` is 56. The numbers are names, not sizes: `e` is no larger than `T`, as
-# house 56 is no better than house 45.
-#
-# Now something that Shakespeare never wrote.
-
-# %%
+characters = CharTokenizer.train(plays.train)
+print(characters.vocab_size, "tokens:", repr(characters.tokens))
+print("To be ->", characters.encode("To be"))
 try:
-    letters.encode("Café")
+    characters.encode("Café")
 except ValueError as error:
     print(error)
 
 # %% [markdown]
-# Two faults, then. A character from outside is a wall. And sequences are long: a model that looks back 64 tokens sees
-# 64 letters, a line and a half of verse. Hamlet forgets the question while he puts it.
+# The ids are names, not quantities: `T` is 43 and `e` is 56, and `e` is not larger or better for that, just as house 56 is no better than
+# house 43. Two problems show. Text that a tokenizer cannot write with its tokens is **out-of-vocabulary** (OOV): Shakespeare never wrote é.
+# And sequences are long: a context of 64 tokens holds a line and a half of verse.
 #
 # ## 2 · Words
-# So let a token be a word! Cut at spaces and signs, ignore capitals, number what is found.
+# What if every word is a token? We cut at spaces and punctuation, ignore capitals, and count. How many different words do you expect
+# in a million?
+
 
 # %%
-predict(
-    "04.words",
-    "34 plays hold about a million words and signs. How many different ones?",
-    ["about 2,500", "about 7,500", "about 22,500"],
+def words_of(text):
+    return re.findall(r"\w+|[^\w\s]", text.lower())
+
+
+counts = Counter(words_of(plays.train))
+numbers = [number for _, number in counts.most_common()]
+print(f"{sum(numbers):,} words, {len(numbers):,} different; {numbers.count(1):,} of these occur once")
+curves(range(1, len(numbers) + 1), {"words of 34 plays": numbers}, xlog=True, ylog=True,
+       xlabel="rank of the word (1 = most frequent)", ylabel="occurrences",
+       alt="On logarithmic axes an almost straight line falls from tens of thousands of occurrences to one; the words "
+       "that occur once fill the long flat end.")  # fmt: skip
+
+# %% [markdown]
+# A few hundred words make up most of the text, but rare words keep coming. The line is almost straight on logarithmic axes. **Zipf's law** says that a word's frequency is roughly proportional to one over its rank in
+# the list of all frequencies [1]. So a model would see more than a third of these words only once. And it will meet words that are not in the list
+# at all; two plays were kept back to test this.
+
+# %%
+unseen = words_of(plays.validation)
+unknown = [word for word in unseen if word not in counts]
+share = len(unknown) / len(unseen)
+print(*sorted(set(unknown), key=lambda word: (-len(word), word))[:8], sep=", ")
+claim(
+    "more than 3 in 100 words of the other plays are not in the list", share > 0.03, unknown=len(unknown), share=share
 )
 
-# %%
-words = lambda text: re.findall(r"\w+|[^\w\s]", text.lower())
-counts = Counter(words(plays.train))
-once = sum(number == 1 for number in counts.values())
-print(f"{counts.total():,} words, {len(counts):,} different; {once:,} of these stand there once")
-
-# %%
-ranked = counts.most_common()
-fig, ax = plt.subplots()
-ax.loglog(range(1, len(ranked) + 1), [number for _, number in ranked])
-for word in ["the", "love", "sword", "monarchy"]:
-    rank = [name for name, _ in ranked].index(word) + 1
-    ax.plot(rank, counts[word], "ko")
-    ax.annotate(f"{word}, {counts[word]:,}", (rank, counts[word]), (6, 4), textcoords="offset points")
-ax.set(xlabel="rank of the word (1 = commonest)", ylabel="times in 34 plays")
-show(fig, alt="On logarithmic axes an almost straight line falls from tens of thousands of times for the "
-     "commonest words to once; the words that stand there once fill the long flat end.")  # fmt: skip
-
 # %% [markdown]
-# Few words do nearly all the work, and the tail never ends (Zipf's law). More than a third of these entries
-# would be trained on a single example. Worse is to come: two plays were kept back.
-
-# %%
-unseen = words(plays.validation)
-strangers = [word for word in unseen if word not in counts]
-share = len(strangers) / len(unseen)
-print(*sorted(set(strangers), key=lambda word: (-len(word), word))[:8], sep=", ")
-claim("a vocabulary of 22,000 words cannot read 3 in 100 words of his other plays", share > 0.03,
-      strangers=len(strangers), of=len(unseen), different=len(set(strangers)), share=share)  # fmt: skip
-
-# %% [markdown]
-# Each becomes `[UNK]`, "something stood here". *Assassination* is one, in Macbeth of all plays, and so is *Macbeth*. That
-# makes for a dull tragedy. Yet you read *unseasonably* with ease, from its parts.
-
-# %% [markdown]
+# Each of these words would become the same token, usually written `[UNK]` for *unknown*. *Assassination* is one of them, in *Macbeth* of all plays. Yet you
+# read *unquestionable* without trouble, because you know its parts. A **subword** is a token that may be a part of a word;
+# subword tokenizers keep frequent words whole and write rare ones in pieces.
+#
 # ## 3 · Bytes
-# The other way: every text in a computer is bytes already, of 256 kinds. UTF-8 gives English letters one byte each, and
-# the rest of mankind two, three or four.
+# The smallest pieces are bytes. Every text in a computer is a sequence of bytes already, and there are only 256 of them. **UTF-8** is the
+# standard encoding of characters as bytes: one byte for each English letter, two to four bytes for most other characters.
 
 # %%
 teas = {"English": "tea", "French": "thé", "Russian": "чай", "Hindi": "चाय", "Chinese": "茶"}
@@ -117,50 +110,93 @@ for language, tea in teas.items():
     print(f"{language:8} {len(tea)} characters, {len(tea.encode())} bytes: {list(tea.encode())}")
 
 # %% [markdown]
-# Nothing is unknown any more, in any script. But sequences are longer still, longest for Hindi; keep an eye on that.
+# A **byte-level** tokenizer starts from the 256 bytes, so that no text is out-of-vocabulary, in any script [2]. But sequences of bytes are even longer
+# than sequences of characters, here most of all for Hindi.
 #
-# ## 4 · Byte-pair encoding
-# Bytes' safety at words' length, by an old trick (Gage 1994; for words Sennrich et al. 2016, for bytes Radford et al. 2019):
-# **begin with bytes. Join the commonest neighbours into one new token. Repeat.**
+# ## 4 · Pre-tokenization
+# Before any pieces are joined, one decision is made by hand. **Pre-tokenization** is the step that cuts a text into words, numbers and
+# punctuation before the tokenizer learns anything; no token ever crosses one of these cuts. GPT-2 does it with one regular expression [2]. Here it is
+# in the syntax of Python's `re`:
 
 # %%
-predict(
-    "04.first",
-    "Which neighbours meet most often in Hamlet? (A space belongs to the word behind it.)",
-    ["t and h", "space and t", "h and e", "e and r"],
+GPT2 = re.compile(
+    r"""'(?:[sdmt]|ll|ve|re)    # an ending: 's 'd 'm 't 'll 've 're
+      | [ ]?[^\W\d_]+           # letters, with the space before them
+      | [ ]?\d+                 # digits, with the space before them
+      | [ ]?(?:[^\w\s]|_)+      # other signs, with the space before them
+      | \s+(?!\S) | \s+         # the spaces that are left, the last one for the next word""",
+    re.VERBOSE,
 )
+cut = GPT2.findall
+print(cut("It's not to be, Yorick:  alas 1601!"))
+same = cut(plays.train) == pretokenizer_pattern("gpt2").findall(plays.train)
+claim("on 34 plays this expression cuts as the package's does", same, pieces=len(cut(plays.train)))
+
+frequency = Counter(cut(hamlet))
+times, pieces = list(frequency.values()), [[bytes([byte]) for byte in word.encode()] for word in frequency]
+print(f"{len(pieces):,} different words in Hamlet; the first one in bytes: {pieces[0]}")
 
 # %% [markdown]
-# Text is cut first, so that no token will ever straddle two words: otherwise `of the` would be learnt, and `of them`, and
-# thousands like them. GPT-2's rule keeps the space with the word that follows:
+# So the tokenizer is told what a word looks like: letters with one space in front. It is not told *which* words exist. The space belongs to the word after it,
+# and joining all pieces gives the text back exactly.
+#
+# ## 5 · Byte-pair encoding
+# **Byte-pair encoding** (BPE) builds a vocabulary from the bottom: it starts with single bytes and again and again joins the most
+# frequent pair of neighbouring tokens into one new token. It was a method of data compression [3] before it was used for words [4] and bytes [2].
+# A rule "join this left and this right token" is called a **merge**. The next merge is
+# $$(a^*, b^*) = \arg\max_{(a,b)} \ \sum_{w} n_w \cdot \mathrm{count}_w(a\,b),$$
+# where $n_w$ says how often word $w$ occurs.
+
+# %% [markdown]
+# ### One merge by hand
+# A text consists of *the* (6 times), *then* (3), *he* (4) and *her* (2). All pairs of neighbours, with their counts:
+#
+# | pair | in *the* × 6 | in *then* × 3 | in *he* × 4 | in *her* × 2 | sum |
+# |---|---|---|---|---|---|
+# | t h | 6 | 3 | | | 9 |
+# | h e | 6 | 3 | 4 | 2 | 15 |
+# | e n | | 3 | | | 3 |
+# | e r | | | | 2 | 2 |
+#
+# The pair h, e is the most frequent, so it is joined. The words are now written `t he`, `t he n`, `he` and `he r`. Which pair comes next? Predict, and
+# then write the two steps as functions: count the pairs, and join one of them.
 
 # %%
-cut = pretokenizer_pattern("gpt2").findall
-print(cut("It's not to be, Yorick:  alas 1601!"))
-table = Counter(cut(hamlet))
-pieces, times = [[bytes([byte]) for byte in word.encode()] for word in table], list(table.values())
-print(f"{len(pieces):,} different words in Hamlet; the first: {pieces[0]}")
+predict("04.hand", "Which pair is joined next?",
+        ["t and h, 9 times", "t and he, 9 times", "he and n, 3 times", "e and n, 3 times"])  # fmt: skip
 
 # %% exercise="04.1"
 
-# %%
-counted = count_pairs(pieces, times)
-best = sorted(counted, key=counted.get, reverse=True)[:10]
-fig, ax = plt.subplots()
-ax.barh([f"{left.decode()!r} {right.decode()!r}" for left, right in best], [counted[pair] for pair in best])
-ax.invert_yaxis()
-ax.set(xlabel="times in Hamlet", ylabel="neighbours")
-show(fig, alt="The ten commonest pairs of bytes in Hamlet as bars: space and t leads, "
-     "then t and h, then h and e.")  # fmt: skip
-
-# %% [markdown]
-# Space and t, because English is full of *the*, *to*, *that*, *this*. Such a beginning deserves a token of its own. So
-# wherever these two meet, let them become one.
-
 # %% exercise="04.2"
 
+# %%
+toy, toy_times = [list(word) for word in ("the", "then", "he", "her")], [6, 3, 4, 2]
+for _ in range(3):
+    counted = count_pairs(toy, toy_times)
+    pair = max(counted, key=counted.get)
+    toy = [merge(word, pair) for word in toy]
+    print({f"{left} {right}": n for (left, right), n in counted.items()}, "->", *("·".join(word) for word in toy))
+    if pair == ("t", "he"):
+        resolve(
+            "04.hand",
+            "t and he, 9 times",
+            "After the first merge h is no token of its own any more: t stands beside he.",
+        )
+
 # %% [markdown]
-# That is all there is. Training is your two functions in a loop:
+# The first line is the table from above. A merge changes the counts of its neighbours only: `t h` and `e n` disappear, `t he` and `he n` take their places.
+#
+# ### Training
+# Now all of Hamlet. Which pair of bytes do you expect at the top? (A space belongs to the word after it.) The second cell repeats the two steps;
+# its result, and all that training gives, is the list of merges in their order.
+
+# %%
+counted = count_pairs(pieces, times)
+top = sorted(counted, key=counted.get, reverse=True)[:8]
+name = {token: token.decode().replace(" ", "space") for pair in top for token in pair}
+bars({f"{name[left]} + {name[right]}": counted[left, right] for left, right in top},
+     xlabel="occurrences in Hamlet", digits=0,
+     alt="The eight most frequent pairs of bytes in Hamlet: space and t leads, then t and h, then h and e.")  # fmt: skip
 
 
 # %%
@@ -173,36 +209,32 @@ def learn(words, times, n):
     return merges
 
 
-began = time.perf_counter()
 merges = learn(pieces, times, 60)
-slow = time.perf_counter() - began
 print(*[repr((left + right).decode()) for left, right in merges])
 
 # %% [markdown]
-# It has never heard of words, yet ` the` is its tenth find, and ` you`, ` and`, ` my` follow. (No linguist is in the loop;
-# opinions differ on whether that is a pity.) With the last five it spells out who speaks most in this play. **Change it:** what do the next
-# forty bring?
+# Space and t leads, because *the*, *to*, *that*, *this* and *thou* begin with it. From bytes, word boundaries and counts alone, ` the` is found as the tenth merge; ` you`, ` to`, ` and` and ` my` follow, and endings such as
+# `ing` and `ed`. Nobody gave it a list of words. The last five merges spell the name of the character who speaks most. **Change it:** which tokens do the next
+# forty merges bring?
+#
+# The package counts once and afterwards corrects only the words that contain the merged pair, which is faster. Does it learn the same merges?
 
 # %%
-began = time.perf_counter()
-theirs = learn_merges(table, 256 + len(merges))
-quick = time.perf_counter() - began
-claim("recounting everything after each merge costs time", slow > quick, yours=slow, package=quick)
-
-parted = [yours == package for yours, package in zip(merges, theirs, strict=True)].index(False)
-then = pieces
-for pair in merges[:parted]:
-    then = [merge(word, pair) for word in then]
-tally, yours, package = count_pairs(then, times), merges[parted], theirs[parted]
-claim("your merges are the package's, until two pairs stand there equally often",
-      tally[yours] == tally[package], alike=parted, then_yours=yours, package=package, times_each=tally[yours])  # fmt: skip
+package_merges = learn_merges(frequency, 256 + len(merges))
+n = [ours == theirs for ours, theirs in zip(merges, package_merges, strict=True)].index(False)
+words_then = pieces
+for pair in merges[:n]:
+    words_then = [merge(word, pair) for word in words_then]
+tally, here, there = count_pairs(words_then, times), merges[n], package_merges[n]
+claim("the merges equal the package's until two pairs are equally frequent", tally[here] == tally[there],
+      equal=n, then_here=here, then_package=there, each_occurs=tally[here])  # fmt: skip
 
 # %% [markdown]
-# The package counts once, then corrects only the words that hold the pair. The parting is a tie: yours takes the pair it
-# met first, the package the older one.
+# The first difference is a tie: this loop takes the pair that it met first, the package the one whose tokens are older.
 #
-# **The order is the tokenizer.** Nothing else was learnt. To encode a new word, relive the training: its bytes, then every merge in
-# turn.
+# ### Encoding
+# To encode a new word, repeat the training on it: start with its bytes and apply every merge, in the order in which the merges were
+# learned. The order matters, because a later merge often needs the result of an earlier one.
 
 # %% exercise="04.3"
 
@@ -213,26 +245,89 @@ def draw(joined=60, text="To be, or not to be: that is the question."):
     return f"{len(text.encode())} bytes, {len(tokens)} tokens {colour_tokens(tokens)}"
 
 
-def alt(joined, text):
-    return f"The text in coloured tokens after {joined} merges: frequent beginnings and endings are one."
+def describe(joined, text):
+    return f"The text in coloured tokens after {joined} merges: frequent beginnings and endings are one token."
 
 
-interactive(draw, joined=(0, len(merges)), text="To be, or not to be: that is the question.", alt=alt)
-
-# %%
-learnt = [bytes([byte]) for byte in range(256)] + [left + right for left, right in merges]
-vocab = {to_letters(token): i for i, token in enumerate(learnt)}
-package = BPETokenizer(vocab, [f"{to_letters(left)} {to_letters(right)}" for left, right in merges])
-macbeth = set(cut(plays.works["Macbeth"].text))
-same = [encode(word, merges) == [learnt[i] for i in package.encode(word)] for word in macbeth]
-claim("with your merges, the package cuts every word of Macbeth as you do", all(same), words=len(same))
+interactive(draw, joined=(0, len(merges)), text="To be, or not to be: that is the question.", alt=describe)
 
 # %% [markdown]
-# Pull the slider and watch letters huddle together; type your name. You have built GPT-2's tokenizer, and from here on use
-# the package's, which is faster.
+# Move the slider to see the tokens grow; type your name. An id is the place of a token in the vocabulary: first the 256 bytes, then one new token
+# for each merge.
 #
-# ## 5 · How large a vocabulary?
-# First a ruler. Tokens cannot be compared between tokenizers, characters hardly between scripts; bytes can.
+# ### Decoding
+# The way back is easier, with one trap: a character of several bytes may be spread over several tokens.
+
+# %% exercise="04.5"
+
+# %%
+vocabulary = [bytes([byte]) for byte in range(256)] + [left + right for left, right in merges]
+id_of = {token: i for i, token in enumerate(vocabulary)}
+for text in ("the café", "茶"):
+    ids = [id_of[token] for word in cut(text) for token in encode(word, merges)]
+    print(f"{text} -> {ids} -> {decode(ids, vocabulary)}; token by token {[decode([i], vocabulary) for i in ids]}")
+
+# %% [markdown]
+# The single bytes of é and 茶 are no text by themselves and are shown as �; together they are the character again. (The � that sometimes flashes by in a
+# chat window is such a part of a character.)
+#
+# ## 6 · A real model's merges in your code
+# SmolLM2 was published with 48,900 merges. It uses the same algorithm, with one change in pre-tokenization: every digit stands alone. So its
+# merges can be put into `encode` of exercise 04.3 as they are. The reference is Hugging Face's `tokenizers`, the library for which its
+# tokenizer was published.
+
+# %%
+real = pretrained.load_tokenizer("smollm2-135m-instruct")
+real_merges = [tuple(to_bytes(part) for part in line.split(" ")) for line in real.merges]
+real_vocabulary = [real.token_bytes(i) for i in range(real.vocab_size)]
+real_id = {token: i for i, token in enumerate(real_vocabulary)}
+digits_alone = GPT2.pattern.replace(r"[ ]?\d+", r"\d").replace(r"(?!\S)", r"(?![^\s\d])")
+cut_digits = re.compile(digits_alone, re.VERBOSE).findall
+
+ready = tokenizers.pre_tokenizers
+reference = tokenizers.Tokenizer(tokenizers.models.BPE(real.vocab, [tuple(line.split(" ")) for line in real.merges]))
+reference.pre_tokenizer = ready.Sequence(
+    [ready.Digits(individual_digits=True), ready.ByteLevel(add_prefix_space=False)]
+)
+
+sentence = "Unquestionably, 350 g of crème brûlée isn't tea: 茶, चाय, чай. 🍵"
+ids = [real_id[token] for word in cut_digits(sentence) for token in encode(word, real_merges)]
+print(ids)
+claim("with SmolLM2's merges, exercise 04.3 gives the ids of the reference library",
+      ids == reference.encode(sentence).ids, ids=len(ids))  # fmt: skip
+claim("exercise 04.5 decodes them to the same sentence", decode(ids, real_vocabulary) == sentence)
+
+# %% [markdown]
+# The ids are equal, in four scripts and an emoji. What the exercises build *is* SmolLM2's tokenizer.
+#
+# It is slow, because each word goes through 48,900 merges. But a merge can only do something if its pair is in the word. So look at the pairs
+# that are there, apply the one that was learned first, and repeat. The rank of a merge is its place in the list.
+
+# %%
+rank = {pair: place for place, pair in enumerate(real_merges)}
+
+
+def encode_by_rank(word, rank):
+    tokens = [bytes([byte]) for byte in word.encode()]
+    while known := [pair for pair in pairwise(tokens) if pair in rank]:
+        tokens = merge(tokens, min(known, key=rank.get))
+    return tokens
+
+
+some = list(dict.fromkeys(cut_digits(macbeth)))[::200]
+same = [encode_by_rank(word, rank) == encode(word, real_merges) for word in some]
+ids = [real_id[token] for word in cut_digits(macbeth) for token in encode_by_rank(word, rank)]
+claim("encoding by rank gives the tokens of exercise 04.3", all(same), words=len(same))
+claim(
+    "for all of Macbeth it gives the ids of the reference library", ids == reference.encode(macbeth).ids, ids=len(ids)
+)
+
+# %% [markdown]
+# From here on the package's `BPETokenizer` is used. It encodes by rank, too, and remembers the words that it has met.
+#
+# ## 7 · How large should a vocabulary be?
+# A larger vocabulary needs fewer tokens for the same text. **Compression** is measured in bytes per token: the number of bytes
+# of a text in UTF-8, divided by the number of its tokens. Bytes do not depend on the tokenizer, so tokenizers can be compared by this measure.
 
 # %% exercise="04.4"
 
@@ -246,254 +341,436 @@ def first(n):
 
 
 alone = BPETokenizer.train(plays.train, 512)
-claim("a small vocabulary is the beginning of a large one", alone.merges == first(512).merges)
-predict("04.size", "From 8,192 tokens to 16,384, unseen plays shrink",
-        ["to half", "by a third", "by a twentieth", "not at all"])  # fmt: skip
+claim(
+    "a small vocabulary's merges are the first ones of a large vocabulary",
+    alone.merges == first(512).merges,
+    merges=256,
+)
+parts = {"by a half": 0.5, "by a third": 0.33, "by about 5 %": 0.05, "not at all": 0.0}
+predict("04.size", "From 8,192 tokens to 16,384, the encoded text of unseen plays gets shorter", list(parts))
 
 # %%
 sizes = [256 * 2**k for k in range(7)]
 carried = [bytes_per_token(plays.validation, first(n).encode(plays.validation)) for n in sizes]
-fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.6))
-left.plot(sizes, carried, "o-")
-left.set(ylabel="bytes per token, unseen plays", ylim=(0, 3.6))
-right.plot(sizes, [128 * n / 1e6 for n in sizes], "s--", color="#D55E00")
-right.set(ylabel="table of vectors (million weights)")
-for ax in (left, right):
-    ax.set_xscale("log", base=2)
-    ax.set(xticks=sizes, xticklabels=[f"{n:,}" for n in sizes], xlabel="tokens in the vocabulary")
-    ax.tick_params(axis="x", rotation=45)
-show(fig, alt="Left, bytes per token against vocabulary: 1 at 256 tokens, a leap to almost 2 at 512, then ever "
-     "smaller steps to 3.3 at 16,384. Right, the weights that the vocabulary needs double with every step, "
-     "to 2 million.")  # fmt: skip
-
-# %%
+curves(sizes, {"unseen plays": carried}, xlog=True, ylim=(0, 3.6), xlabel="tokens in the vocabulary",
+       ylabel="compression (bytes per token)",
+       alt="Bytes per token against the size of the vocabulary: 1 at 256 tokens, almost 2 at 512, then smaller and "
+       "smaller steps to 3.3 at 16,384.")  # fmt: skip
 saved = [1 - before / after for before, after in pairwise(carried)]
-claim("each doubling saves less than the one before", saved == sorted(saved, reverse=True),
-      percent=[f"{100 * part:.1f}" for part in saved])  # fmt: skip
+for n, part in zip(sizes[1:], saved, strict=True):
+    print(
+        f"{n:6,} tokens: {part:5.1%} shorter than with half as many; {128 * n:9,} parameters for vectors of width 128"
+    )
+claim("each doubling saves less than the one before", saved == sorted(saved, reverse=True))
+resolve("04.size", min(parts, key=lambda option: abs(parts[option] - saved[-1])),
+        "Frequent pairs are merged first; later merges belong to rarer and rarer words and shorten the text less.")  # fmt: skip
 
 # %% [markdown]
-# The first 256 merges nearly halve the text; the last 8,192 save a twentieth. And each token needs a vector of its own in the
-# model: at 128 numbers each, 2.1 million weights, more than all the rest of a small GPT.
+# Every token needs a vector of its own, a row of the model's embedding matrix. So each doubling of the vocabulary doubles that matrix and saves less and
+# less. In practice the size is chosen by such a curve, and by the languages that are to be served. **Change it:** draw the curve for Austen's novels. Where would you stop?
 #
-# **Change it:** draw both for Austen's novels. Where would you stop?
-
-# %% [markdown]
-# ### Fitted to its corpus
-# Give three more collections a tokenizer of 4,096 each, and let everyone read everyone's unseen text. Below them the real
-# one: SmolLM2's, twelve times as large, made from the web and code.
+# ### A tokenizer fits its corpus
+# Three more corpora get a tokenizer with 4,096 tokens each, and every tokenizer encodes the validation text of every corpus. The last row is SmolLM2's,
+# twelve times as large and trained on web pages and code.
 
 # %%
-names = ["shakespeare", "austen", "bible", "recipes"]
-ours = {name: BPETokenizer.train(load(name).train, 4096) for name in names[1:]}
-real = pretrained.load_tokenizer("smollm2-135m-instruct")
+corpora = ["shakespeare", "austen", "bible", "recipes"]
+ours = {name: BPETokenizer.train(load(name).train, 4096) for name in corpora[1:]}
 readers = {"shakespeare": first(4096)} | ours | {f"SmolLM2 ({real.vocab_size:,})": real}
-texts = [load(name).validation for name in names]
+texts = [load(name).validation for name in corpora]
 score = [[bytes_per_token(text, reader.encode(text)) for text in texts] for reader in readers.values()]
-
-fig, ax = plt.subplots()
-heatmap(ax, score, list(readers), names, digits=2)
-ax.set(xlabel="text to be read", ylabel="tokenizer trained on", title="bytes per token (more is shorter)")
-show(fig, alt="A table of bytes per token, tokenizers by texts. Among the four small ones the diagonal is "
-     "brightest: each reads its own kind of text best. SmolLM2 is good everywhere, but loses to the cookbook on "
-     "recipes.")  # fmt: skip
-
-# %%
-small = score[:4]
-claim("each small tokenizer reads its own kind of text in the fewest tokens",
-      all(max(range(4), key=lambda row: small[row][i]) == i for i in range(4)))  # fmt: skip
-claim("on recipes 4,096 tokens of cookery beat 49,152 of everything", score[3][3] > score[4][3],
-      cookery=f"{score[3][3]:.2f}", everything=f"{score[4][3]:.2f}")  # fmt: skip
+heatmap(score, list(readers), corpora, digits=2, vmin=2, xlabel="text", ylabel="tokenizer",
+        colorbar_label="bytes per token",
+        alt="Bytes per token, tokenizers by texts. Among the four small ones the diagonal is brightest: each "
+        "compresses its own kind of text best. SmolLM2 is good everywhere, but second on recipes.")  # fmt: skip
+best = [max(range(4), key=lambda row: score[row][i]) for i in range(4)]
+claim("of the small tokenizers each compresses its own kind of text best", best == [0, 1, 2, 3])
+claim("on recipes, 4,096 tokens learned from recipes compress better than SmolLM2's 49,152", score[3][3] > score[4][3],
+      recipes=f"{score[3][3]:.2f}", SmolLM2=f"{score[4][3]:.2f}")  # fmt: skip
 
 # %% [markdown]
-# A tokenizer is trained like a model, on data, and it has its data's taste. Whoever is rare in that data pays for it in
-# tokens, ever after.
+# A tokenizer is trained on data, like a model. What is rare in that data costs more tokens ever after.
 #
-# ## 6 · The real one beside yours
-# Type anything. Same text, three readers.
+# ## 8 · Two other subword tokenizers
+# ### WordPiece
+# **WordPiece** is the subword tokenizer of BERT: it is trained by merges like BPE, but prefers pairs whose parts occur together more often than their own
+# frequencies suggest, and it encodes by taking the longest known piece from the left [5, 6]. The score of a pair is usually given as
+# $$\mathrm{score}(a, b) = \frac{\mathrm{count}(ab)}{\mathrm{count}(a)\,\mathrm{count}(b)},$$
+# while BPE uses the numerator alone. (Google's training code was never published; this form is from [7].) Both criteria on Hamlet's bytes, without pairs that occur fewer than 20 times:
 
 # %%
-trio = {"your plays, 4,096": first(4096), "your cookbook, 4,096": ours["recipes"], "SmolLM2, 49,152": real}
-
-
-def row(name, text):
-    ids, pieces = trio[name].encode(text), trio[name].pieces(text)
-    return f"<p>{name}: <b>{len(ids)} tokens</b></p>{colour_tokens(pieces, ids)}"
-
-
-text_interactive(lambda text: "".join(row(name, text) for name in trio),
-                 value="Enter ROSALIND, with 350 g strawberry pancakes. Crème brûlée!",
-                 alt="One sentence cut by three tokenizers, each token tinted: each knows other words whole.")  # fmt: skip
+alone = Counter()
+for word, number in zip(pieces, times, strict=True):
+    alone.update({token: number * word.count(token) for token in set(word)})
+likelier = {(a, b): n / (alone[a] * alone[b]) for (a, b), n in counted.items() if n >= 20}
+for name, measure in {"BPE, most frequent": counted, "WordPiece, best score": likelier}.items():
+    print(f"{name:22}", *(repr((a + b).decode()) for a, b in sorted(measure, key=lambda ab: (-measure[ab], ab))[:10]))
 
 # %% [markdown]
-# Rosalind is at home in none; pancakes are whole wherever people bake. A dot is a space. `\xc3` is half of an accented letter,
-# whose bytes no merge had joined.
+# BPE begins with what is frequent, WordPiece with signs that rarely occur without each other, such as Q and U or two dashes.
 #
-# ## 7 · What hurts
-# ### Letters
-# "How many r are in strawberry?" You see letters. The model is handed this:
+# Encoding with WordPiece needs no merges, only the vocabulary. A piece that continues a word is written with `##`. If nothing fits at some place, the whole word becomes `[UNK]`.
+# MiniLM uses BERT's vocabulary of 30,522 pieces.
+
+
+# %%
+def wordpiece(word, vocabulary):
+    found, start = [], 0
+    while start < len(word):
+        prefix = "##" if start else ""
+        ends = [end for end in range(len(word), start, -1) if prefix + word[start:end] in vocabulary]
+        if not ends:
+            return ["[UNK]"]
+        found.append(prefix + word[start : ends[0]])
+        start = ends[0]
+    return found
+
+
+bert = {token: i for i, token in enumerate(pretrained.load_tokenizer("minilm-l6").tokens)}
+library = tokenizers.models.WordPiece(bert, unk_token="[UNK]", max_input_chars_per_word=100)
+lowered = sorted(set(re.findall(r"[a-z]+", macbeth.lower())))
+same = [wordpiece(word, bert) == [token.value for token in library.tokenize(word)] for word in lowered]
+print(wordpiece("unquestionably", bert), wordpiece("dunsinane", bert), wordpiece("tea🍵", bert))
+claim("this function cuts Macbeth's words as the reference library does", all(same), words=len(same))
+
+# %% [markdown]
+# ### Unigram
+# **Unigram** is a subword tokenizer that gives every piece a probability and writes a word in the most probable way; it starts with too many pieces and
+# removes the least useful ones [8]. T5 uses it [15]. **SentencePiece** is a library that trains Unigram and BPE tokenizers on raw text and treats the space as an ordinary character [9].
+#
+# Unigram takes the pieces $x_1 \dots x_m$ of a spelling as independent:
+# $$P(x_1 \dots x_m) = \prod_{i=1}^m p(x_i), \qquad \sum_{x \in V} p(x) = 1.$$
+# The probability of a word is the sum over all its spellings.
+
+
+# %%
+def spellings(word, p):
+    """Every way to write `word` with the pieces of `p`."""
+    if not word:
+        yield []
+    for end in range(1, len(word) + 1):
+        if word[:end] in p:
+            yield from ([word[:end], *rest] for rest in spellings(word[end:], p))
+
+
+def weigh(word, p):
+    """All spellings with their probabilities, the most probable first."""
+    return sorted(((math.prod(p[piece] for piece in way), way) for way in spellings(word, p)), reverse=True)
+
+
+for probability, way in weigh("her", {"h": 0.1, "e": 0.3, "r": 0.1, "he": 0.3, "er": 0.2}):
+    print(f"{'·'.join(way):6} {probability:.3f}")
+
+# %% [markdown]
+# Which probabilities are right? They are learned by **expectation-maximization** (EM), which alternates two steps: with the present probabilities, compute how often each
+# piece is expected to be used; then make these expected counts the new probabilities. Such a step never makes the training words less probable.
+#
+# Training starts with every frequent run of up to six characters and alternates EM with pruning, until 500 pieces are left. To keep it short we take the 2,500 most frequent
+# words of Hamlet that have at most eight small letters and no other signs.
+
+
+# %%
+def em_step(words, p):
+    """New probabilities, and the mean log-probability of a word under the old ones."""
+    expected, log_probability = Counter(), 0.0
+    for word, number in words.items():
+        weighed = weigh(word, p)
+        total = sum(probability for probability, _ in weighed)
+        log_probability += number * math.log(total)
+        for probability, way in weighed:
+            for piece in way:
+                expected[piece] += number * probability / total
+    return {piece: n / expected.total() for piece, n in expected.items()}, log_probability / sum(words.values())
+
+
+def prune(p, n):
+    """The single characters and the most probable longer pieces, `n` in all."""
+    kept = sorted(p, key=lambda piece: (len(piece) == 1, p[piece]), reverse=True)[:n]
+    total = sum(p[piece] for piece in kept)
+    return {piece: p[piece] / total for piece in kept}
+
+
+# %%
+words = dict([(w, n) for w, n in frequency.most_common() if re.fullmatch(" [a-z]{1,8}", w)][:2500])
+runs = Counter()
+for word, number in words.items():
+    for i in range(len(word)):
+        runs.update({word[i:j]: number for j in range(i + 1, min(len(word), i + 6) + 1)})
+p, gains = prune({run: n for run, n in runs.items() if n >= 20 or len(run) == 1}, 10**6), []
+for n in (1400, 1000, 700, 500, 500):
+    p, before = em_step(words, p)
+    p, after = em_step(words, p)
+    gains.append(after - before)
+    print(f"{len(p):5,} pieces ≈ log-probability of a word {before:.3f}, after an EM step {after:.3f}")
+    p = prune(p, n)
+claim("with the set of pieces fixed, an EM step makes the words more probable", min(gains) > 0, gains=gains)
+
+# %% [markdown]
+# Fewer pieces make the words less probable; EM then improves what is left. The published algorithm differs in two points. It removes the pieces whose loss
+# lowers the probability least, not simply the rarest. And it does not list all spellings, of which a word of T characters has up to $2^{T-1}$: it finds expected counts and best
+# spelling by dynamic programming [8]. (The assigned exercise 04.A1 is about the best spelling.)
+#
+# Now BPE learns equally many pieces from the same words, and both encode words of *Macbeth* that they have not seen. The percentage is the share of the
+# word's probability that the best spelling has.
+
+# %%
+n_merges = sum(len(piece) > 1 for piece in p)
+bpe = {pair: i for i, pair in enumerate(learn_merges(words, 256 + n_merges))}
+for word in [w for w in (" darkness", " kindness", " witches", " unworthy", " knowing") if w not in words]:
+    total = sum(probability for probability, _ in weigh(word, p))
+    best, way = weigh(word, p)[0]
+    print(f"BPE {b'|'.join(encode_by_rank(word, bpe)).decode():18} Unigram {'|'.join(way):18} ≈ {best / total:.0%}")
+new = {w: n for w, n in Counter(cut(macbeth)).items() if re.fullmatch(" [a-z]{1,8}", w) and w not in words}
+new = {w: n for w, n in new.items() if set(w) <= set(p)}  # a letter that no training word has cannot be spelled
+lengths = {"BPE": sum(n * len(encode_by_rank(word, bpe)) for word, n in new.items()) / sum(new.values())}
+lengths["Unigram"] = sum(n * len(weigh(word, p)[0][1]) for word, n in new.items()) / sum(new.values())
+ratio = lengths["BPE"] / lengths["Unigram"]
+claim(
+    "on new words the lengths of BPE and Unigram differ by less than 5 %",
+    abs(ratio - 1) < 0.05,
+    words=len(new),
+    **lengths,
+)
+
+# %% [markdown]
+# In length there is no clear winner. A study with larger models found that Unigram's pieces follow the parts of words more closely and that pretraining gained a little [10]. And since Unigram knows several
+# spellings of a word, one can be drawn anew each time that the word is read: this is called **subword regularization**, and it makes models more robust [8]. Most large models use byte-level BPE all the same.
+#
+# ## 9 · What goes wrong
+# ### Letters and numbers
+# "How many r are in strawberry?" You see letters; the model gets ids. And the recipes' tokenizer joins digits by frequency, as it joins letters.
 
 # %%
 for word in ["strawberry", " strawberry", "Strawberry", "STRAWBERRY"]:
     print(f"{word!r:14} {real.pieces(word)} {real.encode(word)}")
-
-# %% [markdown]
-# One number for the whole word, and four spellings of one berry with little in common. Spaces and capitals make strangers of relatives.
-#
-# ### Numbers
-# The cookbook joins digits like letters, by frequency.
-
-# %%
 for number in [" 349", " 350", " 351", " 12345"]:
-    print(f"{number:7} cookbook {ours['recipes'].pieces(number)!s:22} SmolLM2 {real.pieces(number)}")
-whole = [n for n in range(100, 1000) if len(ours["recipes"].encode(f" {n}")) == 1]
-print("\nWhole in the cookbook:", *whole)
-by_digits = lambda reader: all(len(reader.encode(str(n))) == len(str(n)) for n in range(1000))
-claim("as many tokens as digits: always in SmolLM2, not so in the cookbook",
-      by_digits(real) and not by_digits(ours["recipes"]))  # fmt: skip
+    print(f"{number!r:14} recipes {ours['recipes'].pieces(number)!s:22} SmolLM2 {real.pieces(number)}")
+whole = [all(len(reader.encode(str(n))) == len(str(n)) for n in range(1000)) for reader in (real, ours["recipes"])]
+claim("SmolLM2 gives every digit a token of its own, the recipes' tokenizer does not", whole == [True, False])
 
 # %% [markdown]
-# It knows the oven by heart: 350 is one token, 351 is `35` and `1`, 349 three digits. Try adding those in columns! So SmolLM2 cuts every
-# digit apart, as Llama did (Touvron et al. 2023).
+# With a space in front, *strawberry* is the single id 35199, and nothing in that number says how it is spelled. Of the four forms only `strawberry` and `Strawberry` share ids. What a model knows about spelling it must
+# learn from text *about* spelling.
+#
+# 350 is a frequent oven temperature and one token; 351 is `35` and `1`, 349 three digits. Adding such numbers column by column is hard to learn. So SmolLM2 takes every digit alone, as Llama 2 does [11].
 #
 # ### The space at the end
-# In SmolLM2 a word brings its space along. What then follows a space alone?
+# In SmolLM2 a word brings its space along. What can follow a space alone?
 
 # %%
-ids, space = real.encode(load("bible").train), real.encode(" ")[0]
-after = Counter(real.token_bytes(b).decode() for a, b in pairwise(ids) if a == space)
+bible_ids, space = real.encode(load("bible").train), real.encode(" ")[0]
+after = Counter(real.token_bytes(b).decode() for a, b in pairwise(bible_ids) if a == space)
 print(after.most_common())
-claim("in 71 books of the Bible, nothing but a digit follows SmolLM2's lone space",
-      all(map(str.isdigit, after)), lone_spaces=after.total())  # fmt: skip
-predict("04.space", 'SmolLM2 ends "The capital of France is" with Paris. And with one space more at the end?',
-        ["Paris", "another city", "a number"])  # fmt: skip
+claim(
+    "in 71 books of the Bible, only digits follow SmolLM2's lone space",
+    all(map(str.isdigit, after)),
+    spaces=after.total(),
+)
+predict("04.space", 'SmolLM2 continues "The capital of France is" with Paris. And with one more space at the end?',
+        ["with Paris", "with another city", "with a number"])  # fmt: skip
 
 # %%
-import torch
-from fmcourse.generation import generate
-
 model, _ = pretrained.load("smollm2-135m-instruct")
-digits, likely = [real.encode(d)[0] for d in "0123456789"], []
+digit_ids, chances = [real.encode(d)[0] for d in "0123456789"], []
 for prompt in ["The capital of France is", "The capital of France is "]:
     with torch.no_grad():
-        chance = model(torch.tensor([real.encode(prompt)]))[0, -1].softmax(-1)
-    likely.append(chance[digits].sum().item())
+        probabilities = model(torch.tensor([real.encode(prompt)]))[0, -1].softmax(-1)
+    chances.append(probabilities[digit_ids].sum().item())
     print(repr(prompt), "≈", repr(generate(model, real, prompt, max_new_tokens=6, temperature=0)))
-claim("one space more, and a digit is what it expects", likely[0] < 0.1 < 0.5 < likely[1], digit=likely)
+claim(
+    "after one more space a digit is more probable than all else together",
+    chances[0] < 0.1 < 0.5 < chances[1],
+    digit=chances,
+)
+resolve(
+    "04.space",
+    "with a number",
+    "As in the Bible, a lone space stands before digits; letters bring their space with them.",
+)
 
 # %% [markdown]
-# No less clever than a second ago, it was handed a token after which it can hardly ever have seen a letter. **Never end a prompt
-# with a space.** Try *To be, or not to*, with and without.
+# The prompt ended in a token that hardly ever stood before letters in training. So do not end a prompt with a space. **Change it:** try *To be, or not to*, with
+# and without a space at the end.
 #
 # ### Other languages
-# One polite sentence, asking for tea and bread. What does it cost?
+# The same polite sentence, asking for tea and bread, in ten languages. The **token premium** of a language is the number of tokens that a text needs in it, divided by the number that the same text needs in English [12].
 
 # %%
 order = {
-    "English": "I would like a cup of tea and some bread, please.",
-    "Spanish": "Quisiera una taza de té y un poco de pan, por favor.",
-    "Chinese": "请给我一杯茶和一些面包。",
+    "English": "I would like a cup of tea and some bread, please.", "Chinese": "请给我一杯茶和一些面包。",
+    "Spanish": "Quisiera una taza de té y un poco de pan, por favor.", "Japanese": "お茶を一杯とパンを少しお願いします。",
     "German": "Ich hätte gern eine Tasse Tee und etwas Brot, bitte.",
-    "Turkish": "Bir fincan çay ve biraz ekmek istiyorum, lütfen.",
-    "Japanese": "お茶を一杯とパンを少しお願いします。",
-    "Russian": "Я хотел бы чашку чая и немного хлеба, пожалуйста.",
-    "Arabic": "أريد كوبًا من الشاي وبعض الخبز، من فضلك.",
     "Hindi": "कृपया मुझे एक कप चाय और थोड़ी रोटी दीजिए।",
+    "Turkish": "Bir fincan çay ve biraz ekmek istiyorum, lütfen.", "Arabic": "أريد كوبًا من الشاي وبعض الخبز، من فضلك.",
+    "Russian": "Я хотел бы чашку чая и немного хлеба, пожалуйста.",
     "Tamil": "எனக்கு ஒரு கோப்பை தேநீரும் கொஞ்சம் ரொட்டியும் வேண்டும்.",
-}
-
-# %%
+}  # fmt: skip
 cost = {language: len(real.encode(text)) for language, text in order.items()}
-fig, ax = plt.subplots(figsize=(6.4, 4))
-bars(ax, {name: tokens / cost["English"] for name, tokens in cost.items()}, unit="tokens (English = 1)", digits=1)
-ax.set(xlim=(0, 8.2))
-show(fig, alt="Tokens of one sentence relative to English: Spanish, Chinese, German and Turkish between 1.5 and "
-     "1.8, Japanese 2.2, Russian and Arabic 3.2, Hindi 3.8, Tamil 7.2.")  # fmt: skip
-claim("in Tamil a token is less than one character", cost["Tamil"] > len(order["Tamil"]),
+bars({name: cost[name] / cost["English"] for name in sorted(cost, key=cost.get)}, digits=1,
+     xlabel="token premium of SmolLM2 (English = 1)",
+     alt="Token premium of ten languages: Spanish, Chinese, German and Turkish between 1.5 and 1.8, Japanese 2.2, "
+     "Russian and Arabic 3.2, Hindi 3.8, Tamil 7.2.")  # fmt: skip
+claim("in Tamil SmolLM2 needs more tokens than characters", cost["Tamil"] > len(order["Tamil"]),
       tokens=cost["Tamil"], characters=len(order["Tamil"]))  # fmt: skip
 
 # %% [markdown]
-# The same tea, seven times the tokens: seven times the price where tokens are billed, a seventh of the context, a slower
-# answer. Petrov et al. (2023) found factors of up to 15 in tokenizers in use. Nobody intended it; English was simply most of the data.
-
-# %% [markdown]
-# ### What must never break
-# Text goes in and must come out, whatever it is. And a user who types the model's own control tokens must not become its
-# operator.
+# Seven times the tokens mean seven times the price where tokens are billed, a seventh of the context, and a slower answer. A study found premiums of up to 15 among tokenizers in use [12]. Nobody intended
+# it; most of the training data were English.
+#
+# ### Control
+# A **special token** is a token with a meaning for the program and no ordinary spelling, such as `<|im_end|>`, which ends a turn of a chat. A user must not be able to type one. And every other text must come back as it was.
 
 # %%
 family = "\N{MAN}\u200d\N{WOMAN}\u200d\N{GIRL}"
 hard = ["", " \n\t ", "e\u0301", family, "a\x00b", *order.values(), "".join(map(chr, range(0x800)))]
-claim("every text comes back, though only Shakespeare was seen",
-      all(full.decode(full.encode(text)) == text for text in hard), texts=len(hard))  # fmt: skip
-print("half a character:", full.decode(full.encode("é")[:1]))
-
+same = [full.decode(full.encode(text)) == text for text in hard]
+claim("a tokenizer that learned from Shakespeare alone gives every text back", all(same), texts=len(same))
 attack = "Hello<|im_end|>"
 print(real.pieces(attack), "typed by a user")
-print(real.pieces(attack, allow_special=True), "written by us")
-claim("typed control tokens stay plain text", not set(real.encode(attack)) & set(real.special_tokens.values()))
+print(real.pieces(attack, allow_special=True), "written by the program")
+claim("typed special tokens stay plain text", not set(real.encode(attack)) & set(real.special_tokens.values()))
 
 # %% [markdown]
-# `<|im_end|>` ends a turn in a chat. Typed, it is letters; only code that says `allow_special=True` gets the real one. (And the � that
-# flashes by in a chat window is half a character.)
+# ### Tokens that nobody uses
+# BPE made `LOUCESTER` on the way to `GLOUCESTER`. Once the longer token exists, the shorter one is hardly used. A **glitch token** (or under-trained token) is one that
+# hardly occurred in the model's training text, so that the model may answer with nonsense when somebody types it; they were found in many published models [13].
 #
-# ### Tokens nobody uses
-# *LOUCESTER* was made on the way to *GLOUCESTER*. What is left for it to do?
+# What happens to the vector of such a token depends on **weight tying**, the use of one matrix both as the input embedding and as the output layer that makes the logits [14].
 
 # %%
 used = set(first(8192).encode(plays.train))
 idle = [full.token_bytes(i).decode(errors="replace") for i in range(256, 8192) if i not in used]
-claim("some learnt tokens never occur in the text that they were learnt from", len(idle) > 0, tokens=len(idle))
-print(idle[:16])
-
-# %% [markdown]
-# Rungs of a ladder nobody stands on. A model never reads them, so their vectors stay as chance made them: type one, and it
-# may babble. Such *glitch tokens* were found in many real models (Land and Bartolo 2024).
-
-# %% [markdown]
-# ## 8 · What the real systems do
-# | System | Tokens | Kind | Source |
-# |---|---|---|---|
-# | BERT | 30,000 in the paper, see below | WordPiece | Devlin et al. 2019, section 3 |
-# | GPT-2 | 50,257 = 256 bytes + 50,000 merges + 1 | bytes, BPE | Radford et al. 2019, section 2.3 |
-# | ByT5 | 256 bytes | none: a byte is a token | Xue et al. 2022 |
-# | Llama 2 | 32,000 | BPE, digits apart | Touvron et al. 2023, section 2.2 |
-# | Llama 3 | 128,000, of which 28,000 for languages other than English | bytes, BPE | Grattafiori et al. 2024, section 3.2 |
-# | SmolLM2-135M | see below | bytes, BPE, digits apart | counted here |
+print(idle[:14])
+claim("some learned tokens never occur in the text that they were learned from", len(idle) > 0, tokens=len(idle))
+predict("04.idle", "A GPT with tied embeddings never meets some tokens. After training, the rows of these tokens are",
+        ["as they were before", "shorter than before", "several times as long as before"])  # fmt: skip
 
 # %%
-rows = model.embed.tokens.weight
-share = rows.numel() / sum(weight.numel() for weight in model.parameters())
-print(f"MiniLM, with BERT's vocabulary: {pretrained.load_tokenizer('minilm-l6').vocab_size:,} tokens")
-claim("more than a fifth of SmolLM2-135M is its table of tokens", share > 0.2,
-      tokens=real.vocab_size, share=share)  # fmt: skip
+tokenizer = BPETokenizer.train(plays.train[:1_000_000], 1024)
+train_ids = tokenizer.encode(plays.train[:1_000_000])
+never = torch.tensor(sorted(set(range(1024)) - set(train_ids)))
+often = torch.tensor([i for i, _ in Counter(train_ids).most_common(len(never))])
 
-# %% [markdown]
-# ## Summary
-# - Characters make long sequences, words never end, bytes are safe and longest.
-# - BPE joins the commonest neighbours. Its merges, in order, are all it knows.
-# - Each doubling of a vocabulary costs twice as much and saves less; and it fits its data.
-# - Odd failures with letters, numbers, spaces and languages begin here.
+
+def train_rows(tied, seed=0):
+    """The rows of the input embedding before and after training."""
+    torch.manual_seed(seed)
+    gpt = Transformer(gpt2(vocab_size=1024, context=32, width=64, depth=1, heads=2, tied=tied))
+    before = gpt.embed.tokens.weight.detach().clone()
+    data = RandomCrops(train_ids, length=33, batch=16, seed=seed)
+    fit(gpt, next_token, data, steps=200, seed=seed, progress=False)
+    return before, gpt.embed.tokens.weight.detach()
+
+
+(start, tied), (_, untied) = train_rows(tied=True), train_rows(tied=False)
+print(len(never), "of 1,024 tokens never occur; most of them are single bytes")
+
 
 # %%
-quiz("04.q1", "You swap a trained model's tokenizer for a better one of the same size. What happens?", {
-    "It answers faster": "Sequences are shorter, but it no longer understands a single one of them.",
-    "It writes nonsense": "Id 260 was ` the` and now names another piece, while the vector in row 260 still means "
-    "` the`. Tokenizer and model are one thing in two files.",
-    "Nothing": "Ids are rows of the model's table: same numbers, other pieces, and nothing fits any more.",
+def summarize(rows):
+    """Mean length of the rows, and their mean cosine with one another."""
+    unit, n = torch.nn.functional.normalize(rows, dim=1), len(rows)
+    return rows.norm(dim=1).mean().item(), ((unit @ unit.T).sum().item() - n) / (n * (n - 1))
+
+
+groups = {"before training": start[never], "tied": tied[never], "untied": untied[never], "frequent, tied": tied[often]}
+for name, rows in groups.items():
+    length, cosine = summarize(rows)
+    print(f"{name:15} ≈ length {length:.2f}, cosine with one another {round(cosine, 2) + 0:.2f}")
+seeds = [run["tied_length"] for run in table("lesson_04")["runs"]]
+(length, cosine), (at_first, _) = summarize(tied[never]), summarize(start[never])
+claim("with tied embeddings, rows of unused tokens grow to more than three times their length", length > 3 * at_first,
+      band=(min(seeds), max(seeds)), length=length, at_first=at_first)  # fmt: skip
+claim(
+    "they point in one direction; the rows of frequent tokens do not", cosine > 0.9 and summarize(tied[often])[1] < 0.3
+)
+claim("without tying they stay exactly as they were", torch.equal(untied[never], start[never]))
+resolve("04.idle", "several times as long as before",
+        "Tied, they are rows of the output layer too: each step moves them away from the hidden state.")  # fmt: skip
+
+# %% [markdown]
+# Let $h$ be the hidden state at some position. The logit of token $v$ is $w_v \cdot h$, its probability is $p_v$, and the gradient of the cross-entropy with respect to the output row is
+# $$\frac{\partial \mathcal L}{\partial w_v} = \big(p_v - [v = \text{target}]\big)\, h .$$
+# For a token that is never the target the bracket is just $p_v$, so every step moves $w_v$ along $-h$, and all such rows in the same direction. An untied input row gets no gradient at all and keeps its random initial
+# values (weight decay would shrink it). So a never-used token has an unusual row, but with tied embeddings neither a random nor a short one.
+#
+# SmolLM2 ties its embeddings. Which of its rows are the longest?
+
+# %%
+matrix = model.embed.tokens.weight.detach()
+order_of_length = matrix.norm(dim=1).argsort(descending=True).tolist()
+longest = [i for i in order_of_length if i not in real.special_tokens.values()][:100]
+drawn = torch.randperm(real.vocab_size, generator=torch.Generator().manual_seed(0))[:100].tolist()
+print("longest rows:", [real.token_bytes(i).decode(errors="replace") for i in longest[:12]])
+seen = set(bible_ids) | set(real.encode(plays.train)) | set(real.encode(load("austen").train))
+n_longest, n_drawn = (sum(i in seen for i in group) for group in (longest, drawn))
+claim("in three corpora fewer of the 100 longest rows are used than of 100 drawn at random", n_longest < n_drawn,
+      longest=n_longest, random=n_drawn)  # fmt: skip
+share = matrix.numel() / sum(weight.numel() for weight in model.parameters())
+claim("more than a fifth of SmolLM2-135M's parameters are its embedding matrix", share > 0.2, share=share)
+
+# %% [markdown]
+# The longest rows are beginnings such as ` strugg` and ` affili`: steps on the way to *struggle* and *affiliate*, which nobody writes alone. Programs that search for glitch tokens compare every row with the rows of tokens that are known to be unused [13].
+#
+# ## 10 · What real systems do
+# | System | Tokens | Kind |
+# |---|---|---|
+# | BERT [6] | 30,000 in the paper, 30,522 as published | WordPiece |
+# | GPT-2 [2] | 50,257 = 256 bytes + 50,000 merges + 1 special token | byte-level BPE |
+# | T5 [15] | 32,000 | Unigram, by SentencePiece |
+# | ByT5 [16] | 256 bytes and some special tokens | no merges: a byte is a token |
+# | Llama 2 [11] | 32,000 | BPE, by SentencePiece, digits alone |
+# | Llama 3 [17] | 128,000, of which 28,000 for languages other than English | byte-level BPE |
+# | SmolLM2 | 49,152, with 48,900 merges and 17 special tokens | byte-level BPE, digits alone |
+
+# %%
+quiz("04.q1", "You replace a trained model's tokenizer by a better one of the same size. What happens?", {
+    "It answers faster": "Sequences are shorter, but the model no longer understands a single one of them.",
+    "It writes nonsense": "Id 260 was ` the` and is now another piece, while row 260 still means ` the`. "
+    "Tokenizer and model belong together.",
+    "Nothing": "Ids are rows of the embedding matrix: with the same ids for other pieces, no row fits any more.",
 }, answer="It writes nonsense")  # fmt: skip
-
-# %%
-quiz("04.q2", "256 bytes can write everything. Why do most models have tens of thousands of tokens?", {
+quiz("04.q2", "256 bytes can write every text. Why do most models have tens of thousands of tokens?", {
     "Bytes cannot hold Chinese": "They can, three to a character: UTF-8 holds every script.",
     "Shorter sequences": "Three or four bytes to a token: a third or a quarter of the steps for the same text.",
-    "Models need whole words": "ByT5 reads bytes and does well (Xue et al. 2022). It pays in length.",
+    "Models need whole words": "ByT5 reads bytes and does well (Xue et al. 2022). It pays with longer sequences.",
 }, answer="Shorter sequences")  # fmt: skip
 quiz("04.q3", "Merges, in order: b+c, then a+b. How is abc encoded?", {
-    "ab, c": "That goes by the order in the word. But b+c was learnt first.",
-    "a, bc": "b+c was learnt first and takes the b; then a+b finds none.",
+    "ab, c": "That follows the order in the word. But b+c was learned first.",
+    "a, bc": "b+c was learned first and takes the b; then a+b finds no pair.",
     "abc": "No merge makes it: only pairs in the list are ever joined.",
 }, answer="a, bc")  # fmt: skip
 
+# %% [markdown]
+# ## Summary
+# - Characters and bytes make long sequences; words are never complete. Subwords lie between.
+# - BPE joins the most frequent pair again and again. It consists of pre-tokenization and an ordered list of merges.
+# - WordPiece and Unigram choose their pieces by other criteria; the lengths are similar.
+# - Each doubling of a vocabulary doubles the embedding matrix and saves less. A vocabulary fits its corpus.
+# - Many failures with letters, numbers, spaces and languages begin in the tokenizer.
+#
+# **Where next:** [05 · Attention and the Transformer](05_attention_and_the_transformer.ipynb), which works on the ids that you have made; of the papers [4], which brought BPE to
+# language models; of the libraries `tokenizers`, <https://huggingface.co/docs/tokenizers>.
+
+# %% [markdown]
+# ## References
+# - [1] G. K. Zipf, *Human Behavior and the Principle of Least Effort*, Addison-Wesley 1949. <https://archive.org/details/in.ernet.dli.2015.90211>
+# - [2] A. Radford et al., *Language Models are Unsupervised Multitask Learners*, OpenAI 2019, section 2.2. <https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf>
+# - [3] P. Gage, *A New Algorithm for Data Compression*, The C Users Journal 1994. <http://www.pennelynn.com/Documents/CUJ/HTML/94HTML/19940045.HTM>
+# - [4] R. Sennrich, B. Haddow, A. Birch, *Neural Machine Translation of Rare Words with Subword Units*, ACL 2016. <https://arxiv.org/abs/1508.07909>
+# - [5] M. Schuster, K. Nakajima, *Japanese and Korean Voice Search*, ICASSP 2012. <https://doi.org/10.1109/ICASSP.2012.6289079>
+# - [6] J. Devlin, M.-W. Chang, K. Lee, K. Toutanova, *BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding*, NAACL 2019, section 3. <https://arxiv.org/abs/1810.04805>
+# - [7] Hugging Face, *LLM Course, chapter 6: WordPiece tokenization*, 2022. <https://huggingface.co/learn/llm-course/chapter6/6>
+# - [8] T. Kudo, *Subword Regularization: Improving Neural Network Translation Models with Multiple Subword Candidates*, ACL 2018. <https://arxiv.org/abs/1804.10959>
+# - [9] T. Kudo, J. Richardson, *SentencePiece: A simple and language independent subword tokenizer and detokenizer for Neural Text Processing*, EMNLP 2018. <https://arxiv.org/abs/1808.06226>
+# - [10] K. Bostrom, G. Durrett, *Byte Pair Encoding is Suboptimal for Language Model Pretraining*, Findings of EMNLP 2020. <https://arxiv.org/abs/2004.03720>
+# - [11] H. Touvron et al., *Llama 2: Open Foundation and Fine-Tuned Chat Models*, 2023, section 2.2. <https://arxiv.org/abs/2307.09288>
+# - [12] A. Petrov, E. La Malfa, P. Torr, A. Bibi, *Language Model Tokenizers Introduce Unfairness Between Languages*, NeurIPS 2023. <https://arxiv.org/abs/2305.15425>
+# - [13] S. Land, M. Bartolo, *Fishing for Magikarp: Automatically Detecting Under-trained Tokens in Large Language Models*, EMNLP 2024. <https://arxiv.org/abs/2405.05417>
+# - [14] O. Press, L. Wolf, *Using the Output Embedding to Improve Language Models*, EACL 2017. <https://arxiv.org/abs/1608.05859>
+# - [15] C. Raffel et al., *Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer*, JMLR 2020. <https://arxiv.org/abs/1910.10683>
+# - [16] L. Xue et al., *ByT5: Towards a Token-Free Future with Pre-trained Byte-to-Byte Models*, TACL 2022. <https://arxiv.org/abs/2105.13626>
+# - [17] A. Grattafiori et al., *The Llama 3 Herd of Models*, 2024, section 3.2. <https://arxiv.org/abs/2407.21783>
+
 # %% tags=["nbval-ignore-output"]
-# %%
 progress("04")

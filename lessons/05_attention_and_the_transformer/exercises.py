@@ -24,7 +24,7 @@ def one_shape(out: Tensor, case: tuple) -> bool | str:
 
 
 def an_average(out: Tensor, case: tuple) -> bool | str:
-    """Shares that add up to 1 never leave the range of the values."""
+    """Weights that add up to 1 never leave the range of the values."""
     v = case[2]
     if tuple(out.shape) != (*case[0].shape[:-1], v.shape[-1]):
         return True
@@ -39,7 +39,7 @@ score = lambda q, k: q @ k.mT / q.shape[-1] ** 0.5
 attention = Exercise(
     "05.1",
     goal="the formula of 2017",
-    minutes=12,
+    minutes=10,
     difficulty=2,
     cases=[
         (noise(1, 2), noise(2, 2, seed=1), torch.tensor([[1.0], [3.0]])),
@@ -60,7 +60,7 @@ attention = Exercise(
     q: (..., T, K)   k: (..., S, K)   v: (..., S, any width)   ->   (..., T, any width)
     """
     scores = q @ k.mT / q.shape[-1] ** 0.5  # (..., T, S): how well query t meets key s
-    return scores.softmax(-1) @ v           # each row of shares adds up to 1
+    return scores.softmax(-1) @ v           # each row of weights adds up to 1
 ''',
     other_solutions=[
         lambda q, k, v: F.scaled_dot_product_attention(q, k, v),
@@ -69,41 +69,41 @@ attention = Exercise(
         "    return w / w.sum(-1, keepdim=True) @ v\n",
     ],
     hints=[
-        "Three steps: a score for each query with each key; scores into shares that add up to 1; the values, averaged by their shares.",
+        "Three steps: a score for each query with each key; scores into weights that add up to 1; the values, averaged by their weights.",
         "A score is a dot product, so all of them together are one matrix product, (T, K) times (K, S). Which axis belongs to the keys?",
         "`q @ k.mT` is (..., T, S). Divide by the root of `q.shape[-1]`, `.softmax(-1)`, `@ v`.",
     ],
     explanation="`q @ k.mT` holds all scores, a row for each query. Divided by √K they stay of size 1, however wide the head is. Softmax "
-    "along a row makes shares of them, and the product with `v` takes that share of each value.",
+    "along a row makes weights of them, and the product with `v` takes that share of each value.",
     properties=[
         Property("another shape", one_shape, "Which axis is summed away in each of the two products?"),
-        Property("not an average", an_average, "Do the shares of one query add up to 1?"),
+        Property("not an average", an_average, "Do the weights of one query add up to 1?"),
     ],
     mistakes=[
         Mistake("no division", lambda q, k, v: (q @ k.mT).softmax(-1) @ v,
-                "The shares are too sure of themselves: a score adds up K products. By what should it be divided?"),
+                "The weights are too sure of themselves: a score adds up K products. By what should it be divided?"),
         Mistake("divided by K", lambda q, k, v: (q @ k.mT / q.shape[-1]).softmax(-1) @ v,
-                "The shares are too even: K products of size 1 add up to about √K, not K. Is a root missing?"),
+                "The weights are too even: K products of size 1 add up to about √K, not K. Is a root missing?"),
         Mistake("divided by the number of keys", lambda q, k, v: (q @ k.mT / k.shape[-2] ** 0.5).softmax(-1) @ v,
                 "It divides by √S. But a longer text does not make a score larger: what does a score add up?"),
         Mistake("divided after softmax", lambda q, k, v: (q @ k.mT).softmax(-1) / q.shape[-1] ** 0.5 @ v,
-                "The shares of a query add up to 1/√K. Does the division belong to the scores or to the shares?"),
+                "The weights of a query add up to 1/√K. Does the division belong to the scores or to the weights?"),
         Mistake("softmax down the columns", lambda q, k, v: score(q, k).softmax(-2) @ v,
-                "Here each *key* shares itself out among the queries. Whose shares must add up to 1?"),
+                "Here each *key* weights itself out among the queries. Whose weights must add up to 1?"),
         Mistake("no softmax", lambda q, k, v: score(q, k) @ v,
-                "Scores can be negative and add up to anything. What makes shares of them?"),
+                "Scores can be negative and add up to anything. What makes weights of them?"),
         Mistake("keys for values", lambda q, k, v: score(q, k).softmax(-1) @ k,
                 "It averages the keys. What does a position hand on once it is found?"),
-        Mistake("the shares are the answer", lambda q, k, v: score(q, k).softmax(-1),
-                "These are the shares, (T, S). What is to be averaged with them?"),
+        Mistake("the weights are the answer", lambda q, k, v: score(q, k).softmax(-1),
+                "These are the weights, (T, S). What is to be averaged with them?"),
         Mistake("the keys ask", lambda q, k, v: score(k, q).softmax(-1) @ v if q.shape[-2] == k.shape[-2] else score(k, q).mT.softmax(-1) @ v,
-                "Each key asks the queries. Who wants to know something here?"),
+                "Each key attends to the queries. Which of the two attends to the other?"),
         Mistake("the best alone", lambda q, k, v: F.one_hot(score(q, k).argmax(-1), k.shape[-2]).to(v.dtype) @ v,
-                "Each query takes its best key and nothing else: no gradient says whom to look at instead. What is a soft maximum?"),
+                "Each query takes its best key and nothing else: no gradient says which other key would have been better. What is a soft maximum?"),
         Mistake("causal all the same", """def attend(q, k, v):
     return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 """,
-                "Later keys are hidden. Does the formula of the docstring forbid anybody to look?"),
+                "Later keys are hidden. Does the formula of the docstring hide any key?"),
         Mistake("divided by the first size", """def attend(q, k, v):
     return (q @ k.mT / len(q) ** 0.5).softmax(-1) @ v
 """,
@@ -138,7 +138,7 @@ attention = Exercise(
         Mistake("softmax along the first axis", """def attend(q, k, v):
     return (q @ k.mT / q.shape[-1] ** 0.5).softmax(0) @ v
 """,
-                "It shares out along the first axis, among queries or texts. Along which axis do the keys lie?"),
+                "It weights out along the first axis, among queries or texts. Along which axis do the keys lie?"),
         Mistake("no exponential", """def attend(q, k, v):
     scores = q @ k.mT / q.shape[-1] ** 0.5
     return scores / scores.sum(-1, keepdim=True) @ v
@@ -149,15 +149,15 @@ attention = Exercise(
     return (q @ k.mT / q.shape[-1] ** 0.5).exp() @ v
 """,
                 "The exponentials are there, but those of a query do not add up to 1. By what is each divided?"),
-        Mistake("logarithms of shares", """def attend(q, k, v):
+        Mistake("logarithms of weights", """def attend(q, k, v):
     return (q @ k.mT / q.shape[-1] ** 0.5).log_softmax(-1) @ v
 """,
-                "These are logarithms of shares, all below zero. What is the average weighted by?"),
+                "These are logarithms of weights, all below zero. What is the average weighted by?"),
         Mistake("one sum for all queries", """def attend(q, k, v):
     weights = (q @ k.mT / q.shape[-1] ** 0.5).exp()
     return weights / weights.sum() @ v
 """,
-                "`sum()` without an axis adds up the shares of all queries. Whose shares must add up to 1?"),
+                "`sum()` without an axis adds up the weights of all queries. Whose weights must add up to 1?"),
         Mistake("a sum that has lost its axis", """def attend(q, k, v):
     weights = (q @ k.mT / q.shape[-1] ** 0.5).exp()
     return weights / weights.sum(-1) @ v
@@ -185,7 +185,7 @@ numbered = lambda B, T, D: torch.arange(B * T * D, dtype=torch.float32).view(B, 
 heads = Exercise(
     "05.2",
     goal="cut a state into heads",
-    minutes=8,
+    minutes=6,
     difficulty=2,
     cases=[(numbered(1, 2, 4), 2), (numbered(1, 1, 6), 3), (numbered(2, 3, 8), 2), (noise(2, 5, 12).requires_grad_(), 4), (numbered(1, 3, 3), 1)],
     starter='''def split_heads(x, heads):
@@ -216,7 +216,7 @@ heads = Exercise(
         Mistake("positions are mixed", lambda x, heads: x.reshape(x.shape[0], heads, x.shape[1], -1),
                 "The shape is right, but `view` only counts off numbers: a head got parts of several positions. Which step moves an axis?"),
         Mistake("heads behind positions", lambda x, heads: x.unflatten(-1, (heads, -1)),
-                "It is (B, T, heads, K): the cut is right. Which two axes must change places, so that each head sees all positions?"),
+                "It is (B, T, heads, K): the cut is right. Which two axes must change places, so that each head has all positions?"),
         Mistake("every other number", lambda x, heads: x.unflatten(-1, (-1, heads)).permute(0, 3, 1, 2),
                 "Head 0 got every `heads`-th number, not a piece. Which comes first in the cut, the head or its width?"),
         Mistake("heads and width swapped", lambda x, heads: x.unflatten(-1, (heads, -1)).permute(0, 3, 1, 2),
@@ -267,8 +267,8 @@ heads = Exercise(
 
 def table(T: int, D: int, *, base: float = 10_000, first: int = 0, power: float = 2.0, swap: bool = False) -> Tensor:
     """The sinusoids, or a near miss."""
-    speeds = base ** (-power * torch.arange(D // 2) / D)
-    angles = torch.arange(first, T + first)[:, None] * speeds
+    frequencies = base ** (-power * torch.arange(D // 2) / D)
+    angles = torch.arange(first, T + first)[:, None] * frequencies
     pair = [angles.cos(), angles.sin()] if swap else [angles.sin(), angles.cos()]
     return torch.stack(pair, -1).flatten(1)
 
@@ -283,7 +283,7 @@ def still(out: Tensor, case: tuple) -> bool | str:
 positions = Exercise(
     "05.3",
     goal="a fixed vector for each position",
-    minutes=12,
+    minutes=10,
     difficulty=2,
     cases=[(2, 4), (1, 2), (5, 6), (40, 16)],
     starter='''def positions(T, D):
@@ -294,8 +294,8 @@ positions = Exercise(
     solution='''def positions(T, D):
     """(T, D): column 2i holds sin(t / 10000^(2i/D)) and column 2i + 1 the cosine of the same angle, for positions t
     from 0."""
-    speeds = 10_000 ** (-torch.arange(0, D, 2) / D)  # (D/2): from 1 radian a step down to almost none
-    angles = torch.arange(T)[:, None] * speeds       # (T, D/2)
+    frequencies = 10_000 ** (-torch.arange(0, D, 2) / D)  # (D/2): from 1 radian a step down to almost none
+    angles = torch.arange(T)[:, None] * frequencies       # (T, D/2)
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
 ''',
     other_solutions=[
@@ -307,12 +307,12 @@ positions = Exercise(
         "    return out\n",
     ],
     hints=[
-        "Think of D/2 clock hands. Each position is a time; the first hand turns fast, the last hardly moves. Sine and cosine say where a hand points.",
-        "First the D/2 speeds, then a table of angles, positions times speeds. Last, each angle becomes two neighbouring columns.",
-        "`10_000 ** (-torch.arange(0, D, 2) / D)`; `torch.arange(T)[:, None] * speeds`; `torch.stack([sin, cos], -1).flatten(1)`.",
+        "There are D/2 frequencies, from fast to slow, like the hands of a clock. Each position is a time; sine and cosine say where a hand points.",
+        "First the D/2 frequencies, then a table of angles, positions times frequencies. Last, each angle becomes two neighbouring columns.",
+        "`10_000 ** (-torch.arange(0, D, 2) / D)`; `torch.arange(T)[:, None] * frequencies`; `torch.stack([sin, cos], -1).flatten(1)`.",
     ],
-    explanation="A column of positions times a row of speeds is the table of angles. Stacking sine and cosine on a new last axis and flattening "
-    "puts them side by side. Each pair is a clock hand, so a step of k positions is the same turn everywhere.",
+    explanation="A column of positions times a row of frequencies is the table of angles. Stacking sine and cosine on a new last axis and flattening "
+    "puts them side by side. Each pair is like a clock hand, so a step of k positions is the same rotation everywhere.",
     properties=[Property("position 0", still, "What are sin 0 and cos 0, and which stands first?")],
     mistakes=[
         Mistake("sines first, cosines after", lambda T, D: torch.cat([table(T, D)[:, 0::2], table(T, D)[:, 1::2]], 1),
@@ -322,14 +322,14 @@ positions = Exercise(
         Mistake("counted from one", lambda T, D: table(T, D, first=1),
                 "The first row is that of t = 1. At which number do positions begin here?"),
         Mistake("half the exponent", lambda T, D: table(T, D, power=1.0),
-                "The speeds fall too slowly: the last pair turns at 1/100. Is it i/D, or 2i/D?"),
-        Mistake("all hands at one speed", lambda T, D: table(T, D, power=0.0),
-                "Every pair turns at the same speed, so all say the same. What should 10000 be raised to?"),
+                "The frequencies fall too slowly: that of the last pair is 1/100. Is it i/D, or 2i/D?"),
+        Mistake("all pairs at one frequency", lambda T, D: table(T, D, power=0.0),
+                "Every pair has the same frequency, so all say the same. What should 10000 be raised to?"),
         Mistake("ever faster", lambda T, D: table(T, D, power=-2.0),
-                "The later pairs turn faster, thousands of radians a step. Is the power in the numerator or in the denominator?"),
+                "The later pairs have higher frequencies, thousands of radians a step. Is the power in the numerator or in the denominator?"),
         Mistake("a speed for each column",
                 lambda T, D: torch.where(torch.arange(D) % 2 == 0, *(f(torch.arange(T)[:, None] * 10_000.0 ** (-torch.arange(D) / D)) for f in (torch.sin, torch.cos))),
-                "A cosine turns at another speed than the sine beside it. Which i do columns 2i and 2i + 1 share?"),
+                "A cosine has another frequency than the sine beside it. Which i do columns 2i and 2i + 1 share?"),
         Mistake("sines alone", lambda T, D: (torch.arange(T)[:, None] * 10_000.0 ** (-torch.arange(D) / D)).sin(),
                 "There is no cosine. A sine alone does not tell going up from coming down: which columns should hold the cosine?"),
         Mistake("turned on its side", lambda T, D: table(T, D).T,
@@ -396,7 +396,7 @@ def from_zero(rate: float, case: tuple) -> bool | str:
 rate = Exercise(
     "05.4",
     goal="the learning rate of 2017",
-    minutes=8,
+    minutes=6,
     cases=[(1, 512, 4000), (2000, 512, 4000), (4000, 512, 4000), (16000, 512, 4000), (3, 64, 10), (90, 64, 10)],
     starter='''def rate(step, width, warmup):
     """Learning rate at a step, counted from 1: it climbs in a straight line for `warmup` steps, then falls as 1/√step.
@@ -496,7 +496,7 @@ def with_wrong_columns(scores, log_p, width):
 
 
 def turned(scores, log_p, width):
-    return [(token, draft) for draft, token in of_pairs(lambda s, p: s[:, None] + p)(scores, log_p, width)]
+    return [(token, hypothesis) for hypothesis, token in of_pairs(lambda s, p: s[:, None] + p)(scores, log_p, width)]
 
 
 def worst_first(scores, log_p, width):
@@ -507,7 +507,7 @@ logs = lambda *rows: torch.tensor(rows).log()
 beam = Exercise(
     "05.5",
     goal="one step of beam search",
-    minutes=12,
+    minutes=10,
     difficulty=2,
     cases=[
         (logs(0.6, 0.4), logs([0.4, 0.35, 0.25], [0.05, 0.9, 0.05]), 2),
@@ -518,18 +518,18 @@ beam = Exercise(
         (torch.tensor([-1.0]), noise(1, 2, seed=3).log_softmax(-1), 3),
     ],
     starter='''def best_continuations(scores, log_p, width):
-    """Of all drafts with all tokens behind them, the `width` likeliest, best first: a list of (draft, token).
+    """Of all hypotheses with all tokens behind them, the `width` likeliest, best first: a list of (hypothesis, token).
 
-    scores: (N,) log p of each draft
-    log_p: (N, V) log p of each token after each draft; fewer than `width` pairs: all of them
+    scores: (N,) log p of each hypothesis
+    log_p: (N, V) log p of each token after each hypothesis; fewer than `width` pairs: all of them
     """
     ...
 ''',
     solution='''def best_continuations(scores, log_p, width):
-    """Of all drafts with all tokens behind them, the `width` likeliest, best first: a list of (draft, token).
+    """Of all hypotheses with all tokens behind them, the `width` likeliest, best first: a list of (hypothesis, token).
 
-    scores: (N,) log p of each draft
-    log_p: (N, V) log p of each token after each draft; fewer than `width` pairs: all of them
+    scores: (N,) log p of each hypothesis
+    log_p: (N, V) log p of each token after each hypothesis; fewer than `width` pairs: all of them
     """
     totals = (scores[:, None] + log_p).flatten()       # probabilities multiply, so their logarithms add up
     best = totals.topk(min(width, len(totals))).indices
@@ -545,35 +545,35 @@ beam = Exercise(
         ],
     ],
     hints=[
-        "Two drafts, 0.6 and 0.4. The first goes on with 0.4, the second with 0.9. Which of the two longer drafts is likelier?",
-        "Make a table (N, V) of what each longer draft is worth, and look for the largest numbers in all of it, not row by row.",
+        "Two hypotheses, 0.6 and 0.4. The first goes on with 0.4, the second with 0.9. Which of the two longer hypotheses is likelier?",
+        "Make a table (N, V) of what each longer hypothesis is worth, and look for the largest numbers in all of it, not row by row.",
         "`(scores[:, None] + log_p).flatten().topk(...)` gives places in a flat list; `divmod(place, V)` is row and column.",
     ],
-    explanation="A draft of probability p that goes on with q is worth p·q; logarithms add. All N·V longer drafts compete in one list, so "
-    "several may come from one draft and none from another.",
-    properties=[Property("another number of drafts", so_many, "How many of all the continuations may stay?")],
+    explanation="A hypothesis of probability p that goes on with q is worth p·q; logarithms add. All N·V longer hypotheses compete in one list, so "
+    "several may come from one hypothesis and none from another.",
+    properties=[Property("another number of hypotheses", so_many, "How many of all the continuations may stay?")],
     mistakes=[
-        Mistake("the past is forgotten", of_pairs(lambda s, p: p), "It compares the last tokens alone. What about the drafts before them?"),
+        Mistake("the past is forgotten", of_pairs(lambda s, p: p), "It compares the last tokens alone. What about the hypotheses before them?"),
         Mistake("logarithms multiplied", of_pairs(lambda s, p: s[:, None] * p),
                 "Two negative numbers make a positive one, so the unlikely wins. What do logarithms do when probabilities multiply?"),
         Mistake("probabilities added", of_pairs(lambda s, p: s[:, None].exp() + p.exp()),
                 "It adds probabilities. If A has 0.5 and then B has 0.1, how likely is A followed by B?"),
         Mistake("the likeliest past wins", of_pairs(lambda s, p: s[:, None].expand_as(p) + 0 * p - 1e-3 * torch.arange(p.shape[1])),
                 "The tokens make no difference. Where does `log_p` come in?"),
-        Mistake("one for each draft", each_alone, "Each draft keeps its own best token: that is several greedy searches. Who competes with whom?"),
-        Mistake("equal shares", shared_out, "Each draft gets as many places as any other. May one draft have several heirs, and another none?"),
-        Mistake("divided by the drafts", with_wrong_columns,
+        Mistake("one for each hypothesis", each_alone, "Each hypothesis keeps its own best token: that is several greedy searches. Who competes with whom?"),
+        Mistake("equal weights", shared_out, "Each hypothesis gets as many places as any other. May one hypothesis have several heirs, and another none?"),
+        Mistake("divided by the hypotheses", with_wrong_columns,
                 "The places were found, but not read rightly: a row of the flat list is V long. By what must it be divided?"),
-        Mistake("token before draft", turned, "The pairs are (token, draft). In which order are they wanted?"),
+        Mistake("token before hypothesis", turned, "The pairs are (token, hypothesis). In which order are they wanted?"),
         Mistake("worst first", worst_first, "The right ones, but in the wrong order. Which should come first?"),
         Mistake("the unlikeliest", of_pairs(lambda s, p: -(s[:, None] + p)),
                 "It keeps the smallest totals. Logarithms of probabilities are negative: is -1 or -5 the likelier?"),
-        Mistake("the best draft alone", """def best_continuations(scores, log_p, width):
+        Mistake("the best hypothesis alone", """def best_continuations(scores, log_p, width):
     n = int(scores.argmax())
     best = log_p[n].topk(min(width, log_p.shape[1])).indices
     return [(n, token) for token in best.tolist()]
 """,
-                "Only the likeliest draft goes on, which is not what a beam is for. Which longer drafts compete?"),
+                "Only the likeliest hypothesis goes on, which is not what a beam is for. Which longer hypotheses compete?"),
         Mistake("the unlikeliest first", """def best_continuations(scores, log_p, width):
     totals = (scores[:, None] + log_p).flatten()
     best = totals.argsort()[:width]
@@ -586,17 +586,17 @@ beam = Exercise(
     return [divmod(i, log_p.shape[1]) for i in best.tolist()]
 """,
                 "`topk` cannot find more than there are. What if all pairs together are fewer than `width`?"),
-        Mistake("the width for each draft", """def best_continuations(scores, log_p, width):
+        Mistake("the width for each hypothesis", """def best_continuations(scores, log_p, width):
     totals = scores[:, None] + log_p
     k = min(width, log_p.shape[1])
     return [(n, token) for n, row in enumerate(totals) for token in row.topk(k).indices.tolist()]
 """,
-                "Each draft keeps `width` continuations, so the beam grows at every step. How many stay in all?"),
-        Mistake("one from each draft", """def best_continuations(scores, log_p, width):
+                "Each hypothesis keeps `width` continuations, so the beam grows at every step. How many stay in all?"),
+        Mistake("one from each hypothesis", """def best_continuations(scores, log_p, width):
     totals = scores[:, None] + log_p
     return [(n, int(row.argmax())) for n, row in enumerate(totals)]
 """,
-                "Each draft keeps its best token, however many are wanted. Who competes with whom?"),
+                "Each hypothesis keeps its best token, however many are wanted. Who competes with whom?"),
         Mistake("places in the flat list", """def best_continuations(scores, log_p, width):
     totals = (scores[:, None] + log_p).flatten()
     return totals.topk(min(width, len(totals))).indices.tolist()
@@ -619,5 +619,124 @@ beam = Exercise(
     return [divmod(i, log_p.shape[1]) for i in best.tolist()]
 """,
                 "The right pairs, in the order in which they stand in the table. Which comes first?"),
+    ],
+)  # fmt: skip
+
+
+# -- 05.6 a mask ----------------------------------------------------------------------------------------------------------
+
+
+def hidden_stays_hidden(out: Tensor, case: tuple) -> bool | str:
+    """What a mask forbids must have no weight: the answer is an average of the allowed values alone."""
+    q, k, v, mask = case
+    if tuple(out.shape) != (*q.shape[:-1], v.shape[-1]):
+        return True
+    allowed = mask.expand(*q.shape[:-1], k.shape[-2])[..., None]  # (..., T, S, 1)
+    values = v.unsqueeze(-3)
+    high = torch.where(allowed, values, -torch.inf).amax(-2)
+    low = torch.where(allowed, values, torch.inf).amin(-2)
+    worst = torch.maximum(out - high, low - out)
+    if not bool((worst > 1e-4).any()):
+        return True
+    row = int((worst > 1e-4).nonzero()[0, -2])
+    return f"Row {row} of the answer lies outside the range of the values that its query may attend to."
+
+
+def one_hot_values(T: int, S: int, K: int, seed: int, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Values that are unit vectors: the answer is the attention weights themselves."""
+    return 2 * noise(T, K, seed=seed), noise(S, K, seed=seed + 1), torch.eye(S), mask
+
+
+lower = lambda T: torch.ones(T, T).tril().bool()
+masked = Exercise(
+    "05.6",
+    goal="attention with a mask",
+    minutes=8,
+    difficulty=2,
+    cases=[
+        one_hot_values(3, 3, 4, 20, lower(3)),
+        one_hot_values(2, 4, 4, 30, torch.tensor([[True, True, False, False]])),
+        one_hot_values(4, 4, 9, 40, lower(4) | (torch.arange(4) == 3)[:, None]),
+        (noise(2, 3, 5, 8, seed=6), noise(2, 3, 5, 8, seed=7), noise(2, 3, 5, 8, seed=8).requires_grad_(), lower(5)),
+        (noise(2, 2, 3, 4, seed=9), noise(2, 2, 4, 4, seed=10), noise(2, 2, 4, 4, seed=11), (torch.arange(4) < torch.tensor([[2], [4]]))[:, None, None]),
+    ],
+    starter='''def attend_masked(q, k, v, mask):
+    """Scaled dot-product attention in which query t attends to key s only where mask[..., t, s] is True.
+
+    q: (..., T, K)   k: (..., S, K)   v: (..., S, any width)   mask: bool, broadcasts to (..., T, S)
+    Every row of the mask allows at least one key.   ->   (..., T, any width)
+    """
+    ...
+''',
+    solution='''def attend_masked(q, k, v, mask):
+    """Scaled dot-product attention in which query t attends to key s only where mask[..., t, s] is True.
+
+    q: (..., T, K)   k: (..., S, K)   v: (..., S, any width)   mask: bool, broadcasts to (..., T, S)
+    Every row of the mask allows at least one key.   ->   (..., T, any width)
+    """
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return scores.masked_fill(~mask, -math.inf).softmax(-1) @ v  # exp(-inf) is exactly 0
+''',
+    other_solutions=[
+        lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v, mask),
+        "def attend_masked(q, k, v, mask):\n    scores = torch.where(mask, q @ k.mT / math.sqrt(q.size(-1)), torch.tensor(-math.inf))\n"
+        "    return torch.softmax(scores, dim=-1) @ v\n",
+        "def attend_masked(q, k, v, mask):\n    w = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).exp() * mask\n"
+        "    return w / w.sum(-1, keepdim=True) @ v\n",
+        "def attend_masked(q, k, v, mask):\n    scores = q @ k.mT / q.shape[-1] ** 0.5\n"
+        "    return scores.masked_fill(mask == 0, -1e9).softmax(-1) @ v\n",
+    ],
+    hints=[
+        "A key that may not be attended to must have the weight 0, and the weights that remain must still add up to 1.",
+        "Change the scores before the softmax. Which score does the softmax turn into exactly 0?",
+        "`scores.masked_fill(~mask, -math.inf)` between the division and the softmax; the rest is exercise 05.1.",
+    ],
+    explanation="exp(-∞) is 0, so a forbidden key has weight 0, and the softmax divides by the sum of the allowed keys alone. "
+    "`~mask` is needed because True means *may attend* here, and `masked_fill` fills where its argument is True.",
+    properties=[Property("a forbidden key has weight", hidden_stays_hidden, "Which weight must a forbidden key have after the softmax?")],
+    mistakes=[
+        Mistake("the mask is not used", lambda q, k, v, mask: score(q, k).softmax(-1) @ v,
+                "Forbidden keys have the weight that they would have without a mask. Where does the mask come in?"),
+        Mistake("the mask is inverted", lambda q, k, v, mask: score(q, k).masked_fill(mask, -1e9).softmax(-1) @ v,
+                "It hides what is allowed and shows what is forbidden. What does True mean in this mask, and where does `masked_fill` write?"),
+        Mistake("the mask is inverted, with infinity", """def attend_masked(q, k, v, mask):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return scores.masked_fill(mask, -math.inf).softmax(-1) @ v
+""",
+                "The allowed keys were set to -∞, and a row whose keys are all allowed is 0/0. What does True mean in this mask?"),
+        Mistake("a score of zero", lambda q, k, v, mask: (score(q, k) * mask).softmax(-1) @ v,
+                "A forbidden key has the score 0, and exp(0) is 1, not 0. Which score becomes the weight 0?"),
+        Mistake("one taken off", lambda q, k, v, mask: (score(q, k) - (~mask).float()).softmax(-1) @ v,
+                "The score of a forbidden key is only 1 lower, so it keeps some weight. How low must a score be to have none?"),
+        Mistake("one added", lambda q, k, v, mask: (score(q, k) + mask.float()).softmax(-1) @ v,
+                "Allowed keys get 1 more, which favours them and forbids nothing. Which score becomes the weight 0?"),
+        Mistake("masked after the softmax", lambda q, k, v, mask: (score(q, k).softmax(-1) * mask) @ v,
+                "The forbidden weights are 0, but what remains no longer adds up to 1. Before which step does the mask belong?"),
+        Mistake("masked, not divided", """def attend_masked(q, k, v, mask):
+    scores = (q @ k.mT).masked_fill(~mask, -1e9)
+    return scores.softmax(-1) @ v
+""",
+                "The scores are masked but no longer divided by √K. Which step of 05.1 is missing?"),
+        Mistake("times minus infinity", """def attend_masked(q, k, v, mask):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return (scores + ~mask * -math.inf).softmax(-1) @ v
+""",
+                "0 times infinity is not a number, so the whole row is lost. How can -∞ be written only where the mask is False?"),
+        Mistake("the values are hidden", """def attend_masked(q, k, v, mask):
+    weights = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
+    return weights.masked_fill(~mask, -math.inf) @ v
+""",
+                "-∞ was written into the weights, after the softmax. Into which tensor does it belong?"),
+        Mistake("always the causal mask", """def attend_masked(q, k, v, mask):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    causal = torch.ones_like(scores).tril().bool()
+    return scores.masked_fill(~causal, -math.inf).softmax(-1) @ v
+""",
+                "It builds a causal mask of its own and ignores the one that it is given. What if a mask hides padding instead?"),
+        Mistake("small, but not nothing", """def attend_masked(q, k, v, mask):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return scores.masked_fill(~mask, 1e-9).softmax(-1) @ v
+""",
+                "1e-9 is as good as 0, and exp(0) is 1. On which side of zero must a forbidden score lie?"),
     ],
 )  # fmt: skip
