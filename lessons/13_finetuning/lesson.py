@@ -524,7 +524,8 @@ from fmcourse.plots.widgets import interactive
 
 def who(line="It is a truth that nobody acknowledges."):
     fig, ax = plt.subplots(figsize=(6, 2))
-    draw_bars(ax, dict(zip(judge.labels, judge.predict([line.strip() or "."])[0].tolist(), strict=True)), unit="probability")
+    probabilities = judge.predict([line.strip() or "."])[0].tolist()
+    draw_bars(ax, dict(zip(judge.labels, probabilities, strict=True)), unit="probability")
     ax.set_xlim(0, 1.15)
     return fig
 
