@@ -409,7 +409,7 @@ ELSEWHERE = {  # what else the lesson says in numbers
     "occupations that GPT-3 was asked about": (388, "Brown et al. 2020, section 6.2.1"),
     "of them followed by a male word, percent": (83, "Brown et al. 2020, section 6.2.1"),
     "InstructGPT, the smallest, billions": (1.3, "Ouyang et al. 2022, abstract"),
-    "n-grams of the largest table, billions": (300, "Brants et al. 2007, abstract"),
+    "n-grams of a model for translation, billions": (300, "Brants et al. 2007, abstract"),
     "SmolLM2, tokens read, billions": (2000, "Allal et al. 2025"),
 }
 

@@ -40,12 +40,13 @@ from fmcourse.training.optimizers import OptimizerConfig
 from torch import Tensor
 from torch.nn import functional as F
 
-SECONDS = {7: 5, 20: 3, 60: 3}  # seconds of one processor -> seeds
+SECONDS = {7: 3, 20: 2, 60: 2}  # seconds of one processor -> seeds
 LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2)  # tried for each network
 SCORED = 30_000  # characters of the validation plays, from their beginning; hyperparameters are chosen on the next ones
 PARTS, ORDERS = (45_000, 450_000, None), range(1, 9)  # characters of the training plays that are counted
 FEW, PRETRAINING, FINE_TUNING, TRANSFER_SEEDS = 20_000, 300, 60, 5  # characters of plays; updates on novels, on plays
-PER_CLASS, SIZE, DRAWS, PROBE_SEEDS = (3, 10, 33), 128, 3, 10
+PER_CLASS, SIZE, DRAWS, PROBE_SEEDS = (3, 10, 33), 128, 3, 5
+WAYS = ("pretrained, then fine-tuned", "from scratch, as many updates there", "from scratch, as many updates in all")
 NETWORKS = {
     "window": lambda V: WindowLM(LMConfig(vocab_size=V, context=8, width=32, hidden=256)),
     "LSTM": lambda V: LSTMLM(LMConfig(vocab_size=V, width=64, hidden=192)),
@@ -122,38 +123,35 @@ def network_row(text: Text, pace: dict[str, float], lr: float, name: str, second
     return found | {"parameters": count_parameters(model), "bits_per_byte": score(model, text.scored)}
 
 
-def transfer_models(text: Text, seed: int) -> dict[str, tuple[torch.nn.Module, int]]:
-    """Where each way of learning the few scenes begins, and its updates there."""
+def transfer_row(text: Text, start: torch.nn.Module, way: str, lr: float, seed: int, ids: Tensor) -> dict[str, Any]:
+    """One way of learning the few scenes, scored on `ids`."""
+    steps = FINE_TUNING if way != WAYS[2] else PRETRAINING + FINE_TUNING
+    model = train_model(copy.deepcopy(start), text.train[:FEW], steps, lr, seed)
+    return {"way": way, "seed": seed, "steps": steps, "learning_rate": lr, "bits_per_byte": score(model, ids)}
+
+
+def transfer_rows(text: Text, seed: int, rates: dict[str, float] | None) -> list[dict[str, Any]]:
+    """Every way, with one seed; where no learning rates are given, with each, scored on the text for tuning."""
     fresh = new_model(text, "LSTM", seed)
-    pretrained_model = train_model(copy.deepcopy(fresh), text.novels, PRETRAINING, 1e-2, seed)
-    return {
-        "pretrained, then fine-tuned": (pretrained_model, FINE_TUNING),
-        "from scratch, as many updates there": (fresh, FINE_TUNING),
-        "from scratch, as many updates in all": (fresh, PRETRAINING + FINE_TUNING),
-    }
+    novelist = train_model(copy.deepcopy(fresh), text.novels, PRETRAINING, 1e-2, seed)
+    starts = dict(zip(WAYS, (novelist, fresh, fresh), strict=True))
+    if rates:
+        return [transfer_row(text, start, way, rates[way], seed, text.scored) for way, start in starts.items()]
+    return [
+        transfer_row(text, start, way, lr, seed, text.tuning)
+        for way, start in starts.items()
+        for lr in LEARNING_RATES[1:]
+    ]
 
 
-def transfer_rows(text: Text) -> dict[str, list[dict[str, Any]]]:
-    """A learning rate for each way, chosen with seed 0; then every seed with it."""
-    tuning, rows, few = [], [], text.train[:FEW]
-    for seed in range(TRANSFER_SEEDS):
-        for way, (start, steps) in transfer_models(text, seed).items():
-            if seed == 0:
-                for lr in LEARNING_RATES[1:]:
-                    model = train_model(copy.deepcopy(start), few, steps, lr, seed)
-                    tuning.append({"way": way, "learning_rate": lr, "bits_per_byte": score(model, text.tuning)})
-            lr = best_rate(tuning, way=way)
-            model = train_model(copy.deepcopy(start), few, steps, lr, seed)
-            rows.append(
-                {
-                    "way": way,
-                    "seed": seed,
-                    "steps": steps,
-                    "learning_rate": lr,
-                    "bits_per_byte": score(model, text.scored),
-                }
-            )
-    return {"tuning": tuning, "rows": rows}
+def transfer_table(text: Text, parts: Path) -> dict[str, Any]:
+    tuning = measure_once(parts / "transfer-tuning.json", partial(transfer_rows, text, 0, None))
+    rates = {way: best_rate(tuning, way=way) for way in WAYS}
+    made = [
+        measure_once(parts / f"transfer-{seed}.json", partial(transfer_rows, text, seed, rates))
+        for seed in range(TRANSFER_SEEDS)
+    ]
+    return {"tuning": tuning, "rows": [row for rows in made for row in rows]}
 
 
 def ngram_rows(text: Text) -> list[dict[str, Any]]:
@@ -225,7 +223,7 @@ def main(out: Path) -> None:
         "scored_characters": SCORED,
         "pace": pace,
         "tuning": tuning,
-        "transfer": measure_once(parts / "transfer.json", partial(transfer_rows, text)),
+        "transfer": transfer_table(text, parts),
         "probes": measure_once(parts / "probes.json", probe_rows),
         "ngrams": measure_once(parts / "ngrams.json", partial(ngram_rows, text)),
         "networks": [
