@@ -50,6 +50,10 @@ def test_a_claim_about_shipped_values_and_constants_alone_is_a_fault(cells):
             "losses = []\nfor seed in range(3):\n    losses.append(train(seed))",
             "claim('s', max(losses) < 2)",
         ],
+        [
+            "found = {}\nfor n in (1, 2):\n    found[n] = train(n)",
+            "claim('s', max(found.values()) < 2)",
+        ],
         ["runs = [train(seed) for seed in range(3)]", "claim('s', max(runs) < 2)"],
         ["text = 'a'\nwhile len(text) < 9:\n    text += follow(text)", "claim('s', text == 'ab')"],
         ["def gap(n):\n    return model(n)", "claim('s', gap(shipped['n']) < 2)"],

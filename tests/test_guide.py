@@ -7,6 +7,7 @@ import pytest
 
 from fmcourse.classroom.library import all_assigned
 from fmcourse.course.library import all_exercises
+from tools import docs
 from tools.lessons import ROOT, all_lessons
 
 EVERY = {exercise.id: exercise for exercise in [*all_exercises(), *all_assigned()]}
@@ -89,3 +90,14 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", GUIDE, *(one.guide for on
 def test_every_file_that_a_page_links_to_is_there(page: Path):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@for_instructors
+def test_minutes_in_plans_and_pages_are_counted_anew():
+    text = GUIDE.read_text("utf-8")
+    wrong = re.sub(r"(?m)^(\| 1 \| [^|]+\| )\d+", r"\g<1>999", text)
+    assert wrong != text and docs.count_plan_minutes(wrong, LESSONS) == text
+    unknown = "| 1 | 98, 99 | 10 + 20, 5 | 98.1 | 98.A1 |"
+    assert docs.count_plan_minutes(unknown, LESSONS) == unknown
+    for path, page in docs.guide_pages(LESSONS).items():
+        assert page == path.read_text("utf-8")

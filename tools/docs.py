@@ -3,10 +3,10 @@
     python -m tools.docs            write them
     python -m tools.docs --check    write nothing; exit with 1 if one is not up to date
 
-They are the table of lessons in README.md, the index in instructor/README.md, and in each built
-notebook the line numbers of its reading path; docs/glossary.md, docs/references.md and
-lessons/glossary.json, which `fmcourse.course.term` reads, are made whole. The check `step` includes
---check.
+They are the table of lessons in README.md, the index in instructor/README.md, the minutes in its
+plans and at the top of each lesson's page of the guide, and in each built notebook the line numbers
+of its reading path; docs/glossary.md, docs/references.md and lessons/glossary.json, which
+`fmcourse.course.term` reads, are made whole. The check `step` includes --check.
 """
 
 import argparse
@@ -24,6 +24,10 @@ from tools.lessons import ROOT, Lesson, all_lessons, reading_cell, to_json
 
 BEGIN, END = "<!-- lessons: made by `python -m tools.docs` -->\n", "<!-- end of lessons -->"
 PLAN = re.compile(r"(?m)^## (Six|Twelve) weeks$")
+GUIDE_MINUTES = re.compile(r"\A(# .+\n)\d+ minutes")
+PLAN_MINUTES = re.compile(
+    r"(?m)^\| (\d+) \| (\d\d[^|]*) \| ([\d +]+, [\d +]+) \| ([^|]+) \| ([^|]+) \|$"
+)
 PLAN_ROW = re.compile(r"(?m)^\| (\d+) \| (\d\d[a-z]?(?:, \d\d[a-z]?)*) \|")
 
 
@@ -39,7 +43,40 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             found[path] = replace_between_markers(path, text, make(lessons, text))
-    return found | whole_pages(root, lessons)
+    guide = root / "instructor" / "README.md"
+    if guide in found:
+        found[guide] = count_plan_minutes(found[guide], lessons)
+    return found | guide_pages(lessons) | whole_pages(root, lessons)
+
+
+def guide_pages(lessons: list[Lesson]) -> dict[Path, str]:
+    """The guide's page of each lesson, whose second line begins with the lesson's minutes."""
+    found = {}
+    for lesson in lessons:
+        if lesson.guide.is_file():
+            text, minutes = lesson.guide.read_text(encoding="utf-8"), lesson.header().minutes
+            found[lesson.guide] = GUIDE_MINUTES.sub(rf"\g<1>{minutes} minutes", text, count=1)
+    return found
+
+
+def count_plan_minutes(text: str, lessons: list[Lesson]) -> str:
+    """The plans by weeks with the minutes of their lessons and of what is for points."""
+    # Late, because it imports torch.
+    from fmcourse.classroom.library import all_assigned
+
+    minutes = {lesson.number: lesson.header().minutes for lesson in lessons}
+    assigned = {exercise.id: exercise.minutes for exercise in all_assigned()}
+
+    def count(row: re.Match) -> str:
+        week, numbers, _, practice, points = row.groups()
+        try:
+            own = " + ".join(str(minutes[number]) for number in numbers.split(", "))
+            theirs = " + ".join(str(assigned[exercise]) for exercise in points.split())
+        except KeyError:  # tests/test_guide.py names what is not there
+            return row[0]
+        return f"| {week} | {numbers} | {own}, {theirs} | {practice} | {points} |"
+
+    return PLAN_MINUTES.sub(count, text)
 
 
 def whole_pages(root: Path, lessons: list[Lesson]) -> dict[Path, str]:

@@ -79,6 +79,11 @@ class Tracer:
             self.bind(target.id, value)
         elif isinstance(target, ast.Starred):
             self.assign(target.value, value)
+        elif isinstance(target, ast.Subscript):
+            # `found[name] = measure(name)`: from then on `found` holds something live.
+            kept = target.value
+            if isinstance(kept, ast.Name) and any(map(self.is_live, (value, target.slice))):
+                self.forget(kept.id)
 
     def bind(self, name: str, value: ast.expr) -> None:
         """From here on a name holds this value."""
