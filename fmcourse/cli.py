@@ -46,11 +46,10 @@ DEFAULTS = dict(
 # The files in a folder made by `train`. Their names are ours, since nothing else opens them.
 CONFIG, WEIGHTS = "fmcourse.json", "fmcourse.safetensors"
 TOKENIZER, CHECKPOINT = "fmcourse_tokenizer.json", "checkpoint.safetensors"
-# In early editions they had the names of transformers' files, and still other contents.
-EARLIER = {CONFIG: "config.json", WEIGHTS: "model.safetensors", TOKENIZER: "tokenizer.json"}
 # Shapes that others have published: weights and tokenizer are written as transformers opens them.
 PUBLISHED = ("gpt2", "llama")
-PUBLISHED_WEIGHTS = "model.safetensors"
+PUBLISHED_CONFIG, PUBLISHED_WEIGHTS = "config.json", "model.safetensors"
+PUBLISHED_TOKENIZER = "tokenizer.json"
 TOKENS = "tokens.bin"  # of the text, while a model is trained on it
 HEAD_WIDTH = 32  # of the models that `train` makes
 TEST_FRACTION = 10  # a tenth of a learner's own text is held out
@@ -202,18 +201,15 @@ def train_settings(options: argparse.Namespace) -> dict[str, Any]:
                 "--resume goes on with the settings that the run was started with; "
                 f"leave out --{next(iter(given))}."
             )
-        if not (folder / CHECKPOINT).is_file() or not is_made_by_train(own_file(folder, CONFIG)):
+        if not (folder / CHECKPOINT).is_file() or not is_made_by_train(folder / CONFIG):
             raise ValueError(f"{folder} holds no unfinished training; start one without --resume.")
-        saved = read_config(folder).get("training")
-        if isinstance(saved, dict):
-            saved = {"shape": "modern", **saved}  # the only one that earlier editions had
-        return check_settings(folder, saved) | moved
+        return check_settings(folder, read_config(folder).get("training")) | moved
     if any((folder / name).exists() for name in (WEIGHTS, PUBLISHED_WEIGHTS, CHECKPOINT)):
         raise ValueError(
             f"{folder} already holds a model; name another folder with --out, "
             "or go on with --resume."
         )
-    names = [CONFIG, TOKENIZER, EARLIER[CONFIG], EARLIER[TOKENIZER]]
+    names = (CONFIG, TOKENIZER, PUBLISHED_CONFIG, PUBLISHED_TOKENIZER)
     for path in (folder / name for name in names):
         if path.exists() and not is_made_by_train(path):
             raise ValueError(
@@ -229,18 +225,17 @@ def check_settings(folder: Path, saved: Any) -> dict[str, Any]:
     """The settings of a run to be resumed. Raises: ValueError if the folder does not hold all."""
     if not isinstance(saved, dict) or (missing := sorted({"data", *DEFAULTS} - set(saved))):
         lacks = "the settings" if not isinstance(saved, dict) else missing[0]
-        path = own_file(folder, CONFIG)
-        raise ValueError(f"{path} is damaged: it lacks {lacks}; begin anew.")
+        raise ValueError(f"{folder / CONFIG} is damaged: it lacks {lacks}; begin anew.")
     return saved
 
 
 def is_made_by_train(path: Path) -> bool:
-    """Whether it holds settings or a tokenizer as `train` writes them, now or in early editions."""
+    """Whether it holds settings or a tokenizer as `train` writes them."""
     try:
         facts = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return False
-    field = "kind" if path.name in (TOKENIZER, EARLIER[TOKENIZER]) else "training"
+    field = "kind" if path.name == TOKENIZER else "training"
     return isinstance(facts, dict) and field in facts
 
 
@@ -254,7 +249,7 @@ def identify_text(settings: dict[str, Any], *texts: str) -> dict[str, Any]:
     for text in texts:  # not joined first: a large text would take its room once more
         hashed.update(text.encode())
     digest = hashed.hexdigest()
-    if settings.get("text_sha256", digest) != digest:  # trainings of older editions have none
+    if settings.get("text_sha256", digest) != digest:  # a new training has none yet
         raise ValueError(
             f"--data {name}: this is not the text that the training began with. Restore it, or say "
             "with --data where it is, or start another training in another folder."
@@ -395,12 +390,7 @@ def save_weights(folder: Path, model: "Transformer", tokenizer: Any, shape: str)
         pretrained.to_hf(model, folder, tokenizer)
         return
     weights = {name: weight.detach().contiguous() for name, weight in model.named_parameters()}
-    write_atomically(own_file(folder, WEIGHTS), lambda temporary: save_file(weights, temporary))
-
-
-def own_file(folder: Path, name: str) -> Path:
-    """CONFIG, WEIGHTS or TOKENIZER in a folder, under the name that its edition gave it."""
-    return folder / (name if (folder / CONFIG).is_file() else EARLIER[name])
+    write_atomically(folder / WEIGHTS, lambda temporary: save_file(weights, temporary))
 
 
 def save_or_rescue(folder: Path, save: Callable[[Path], object]) -> Path:
@@ -446,13 +436,13 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Raises: ValueError if there is nothing or it is damaged.
     """
-    path = own_file(folder, CONFIG)
-    if not path.is_file():
-        raise ValueError(
-            f"{folder} holds no model (no {CONFIG}, no {EARLIER[CONFIG]}); "
-            f"`{command('train', '--out', folder)}` makes one."
-        )
-    return read_json(path)
+    for path in (folder / CONFIG, folder / PUBLISHED_CONFIG):
+        if path.is_file():
+            return read_json(path)
+    raise ValueError(
+        f"{folder} holds no model (no {CONFIG}, no {PUBLISHED_CONFIG}); "
+        f"`{command('train', '--out', folder)}` makes one."
+    )
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -464,9 +454,8 @@ def load_tokenizer(folder: Path) -> Any:
         return pretrained.read_tokenizer(folder)
     kind = facts.get("tokenizer")
     if kind not in tokenizers.__all__:
-        path = own_file(folder, CONFIG)
-        raise ValueError(f"{path} is damaged: it names no tokenizer, but {kind!r}.")
-    return getattr(tokenizers, kind).load(own_file(folder, TOKENIZER))
+        raise ValueError(f"{folder / CONFIG} is damaged: it names no tokenizer, but {kind!r}.")
+    return getattr(tokenizers, kind).load(folder / TOKENIZER)
 
 
 def is_published(facts: dict[str, Any]) -> bool:
@@ -499,7 +488,7 @@ def load_model(name: str, weights: str = "fp32") -> tuple["Transformer", Any]:
     model, tokenizer = load_trained(folder, facts), load_tokenizer(folder)
     if tokenizer.vocab_size != model.config.vocab_size:
         raise ValueError(
-            f"{own_file(folder, TOKENIZER)} has {tokenizer.vocab_size} tokens and the model "
+            f"{folder / TOKENIZER} has {tokenizer.vocab_size} tokens and the model "
             f"{model.config.vocab_size}; are both of one training?"
         )
     return model, tokenizer
@@ -507,7 +496,7 @@ def load_model(name: str, weights: str = "fp32") -> tuple["Transformer", Any]:
 
 def check_trained(folder: Path, facts: dict[str, Any]) -> None:
     """Raises: ValueError if the training in a folder was stopped before there were weights."""
-    weights = folder / PUBLISHED_WEIGHTS if is_published(facts) else own_file(folder, WEIGHTS)
+    weights = folder / (PUBLISHED_WEIGHTS if is_published(facts) else WEIGHTS)
     if not weights.is_file():
         raise ValueError(
             f"the training in {folder} was cut short; go on with it: "
@@ -522,8 +511,8 @@ def load_trained(folder: Path, facts: dict[str, Any]) -> "Transformer":
     try:
         config = Config(**facts["model"])
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{own_file(folder, CONFIG)} is damaged: {error!r}.") from None
-    path = own_file(folder, WEIGHTS)
+        raise ValueError(f"{folder / CONFIG} is damaged: {error!r}.") from None
+    path = folder / WEIGHTS
     weights = load_weights(path)
     try:
         return assign_weights(empty_model(config), weights)

@@ -160,6 +160,24 @@ RIGHT = {
         WITH_K.replace("k", "one.k"),
         POINTS,
     ),
+    # what a notebook keeps of its cells
+    "%%capture name": (
+        "%%capture out\nprint(0)",
+        WITH_K.replace("k", "int(out.stdout)"),
+        POINTS,
+    ),
+    "%%capture with an option, and an error": (
+        "%%capture --no-stderr out\nprint(0)\n1/0",
+        "print(5)",
+        WITH_K.replace("k", "int(str(out))"),
+        POINTS,
+    ),
+    "_": ("2 - 2", "k = _", WITH_K, POINTS),
+    "_ of a cell before another's": ("2 - 2", "print(5)", "k = _", WITH_K, POINTS),
+    "_ of one's own": ("_ = 0", "3 + 4", "k = _", WITH_K, POINTS),
+    "_3": ("x = 5", "2 - 2", "3 + 4", WITH_K.replace("k", "_3"), POINTS),
+    "Out": ("x = 5", "2 - 2", "3 + 4;", WITH_K.replace("k", "Out[3]"), POINTS),
+    "In": ("x = 5", "2 - 2", WITH_K.replace("k", "eval(In[3])"), POINTS),
     # below the points
     "another try below": (ADD, POINTS, WRONG),
     "a try with its own points below": (ADD, POINTS, WRONG, POINTS),

@@ -287,25 +287,6 @@ def test_a_published_shape_opens_in_transformers_and_writes_the_same_there(
     assert not list(folder.glob("fmcourse[._][st]*"))  # nothing lies there twice
 
 
-def as_earlier_editions_wrote(folder: Path) -> None:
-    for name, earlier in cli.EARLIER.items():
-        if (folder / name).is_file():
-            (folder / name).rename(folder / earlier)
-    facts = json.loads((folder / "config.json").read_text())
-    del facts["opens_with"], facts["training"]["shape"]
-    (folder / "config.json").write_text(json.dumps(facts))
-
-
-def test_a_folder_of_an_earlier_edition_still_opens(folder, capsys):
-    words = ["generate", "--model", str(folder), "--prompt", "To be", "--temperature", "0"]
-    capsys.readouterr()
-    assert cli.main(words) == 0
-    said = capsys.readouterr().out
-    as_earlier_editions_wrote(folder)
-    assert cli.main(words) == 0 and capsys.readouterr().out == said
-    refused(["train", "--out", str(folder)], capsys, "already holds a model")
-
-
 def interrupted(words: list[str], monkeypatch) -> None:
     """Train, and be stopped at once, with a checkpoint."""
     from fmcourse import training
@@ -318,19 +299,15 @@ def interrupted(words: list[str], monkeypatch) -> None:
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize("edition", ["modern", "llama", "earlier"])
-def test_every_shape_is_resumed(edition, tmp_path, text, monkeypatch):
+@pytest.mark.parametrize("shape", ["modern", "llama"])
+def test_every_shape_is_resumed(shape, tmp_path, text, monkeypatch):
     folder = tmp_path / "gpt"
     words = ["train", "--data", str(text), "--steps", "2", "--out", str(folder), *SMALL]
-    shape = "modern" if edition == "earlier" else edition
     interrupted([*words, "--shape", shape], monkeypatch)
     assert (folder / cli.CHECKPOINT).is_file()
-    if edition == "earlier":
-        as_earlier_editions_wrote(folder)
     assert cli.main(["train", "--out", str(folder), "--resume"]) == 0
     assert not (folder / cli.CHECKPOINT).is_file()
     assert cli.main(["generate", "--model", str(folder), "--prompt", "To"]) == 0
-    assert (edition == "earlier") == (not (folder / cli.CONFIG).is_file())
 
 
 @pytest.mark.slow
@@ -508,7 +485,7 @@ def test_if_every_disk_is_full_it_says_where_it_tried_and_at_a_terminal_waits(
     monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or full_disk.clear())
     assert cli.save_or_rescue(tmp_path / "gpt", save) == tmp_path / "gpt"
     assert len(asked) == 1 and "still in memory" in capsys.readouterr().err
-    assert cli.own_file(tmp_path / "gpt", cli.WEIGHTS).is_file()
+    assert (tmp_path / "gpt" / cli.WEIGHTS).is_file()
     assert not (tmp_path / "home").exists()
 
 

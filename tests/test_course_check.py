@@ -692,6 +692,12 @@ PAIRS = with_changes(
     cases=[[1, 2, 4, 7], [9, 3, 5, 2, 4]],
     solution="def f(xs):\n    return list(zip(xs, xs[1:], strict=False))\n",
 )
+SHARE = with_changes(
+    FLAGS,
+    cases=[{"right": 3, "many": 187}],
+    starter="def f(mine):\n    ...\n",
+    solution="def f(mine):\n    return mine['right'] / mine['many']\n",
+)
 
 
 def with_scales(*scales):
@@ -737,6 +743,13 @@ RELATED = [
     (MASK, lambda T: ~RIGHT(T), "the opposite"),
     (MEAN, lambda values: float(sum(values)), "too large by len(values)"),
     (MEAN, lambda values: sum(values) / (len(values) + 1), "another result"),
+    (SHARE, lambda mine: True, "another type"),
+    (SHARE, lambda mine: 0.0, "another result"),
+    (SHARE, lambda mine: 1 + mine["right"] / mine["many"], "another result"),  # e**x nearly
+    (SHARE, lambda mine: mine["right"] / (mine["many"] - mine["right"]), "part to rest"),
+    (SHARE, lambda mine: mine["right"] / mine["many"] / math.log(10), "too small by log 10"),
+    (SHARE, lambda mine: float(mine["right"]), "too large by mine['many']"),
+    (SHARE, lambda mine: mine["right"] / mine["many"] ** 2, "too small by mine['many']"),
 ]
 
 
@@ -757,6 +770,18 @@ def test_where_only_types_differ_no_relation_is_asked(exercise):
     exercise = with_changes(exercise, mistakes=[], properties=[])
     verdict = diagnose(exercise, lambda *case: as_tensors(relist(exercise.reference(*case))))
     assert (verdict.name, verdict.step) == ("another type", "contract")
+
+
+@pytest.mark.parametrize("pack", [lambda x: x, lambda x: [x], lambda x: {"x": x}])
+def test_a_tensor_that_was_computed_from_others_is_not_shared(pack):
+    leaf = torch.ones(3, requires_grad=True)
+    case = (pack(leaf * 2), 1)
+    copied = running.copy_case(case)
+    tensor = next(iter(copied[0].values() if isinstance(copied[0], dict) else copied[0]))
+    tensor.data.zero_()
+    tensor.sum().backward()
+    assert equal(case[0], pack(torch.full((3,), 2.0))) and leaf.grad is None
+    assert tensor.requires_grad
 
 
 def relist(value):

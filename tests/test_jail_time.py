@@ -11,6 +11,7 @@ WATCH = """
 import os, time
 from fmcourse.classroom import jail_worker
 limits = {{"seconds": {seconds}, "memory_mb": 4000, "disk_mb": 1}}
+limits |= {{"isolated": False, "scratch": {scratch!r}}}
 child = os.fork()
 if child == 0:
     jail_worker.limit_resources(limits | {{"seconds": {cpu_seconds}}})
@@ -20,8 +21,8 @@ print(jail_worker.watch(child, limits))
 """
 
 
-def how_it_ends(answer: str, seconds: float, cpu_seconds: float = 1) -> dict:
-    script = WATCH.format(answer=answer, seconds=seconds, cpu_seconds=cpu_seconds)
+def how_it_ends(answer: str, seconds: float, cpu_seconds: float = 1, scratch: str = "") -> dict:
+    script = WATCH.format(answer=answer, seconds=seconds, cpu_seconds=cpu_seconds, scratch=scratch)
     command = [sys.executable, "-c", script]
     return eval(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
@@ -41,3 +42,20 @@ def test_an_answer_that_computes_for_ever_is_ended_for_its_time():
         pass"""
     found = how_it_ends(code, seconds=0.9, cpu_seconds=-1)  # and 2 more that are spare
     assert found == {"how": "time"}
+
+
+@pytest.mark.parametrize(
+    "write, how",
+    [
+        ("open('a', 'wb').write(bytes(500_000))", "exit"),
+        ("[open(str(n), 'wb').write(bytes(500_000)) for n in range(4)]", "disk"),
+        ("[open(str(n), 'w').close() for n in range(4100)]", "disk"),
+    ],
+    ids=["a file", "more than a file may hold", "many files"],
+)
+def test_a_scratch_folder_that_is_no_file_system_of_its_own_is_limited_too(tmp_path, write, how):
+    code = f"""
+    os.chdir({str(tmp_path)!r})
+    {write}
+    time.sleep(0.4)"""
+    assert how_it_ends(code, seconds=2, scratch=str(tmp_path))["how"] == how

@@ -22,7 +22,7 @@ import pytest
 from fmcourse.classroom.exercise_kinds import make_record
 from fmcourse.classroom.library import all_assigned
 from tools import student
-from tools.leaks import MANY, SHORTEST, bare_code, literals, runs, search, secret_texts, secrets_of
+from tools.leaks import MANY, SHORTEST, bare_code, literals, runs, search, secret_runs, secret_texts
 from tools.lessons import ROOT
 
 ASSIGNED = {exercise.id: exercise for exercise in all_assigned()}
@@ -204,8 +204,8 @@ def test_an_explanation_is_found_in_every_disguise(number, tmp_path):
 
 def test_every_secret_that_is_long_enough_is_found_and_named(tmp_path):
     """Each in a file of its own, as it is written; the answers also among other text."""
-    secrets, planted = secrets_of(tuple(ASSIGNED.values())), {}
-    for n, (part, texts) in enumerate(secrets.parts.items()):
+    secrets, planted = secret_runs(tuple(ASSIGNED.values())), {}
+    for n, (part, texts) in enumerate(secrets.items()):
         if texts:
             planted[f"{n}.txt"] = part
             (tmp_path / f"{n}.txt").write_text("Words before. " + texts_of(part)[0] + " And after.")

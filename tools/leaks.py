@@ -3,13 +3,11 @@
 Secret are solutions, other right answers, wrong answers and what is said of them, explanations and
 hidden cases. What is handed out anyway (starter, text, public cases, properties, `run`) is not.
 
-A text is a sequence of words: letters and digits, in lower case. So neither white space, line
-breaks, quotation marks, comment signs, formatting nor case can hide anything. Of each secret all
-runs of N words that stand in nothing public are looked for; where a file holds SHARE of them, or
-MANY, it is a leak. That is promised for
+A text is a sequence of words: letters and digits, in lower case. So neither white space, quotation
+marks, comment signs nor case can hide anything. Of each secret all runs of N words that stand in
+nothing public are looked for; a file that holds SHARE of them, or MANY, leaks it. Promised for
 
-    text in any file, notebooks (source, outputs, metadata), JSON and HTML, in UTF-8 or UTF-16;
-    commented out, or with other comments between the lines
+    text in any file, notebooks, JSON and HTML, in UTF-8 or UTF-16; commented out, or commented
     archives (zip and so wheels, tar, gzip, bz2, xz), archives in archives, and base64
     texts in binary files, such as docstrings in bytecode
     hidden cases written as literals or JSON, with all digits or four behind the point
@@ -26,13 +24,12 @@ import bz2
 import contextlib
 import gzip
 import html
-import inspect
 import lzma
 import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from io import BytesIO
@@ -48,15 +45,10 @@ SHORTEST = 10  # runs, of a secret that is looked for: 15 words that are not pub
 SHARE, MANY = 0.5, 30  # of a secret's runs, and how many, that make a leak
 DEEPEST = 8  # archives within archives
 
-WORD = re.compile(r"[^\W_]+")
 FLOAT = re.compile(r"-?\d+\.\d+(e-?\d+)?")
-COMMENT = re.compile(r"#[^\n]*")
-TAG = re.compile(r"<[^<>]{0,500}>")
-ESCAPED_LETTER = re.compile(r"\\+u([0-9a-fA-F]{4})")
-ESCAPED_BREAK = re.compile(r"\\+[nrt]")
 BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}(?:\s*\n[A-Za-z0-9+/]+)*={0,2}")
-PRINTABLE = re.compile(rb"[\t\n\r -~]{8,}")
-BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
+PACKED = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\0": lzma}  # by their first bytes
+# What opening a broken archive raises.
 BROKEN = (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError)
 BROKEN += (zipfile.BadZipFile, tarfile.TarError)
 Run = tuple[str, ...]
@@ -76,11 +68,11 @@ class Leak:
 class Report:
     """What a search found, and how much it looked at."""
 
+    secrets: int
+    too_short: list[tuple[str, str]]  # exercise, part
     leaks: list[Leak] = field(default_factory=list)
     files: int = 0
     inside: int = 0  # files in archives
-    secrets: int = 0
-    too_short: list[tuple[str, str]] = field(default_factory=list)  # exercise, part
 
 
 # Secrets ------------------------------------------------------------------------------------------
@@ -109,13 +101,9 @@ def public_texts(exercise: AssignedExercise) -> list[str]:
     return [*own, *properties, *cases]
 
 
-def bare_code(answer: Callable[..., Any] | str) -> str:
+def bare_code(source: str) -> str:
     """The source of an answer without comments and docstrings."""
-    source = answer if isinstance(answer, str) else inspect.getsource(answer)
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:  # a lambda that is cut out of the call it stands in
-        return COMMENT.sub("", source)
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
@@ -135,143 +123,103 @@ def as_lists(value: Any) -> Any:
     return [as_lists(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-class Secrets:
-    """The runs of words by which the secrets of some exercises are recognised.
-
-    Raises: ValueError if there are no exercises: a search for nothing would prove nothing.
-    """
-
-    def __init__(self, exercises: Sequence[AssignedExercise]) -> None:
-        if not exercises:
-            raise ValueError("there are no assigned exercises, so there is nothing to look for.")
-        public = {run for one in exercises for text in public_texts(one) for run in runs(text)}
-        self.parts: dict[tuple[str, str], list[set[Run]]] = {}  # (exercise, part) -> runs
-        for exercise in exercises:
-            for name, texts in secret_texts(exercise):
-                found = [set(runs(text)) - public for text in texts]
-                self.parts[exercise.id, name] = [one for one in found if len(one) >= SHORTEST]
-        self.runs = {run for texts in self.parts.values() for one in texts for run in one}
-
-    def too_short(self) -> list[tuple[str, str]]:
-        """The parts that no search can tell from what anybody writes."""
-        return [part for part, texts in self.parts.items() if not texts]
-
-    def found_in(self, there: set[Run]) -> Iterator[tuple[str, str, str]]:
-        """Exercise, part and excerpt of every secret of which enough runs are there."""
-        for (exercise, name), texts in self.parts.items() if there else ():
-            shared = [(one & there, min(MANY, SHARE * len(one))) for one in texts]
-            if found := [few for few, wanted in shared if len(few) >= wanted]:
-                yield exercise, name, " ".join(min(found[0]))
-
-
-@cache
-def secrets_of(exercises: tuple[AssignedExercise, ...]) -> Secrets:
-    """The secrets of some exercises, worked out once."""
-    return Secrets(exercises)
-
-
 def runs(text: str) -> Iterator[Run]:
     """All runs of N neighbouring words of a text."""
-    words = WORD.findall(unescape(text).lower())
+    words = re.findall(r"[^\W_]+", unescape(text).lower())
     return zip(*(words[i:] for i in range(N)), strict=False)
 
 
-def unescape(text: str) -> str:
-    """A text without the signs by which JSON and Python write line breaks and letters."""
-    if "\\" not in text:
-        return text
-    text = ESCAPED_LETTER.sub(lambda sign: chr(int(sign[1], 16)), text)
-    return ESCAPED_BREAK.sub("\n", text)
+@cache
+def secret_runs(exercises: tuple[AssignedExercise, ...]) -> dict[tuple[str, str], list[set[Run]]]:
+    """The runs by which each (exercise, part) is recognised; none if it is too short.
+
+    Raises: ValueError if there are no exercises: a search for nothing would prove nothing.
+    """
+    if not exercises:
+        raise ValueError("there are no assigned exercises, so there is nothing to look for.")
+    public = {run for one in exercises for text in public_texts(one) for run in runs(text)}
+    secrets = {}
+    for exercise in exercises:
+        for part, texts in secret_texts(exercise):
+            found = [set(runs(text)) - public for text in texts]
+            secrets[exercise.id, part] = [one for one in found if len(one) >= SHORTEST]
+    return secrets
 
 
 # Files --------------------------------------------------------------------------------------------
 
 
-class UnreadError(Exception):
-    """Something cannot be opened, so that nobody knows what is in it."""
+def unescape(text: str) -> str:
+    """A text without the signs by which JSON and Python write line breaks and letters."""
+    text = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda sign: chr(int(sign[1], 16)), text)
+    return re.sub(r"\\+[nrt]", "\n", text)
 
 
-def texts_in(data: bytes) -> Iterator[str]:
-    """What a file says, in each way in which it may be read."""
-    if data.startswith(BYTE_ORDER_MARKS):
+def readings(data: bytes) -> Iterator[str]:
+    """What a file that is no archive says, in each way in which it may be read."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = data.decode("utf-16", errors="replace")
     else:
         try:
             text = data.decode()
-        except UnicodeDecodeError:
-            text = b"\n".join(PRINTABLE.findall(data)).decode()
+        except UnicodeDecodeError:  # a binary file: what is printable in it
+            text = b"\n".join(re.findall(rb"[\t\n\r -~]{8,}", data)).decode()
     text = unescape(text)  # before comments are removed: they end where lines end
     yield text
     if "#" in text:
-        yield COMMENT.sub("", text)
+        yield re.sub(r"#[^\n]*", "", text)
     if "</" in text or "&" in text:
-        yield html.unescape(TAG.sub("", text))
+        yield html.unescape(re.sub(r"<[^<>]{0,500}>", "", text))
 
 
-def files_in(data: bytes) -> Iterator[bytes]:
-    """The files in an archive, if it is one. Raises: UnreadError."""
-    packed = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\0": lzma}
-    try:
-        if data.startswith(b"PK\x03\x04"):
-            with zipfile.ZipFile(BytesIO(data)) as archive:
-                yield from map(archive.read, archive.namelist())
-        elif data[257:262] == b"ustar":
-            with tarfile.open(fileobj=BytesIO(data)) as archive:
-                for member in filter(tarfile.TarInfo.isfile, archive):
-                    yield archive.extractfile(member).read()
-        else:
-            for magic, module in packed.items():
-                if data.startswith(magic):
-                    yield module.decompress(data)
-    except BROKEN as error:
-        raise UnreadError(f"an archive that cannot be opened: {error}") from None
+def members(data: bytes) -> Iterator[bytes]:
+    """The files in an archive, if it is one. Raises: one of BROKEN."""
+    if data.startswith(b"PK\x03\x04"):
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            yield from map(archive.read, archive.namelist())
+    elif data[257:262] == b"ustar":
+        with tarfile.open(fileobj=BytesIO(data)) as archive:
+            for member in filter(tarfile.TarInfo.isfile, archive):
+                yield archive.extractfile(member).read()
+    for magic, module in PACKED.items():
+        if data.startswith(magic):
+            yield module.decompress(data)
 
 
-def base64_in(text: str) -> Iterator[bytes]:
-    """What base64 in a text decodes to; images are left out, most of a notebook's base64."""
-    for blob in BASE64.findall(text):
-        body = "".join(blob.split()).rstrip("=")
-        decoded = base64.b64decode(body[: len(body) // 4 * 4])
-        if not decoded.startswith(b"\x89PNG"):
-            yield decoded
-
-
-class Search:
-    """Looks into files, and counts those in archives."""
-
-    def __init__(self, secrets: Secrets) -> None:
-        self.secrets, self.inside = secrets, 0
-
-    def runs_in(self, data: bytes, depth: int = 0) -> set[Run]:
-        """The secret runs in a file and in all that is packed in it. Raises: UnreadError."""
-        if depth > DEEPEST:
-            raise UnreadError(f"archives more than {DEEPEST} deep")
-        found, members = set(), list(files_in(data))
-        for member in members:
-            self.inside += 1
-            found |= self.runs_in(member, depth + 1)
-        for text in () if members else texts_in(data):
-            found |= self.secrets.runs.intersection(runs(text))
-            for decoded in base64_in(text):
-                # Any long word decodes to something, now and then to what begins as archives do.
-                with contextlib.suppress(UnreadError):
-                    found |= self.runs_in(decoded, depth + 1)
-        return found
+def texts_in(data: bytes, report: Report, depth: int = 0) -> Iterator[str]:
+    """All texts in a file and in what is packed in it. Raises: one of BROKEN."""
+    if depth > DEEPEST:
+        raise ValueError(f"archives more than {DEEPEST} deep")
+    packed = list(members(data))
+    report.inside += len(packed)
+    for member in packed:
+        yield from texts_in(member, report, depth + 1)
+    for text in () if packed else readings(data):
+        yield text
+        for blob in BASE64.findall(text):
+            body = "".join(blob.split()).rstrip("=")
+            decoded = base64.b64decode(body[: len(body) // 4 * 4])
+            # Any long word decodes to something, now and then to what begins as archives do.
+            with contextlib.suppress(*BROKEN):
+                yield from texts_in(decoded, report, depth + 1)
 
 
 def search(folder: Path, exercises: Iterable[AssignedExercise]) -> Report:
     """Look into every file below a folder. Raises: ValueError if there are no exercises."""
-    secrets = secrets_of(tuple(exercises))
-    report = Report(secrets=len(secrets.parts), too_short=secrets.too_short())
-    looking = Search(secrets)
+    secrets = secret_runs(tuple(exercises))
+    wanted = {run for texts in secrets.values() for one in texts for run in one}
+    report = Report(len(secrets), [part for part, texts in secrets.items() if not texts])
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
+        name, found = path.relative_to(folder).as_posix(), set()
         report.files += 1
         try:
-            found = looking.runs_in(path.read_bytes())
-        except UnreadError as reason:
-            report.leaks.append(Leak(name, "", "unread", str(reason)))
+            for text in texts_in(path.read_bytes(), report):
+                found |= wanted.intersection(runs(text))
+        except BROKEN as error:
+            report.leaks.append(Leak(name, "", "unread", f"it cannot be opened: {error}"))
             continue
-        report.leaks += [Leak(name, *what) for what in secrets.found_in(found)]
-    report.inside = looking.inside
+        for part, texts in secrets.items():
+            enough = [one for one in texts if len(one & found) >= min(MANY, SHARE * len(one))]
+            if enough:
+                report.leaks.append(Leak(name, *part, " ".join(min(enough[0] & found))))
     return report

@@ -65,6 +65,7 @@ CRASH_SENTENCES = {
     "`return` ends a function.",
     "lost": "Its process was lost before it gave an answer.",
     "memory": "It asked for more memory than the {memory_mb:,} MB that an answer may use.",
+    "disk": "It wrote more than the {disk_mb} MB, or more files, than an answer may.",
     "large": "Its result is too large to be looked at.",
     "unreadable": "What came out of its process is no result.",
 }

@@ -307,7 +307,7 @@ def exchange(here: socket.socket, data: bytes, until: float) -> bytes:
 
 def decode_reply(reply: bytes, how: dict[str, Any]) -> dict[str, Any]:
     """The reply as a dict, if it is whole; else how its process ended."""
-    if how.get("how") in ("time", "processes", "signal", "memory"):
+    if how.get("how") in ("time", "processes", "signal", "memory", "disk"):
         return {"died": how}
     try:
         found = json.loads(reply[8 : 8 + struct.unpack("!Q", reply[:8])[0]])

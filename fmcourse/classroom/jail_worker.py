@@ -147,14 +147,30 @@ def watch(child: int, limits: dict[str, Any]) -> dict[str, Any]:
 
 
 def exceeded_limit(limits: dict[str, Any], until: float) -> str:
-    """Which limit an answer has exceeded: "time", "processes", "memory", or none."""
+    """Which limit an answer has exceeded: "time", "processes", "memory", "disk", or none."""
     if time.monotonic() > until:
         return "time"
     alive = [memory_and_threads(each) for each in descendants(os.getpid())]
     if len(alive) > MAX_PROCESSES or sum(threads for _, threads in alive) > MAX_THREADS:
         return "processes"
     too_much = sum(memory for memory, _ in alive) > (limits["memory_mb"] + FORKED_MB) * MIB
-    return "memory" if too_much else ""
+    if too_much:
+        return "memory"
+    # where it is isolated, its scratch folder is a file system of that size
+    return "disk" if not limits["isolated"] and is_overfull(limits) else ""
+
+
+def is_overfull(limits: dict[str, Any]) -> bool:
+    """Does the scratch folder hold more than `disk_mb`, or more than MAX_FILES files?"""
+    n_files = n_bytes = 0
+    for place, folders, files in os.walk(limits["scratch"]):
+        n_files += len(folders) + len(files)
+        for name in files:
+            with contextlib.suppress(OSError):  # it may be gone again
+                n_bytes += os.lstat(os.path.join(place, name)).st_blocks * 512
+        if n_files > MAX_FILES or n_bytes > limits["disk_mb"] * MIB:
+            return True
+    return False
 
 
 def memory_and_threads(process: int) -> tuple[int, int]:

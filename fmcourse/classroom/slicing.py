@@ -27,6 +27,7 @@ MAX_QUOTED = 60  # characters of a student's text in a message
 MAX_LEFT_OUT = 12  # statements that are named as left out
 HARMLESS_SIGNS = frozenset("_ .,:;()/+*=%-")
 BODY_MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*\n?")
+CAPTURE_MAGIC = re.compile(r"\s*%%capture[ \t]+(?:--?[\w-]+[ \t]+)*([^\W\d]\w*)[ \t]*(?:\n|$)")
 WRITE_MAGIC = re.compile(r"\s*%%(?:writefile|file)[ \t]+(.*)\n?")
 RUN_MAGIC = re.compile(r"[ \t]*%run[ \t]+(.*)")
 TIME_MAGIC = re.compile(r"^%time ")
@@ -195,8 +196,12 @@ def is_harmless(letter: str) -> bool:
 def strip_magics(cell: str) -> str:
     """Python alone: lines for IPython (%, !, ?) become empty ones, so that line numbers stay.
 
-    `%run` and `%%writefile` become the calls that IPython makes of them.
+    `%run`, `%%writefile` and `%%capture name` become the calls that IPython makes of them.
     """
+    if magic := CAPTURE_MAGIC.match(cell):
+        name, body = magic[1], strip_magics(cell[magic.end() :])
+        above = "\n" * cell.count("\n", 0, magic.start(1))
+        return f"{above}{name} = get_ipython().capture()\n{body}\n{name}.stop()"
     if magic := WRITE_MAGIC.match(cell):
         line, body = magic[1].strip(), cell[magic.end() :]
         return f"get_ipython().run_cell_magic('writefile', {line!r}, {body!r})"

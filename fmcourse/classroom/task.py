@@ -12,6 +12,7 @@ import concurrent.futures
 import contextlib
 import importlib
 import inspect
+import io
 import itertools
 import json
 import linecache
@@ -200,6 +201,9 @@ class Shell:
             with open(path, "a" if options else "w", encoding="utf-8") as file:
                 file.write(body)
 
+    def capture(self) -> "Captured":
+        return Captured()
+
     def run_file(self, line: str) -> None:
         """Run a script; its names are the notebook's afterwards, and with -i also before."""
         words = shlex.split(line)
@@ -211,6 +215,27 @@ class Shell:
         exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)
         made = {key: value for key, value in space.items() if not key.startswith("__")}
         self.user_ns.update(made)
+
+
+class Captured:
+    """What `%%capture name` keeps: all that is printed from now on until `stop`."""
+
+    def __init__(self) -> None:
+        self.files, self.outputs, self.until_stop = (io.StringIO(), io.StringIO()), [], None
+        self.show = do_nothing
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.redirect_stdout(self.files[0]))
+            stack.enter_context(contextlib.redirect_stderr(self.files[1]))
+            self.until_stop = stack.pop_all()
+
+    stdout = property(lambda self: self.files[0].getvalue())
+    stderr = property(lambda self: self.files[1].getvalue())
+
+    def __str__(self) -> str:
+        return self.stdout
+
+    def stop(self) -> None:
+        self.until_stop.close()
 
 
 def do_nothing(*given: Any, **named: Any) -> None:
@@ -226,12 +251,14 @@ class CompiledStatement:
 
     Args:
         needed: can the answer not do without it?
+        shown: does its cell end with it, so that a notebook shows its value?
     """
 
     cell: int
     needed: bool
     code: CodeType | None
     error: Exception | None = None
+    shown: bool = False
 
 
 def run_needed(task: dict[str, Any], space: dict[str, Any]) -> None:
@@ -251,16 +278,24 @@ def run_whole(task: dict[str, Any], space: dict[str, Any]) -> None:
     """Run a notebook as far as it goes: an error, or a loop without end, ends its cell alone."""
     statements, until = compile_statements(task), time.monotonic() + WHOLE_SECONDS
     run = runner(statements, space)
+    space["In"] = cell_sources(task["units"])
     for _, group in itertools.groupby(statements, lambda one: one.cell):
         cell, seconds = list(group), min(CELL_SECONDS, until - time.monotonic())
         if seconds <= 0:
             return
         try:
-            call_with_timeout(lambda cell=cell: [run(one) for one in cell], seconds)
+            with contextlib.redirect_stdout(sys.stdout), contextlib.redirect_stderr(sys.stderr):
+                call_with_timeout(lambda cell=cell: [run(one) for one in cell], seconds)
         except MemoryError:
             raise
         except BaseException:  # also `exit()`, which does not end a notebook
             continue
+
+
+def cell_sources(units: list[list]) -> list[str]:
+    """What `In` holds where every cell was run once, in order: `In[n]` is cell n."""
+    sources = {cell: source for cell, _, source in units}
+    return [sources.get(cell, "") for cell in range(max(sources, default=0) + 1)]
 
 
 def compile_statements(task: dict[str, Any]) -> list[CompiledStatement]:
@@ -274,9 +309,14 @@ def compile_statements(task: dict[str, Any]) -> list[CompiledStatement]:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             flags |= sum(getattr(__future__, alias.name).compiler_flag for alias in node.names)
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+        ends = isinstance(node, ast.Expr) and node is trees[unit][-1]
+        tree, mode = (
+            (ast.Expression(node.value), "eval") if ends else (ast.Module([node], []), "exec")
+        )
+        shown = ends and not source.rstrip().endswith(";")
         try:
-            code = compile(ast.Module([node], []), file, "exec", flags, dont_inherit=True)
-            found.append(CompiledStatement(cell, needed, code))
+            code = compile(tree, file, "eval" if ends else "exec", flags, dont_inherit=True)
+            found.append(CompiledStatement(cell, needed, code, shown=shown))
         except (SyntaxError, ValueError, RecursionError) as error:  # `return` outside a function
             found.append(CompiledStatement(cell, needed, None, error))
     return found
@@ -288,20 +328,21 @@ def runner(
     """A function that runs a statement: where one of them awaits, all in one event loop."""
     awaits = any(one.code and one.code.co_flags & inspect.CO_COROUTINE for one in statements)
     loop = asyncio.new_event_loop() if awaits else None
+    outputs = space["Out"] = {}
 
-    async def run_in_loop(code: CodeType) -> None:
+    async def run_in_loop(code: CodeType) -> Any:
         made = eval(code, space)
-        if inspect.iscoroutine(made):
-            await made
+        return await made if inspect.iscoroutine(made) else made
 
     def run(one: CompiledStatement) -> None:
         if one.error:
             raise one.error
         importlib.invalidate_caches()  # the notebook may just have written what it imports
-        if loop:
-            loop.run_until_complete(run_in_loop(one.code))
-        else:
-            exec(one.code, space)
+        value = loop.run_until_complete(run_in_loop(one.code)) if loop else eval(one.code, space)
+        if one.shown and value is not None:
+            if space.get("_") is next(reversed(outputs.values()), None):  # it is not the student's
+                space["_"] = value
+            outputs[one.cell] = space[f"_{one.cell}"] = value
 
     return run
 

@@ -26,6 +26,8 @@ from fmcourse.course.exercise import Exercise
 from fmcourse.course.running import Outcome, arguments, parameter_names, run_case
 
 TOLERANCE = 1e-3  # looser than an exercise's own: a relation is recognized, not accepted
+MAX_FIELDS = 8  # a dict with more is a table
+ONE_NUMBER = 1e-5  # of a single float64: e to the 0.016 is not 1 + 0.016
 Pairs = list[tuple[Any, Any]]  # (expected, got), one for each case
 
 
@@ -115,12 +117,23 @@ def holds_everywhere(pairs: Pairs, holds: Callable[[Any, Any], bool | None]) -> 
     return any(answer and not roughly_equal(got, expected) for answer, expected, got in answers)
 
 
-def roughly_equal(a: Any, b: Any, tolerance: float = TOLERANCE) -> bool:
-    """Equal within `tolerance`, whatever their dtypes."""
+def roughly_equal(a: Any, b: Any, tolerance: float | None = None) -> bool:
+    """Equal within `tolerance`, whatever their dtypes.
+
+    Args:
+        tolerance: TOLERANCE if not given, or ONE_NUMBER for two single numbers of double precision.
+    """
     tensors = isinstance(a, Tensor) and isinstance(b, Tensor)
+    if tolerance is None:
+        tolerance = ONE_NUMBER if is_one_number(a, b) else TOLERANCE
     if tensors and a.shape == b.shape and a.dtype != b.dtype:
         a, b = a.double(), b.double()
     return equal(b, a, tolerance)
+
+
+def is_one_number(a: Any, b: Any) -> bool:
+    """Are both a single number of double precision, as a Python float is?"""
+    return all(isinstance(x, Tensor) and not x.dim() and x.dtype == torch.float64 for x in (a, b))
 
 
 # -- relations that need only the two results ---------------------------------------------------
@@ -211,8 +224,8 @@ def is_shifted_sequence(expected: Any, got: Any, by: int) -> bool | None:
 def is_reordered(expected: Any, got: Any) -> bool:
     if not isinstance(expected, Tensor):
         return len(expected) == len(got) and sorted(expected) == sorted(got)
-    if expected.dtype == torch.bool:
-        return False  # as many True as there should be: that says nothing of order
+    if expected.dtype == torch.bool or expected.numel() <= 1:
+        return False  # as many True as there should be, or one number: that says nothing of order
     ours, theirs = got.flatten().sort().values, expected.flatten().sort().values
     return expected.shape == got.shape and roughly_equal(ours, theirs)
 
@@ -225,9 +238,19 @@ def is_reversed(expected: Any, got: Any) -> bool | None:
     return any(roughly_equal(got, expected.flip(axis)) for axis in range(expected.dim()))
 
 
-def is_rounded(expected: Tensor, got: Tensor) -> bool:
+def is_odds(expected: Tensor, got: Tensor) -> bool:
+    """The part divided by the rest, where it was to be divided by the whole."""
+    return roughly_equal(got, expected / (1 - expected))
+
+
+def is_rounded(expected: Tensor, got: Tensor) -> bool | None:
+    """None where the result is the same 0 or 1 everywhere: that may come of anything."""
+    if expected.shape != got.shape or got.dtype == torch.bool:
+        return False
     rounded = (got == expected.round()) | (got == expected.trunc())
-    return expected.shape == got.shape and bool(rounded.all())
+    if rounded.all() and (got == got.flatten()[:1]).all() and (got.abs() <= 1).all():
+        return None
+    return bool(rounded.all())
 
 
 SIMPLE_RELATIONS: list[tuple[str, str, Callable[[Any, Any], bool | None]]] = [
@@ -273,11 +296,23 @@ SIMPLE_RELATIONS: list[tuple[str, str, Callable[[Any, Any], bool | None]]] = [
     ),
     ("backwards", "It is the right answer in reverse order.", is_reversed),
     ("another order", "The values are right, but they stand in another order.", is_reordered),
+    (
+        "part to rest",
+        "It is p / (1 - p), with p the right answer: a share is the part divided by the whole.",
+        is_odds,
+    ),
     ("rounded", "It is the right answer, cut to whole numbers.", is_rounded),
 ]
 
 
 # -- a factor that has a name -------------------------------------------------------------------
+
+LOGARITHMS = {
+    ("log 2", "times"): "Nats for bits?",
+    ("log 2", "divided"): "Bits for nats?",
+    ("log 10", "times"): "A logarithm to the base e for one to the base 10?",
+    ("log 10", "divided"): "A logarithm to the base 10 for one to the base e?",
+}
 
 
 def constant_factor(exercise: Exercise, pairs: Pairs) -> tuple[str, str] | None:
@@ -293,19 +328,21 @@ def constant_factor(exercise: Exercise, pairs: Pairs) -> tuple[str, str] | None:
     if all(is_near(ratio, 1) for ratio, _ in known):
         return None
     ratios, cases = zip(*known, strict=True)
+    tolerance = ONE_NUMBER if len(pairs) == 1 and is_one_number(*pairs[0]) else TOLERANCE
     for name, measure in candidate_factors(exercise):
         sizes = [measure(case) for case in cases]
-        if all(map(is_near, ratios, sizes)):
+        if all(is_near(ratio, size, tolerance) for ratio, size in zip(ratios, sizes, strict=True)):
             sentence = f"It is the right answer times {name}."
             question = "Is a division missing, or is it a sum for a mean?"
-            question = "Nats for bits?" if name == "log 2" else question
+            question = LOGARITHMS.get((name, "times"), question)
             return factor_name(name, ratios, is_divided=False), f"{sentence} {question}"
         if all(
-            size and is_near(ratio, 1 / size) for ratio, size in zip(ratios, sizes, strict=True)
+            size and is_near(ratio, 1 / size, tolerance)
+            for ratio, size in zip(ratios, sizes, strict=True)
         ):
             sentence = f"It is the right answer divided by {name}."
             question = "Is that once too often, or is it a mean for a sum?"
-            question = "Bits for nats?" if name == "log 2" else question
+            question = LOGARITHMS.get((name, "divided"), question)
             return factor_name(name, ratios, is_divided=True), f"{sentence} {question}"
     first = known[0][0]
     several = len(known) > 1 or pairs[0][0].numel() > 1  # any two numbers have some ratio
@@ -351,14 +388,15 @@ def are_comparable(expected: Any, got: Any) -> bool:
     return both and expected.shape == got.shape and torch.bool not in (expected.dtype, got.dtype)
 
 
-def is_near(a: float, b: float) -> bool:
+def is_near(a: float, b: float, tolerance: float = TOLERANCE) -> bool:
     """Close in relation to their size alone: a ratio of 1e-5 is not close to 0."""
-    return is_close(a, b, TOLERANCE, absolute=0.0)
+    return is_close(a, b, tolerance, absolute=0.0)
 
 
 def candidate_factors(exercise: Exercise) -> Iterator[tuple[str, Callable[[Any], float]]]:
     """Numbers that a result is often wrong by: (name, its value on a case)."""
     yield "log 2", lambda case: math.log(2)
+    yield "log 10", lambda case: math.log(10)
     yield "2", lambda case: 2.0
     names, first = parameter_names(exercise), arguments(exercise.cases[0])
     for i, part in enumerate(first):
@@ -377,6 +415,9 @@ def input_sizes(name: str, part: Any) -> Iterator[tuple[str, Callable[[Any], flo
             yield f"{name}.numel()", lambda value: value.numel()
     elif isinstance(part, str | bytes | list | tuple | dict):
         yield f"len({name})", len
+        if isinstance(part, dict) and len(part) <= MAX_FIELDS:  # numbers of one's own: {"many": 9}
+            for key in part:
+                yield f"{name}[{key!r}]", lambda value, key=key: value[key]
         if isinstance(part, str):
             yield f"the bytes of {name}", lambda value: len(value.encode())
     elif is_number(part):

@@ -148,7 +148,15 @@ def copy_case(case: Any) -> Any:
     try:
         return copy.deepcopy(case)
     except (TypeError, RuntimeError):
-        return case
+        pass  # a tensor that was computed from others: a deep copy would need its graph
+    if isinstance(case, torch.Tensor):
+        leaf = case.detach().clone().requires_grad_(case.requires_grad)
+        return leaf.clone() if case.requires_grad else leaf  # as it was: computed from a leaf
+    if type(case) is list:
+        return [copy_case(part) for part in case]
+    if type(case) is dict:
+        return {key: copy_case(part) for key, part in case.items()}
+    return case
 
 
 def changed_inputs(exercise: Exercise, before: Any, now: Any) -> tuple[str, ...]:

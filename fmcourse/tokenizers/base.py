@@ -54,6 +54,13 @@ class Tokenizer:
             )
         return cls(**fields)
 
+    def token_bytes(self, i: int) -> bytes:
+        """The bytes of one token. Raises: ValueError if this tokenizer's tokens are not bytes."""
+        raise ValueError(
+            f"the tokens of {type(self).__name__} are no plain bytes; take a BPETokenizer or "
+            "a CharTokenizer."
+        )
+
     def check_ids(self, ids: Iterable[int]) -> list[int]:
         """`ids` as plain ints. Raises: ValueError at the first that is not in the vocabulary."""
         ids = [index(i) for i in ids]  # numbers of a tensor too, but no floats

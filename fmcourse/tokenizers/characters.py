@@ -59,6 +59,10 @@ class CharTokenizer(Tokenizer):
         """The text that `ids` spell. Raises: ValueError at an id outside the vocabulary."""
         return "".join(self.tokens[i] for i in self.check_ids(ids))
 
+    def token_bytes(self, i: int) -> bytes:
+        """One token in UTF-8. Raises: ValueError at an id outside the vocabulary."""
+        return self.decode([i]).encode()
+
     def pieces(self, text: str) -> list[str]:
         """What each token of `text` spells: its characters."""
         return [self.tokens[i] for i in self.encode(text)]

@@ -139,7 +139,7 @@ francisco = AssignedExercise(
         Property("it does not add up", '''def test(out, case):
     wrong = set(case[0]) ^ set(out)
     if wrong:
-        return f"{len(set(case[0]))} different words stand in the text; {min(map(str, wrong))!r} is missing, or too much."
+        return f"{len(set(case[0]))} different words stand in the text; after {case[1]!r}, {min(map(str, wrong))!r} is missing, or too much."
     total = sum(out.values())
     return abs(total - 1) < 1e-6 or f"Of {' '.join(case[0][:8])!r} ..., after {case[1]!r}: the probabilities add up to {total:.4g}."
 ''', "What was subtracted, and which words got it?"),
@@ -182,6 +182,16 @@ francisco = AssignedExercise(
                 "After a word that nothing ever followed, every word gets 0. Does something come next all the same?"),
         Mistake("nothing known, all alike", smoothing(alone="dict.fromkeys(words, 1 / len(words))"),
                 "After a word that nothing ever followed, all words are equally likely. What do we know of them even then?"),
+        Mistake("taken from those that never came", smoothing().replace("max(after.get(w, 0) - discount, 0)", "(after.get(w, 0) - discount)"),
+                "`discount` is taken away from words too that never came after `before`. From which numbers was it to be taken?"),
+        Mistake("dealt out undivided", smoothing(taken="discount * len(after) * total"),
+                "What is dealt out is not divided by how often anything followed. What share of all is `discount` times the number of kinds?"),
+        Mistake("dealt out to newcomers alone", smoothing().replace("discount * len(after) * own[w])", "(discount * len(after) * own[w] if w not in after else 0))"),
+                "Only words that never came after `before` get something of what is dealt out. Among whom was it to be dealt out?"),
+        Mistake("a mixture", smoothing(less="discount * after.get(w, 0)", taken="discount * total"),
+                "From each number the share `discount` is taken: more from a large one. How much was to be taken from each?"),
+        Mistake("nothing known, an empty table", smoothing(alone="{}"),
+                "After a word that nothing ever followed, it gives an empty table. What is there to say even then?"),
     ],
 )  # fmt: skip
 
@@ -313,5 +323,19 @@ def log_ratio_of_a_word(mine):
                 "A stretch in which *he* stands three times counts once. What was to be counted?"),
         Mistake("other forms as well", log_ratio("return log(sum(w in ('he', 'him', 'his') for some in near for w in some) / sum(w in ('she', 'her', 'hers') for some in near for w in some)) - log(all_he / all_she)"),
                 "*him* and *her* were counted near the word, but not in the whole piece. Which forms count?"),
+        Mistake("one word too few", leaning("return log(he / she) - log(all_he / all_she)", "words[i : i + window]"),
+                "The first of the words looked at is your word itself. Which words *follow* it?"),
+        Mistake("one word too many", leaning("return log(he / she) - log(all_he / all_she)", "words[i + 1 : i + 2 + window]"),
+                "It looks at one word more than `window`. How many words are `words[a : b]`?"),
+        Mistake("capitals left in", leaning("return log(he / she) - log(all_he / all_she)").replace(".lower()", ""),
+                "*He* at the beginning of a sentence was not counted, and words were cut at their capitals. What is done with the text first?"),
+        Mistake("cut at spaces", leaning("return log(he / she) - log(all_he / all_she)").replace('re.findall("[a-z]+", text)', "text.split()"),
+                "Words were cut at spaces, so `he,` and `she;` did not count. How are the words of the piece defined?"),
+        Mistake("letters, not words, near it", leaning("text_near = ' '.join(one for some in near for one in some); return log(text_near.count('he') / text_near.count('she')) - log(all_he / all_she)"),
+                "Near the word it found h and e inside other words: *the*, *then*, *she* itself. How are words counted?"),
+        Mistake("divided by the piece's own lean", leaning("return log(he / she) / log(all_he / all_she)"),
+                "One logarithm is divided by the other. What becomes of a division when logarithms are taken?"),
+        Mistake("a difference of times", leaning("return he / she - all_he / all_she"),
+                "No logarithm was taken. What is a lean, in the lesson?"),
     ],
 )  # fmt: skip

@@ -117,6 +117,10 @@ any_order = AssignedExercise(
                 "One place more than `given` is open to all. What is the number of the last of `given` places, counted from 0?"),
         Mistake("the first text's order for all", looking("(s <= t) | (s < given)", rank="order[:1].argsort(1).expand(B, T)"),
                 "All texts are read as the first one is. Whose order counts?"),
+        Mistake("the first places of the text see all", looking("(s <= t) | (at[:, :, None] < given)"),
+                "The first places of the text look at everything. Which places are given, and who may look at whom?"),
+        Mistake("reordered along one axis", looking("((at[:, None, :] <= at[:, :, None]) | (at[:, None, :] < given)).gather(1, order[:, :, None].expand(B, T, T))"),
+                "The rows were put into another order, the columns not. Both count places of the text: which of them were to be reordered?"),
     ],
 )  # fmt: skip
 
@@ -220,5 +224,15 @@ def cost_by_colour(mine):
                 "That is the share of the left halves whose first choice was right. What does the second or third choice cost?"),
         Mistake("the mean chance", guessing("return -math.log(likeness.softmax(1).diagonal().mean().item())"),
                 "First the mean, then the logarithm. Of what was the mean asked?"),
+        Mistake("no steps", guessing("return F.cross_entropy(likeness, right).item()").replace('[mine["first"]::mine["step"]]', '[mine["first"]:]'),
+                "The pictures stand one behind the other in the file. How far is it from each of yours to the next?"),
+        Mistake("all of them", guessing("return F.cross_entropy(likeness, right).item()").replace('[:mine["many"]]', ""),
+                "More than `many` right halves compete. How many pictures are yours?"),
+        Mistake("probabilities as scores", guessing("return F.cross_entropy(likeness.softmax(1), right).item()"),
+                "`cross_entropy` makes probabilities itself. What was handed to it?"),
+        Mistake("a half looks for itself", guessing("return F.cross_entropy(likeness, right).item()", other="pixels[:, :, :16]"),
+                "Left halves are compared with left halves, and each finds itself. What does a left half look for?"),
+        Mistake("a column is lost", guessing("return F.cross_entropy(likeness, right).item()", one="pixels[:, :, :15]"),
+                "The left half has 15 columns. Which is the last column of `[:, :, :16]`?"),
     ],
 )  # fmt: skip

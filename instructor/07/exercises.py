@@ -76,6 +76,20 @@ whole_words = AssignedExercise(
                 "It hides the words that were not chosen. What does True mean in the result?"),
         Mistake("the first row for all", "def hide_whole_words(begins, chosen):\n    return chosen.gather(1, (begins[:1].cumsum(1) - 1).expand(len(begins), -1))\n",
                 "Every text is cut as the first one is. Whose beginnings count?"),
+        Mistake("the later pieces alone", "def hide_whole_words(begins, chosen):\n    return chosen.gather(1, begins.cumsum(1) - 1) & ~begins\n",
+                "Of each chosen word the first piece stays, and gives the others away. What of it?"),
+        Mistake("counted too late", "def hide_whole_words(begins, chosen):\n    return chosen.gather(1, (begins.cumsum(1) - begins.int()).clamp(max=chosen.shape[1] - 1))\n",
+                "The number of the word grows behind its first piece, so its later pieces get the fate of the next word. To which word does the piece belong that begins it?"),
+        Mistake("the first row's choice for all", "def hide_whole_words(begins, chosen):\n    return chosen[:1].expand(len(chosen), -1).gather(1, begins.cumsum(1) - 1)\n",
+                "In every text those words are hidden that were chosen in the first. Whose choice counts?"),
+        Mistake("counted on from row to row", "def hide_whole_words(begins, chosen):\n    word = begins.flatten().cumsum(0).view_as(begins) - 1\n    return chosen.gather(1, word % chosen.shape[1])\n",
+                "The words of the second text are numbered on from the first. With which number does each text begin?"),
+        Mistake("once hidden, always hidden", "def hide_whole_words(begins, chosen):\n    return chosen.gather(1, begins.cumsum(1) - 1).cummax(1).values\n",
+                "After the first hidden word all is hidden. Where does the hiding end?"),
+        Mistake("down the columns", "def hide_whole_words(begins, chosen):\n    return chosen.gather(1, (begins.cumsum(0) - 1).clamp(0, chosen.shape[1] - 1))\n",
+                "The beginnings are counted from text to text, not from left to right. Which axis are the places of a text?"),
+        Mistake("one more piece", "def hide_whole_words(begins, chosen):\n    first = chosen.gather(1, begins.cumsum(1) - 1) & begins\n    second = F.pad(first, (1, -1)) & ~begins\n    return first | second\n",
+                "Of each chosen word two pieces are hidden at most. What of the third?"),
     ],
 )  # fmt: skip
 
@@ -145,11 +159,15 @@ def share_of_long_names(mine):
     long, names = pairs.count(("B", "I")), sum(t == "B" for t, _ in pairs)
     return long / (names - long)
 ''', "It divides the long ones by the short ones. By which number is a share divided?"),
-        Mistake("the end of the slice", '''def share_of_long_names(mine):
-    from fmcourse.data import load
-    pairs = [(t[0], a[0]) for s in load("names").train[mine["first"]:mine["many"]] for t, a in zip(s.tags, (*s.tags[1:], "O"))]
-    names = sum(t == "B" for t, _ in pairs)
-    return pairs.count(("B", "I")) / names if names else 0.0
-''', "The slice ends at `many`; it should be `many` sentences long. Where does it end?"),
+        Mistake("the mean of the sentences", "def share_of_long_names(mine):\n    from fmcourse.data import load\n    some = load('names').train[mine['first']:][:mine['many']]\n    b = [sum(t[0] == 'B' for t in s.tags) for s in some]\n    i = [sum((x[0], y[0]) == ('B', 'I') for x, y in zip(s.tags, s.tags[1:])) for s in some]\n    shares = [x / y for x, y in zip(i, b) if y]; return sum(shares) / len(shares)\n",
+                "A sentence with one name counts as much as one with ten. Of what, all together, was the share asked?"),
+        Mistake("of sentences", "def share_of_long_names(mine):\n    from fmcourse.data import load\n    some = load('names').train[mine['first']:][:mine['many']]\n    b = [sum(t[0] == 'B' for t in s.tags) for s in some]\n    i = [sum((x[0], y[0]) == ('B', 'I') for x, y in zip(s.tags, s.tags[1:])) for s in some]\n    return sum(x > 0 for x in i) / len(some)\n",
+                "That is the share of sentences in which a long name stands. Of what was the share asked?"),
+        Mistake("of all words", "def share_of_long_names(mine):\n    from fmcourse.data import load\n    some = load('names').train[mine['first']:][:mine['many']]\n    b = [sum(t[0] == 'B' for t in s.tags) for s in some]\n    i = [sum((x[0], y[0]) == ('B', 'I') for x, y in zip(s.tags, s.tags[1:])) for s in some]\n    return sum(i) / sum(len(s.tags) for s in some)\n",
+                "It divides by the number of words. Of what was the share asked?"),
+        Mistake("words for each name", "def share_of_long_names(mine):\n    from fmcourse.data import load\n    some = load('names').train[mine['first']:][:mine['many']]\n    b = [sum(t[0] == 'B' for t in s.tags) for s in some]\n    i = [sum((x[0], y[0]) == ('B', 'I') for x, y in zip(s.tags, s.tags[1:])) for s in some]\n    return sum(t != 'O' for s in some for t in s.tags) / sum(b)\n",
+                "That is how many words a name has on average. Of what was the share asked?"),
+        Mistake("the first of all", "def share_of_long_names(mine):\n    from fmcourse.data import load\n    some = load('names').train[:mine['many']]\n    b = [sum(t[0] == 'B' for t in s.tags) for s in some]\n    i = [sum((x[0], y[0]) == ('B', 'I') for x, y in zip(s.tags, s.tags[1:])) for s in some]\n    return sum(i) / sum(b)\n",
+                "These are the first sentences of all. Where do yours begin?"),
     ],
 )  # fmt: skip

@@ -152,6 +152,18 @@ two_looks = AssignedExercise(
         Mistake("asks at 0", "def heun(guess, x_t, t, s):\n    first = (x_t - guess(x_t, t)) / t\n    trial = x_t + (s - t) * first\n"
                 "    return x_t + (s - t) * (first + (trial - guess(trial, s)) / s) / 2\n",
                 "At s = 0 it divides by 0. What is there left to ask when no noise is?"),
+        Mistake("not divided by the time", "def heun(guess, x_t, t, s):\n    first = x_t - guess(x_t, t)\n    trial = x_t + (s - t) * first\n    if s == 0:\n        return trial\n    return x_t + (s - t) * (first + trial - guess(trial, s)) / 2\n",
+                "x_t minus the picture is taken for the velocity. At time t, how much of (noise - picture) is in it?"),
+        Mistake("the old place, with the new guess", LIKE + "    return x_t + (s - t) * (first + (x_t - guess(trial, s)) / s) / 2\n",
+                "The second velocity is measured from x_t, though the guess was asked at the trial. Of which place is it the velocity?"),
+        Mistake("the old place asked", LIKE + "    return x_t + (s - t) * (first + (trial - guess(x_t, s)) / s) / 2\n",
+                "The second time it shows the old place with the new time. Where would Euler's step have ended?"),
+        Mistake("one step and another", LIKE + "    return (trial + trial + (s - t) * v(trial, s, s)) / 2\n",
+                "The second step begins where the first ended. From where does the step with the mean of the velocities start?"),
+        Mistake("the new time at first", "def heun(guess, x_t, t, s):\n    first = (x_t - guess(x_t, s)) / t\n    trial = x_t + (s - t) * first\n    if s == 0:\n        return trial\n    return x_t + (s - t) * (first + (trial - guess(trial, s)) / s) / 2\n",
+                "The first time it says s, but shows what is as noisy as at t. Which time belongs to x_t?"),
+        Mistake("as far as s", "def heun(guess, x_t, t, s):\n    first = (x_t - guess(x_t, t)) / t\n    trial = x_t - s * first\n    if s == 0:\n        return trial\n    return x_t - s * (first + (trial - guess(trial, s)) / s) / 2\n",
+                "The step has length s. From what to what does time go?"),
     ],
 )  # fmt: skip
 
@@ -277,5 +289,86 @@ def as_noisy_at_full_size(mine):
     small, full = (y.square().mean().sqrt().item() for y in (F.avg_pool2d(x, k), x))
     return full / (full + (1 - t) / t * small * k)
 ''', "Its pixels run from 0 to 1. What does `normalize_pixels` make of them?"),
+        Mistake("the root of the factor", '''def as_noisy_at_full_size(mine):
+    from fmcourse.data import load
+    from fmcourse.data.images import normalize_pixels
+    x, t, k = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]).double(), mine["time"], mine["factor"]
+    strength = lambda y: y.square().mean().sqrt().item()
+    small, full = strength(F.avg_pool2d(x, k)), strength(x)
+    return full / (full + (1 - t) / t * small * k**0.5)
+''',
+                "It makes the noise √k times weaker. Over how many pixels is the mean taken?"),
+        Mistake("the noise grows", '''def as_noisy_at_full_size(mine):
+    from fmcourse.data import load
+    from fmcourse.data.images import normalize_pixels
+    x, t, k = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]).double(), mine["time"], mine["factor"]
+    strength = lambda y: y.square().mean().sqrt().item()
+    small, full = strength(F.avg_pool2d(x, k)), strength(x)
+    return full / (full + (1 - t) / t * small / k)
+''',
+                "It makes the noise k times stronger. What does a mean over k by k pixels do to noise?"),
+        Mistake("time turned round", '''def as_noisy_at_full_size(mine):
+    from fmcourse.data import load
+    from fmcourse.data.images import normalize_pixels
+    x, t, k = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]).double(), mine["time"], mine["factor"]
+    strength = lambda y: y.square().mean().sqrt().item()
+    small, full = strength(F.avg_pool2d(x, k)), strength(x)
+    return full / (full + t / (1 - t) * small * k)
+''',
+                "t and 1 - t have changed places. At which of the two times is there nothing but noise?"),
+        Mistake("the picture's part", '''def as_noisy_at_full_size(mine):
+    from fmcourse.data import load
+    from fmcourse.data.images import normalize_pixels
+    x, t, k = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]).double(), mine["time"], mine["factor"]
+    strength = lambda y: y.square().mean().sqrt().item()
+    small, full = strength(F.avg_pool2d(x, k)), strength(x)
+    small = (1 - t) / t * small * k; return small / (full + small)
+''',
+                "That is how much of the mixture is picture, 1 - u. Which was asked?"),
+        Mistake("full size of strength 1", '''def as_noisy_at_full_size(mine):
+    from fmcourse.data import load
+    from fmcourse.data.images import normalize_pixels
+    x, t, k = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]).double(), mine["time"], mine["factor"]
+    strength = lambda y: y.square().mean().sqrt().item()
+    small, full = strength(F.avg_pool2d(x, k)), strength(x)
+    return 1 / (1 + (1 - t) / t * small * k)
+''',
+                "At full size it takes the pictures for as strong as the noise. What is their strength?"),
+        Mistake("every k-th pixel", '''def as_noisy_at_full_size(mine):
+    from fmcourse.data import load
+    from fmcourse.data.images import normalize_pixels
+    x, t, k = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]).double(), mine["time"], mine["factor"]
+    strength = lambda y: y.square().mean().sqrt().item()
+    small, full = strength(x[..., ::k, ::k]), strength(x)
+    return full / (full + (1 - t) / t * small * k)
+''',
+                "It keeps one pixel of each block. What was to become of a block?"),
+        Mistake("the brightest pixel", '''def as_noisy_at_full_size(mine):
+    from fmcourse.data import load
+    from fmcourse.data.images import normalize_pixels
+    x, t, k = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]).double(), mine["time"], mine["factor"]
+    strength = lambda y: y.square().mean().sqrt().item()
+    small, full = strength(F.max_pool2d(x, k)), strength(x)
+    return full / (full + (1 - t) / t * small * k)
+''',
+                "It keeps the brightest pixel of each block. What was to become of a block?"),
+        Mistake("noise to picture", '''def as_noisy_at_full_size(mine):
+    from fmcourse.data import load
+    from fmcourse.data.images import normalize_pixels
+    x, t, k = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]).double(), mine["time"], mine["factor"]
+    strength = lambda y: y.square().mean().sqrt().item()
+    small, full = strength(F.avg_pool2d(x, k)), strength(x)
+    return full / ((1 - t) / t * small * k)
+''',
+                "That is u / (1 - u), how much noise there is for the picture. Which u belongs to it?"),
+        Mistake("the mean of the strengths", '''def as_noisy_at_full_size(mine):
+    from fmcourse.data import load
+    from fmcourse.data.images import normalize_pixels
+    x, t, k = normalize_pixels(load("fashion").train.pixels[mine["first"]:][:mine["many"]]).double(), mine["time"], mine["factor"]
+    strength = lambda y: y.square().mean().sqrt().item()
+    small, full = strength(F.avg_pool2d(x, k)), strength(x)
+    each = lambda y: y.flatten(1).square().mean(1).sqrt().mean().item(); small, full = each(F.avg_pool2d(x, k)), each(x); return full / (full + (1 - t) / t * small * k)
+''',
+                "It takes the strength of each picture, and the mean of these. Over what was the mean square to be taken?"),
     ],
 )  # fmt: skip

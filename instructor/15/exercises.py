@@ -35,10 +35,8 @@ winner = AssignedExercise(
         {"a": [0.9, 0.2], "b": [0.8, 0.6]},
         {"a": [0.9, 0.5], "b": [0.6, 0.55]},
         {"a": [0.1, 0.2], "b": [0.31, 0.3], "c": [0.25, 0.2]},
-        {"a": [0.9, 0.2], "b": [0.8, 0.1], "c": [0.5, 0.05]},
         {"z": [0.4, 0.4], "b": [0.4, 0.4]},
         {"a": [0.5, 0.9], "b": [0.45, 0.3], "c": [0.49, 0.2]},
-        {"a": [0.7, 0.8], "b": [0.75, 0.6], "c": [0.2, 0.1]},
         {"only": [0.2, 0.9, 0.4]},
         {"b": [0.51], "a": [0.5]},
         {"a": [0.5], "b": [0.51]},
@@ -57,6 +55,8 @@ winner = AssignedExercise(
         {"v": [0.4], "u": [0.41, 0.9], "w": [0.39, 0.38]},
         {"one": [0.99, 0.0]},
         {"y": [0.24, 0.5], "x": [0.23, 0.1]},
+        {"a": [0.6, 0.9], "b": [0.5, 0.55], "c": [0.1, 0.7]},  # the rival is neither second in mean
+        {"c": [0.4, 0.7], "b": [0.55, 0.5], "a": [0.9, 0.6]},  # nor second in its worst seed
     ],
     starter=WINNER + "    ...\n",
     solution=WINNER + '''    for name, values in scores.items():
@@ -92,6 +92,30 @@ winner = AssignedExercise(
                 "Where the worst of one equals the best of the other, it names a winner. Is as good better?"),
         Mistake("seed by seed", WINNER + "    for name, values in scores.items():\n        if all(a > b for r, o in scores.items() if r != name for a, b in zip(values, o)):\n            return name\n    return None\n",
                 "It compares the first seed with the first, the second with the second. Do the seeds of two methods have anything to do with each other here?"),
+        Mistake("worst against worst", WINNER + "    for name, values in scores.items():\n        if all(min(values) > min(o) for r, o in scores.items() if r != name):\n            return name\n    return None\n",
+                "The worst seed of one is compared with the worst of the others. With which of their seeds was it to be compared?"),
+        Mistake("best against best", WINNER + "    for name, values in scores.items():\n        if all(max(values) > max(o) for r, o in scores.items() if r != name):\n            return name\n    return None\n",
+                "The best seed of one is compared with the best of the others. Which of its own seeds decides?"),
+        Mistake("mean against mean", WINNER + "    mean = lambda v: sum(v) / len(v)\n    for name, values in scores.items():\n        if all(mean(values) > mean(o) for r, o in scores.items() if r != name):\n            return name\n    return None\n",
+                "Somebody nearly always has the best mean. Could another draw of seeds have turned it round?"),
+        Mistake("worst against mean", WINNER + "    mean = lambda v: sum(v) / len(v)\n    for name, values in scores.items():\n        if all(min(values) > mean(o) for r, o in scores.items() if r != name):\n            return name\n    return None\n",
+                "The worst seed is compared with the means of the others. With which of their seeds was it to be compared?"),
+        Mistake("its own rival", WINNER + "    for name, values in scores.items():\n        if all(min(values) > max(o) for o in scores.values()):\n            return name\n    return None\n",
+                "Each method is compared with itself as well, and its worst seed never beats its own best. Who are the others?"),
+        Mistake("better than one of them", WINNER + "    for name, values in scores.items():\n        if len(scores) == 1 or any(min(values) > max(o) for r, o in scores.items() if r != name):\n            return name\n    return None\n",
+                "It is enough to beat one other method. How many must be beaten?"),
+        Mistake("any, also alone", WINNER + "    for name, values in scores.items():\n        if any(min(values) > max(o) for r, o in scores.items() if r != name):\n            return name\n    return None\n",
+                "It is enough to beat one other method, and one that stands alone beats nobody. How many must be beaten?"),
+        Mistake("nobody alone wins", WINNER + "    for name, values in scores.items():\n        if len(scores) > 1 and all(min(values) > max(o) for r, o in scores.items() if r != name):\n            return name\n    return None\n",
+                "A method that stands alone has not won. What was said of it?"),
+        Mistake("the second best mean alone", WINNER + "    ranked = sorted(scores.values(), key=lambda v: sum(v) / len(v), reverse=True)\n    if len(ranked) == 1 or min(ranked[0]) > max(ranked[1]):\n        return next(name for name, values in scores.items() if values is ranked[0])\n    return None\n",
+                "Only the method with the second best mean is its rival. Whose lucky seed may be higher?"),
+        Mistake("the second best worst seed alone", WINNER + "    ranked = sorted(scores.values(), key=min, reverse=True)\n    if len(ranked) == 1 or min(ranked[0]) > max(ranked[1]):\n        return next(name for name, values in scores.items() if values is ranked[0])\n    return None\n",
+                "Only the method with the second best worst seed is its rival. Whose lucky seed may be higher?"),
+        Mistake("gives up after the first", WINNER + "    for name, values in scores.items():\n        return name if all(min(values) > max(o) for r, o in scores.items() if r != name) else None\n",
+                "If the first method has not won, nobody has. When is it certain that nobody has?"),
+        Mistake("the loser", WINNER + "    for name, values in scores.items():\n        if all(max(values) < min(o) for r, o in scores.items() if r != name):\n            return name\n    return None\n",
+                "It names the method that everyone beats. Which was asked?"),
     ],
 )  # fmt: skip
 
@@ -173,5 +197,85 @@ def kappa_of_two_ways(mine):
     agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
     return (agree - chance) / (1 - chance)
 ''', "It counts all 200 questions. Which were yours?"),
+        Mistake("one share for both", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    n = len(one)
+    agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
+    chance = sum(((one + other).count(d) / (2 * n)) ** 2 for d in "0123456789"); return (agree - chance) / (1 - chance)
+''',
+                "Both are taken to answer in the same proportions, those of the two together: that is Scott's pi, a relative. Whose shares are multiplied?"),
+        Mistake("the one's shares twice", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    n = len(one)
+    agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
+    chance = sum((one.count(d) / n) ** 2 for d in "0123456789"); return (agree - chance) / (1 - chance)
+''',
+                "The shares of the one were squared. Whose shares are multiplied?"),
+        Mistake("divided by the agreement", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    n = len(one)
+    agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
+    return (agree - chance) / agree
+''',
+                "It is divided by how often they agree. How much is left for agreement to reach, above chance?"),
+        Mistake("divided by chance", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    n = len(one)
+    agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
+    return (agree - chance) / chance
+''',
+                "It is divided by chance. How much is left for agreement to reach, above chance?"),
+        Mistake("chance", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    n = len(one)
+    agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
+    return chance
+''',
+                "That is how often they would agree by chance. What of how often they do?"),
+        Mistake("brackets forgotten", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    n = len(one)
+    agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
+    return agree - chance / 1 - chance
+''',
+                "Without brackets the division comes first. What is divided by what?"),
+        Mistake("the likeliest answer alone", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    n = len(one)
+    agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
+    chance = max(one.count(d) * other.count(d) for d in "0123456789") / n ** 2; return (agree - chance) / (1 - chance)
+''',
+                "Chance agreement on one answer alone was counted. On how many can they agree?"),
+        Mistake("the first of all", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][:mine["many"]] for w in ("one", "other"))
+    n = len(one)
+    agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
+    return (agree - chance) / (1 - chance)
+''',
+                "It counts from the first question of all. Where do yours begin?"),
+        Mistake("one question too many", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:mine["first"] + mine["many"] + 1] for w in ("one", "other"))
+    n = len(one)
+    agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
+    return (agree - chance) / (1 - chance)
+''',
+                "It counts one question too many. Which is the last of `many` that begin at `first`?"),
+        Mistake("counted from one", '''def kappa_of_two_ways(mine):
+    from fmcourse.data import table
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][max(0, mine["first"] - 1):][:mine["many"]] for w in ("one", "other"))
+    n = len(one)
+    agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
+    return (agree - chance) / (1 - chance)
+''',
+                "It begins one question too early. Which number has the first question of all?"),
     ],
 )  # fmt: skip
