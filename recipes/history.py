@@ -8,9 +8,11 @@ Takes     about ten seconds
 
 A month is that of the paper's number at arXiv (1706.03762: June 2017), else that of the
 announcement. A shape is the configuration as it was published, in the words of this course's
-`Config`; the class is built without memory and its numbers are counted. Where the shape was never
-published, or needs parts that the course's classes do not have, nothing is counted; where no size
-was published either, there is none.
+`Config`; the class is built without memory and its parameters are counted. Where the shape was
+never published, or needs parts that the course's classes do not have, nothing is counted; where no
+size was published either, there is none. A mixture of experts is "sparse"; "active" is how many of
+its parameters work for one token, where that was published. "labels" says of a vision model whether
+people labelled its images. "tokens" is the length of the training text.
 """
 
 import datetime
@@ -64,9 +66,40 @@ LLAMA_405B = llama(
     tied=False,
 )
 
+IGPT_L = gpt2(vocab_size=512, width=1536, depth=48, heads=16)  # 512 colours, 32 x 32 pixels
+SPARSE = {"sparse": True, "active": None}
 # Each row: name; month, or number at arXiv; kind; parameters as published; configuration; source;
-# why the counted and the published number differ.
+# why the counted and the published number differ; what else is known.
 ROWS: list[tuple] = [
+    (
+        "AlexNet",
+        "2012-12",
+        "vision",
+        60 * MILLION,
+        None,
+        "Krizhevsky et al. 2012, abstract",
+        "is a convolutional network",
+        {"labels": True},
+    ),
+    (
+        "LSTM-8192-1024",
+        "1602.02410",
+        "language",
+        1800 * MILLION,
+        None,
+        "Jozefowicz et al. 2016, table 1",
+        "is a recurrent network",
+    ),
+    (
+        "MoE LSTM",
+        "1701.06538",
+        "language",
+        137 * BILLION,
+        None,
+        "Shazeer et al. 2017, abstract",
+        "a mixture of experts between LSTM layers",
+        SPARSE,
+    ),
     (
         "Transformer base",
         "1706.03762",
@@ -84,6 +117,15 @@ ROWS: list[tuple] = [
         vaswani2017(width=1024, heads=16),
         "Vaswani et al. 2017, table 3; vocabulary: section 5.1",
         "the vocabulary is 'about 37,000'",
+    ),
+    (
+        "ELMo",
+        "1802.05365",
+        "language",
+        93_600_000,
+        None,
+        "Peters et al. 2018; size: the released model",
+        "is a recurrent network",
     ),
     (
         "GPT",
@@ -146,7 +188,7 @@ ROWS: list[tuple] = [
         11 * BILLION,
         None,
         "Raffel et al. 2019",
-        "tells positions and cuts heads in a way of its own",
+        "has relative positions and wider heads",
     ),
     (
         "GPT-3",
@@ -156,6 +198,17 @@ ROWS: list[tuple] = [
         gpt2(context=2048, width=12_288, depth=96, heads=96),
         "Brown et al. 2020, table 2.1",
         "rounded: its table D.1 has 174,600 million",
+        {"tokens": 300 * BILLION},
+    ),
+    (
+        "iGPT-L",
+        "2020-06",
+        "vision",
+        1362 * MILLION,
+        IGPT_L,
+        "Chen et al. 2020, section 3.2",
+        "the beginning and the end of the model differ a little",
+        {"labels": False},
     ),
     (
         "ViT-Huge",
@@ -164,7 +217,18 @@ ROWS: list[tuple] = [
         632 * MILLION,
         PATCHES,
         "Dosovitskiy et al. 2020, table 1",
-        "left out here: a constant of the patches, a vector for the whole picture, and the head",
+        "not counted: the bias of the patches, the class token and the head",
+        {"labels": True},
+    ),
+    (
+        "Switch-C",
+        "2101.03961",
+        "language",
+        1571 * BILLION,
+        None,
+        "Fedus et al. 2021, table 9",
+        "is a mixture of experts",
+        SPARSE,
     ),
     (
         "DALL-E",
@@ -173,7 +237,36 @@ ROWS: list[tuple] = [
         12 * BILLION,
         None,
         "Ramesh et al. 2021, abstract and section 1",
-        "writes tokens of pictures",
+        "predicts tokens of images",
+    ),
+    (
+        "CLIP ViT-L/14",
+        "2103.00020",
+        "mixed",
+        428 * MILLION,
+        None,
+        "Radford et al. 2021; size: the released model",
+        "two Transformers, one for images and one for text",
+    ),
+    (
+        "MAE ViT-Huge",
+        "2111.06377",
+        "vision",
+        632 * MILLION,
+        PATCHES,
+        "He et al. 2021; size: that of ViT-Huge",
+        "the encoder alone, which is what is used after pretraining",
+        {"labels": False},
+    ),
+    (
+        "GLaM",
+        "2112.06905",
+        "language",
+        1200 * BILLION,
+        None,
+        "Du et al. 2021",
+        "is a mixture of experts",
+        {"sparse": True, "active": 96_600 * MILLION},
     ),
     (
         "Latent diffusion",
@@ -194,13 +287,24 @@ ROWS: list[tuple] = [
         "rounded, as GPT-3",
     ),
     (
+        "Chinchilla",
+        "2203.15556",
+        "language",
+        70 * BILLION,
+        None,
+        "Hoffmann et al. 2022, abstract",
+        "has relative positions",
+        {"tokens": 1400 * BILLION},
+    ),
+    (
         "PaLM",
         "2204.02311",
         "language",
         540 * BILLION,
         None,
         "Chowdhery et al. 2022, abstract",
-        "has blocks of another kind",
+        "has blocks in which attention and MLP run side by side",
+        {"tokens": 780 * BILLION},
     ),
     (
         "Midjourney",
@@ -228,6 +332,7 @@ ROWS: list[tuple] = [
         LLAMA_65B,
         "Touvron et al. 2023, table 2; widths: the released model",
         "rounded",
+        {"tokens": 1400 * BILLION},
     ),
     (
         "GPT-4",
@@ -239,6 +344,16 @@ ROWS: list[tuple] = [
         "never published",
     ),
     (
+        "DINOv2 ViT-g",
+        "2304.07193",
+        "vision",
+        1100 * MILLION,
+        None,
+        "Oquab et al. 2023",
+        "has an MLP of another shape",
+        {"labels": False},
+    ),
+    (
         "Llama 3.1 405B",
         "2407.21783",
         "language",
@@ -246,6 +361,7 @@ ROWS: list[tuple] = [
         LLAMA_405B,
         "Dubey et al. 2024, table 3; vocabulary: the released model",
         "rounded",
+        {"tokens": 15_600 * BILLION},
     ),
     (
         "DeepSeek-V3",
@@ -255,6 +371,7 @@ ROWS: list[tuple] = [
         None,
         "DeepSeek-AI 2024, abstract: 37 billion at work for each token",
         "is a mixture of experts",
+        {"sparse": True, "active": 37 * BILLION, "tokens": 14_800 * BILLION},
     ),
     (
         "SmolLM2-135M",
@@ -264,10 +381,21 @@ ROWS: list[tuple] = [
         llama(),
         "Allal et al. 2025",
         "rounded",
+        {"tokens": 2000 * BILLION},
+    ),
+    (
+        "Kimi K2",
+        "2507.20534",
+        "language",
+        1000 * BILLION,
+        None,
+        "Kimi Team 2025, abstract",
+        "is a mixture of experts",
+        {"sparse": True, "active": 32 * BILLION, "tokens": 15_500 * BILLION},
     ),
 ]
 EVENTS = [
-    ("a name: foundation models", "2108.07258", "Bommasani et al. 2021, Stanford CRFM"),
+    ("the name: foundation models", "2108.07258", "Bommasani et al. 2021, Stanford CRFM"),
     (
         "AutoGPT",
         "2023-03",
@@ -275,11 +403,13 @@ EVENTS = [
     ),
 ]
 ELSEWHERE = {  # what else the lesson says in numbers
-    "ImageNet, labelled pictures": (1_281_167, "Russakovsky et al. 2015, table 2"),
+    "ILSVRC-2012, labelled training images": (1_281_167, "Russakovsky et al. 2015, table 2"),
+    "ImageNet, all labelled images": (14_197_122, "image-net.org"),
+    "GPT-3, FLOPs of its training": (3.14e23, "Brown et al. 2020, table D.1"),
     "occupations that GPT-3 was asked about": (388, "Brown et al. 2020, section 6.2.1"),
     "of them followed by a male word, percent": (83, "Brown et al. 2020, section 6.2.1"),
     "InstructGPT, the smallest, billions": (1.3, "Ouyang et al. 2022, abstract"),
-    "n-grams of the largest table, billions": (300, "Brants et al. 2007, abstract"),
+    "n-grams of a model for translation, billions": (300, "Brants et al. 2007, abstract"),
     "SmolLM2, tokens read, billions": (2000, "Allal et al. 2025"),
 }
 
@@ -300,14 +430,21 @@ def changed_fields(config: Config) -> dict[str, Any]:
 
 
 def count_config_parameters(config: Config) -> int:
-    """How many numbers the class of this shape holds, without allocating one."""
+    """How many parameters the class of this shape has, without allocating one."""
     kind = EncoderDecoder if config.mlp == "relu" else Transformer
     with torch.device("meta"):
         return count_parameters(kind(config))
 
 
 def row(
-    name: str, when: str, kind: str, said: int | None, config: Config | None, source: str, why: str
+    name: str,
+    when: str,
+    kind: str,
+    said: int | None,
+    config: Config | None,
+    source: str,
+    why: str,
+    more: dict | None = None,
 ) -> dict:
     found = {
         "name": name,
@@ -317,7 +454,7 @@ def row(
         "source": source,
         "why": why,
     }
-    return found | (
+    return (found | (more or {})) | (
         {"shape": changed_fields(config), "counted": count_config_parameters(config)}
         if config
         else {}

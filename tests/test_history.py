@@ -49,6 +49,19 @@ def test_what_was_never_published_has_no_size():
     }
 
 
+def test_active_parameters_are_fewer_and_only_mixtures_of_experts_have_them():
+    sparse = [row for row in MODELS.values() if row.get("sparse")]
+    assert {"MoE LSTM", "Switch-C", "GLaM", "Kimi K2"} <= {row["name"] for row in sparse}
+    assert all(row["active"] < row["said"] / 5 for row in sparse if row["active"])
+    assert all(row in sparse for row in MODELS.values() if "active" in row)
+
+
+def test_every_vision_model_says_whether_people_labelled_its_images():
+    vision = [row for row in MODELS.values() if row["kind"] == "vision"]
+    assert {row["labels"] for row in vision} == {True, False}
+    assert all("labels" not in row for row in MODELS.values() if row not in vision)
+
+
 def test_months_are_those_of_the_numbers_at_arxiv(recipe):
     assert not doctest.testmod(recipe).failed
     assert MODELS["Transformer big"]["month"] == "2017-06" and MODELS["GPT-4"]["month"] == "2023-03"

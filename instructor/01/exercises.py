@@ -1,4 +1,4 @@
-"""Assigned in lesson 01: after how many different words a word comes, and what novels say of he and she."""
+"""Assigned in lesson 01: Kneser-Ney smoothing, and what novels say of he and she."""
 
 from fmcourse.classroom.exercise_kinds import AssignedExercise
 from fmcourse.course.exercise import IMPORTS, Mistake, Property
@@ -6,7 +6,7 @@ from fmcourse.course.exercise import IMPORTS, Mistake, Property
 # -- 01.A1 San Francisco --------------------------------------------------------------------------------------------------
 
 COUNTING = '''def kneser_ney(text, before, discount):
-    """How probable each word is right after `before`, by a table of pairs with Kneser-Ney smoothing.
+    """How probable each word is right after `before`, by a bigram model with Kneser-Ney smoothing.
 
     text: a list of words, at least two   before: a word, which may be missing in the text   discount: above 0, below 1
     ->   {word: probability}, with every different word of the text as a key, each once, in any order
@@ -81,18 +81,18 @@ RAIN = ["rain", "rain", "go", "away", "come", "again", "some", "other", "day", "
 
 francisco = AssignedExercise(
     "01.A1",
-    goal="not how often, but after how many",
+    goal="smooth by the number of contexts",
     minutes=20,
     difficulty=2,
-    text="When a table of counts does not know what to say, it asks a shorter context; the shortest of all knows only how often each word stands in the text. But *how often* is the wrong "
-    "question. In a guidebook `francisco` is frequent, and comes after `san` alone. After a word that was never met, it is a poor guess; `cat`, which came after many different words, is a better one. "
-    "This is **Kneser-Ney smoothing** (1995), for many years the best that counting had to offer (Chen and Goodman 1999).\n\n"
-    "1. A *pair* is two neighbours. Of all **different** pairs in the text, which share ends in a word? That is the word's **own share**. (A pair that stands a hundred times is still one pair.)\n"
-    "2. After `before` came certain words, each so many times. From each of these numbers take `discount` away. What is left, divided by how many times anything followed `before`, is the word's.\n"
-    "3. What was taken away is not lost: it is dealt out among *all* words in proportion to their own shares. So everything adds up to 1 again. How much was taken, you find out.\n"
-    "4. If nothing ever followed `before`, the own shares are all there is to say.\n\n"
-    "*Example.* `san francisco san francisco a cat the cat` has six different pairs. Two of them end in `cat`, one in `francisco`, though both words stand there twice. After `francisco` came "
-    "`san` and `a`, once each. With discount ½ each keeps ¼, and ½ is dealt out: `san` ¼ + 1/12 = ⅓, `a` ⅓, `cat` ⅙, `the` and `francisco` 1/12 each.",
+    text="When an n-gram model has never seen a context, it falls back to a shorter one; the shortest of all knows only how often each word occurs in the text. But *how often* is the wrong "
+    "question. In a guidebook `francisco` is frequent, and comes after `san` alone. After a context that was never seen, it is a poor guess; `cat`, which came after many different words, is a better one. "
+    "This is **Kneser-Ney smoothing** (1995), for many years the best smoothing of n-gram models (Chen and Goodman 1999).\n\n"
+    "1. A *bigram* is two neighbouring words. Of all **different** bigrams in the text, what fraction ends in a word? That is the word's **continuation probability**. (A bigram that occurs a hundred times is still one.)\n"
+    "2. Count how many times each word followed `before`, and subtract `discount` from each of these counts. What is left, divided by how many times anything followed `before`, is the word's.\n"
+    "3. The probability that was subtracted is distributed among *all* words in proportion to their continuation probabilities. So everything adds up to 1 again. How much it was, you find out.\n"
+    "4. If nothing ever followed `before`, the continuation probabilities are the answer.\n\n"
+    "*Example.* `san francisco san francisco a cat the cat` has six different bigrams. Two of them end in `cat`, one in `francisco`, though both words occur twice. After `francisco` came "
+    "`san` and `a`, once each. With discount ½ each keeps ¼, and ½ is distributed: `san` ¼ + 1/12 = ⅓, `a` ⅓, `cat` ⅙, `the` and `francisco` 1/12 each.",
     cases=[
         (CITY, "francisco", 0.5),
         (CITY, "dog", 0.5),
@@ -118,9 +118,9 @@ francisco = AssignedExercise(
     after = [second for first, second in pairs if first == before]
     if not after:
         return own
-    dealt = discount * len(set(after)) / len(after)  # so much was taken away, from each kind once
+    freed = discount * len(set(after)) / len(after)  # so much was subtracted, once from each different word
     kept = {word: (after.count(word) - discount) / len(after) for word in set(after)}
-    return {word: kept.get(word, 0.0) + dealt * own[word] for word in text}
+    return {word: kept.get(word, 0.0) + freed * own[word] for word in text}
 ''',
     other_solutions=[
         smoothing(),
@@ -133,8 +133,8 @@ francisco = AssignedExercise(
         "    row = table[words.index(before)] if before in words else torch.zeros(len(words), dtype=torch.float64)\n    if row.any():\n"
         "        own = ((row - discount).clamp(min=0) + discount * (row > 0).sum() * own) / row.sum()\n    return dict(zip(words, own.tolist()))\n",
     ],
-    explanation="The own share counts different predecessors, so `francisco` with its one is worth as little as a word that stands there once. `discount` is taken from each *kind* of word that followed, "
-    "so discount × kinds / total is free to be dealt out: who was often surprised listens more to the own shares, as in Witten and Bell's formula of the lesson.",
+    explanation="The continuation probability counts different predecessors, so `francisco` with its one gets as little as a word that occurs once. `discount` is subtracted once for each *different* word that followed, "
+    "so discount × distinct / total is free to be distributed: a context that was followed by many different words relies more on the continuation probabilities, as in Witten and Bell's formula of the lesson.",
     properties=[
         Property("it does not add up", '''def test(out, case):
     wrong = set(case[0]) ^ set(out)
@@ -142,7 +142,7 @@ francisco = AssignedExercise(
         return f"{len(set(case[0]))} different words stand in the text; after {case[1]!r}, {min(map(str, wrong))!r} is missing, or too much."
     total = sum(out.values())
     return abs(total - 1) < 1e-6 or f"Of {' '.join(case[0][:8])!r} ..., after {case[1]!r}: the probabilities add up to {total:.4g}."
-''', "What was taken away, and who got it?"),
+''', "What was subtracted, and which words got it?"),
         Property("possible and impossible", '''def test(out, case):
     text, before, _ = case
     for word in text:
@@ -151,33 +151,33 @@ francisco = AssignedExercise(
         if word not in text[1:] and out.get(word, 0) != 0:
             return f"It thinks {word!r} possible, which never ended a pair."
     return True
-''', "Who gets something of what is dealt out?"),
+''', "Which words get something of what is distributed?"),
     ],
     mistakes=[
         Mistake("how often", smoothing(own="text[1:].count(w) / len(pairs)"),
-                "What is dealt out goes by how often a word stands there. In the example, does `francisco` get as much as `cat`, and should it?"),
+                "What is distributed goes by how often a word occurs. In the example, does `francisco` get as much as `cat`, and should it?"),
         Mistake("how often, the first word too", smoothing(own="text.count(w) / len(text)"),
-                "What is dealt out goes by how often a word stands in the text. In the example, does `francisco` get as much as `cat`, and should it?"),
+                "What is distributed goes by how often a word occurs in the text. In the example, does `francisco` get as much as `cat`, and should it?"),
         Mistake("all words alike", smoothing(own="1 / len(words)"),
-                "Each word gets the same of what is dealt out. Is `cat` no better a guess than `francisco`?"),
+                "Each word gets the same of what is distributed. Is `cat` no better a guess than `francisco`?"),
         Mistake("what comes after", smoothing(own="len({b for a, b in pairs if a == w}) / len(set(pairs))"),
-                "It counts the different words that come *after* a word. Which end of a pair is to be guessed?"),
+                "It counts the different words that come *after* a word. Which end of a bigram is to be predicted?"),
         Mistake("divided by the words", smoothing(own="len({a for a, b in pairs if b == w}) / len(words)"),
-                "The own shares were divided by the number of different words. Of what are they shares?"),
+                "The continuation probabilities were divided by the number of different words. Of what are they fractions?"),
         Mistake("different pairs, divided by all", smoothing(own="len({a for a, b in pairs if b == w}) / len(pairs)"),
-                "Above the line stand different pairs, below it all of them. Do the own shares add up to 1?"),
+                "The numerator counts different bigrams, the denominator all of them. Do the continuation probabilities add up to 1?"),
         Mistake("taken once", smoothing(taken="discount"),
-                "`discount` is dealt out a single time. From how many numbers was it taken away?"),
+                "`discount` is distributed a single time. From how many counts was it subtracted?"),
         Mistake("taken each time", smoothing(taken="discount * sum(after.values())"),
-                "`discount` is dealt out for each time that something followed. If the same word followed twice, how often was it taken from that word's number?"),
+                "`discount` is distributed for each time that something followed. If the same word followed twice, how often was it subtracted from that word's count?"),
         Mistake("taken and lost", smoothing(taken="0.0"),
-                "What was taken away is gone: the probabilities add up to less than 1. Who should get it?"),
+                "What was subtracted is lost: the probabilities add up to less than 1. Which words should get it?"),
         Mistake("nothing taken", smoothing(less="0.0", taken="0.0"),
-                "These are the plain counts: what never followed is impossible. Which part of them may be dealt out?"),
-        Mistake("dealt out, but not taken", smoothing(less="0.0"),
-                "Something is dealt out that nobody gave. From what is it to be taken?"),
+                "These are the plain counts: what never followed is impossible. Which part of them may be distributed?"),
+        Mistake("distributed, but not subtracted", smoothing(less="0.0"),
+                "Probability is distributed that was never subtracted. From which counts is it to come?"),
         Mistake("how often `before` stands there", smoothing(total="text.count(before)"),
-                "It divides by how often `before` stands in the text. What follows it at the very end?"),
+                "It divides by how often `before` occurs in the text. What follows it at the very end?"),
         Mistake("nothing known, nothing said", smoothing(alone="dict.fromkeys(words, 0.0)"),
                 "After a word that nothing ever followed, every word gets 0. Does something come next all the same?"),
         Mistake("nothing known, all alike", smoothing(alone="dict.fromkeys(words, 1 / len(words))"),
@@ -227,10 +227,10 @@ def a_word_of_austen(draw):
     }
 
 
-def leaning(body, reach="words[i + 1 : i + 1 + window]"):
+def log_ratio(body, reach="words[i + 1 : i + 1 + window]"):
     """A near miss: `he` and `she` are what was counted near the word, `all_he` and `all_she` in the whole piece."""
     return (
-        "def lean_of_a_word(mine):\n    import re\n    from fmcourse.data import load\n"
+        "def log_ratio_of_a_word(mine):\n    import re\n    from fmcourse.data import load\n"
         '    text = load("austen").train[mine["first"]:][:mine["many"]].lower()\n    words, window, log = re.findall("[a-z]+", text), mine["window"], math.log\n'
         f'    near = [{reach} for i, word in enumerate(words) if word == mine["word"]]\n'
         '    he, she = (sum(some.count(one) for some in near) for one in ("he", "she"))\n    all_he, all_she = words.count("he"), words.count("she")\n'
@@ -240,20 +240,20 @@ def leaning(body, reach="words[i + 1 : i + 1 + window]"):
 
 novels = AssignedExercise(
     "01.A2",
-    goal="where does the lean come from?",
+    goal="a log ratio of he and she in novels",
     minutes=15,
     difficulty=2,
-    text="A model learns what people wrote. So what did they write? Jane Austen writes *she* more often than *he*. So a word of hers leans towards *he* only if *he* is commoner "
+    text="A model learns what people wrote. So what did they write? Jane Austen writes *she* more often than *he*. So a word of hers is associated with *he* only if *he* is commoner "
     "near that word **than *he* is in her text altogether**.\n\n"
     "Take `load(\"austen\").train[first : first + many]` with your own numbers. Its words are `re.findall(\"[a-z]+\", text.lower())`. Wherever your `word` stands, look at the `window` words that follow it (at the very end "
     "there may be fewer), and count *he* and *she* among them; where two such stretches overlap, both count. Only these two forms count, not *him* or *hers*. "
-    "As in the lesson, a lean is the logarithm of how many times likelier *he* is than *she*, to the base e, so that 1 means e times as likely. "
-    "From the lean **near the word** take the lean of **all words** of your piece. What is left?\n\n"
+    "As in the lesson, a log ratio is the logarithm of how many times likelier *he* is than *she*, to the base e, so that 1 means e times as likely. "
+    "From the log ratio **near the word** subtract the log ratio of **all words** of your piece. What is left?\n\n"
     "*Example.* Near the word 30 *he* and 20 *she*, in the whole piece 400 and 800: log 1.5 − log 0.5 = log 3 = 1.10."
     "\n\nGive it unrounded: the first five digits must be right.",
     imports=IMPORTS + "import re\nfrom fmcourse.data import load\n",
     starter='''mine = variant("01.A2")  # your numbers
-lean_of_a_word = ...  # a float, above 0 towards he, below 0 towards she
+log_ratio_of_a_word = ...  # a float, above 0 towards he, below 0 towards she
 ''',
     solution='''import math
 import re
@@ -262,7 +262,7 @@ from collections import Counter
 from fmcourse.data import load
 
 
-def lean_of_a_word(mine):
+def log_ratio_of_a_word(mine):
     text = load("austen").train[mine["first"] : mine["first"] + mine["many"]]
     words = re.findall("[a-z]+", text.lower())
     near, everywhere = Counter(), Counter(words)
@@ -271,7 +271,7 @@ def lean_of_a_word(mine):
             near.update(words[i + 1 : i + 1 + mine["window"]])
     return math.log(near["he"] / near["she"]) - math.log(everywhere["he"] / everywhere["she"])
 ''',
-    other_solutions=['''def lean_of_a_word(mine):
+    other_solutions=['''def log_ratio_of_a_word(mine):
     import re
     from fmcourse.data import load
     text = load("austen").train[mine["first"]:][:mine["many"]].lower()
@@ -282,7 +282,7 @@ def lean_of_a_word(mine):
     from bisect import bisect_right
     inside = lambda one: sum(bisect_right(at[one], p + mine["window"]) - bisect_right(at[one], p) for p in at[mine["word"]])
     return math.log(inside("he") * len(at["she"]) / (inside("she") * len(at["he"])))
-''', '''def lean_of_a_word(mine):
+''', '''def log_ratio_of_a_word(mine):
     import re
     from itertools import accumulate
     from fmcourse.data import load
@@ -296,46 +296,46 @@ def lean_of_a_word(mine):
     return math.log(near["he"] / near["she"] / (all_words["he"] / all_words["she"]))
 '''],
     vary=a_word_of_austen,
-    explanation="It is log (he near / she near) − log (he in all / she in all), the difference of two pointwise mutual informations. `father`, `brother`, `young` lean towards *he*, `sister` and `letter` towards *she*; "
-    "without the second term `dear`, `happy` and `friend` would seem to lean towards *she*, and only go with the book. What leans in the text leans in the model that is to go on with it.",
-    properties=[Property("no lean", "def test(out, case):\n    return 0 < abs(out) < 3 or f'A lean is somewhat above or below 0, hardly e times e times e; yours is {out:.4g}.'\n",
+    explanation="It is log (he near / she near) − log (he in all / she in all), the difference of two pointwise mutual informations. `father`, `brother`, `young` are associated with *he*, `sister` and `letter` with *she*; "
+    "without the second term `dear`, `happy` and `friend` would seem to be associated with *she*, and only go with the book. What is associated in the text is associated in the model that is to go on with it.",
+    properties=[Property("no log ratio", "def test(out, case):\n    return 0 < abs(out) < 3 or f'A log ratio is somewhat above or below 0, hardly as large as 3; yours is {out:.4g}.'\n",
                          "The logarithm of which two numbers' ratio is it?")],
     mistakes=[
-        Mistake("the piece's own lean left in", leaning("return log(he / she)"),
+        Mistake("the piece's own log ratio left in", log_ratio("return log(he / she)"),
                 "In the example it would be 0.41. How much of that does the whole piece explain?"),
-        Mistake("added, not taken away", leaning("return log(he / she) + log(all_he / all_she)"),
-                "In the example it would be −0.29. What is to be done with the lean of the whole piece?"),
-        Mistake("a ratio, not its logarithm", leaning("return he / she / (all_he / all_she)"),
-                "In the example it would be 3, and where nothing leans 1. What should it be where nothing leans?"),
-        Mistake("shares, not times", leaning("return he / (he + she) - all_he / (all_he + all_she)"),
-                "In the example it would be 0.27, a difference of two shares. What is a lean, in the lesson?"),
-        Mistake("towards she", leaning("return log(she / he) - log(all_she / all_he)"),
+        Mistake("added, not taken away", log_ratio("return log(he / she) + log(all_he / all_she)"),
+                "In the example it would be −0.29. What is to be done with the log ratio of the whole piece?"),
+        Mistake("a ratio, not its logarithm", log_ratio("return he / she / (all_he / all_she)"),
+                "In the example it would be 3, and 1 where *he* is as frequent near the word as everywhere. What should it be then?"),
+        Mistake("fractions, not ratios", log_ratio("return he / (he + she) - all_he / (all_he + all_she)"),
+                "In the example it would be 0.27, a difference of two fractions. What is a log ratio?"),
+        Mistake("towards she", log_ratio("return log(she / he) - log(all_she / all_he)"),
                 "In the example it would be −1.10. Which of the two stands above the line?"),
-        Mistake("bits", leaning("return (log(he / she) - log(all_he / all_she)) / log(2)"),
+        Mistake("bits", log_ratio("return (log(he / she) - log(all_he / all_she)) / log(2)"),
                 "In the example it would be 1.58. To which base is the logarithm?"),
-        Mistake("what stands before", leaning("return log(he / she) - log(all_he / all_she)", "words[max(0, i - window) : i]"),
+        Mistake("what stands before", log_ratio("return log(he / she) - log(all_he / all_she)", "words[max(0, i - window) : i]"),
                 "It looks at the words that stand before yours. Which ones does a model that goes on with the text have to guess?"),
-        Mistake("on both sides", leaning("return log(he / she) - log(all_he / all_she)", "words[max(0, i - window) : i] + words[i + 1 : i + 1 + window]"),
+        Mistake("on both sides", log_ratio("return log(he / she) - log(all_he / all_she)", "words[max(0, i - window) : i] + words[i + 1 : i + 1 + window]"),
                 "It looks both ways. Where were *he* and *she* to be counted?"),
-        Mistake("letters, not words", leaning("return log(he / she) - log(text.count('he') / text.count('she'))"),
+        Mistake("letters, not words", log_ratio("return log(he / she) - log(text.count('he') / text.count('she'))"),
                 "In the whole piece it found h and e inside other words: *the*, *then*, *she* itself. How are words counted?"),
-        Mistake("each stretch once", leaning("return log(sum('he' in some for some in near) / sum('she' in some for some in near)) - log(all_he / all_she)"),
+        Mistake("each stretch once", log_ratio("return log(sum('he' in some for some in near) / sum('she' in some for some in near)) - log(all_he / all_she)"),
                 "A stretch in which *he* stands three times counts once. What was to be counted?"),
-        Mistake("other forms as well", leaning("return log(sum(w in ('he', 'him', 'his') for some in near for w in some) / sum(w in ('she', 'her', 'hers') for some in near for w in some)) - log(all_he / all_she)"),
+        Mistake("other forms as well", log_ratio("return log(sum(w in ('he', 'him', 'his') for some in near for w in some) / sum(w in ('she', 'her', 'hers') for some in near for w in some)) - log(all_he / all_she)"),
                 "*him* and *her* were counted near the word, but not in the whole piece. Which forms count?"),
-        Mistake("one word too few", leaning("return log(he / she) - log(all_he / all_she)", "words[i : i + window]"),
+        Mistake("one word too few", log_ratio("return log(he / she) - log(all_he / all_she)", "words[i : i + window]"),
                 "The first of the words looked at is your word itself. Which words *follow* it?"),
-        Mistake("one word too many", leaning("return log(he / she) - log(all_he / all_she)", "words[i + 1 : i + 2 + window]"),
+        Mistake("one word too many", log_ratio("return log(he / she) - log(all_he / all_she)", "words[i + 1 : i + 2 + window]"),
                 "It looks at one word more than `window`. How many words are `words[a : b]`?"),
-        Mistake("capitals left in", leaning("return log(he / she) - log(all_he / all_she)").replace(".lower()", ""),
+        Mistake("capitals left in", log_ratio("return log(he / she) - log(all_he / all_she)").replace(".lower()", ""),
                 "*He* at the beginning of a sentence was not counted, and words were cut at their capitals. What is done with the text first?"),
-        Mistake("cut at spaces", leaning("return log(he / she) - log(all_he / all_she)").replace('re.findall("[a-z]+", text)', "text.split()"),
+        Mistake("cut at spaces", log_ratio("return log(he / she) - log(all_he / all_she)").replace('re.findall("[a-z]+", text)', "text.split()"),
                 "Words were cut at spaces, so `he,` and `she;` did not count. How are the words of the piece defined?"),
-        Mistake("letters, not words, near it", leaning("text_near = ' '.join(one for some in near for one in some); return log(text_near.count('he') / text_near.count('she')) - log(all_he / all_she)"),
+        Mistake("letters, not words, near it", log_ratio("text_near = ' '.join(one for some in near for one in some); return log(text_near.count('he') / text_near.count('she')) - log(all_he / all_she)"),
                 "Near the word it found h and e inside other words: *the*, *then*, *she* itself. How are words counted?"),
-        Mistake("divided by the piece's own lean", leaning("return log(he / she) / log(all_he / all_she)"),
+        Mistake("divided by the piece's own log ratio", log_ratio("return log(he / she) / log(all_he / all_she)"),
                 "One logarithm is divided by the other. What becomes of a division when logarithms are taken?"),
-        Mistake("a difference of times", leaning("return he / she - all_he / all_she"),
-                "No logarithm was taken. What is a lean, in the lesson?"),
+        Mistake("a difference of times", log_ratio("return he / she - all_he / all_she"),
+                "No logarithm was taken. What is a log ratio?"),
     ],
 )  # fmt: skip
