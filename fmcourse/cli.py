@@ -852,7 +852,7 @@ def classify_arguments(parser: argparse.ArgumentParser) -> None:
 
 def assign_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "Exercises are those of the lessons (06.2), which are practice, done or not and without "
+        "Exercises are those of the lessons (06.1), which are practice, done or not and without "
         "points, and, with the instructor's folder, those for points (07.A1). DIR/release/NAME is "
         "what students get. "
         "The same command again makes the same notebook."

@@ -645,7 +645,7 @@ def test_the_help_says_of_points_what_assign_does(capsys):
     with pytest.raises(SystemExit):
         cli.main(["assign", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "(06.2), which are practice, done or not and without points" in said
+    assert "(06.1), which are practice, done or not and without points" in said
     assert assignment_notebook.max_points(exercise_of("06.1")) == 0
 
 

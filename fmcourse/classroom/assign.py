@@ -138,7 +138,7 @@ def find_exercises(wanted: Sequence[str]) -> list[Exercise]:
     Raises: ValueError naming near ids, or one that is there twice.
     """
     if not wanted:
-        raise ValueError("name the exercises to hand out, such as 06.2 07.A1.")
+        raise ValueError("name the exercises to hand out, such as 06.1 07.A1.")
     assigned = all_assigned()
     known = {exercise.id: exercise for exercise in [*all_exercises(), *assigned]}
     for exercise_id in wanted:
