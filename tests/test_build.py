@@ -358,8 +358,8 @@ def test_a_kernel_knows_nothing_of_its_user_and_leaves_nothing_behind(lesson, mo
 # --- lint: each rule, broken
 
 
-def text_cell(n):
-    return new_markdown_cell("word " * n)
+def text_cell(n, end=""):
+    return new_markdown_cell("word " * n + end)
 
 
 def code_cell(source="x = 1", output="1"):
@@ -437,6 +437,52 @@ def test_a_notebook_that_keeps_the_rules_has_no_faults():
 def test_each_broken_rule_is_reported_once(sentence):
     found = faults_of(BROKEN[sentence])
     assert len(found) == 1 and found[0].startswith(sentence)
+
+
+# A lesson that defines terms is written to the present standard.
+PROMISE = text_cell(10)
+DEFINITION = new_markdown_cell("A model pays the **loss**, which is a mean over tokens [1].")
+CLOSING = [
+    new_markdown_cell("**Where next:** lesson 07."),
+    new_markdown_cell("## References\n- [1] A. Author, *A Title*, 2017. <https://example.org>"),
+]
+STANDARD = [PROMISE, DEFINITION, *GOOD[1:], *CLOSING]
+BELOW_STANDARD = {
+    "cell 11: 131 words": [*STANDARD, text_cell(131)],
+    "cell 11: 21 lines": [*STANDARD, code_cell("x = 1\n" * 21)],
+    "half of its code cells have 9 lines": [
+        *STANDARD,
+        *(code_cell("x = 1\n" * 9) for _ in range(8)),
+    ],
+    "it has 76 cells; 75 is the most": [*STANDARD, *(text_cell(10) for _ in range(66))],
+    "the term 'loss' is nowhere bold": [cell for cell in STANDARD if cell is not DEFINITION]
+    + [text_cell(3, " [1]")],
+    "it has no **Where next:** line": [cell for cell in STANDARD if cell is not CLOSING[0]],
+    "[2] is cited, and no reference": [*STANDARD, text_cell(3, " [2]")],
+    'cell 11: "s" compares nothing': [*STANDARD, code_cell("claim('s', True)")],
+    "predict('06.a') is never resolved": [*STANDARD, code_cell("predict('06.a', 'q', ['a', 'b'])")],
+}
+
+
+def test_a_notebook_that_keeps_the_standard_has_no_faults():
+    notebook = new_notebook(cells=STANDARD)
+    assert lint.faults(notebook, minutes=60, terms=["loss"]) == []
+    [found] = lint.faults(notebook, minutes=115, terms=["loss"])
+    assert found == "it takes 115 minutes; 110 is the most. Split it."
+
+
+@pytest.mark.parametrize("sentence", BELOW_STANDARD)
+def test_what_falls_below_the_standard_is_reported_once(sentence):
+    found = lint.faults(new_notebook(cells=BELOW_STANDARD[sentence]), minutes=60, terms=["loss"])
+    assert len(found) == 1 and found[0].startswith(sentence)
+
+
+def test_a_summary_counts_what_a_lesson_holds():
+    cells = [*STANDARD, code_cell("claim('s', f() < 1)\nreported('t', True, table=shipped)")]
+    said = lint.summary(new_notebook(cells=cells), 60, ["loss"])
+    assert said.startswith("60 minutes, ") and said.endswith(
+        "1 claims live and 1 reported, 0 of 0 predictions resolved, 1 terms, 1 references"
+    )
 
 
 @pytest.mark.parametrize(

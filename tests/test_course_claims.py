@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fmcourse.course import ClaimError, claim
+from fmcourse.course import ClaimError, claim, reported
 
 
 @pytest.fixture
@@ -83,3 +83,32 @@ def test_what_does_not_hold_stops_a_build(monkeypatch):
 def test_only_a_truth_value_can_hold(holds):
     with pytest.raises(TypeError, match="holds must be True or False, not"):
         claim("it holds", holds)
+
+
+# What only a shipped table shows ------------------------------------------------------------------
+
+TABLE = {"command": "python recipes/measure.py 06", "date": "2026-11-24", "seeds": [1.5, 1.75]}
+
+
+def test_a_report_is_told_from_a_claim_and_says_how_it_was_measured(said):
+    reported("seeds agree", True, table=TABLE, losses=TABLE["seeds"], seeds=2)
+    assert said() == (
+        "▪ reported: seeds agree\n"
+        "    losses [1.5, 1.75], seeds 2\n"
+        "    measured by `python recipes/measure.py 06` on 2026-11-24\n"
+    )
+
+
+def test_a_report_that_its_table_does_not_show_stops_the_build_alone(said, monkeypatch):
+    reported("seeds agree", False, table=TABLE)
+    assert said().startswith("✗ not in the table: seeds agree\n")
+    monkeypatch.setenv("FMCOURSE_STRICT", "1")
+    with pytest.raises(ClaimError, match="does not hold in the table: seeds agree"):
+        reported("seeds agree", False, table=TABLE)
+
+
+def test_a_part_of_a_table_is_no_table(said):
+    with pytest.raises(ValueError, match="has no 'command'; pass the whole"):
+        reported("seeds agree", True, table={"seeds": [1.5]})
+    with pytest.raises(TypeError, match="holds must be True or False"):
+        reported("seeds agree", 1, table=TABLE)

@@ -9,7 +9,7 @@ import pytest
 from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_notebook
 
-from fmcourse.plots import LIVE_VIEW
+from fmcourse.plots.base import LIVE_VIEW
 from tools import kernels
 from tools.build import strip_volatile
 from tools.replay import SANITIZE, environment
@@ -27,7 +27,7 @@ CELLS = {
     "from fmcourse import plots\nfrom fmcourse.plots import widgets\n"
     "from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution",
     "sample": SAMPLE,
-    "predict": 'predict("93.p", "Up or `down`?", ["up", "down"], answer="It goes up.")',
+    "predict": 'predict("93.p", "Up or `down`?", ["up", "down"])',
     "claim": 'claim("time passes", True, steps=3, at=time.time())',
     "blank": "def double(x):\n    ...\n\ndouble = check(twice, double)\nprint(double(2))",
     "wrong": "double = check(twice, lambda x: 3 * x)",

@@ -6,7 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from fmcourse.course import check, hint, predict, progress, progress_record, quiz, solution
+from fmcourse.course import (
+    check,
+    hint,
+    predict,
+    progress,
+    progress_record,
+    quiz,
+    resolve,
+    solution,
+)
 from fmcourse.course.exercise import Exercise
 
 DOUBLE = Exercise(
@@ -250,22 +259,43 @@ def widgets(monkeypatch):
     return shown
 
 
-def test_a_prediction_is_remembered_and_what_turned_out_can_be_unfolded(path, widgets):
+def test_a_prediction_is_remembered(path, widgets):
     def ask():
-        predict("92.p", "Up & `down`?", ["up", "down"], answer="down, as < says")
+        predict("92.p", "Up & `down`?", ["up", "down"])
 
     ask()
     assert widgets[0].text == "Predict: Up & `down`?\n    ( ) up\n    ( ) down"
     assert "Up &amp; <code>down</code>?" in widgets[0].page and "<li>up</li>" in widgets[0].page
-    assert (
-        "<details><summary>What turns out</summary>down, as &lt; says</details>" in widgets[0].page
-    )
     _, box, reply = widgets[0].live.children
     box.value = "down"
     assert "You predict: down." in reply.value
     ask()
     assert widgets[1].live.children[1].value == "down" and "You predict: down." in widgets[1].page
     assert saved_record(path)["predictions"] == {"92.p": {"chosen": "down"}}
+
+
+def test_a_prediction_is_resolved_with_its_reason_and_what_was_predicted(path, widgets):
+    predict("92.p", "Up?", ["up", "down"])
+    resolve("92.p", "down", "It fell each time.")
+    assert widgets[1].text == "✓ Answer: down\n    It fell each time."
+    for choice, said in (("down", "So you predicted."), ("up", "You had predicted: up.")):
+        widgets[0].live.children[1].value = choice
+        resolve("92.p", "down", "It fell each time.")
+        assert widgets[-1].text.splitlines()[-1].strip() == said
+        assert saved_record(path)["predictions"]["92.p"]["right"] == (choice == "down")
+
+
+def test_an_answer_that_is_no_option_or_has_no_reason_is_refused(path, widgets):
+    predict("92.p", "Up?", ["up", "down"])
+    with pytest.raises(ValueError, match="answer='left' is none of the options: 'up', 'down'"):
+        resolve("92.p", "left", "It fell each time.")
+    with pytest.raises(ValueError, match="resolved without a reason"):
+        resolve("92.p", "up", " ")
+
+
+def test_a_resolve_whose_question_was_not_asked_in_this_session_says_the_same(path, widgets):
+    resolve("92.other", "down", "It fell each time.")
+    assert widgets[0].text == "✓ Answer: down\n    It fell each time."
 
 
 def test_a_quiz_explains_every_option_on_the_page_and_the_chosen_one_live(path, widgets):

@@ -770,3 +770,14 @@ def test_an_unknown_kind_in_the_manifest_is_named_with_those_that_are_known(new_
         DataError, match=r"\[riddles\] has kind='riddle'.*choose one of texts, cook"
     ):
         names()
+
+
+def test_articles_say_what_they_are_about_and_have_lost_no_formula():
+    articles = [item for _, item in all_records("wikipedia")]
+    assert len({item.title for item in articles}) == len(articles) > 9_000
+    assert not [item.title for item in articles if re.search(r"  |\( ?[,;)]| [.,;] ", item.text)]
+    described = sum(bool(item.description) for item in articles)
+    assert described > 0.97 * len(articles) and {"People", "Mathematics"} <= {
+        a.topic for a in articles
+    }
+    assert sum(not item.topic for item in articles) < 0.11 * len(articles)

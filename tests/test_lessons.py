@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -54,6 +55,25 @@ def test_title_and_minutes_come_from_the_first_text_cell(tmp_path):
     header = write_lesson(tmp_path).header()
     assert (header.title, header.minutes) == ("Something", 40)
     assert header.reads == {"fmcourse.files": ["write_text"]}
+
+
+def test_minutes_are_counted_where_a_lesson_leaves_them_open(tmp_path):
+    lesson = write_lesson(tmp_path)
+    text = lesson.source.read_text().replace("40 minutes", "{minutes} minutes")
+    cells = "\n# %%\nx = 1\n" * 3 + "\n# %% [markdown]\n# " + "word " * 1500
+    marker = '\n\n# %% exercise="03.1"\n'
+    lesson.source.write_text(
+        text + cells + marker + "\n# %% [markdown]\n# ## References " + "a " * 999
+    )
+    plain = lesson.header().minutes
+    lesson.exercises.write_text("one = Exercise('03.1', goal='g', minutes=21)\n")
+    # 1,500 words are 10 minutes; the references are not read, the exercise says its own.
+    assert 15 <= plain <= 20 and lesson.header().minutes in (plain + 20, plain + 25)
+    exercise = SimpleNamespace(
+        id="03.1", goal="g", minutes=21, difficulty=1, starter="def f():\n    ...", solution=""
+    )
+    shown = to_notebook(lesson, lambda _: exercise)
+    assert f"{lesson.header().minutes} minutes to read" in shown.cells[0].source
 
 
 @pytest.mark.parametrize(

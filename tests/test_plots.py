@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from fmcourse import plots
-from fmcourse.training import History
+from fmcourse.plots import base, live
 
 ALT = 'The loss falls fast, then slowly, and is "flat" & < 2 at the end.'
 
@@ -33,7 +33,7 @@ def shown(monkeypatch):
     def update_display(data, display_id=None, raw=None, metadata=None):
         found.append((data, metadata, display_id, True))
 
-    monkeypatch.setattr(plots, "in_notebook", lambda: True)
+    monkeypatch.setattr(base, "in_notebook", lambda: True)
     monkeypatch.setattr("IPython.display.display", display)
     monkeypatch.setattr("IPython.display.update_display", update_display)
     return found
@@ -97,19 +97,6 @@ def test_importing_imports_neither_torch_nor_matplotlib():
     assert done.stdout == "[]\n"
 
 
-def test_a_curve_is_the_smoothed_history_over_steps_or_seconds():
-    history = History(losses=[4.0, 2.0, 1.0], seconds=[1.0, 2.0, 4.0], tokens=[10, 20, 30])
-    fig, ax = plt.subplots()
-    plots.curve(ax, history, "mine", keep=0.0)
-    plots.curve(ax, history, "mine", against="seconds")
-    assert [list(line.get_xdata()) for line in ax.lines] == [[1, 2, 3]] * 2 + [[1.0, 2.0, 4.0]] * 2
-    assert (
-        list(ax.lines[0].get_ydata()) == pytest.approx([4.0, 2.0, 1.0])
-        and ax.get_xlabel() == "seconds"
-    )
-    assert ax.get_legend_handles_labels()[1] == ["mine", "mine"]
-
-
 def test_a_moving_average_begins_at_the_first_value_and_ends_near_the_last():
     smoothed = plots.smooth([10.0] + [1.0] * 200)
     assert smoothed[0] == 10 and smoothed[-1] == pytest.approx(1, abs=1e-6) and 1 < smoothed[1] < 10
@@ -129,7 +116,7 @@ def test_a_heatmap_names_rows_and_columns_and_writes_its_values():
     import torch
 
     fig, ax = plt.subplots()
-    plots.heatmap(ax, torch.tensor([[1.0, 0.0], [0.25, 0.75]]), ["To", "be"], digits=2)
+    plots.draw_heatmap(ax, torch.tensor([[1.0, 0.0], [0.25, 0.75]]), ["To", "be"], digits=2)
     assert (
         [t.get_text() for t in ax.get_xticklabels()]
         == [t.get_text() for t in ax.get_yticklabels()]
@@ -144,7 +131,7 @@ def test_a_heatmap_names_rows_and_columns_and_writes_its_values():
 
 def test_bars_are_in_order_each_with_value_and_hatching():
     fig, ax = plt.subplots()
-    plots.bars(ax, {"letters": 2.5, "pieces": 1.25}, unit="bits per byte")
+    plots.draw_bars(ax, {"letters": 2.5, "pieces": 1.25}, unit="bits per byte")
     assert [text.get_text() for text in ax.texts] == ["2.50", "1.25"] and ax.yaxis_inverted()
     assert (
         ax.patches[0].get_hatch() != ax.patches[1].get_hatch()
@@ -171,7 +158,7 @@ def test_a_live_curve_is_always_drawn_in_the_same_output(shown, monkeypatch):
 def test_a_live_curve_takes_no_more_than_a_twentieth_of_the_time(shown, monkeypatch):
     monkeypatch.delenv("FMCOURSE_STRICT", raising=False)
     now = [100.0]
-    monkeypatch.setattr(plots.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
     curve = plots.LiveCurve(alt=ALT, every_seconds=0.5)
     draw = curve.draw
 

@@ -6,8 +6,7 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import pytest
 
-from fmcourse import plots
-from fmcourse.plots import widgets
+from fmcourse.plots import base, widgets
 
 ALT = "A line that climbs as steeply as the slider says."
 
@@ -19,7 +18,7 @@ def shown(monkeypatch):
     def publish(text, page, png=None, live=None):
         found.append(SimpleNamespace(text=text, page=page, png=png, live=live))
 
-    monkeypatch.setattr(plots, "publish", publish)
+    monkeypatch.setattr(base, "publish", publish)
     return found
 
 

@@ -98,10 +98,11 @@ def strip_outputs(notebook: NotebookNode) -> NotebookNode:
 
 def check_lesson(lesson: Lesson, find: Find = find_exercise) -> list[str]:
     """Everything that is wrong with a notebook, as far as it can be said without running it."""
-    minutes = lesson.header().minutes
+    header = lesson.header()
     if stale := staleness(lesson, find):
         return stale
-    return lint.faults(nbformat.read(lesson.notebook, as_version=4), minutes)
+    notebook = nbformat.read(lesson.notebook, as_version=4)
+    return lint.faults(notebook, header.minutes, header.terms)
 
 
 def stray_notebooks(root: Path) -> list[str]:
@@ -149,6 +150,10 @@ def report_pages(root: Path) -> int:
     return len(stray) + len(stale)
 
 
+def count_files(parts: list[reading.Part]) -> int:
+    return len({part.file for part in parts})
+
+
 def report(lesson: Lesson, only_check: bool, find: Find) -> bool:
     """Build or check one lesson and print the result; True if something is wrong."""
     try:
@@ -164,8 +169,11 @@ def report(lesson: Lesson, only_check: bool, find: Find) -> bool:
         print(f"{lesson.name}: not as it should be", *found, sep="\n    ")
         return True
     spent = "in step" if only_check else f"built, {cost.seconds:.0f} s, {cost.peak_mb:.0f} MB"
-    cells = len(nbformat.read(lesson.notebook, as_version=4).cells)
-    print(f"{lesson.name}: {spent}, {cells} cells")
+    header, notebook = lesson.header(), nbformat.read(lesson.notebook, as_version=4)
+    print(f"{lesson.name}: {spent}, {len(notebook.cells)} cells")
+    parts = reading.reading_path(header.reads)
+    path = f"reading path of {reading.count_lines(parts)} lines in {count_files(parts)} files"
+    print(f"    {lint.summary(notebook, header.minutes, header.terms)}, {path}")
     return False
 
 

@@ -4,18 +4,22 @@
     python -m tools.docs --check    write nothing; exit with 1 if one is not up to date
 
 They are the table of lessons in README.md, the index in instructor/README.md, and in each built
-notebook the line numbers of its reading path. The check `step` includes --check.
+notebook the line numbers of its reading path; docs/glossary.md, docs/references.md and
+lessons/glossary.json, which `fmcourse.course.term` reads, are made whole. The check `step` includes
+--check.
 """
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
 
 import nbformat
 
+from fmcourse.course.terms import GLOSSARY, normal_form
 from fmcourse.files import write_text
-from tools import reading
+from tools import definitions, reading
 from tools.lessons import ROOT, Lesson, all_lessons, reading_cell, to_json
 
 BEGIN, END = "<!-- lessons: made by `python -m tools.docs` -->\n", "<!-- end of lessons -->"
@@ -35,7 +39,58 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             found[path] = replace_between_markers(path, text, make(lessons, text))
-    return found
+    return found | whole_pages(root, lessons)
+
+
+def whole_pages(root: Path, lessons: list[Lesson]) -> dict[Path, str]:
+    """The pages that are made of nothing but what the lessons define and cite."""
+    if not (root / "docs").is_dir():
+        return {}
+    terms = glossary(lessons)
+    return {
+        root / "lessons" / GLOSSARY: json.dumps(terms, ensure_ascii=False, indent=1) + "\n",
+        root / "docs" / "glossary.md": glossary_page(terms, lessons),
+        root / "docs" / "references.md": references_page(lessons),
+    }
+
+
+def glossary(lessons: list[Lesson]) -> dict[str, list[dict[str, str]]]:
+    """Term -> where it is defined, in the lessons' order; the terms in that of the alphabet."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for lesson in lessons:
+        terms = lesson.header().terms or []
+        for one in definitions.definitions(lesson.cells(), terms):
+            known = {normal_form(term): term for term in found}
+            name = known.get(normal_form(one.term), one.term)
+            place = {"lesson": lesson.number, "section": one.section, "sentence": one.sentence}
+            found.setdefault(name, []).append(place)
+    return dict(sorted(found.items(), key=lambda entry: entry[0].lower()))
+
+
+def glossary_page(terms: dict[str, list[dict[str, str]]], lessons: list[Lesson]) -> str:
+    """Every term with its first sentence, and links to the lessons that define it."""
+    files = {lesson.number: lesson.notebook.name for lesson in lessons}
+    rows = ["# Glossary", "", f"The {len(terms)} terms that the lessons define. In a notebook:"]
+    rows += ['`term("logits")` from `fmcourse.course`.', "", "| term | what it means | lesson |"]
+    rows.append("|---|---|---|")
+    for term, places in terms.items():
+        links = ", ".join(
+            f"[{one['lesson']}](../notebooks/{files[one['lesson']]})" for one in places
+        )
+        sentence = places[0]["sentence"].replace("|", "\\|")
+        rows.append(f"| **{term}** | {sentence} | {links} |")
+    return "\n".join(rows) + "\n"
+
+
+def references_page(lessons: list[Lesson]) -> str:
+    """The references of every lesson, under its title."""
+    rows = ["# References", "", "What the lessons cite, under the numbers they have there."]
+    for lesson in lessons:
+        if entries := definitions.references(lesson.cells()):
+            title = f"{lesson.number} · {lesson.header().title}"
+            rows += ["", f"## [{title}](../notebooks/{lesson.notebook.name})", ""]
+            rows += [f"- [{entry.number}] {entry.text}" for entry in entries]
+    return "\n".join(rows) + "\n"
 
 
 def replace_between_markers(path: Path, text: str, part: str) -> str:
@@ -124,8 +179,12 @@ def stale_pages(root: Path = ROOT) -> list[str]:
     return [
         path.relative_to(root).as_posix()
         for path, text in pages(root).items()
-        if path.read_text(encoding="utf-8") != text
+        if not holds(path, text)
     ]
+
+
+def holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
@@ -147,7 +206,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             print(f"{name}: not up to date with the lessons; run: python -m tools.docs")
         return int(bool(stale))
     for path, text in wanted.items():
-        if path.read_text(encoding="utf-8") != text:
+        if not holds(path, text):
             write_text(path, text)
             print(f"{path.relative_to(root)}: written")
     return 0

@@ -5,9 +5,11 @@ A lesson is a percent script, `lessons/NN_name/lesson.py`. Two kinds of cells ar
 - a code cell marked `# %% exercise="06.1"` becomes a heading and the starter, both made from the
   exercise's object, so that its text stands in one place. A body under the marker replaces the
   line that checks the answer;
-- the raw cell at the top is the lesson's header, in TOML: `builds`, one line for README.md, and the
-  table `reads`, which names the functions and classes of the package that the lesson builds. The
-  reading path is made from it.
+- the raw cell at the top is the lesson's header, in TOML: `builds`, one line for README.md;
+  `terms`, the words that the lesson defines; and the table `reads`, which names the functions and
+  classes of the package that the lesson builds. The reading path is made from it.
+
+`{minutes}` in the first text cell becomes the minutes that the lesson takes, see `count_minutes`.
 
 A lesson that is two keeps its number: 07 and 07b.
 
@@ -18,6 +20,7 @@ import ast
 import copy
 import hashlib
 import json
+import math
 import re
 import sys
 import tomllib
@@ -31,6 +34,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from tools import reading
+from tools.definitions import REFERENCES
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -53,7 +57,9 @@ assert {name} is _answer, "check({id!r}) does not call the solution right"
 TOOL_COMMENT = re.compile(r" *# (?:fmt|noqa|type)\b.*$", re.MULTILINE)
 NUMBER = re.compile(r"\d\d[a-z]?")
 HEADING = re.compile(r"# (\d\d[a-z]?) · (.+)")
-MINUTES = re.compile(r"(\d+) minutes\s+to\s+read\s+and\s+do")
+MINUTES = re.compile(r"(\d+|\{minutes\}) minutes\s+to\s+read\s+and\s+do")
+PLACEHOLDER = "{minutes}"
+WORDS_A_MINUTE, COMPUTING_MINUTES, ROUND_TO = 150, 2, 5
 Find = Callable[[str], Any]  # an exercise's id -> its object
 
 
@@ -63,15 +69,17 @@ class Header:
 
     Args:
         title: the heading of its first text cell, without the number.
-        minutes: to read and do it, from the same cell.
+        minutes: to read and do it, from the same cell; counted, if that says `{minutes}`.
         builds: what the learner builds, one line for README.md.
         reads: module -> names in it that the lesson builds; see `tools.reading`.
+        terms: the words that the lesson defines, or None if it is not written to that standard.
     """
 
     title: str
     minutes: int
     builds: str
     reads: dict[str, list[str]]
+    terms: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,10 @@ class Lesson:
         return self.root / "lessons" / self.name / "lesson.py"
 
     @property
+    def exercises(self) -> Path:
+        return self.source.with_name("exercises.py")
+
+    @property
     def notebook(self) -> Path:
         return self.root / "notebooks" / f"{self.name}.ipynb"
 
@@ -97,12 +109,16 @@ class Lesson:
     def guide(self) -> Path:
         return self.root / "instructor" / self.number / "guide.md"
 
+    def cells(self) -> list[NotebookNode]:
+        """The cells of the source, as they are written."""
+        return parse_cells(self.source.read_text(encoding="utf-8"))
+
     def header(self) -> Header:
         """Title and minutes from the first text cell, the rest from the raw cell above it.
 
         Raises: ValueError naming what is missing.
         """
-        cells = parse_cells(self.source.read_text(encoding="utf-8"))
+        cells = self.cells()
         fields = header_fields(self.name, cells)
         first = next((cell.source for cell in cells if cell.cell_type == "markdown"), "")
         heading, minutes = HEADING.match(first), MINUTES.search(first)
@@ -111,7 +127,10 @@ class Lesson:
                 f"the first text cell of {self.name} must begin with `# {self.number} · Title` "
                 "and say `N minutes to read and do`."
             )
-        return Header(heading[2].strip(), int(minutes[1]), fields["builds"], fields["reads"])
+        counted = minutes[1] == PLACEHOLDER
+        n = count_minutes(cells, self.exercises) if counted else int(minutes[1])
+        title, terms = heading[2].strip(), fields.get("terms")
+        return Header(title, n, fields["builds"], fields["reads"], terms)
 
 
 def all_lessons(root: Path = ROOT, wanted: list[str] | None = None) -> list[Lesson]:
@@ -138,6 +157,47 @@ def find_exercise(exercise_id: str) -> Any:
     from fmcourse.course.library import find_exercise
 
     return find_exercise(exercise_id)
+
+
+def count_minutes(cells: list[NotebookNode], exercises: Path) -> int:
+    """What a lesson takes: reading, a minute for each code cell, its exercises, the computing.
+
+    Args:
+        exercises: the file whose exercises say their minutes; it is read and not imported, so that
+            README.md's table needs no torch.
+    """
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    words = sum(count_words(text) for text in texts if not text.startswith(REFERENCES))
+    markers = [cell.metadata.get("exercise") for cell in cells if cell.cell_type == "code"]
+    known = exercise_minutes(exercises)
+    minutes = words / WORDS_A_MINUTE + COMPUTING_MINUTES
+    minutes += sum(known.get(marker, 0) if marker else 1 for marker in markers)
+    return math.ceil(minutes / ROUND_TO) * ROUND_TO
+
+
+def exercise_minutes(path: Path) -> dict[str, int]:
+    """The minutes of the exercises in a file, by id."""
+    if not path.is_file():
+        return {}
+    calls = (
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    )
+    found = {}
+    for call in calls:
+        given = {keyword.arg: keyword.value for keyword in call.keywords}
+        name = call.args[0] if call.args else given.get("id")
+        if call.func.id == "Exercise" and "minutes" in given and isinstance(name, ast.Constant):
+            found[name.value] = ast.literal_eval(given["minutes"])
+    return found
+
+
+def count_words(text: str) -> int:
+    """Words of running text: no addresses, no rows of tables, no punctuation standing alone."""
+    text = re.sub(r"https?://\S+", "", re.sub(r"\]\([^)]*\)", "]", text))
+    text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("|"))
+    return sum(any(letter.isalnum() for letter in word) for word in text.split())
 
 
 def parse_cells(source: str) -> list[NotebookNode]:
@@ -177,6 +237,9 @@ def to_notebook(lesson: Lesson, find: Find = find_exercise) -> NotebookNode:
                 TOOL_COMMENT.sub("", cell.source) if cell.cell_type == "code" else cell.source
             )
             cells.append(cell)
+    first = next((cell for cell in cells if cell.cell_type == "markdown"), None)
+    if first is not None and PLACEHOLDER in first.source:
+        first.source = first.source.replace(PLACEHOLDER, str(lesson.header().minutes))
     name_cells(lesson.number, cells)
     if any(cell.cell_type == "raw" for cell in parsed):
         insert_reading_path(lesson.number, cells, header_fields(lesson.name, parsed)["reads"])

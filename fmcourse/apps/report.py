@@ -79,7 +79,7 @@ class Report:
         fig = Figure((side + 1, side))
         ax = fig.subplots()
         digits = 0 if len(self.labels) <= 20 else None  # no room for numbers in smaller cells
-        plots.heatmap(ax, self.confusion.tolist(), self.labels, digits=digits)
+        plots.draw_heatmap(ax, self.confusion.tolist(), self.labels, digits=digits)
         ax.set(xlabel="predicted label", ylabel="true label")
         return fig
 

@@ -1,4 +1,4 @@
-"""What a lesson is made of: claims, predictions, exercises, hints, solutions, quizzes, progress.
+"""What a lesson is made of: claims, predictions, exercises, hints, solutions, quizzes, terms.
 
 Each name is imported when it is first used: importing this package costs next to nothing.
 """
@@ -7,10 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fmcourse.course.claims import ClaimError, claim
+    from fmcourse.course.claims import ClaimError, claim, reported
     from fmcourse.course.practice import check, hint, solution
     from fmcourse.course.progress_record import progress
-    from fmcourse.course.questions import predict, quiz
+    from fmcourse.course.questions import predict, quiz, resolve
+    from fmcourse.course.terms import term
     from fmcourse.plots import show
 
 __all__ = [
@@ -21,15 +22,19 @@ __all__ = [
     "predict",
     "progress",
     "quiz",
+    "reported",
+    "resolve",
     "show",
     "solution",
+    "term",
 ]
 
 EXPORTS = {
-    "claims": ("ClaimError", "claim"),
+    "claims": ("ClaimError", "claim", "reported"),
     "practice": ("check", "hint", "solution"),
     "progress_record": ("progress",),
-    "questions": ("predict", "quiz"),
+    "questions": ("predict", "quiz", "resolve"),
+    "terms": ("term",),
 }
 
 

@@ -1,6 +1,10 @@
-"""A claim is a sentence somebody could doubt, and the measurement beside it."""
+"""A claim is a sentence somebody could doubt, and the measurement beside it.
+
+`claim` is for what this notebook computed, `reported` for what only a shipped table shows.
+"""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from fmcourse.course.showing import format_number
@@ -44,6 +48,36 @@ def claim(
     if not holds and os.environ.get("FMCOURSE_STRICT") == "1":
         raise ClaimError(f"does not hold: {sentence}{detail}")
     print(f"✓ {sentence}{detail}" if holds else f"✗ does not hold here: {sentence}{detail}")
+
+
+def reported(sentence: str, holds: bool, *, table: Mapping[str, Any], **measured: Any) -> None:
+    """Print a sentence that a shipped table shows and this notebook does not compute.
+
+    Args:
+        holds: whether the table shows it, True or False.
+        table: what `fmcourse.data.table` returned; its command and date are printed.
+        measured: values of the table; they are exact, for nothing here is run.
+    Raises: TypeError if `holds` is no truth value; ValueError if the table does not say how it was
+        made; ClaimError if it does not hold and FMCOURSE_STRICT=1.
+
+    >>> made = {"command": "python recipes/measure.py 06", "date": "2026-11-24"}
+    >>> reported("two seeds end close together", True, table=made, losses=[1.71, 1.72])
+    ▪ reported: two seeds end close together
+        losses [1.71, 1.72]
+        measured by `python recipes/measure.py 06` on 2026-11-24
+    """
+    holds = to_bool(holds)
+    if missing := [key for key in ("command", "date") if key not in table]:
+        raise ValueError(
+            f"the table has no {missing[0]!r}; pass the whole of what "
+            'fmcourse.data.table("lesson_06") returned, not a part of it.'
+        )
+    values = [f"{name} {format_value(to_lists(value))}" for name, value in measured.items()]
+    detail = f"\n    {', '.join(values)}" if values else ""
+    detail += f"\n    measured by `{table['command']}` on {table['date']}"
+    if not holds and os.environ.get("FMCOURSE_STRICT") == "1":
+        raise ClaimError(f"does not hold in the table: {sentence}{detail}")
+    print(f"▪ reported: {sentence}{detail}" if holds else f"✗ not in the table: {sentence}{detail}")
 
 
 def to_bool(holds: Any) -> bool:

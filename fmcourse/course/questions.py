@@ -1,4 +1,4 @@
-"""`predict` before a result, `quiz` after it: choices that are remembered.
+"""`predict` before a result, `resolve` and `quiz` after it: choices that are remembered.
 
 Both can be read where nobody can choose: as text, and as a page without a kernel behind it.
 """
@@ -10,33 +10,57 @@ import ipywidgets
 
 from fmcourse.course import showing
 from fmcourse.course.progress_record import entry
-from fmcourse.course.showing import TONES, frame, inline_html
+from fmcourse.course.showing import TONES, frame, inline_html, show_card
+
+OPTIONS: dict[str, list[str]] = {}  # of the predictions that this session has asked for
 
 
-def predict(
-    prediction_id: str, question: str, options: Sequence[str], *, answer: str | None = None
-) -> None:
-    """Ask for a guess before the result is seen, and remember it.
+def predict(prediction_id: str, question: str, options: Sequence[str]) -> None:
+    """Ask for a guess before the result is seen, and remember it; `resolve` answers it.
 
     Args:
         prediction_id: lesson and name, "05.scale".
         options: what there is to choose from.
-        answer: where given, what turned out can be unfolded below; any sentence.
     Raises: ValueError if there are fewer than two options, or two alike.
     """
     check_options(options)
-    below = ""
-    if answer:
-        below = f"<details><summary>What turns out</summary>{inline_html(answer)}</details>"
+    OPTIONS[prediction_id] = list(options)
 
     def reply(choice: str | None) -> str:
-        return inline_html(f"You predict: {choice}." if choice else "") + below
+        return inline_html(f"You predict: {choice}." if choice else "")
 
     buttons = choice_buttons(
         "predictions", prediction_id, options, lambda choice: {"chosen": choice}
     )
     items = "".join(f"<li>{inline_html(option)}</li>" for option in options)
     show_question("Predict", question, options, items, reply(buttons.value), buttons, reply)
+
+
+def resolve(prediction_id: str, answer: str, why: str) -> None:
+    """Say which option of a prediction turned out to be right, and the reason.
+
+    Args:
+        prediction_id: that of the `predict` above.
+        answer: the option that is right, word for word.
+        why: what was seen and what explains it, a sentence or two.
+    Raises: ValueError if `answer` is none of the options, or no reason is given.
+    """
+    options = OPTIONS.get(prediction_id)  # None where the cell that asks was not run
+    if options is not None and answer not in options:
+        there = ", ".join(map(repr, options))
+        raise ValueError(f"answer={answer!r} is none of the options: {there}.")
+    if not why.strip():
+        raise ValueError(f"{prediction_id} is resolved without a reason; say why in a sentence.")
+    with entry("predictions", prediction_id) as notes:
+        chosen = notes.get("chosen")
+        if chosen is not None:
+            notes["right"] = chosen == answer
+    sentences = [why]
+    if chosen is not None:
+        sentences.append(
+            "So you predicted." if chosen == answer else f"You had predicted: {chosen}."
+        )
+    show_card("open" if chosen not in (None, answer) else "good", f"Answer: {answer}", sentences)
 
 
 def quiz(quiz_id: str, question: str, options: Mapping[str, str], *, answer: str) -> None:

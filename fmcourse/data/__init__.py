@@ -15,6 +15,7 @@ from fmcourse.data.catalog import DataError, card, folder, load, names
 from fmcourse.data.records import (
     BETWEEN_WORKS,
     SPLITS,
+    Article,
     CookbookRecipe,
     Corpus,
     Country,
@@ -33,6 +34,7 @@ from fmcourse.data.verification import FileCheck, verify, verify_table
 __all__ = [
     "BETWEEN_WORKS",
     "SPLITS",
+    "Article",
     "Checkpoint",
     "CookbookRecipe",
     "Corpus",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from fmcourse.data.records import (
     BETWEEN_WORKS,
     SPLITS,
+    Article,
     CookbookRecipe,
     Corpus,
     Country,
@@ -145,6 +146,12 @@ KINDS: Mapping[str, Kind] = {
         definitions=len,
         topics=lambda defined: len({item.topic for item in defined}),
         words=lambda defined: n_words([item.text for item in defined]),
+    ),
+    "articles": records(
+        Article,
+        articles=len,
+        topics=lambda articles: len({item.topic for item in articles if item.topic}),
+        words=lambda articles: n_words([item.text for item in articles]),
     ),
     "country reports": records(
         Country,

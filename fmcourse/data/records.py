@@ -129,6 +129,18 @@ class Definition(NamedTuple):
     topic: str
 
 
+class Article(NamedTuple):
+    """The introduction of an article, what it is about in a few words, and its topic ("" if none).
+
+    The description is "" where the encyclopedia has none.
+    """
+
+    title: str
+    text: str
+    description: str
+    topic: str
+
+
 class Country(NamedTuple):
     """A report on a country in prose, and short facts, each of which is a span of the report."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import ipywidgets
 
-from fmcourse import plots
+from fmcourse.plots import base
 
 Alt = str | Callable[..., str]
 # Pale forms of the palette, on which dark letters stay readable.
@@ -47,8 +47,8 @@ def interactive(draw: Callable[..., Any], *, alt: Alt, **controls: Any) -> None:
     for control in inputs.values():
         control.observe(redraw, "value")
     caption = ", ".join(f"{name}: {value}" for name, value in values.items())
-    static = plots.figure_html(png, text, caption) if png else page
-    plots.publish(text, static, png=png, live=ipywidgets.VBox([*inputs.values(), output]))
+    static = base.figure_html(png, text, caption) if png else page
+    base.publish(text, static, png=png, live=ipywidgets.VBox([*inputs.values(), output]))
 
 
 def current_values(inputs: Mapping[str, ipywidgets.Widget]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def make_control(draw: Callable[..., Any], name: str, given: Any) -> ipywidgets.
 def render(draw: Callable[..., Any], alt: Alt, values: dict) -> tuple[str, bytes | None, str]:
     """The page for these values, its PNG if it is a figure, and its alt text."""
     result = draw(**values)
-    text = plots.check_alt(alt(**values) if callable(alt) else alt)
+    text = base.check_alt(alt(**values) if callable(alt) else alt)
     if isinstance(result, str):
         return f'<div role="group" aria-label="{html.escape(text)}">{result}</div>', None, text
     if not hasattr(result, "savefig"):
@@ -94,8 +94,8 @@ def render(draw: Callable[..., Any], alt: Alt, values: dict) -> tuple[str, bytes
             f"draw must return a figure or a string of HTML, not {type(result).__name__}; "
             "`return fig`."
         )
-    png = plots.figure_png(result)
-    return plots.figure_html(png, text), png, text
+    png = base.figure_png(result)
+    return base.figure_html(png, text), png, text
 
 
 def colour_tokens(pieces: Sequence[str], ids: Sequence[int] | None = None) -> str:

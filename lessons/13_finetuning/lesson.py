@@ -33,7 +33,7 @@ from fmcourse.data import load, table
 from fmcourse.models.heads import SequenceClassifier, mean_pool, pad_batch
 from fmcourse.models.lora import add_lora
 from fmcourse.objectives import classification
-from fmcourse.plots import COLOURS, HATCHES, band, bars
+from fmcourse.plots import COLOURS, HATCHES, band, draw_bars
 from torch import nn
 
 # fmt: off
@@ -319,7 +319,7 @@ claim("with 16, which of last, LoRA and full matters less than the draw",
 # %%
 old = {"before": [shipped["old job"]]} | {way: of("texts", way, 256, "old job") for way in ("last", "LoRA", "full")}
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
-bars(ax, {name: mean(values) for name, values in old.items()},
+draw_bars(ax, {name: mean(values) for name, values in old.items()},
      unit="own ingredients among the ten nearest of 300 (share)")  # fmt: skip
 show(fig, alt="Bars: the old job before tuning, and after each of three ways, all far lower; of the three LoRA's "
      "is the longest.")  # fmt: skip
@@ -524,7 +524,8 @@ from fmcourse.plots.widgets import interactive
 
 def who(line="It is a truth that nobody acknowledges."):
     fig, ax = plt.subplots(figsize=(6, 2))
-    bars(ax, dict(zip(judge.labels, judge.predict([line.strip() or "."])[0].tolist(), strict=True)), unit="probability")
+    probabilities = judge.predict([line.strip() or "."])[0].tolist()
+    draw_bars(ax, dict(zip(judge.labels, probabilities, strict=True)), unit="probability")
     ax.set_xlim(0, 1.15)
     return fig
 

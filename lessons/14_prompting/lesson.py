@@ -31,7 +31,7 @@ from fmcourse import pretrained
 from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
 from fmcourse.data import load, table
 from fmcourse.generation import apply_chat_template
-from fmcourse.plots import COLOURS, band, heatmap
+from fmcourse.plots import COLOURS, band, draw_heatmap
 from fmcourse.plots.widgets import colour_tokens, interactive
 from fmcourse.prompting import (
     batch_calibrate,
@@ -591,7 +591,7 @@ asked again: after the word, 'So is the first word positive or negative?'
 on one line: the program takes out line breaks
 letters only: the program keeps the first word and throws the rest away""")
 fig, ax = plt.subplots(figsize=(7.4, 3.4))
-heatmap(ax, [[mean(run[order] for run in attacks[guard]) for order in orders] for guard in attacks], [*attacks],
+draw_heatmap(ax, [[mean(run[order] for run in attacks[guard]) for order in orders] for guard in attacks], [*attacks],
         orders, digits=2)  # fmt: skip
 ax.set_xticks(range(len(orders)), orders, rotation=0)
 show(fig, alt="Six guards by four texts, share of bad words called positive. Without attack nearly none. "

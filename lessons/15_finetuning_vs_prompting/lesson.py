@@ -35,7 +35,7 @@ from fmcourse.data import load, table
 from fmcourse.evaluation import paired_test
 from fmcourse.models.lora import add_lora
 from fmcourse.models.transformer import count_parameters
-from fmcourse.plots import COLOURS, HATCHES, bars
+from fmcourse.plots import COLOURS, HATCHES, draw_bars
 from fmcourse.prompting import calibrate, label_scores
 from torch.nn import functional as F
 
@@ -463,7 +463,7 @@ def budget(task="topics", labels="64", answers=3):
     total = {f"{way}, {mean(r[key(way)] for r in rows):.2f} right": mean(r.get("seconds",
         0) + 10**answers * r["seconds an answer"] for r in rows) for way, rows in ways.items()}  # fmt: skip
     fig, ax = plt.subplots(figsize=(7, 2.4))
-    bars(ax, total, unit=f"CPU seconds for training and {10**answers:,} answers", digits=1)
+    draw_bars(ax, total, unit=f"CPU seconds for training and {10**answers:,} answers", digits=1)
     return fig
 
 interactive(budget, task=list(words), labels=["16", "64", "256"], answers=(0, 6),
