@@ -42,15 +42,9 @@ from torch.nn import functional as F
 
 # %% [markdown]
 # ## 1 · One vector for a text
-# A **downstream task** is a task that a pretrained model is put to afterwards, such as search or classification. Our encoder is all-MiniLM-L6-v2, the BERT of lesson 07: a masked model, distilled, then trained on a billion pairs of texts that belong together [1]. For each token it gives a state of 384 features that describes the token in its context.
-#
-# Search needs one vector for a whole text, a **sentence embedding**: a vector whose neighbours are texts of similar meaning. The simplest way to get one is **mean pooling**, the average of the states of all tokens [2]:
+# A **downstream task** is a task that a pretrained model is put to afterwards. Our encoder is the MiniLM of lesson 07, trained further on a billion pairs of texts [1]. A **sentence embedding** is one vector for a whole text, whose neighbours are texts of similar meaning. The simplest way to get one is **mean pooling**, the average of the states of all tokens [2]; the **cosine similarity** of two vectors, the cosine of the angle between them, then compares two texts:
 # $$v = \frac{1}{n}\sum_{t=1}^{n} h_t, \qquad \cos(v, w) = \frac{v\cdot w}{\lVert v\rVert\,\lVert w\rVert}.$$
-
-# %% [markdown]
-# The **cosine similarity** of two vectors is the cosine of the angle between them: 1 for the same direction, 0 at a right angle. It is the usual measure of similarity for sentence embeddings.
-#
-# One difficulty: a batch holds texts of different lengths, so short ones are padded at the end. A **padding mask** says which positions hold real tokens (True) and which are padding (False). Attention must not read the padding, and the mean must leave it out.
+# Short texts of a batch are padded at the end. A **padding mask** says which positions hold real tokens (True) and which are padding (False). Attention and the mean leave the padding out.
 
 # %% exercise="07b.1"
 
@@ -140,8 +134,6 @@ claim("MiniLM finds the definition among the first ten at least 1.5 times as oft
       at_10["MiniLM"] > 1.5 * at_10["tf-idf"], **{name.replace("-", "_"): value for name, value in at_10.items()})  # fmt: skip
 resolve("07b.search", "MiniLM", "A definition seldom repeats the word that it defines, so there is often no word to "
         "count, while the meanings are close.")  # fmt: skip
-
-# %%
 cookbook = {name: scores["recall@10"] for name, scores in shipped["search"]["cookbook"].items()}
 reported("from a dish's title to its list of ingredients, among 296, tf-idf is within 0.05 of MiniLM (recall@10)",
          abs(cookbook["MiniLM"] - cookbook["tf-idf"]) < 0.05, table=shipped, **{"MiniLM": cookbook["MiniLM"],
@@ -344,14 +336,11 @@ reported("300 labels on MiniLM are worth more than 960 on word counts, both tune
 # This is what pretraining is for: the knowledge that is common to all tasks has been paid for once.
 #
 # ## 5 · Named-entity recognition
-# In **named-entity recognition** (NER) the model marks the names in a text and says of which type each is: person, place or group. It is a task for every token, not for the whole text. The labels follow **BIO tagging**: B-PERSON begins an entity, I-PERSON continues it, and O is outside of any.
+# In **named-entity recognition** (NER) the model marks the names in a text and says of which type each is: person, place or group. It is a task for every token, not for the whole text. The labels follow **BIO tagging**: B-PERSON begins an entity, I-PERSON continues it, and O is outside of any. Labels belong to words, but the encoder reads subwords: *Zerubbabel* becomes five of them. Which ones carry the label?
 
 # %%
 people = load("names")
 print(*(word if tag == "O" else f"{word}/{tag}" for word, tag in zip(*people.test[5], strict=True)))
-
-# %% [markdown]
-# Labels belong to words, but the encoder reads subwords: *Zerubbabel* becomes five of them. Which ones carry the label?
 
 # %% exercise="07b.2"
 
@@ -463,6 +452,12 @@ optimizer = torch.optim.AdamW([w for w in tagger.parameters() if w.requires_grad
 warm_up = lambda step: min((step + 1) / 6, 1 - step / len(batches))
 schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up)
 
+package, (ids, real, _) = TokenClassifier(tagger.encoder, len(TAGS)), batches[0]
+package.classifier.load_state_dict(layer.state_dict())
+with torch.inference_mode():
+    gap = (package(ids, real) - tagger(ids, real))[real].abs().max()
+claim("the tagger above and the package's TokenClassifier give the same logits", gap < 1e-5, gap=gap)
+
 # %%
 for n in order:
     ids, real, labels = batches[n]
@@ -495,16 +490,6 @@ resolve("07b.ner", "the encoder fine-tuned", "MiniLM's states were arranged for 
 
 # %% [markdown]
 # The text is the Bible, in which the same names return, so a large dictionary is hard to beat there. On texts with new names it would find none of them.
-#
-# The package's class does the same as ours:
-
-# %%
-package = TokenClassifier(tagger.encoder, len(TAGS))
-package.classifier.load_state_dict(tagger.classifier.state_dict())
-ids, real, _ = batches[0]
-with torch.inference_mode():
-    gap = (package(ids, real) - tagger(ids, real))[real].abs().max()
-claim("the tagger above and the package's TokenClassifier give the same logits", gap < 1e-5, largest_gap=gap)
 
 # %% [markdown]
 # ## 6 · Extractive question answering
