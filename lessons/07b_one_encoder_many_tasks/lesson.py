@@ -84,7 +84,7 @@ claim("'The dog bit the man' and 'The man bit the dog' have a similarity above 0
 
 # %%
 entries = load("topics").test[:600]
-definitions = embed([entry.text for entry in entries])
+definitions = embed([entry.text for entry in entries]).clone()  # a tensor that may be trained on
 
 
 def look_up(query="where do people buy food"):
@@ -309,8 +309,7 @@ def naive_bayes(train, labels, texts, smoothing):
 topics = sorted({entry.topic for entry in entries})
 truth = torch.tensor([topics.index(entry.topic) for entry in entries])
 train, valid, rest = slice(0, 100), slice(100, 200), slice(200, 600)
-with torch.inference_mode(False):
-    probes = [fit_linear(definitions[train].clone(), truth[train], 10, decay) for decay in (0.01, 0.1, 1.0)]
+probes = [fit_linear(definitions[train], truth[train], 10, decay) for decay in (0.01, 0.1, 1.0)]
 accuracy = lambda guesses, part: (guesses == truth[part]).float().mean().item()
 probe = max(probes, key=lambda layer: accuracy(layer(definitions[valid]).argmax(1), valid))
 bayes = {s: naive_bayes(meanings[train], truth[train], meanings, s) for s in (0.03, 0.1, 0.3, 1.0)}
@@ -348,11 +347,11 @@ print(*(word if tag == "O" else f"{word}/{tag}" for word, tag in zip(*people.tes
 
 # %%
 TAGS = ["O", "B-PERSON", "I-PERSON", "B-PLACE", "I-PLACE", "B-GROUP", "I-GROUP"]
-CLS, SEP = (wordpiece.special_tokens[name] for name in ("[CLS]", "[SEP]"))
+CLS, SEP, UNK = (wordpiece.special_tokens[name] for name in ("[CLS]", "[SEP]", "[UNK]"))
 
 
 def to_row(words, labels):  # token ids, and a label for each
-    parts = [wordpiece.encode(word, add_special_tokens=False) for word in words]
+    parts = [wordpiece.encode(word, add_special_tokens=False) or [UNK] for word in words]
     return [CLS, *sum(parts, []), SEP], label_pieces([len(part) for part in parts], labels)
 
 
