@@ -3,9 +3,8 @@
 Source   the recipes that ship
 Run      python recipes/measure.py 07       Takes     about 25 minutes on one thread
 
-The lesson trains one masked model with one seed. Here are three seeds of it; of a causal model of the same class, once with a loss at every
-letter and once at 30 % of them, as the masked model has; and of the masked model without rotary positions. Then five seeds of what RoBERTa
-changed in BERT, on a smaller model. Each part is kept in OUT as soon as it is done, and a second run goes on from there.
+The lesson trains a masked model of its own. Here are three seeds of the package's, and of its causal counterpart; and five seeds of what
+RoBERTa changed in BERT, on a smaller model. Each part is kept in OUT as soon as it is done, and a second run goes on from there.
 """
 
 import datetime
@@ -24,18 +23,18 @@ import torch
 from common import measure_once, write_table
 from fmcourse.data import load
 from fmcourse.models.transformer import Transformer, modern
-from fmcourse.objectives import Loss, mask_tokens, masked_token
+from fmcourse.objectives import Loss, mask_tokens, masked_token, next_token
 from fmcourse.training import RandomCrops, fit
 from fmcourse.training.optimizers import MUON, OptimizerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# -- the lesson's own model -----------------------------------------------------------------------------------------------
+# -- masked or causal -------------------------------------------------------------------------------------------------------
 
-T, BATCH, STEPS, SEEDS = 64, 8, 1000, 3  # letters in a text, texts in a batch
+T, BATCH, STEPS, SEEDS = 64, 8, 1400, 3  # letters in a text, texts in a batch
 MASK_RATE = 0.3  # see the rates among the ablations below
+SHAPE = {"vocab_size": 28, "context": 160, "width": 64, "depth": 3, "heads": 2}
 MASK = 27  # a space is 0, a to z are 1 to 26
-LEARNING_RATES = (1.5e-3, 3e-3, 6e-3)  # of which one is chosen on validation text, for each objective
 N_WINDOWS = 3000  # unseen windows, one letter of each
 
 
@@ -49,127 +48,32 @@ def book_letters(split: str) -> Tensor:
     return letters(getattr(load("recipes"), split))
 
 
-def rotate(x: Tensor) -> Tensor:
-    """Rotary position embedding of queries or keys (B, H, T, K)."""
-    length, K = x.shape[-2:]
-    angles = torch.arange(length)[:, None] * 1000 ** (-torch.arange(0, K, 2) / K)
-    a, b = x.chunk(2, -1)
-    return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin()], -1)
-
-
-class EncoderBlock(nn.Module):
-    """As in the lesson."""
-
-    def __init__(self, width: int, heads: int, rotary: bool) -> None:
-        super().__init__()
-        self.heads, self.rotary = heads, rotary
-        self.qkv_proj, self.out_proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-        self.norm_1, self.norm_2 = nn.LayerNorm(width, eps=1e-12), nn.LayerNorm(width, eps=1e-12)
-
-    def attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        qkv = self.qkv_proj(x).unflatten(-1, (3, self.heads, -1))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        if self.rotary:
-            q, k = rotate(q), rotate(k)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out_proj(y.transpose(1, 2).flatten(2))
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = self.norm_1(x + self.attend(x, mask))
-        return self.norm_2(x + self.mlp(x))
-
-
-class BERT(nn.Module):
-    """As in the lesson."""
-
-    def __init__(self, vocab_size: int, context: int, width: int, depth: int, heads: int, rotary: bool = False) -> None:
-        super().__init__()
-        self.tokens, self.positions, self.segments = (nn.Embedding(n, width) for n in (vocab_size, context, 2))
-        self.norm = nn.LayerNorm(width, eps=1e-12)
-        self.blocks = nn.ModuleList(EncoderBlock(width, heads, rotary) for _ in range(depth))
-        self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width), nn.Linear(width, vocab_size))
-        for embedding in (self.tokens, self.positions, self.segments):
-            nn.init.normal_(embedding.weight, std=0.02)
-
-    def states(self, ids: Tensor, segments: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        segments = torch.zeros_like(ids) if segments is None else segments
-        x = self.norm(self.tokens(ids) + self.positions.weight[: ids.shape[1]] + self.segments(segments))
-        for block in self.blocks:
-            x = block(x, mask)
-        return x
-
-    def forward(self, ids: Tensor, segments: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        return self.head(self.states(ids, segments, mask))
-
-
-def corrupt(ids: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """As in the lesson: the corrupted text, and which positions are selected."""
-    draw, fate = torch.rand(2, *ids.shape, generator=generator)
-    other = torch.randint(27, ids.shape, generator=generator)
-    selected = draw < MASK_RATE
-    inputs = ids.masked_fill(selected & (fate < 0.8), MASK)
-    return torch.where(selected & (fate >= 0.9), other, inputs), selected
-
-
-CAUSAL = torch.ones(T, T).tril().bool()
-
-
-def masked_loss(model: BERT, ids: Tensor, generator: torch.Generator) -> Tensor:
-    inputs, selected = corrupt(ids, generator)
-    return F.cross_entropy(model.head(model.states(inputs)[selected]), ids[selected])
-
-
-def causal_loss(model: BERT, ids: Tensor, generator: torch.Generator, share: float = 1.0) -> Tensor:
-    """Next-letter prediction, at a random share of the positions; `ids` are one letter longer."""
-    selected = torch.rand(ids[:, 1:].shape, generator=generator) < share
-    states = model.states(ids[:, :-1], mask=CAUSAL)
-    return F.cross_entropy(model.head(states[selected]), ids[:, 1:][selected])
-
-
-OBJECTIVES = {
-    "masked": masked_loss,
-    "masked, no rotary": masked_loss,
-    "causal": causal_loss,
-    "causal, loss at 30 %": partial(causal_loss, share=MASK_RATE),
-}
-
-
-def train_model(kind: str, seed: int, lr: float, steps: int = STEPS) -> BERT:
-    """The lesson's loop."""
+def train_model(causal: bool, seed: int) -> Transformer:
+    """The package's Transformer, masked or causal: same shape, steps, crops and optimizer."""
     torch.manual_seed(seed)
-    model = BERT(28, context=T, width=64, depth=3, heads=2, rotary="no rotary" not in kind)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01)
-    warm_up = lambda step: min((step + 1) / (0.05 * steps), 1 - step / steps)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up)
-    crops = RandomCrops(book_letters("train"), length=T + kind.startswith("causal"), batch=BATCH, seed=seed)
-    generator = torch.Generator().manual_seed(seed)
-    for step in range(steps):
-        loss = OBJECTIVES[kind](model, crops[step], generator)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+    model = Transformer(modern(**SHAPE, causal=causal))
+    objective = next_token if causal else partial(masked_token, mask_id=MASK, mask_rate=MASK_RATE)
+    data = RandomCrops(book_letters("train"), length=T + causal, batch=BATCH, seed=seed)
+    fit(model, objective, data, steps=STEPS, seed=seed, optimizer=MUON, progress=False)
     return model.eval()
 
 
-def windows(split: str) -> Tensor:
-    """Unseen texts with a letter to predict in the middle."""
-    return RandomCrops(book_letters(split), length=T, batch=N_WINDOWS, seed=1)[0]
+def windows() -> Tensor:
+    """Unseen texts with a letter to predict in the middle, (N_WINDOWS, T)."""
+    return RandomCrops(book_letters("validation"), length=T, batch=N_WINDOWS, seed=1)[0]
 
 
 @torch.inference_mode()
-def fill_scores(model: BERT, kind: str, split: str = "test") -> dict[str, float]:
+def fill_accuracy(model: Transformer, causal: bool) -> dict[str, float]:
     """Accuracy on the letters in the middle, in one pass."""
-    texts, at = windows(split), T // 2
-    if kind.startswith("causal"):
-        logits = model(texts[:, :at], mask=CAUSAL[:at, :at])[:, -1, :27]
-    else:
-        logits = model(texts.index_fill(1, torch.tensor([at]), MASK))[:, at, :27]
-    truth = texts[:, at]
-    nats = round(F.cross_entropy(logits, truth).item(), 4)
-    return {"accuracy": accuracy(logits.argmax(-1) == truth), "nats": nats}
+    texts, at = windows(), T // 2
+    logits = model(texts[:, :at])[:, -1] if causal else model(mask_at(texts, at))[:, at]
+    logits, truth = logits[:, :27], texts[:, at]
+    return {"accuracy": accuracy(logits.argmax(-1) == truth), "nats": round(F.cross_entropy(logits, truth).item(), 4)}
+
+
+def mask_at(texts: Tensor, at: int) -> Tensor:
+    return texts.index_fill(1, torch.tensor([at]), MASK)
 
 
 def accuracy(right: Tensor) -> float:
@@ -177,28 +81,26 @@ def accuracy(right: Tensor) -> float:
 
 
 @torch.inference_mode()
-def rescoring_accuracy(model: BERT, n: int = 400) -> float:
+def rescore_accuracy(model: Transformer, n: int = 400) -> float:
     """Each of the 27 letters is put in, and the whole text scored by the causal model: 27 passes."""
-    texts, at = windows("test")[:n], T // 2
+    texts, at = windows()[:n], T // 2
     scores = []
     for letter in range(27):
-        candidate = texts.index_fill(1, torch.tensor([at]), letter)
-        logits = model(candidate[:, :-1], mask=CAUSAL[:-1, :-1])
-        scores.append(F.cross_entropy(logits.mT, candidate[:, 1:], reduction="none").sum(1))
+        put = texts.index_fill(1, torch.tensor([at]), letter)
+        scores.append(F.cross_entropy(model(put[:, :-1]).mT, put[:, 1:], reduction="none").sum(1))
     return accuracy(torch.stack(scores, 1).argmin(1) == texts[:, at])
 
 
-def validation_nats(kind: str, lr: float) -> float:
-    """After a quarter of the steps, to choose a learning rate."""
-    return fill_scores(train_model(kind, 10, lr, STEPS // 4), kind, "validation")["nats"]
-
-
-def model_row(kind: str, seed: int, lr: float) -> dict[str, Any]:
-    """One run as in the lesson, with its seconds of the processor."""
+def masked_row(seed: int) -> dict[str, Any]:
+    """A masked model, with its seconds of the processor."""
     begun = time.process_time()
-    model = train_model(kind, seed, lr)
-    found = {"seed": seed} | fill_scores(model, kind) | {"seconds": round(time.process_time() - begun)}
-    return found | ({"accuracy in 27 passes": rescoring_accuracy(model)} if kind == "causal" else {})
+    model = train_model(False, seed)
+    return {"seed": seed} | fill_accuracy(model, False) | {"seconds": round(time.process_time() - begun)}
+
+
+def causal_row(seed: int) -> dict[str, Any]:
+    model = train_model(True, seed)
+    return {"seed": seed} | fill_accuracy(model, True) | {"accuracy in 27 passes": rescore_accuracy(model)}
 
 
 # -- what RoBERTa changed ----------------------------------------------------------------------------------------------------
@@ -206,7 +108,7 @@ def model_row(kind: str, seed: int, lr: float) -> dict[str, Any]:
 SMALL = {"vocab_size": 29, "context": T, "width": 64, "depth": 2, "heads": 2}
 END = 28  # between two texts
 SMALL_STEPS, SMALL_BATCH, SMALL_SEEDS, LARGER, LONGER = 256, 16, 5, 8, 3
-FACTORS = (0.5, 1, 2, 4)  # of the learning rate, of which one is chosen on validation text, for each batch size
+FACTORS = (1, 2, 4)  # of the learning rate for large batches, of which one is chosen on other unseen text
 READ = 51_200  # letters of the training text: 800 texts, five epochs
 
 
@@ -383,12 +285,13 @@ def long_row(way: str, seed: int) -> dict[str, Any]:
     return {"seed": seed, "steps": steps, "nats": scores["nats"], "accuracy": scores["accuracy"], "curve": curve}
 
 
-def batch_row(larger: bool, factor: float, seed: int, split: str = "validation") -> dict[str, Any]:
-    """Batches of 16 or of 128 texts, the same letters read; learning rates `factor` times the course's."""
-    batch, steps = (SMALL_BATCH * LARGER, SMALL_STEPS // LARGER) if larger else (SMALL_BATCH, SMALL_STEPS)
+def large_batch_row(factor: float, seed: int, split: str = "validation") -> dict[str, Any]:
+    """Batches of 128 texts, the same letters read; learning rates `factor` times the course's."""
+    steps = SMALL_STEPS // LARGER
     torch.manual_seed(seed)
     model = WithPairs()
-    fit(model, dynamic_masking, Texts(batch, seed), steps=steps, seed=seed, optimizer=scaled(factor), progress=False)
+    data = Texts(SMALL_BATCH * LARGER, seed)
+    fit(model, dynamic_masking, data, steps=steps, seed=seed, optimizer=scaled(factor), progress=False)
     return {"seed": seed, "steps": steps, "factor": factor, "nats": masked_scores(model.eval(), split)["nats"]}
 
 
@@ -404,31 +307,19 @@ def main(out: Path) -> None:
     rule = {name: many(name, partial(corruption_row, name == "masks alone")) for name in ("80-10-10", "masks alone")}
     ways = {way: many(way, partial(ablation_row, way), SMALL_SEEDS) for way in WAYS}
     longer = {way: many(f"long {way}", partial(long_row, way)) for way in ("dynamic", "static")}
-    batches = {}
-    for batch in (SMALL_BATCH, SMALL_BATCH * LARGER):
-        run = partial(batch_row, batch > SMALL_BATCH)
-        tuning = [keep(f"tune {batch} {factor}", partial(run, factor, 10, "test")) for factor in FACTORS]
-        best = min(tuning, key=lambda row: row["nats"])["factor"]
-        batches[str(batch)] = {"tuning": tuning, "runs": many(f"batch {batch}", partial(run, best))}
-    models: dict[str, Any] = {}
-    tuned: dict[str, Any] = {}
-    for objective in ("masked", "causal"):
-        tuning = {lr: keep(f"lr {objective} {lr}", partial(validation_nats, objective, lr)) for lr in LEARNING_RATES}
-        tuned[objective] = {"validation nats": {str(lr): nats for lr, nats in tuning.items()}}
-        tuned[objective]["best"] = min(tuning, key=tuning.get)
-    for kind in OBJECTIVES:
-        lr = tuned[kind.partition(",")[0]]["best"]
-        models[kind] = many(kind, lambda seed, kind=kind, lr=lr: model_row(kind, seed, lr))
+    tuning = [keep(f"tune {factor}", partial(large_batch_row, factor, 10, "test")) for factor in FACTORS]
+    best = min(tuning, key=lambda row: row["nats"])["factor"]
+    larger = {"tuning": tuning, "runs": many(f"larger {best}", partial(large_batch_row, best), SMALL_SEEDS)}
     made = {
         "command": "python recipes/measure.py 07",
         "date": datetime.date.today().isoformat(),
         "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
         "steps": STEPS,
-        "learning rates": tuned,
-        "models": models,
+        "masked": many("masked", masked_row),
+        "causal": many("causal", causal_row),
         "ways": ways,
         "longer": longer,
-        "batches": batches,
+        "larger": larger,
         "rule": rule,
     }
     write_table(out / "table.json", made, parts)
