@@ -83,7 +83,9 @@ claim("'The dog bit the man' and 'The man bit the dog' have a similarity above 0
 # **Semantic search** embeds all documents once, embeds the query, and returns the documents with the largest cosine similarity. We search a dictionary backwards: describe a thing, get the word.
 
 # %%
-entries = load("topics").test[:600]
+dictionary_test = load("topics").test
+sample = torch.randperm(len(dictionary_test), generator=torch.Generator().manual_seed(0))[:600]
+entries = [dictionary_test[i] for i in sample.tolist()]
 definitions = embed([entry.text for entry in entries]).clone()  # a tensor that may be trained on
 
 
