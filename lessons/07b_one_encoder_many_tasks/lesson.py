@@ -42,7 +42,7 @@ from torch.nn import functional as F
 
 # %% [markdown]
 # ## 1 · One vector for a text
-# A **downstream task** is a task that a pretrained model is put to afterwards. Our encoder is the MiniLM of lesson 07, trained further on a billion pairs of texts [1]. A **sentence embedding** is one vector for a whole text, whose neighbours are texts of similar meaning. The simplest way to get one is **mean pooling**, the average of the states of all tokens [2]; the **cosine similarity** of two vectors, the cosine of the angle between them, then compares two texts:
+# A **downstream task** is a task that a pretrained model is put to afterwards. Our encoder is lesson 07's MiniLM, trained further on a billion pairs of texts [1]. A **sentence embedding** is one vector for a whole text, whose neighbours are texts of similar meaning. The simplest way to get one is **mean pooling**, the average of the states of all tokens [2]; the **cosine similarity** of two vectors, the cosine of the angle between them, then compares two texts:
 # $$v = \frac{1}{n}\sum_{t=1}^{n} h_t, \qquad \cos(v, w) = \frac{v\cdot w}{\lVert v\rVert\,\lVert w\rVert}.$$
 # Short texts of a batch are padded at the end. A **padding mask** says which positions hold real tokens (True) and which are padding (False). Attention and the mean leave the padding out.
 
@@ -67,7 +67,8 @@ texts = ["The cat sat on the mat.", "A kitten rested on the rug.", "The bank rai
          "Borrowing money became more expensive.", "He sat on the bank of the river.", "The dog bit the man.",
          "The man bit the dog."]  # fmt: skip
 similarity = embed(texts) @ embed(texts).T
-heatmap(similarity, texts, [f"{n + 1}" for n in range(7)], digits=2, xlabel="sentence", ylabel="", vmin=0, vmax=1,
+short_names = ["cat, mat", "kitten, rug", "bank, rate", "borrowing", "bank, river", "dog bit man", "man bit dog"]
+heatmap(similarity, short_names, [f"{n + 1}" for n in range(7)], digits=2, xlabel="sentence", ylabel="", vmin=0, vmax=1,
         colorbar_label="cosine similarity",
         alt="Cosine similarities of seven sentences. Cat and kitten, rates and borrowing are similar pairs; the two "
         "sentences of dog and man are most similar of all.")  # fmt: skip
@@ -237,7 +238,6 @@ def pair_loss(model, batch, generator=None):
     return Loss(info_nce(vectors(model, batch[:2]), vectors(model, batch[2:])), {}, len(batch[0]))
 
 
-# %%
 pairs = dish_pairs("train")
 order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(0)).tolist()
 parts = [[pairs[i] for i in order[n : n + 48]] for n in range(0, len(pairs) - 48, 48)]
@@ -253,8 +253,6 @@ bars(runs, xlabel="recall@10, from title to ingredients (three seeds)", baseline
      alt="Bars with three seeds. Untrained finds little, masked even less, pairs multiply it, pairs alone do best, and "
      "shuffled pairs are near chance.")  # fmt: skip
 print("≈", history)
-
-# %%
 after = stages["masked, then pairs"]["recall@10"]
 if not short:
     claim("training on pairs raises recall@10 to more than three times that of the masked model",
@@ -337,7 +335,7 @@ reported("300 labels on MiniLM are worth more than 960 on word counts, both tune
 # This is what pretraining is for: the knowledge that is common to all tasks has been paid for once.
 #
 # ## 5 · Named-entity recognition
-# In **named-entity recognition** (NER) the model marks the names in a text and says of which type each is: person, place or group. It is a task for every token, not for the whole text. The labels follow **BIO tagging**: B-PERSON begins an entity, I-PERSON continues it, and O is outside of any. Labels belong to words, but the encoder reads subwords: *Zerubbabel* becomes five of them. Which ones carry the label?
+# In **named-entity recognition** (NER) the model marks the names in a text and says of which type each is: person, place or group. It is a task for every token, not for the whole text. In **BIO tagging** the label B-PERSON begins an entity, I-PERSON continues it, and O stands for every other word. Labels belong to words, but the encoder reads subwords: *Zerubbabel* becomes five of them. Which ones carry the label?
 
 # %%
 people = load("names")
@@ -419,7 +417,6 @@ def collate(rows):  # ids, padding mask, labels
     return ids, real, labels
 
 
-# %%
 @torch.no_grad()
 def word_states(encoder, rows):  # for each row the states of the labelled positions
     batches = [rows[n : n + 16] for n in range(0, len(rows), 16)]
@@ -522,7 +519,6 @@ def overlap(question, sentence):
     return sum(1 / math.log(2 + seen[word]) for word in set(split(sentence)) & set(split(question)))
 
 
-# %%
 hits = {"MiniLM": 0, "shared words": 0, "chance": 0.0}
 for item in asked:
     options, right = sentences(item.passage), holds_answer(item)
@@ -550,7 +546,7 @@ bars(answers, xlabel="answer F1 (overlap in words)",
      "with most shared words; fine-tuned on 1,661 questions goes a little beyond it.")  # fmt: skip
 
 # %% [markdown]
-# The score of a span is its overlap with the true answer: precision and recall over words, and their F1, averaged over the questions. It is another metric than entity F1, so the two must not be compared. The numbers are small: our questions are few, and SQuAD, on which BERT reached an F1 of 88.5, has 88,000 for training [5, 6].
+# The score of a span is its overlap with the true answer: precision and recall over words, and their F1, averaged over the questions. It is another metric than entity F1, so the two must not be compared. The numbers are small: our questions are few, and SQuAD, on which BERT reached an F1 of 88.5, has 88,000 for training [5] [6].
 
 # %%
 reported("with 384 questions the sentence with most shared words beats the probe and the fine-tuned model in each seed",
