@@ -35,7 +35,7 @@ NAME = "week3"
 def exercises() -> list[Exercise]:
     """Two practice exercises, and two for points where this edition has them."""
     points = [one for one in all_assigned() if not one.literal and one.id in ("06.A1", "07.A1")]
-    return [find_exercise("06.1"), find_exercise("07.1"), *points]
+    return [find_exercise("06.1"), find_exercise("07b.1"), *points]
 
 
 def answers(student: int, exercise: Exercise) -> str:

@@ -31,7 +31,7 @@ from fmcourse.data.tables import read_column
 from tools import jupyter
 
 EVERY = [*all_exercises(), *all_assigned()]
-WANTED = ["06.1", "07.A1", "07.A2"]
+WANTED = ["06.1", "07.A1", "07b.A2"]
 STUDENTS = ["ada", "bob@uni.edu", "Zoë Q", "dan"]
 KEY = b"0123456789abcdef" * 4
 pytestmark = [
@@ -103,7 +103,7 @@ def test_the_manifest_says_what_the_assignment_consists_of(course):
     ] == [
         ("06.1", 0, "06-1", "06-1-points", "causal_mask"),
         ("07.A1", 10, "07-A1", "07-A1-points", "hide_whole_words"),
-        ("07.A2", 10, "07-A2", "07-A2-points", "share_of_long_names"),
+        ("07b.A2", 10, "07b-A2", "07b-A2-points", "share_of_long_names"),
     ]
     assert manifest["students"] == STUDENTS and manifest["variants"] == variants.fingerprint(KEY)
 
@@ -134,7 +134,7 @@ def test_nothing_that_is_handed_out_holds_an_answer_or_the_key(course):
 
 
 def test_each_student_has_the_numbers_of_the_key(course):
-    exercise = next(one for one in all_assigned() if one.id == "07.A2")
+    exercise = next(one for one in all_assigned() if one.id == "07b.A2")
     for student, folder in zip(
         STUDENTS, ["ada", "bob@uni.edu", "Zo=C3=AB=20Q", "dan"], strict=True
     ):
@@ -142,7 +142,7 @@ def test_each_student_has_the_numbers_of_the_key(course):
             (course.path / "variants" / "week3" / folder / VARIANT_FILE).read_text(encoding="utf-8")
         )
         assert (made["student"], made["assignment"]) == (student, "week3")
-        assert unpack(made["numbers"]["07.A2"]) == variants.numbers_for(KEY, student, exercise)
+        assert unpack(made["numbers"]["07b.A2"]) == variants.numbers_for(KEY, student, exercise)
 
 
 def test_what_is_handed_out_is_the_starter_and_the_points_are_locked(course):
@@ -182,8 +182,8 @@ def test_the_same_command_makes_the_same_files(course, capsys):
 
 def test_a_name_that_has_other_exercises_is_kept_unless_again_is_said(course, tmp_path, capsys):
     before = contents(course.path)
-    words = ["assign", "06.1", "07.1", "--name", "week3", "--out", str(course.path)]
-    refused(words, capsys, "has 'week3' already, with 06.1, 07.A1, 07.A2", "--again")
+    words = ["assign", "06.1", "07b.1", "--name", "week3", "--out", str(course.path)]
+    refused(words, capsys, "has 'week3' already, with 06.1, 07.A1, 07b.A2", "--again")
     (tmp_path / "other").write_bytes(b"another key of some length")
     refused(
         [*course.words[:8], "--variants", str(tmp_path / "other")], capsys, "drawn with another key"
@@ -196,16 +196,16 @@ def test_a_name_that_has_other_exercises_is_kept_unless_again_is_said(course, tm
     needs = "some are still to be drawn: name the key with --variants"
     refused([*course.words[:8], "--students", str(tmp_path / "more")], capsys, needs)
     refused(
-        ["assign", "07.A2", "--name", "week3", "--out", str(course.path), "--again"], capsys, needs
+        ["assign", "07b.A2", "--name", "week3", "--out", str(course.path), "--again"], capsys, needs
     )
     assert contents(course.path) == before
     out = ["--name", "a", "--out", str(tmp_path / "course")]
     assert cli.main(["assign", "06.1", *out]) == 0
-    assert cli.main(["assign", "07.1", "06.1", *out, "--again"]) == 0
+    assert cli.main(["assign", "07b.1", "06.1", *out, "--again"]) == 0
     assert [
         entry["id"] for entry in assign.read_manifest(tmp_path / "course", "a")["exercises"]
-    ] == ["07.1", "06.1"]
-    assert {"07-1", "06-1"} <= set(cells(tmp_path / "course" / "release" / "a" / "a.ipynb"))
+    ] == ["07b.1", "06.1"]
+    assert {"07b-1", "06-1"} <= set(cells(tmp_path / "course" / "release" / "a" / "a.ipynb"))
 
 
 @pytest.mark.parametrize(
@@ -216,12 +216,12 @@ def test_a_name_that_has_other_exercises_is_kept_unless_again_is_said(course, tm
         (["06.1", "06.1", "--name", "a"], "06.1 is named twice"),
         (["06.1", "--name", "../a"], "cannot be an assignment's name"),
         (["06.1", "--name", "a/b"], "cannot be an assignment's name"),
-        (["07.A2", "--name", "a", "--variants", "{}/course/key"], "keep the key elsewhere"),
-        (["07.A2", "--name", "a", "--students", "{}/none"], "there is no such file"),
-        (["07.A2", "--name", "a", "--students", "{}/empty"], "names no student"),
-        (["07.A2", "--name", "a", "--students", "{}/table"], "no column id, student or username"),
+        (["07b.A2", "--name", "a", "--variants", "{}/course/key"], "keep the key elsewhere"),
+        (["07b.A2", "--name", "a", "--students", "{}/none"], "there is no such file"),
+        (["07b.A2", "--name", "a", "--students", "{}/empty"], "names no student"),
+        (["07b.A2", "--name", "a", "--students", "{}/table"], "no column id, student or username"),
         (
-            ["07.A2", "--name", "a", "--students", "{}/twins"],
+            ["07b.A2", "--name", "a", "--students", "{}/twins"],
             "'Ada' and 'ada' could share a folder",
         ),
     ],
@@ -273,7 +273,7 @@ def test_if_nbgrader_refuses_everything_is_as_it_was(tmp_path, capsys):
         book.add_student("ada")
         book.add_submission("a", "ada")
     refused(
-        ["assign", "07.1", *out, "--again"],
+        ["assign", "07b.1", *out, "--again"],
         capsys,
         "nbgrader does not make a: Cannot add or remove cells",
     )
@@ -404,14 +404,14 @@ def exercise_of(name: str):
 
 
 def numbers_of(student: str) -> dict:
-    return variants.numbers_for(KEY, student, exercise_of("07.A2"))
+    return variants.numbers_for(KEY, student, exercise_of("07b.A2"))
 
 
 def answers_of(student: str) -> dict[str, str]:
     """What each student writes: all right, one named mistake, right on public cases, nothing."""
     solved = {name: exercise_of(name).solution for name in ("06.1", "07.A1")}
-    solved["07.A2"] = (
-        f"share_of_long_names = {exercise_of('07.A2').reference(numbers_of(student))!r}"
+    solved["07b.A2"] = (
+        f"share_of_long_names = {exercise_of('07b.A2').reference(numbers_of(student))!r}"
     )
     named = next(
         one for one in exercise_of("07.A1").mistakes if one.name == "the first piece alone"
@@ -419,7 +419,7 @@ def answers_of(student: str) -> dict[str, str]:
     return {
         "ada": solved,
         "bob@uni.edu": solved
-        | {"07.A1": named.wrong_answer, "07.A2": "share_of_long_names = 0.123"},
+        | {"07.A1": named.wrong_answer, "07b.A2": "share_of_long_names = 0.123"},
         "Zoë Q": {"06.1": "def causal_mask(T):\n    return 1\n", "07.A1": OVERFITTED},
         "dan": {},
     }[student]
@@ -447,7 +447,7 @@ def expected_points(student: str, name: str) -> float:
     exec(exercise.imports, space)
     exec(source, space)
     value = space[exercise.name]
-    if name == "07.A2":
+    if name == "07b.A2":
         value, exercise = exercise.candidate(value), exercise.for_numbers(numbers_of(student))
     assert not precheck(exercise, value)
     key, n_public = answer_key(exercise)

@@ -33,21 +33,21 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="grading forks, and this system cannot"),
     pytest.mark.xdist_group("grading"),
 ]
-IDS = ["06.1", "07.1", "07.A1", "07.A2"]
+IDS = ["06.1", "07b.1", "07.A1", "07b.A2"]
 NAME = {
     exercise_id: (ASSIGNED.get(exercise_id) or find_exercise(exercise_id)).name
     for exercise_id in IDS
 }
 KEY = b"0123456789abcdef of the class"
-ATTEND, POOL, WHOLE = (find_exercise("06.1").solution, find_exercise("07.1").solution, "")
-LITERAL = "mine = variant('07.A2')\n"
-FULL = {"06.1": 1, "07.1": 1, "07.A1": 10, "07.A2": 10}  # of practice: done or not
+ATTEND, POOL, WHOLE = (find_exercise("06.1").solution, find_exercise("07b.1").solution, "")
+LITERAL = "mine = variant('07b.A2')\n"
+FULL = {"06.1": 1, "07b.1": 1, "07.A1": 10, "07b.A2": 10}  # of practice: done or not
 
 
 def solution_cell(exercise_id: str) -> str:
     """A right answer as a student writes it."""
     exercise = ASSIGNED.get(exercise_id) or find_exercise(exercise_id)
-    if exercise_id != "07.A2":
+    if exercise_id != "07b.A2":
         return exercise.solution
     inner = exercise.solution.replace(f"def {exercise.name}", "def share")
     return f"{LITERAL}{inner}\n{exercise.name} = share(mine)\n"
@@ -104,7 +104,7 @@ def in_function(body: str, after: str = "return begins") -> str:
     return f"import os, sys\ndef {NAME['07.A1']}(begins, chosen):\n{lines}\n    {after}\n"
 
 
-OTHERS = {"06.1": 1, "07.1": 1, "07.A2": 10}  # what every attacker still has
+OTHERS = {"06.1": 1, "07b.1": 1, "07b.A2": 10}  # what every attacker still has
 ALL, NONE = FULL, dict.fromkeys(IDS, 0)
 RIGHT = cells()
 LOST_1 = {**FULL, "07.A1": 0}
@@ -184,8 +184,8 @@ while True: pass
 
 
 def value_for(student: str) -> object:
-    """The right answer to 07.A2 for a student's own numbers."""
-    return ASSIGNED["07.A2"].reference(variants.numbers_for(KEY, student, ASSIGNED["07.A2"]))
+    """The right answer to 07b.A2 for a student's own numbers."""
+    return ASSIGNED["07b.A2"].reference(variants.numbers_for(KEY, student, ASSIGNED["07b.A2"]))
 
 
 def the_class(course: Path, port: int) -> dict[str, tuple]:
@@ -204,7 +204,7 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
     starters = {
         f"e{i.replace('.', '_')}": (ASSIGNED.get(i) or find_exercise(i)).starter for i in IDS
     }
-    public = ASSIGNED["07.A2"].reference(ASSIGNED["07.A2"].draw_numbers(PUBLIC_SEED))
+    public = ASSIGNED["07b.A2"].reference(ASSIGNED["07b.A2"].draw_numbers(PUBLIC_SEED))
     typed, ben = (value_for(student) for student in ("typed in", "borrower's friend"))
     text = "\n\n".join(f"# %%\n{cell}" for cell in RIGHT)
     v3 = {
@@ -247,11 +247,11 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
                 notebook(
                     cells(
                         e07_A1=wrong(1),
-                        e07_1="def mean_of_real(states, real):\n    return states.mean(1)\n",
+                        e07b_1="def mean_of_real(states, real):\n    return states.mean(1)\n",
                     )
                 ),
             ),
-            {**FULL, "07.A1": (0.01, 5), "07.1": 0},
+            {**FULL, "07.A1": (0.01, 5), "07b.1": 0},
             "The filling is averaged in",
         ),
         "dan partly": (
@@ -271,7 +271,7 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
         "duplicated": (
             put(
                 "duplicated",
-                notebook([*RIGHT, a1.starter, RIGHT[1], find_exercise("07.1").starter]),
+                notebook([*RIGHT, a1.starter, RIGHT[1], find_exercise("07b.1").starter]),
             ),
             ALL,
             "",
@@ -401,19 +401,19 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
         "typed in": (
             put(
                 "typed in",
-                notebook(cells(e07_A2=f"{LITERAL}{NAME['07.A2']} = {typed!r}")),
+                notebook(cells(e07b_A2=f"{LITERAL}{NAME['07b.A2']} = {typed!r}")),
             ),
             ALL,
             "",
         ),
         "public": (
-            put("public", notebook(cells(e07_A2=f"{NAME['07.A2']} = {public!r}"))),
-            {**FULL, "07.A2": (0, 3)},
+            put("public", notebook(cells(e07b_A2=f"{NAME['07b.A2']} = {public!r}"))),
+            {**FULL, "07b.A2": (0, 3)},
             "right for the public numbers",
         ),
         "borrower": (
-            put("borrower", notebook(cells(e07_A2=f"{NAME['07.A2']} = {ben!r}"))),
-            {**FULL, "07.A2": (0, 3)},
+            put("borrower", notebook(cells(e07b_A2=f"{NAME['07b.A2']} = {ben!r}"))),
+            {**FULL, "07b.A2": (0, 3)},
             "",
         ),
         "borrower's friend": (put("borrower's friend", notebook(RIGHT)), ALL, ""),
@@ -746,7 +746,7 @@ def test_work_for_another_assignment_is_not_this_one(tmp_path):
 
 def test_a_borrowed_answer_is_told_to_the_instructor_alone(graded):
     *_, out, _, _, borrowed = graded[2:]
-    assert ("borrower", "07.A2", "borrower's friend") in borrowed
+    assert ("borrower", "07b.A2", "borrower's friend") in borrowed
     assert "borrower's friend" in html.unescape((out / "items.html").read_text())
     assert "friend" not in (out / "feedback" / f"{safe_name('borrower')}.html").read_text()
 
@@ -767,7 +767,7 @@ def test_reports_have_everybody_and_no_hidden_case(graded):
     assert (
         set(items) == set(IDS)
         and float(items["07.A1"]["right"]) < 1
-        and items["07.1"]["commonest_mistakes"]
+        and items["07b.1"]["commonest_mistakes"]
     )
 
 

@@ -93,7 +93,7 @@ def test_no_free_text_of_an_unfit_answer_is_passed_on(facts):
 
 
 def test_where_a_notebook_stops_is_said_and_its_error_quoted():
-    pool = find_exercise("07.1")
+    pool = find_exercise("07b.1")
     code = pool.solution.replace("return", "return 0 * w +", 1)
     made = find_answers(["import math\n\nw = math.floor('`a`')", code], [pool])[pool.id]
     name, said = verdict(run_answer(make_task(pool, made)), pool)
@@ -148,10 +148,10 @@ def test_a_jail_that_does_not_hold_costs_nobody_a_point():
         def run(self, task, seconds):
             raise JailError("an answer could not be shut in, so it was not run.")
 
-    entry = {"id": "07.1", "points": 0}
+    entry = {"id": "07b.1", "points": 0}
     manifest = {"name": "week1", "exercises": [entry], "variants": None}
-    made = Submission("ann", cells=[find_exercise("07.1").solution])
-    made.answers = find_answers(made.cells, [find_exercise("07.1")])
+    made = Submission("ann", cells=[find_exercise("07b.1").solution])
+    made.answers = find_answers(made.cells, [find_exercise("07b.1")])
     with pytest.raises(JailError):
         Grader(manifest, Broken(), Broken()).grade(made)
 

@@ -1,6 +1,6 @@
 """The smallest ordinary input on which a wrong program differs from the right one, by hypothesis.
 
-    python -m tools.counterexamples 07.3     # mutants that pass its check, each with an input
+    python -m tools.counterexamples 07b.3    # mutants that pass its check, each with an input
 
 Cases are written by hand and forget what nobody thought of: an `I-` after an `O`, a text with a
 comma, a question without an answer. Here a strategy says which inputs an exercise allows. What is
@@ -159,10 +159,10 @@ INPUTS: dict[str, st.SearchStrategy[Any]] = {
         st.lists(st.tuples(*[st.sampled_from([b"a", b"b", b"ab", b"ba"])] * 2), max_size=4),
     ),
     "04.4": st.tuples(texts("ab é茶"), st.lists(st.integers(1, 300), min_size=1, max_size=9)),
-    "07.2": st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3)), min_size=1, max_size=5).map(
+    "07b.2": st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3)), min_size=1, max_size=5).map(
         lambda words: ([count for count, _ in words], [label for _, label in words])
     ),
-    "07.3": st.lists(TAGS, max_size=8),
+    "07b.3": st.lists(TAGS, max_size=8),
     "12.2": ranked_answers(),
     "13.1": st.lists(st.tuples(st.integers(0, 10**6), st.booleans()), max_size=5),
     "13.4": train_and_test(),

@@ -1,4 +1,4 @@
-"""Assigned in lesson 07: whole words, and how far down the right answer stands."""
+"""Assigned in lesson 07: whole-word masking, and blanks filled by counting."""
 
 import torch
 from fmcourse.classroom.exercise_kinds import AssignedExercise
@@ -27,10 +27,10 @@ WHOLE = '''def hide_whole_words(begins, chosen):
 
 whole_words = AssignedExercise(
     "07.A1",
-    goal="hide whole words",
+    goal="whole-word masking",
     minutes=15,
     difficulty=2,
-    text="If only `##ing` is hidden, `walk` gives it away: the task is too easy. So later BERTs choose *words* and hide all pieces of each. "
+    text="If only `##ing` is masked, `walk` gives it away: the task is too easy. So later BERTs choose *words* and mask all pieces of each (**whole-word masking**). "
     "A row of `begins` says where words begin; a row of `chosen` says which words are to be hidden, counted from the left.",
     cases=[
         (torch.tensor([[True, False, True]]), torch.tensor([[True, False]])),
@@ -93,81 +93,134 @@ whole_words = AssignedExercise(
     ],
 )  # fmt: skip
 
-# -- 07.A2 how far down ---------------------------------------------------------------------------------------------------
+# -- 07.A2 the rival without a network --------------------------------------------------------------------------------------
 
 
-def ranked_names(draw):
-    """Other verses for each student."""
-    return {"first": draw.randrange(0, 9000), "many": draw.randrange(400, 800)}
+def a_part(draw):
+    """Another part of the unseen text for each student."""
+    return {"first": draw.randrange(0, 150_000), "many": draw.randrange(4000, 8000)}
 
 
-long_names = AssignedExercise(
+two_neighbours = AssignedExercise(
     "07.A2",
-    goal="how long are names?",
-    minutes=12,
-    text="A tagger that labels each word alone can never know where a *long* name ends. How often does that matter? Take the training sentences "
-    "`load(\"names\").train[first : first + many]`, with your own two numbers. Of all names in them, which share has two words or more? "
-    "(A name begins at a tag `B-...` and goes on through `I-...`.)"
+    goal="fill blanks by counting",
+    minutes=15,
+    text="How good is the simplest rival of a masked model, one that sees one letter on each side? Take `load(\"recipes\")`; turn a text into letters with "
+    "`re.sub(\"[^a-z]+\", \" \", text.lower())`, so that it has 27 different characters. From the first 300,000 characters of `.train` (cut first, then "
+    "turned) count which character stands between each pair of neighbours. Then take `.validation[first : first + many]`, with your own two numbers, turn "
+    "it as well, and hide each character but the first and the last in turn: predict the one counted most often between its two neighbours (of equal "
+    "counts the one that comes first in `\" abc...z\"`; a pair of neighbours that was never seen is a miss). What is the accuracy?"
     "\n\nGive it unrounded: the first five digits must be right.",
-    imports=IMPORTS + "from fmcourse.data import load\n",
+    imports=IMPORTS + "import re\nfrom collections import Counter\nfrom fmcourse.data import load\n",
     starter='''mine = variant("07.A2")  # your numbers
-share_of_long_names = ...  # a float from 0 to 1
+accuracy_of_counts = ...  # a float from 0 to 1
 ''',
-    solution='''from fmcourse.data import load
+    solution='''import re
+from collections import Counter
+from fmcourse.data import load
 
 
-def share_of_long_names(mine):
-    long = names = 0
-    for sentence in load("names").train[mine["first"] : mine["first"] + mine["many"]]:
-        for tag, after in zip(sentence.tags, (*sentence.tags[1:], "O")):
-            names += tag.startswith("B-")
-            long += tag.startswith("B-") and after.startswith("I-")
-    return long / names
+def accuracy_of_counts(mine):
+    letters = lambda text: re.sub("[^a-z]+", " ", text.lower())
+    text = letters(load("recipes").train[:300_000])
+    unseen = letters(load("recipes").validation[mine["first"] : mine["first"] + mine["many"]])
+    counts = Counter(zip(text, text[1:], text[2:]))
+    best = {}
+    for (left, middle, right), n in sorted(counts.items()):
+        if n > best.get((left, right), (0, ""))[0]:
+            best[left, right] = n, middle
+    hits = [best.get((left, right), (0, ""))[1] == middle for left, middle, right in zip(unseen, unseen[1:], unseen[2:])]
+    return sum(hits) / len(hits)
 ''',
     other_solutions=[
-        '''def share_of_long_names(mine):
+        '''def accuracy_of_counts(mine):
+    import re
+    from collections import Counter, defaultdict
     from fmcourse.data import load
-    sizes = []
-    for sentence in load("names").train[mine["first"]:][:mine["many"]]:
-        for tag in sentence.tags:
-            if tag[0] == "B":
-                sizes.append(1)
-            elif tag[0] == "I":
-                sizes[-1] += 1
-    return sum(size > 1 for size in sizes) / len(sizes)
+    letters = lambda text: re.sub("[^a-z]+", " ", text.lower())
+    text = letters(load("recipes").train[:300_000])
+    unseen = letters(load("recipes").validation[mine["first"]:][:mine["many"]])
+    between = defaultdict(Counter)
+    for t in range(1, len(text) - 1):
+        between[text[t - 1] + text[t + 1]][text[t]] += 1
+    right = 0
+    for t in range(1, len(unseen) - 1):
+        seen = between[unseen[t - 1] + unseen[t + 1]]
+        guess = max(" abcdefghijklmnopqrstuvwxyz", key=lambda one: seen[one]) if seen else None
+        right += guess == unseen[t]
+    return right / (len(unseen) - 2)
 ''',
-        '''def share_of_long_names(mine):
+        '''def accuracy_of_counts(mine):
+    import re
+    import torch
     from fmcourse.data import load
-    sentences = load("names").train[mine["first"]:][:mine["many"]]
-    text = " ".join("".join(tag[0] for tag in sentence.tags) for sentence in sentences)  # such as OBIOO BO
-    return text.count("BI") / text.count("B")
+    def ids(text):
+        text = re.sub("[^a-z]+", " ", text.lower())
+        return torch.tensor([" abcdefghijklmnopqrstuvwxyz".index(one) for one in text])
+    text = ids(load("recipes").train[:300_000])
+    unseen = ids(load("recipes").validation[mine["first"] : mine["first"] + mine["many"]])
+    counts = torch.bincount((text[:-2] * 27 + text[2:]) * 27 + text[1:-1], minlength=27**3).view(27, 27, 27)
+    seen = counts[unseen[:-2], unseen[2:]]
+    hit = (seen.argmax(1) == unseen[1:-1]) & (seen.sum(1) > 0)
+    return hit.double().mean().item()
 ''',
     ],
-    vary=ranked_names,
-    explanation="A name is long where its B is followed by an I. It is a small share, and still the one that word-by-word taggers get wrong.",
+    vary=a_part,
+    explanation="Between two known neighbours few letters are likely: a table of 729 rows fills blanks better than the commonest character, and a masked "
+    "model must beat it by what stands further away.",
     properties=[Property("no share", "def test(out, case):\n    return 0 <= out <= 1 or f'A share lies between 0 and 1; yours is {out:.4g}.'\n",
                          "Of what is it a share?")],
     mistakes=[
-        Mistake("of words, not of names", '''def share_of_long_names(mine):
+        Mistake("the left neighbour alone", '''def accuracy_of_counts(mine):
+    import re
+    from collections import Counter, defaultdict
     from fmcourse.data import load
-    tags = [tag[0] for s in load("names").train[mine["first"]:][:mine["many"]] for tag in s.tags]
-    return tags.count("I") / (tags.count("B") + tags.count("I"))
-''', "It counts words inside names. Of what was the share asked?"),
-        Mistake("long to short", '''def share_of_long_names(mine):
+    letters = lambda text: re.sub("[^a-z]+", " ", text.lower())
+    text = letters(load("recipes").train[:300_000])
+    unseen = letters(load("recipes").validation[mine["first"]:][:mine["many"]])
+    after = defaultdict(Counter)
+    for t in range(1, len(text) - 1):
+        after[text[t - 1]][text[t]] += 1
+    guess = {one: max(" abcdefghijklmnopqrstuvwxyz", key=lambda it: after[one][it]) for one in after}
+    return sum(guess.get(unseen[t - 1]) == unseen[t] for t in range(1, len(unseen) - 1)) / (len(unseen) - 2)
+''', "It looks at the left neighbour alone. What does a masked model see besides?"),
+        Mistake("the commonest character", '''def accuracy_of_counts(mine):
+    import re
     from fmcourse.data import load
-    pairs = [(t[0], a[0]) for s in load("names").train[mine["first"]:][:mine["many"]] for t, a in zip(s.tags, (*s.tags[1:], "O"))]
-    long, names = pairs.count(("B", "I")), sum(t == "B" for t, _ in pairs)
-    return long / (names - long)
-''', "It divides the long ones by the short ones. By which number is a share divided?"),
-        Mistake("the mean of the sentences", "def share_of_long_names(mine):\n    from fmcourse.data import load\n    some = load('names').train[mine['first']:][:mine['many']]\n    b = [sum(t[0] == 'B' for t in s.tags) for s in some]\n    i = [sum((x[0], y[0]) == ('B', 'I') for x, y in zip(s.tags, s.tags[1:])) for s in some]\n    shares = [x / y for x, y in zip(i, b) if y]; return sum(shares) / len(shares)\n",
-                "A sentence with one name counts as much as one with ten. Of what, all together, was the share asked?"),
-        Mistake("of sentences", "def share_of_long_names(mine):\n    from fmcourse.data import load\n    some = load('names').train[mine['first']:][:mine['many']]\n    b = [sum(t[0] == 'B' for t in s.tags) for s in some]\n    i = [sum((x[0], y[0]) == ('B', 'I') for x, y in zip(s.tags, s.tags[1:])) for s in some]\n    return sum(x > 0 for x in i) / len(some)\n",
-                "That is the share of sentences in which a long name stands. Of what was the share asked?"),
-        Mistake("of all words", "def share_of_long_names(mine):\n    from fmcourse.data import load\n    some = load('names').train[mine['first']:][:mine['many']]\n    b = [sum(t[0] == 'B' for t in s.tags) for s in some]\n    i = [sum((x[0], y[0]) == ('B', 'I') for x, y in zip(s.tags, s.tags[1:])) for s in some]\n    return sum(i) / sum(len(s.tags) for s in some)\n",
-                "It divides by the number of words. Of what was the share asked?"),
-        Mistake("words for each name", "def share_of_long_names(mine):\n    from fmcourse.data import load\n    some = load('names').train[mine['first']:][:mine['many']]\n    b = [sum(t[0] == 'B' for t in s.tags) for s in some]\n    i = [sum((x[0], y[0]) == ('B', 'I') for x, y in zip(s.tags, s.tags[1:])) for s in some]\n    return sum(t != 'O' for s in some for t in s.tags) / sum(b)\n",
-                "That is how many words a name has on average. Of what was the share asked?"),
-        Mistake("the first of all", "def share_of_long_names(mine):\n    from fmcourse.data import load\n    some = load('names').train[:mine['many']]\n    b = [sum(t[0] == 'B' for t in s.tags) for s in some]\n    i = [sum((x[0], y[0]) == ('B', 'I') for x, y in zip(s.tags, s.tags[1:])) for s in some]\n    return sum(i) / sum(b)\n",
-                "These are the first sentences of all. Where do yours begin?"),
+    letters = lambda text: re.sub("[^a-z]+", " ", text.lower())
+    unseen = letters(load("recipes").validation[mine["first"]:][:mine["many"]])
+    return unseen[1:-1].count(" ") / (len(unseen) - 2)
+''', "It always predicts the space, the commonest character. What do the neighbours say?"),
+        Mistake("counted in the unseen text", '''def accuracy_of_counts(mine):
+    import re
+    from collections import Counter, defaultdict
+    from fmcourse.data import load
+    letters = lambda text: re.sub("[^a-z]+", " ", text.lower())
+    text = unseen = letters(load("recipes").validation[mine["first"]:][:mine["many"]])
+    between = defaultdict(Counter)
+    for t in range(1, len(text) - 1):
+        between[text[t - 1] + text[t + 1]][text[t]] += 1
+    right = 0
+    for t in range(1, len(unseen) - 1):
+        seen = between[unseen[t - 1] + unseen[t + 1]]
+        right += max(" abcdefghijklmnopqrstuvwxyz", key=lambda one: seen[one]) == unseen[t]
+    return right / (len(unseen) - 2)
+''', "The counts come from the very text that is predicted. From which text should they come?"),
+        Mistake("the end of the slice", '''def accuracy_of_counts(mine):
+    import re
+    from collections import Counter, defaultdict
+    from fmcourse.data import load
+    letters = lambda text: re.sub("[^a-z]+", " ", text.lower())
+    text = letters(load("recipes").train[:300_000])
+    unseen = letters(load("recipes").validation[mine["first"]:mine["many"]])
+    between = defaultdict(Counter)
+    for t in range(1, len(text) - 1):
+        between[text[t - 1] + text[t + 1]][text[t]] += 1
+    right = 0
+    for t in range(1, len(unseen) - 1):
+        seen = between[unseen[t - 1] + unseen[t + 1]]
+        right += bool(seen) and max(" abcdefghijklmnopqrstuvwxyz", key=lambda one: seen[one]) == unseen[t]
+    return right / (len(unseen) - 2) if len(unseen) > 2 else 0.0
+''', "The slice ends at `many`; it should be `many` characters long. Where does it end?"),
     ],
 )  # fmt: skip

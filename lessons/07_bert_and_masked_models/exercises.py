@@ -1,673 +1,280 @@
-"""Lesson 07: the ends that turn a masked model into an encoder, a finder of names, an answerer of questions."""
+"""Lesson 07: the masked loss, BERT's input for two texts, and a text with each of its tokens masked in turn."""
 
 import torch
 from fmcourse.course.exercise import Exercise, Mistake, Property
 from torch import Tensor
+from torch.nn import functional as F
 
 noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-real = lambda *lengths: torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+tokens = lambda *shape, seed=0, V=4: torch.randint(V, shape, generator=torch.Generator().manual_seed(seed))
+chosen = lambda *shape, seed=0: torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) < 0.4
 
-# -- 07.1 one vector for a text -------------------------------------------------------------------------------------------
-
-
-def filling_is_nothing(out: Tensor, case: tuple) -> bool | str:
-    """A text with one real token is that token."""
-    states, there = case
-    for n, row in enumerate(there):
-        if row.sum() == 1 and out.shape == (len(states), states.shape[-1]):
-            token = states[n][row][0]
-            if not torch.allclose(out[n], token, atol=1e-4):
-                return f"Text {n} has one real token, so its mean must be that token's state; the first number is {out[n, 0]:.3g}, not {token[0]:.3g}."
-    return True
+# -- 07.1 the masked loss -------------------------------------------------------------------------------------------------
 
 
-pooled = Exercise(
-    "07.1",
-    goal="one vector for a text",
-    minutes=8,
-    cases=[
-        (torch.tensor([[[2.0, 0.0], [4.0, 2.0], [9.0, 9.0]]]), real(3)),
-        (torch.tensor([[[2.0, 0.0], [4.0, 2.0], [9.0, 9.0]], [[1.0, 1.0], [7.0, 3.0], [8.0, 8.0]]]), real(3, 1)),
-        (noise(2, 5, 4, seed=1).requires_grad_(), real(5, 2)),
-        (noise(3, 7, 6, seed=2), real(4, 7, 1)),
-    ],
-    starter='''def mean_of_real(states, real):
-    """The mean state of each text, over the tokens that are there and not over the filling.
-
-    states: (B, T, D)   real: (B, T) bool, False where a row is filled up   ->   (B, D)
-    """
-    ...
-''',
-    solution='''def mean_of_real(states, real):
-    """The mean state of each text, over the tokens that are there and not over the filling.
-
-    states: (B, T, D)   real: (B, T) bool, False where a row is filled up   ->   (B, D)
-    """
-    there = real[..., None]                           # (B, T, 1): one flag for all D numbers of a token
-    return (states * there).sum(1) / there.sum(1)     # each text by its own number of tokens
-''',
-    other_solutions=[
-        lambda states, real: torch.stack([row[there].mean(0) for row, there in zip(states, real, strict=True)]),
-        lambda states, real: torch.einsum("btd,bt->bd", states, real / real.sum(1, keepdim=True)),
-        "def mean_of_real(states, real):\n    zeroed = states.masked_fill(~real.unsqueeze(-1), 0.0)\n"
-        "    return zeroed.sum(dim=1) / real.float().sum(dim=1).unsqueeze(-1)\n",
-    ],
-    hints=[
-        "Two texts, one of five tokens and one of two. By what is each sum to be divided?",
-        "First make the filling count for nothing, then add up along the axis of positions, then divide each text by its own number.",
-        "`real[..., None]` is (B, T, 1), so it multiplies (B, T, D). Its sum over axis 1 is how many there are.",
-    ],
-    explanation="The filling has states too: the model computes something for it, and that something depends on nothing that was "
-    "said. Multiplied by False it is zero, and the divisor counts only what was left in.",
-    properties=[Property("filling counts", filling_is_nothing, "What should a token that is not there add to the sum, and to the count?")],
-    mistakes=[
-        Mistake("filling counts", lambda states, real: states.mean(1),
-                "The filling is averaged in, so a text's vector depends on how long its neighbours are. Which tokens are there?"),
-        Mistake("divided by all positions", lambda states, real: (states * real[..., None]).mean(1),
-                "The filling is zeroed, but still counted in the division: short texts get short vectors. How many tokens has each?"),
-        Mistake("no division", lambda states, real: (states * real[..., None]).sum(1),
-                "It is the sum: a long text gets a long vector. What makes a mean of it?"),
-        Mistake("one number for all", lambda states, real: (states * real[..., None]).sum(1) / real.sum(),
-                "Every text is divided by the tokens of the whole batch. Whose number belongs to which text?"),
-        Mistake("only the filling", lambda states, real: (states * ~real[..., None]).sum(1) / (~real).sum(1, keepdim=True).clamp(min=1),
-                "It keeps what should be left out. Does True mean real, or filling?"),
-        Mistake("the first token", lambda states, real: states[:, 0],
-                "That is [CLS] alone, another way to pool (BERT's). This model was trained with which?"),
-        Mistake("the largest", lambda states, real: states.masked_fill(~real[..., None], -torch.inf).amax(1),
-                "Of each number it keeps the largest. That is pooling too, but is it a mean?"),
-        Mistake("averaged over the width", lambda states, real: (states * real[..., None]).mean(-1),
-                "Each token becomes one number. Along which axis do tokens follow one another?"),
-        Mistake("what is not zero is real", """def mean_of_real(states, real):
-    kept = states * real[..., None]
-    return kept.sum(1) / (kept != 0).sum(1)
-""",
-                "It counts the numbers that are not 0, and a state may well hold a 0. Which input says which tokens "
-                "are there?"),
-        Mistake("the last real token", """def mean_of_real(states, real):
-    return states[torch.arange(len(states)), real.sum(1) - 1]
-""",
-                "That is the last real token, another way to pool. Of which tokens is the mean asked?"),
-        Mistake("all texts in one", """def mean_of_real(states, real):
-    return states[real].mean(0)
-""",
-                "`states[real]` puts the real tokens of all texts in one row. How does each text keep its own?"),
-        Mistake("divided by the filling", """def mean_of_real(states, real):
-    return (states * real[..., None]).sum(1) / (~real).sum(1, keepdim=True)
-""",
-                "The sum is divided by how many are *not* there. How many were added up?"),
-        Mistake("a sum that has lost its axis", """def mean_of_real(states, real):
-    return (states * real[..., None]).sum(1) / real.sum(1)
-""",
-                "`real.sum(1)` is (B,) and meets the D numbers of a state. What gives it an axis of size 1?"),
-        Mistake("minus infinity in a mean", """def mean_of_real(states, real):
-    return states.masked_fill(~real[..., None], float('-inf')).mean(1)
-""",
-                "Minus infinity hides the filling from a maximum, but not from a mean. What adds nothing to a sum?"),
-        Mistake("first and last", """def mean_of_real(states, real):
-    return (states[:, 0] + states[:, -1]) / 2
-""",
-                "Only the first and the last place count, and the last may be filling. Which tokens are to be "
-                "averaged?"),
-        Mistake("over the texts", """def mean_of_real(states, real):
-    there = real[..., None]
-    return (states * there).sum(0) / there.sum(0).clamp(min=1)
-""",
-                "It averages over texts, place by place. Along which axis do the tokens of one text lie?"),
-    ],
-)  # fmt: skip
-
-# -- 07.2 a label for each piece ------------------------------------------------------------------------------------------
-
-
-def as_long(out: list, case: tuple) -> bool | str:
-    counts, _ = case
-    wanted = sum(counts) + 2
-    return (
-        len(out) == wanted
-        or f"{sum(counts)} pieces between [CLS] and [SEP] make {wanted} places; it gives {len(out)} labels."
+def only_selected(out: Tensor, case: tuple) -> bool | str:
+    """With one position selected, the loss is the surprise at that position."""
+    logits, ids, selected = case
+    if selected.sum() != 1:
+        return True
+    wanted = -logits.log_softmax(-1)[selected][0, ids[selected][0]].item()
+    return abs(float(out) - wanted) < 1e-4 or (
+        f"One position is selected, and its true token costs {wanted:.3f} nats; the loss is {float(out):.3f}."
     )
 
 
-def piecewise(make, first=-100, last=-100):
-    """A wrong answer out of a rule: (label, count) -> the labels of a word's pieces."""
-
-    def wrong(counts, labels):
-        inside = [label for count, kind in zip(counts, labels, strict=True) for label in make(kind, count)]
-        return [first] * (first is not None) + inside + [last] * (last is not None)
-
-    return wrong
-
-
-once = lambda kind, count: [kind] + [-100] * (count - 1)
-aligned = Exercise(
-    "07.2",
-    goal="labels for pieces of words",
+one = torch.tensor([[False, True, False]])
+masked = Exercise(
+    "07.1",
+    goal="the loss of masked language modelling",
     minutes=8,
-    cases=[([1], [2]), ([2], [3]), ([1, 3, 1], [0, 1, 0]), ([3, 1], [5, 0]), ([2, 2, 1, 4], [1, 2, 0, 3]), ([1, 1], [4, 4])],
-    starter='''def label_pieces(counts, labels):
-    """A label for every token of [CLS] pieces [SEP]: that of the word on its first piece, -100 (not asked) everywhere
-    else.
+    cases=[
+        (torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.0, 3.0]]]), torch.tensor([[0, 1, 1]]), one),
+        (noise(2, 5, 4, seed=1), tokens(2, 5, seed=2), chosen(2, 5, seed=3)),
+        (2 * noise(3, 6, 5, seed=4), tokens(3, 6, seed=5, V=5), chosen(3, 6, seed=6)),
+        (noise(2, 4, 3, seed=7).requires_grad_(), tokens(2, 4, seed=8, V=3), torch.tensor([[True] * 4, [True, False, False, False]])),
+    ],
+    starter='''def masked_loss(logits, ids, selected):
+    """The mean cross-entropy, in nats, of the true tokens at the selected positions; the others count for nothing.
 
-    counts: how many pieces each word has, [1, 3]   labels: one a word, [0, 2]   ->   [-100, 0, 2, -100, -100, -100]
+    logits: (B, T, V)   ids: (B, T), the text before masking   selected: (B, T) bool   ->   scalar
     """
     ...
 ''',
-    solution='''def label_pieces(counts, labels):
-    """A label for every token of [CLS] pieces [SEP]: that of the word on its first piece, -100 (not asked) everywhere
-    else.
+    solution='''def masked_loss(logits, ids, selected):
+    """The mean cross-entropy, in nats, of the true tokens at the selected positions; the others count for nothing.
 
-    counts: how many pieces each word has, [1, 3]   labels: one a word, [0, 2]   ->   [-100, 0, 2, -100, -100, -100]
+    logits: (B, T, V)   ids: (B, T), the text before masking   selected: (B, T) bool   ->   scalar
     """
-    found = [-100]                                        # [CLS]
-    for count, label in zip(counts, labels):
-        found += [label] + [-100] * (count - 1)           # asked once a word
-    return found + [-100]                                 # [SEP]
+    return F.cross_entropy(logits[selected], ids[selected])  # (N, V) and (N,), N selected positions
 ''',
     other_solutions=[
-        lambda counts, labels: [-100, *(label if n == 0 else -100 for count, label in zip(counts, labels, strict=True) for n in range(count)), -100],
-        "def label_pieces(counts, labels):\n    found = [-100] * (sum(counts) + 2)\n    at = 1\n    for count, label in zip(counts, labels):\n"
-        "        found[at] = label\n        at += count\n    return found\n",
+        lambda logits, ids, selected: F.cross_entropy(logits.mT, ids.masked_fill(~selected, -100)),
+        "def masked_loss(logits, ids, selected):\n    log_p = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]\n"
+        "    return -(log_p * selected).sum() / selected.sum()\n",
     ],
     hints=[
-        "\"Zerubbabel\" is five pieces but one name. How often should the loss ask about it?",
-        "A word of n pieces needs n labels: the first says what it is, n - 1 say nothing. And two tokens belong to no word at all.",
-        "Start from `[-100]`, add `[label] + [-100] * (count - 1)` for each word, end with `[-100]`.",
+        "Which positions are questions? What does the model learn from predicting a token that it can see?",
+        "Index logits and ids with the same bool tensor: N rows of V logits, and N true tokens.",
+        "`F.cross_entropy` takes (N, V) logits and (N,) targets, and averages over N.",
     ],
-    explanation="Cross-entropy skips -100, so each word is asked about once, however many pieces spell it. [CLS] and [SEP] are no words. The "
-    "later pieces still help: attention lets the first one see them.",
-    properties=[Property("not a label for each token", as_long, "Which tokens have no word, and still need a place?")],
+    explanation="`logits[selected]` keeps the N selected rows. Cross-entropy is the mean of -log p(true token) over them, so a text with few "
+    "masks is not cheaper than one with many.",
+    properties=[Property("not the selected position", only_selected, "Which positions enter the mean, and how many are they?")],
     mistakes=[
-        Mistake("every piece is asked", piecewise(lambda kind, count: [kind] * count),
-                "Every piece carries the label, so a word of five pieces counts five times, and five B- tags make five names. Which piece should speak for the word?"),
-        Mistake("the last piece is asked", piecewise(lambda kind, count: [-100] * (count - 1) + [kind]),
-                "The label stands on the last piece. That can be made to work, but which piece is asked for here?"),
-        Mistake("the rest is O", piecewise(lambda kind, count: [kind] + [0] * (count - 1)),
-                "Later pieces are labelled 0, \"no name\": the model is taught that the rest of a name is none. Which number means \"not asked\"?"),
-        Mistake("no ends", piecewise(once, None, None),
-                "[CLS] and [SEP] have no place here, so all labels stand one token too early. What does the model see first?"),
-        Mistake("no [SEP]", piecewise(once, -100, None), "The last token, [SEP], has no label. What should stand there?"),
-        Mistake("no [CLS]", piecewise(once, None, -100), "The first token, [CLS], has no label, so all others stand one too early. What should stand there?"),
-        Mistake("the ends are O", piecewise(once, 0, 0), "[CLS] and [SEP] are labelled 0. Are they words that are no names, or no words?"),
-        Mistake("one a word", lambda counts, labels: [-100, *labels, -100],
-                "It gives one label a word, but the model sees pieces. How many labels does a word of three pieces need?"),
-        Mistake("everything else is O", """def label_pieces(counts, labels):
-    found = [0]
-    for count, label in zip(counts, labels):
-        found += [label] + [0] * (count - 1)
-    return found + [0]
-""",
-                "Ends and later pieces are labelled 0, \"no name\", and all of that is asked. Which number means "
-                "\"not asked\"?"),
-        Mistake("-1 for not asked", """def label_pieces(counts, labels):
-    found = [-1]
-    for count, label in zip(counts, labels):
-        found += [label] + [-1] * (count - 1)
-    return found + [-1]
-""",
-                "-1 stands where -100 should. Which number does cross-entropy skip?"),
-        Mistake("B- goes on as I-", """def label_pieces(counts, labels):
-    found = [-100]
-    for count, label in zip(counts, labels):
-        found += [label] + [label + 1 if label % 2 else label] * (count - 1)
-    return found + [-100]
-""",
-                "Later pieces of a B- word are labelled I-, and those of others like the word: a convention that "
-                "papers know, too. What does the docstring put on later pieces?"),
-        Mistake("the label and one more", """def label_pieces(counts, labels):
-    found = [-100]
-    for count, label in zip(counts, labels):
-        found += [label] + [label + 1] * (count - 1)
-    return found + [-100]
-""",
-                "Later pieces get the word's label plus one, as if B- turned into I-. What does the docstring put on "
-                "later pieces?"),
-        Mistake("B- goes on as I-, the rest as it is asked", """def label_pieces(counts, labels):
-    found = [-100]
-    for count, label in zip(counts, labels):
-        found += [label] + [label + 1 if label % 2 else -100] * (count - 1)
-    return found + [-100]
-""",
-                "Later pieces of a B- word are labelled I-. That is a known convention, but one word then speaks "
-                "several times: what does the docstring put there?"),
-        Mistake("one too many for each word", """def label_pieces(counts, labels):
-    found = [-100]
-    for count, label in zip(counts, labels):
-        found += [label] + [-100] * count
-    return found + [-100]
-""",
-                "A word of one piece gets two labels. How many of its pieces are left after the first?"),
-        Mistake("short words left out", """def label_pieces(counts, labels):
-    found = [-100]
-    for count, label in zip(counts, labels):
-        if count > 1:
-            found += [label] + [-100] * (count - 1)
-    return found + [-100]
-""",
-                "Words of one piece have no label. How many labels do they need?"),
-        Mistake("None for not asked", """def label_pieces(counts, labels):
-    found = [None]
-    for count, label in zip(counts, labels):
-        found += [label] + [None] * (count - 1)
-    return found + [None]
-""",
-                "None stands where -100 should. Which number does cross-entropy skip?"),
-        Mistake("a list in the list", """def label_pieces(counts, labels):
-    found = [-100]
-    for count, label in zip(counts, labels):
-        found.append(label)
-        found.append([-100] * (count - 1))
-    found.append(-100)
-    return found
-""",
-                "`append` puts in the list as one thing. What puts in each of its numbers?"),
+        Mistake("every position", lambda logits, ids, selected: F.cross_entropy(logits.flatten(0, 1), ids.flatten()),
+                "All positions are averaged, also those where the token stands in the input. Which ones were selected?"),
+        Mistake("the others", lambda logits, ids, selected: F.cross_entropy(logits[~selected], ids[~selected]),
+                "It scores the positions that were *not* selected. What does True mean?"),
+        Mistake("sum for mean", lambda logits, ids, selected: F.cross_entropy(logits[selected], ids[selected], reduction="sum"),
+                "It is the sum over the selected positions. By how many must it be divided?"),
+        Mistake("divided by all positions", lambda logits, ids, selected: (F.cross_entropy(logits.mT, ids, reduction="none") * selected).mean(),
+                "Positions that are not selected add zero, but they are still counted in the mean. How many were selected?"),
+        Mistake("a mean of means", lambda logits, ids, selected: torch.stack(
+                    [F.cross_entropy(a[s], b[s]) for a, b, s in zip(logits, ids, selected, strict=True)]).mean(),
+                "Each text is averaged first, so a question in a text with few of them weighs more. Over what is the mean?"),
+        Mistake("no minus", lambda logits, ids, selected: -F.cross_entropy(logits[selected], ids[selected]),
+                "It is negative: the mean log-probability. A loss falls when the model improves: which sign?"),
+        Mistake("probability for its logarithm", lambda logits, ids, selected: -logits.softmax(-1)[selected].gather(-1, ids[selected][:, None]).mean(),
+                "It averages probabilities. Cross-entropy is the mean of which function of them?"),
+        Mistake("shifted by one", lambda logits, ids, selected: F.cross_entropy(logits[:, :-1][selected[:, 1:]], ids[:, 1:][selected[:, 1:]]),
+                "The logits of the position before are compared with the token. That is a causal model's loss: where does a masked model predict?"),
+        Mistake("not shifted but cut", lambda logits, ids, selected: F.cross_entropy(logits[:, :-1][selected[:, :-1]], ids[:, 1:][selected[:, :-1]]),
+                "The target is the token after the selected one. Which token was hidden?"),
+        Mistake("bits", lambda logits, ids, selected: F.cross_entropy(logits[selected], ids[selected]) / 0.6931471805599453,
+                "It is in bits. In which unit was it asked?"),
+        Mistake("softmax twice", lambda logits, ids, selected: F.cross_entropy(logits[selected].softmax(-1), ids[selected]),
+                "`F.cross_entropy` applies the softmax itself, and here it gets probabilities. What does it expect?"),
+        Mistake("logits set to zero", lambda logits, ids, selected: F.cross_entropy((logits * selected[..., None]).flatten(0, 1), ids.flatten()),
+                "Zero logits are a uniform guess, which costs log V at every other position. How does a position leave the mean?"),
+        Mistake("token 0 is ignored", lambda logits, ids, selected: F.cross_entropy(logits.flatten(0, 1), (ids * selected).flatten(), ignore_index=0),
+                "0 marks what was not selected, but 0 is a token, too. Which label does cross-entropy skip by itself?"),
+        Mistake("token 0 elsewhere", lambda logits, ids, selected: F.cross_entropy(logits.flatten(0, 1), (ids * selected).flatten()),
+                "At every other position the target is now token 0. How does a position leave the mean?"),
+        Mistake("accuracy", lambda logits, ids, selected: (logits.argmax(-1) == ids)[selected].float().mean(),
+                "It is the share of tokens predicted correctly, which has no gradient. What is the loss?"),
     ],
 )  # fmt: skip
 
-# -- 07.3 names out of tags -----------------------------------------------------------------------------------------------
+# -- 07.2 two texts in one input ------------------------------------------------------------------------------------------
 
 
-def names(tags, *, flush=True, more=0, join=False, orphans=True, any_kind=False, whole=True, cut=2):
-    """The right answer, or one with a wrong belief."""
-    found, begin, kind = [], None, ""
-    for at, tag in enumerate([*tags, "O"] if flush else tags):
-        goes_on = tag != "O" and begin is not None and (
-            (tag[0] == "I" and (any_kind or tag[2:] == kind)) or (join and tag[2:] == kind)
-        )  # fmt: skip
-        if begin is not None and not goes_on:
-            found.append((kind if cut else f"B-{kind}", begin, at + more if whole else begin + 1))
-            begin = None
-        if tag != "O" and not goes_on and (orphans or tag[0] == "B"):
-            begin, kind = at, tag[2:]
-    return found
+def as_many_segments(out: tuple, case: tuple) -> bool | str:
+    ids, segments = out
+    wanted = len(case[0]) + len(case[1]) + 3
+    return len(ids) == len(segments) == wanted or (
+        f"{len(case[0])} and {len(case[1])} tokens with one [CLS] and two [SEP] are {wanted}; it gives {len(ids)} ids and {len(segments)} segments."
+    )
 
 
-def in_the_sentence(out: list, case: list) -> bool | str:
-    """A name is at least one word, and none stands outside."""
-    for _, begin, end in out:
-        if not 0 <= begin < end <= len(case):
-            return f"In a sentence of {len(case)} words a name goes from word {begin} to word {end}, the one after its last: that is no piece of it."
+def packed(first, second, cls, sep):
+    return [cls, *first, sep, *second, sep], [0] * (len(first) + 2) + [1] * (len(second) + 1)
+
+
+pair = Exercise(
+    "07.2",
+    goal="two texts in one input, as BERT reads them",
+    minutes=8,
+    cases=[([7], [8], 1, 2), ([7, 8, 9], [5, 6], 1, 2), ([4], [3, 9, 9, 3], 101, 102), ([5, 6], [], 1, 2), ([3, 4, 5], [3, 4, 5], 0, 9)],
+    starter='''def pack_pair(first, second, cls, sep):
+    """One input for two texts: [CLS] first [SEP] second [SEP]; and the segment of each token: 0 up to the first [SEP],
+    which belongs to it, and 1 after it.
+
+    first, second: lists of token ids   cls, sep: one id each   ->   (ids, segments), two lists of the same length
+    """
+    ...
+''',
+    solution='''def pack_pair(first, second, cls, sep):
+    """One input for two texts: [CLS] first [SEP] second [SEP]; and the segment of each token: 0 up to the first [SEP],
+    which belongs to it, and 1 after it.
+
+    first, second: lists of token ids   cls, sep: one id each   ->   (ids, segments), two lists of the same length
+    """
+    left, right = [cls, *first, sep], [*second, sep]
+    return left + right, [0] * len(left) + [1] * len(right)
+''',
+    other_solutions=[
+        packed,
+        "def pack_pair(first, second, cls, sep):\n    ids = [cls]\n    ids.extend(first)\n    ids.append(sep)\n    at = len(ids)\n"
+        "    ids.extend(second)\n    ids.append(sep)\n    return ids, [int(n >= at) for n in range(len(ids))]\n",
+    ],
+    hints=[
+        "Write the input of \"how are you\" and \"fine\" as words first. How many special tokens does it hold?",
+        "The left part is [CLS], the first text, [SEP]; the right part is the second text and [SEP]. The segments say which part.",
+        "`left = [cls, *first, sep]`, `right = [*second, sep]`; then `[0] * len(left) + [1] * len(right)`.",
+    ],
+    explanation="[SEP] ends each text; [CLS] stands once, in front, and its state is what a pair classifier reads. The segment embedding tells "
+    "the two texts apart, because attention alone sees only one sequence.",
+    properties=[Property("not as long as its parts", as_many_segments, "Which special tokens stand where, and which segment has each?")],
+    mistakes=[
+        Mistake("no [SEP] at the end", lambda first, second, cls, sep: (packed(first, second, cls, sep)[0][:-1], packed(first, second, cls, sep)[1][:-1]),
+                "The second text has no end. What follows its last token?"),
+        Mistake("the first [SEP] in segment 1", lambda first, second, cls, sep: (packed(first, second, cls, sep)[0], [0] * (len(first) + 1) + [1] * (len(second) + 2)),
+                "The first [SEP] has segment 1. Which text does it end?"),
+        Mistake("no [SEP] between", lambda first, second, cls, sep: ([cls, *first, *second, sep], [0] * (len(first) + 1) + [1] * (len(second) + 1)),
+                "Nothing stands between the texts. What ends the first one?"),
+        Mistake("no [CLS]", lambda first, second, cls, sep: (packed(first, second, cls, sep)[0][1:], packed(first, second, cls, sep)[1][1:]),
+                "The first token is missing: the one whose state a pair classifier reads. Which is it?"),
+        Mistake("[CLS] twice", lambda first, second, cls, sep: ([cls, *first, sep, cls, *second, sep], [0] * (len(first) + 2) + [1] * (len(second) + 2)),
+                "Each text begins with [CLS] here. How often does it stand in one input?"),
+        Mistake("counted from one", lambda first, second, cls, sep: (packed(first, second, cls, sep)[0], [1 + n for n in packed(first, second, cls, sep)[1]]),
+                "The segments are 1 and 2. From which number are they counted?"),
+        Mistake("segments the other way round", lambda first, second, cls, sep: (packed(first, second, cls, sep)[0], [1 - n for n in packed(first, second, cls, sep)[1]]),
+                "The first text has segment 1 and the second 0. Which is which?"),
+        Mistake("the last [SEP] in segment 0", lambda first, second, cls, sep: (packed(first, second, cls, sep)[0], [*packed(first, second, cls, sep)[1][:-1], 0]),
+                "The last [SEP] has segment 0. Which text does it end?"),
+        Mistake("one segment", lambda first, second, cls, sep: (packed(first, second, cls, sep)[0], [0] * len(packed(first, second, cls, sep)[0])),
+                "Every token has segment 0. How does the model know where the second text is?"),
+        Mistake("segments of the words alone", lambda first, second, cls, sep: (packed(first, second, cls, sep)[0], [0] * len(first) + [1] * len(second)),
+                "The special tokens have no segment. How many numbers must the second list have?"),
+        Mistake("positions for segments", lambda first, second, cls, sep: (packed(first, second, cls, sep)[0], list(range(len(first) + len(second) + 3))),
+                "The second list counts the positions. What does a segment say?"),
+        Mistake("the other order", lambda first, second, cls, sep: packed(first, second, cls, sep)[::-1],
+                "It gives (segments, ids). Which comes first?"),
+        Mistake("the second text first", lambda first, second, cls, sep: packed(second, first, cls, sep),
+                "The second text stands first. In which order are they wanted?"),
+        Mistake("[CLS] and [SEP] swapped", lambda first, second, cls, sep: packed(first, second, sep, cls),
+                "It begins with [SEP] and ends with [CLS]. Which of them stands in front?"),
+        Mistake("a list in the list", lambda first, second, cls, sep: ([cls, first, sep, second, sep], [0, 0, 0, 1, 1]),
+                "The texts are lists inside the list. How are their tokens put in one by one?"),
+    ],
+)  # fmt: skip
+
+# -- 07.3 each token masked in turn ---------------------------------------------------------------------------------------
+
+
+def one_mask_a_row(out: Tensor, case: tuple) -> bool | str:
+    ids, mask = case
+    if out.shape != (len(ids), len(ids)):
+        return True
+    for row, text in enumerate(out):
+        if (changed := int((text != ids).sum())) != 1:
+            return f"Copy {row} differs from the text at {changed} positions; one of them should be masked."
     return True
 
 
-with_length = lambda tags: [(kind, begin, end - begin) for kind, begin, end in names(tags)]
-spans = Exercise(
+def grown(ids, mask):
+    copies, text = [], ids.clone()
+    for t in range(len(ids)):
+        text[t] = mask
+        copies.append(text.clone())
+    return torch.stack(copies)
+
+
+eye = lambda ids: torch.eye(len(ids), dtype=torch.bool)
+each = Exercise(
     "07.3",
-    goal="from tags to names",
-    minutes=12,
-    difficulty=2,
-    cases=[
-        ["B-PERSON"],
-        ["O", "B-PLACE"],
-        ["B-PERSON", "I-PERSON", "O"],
-        ["B-PERSON", "B-PERSON", "O"],
-        ["I-PLACE", "O"],
-        ["I-PLACE", "O", "B-PLACE"],
-        ["B-PERSON", "I-PLACE", "O"],
-        ["B-PERSON", "O", "I-PERSON"],
-        ["B-PLACE", "O", "I-PERSON", "I-PERSON", "O"],
-        ["O", "I-GROUP", "I-PLACE"],
-        ["O", "O"],
-        [],
-        ["O", "B-PLACE", "I-PLACE", "I-PLACE", "B-GROUP", "O", "B-PERSON", "I-PERSON", "I-GROUP"],
-    ],
-    starter='''def names_in(tags):
-    """The names in a tagged sentence, in order: (kind, first word, the word after the last).
+    goal="a text with each of its tokens masked in turn",
+    minutes=8,
+    cases=[(torch.tensor([5, 6, 7]), 9), (torch.tensor([4]), 0), (torch.tensor([3, 3, 2, 1]), 27), (torch.tensor([8, 6, 4, 2, 5, 7]), 3)],
+    starter='''def mask_each(ids, mask):
+    """T copies of a text of T tokens. Copy t has `mask` in place of token t; its other tokens are as in the text.
 
-    B-KIND begins a name, I-KIND goes on with one of its kind, O is none. An I- that follows nothing of its kind
-    begins a name.
-    ["B-PERSON", "I-PERSON", "O", "B-PLACE"]   ->   [("PERSON", 0, 2), ("PLACE", 3, 4)]
+    ids: (T,)   mask: one id   ->   (T, T), copy t in row t
     """
     ...
 ''',
-    solution='''def names_in(tags):
-    """The names in a tagged sentence, in order: (kind, first word, the word after the last).
+    solution='''def mask_each(ids, mask):
+    """T copies of a text of T tokens. Copy t has `mask` in place of token t; its other tokens are as in the text.
 
-    B-KIND begins a name, I-KIND goes on with one of its kind, O is none. An I- that follows nothing of its kind
-    begins a name.
-    ["B-PERSON", "I-PERSON", "O", "B-PLACE"]   ->   [("PERSON", 0, 2), ("PLACE", 3, 4)]
+    ids: (T,)   mask: one id   ->   (T, T), copy t in row t
     """
-    found, kind, begin = [], "", 0                   # the name that is open, if kind is not empty
-    for at, tag in enumerate([*tags, "O"]):          # a last O closes whatever is open
-        if kind and tag == f"I-{kind}":
-            continue
-        if kind:
-            found.append((kind, begin, at))
-        kind, begin = tag[2:], at                    # "O"[2:] is empty: nothing is open
-    return found
+    copies = ids.repeat(len(ids), 1)      # (T, T): memory of its own, so that `ids` stays as it is
+    return copies.fill_diagonal_(mask)
 ''',
     other_solutions=[
-        lambda tags: names(tags),
-        "def names_in(tags):\n    begins = [i for i, t in enumerate(tags) if t != 'O' and (t[0] == 'B' or i == 0 or tags[i - 1][2:] != t[2:])]\n"
-        "    found = []\n    for i in begins:\n        end = i + 1\n        while end < len(tags) and tags[end] == 'I-' + tags[i][2:]:\n"
-        "            end += 1\n        found.append((tags[i][2:], i, end))\n    return found\n",
+        lambda ids, mask: torch.where(eye(ids), mask, ids),
+        lambda ids, mask: ids.expand(len(ids), -1).masked_fill(eye(ids), mask),
+        "def mask_each(ids, mask):\n    copies = []\n    for t in range(len(ids)):\n        copy = ids.clone()\n        copy[t] = mask\n"
+        "        copies.append(copy)\n    return torch.stack(copies)\n",
     ],
     hints=[
-        "Read the tags aloud with a finger on the first word of the name you are in. When do you lift it?",
-        "Three things end a name: O, a B-, and an I- of another kind. And so does the end of the sentence, which has no tag.",
-        "Append an \"O\" to the tags, and keep `kind` and `begin` of the name that is open. `\"B-PERSON\"[2:]` is its kind.",
+        "To ask how likely token 3 is, given all the others, which input does the model need? And for token 4?",
+        "Row t of a square differs from the text in column t: the diagonal.",
+        "`ids.repeat(T, 1)` makes T copies with memory of their own; `fill_diagonal_` writes on the diagonal.",
     ],
-    explanation="Keep what is open. Only an I- of the same kind leaves it open; everything else closes it, and everything but O opens a new "
-    "one. The O added at the end closes the last.",
-    properties=[Property("outside the sentence", in_the_sentence, "Is the last number the last word, or the one after it?")],
+    explanation="Each row asks one question with everything else in sight, so T tokens need T rows: a masked model scores a text in T passes, a "
+    "causal one in a single pass.",
+    properties=[Property("not one mask in a copy", one_mask_a_row, "Which token of copy t is hidden, and which are not?")],
     mistakes=[
-        Mistake("the last name is lost", lambda tags: names(tags, flush=False),
-                "A name that ends with the sentence is missing: no tag comes that would close it. What closes it?"),
-        Mistake("the last word, not the one after", lambda tags: names(tags, more=-1),
-                "A name of one word goes from 0 to 0 here. As in a slice, which word should the last number point at?"),
-        Mistake("neighbours become one", lambda tags: names(tags, join=True),
-                "Two people side by side come out as one name. What does the second B- say?"),
-        Mistake("a lone I- is nothing", lambda tags: names(tags, orphans=False),
-                "An I- without a B- before it is dropped, though a model often writes it. What does the docstring make of it?"),
-        Mistake("any I- goes on", lambda tags: names(tags, any_kind=True),
-                "An I-PLACE goes on with a PERSON here. May a name change its kind in the middle?"),
-        Mistake("one word each", lambda tags: names(tags, whole=False),
-                "Every name ends after its first word. What do the I- tags add?"),
-        Mistake("a word is a name", lambda tags: [(tag[2:], at, at + 1) for at, tag in enumerate(tags) if tag != "O"],
-                "Each tagged word is a name of its own here, so \"Pontius Pilate\" is two people. What tells B- from I-?"),
-        Mistake("the kind with its B-", lambda tags: names(tags, cut=0),
-                "The kind reads B-PERSON. Which part of a tag is the kind?"),
-        Mistake("length for end", with_length, "The last number is how many words there are. Where does the name end in the sentence?"),
-        Mistake("a set", lambda tags: {*names(tags)}, "It is a set, which has no order. In what should they stand in order?"),
-        Mistake("an O does not end it", """def names_in(tags):
-    found = []
-    for at, tag in enumerate(tags):
-        if tag == "O":
-            continue
-        if tag[0] == "I" and found and found[-1][0] == tag[2:]:
-            found[-1] = (tag[2:], found[-1][1], at + 1)
-        else:
-            found.append((tag[2:], at, at + 1))
-    return found
-""", "An I- goes on with the last name although an O stands between the two. What has ended that name?"),
-        Mistake("words added up over an O", """def names_in(tags):
-    found = []
-    for at, tag in enumerate(tags):
-        if tag == "O":
-            continue
-        if tag[0] == "I" and found and found[-1][0] == tag[2:]:
-            found[-1] = (tag[2:], found[-1][1], found[-1][2] + 1)
-        else:
-            found.append((tag[2:], at, at + 1))
-    return found
-""", "An I- behind an O makes the name before the O a word longer, and that word is the O. What has ended that name?"),
-        Mistake("a kind that is remembered too long", """def names_in(tags):
-    found, kind, begin = [], None, None
-    for at, tag in enumerate([*tags, "O"]):
-        if tag == "O":
-            if begin is not None:
-                found.append((kind, begin, at))
-            begin = None
-        elif tag[0] == "B" or tag[2:] != kind:
-            if begin is not None:
-                found.append((kind, begin, at))
-            kind, begin = tag[2:], at
-    return found
-""", "After B-PERSON O an I-PERSON is dropped: the kind is still PERSON, though no name is open. What must O forget?"),
-        Mistake("an I- of another kind is dropped", """def names_in(tags):
-    found, at = [], 0
-    while at < len(tags):
-        end = at + 1
-        if tags[at][0] == "B" or (tags[at][0] == "I" and (at == 0 or tags[at - 1] == "O")):
-            while end < len(tags) and tags[end] == "I-" + tags[at][2:]:
-                end += 1
-            found.append((tags[at][2:], at, end))
-        at = end
-    return found
-""", "An I-PLACE right behind a PERSON belongs to no name here. It goes on with nothing of its kind: what does it then do?"),
-        Mistake("an I- begins nothing but the sentence", """def names_in(tags):
-    found, at = [], 0
-    while at < len(tags):
-        end = at + 1
-        if tags[at][0] == "B" or (tags[at][0] == "I" and at == 0):
-            while end < len(tags) and tags[end] == "I-" + tags[at][2:]:
-                end += 1
-            found.append((tags[at][2:], at, end))
-        at = end
-    return found
-""", "A lone I- makes a name only as the first word of the sentence. Where else may it follow nothing of its kind?"),
-        Mistake("the kind of its last word", """def names_in(tags):
-    found, begin = [], None
-    for at, tag in enumerate([*tags, "O"]):
-        if begin is not None and tag[0] != "I":
-            found.append((tags[at - 1][2:], begin, at))
-            begin = None
-        if tag != "O" and begin is None:
-            begin = at
-    return found
-""", "A name goes on through an I- of another kind, and takes the kind of its last word. May a name change its kind?"),
-        Mistake("the word before the first", """def names_in(tags):
-    found = []
-    for at, tag in enumerate(tags):
-        if tag == "O":
-            continue
-        if tag[0] == "I" and tags[at - 1][2:] == tag[2:]:
-            found[-1] = (tag[2:], found[-1][1], at + 1)
-        else:
-            found.append((tag[2:], at, at + 1))
-    return found
-""", "For the first word, `tags[at - 1]` is `tags[-1]`, the last one. What stands before the first word?"),
-        Mistake("lists for tuples", """def names_in(tags):
-    found, kind, begin = [], "", 0
-    for at, tag in enumerate([*tags, "O"]):
-        if kind and tag == "I-" + kind:
-            continue
-        if kind:
-            found.append([kind, begin, at])
-        kind, begin = tag[2:], at
-    return found
-""", "The names are right, but each is a list. Which brackets make a tuple?"),
-    ],
-)  # fmt: skip
-
-# -- 07.4 the best answer -------------------------------------------------------------------------------------------------
-
-
-def a_span(out: tuple, case: tuple) -> bool | str:
-    start, end = (int(part) for part in out)
-    longest = case[2]
-    if end < start:
-        return f"It answers from token {start} to token {end}: the end stands before the beginning."
-    if end - start + 1 > longest:
-        return f"From token {start} to token {end} are {end - start + 1} tokens; {longest} may be the most."
-    return True
-
-
-def of_table(total, allowed):
-    """A wrong answer out of two rules: what a pair (i, j) is worth, and which pairs may be."""
-
-    def wrong(starts, ends, longest):
-        T = len(starts)
-        i, j = torch.arange(T)[:, None], torch.arange(T)
-        table = total(starts[:, None], ends[None, :]).masked_fill(~allowed(i, j, longest), -torch.inf)
-        return divmod(int(table.argmax()), T)
-
-    return wrong
-
-
-plus = lambda a, b: a + b
-inside = lambda i, j, longest: (i <= j) & (j < i + longest)
-right_span = of_table(plus, inside)
-
-
-def start_first(starts, ends, longest):
-    start = int(starts.argmax())
-    return start, start + int(ends[start : start + longest].argmax())
-
-
-def end_first(starts, ends, longest):
-    end = int(ends.argmax())
-    begin = max(0, end - longest + 1)
-    return begin + int(starts[begin : end + 1].argmax()), end
-
-
-def turned(starts, ends, longest):
-    return right_span(starts, ends, longest)[::-1]
-
-
-def with_count(starts, ends, longest):
-    start, end = right_span(starts, ends, longest)
-    return start, end - start + 1
-
-
-def one_after(starts, ends, longest):
-    start, end = right_span(starts, ends, longest)
-    return start, end + 1
-
-
-row = torch.tensor
-best = Exercise(
-    "07.4",
-    goal="the best answer in a text",
-    minutes=12,
-    difficulty=2,
-    cases=[
-        (row([2.0, 0.0]), row([3.0, 0.0]), 1),
-        (row([0.0, 3.0, 1.0]), row([4.0, 0.0, 1.0]), 3),
-        (row([5.0, 0.0, 4.0, 0.0]), row([0.0, 1.0, 0.0, 5.0]), 2),
-        (row([3.0, 0.0, 0.0, 2.9]), row([0.0, 0.5, 0.0, 3.0]), 3),
-        (row([2.0, 2.1, 0.0, 0.0]), row([1.0, -1.0, -1.0, 6.0]), 4),
-        (row([0.0, 0.0, 3.0, 0.0]), row([1.0, 2.9, 1.0, 3.0]), 4),
-        (row([-1.0, -3.0, -2.0]), row([-2.0, -1.5, -4.0]), 2),
-        (row([4.0, 0.0, 3.0]), row([-3.0, -4.0, 0.5]), 2),
-        (row([5.0, 0.0, 0.0, 1.0]), row([0.0, 3.0, 0.0, 4.0]), 2),
-        (row([-1.0, 0.0, -2.0]), row([-3.0, 0.0, -1.0]), 2),
-        (3 * noise(12, seed=3), 3 * noise(12, seed=4), 4),
-        (3 * noise(12, seed=5), 3 * noise(12, seed=6), 12),
-        (3 * noise(9, seed=7), 3 * noise(9, seed=8), 1),
-    ],
-    starter='''def best_span(starts, ends, longest):
-    """(start, end) of the best answer: the pair with the largest starts[start] + ends[end], of `longest` tokens at
-    most.
-
-    starts, ends: (T,) scores of each token to be the first or the last of the answer; the last belongs to it
-    """
-    ...
-''',
-    solution='''def best_span(starts, ends, longest):
-    """(start, end) of the best answer: the pair with the largest starts[start] + ends[end], of `longest` tokens at
-    most.
-
-    starts, ends: (T,) scores of each token to be the first or the last of the answer; the last belongs to it
-    """
-    totals = starts[:, None] + ends                                    # (T, T): row start, column end
-    may_be = torch.ones_like(totals).triu().tril(longest - 1).bool()   # not before the start, not too far behind it
-    return divmod(int(totals.masked_fill(~may_be, -math.inf).argmax()), len(starts))
-''',
-    other_solutions=[
-        right_span,
-        "def best_span(starts, ends, longest):\n    best, found = -math.inf, None\n    for i in range(len(starts)):\n"
-        "        for j in range(i, min(i + longest, len(ends))):\n            total = float(starts[i] + ends[j])\n"
-        "            if total > best:\n                best, found = total, (i, j)\n    return found\n",
-        "def best_span(starts, ends, longest):\n    T = len(starts)\n"
-        "    return max(((i, j) for i in range(T) for j in range(i, min(T, i + longest))), key=lambda p: (starts[p[0]] + ends[p[1]]).item())\n",
-    ],
-    hints=[
-        "The best beginning may stand behind the best end. What would that answer look like?",
-        "Make a table: row i, column j, starts[i] + ends[j]. Which triangle of it makes sense, and how wide a band of that?",
-        "`starts[:, None] + ends`; keep `.triu().tril(longest - 1)`; the place of the maximum, as row and column, by `divmod`.",
-    ],
-    explanation="All pairs are one table. Above its diagonal the end stands after the start; a band of `longest` diagonals holds the answers "
-    "that are short enough. The best of the band is the answer, even where neither end is the best of its own list.",
-    properties=[Property("not an answer", a_span, "Which pairs of beginning and end are a piece of text, and short enough?")],
-    mistakes=[
-        Mistake("each alone", lambda starts, ends, longest: (int(starts.argmax()), int(ends.argmax())),
-                "Beginning and end are chosen without asking each other. What if the best end stands first, or far away?"),
-        Mistake("no limit", of_table(plus, lambda i, j, longest: i <= j),
-                "It answers with more tokens than allowed. Where does `longest` come in?"),
-        Mistake("one too long", of_table(plus, lambda i, j, longest: (i <= j) & (j <= i + longest)),
-                "From i to i + longest are longest + 1 tokens, since both ends belong to it. How far may the end be?"),
-        Mistake("one too short", of_table(plus, lambda i, j, longest: (i <= j) & (j < max(1, longest - 1) + i)),
-                "An answer of exactly `longest` tokens is refused. Is that allowed or not?"),
-        Mistake("never one token", of_table(plus, lambda i, j, longest: (i < j) & (j < i + max(2, longest))),
-                "Beginning and end are never the same token. What about an answer of one word?"),
-        Mistake("either way round", of_table(plus, lambda i, j, longest: (i - j).abs() < longest),
-                "The end may stand before the beginning here. Which of the two must not be larger?"),
-        Mistake("the beginning first", start_first,
-                "It takes the best beginning and then the best end for it. But a slightly worse beginning may have a far better end: what should be largest?"),
-        Mistake("the end first", end_first,
-                "It takes the best end and then the best beginning for it. What should be largest, one of them or both together?"),
-        Mistake("scores multiplied", of_table(lambda a, b: a * b, inside),
-                "Two negative scores make a positive product, so two bad ends win. What do scores do that stand for logarithms?"),
-        Mistake("end before start", turned, "It gives (end, start). In which order are they wanted?"),
-        Mistake("length for end", with_count, "The second number is how long the answer is. Which token is its last?"),
-        Mistake("the one after the last", one_after, "The second number points behind the answer, as in a slice. Here the last token belongs to it: which is it?"),
-        Mistake("better than nothing", """def best_span(starts, ends, longest):
-    best, found = 0, (0, 0)
-    for i in range(len(starts)):
-        for j in range(i, min(i + longest, len(ends))):
-            if starts[i] + ends[j] > best:
-                best, found = starts[i] + ends[j], (i, j)
-    return found
+        Mistake("all but one", lambda ids, mask: torch.where(eye(ids), ids, mask),
+                "Copy t keeps token t and hides all others. Which one is asked about?"),
+        Mistake("the future too", lambda ids, mask: ids.repeat(len(ids), 1).masked_fill(torch.ones(len(ids), len(ids)).triu().bool(), mask),
+                "Copy t hides token t and everything after it, so that the model reads from the left alone. What may a masked model see?"),
+        Mistake("the future, and not itself", lambda ids, mask: ids.repeat(len(ids), 1).masked_fill(torch.ones(len(ids), len(ids)).triu(1).bool(), mask),
+                "Copy t hides what comes after token t, and shows token t itself. Which one is asked about?"),
+        Mistake("the past too", grown,
+                "Masks pile up: copy t hides all tokens up to t. Where does each copy begin anew?"),
+        Mistake("everything", lambda ids, mask: torch.full((len(ids), len(ids)), mask),
+                "Everything is masked in every copy. What should the model read?"),
+        Mistake("nothing but zeros", lambda ids, mask: torch.diag(torch.full((len(ids),), mask)),
+                "Off the diagonal stands 0. Which tokens should stand there?"),
+        Mistake("from the right", lambda ids, mask: ids.repeat(len(ids), 1).masked_fill(eye(ids).flip(1), mask),
+                "Copy 0 hides the last token. Which diagonal is it?"),
+        Mistake("one too late", lambda ids, mask: ids.repeat(len(ids), 1).masked_fill(eye(ids).roll(1, 1), mask),
+                "Copy t hides token t + 1, and the last copy the first token. Which row asks about which token?"),
+        Mistake("the token is taken out", """def mask_each(ids, mask):
+    return torch.stack([torch.cat([ids[:t], ids[t + 1 :]]) for t in range(len(ids))])
 """,
-                "It looks for a total above 0 and else answers with the first token. What if all totals are "
-                "negative?"),
-        Mistake("two tokens at least", """def best_span(starts, ends, longest):
-    best, found = -math.inf, (0, 0)
-    for i in range(len(starts)):
-        for j in range(i + 1, min(i + longest, len(ends))):
-            if starts[i] + ends[j] > best:
-                best, found = starts[i] + ends[j], (i, j)
-    return found
+                "Token t is removed, so the model cannot tell that one is missing. What stands in its place?"),
+        Mistake("a mask is put in", """def mask_each(ids, mask):
+    return torch.stack([torch.cat([ids[:t], torch.tensor([mask]), ids[t:]]) for t in range(len(ids))])
 """,
-                "The end is looked for behind the beginning. May an answer be one token long?"),
-        Mistake("one too short, in a loop", """def best_span(starts, ends, longest):
-    best, found = -math.inf, (0, 0)
-    for i in range(len(starts)):
-        for j in range(i, min(i + longest - 1, len(ends))):
-            if starts[i] + ends[j] > best:
-                best, found = starts[i] + ends[j], (i, j)
-    return found
+                "The mask stands *before* token t, which is still there. What does it replace?"),
+        Mistake("always the first", lambda ids, mask: ids.repeat(len(ids), 1).index_fill(1, torch.tensor([0]), mask),
+                "Every copy hides token 0. Which one hides token 1?"),
+        Mistake("the copies are columns", lambda ids, mask: torch.where(eye(ids), mask, ids[:, None]),
+                "Each row holds the same token T times: the copies stand in columns. Along which axis does a text run?"),
+        Mistake("a list of copies", """def mask_each(ids, mask):
+    copies = []
+    for t in range(len(ids)):
+        copy = ids.clone()
+        copy[t] = mask
+        copies.append(copy)
+    return copies
 """,
-                "`range` ends before its last number already, and 1 was taken off. How many tokens has the longest "
-                "answer that is tried?"),
-        Mistake("probabilities added", """def best_span(starts, ends, longest):
-    totals = starts.softmax(0)[:, None] + ends.softmax(0)
-    may_be = torch.ones_like(totals).triu().tril(longest - 1).bool()
-    return divmod(int(totals.masked_fill(~may_be, -math.inf).argmax()), len(starts))
-""",
-                "It adds probabilities. Scores stand for logarithms: what do probabilities do where logarithms add "
-                "up?"),
-        Mistake("each alone, then cut", """def best_span(starts, ends, longest):
-    start, end = int(starts.argmax()), int(ends.argmax())
-    return start, max(start, min(end, start + longest - 1))
-""",
-                "Both are chosen alone, and what does not fit is cut to fit. Is that still the largest total?"),
-        Mistake("each alone, put in order", """def best_span(starts, ends, longest):
-    start, end = int(starts.argmax()), int(ends.argmax())
-    return min(start, end), max(start, end)
-""",
-                "Both are chosen alone and put in order, so a beginning may serve as the end. What should be "
-                "largest, together?"),
-        Mistake("the best is not remembered", """def best_span(starts, ends, longest):
-    best, found = -math.inf, None
-    for i in range(len(starts)):
-        for j in range(i, min(i + longest, len(ends))):
-            if starts[i] + ends[j] > best:
-                found = (i, j)
-    return found
-""",
-                "`best` is never set, so every pair is better and the last one stays. What must be remembered along "
-                "with the pair?"),
-        Mistake("what may not be is zero", """def best_span(starts, ends, longest):
-    totals = starts[:, None] + ends
-    may_be = torch.ones_like(totals).triu().tril(longest - 1).bool()
-    return divmod(int((totals * may_be).argmax()), len(starts))
-""",
-                "Forbidden pairs have a total of 0, and 0 may be the largest. Which number is below all totals?"),
-        Mistake("counted from the beginning found", """def best_span(starts, ends, longest):
-    start = int(starts.argmax())
-    return start, int(ends[start : start + longest].argmax())
-""",
-                "The end is counted from the beginning of the answer, not of the text. What must be added, and does "
-                "the best beginning have the best answer?"),
-        Mistake("past the end", """def best_span(starts, ends, longest):
-    best, found = -math.inf, None
-    for i in range(len(starts)):
-        for j in range(i, i + longest):
-            if starts[i] + ends[j] > best:
-                best, found = starts[i] + ends[j], (i, j)
-    return found
-""",
-                "The loop runs off the end of the text. How far may the end be, at the last tokens?"),
+                "The copies are right, but they are a list. What makes one tensor of them?"),
+        Mistake("nothing is masked", lambda ids, mask: ids.repeat(len(ids), 1),
+                "The copies are all the text itself. What does copy t hide?"),
     ],
 )  # fmt: skip
