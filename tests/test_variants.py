@@ -44,7 +44,13 @@ MANIFEST = {
     "students": ["ada"],
     "fmcourse": "1",
     "exercises": [
-        {"id": "06.1", "points": 1, "cell": "06-1", "points_cell": "06-1-points", "name": "causal_mask"}
+        {
+            "id": "06.1",
+            "points": 1,
+            "cell": "06-1",
+            "points_cell": "06-1-points",
+            "name": "causal_mask",
+        }
     ],
 }
 
