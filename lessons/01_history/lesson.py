@@ -520,7 +520,7 @@ if full:
           scenes_alone=[transfer[way] for way in others])  # fmt: skip
 reported("so it is with each of five seeds", max(of(first)) < min(of(others[0]) + of(others[1])), table=shipped)
 resolve("01.transfer", OUTCOMES[sum(wins)], "Spelling, words and much of grammar are the same in both. The scenes "
-        "alone are too short to learn them from, however often they are read.")  # fmt: skip
+        "alone hold too little to learn them from, even when they are read fourteen times.")  # fmt: skip
 
 # %% [markdown]
 # The lead over as many updates in all is small, about 0.04 bits, though that rival read its 20,000 letters about fourteen times over. The pretrained model brings along what all English shares, and needs the scenes only for the difference. From 2018 on this was the standard recipe:
@@ -600,9 +600,9 @@ show(fig, alt="Parameters from 2012 to 2025 on a logarithmic axis. Dense models 
 # %%
 dense = sorted([(sizes.get(row["name"], row["said"] or 0), row["name"]) for row in history["models"]
                 if not row.get("sparse")], reverse=True)  # fmt: skip
-claim("of the dense models with a published size PaLM of 2022 is the largest, larger than all that were counted here",
+claim("of the dense models in the figure PaLM of 2022 is the largest, larger than all that were counted here",
       dense[0][1] == "PaLM" and max(sizes.values()) < dense[0][0], largest=[name for _, name in dense[:3]])  # fmt: skip
-reported("of all models with a published size Switch-C of 2021 has the most parameters",
+reported("of all models in the figure Switch-C of 2021 has the most parameters",
          max((row["said"] or 0, row["name"]) for row in history["models"])[1] == "Switch-C", table=history)  # fmt: skip
 
 # %% [markdown]
@@ -735,12 +735,12 @@ low, high = (resampled[0] - resampled[1]).quantile(torch.tensor([0.025, 0.975]))
 he = float((ratios[:24].mean(1) > 0).sum())
 claim("in each of four wordings *he* is likelier after the male stereotypes than after the female ones",
       min(difference) > 0, by_wording=difference)  # fmt: skip
-claim("this does not hang on the choice of these 24 words: the 95 % interval of the difference lies above zero",
+claim("with the words resampled as if drawn at random, the 95 % interval of the difference lies above zero",
       low > 0, low=low, high=high)  # fmt: skip
 claim("*he* leads after fewer than half of the 24 occupations, and not after *the person*",
       he < 12 and ratios[24].mean() < 0, of_24=he, person=ratios[24].mean())  # fmt: skip
 resolve("01.he", "half or fewer" if 0 < he <= 12 else "nearly all" if he else "none", "The stereotype is there, but "
-        "around a middle on the side of *she*. A single count would have hidden one of the two findings.")  # fmt: skip
+        "the model as a whole leans to *she*. A single count would have hidden one of the two findings.")  # fmt: skip
 
 # %% [markdown]
 # Each line in the figure spans the four wordings. Male stereotypes stand mostly above female ones; and the dotted line, the neutral *person*, lies on the side of *she*, so the model as a whole leans that way.
