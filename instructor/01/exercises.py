@@ -114,24 +114,24 @@ francisco = AssignedExercise(
     starter=COUNTING + "    ...\n",
     solution=COUNTING + '''    pairs = list(zip(text, text[1:]))
     ends = [second for _, second in set(pairs)]
-    own = {word: ends.count(word) / len(ends) for word in text}
+    continuation = {word: ends.count(word) / len(ends) for word in text}
     after = [second for first, second in pairs if first == before]
     if not after:
-        return own
-    freed = discount * len(set(after)) / len(after)  # so much was subtracted, once from each different word
+        return continuation
+    subtracted = discount * len(set(after)) / len(after)  # once from each different word
     kept = {word: (after.count(word) - discount) / len(after) for word in set(after)}
-    return {word: kept.get(word, 0.0) + freed * own[word] for word in text}
+    return {word: kept.get(word, 0.0) + subtracted * continuation[word] for word in text}
 ''',
     other_solutions=[
         smoothing(),
         "from collections import Counter, defaultdict\ndef kneser_ney(text, before, discount):\n    counts, came_after = defaultdict(Counter), defaultdict(set)\n"
         "    for i in range(1, len(text)):\n        counts[text[i - 1]][text[i]] += 1\n        came_after[text[i]].add(text[i - 1])\n"
-        "    kinds = sum(map(len, came_after.values()))\n    row, out = counts[before], {}\n    left = {w: max(row[w] - discount, 0) / row.total() for w in row}\n"
-        "    rest = 1 - sum(left.values())  # nothing kept: all of it\n    for w in set(text):\n        out[w] = left.get(w, 0.0) + rest * len(came_after[w]) / kinds\n    return out\n",
-        "def kneser_ney(text, before, discount):\n    words = sorted(set(text))\n    table = torch.zeros(len(words), len(words), dtype=torch.float64)\n"
-        "    for a, b in zip(text, text[1:]):\n        table[words.index(a), words.index(b)] += 1\n    own = (table > 0).sum(0) / (table > 0).sum()\n"
-        "    row = table[words.index(before)] if before in words else torch.zeros(len(words), dtype=torch.float64)\n    if row.any():\n"
-        "        own = ((row - discount).clamp(min=0) + discount * (row > 0).sum() * own) / row.sum()\n    return dict(zip(words, own.tolist()))\n",
+        "    n_bigrams = sum(map(len, came_after.values()))\n    row, out = counts[before], {}\n    left = {w: max(row[w] - discount, 0) / row.total() for w in row}\n"
+        "    rest = 1 - sum(left.values())  # nothing kept: all of it\n    for w in set(text):\n        out[w] = left.get(w, 0.0) + rest * len(came_after[w]) / n_bigrams\n    return out\n",
+        "def kneser_ney(text, before, discount):\n    words = sorted(set(text))\n    counts = torch.zeros(len(words), len(words), dtype=torch.float64)\n"
+        "    for a, b in zip(text, text[1:]):\n        counts[words.index(a), words.index(b)] += 1\n    continuation = (counts > 0).sum(0) / (counts > 0).sum()\n"
+        "    row = counts[words.index(before)] if before in words else torch.zeros(len(words), dtype=torch.float64)\n    if row.any():\n"
+        "        continuation = ((row - discount).clamp(min=0) + discount * (row > 0).sum() * continuation) / row.sum()\n    return dict(zip(words, continuation.tolist()))\n",
     ],
     explanation="The continuation probability counts different predecessors, so `francisco` with its one gets as little as a word that occurs once. `discount` is subtracted once for each *different* word that followed, "
     "so discount × distinct / total is free to be distributed: a context that was followed by many different words relies more on the continuation probabilities, as in Witten and Bell's formula of the lesson.",
@@ -163,7 +163,7 @@ francisco = AssignedExercise(
         Mistake("what comes after", smoothing(own="len({b for a, b in pairs if a == w}) / len(set(pairs))"),
                 "It counts the different words that come *after* a word. Which end of a bigram is to be predicted?"),
         Mistake("divided by the words", smoothing(own="len({a for a, b in pairs if b == w}) / len(words)"),
-                "The continuation probabilities were divided by the number of different words. Of what are they fractions?"),
+                "The continuation probabilities were divided by the number of different words. They are fractions of what?"),
         Mistake("different pairs, divided by all", smoothing(own="len({a for a, b in pairs if b == w}) / len(pairs)"),
                 "The numerator counts different bigrams, the denominator all of them. Do the continuation probabilities add up to 1?"),
         Mistake("taken once", smoothing(taken="discount"),
@@ -178,20 +178,20 @@ francisco = AssignedExercise(
                 "Probability is distributed that was never subtracted. From which counts is it to come?"),
         Mistake("how often `before` stands there", smoothing(total="text.count(before)"),
                 "It divides by how often `before` occurs in the text. What follows it at the very end?"),
-        Mistake("nothing known, nothing said", smoothing(alone="dict.fromkeys(words, 0.0)"),
+        Mistake("nothing known, all zero", smoothing(alone="dict.fromkeys(words, 0.0)"),
                 "After a word that nothing ever followed, every word gets 0. Does something come next all the same?"),
         Mistake("nothing known, all alike", smoothing(alone="dict.fromkeys(words, 1 / len(words))"),
-                "After a word that nothing ever followed, all words are equally likely. What do we know of them even then?"),
+                "After a word that nothing ever followed, all words are equally likely. Which probabilities are known even then?"),
         Mistake("taken from those that never came", smoothing().replace("max(after.get(w, 0) - discount, 0)", "(after.get(w, 0) - discount)"),
                 "`discount` is taken away from words too that never came after `before`. From which numbers was it to be taken?"),
-        Mistake("dealt out undivided", smoothing(taken="discount * len(after) * total"),
-                "What is dealt out is not divided by how often anything followed. What share of all is `discount` times the number of kinds?"),
-        Mistake("dealt out to newcomers alone", smoothing().replace("discount * len(after) * own[w])", "(discount * len(after) * own[w] if w not in after else 0))"),
-                "Only words that never came after `before` get something of what is dealt out. Among whom was it to be dealt out?"),
+        Mistake("distributed, but not divided", smoothing(taken="discount * len(after) * total"),
+                "What is distributed is not divided by how often anything followed. What share of all is `discount` times the number of different words?"),
+        Mistake("distributed to unseen words alone", smoothing().replace("discount * len(after) * own[w])", "(discount * len(after) * own[w] if w not in after else 0))"),
+                "Only words that never came after `before` get something of what is distributed. Among which words was it to be distributed?"),
         Mistake("a mixture", smoothing(less="discount * after.get(w, 0)", taken="discount * total"),
                 "From each number the share `discount` is taken: more from a large one. How much was to be taken from each?"),
-        Mistake("nothing known, an empty table", smoothing(alone="{}"),
-                "After a word that nothing ever followed, it gives an empty table. What is there to say even then?"),
+        Mistake("nothing known, an empty dictionary", smoothing(alone="{}"),
+                "After a word that nothing ever followed, it gives an empty dictionary. Which probabilities are known even then?"),
     ],
 )  # fmt: skip
 
@@ -217,7 +217,7 @@ NEAR = [
 
 
 def a_word_of_austen(draw):
-    """Another word, reach and piece of the novels for each student."""
+    """Another word, window and part of the novels for each student."""
     many = draw.randrange(1_200_000, 1_800_000)
     return {
         "first": draw.randrange(0, 3_119_000 - many),
@@ -227,12 +227,12 @@ def a_word_of_austen(draw):
     }
 
 
-def log_ratio(body, reach="words[i + 1 : i + 1 + window]"):
+def log_ratio(body, nearby="words[i + 1 : i + 1 + window]"):
     """A near miss: `he` and `she` are what was counted near the word, `all_he` and `all_she` in the whole piece."""
     return (
         "def log_ratio_of_a_word(mine):\n    import re\n    from fmcourse.data import load\n"
         '    text = load("austen").train[mine["first"]:][:mine["many"]].lower()\n    words, window, log = re.findall("[a-z]+", text), mine["window"], math.log\n'
-        f'    near = [{reach} for i, word in enumerate(words) if word == mine["word"]]\n'
+        f'    near = [{nearby} for i, word in enumerate(words) if word == mine["word"]]\n'
         '    he, she = (sum(some.count(one) for some in near) for one in ("he", "she"))\n    all_he, all_she = words.count("he"), words.count("she")\n'
         f"    {body}\n"
     )
@@ -297,7 +297,7 @@ def log_ratio_of_a_word(mine):
 '''],
     vary=a_word_of_austen,
     explanation="It is log (he near / she near) − log (he in all / she in all), the difference of two pointwise mutual informations. `father`, `brother`, `young` are associated with *he*, `sister` and `letter` with *she*; "
-    "without the second term `dear`, `happy` and `friend` would seem to be associated with *she*, and only go with the book. What is associated in the text is associated in the model that is to go on with it.",
+    "without the second term `dear`, `happy` and `friend` would seem to be associated with *she*, although *he* and *she* stand near them about as they do everywhere. A model that is trained on the text learns such associations.",
     properties=[Property("no log ratio", "def test(out, case):\n    return 0 < abs(out) < 3 or f'A log ratio is somewhat above or below 0, hardly as large as 3; yours is {out:.4g}.'\n",
                          "The logarithm of which two numbers' ratio is it?")],
     mistakes=[

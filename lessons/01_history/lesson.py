@@ -61,11 +61,11 @@ show_images(drawings.train.pixels[: 9 * 12 : 9].permute(0, 3, 1, 2) / 255, title
             alt="Twelve coloured drawings, four each of animals, food and people.")  # fmt: skip
 
 # %% [markdown]
-# These drawings are not from ImageNet; they are our task, with three classes and few labels. The network below was trained on
+# These drawings are not from ImageNet; they are our task, with three classes and few labels. The network below, EfficientNet-lite0, was trained on
 # ImageNet's photographs. We remove its last layer, which names the classes. What is left turns an image into 1,280 features. Such a vector of features,
 # computed by a network and useful for more than one task, is called a **representation**. The network stays frozen: nothing in it is trained here.
 #
-# Two controls stand beside it: the same network with random weights, and the bare pixels. The classifier is the simplest there is: each class is represented by the mean of its labelled examples, and a new image gets the class whose mean is nearest.
+# Two controls stand beside it: the same network with random weights, and the bare pixels. The classifier is a simple one: each class is represented by the mean of its labelled examples, and a new image gets the class whose mean is nearest.
 
 # %%
 from fmcourse.models.vision import extract_features, untrained_efficientnet
@@ -116,7 +116,7 @@ resolve("01.few", ROUGHLY[nearest], "What the network learnt from photographs he
         "give only a rough mean of a class.")  # fmt: skip
 
 # %% [markdown]
-# Lines show the mean of ten seeds, with their span; markers what was computed here. Using for one task what was learnt for another is called **transfer learning**. It carried computer vision for years. (The step was short here: many of
+# Lines show the mean of ten seeds, with their span; markers what was computed here. Using for one task what was learnt for another is called **transfer learning**. It carried computer vision for years. (It was easy here: many of
 # ImageNet's classes are animals and dishes.) Its limit is visible in your code: a drawing without a label taught the classifier nothing, and
 # every label costs a person's time.
 #
@@ -160,8 +160,8 @@ claim(
 
 # %% [markdown]
 # How well does it predict plays that it has never read? The **cross-entropy** of a text is the mean negative log-probability that a model gives to the tokens
-# that really come. Cross-entropy in bits, divided by the bytes of the text, is called **bits per byte**: lower is better, and it says how far the model could
-# compress the text. A uniform guess among 78 letters costs log₂ 78 = 6.3 bits, one among five 2.3.
+# that really come. Add up these negative logarithms to base 2 over a text and divide by its number of bytes: the result is called **bits per byte**. Lower is better; it says how far the model could
+# compress the text. Here each letter is one byte. A uniform guess among 78 letters costs log₂ 78 = 6.3 bits, one among five 2.3.
 #
 # We score on a **validation set**, which is text that no model is trained on and that is kept to compare models. The package's class counts in seconds what the loop above would count in hours.
 
@@ -191,7 +191,7 @@ claim("with ten times as many again, 5 letters of context are better than 4", bi
       five=bits["n-gram"], four=whole_text[4])  # fmt: skip
 
 # %% [markdown]
-# With smoothing, a context that is too long costs a little instead of everything. But each further letter of context needs about ten times the text.
+# With smoothing, a context that is too long costs a little instead of everything. But in the figure each further letter of context needs about ten times the text.
 # The reason is that an n-gram model treats all contexts as unrelated: what it counts after *the king* tells it nothing about *the queen*.
 #
 # ## 3 · Three generations of networks
@@ -225,13 +225,13 @@ class WindowModel(nn.Module):
 
 
 # %% [markdown]
-# A **recurrent neural network** reads one token after another and carries what it has read in a state vector that it updates at every token. Early ones
-# forgot soon, because the gradient shrank at each step back. The **LSTM** (long short-term memory) is a recurrent network that also keeps a cell state, to which it adds
-# instead of overwriting it, so that gradients survive [6]. A **gate** is a vector of numbers between 0 and 1 that multiplies another vector and decides how much of it passes.
+# A **recurrent neural network** reads one token after another and updates a state vector at each. Early ones
+# forgot soon: the gradient shrank at each step. The **LSTM** (long short-term memory) is a recurrent network that also keeps a cell state c and adds to it
+# instead of overwriting it, so that gradients survive [6]. A **gate** is a vector of numbers between 0 and 1 (from a sigmoid) that decides how much of another vector passes.
 #
 # $$c_t = f \odot c_{t-1} + i \odot \tanh g, \qquad h_t = o \odot \tanh c_t$$
 #
-# The LSTM of 1997 had two gates, input i and output o. The forget gate f came in 2000 [9]; today "LSTM" means the version with three.
+# h is the state handed on, g what may be added. The gates f (forget), i (input), o (output), and g, come from the new token and the last h. The LSTM of 1997 had no forget gate [9].
 
 # %% exercise="01.3"
 
@@ -263,8 +263,8 @@ gap = (model(some_ids) - model.head(model.lstm(model.embed(some_ids))[0])).abs()
 claim("the step of exercise 01.3, in a loop, is torch's LSTM", gap < 1e-5, largest_gap=gap)
 
 # %% [markdown]
-# The **Transformer** is a network without recurrence: blocks of self-attention and feed-forward layers, which treat all positions of a text at once [8]. In **self-attention** each position computes weights
-# for the positions before it and takes the weighted mean of their vectors; so it can reach any of them in one step. (Attention was first used beside recurrence, in translation [10].) Since no position waits for another, training uses parallel hardware well, and that let it grow.
+# The **Transformer** is a network without recurrence: blocks of self-attention and feed-forward layers, which treat all positions of a text at once [8]. In **self-attention** each position computes a weight
+# for every position of the same text (in a language model: itself and those before it) and takes the weighted mean of their vectors; so it reaches any of them in one step. (Attention was first used beside recurrence, in translation [10].) Since no position waits for another, training uses parallel hardware well, and that let it grow.
 #
 # The version below keeps the decoder alone, as GPT did [11]. Lesson 05 builds each line of it. Are our three classes right? The package has tested versions; we give each pair the same random weights and compare the logits.
 
@@ -328,7 +328,7 @@ claim("the three classes above compute the logits of the package's", max(gaps.va
 
 # %% [markdown]
 # Now the race: the same text, the same batches, the same optimizer, and **the same computing time:** seven seconds of one processor each, as many steps as the
-# package's versions manage in that time. (Our LSTM, a loop in Python, needs longer for its steps.) The learning rate of each is the best of four, chosen on validation text that is not scored here. The n-gram model took two seconds.
+# package's versions manage in that time. (Our LSTM, a loop in Python, needs longer for its steps.) The learning rate of each is the best of four for these seven seconds, chosen on validation text that is not scored here. The n-gram model took two seconds.
 
 # %%
 from fmcourse.training import RandomCrops, lesson_steps
@@ -399,11 +399,11 @@ resolve("01.race", "the n-gram model", "Counting uses all 4.5 million letters at
         "networks saw a few hundred batches, and a network needs many small steps.")  # fmt: skip
 
 # %% [markdown]
-# Counting uses the whole text once and is finished; more time would buy it only longer contexts, which do not help. The networks go on. After a minute (one seed, from the shipped table; the LSTM with a learning rate of 0.01) the LSTM has passed the n-gram model, and the window model has nearly reached it. The Transformer, last at first, is still behind, but has gained most. Its strength, all positions
+# Counting is finished after one reading; longer contexts do not help it. The networks go on. After a minute (one seed, from the shipped table; only the LSTM's learning rate was lowered for it) the LSTM has passed the n-gram model, and the window model has nearly reached it. The Transformer is still behind, but has gained most. Its strength, all positions
 # at once, needs parallel hardware, longer texts and far more training (section 5).
 #
-# All four write by the same rule, letter by letter. They differ in how much of the text they use. To measure that, we change one letter, some
-# way back, and see how much of the probability of the next letter moves.
+# All four generate text in the same way: they draw one letter after another from the predicted probabilities. They differ in how much of the text they use. To measure that, we change one letter and see how much probability moves
+# from some next letters to others (0: none, 1: all).
 
 
 # %%
@@ -446,9 +446,9 @@ claim("a change 12 or more letters back reaches the LSTM and the Transformer, no
       moved=beyond)  # fmt: skip
 
 # %% [markdown]
-# That a network *can* use a distant letter does not mean that it has learnt to: after seven seconds the effect of a letter 20 back is small.
+# That a network *can* use a distant letter does not mean that it has learnt to: after seven seconds the effect of a letter 20 back is small. The Transformer has learnt to use hardly more than the last letter; its bits per byte are about those of an n-gram model with one letter of context.
 #
-# Where does each model spend its bits? **Change it:** type a name, a word that Shakespeare never wrote, the same word twice.
+# Where does each model spend its bits? In the example below, the first letters of words cost many, and the *u* after *q* hardly any. **Change it:** type a name, a word that Shakespeare never wrote, the same word twice.
 
 
 # %%
@@ -520,10 +520,10 @@ if full:
           scenes_alone=[transfer[way] for way in others])  # fmt: skip
 reported("so it is with each of five seeds", max(of(first)) < min(of(others[0]) + of(others[1])), table=shipped)
 resolve("01.transfer", OUTCOMES[sum(wins)], "Spelling, words and much of grammar are the same in both. The scenes "
-        "alone are too short to learn them from, however often they are read.")  # fmt: skip
+        "alone hold too little to learn them from, even when they are read fourteen times.")  # fmt: skip
 
 # %% [markdown]
-# The last way read its 20,000 letters about fourteen times over. The pretrained model brings along what all English shares, and needs the scenes only for the difference. From 2018 on this was the standard recipe:
+# The lead over as many updates in all is small, about 0.04 bits, though that rival read its 20,000 letters about fourteen times over. The pretrained model brings along what all English shares, and needs the scenes only for the difference. From 2018 on this was the standard recipe:
 # somebody with a large computer pretrains once, and everybody fine-tunes.
 #
 # ## 5 · Scale
@@ -565,11 +565,12 @@ resolve("01.growth", "about 800 times", "213 million in 2017, 175 billion in 202
 # %% [markdown]
 # Most deviations are rounding. GPT-2's authors miscounted, and later said so.
 #
-# Did models only ever grow? In 2016 an LSTM had 1.8 billion parameters [17], eight times the Transformer of 2017. In January 2017 one with 137 billion was published [18]. A **mixture of experts** is a network
-# that holds many feed-forward networks (experts) in a layer and sends each token through a few of them. A model's **active parameters** are those that are used for one token; they decide its compute. Such sparse models went
+# In 2016 an LSTM had 1.8 billion parameters [17], eight times the larger Transformer of 2017. In January 2017 one had 137 billion [18]. A **mixture of experts** is a network
+# that holds many feed-forward networks (experts) in a layer and sends each token through a few. A model's **active parameters** are those that are used for one token; they decide its compute. Such sparse models went
 # on to 1.6 trillion in 2021 (Switch [19]), 1.2 trillion (GLaM, 97 billion active [20]), and 1 trillion in 2025 (Kimi K2, 32 billion active [21]).
+# The figure is a selection; a test run of 2021 even reached 10 trillion (M6-10T [42]).
 #
-# Sizes that were never published stand in a strip of their own.
+# Unpublished sizes stand in a strip of their own.
 
 # %%
 kinds = bind_styles("language", "vision", "mixed")
@@ -599,9 +600,9 @@ show(fig, alt="Parameters from 2012 to 2025 on a logarithmic axis. Dense models 
 # %%
 dense = sorted([(sizes.get(row["name"], row["said"] or 0), row["name"]) for row in history["models"]
                 if not row.get("sparse")], reverse=True)  # fmt: skip
-claim("of the dense models with a published size PaLM of 2022 is the largest, larger than all that were counted here",
+claim("of the dense models in the figure PaLM of 2022 is the largest, larger than all that were counted here",
       dense[0][1] == "PaLM" and max(sizes.values()) < dense[0][0], largest=[name for _, name in dense[:3]])  # fmt: skip
-reported("of all models with a published size Switch-C of 2021 has the most parameters",
+reported("of all models in the figure Switch-C of 2021 has the most parameters",
          max((row["said"] or 0, row["name"]) for row in history["models"])[1] == "Switch-C", table=history)  # fmt: skip
 
 # %% [markdown]
@@ -644,12 +645,12 @@ quiz("01.q1", "How many parameters has GPT-4?",
       "175 billion": "That is GPT-3."}, answer="Nobody outside OpenAI knows.")  # fmt: skip
 
 # %% [markdown]
-# Size bought something new. GPT-2 did some tasks that it was not trained for, when its prompt began a text in which the answer had to follow [24]. In **few-shot** use the prompt holds some solved examples
-# of a task, and the model does the next one, with no parameter changed; GPT-3 made this practical [25].
+# With size came something new. GPT-2 did some tasks that it was not trained for, when its prompt, the text to be continued, made the answer likely [24]. In **few-shot** use the prompt holds a few solved examples
+# of a task, and the model does the next, no parameter changed; GPT-3 made this practical [25].
 #
 # ## 6 · Foundation models
-# Vision followed. AlexNet and the first Vision Transformer [26] were trained on labels. iGPT predicts pixels [27], MAE hidden patches [28], DINOv2 agreement between views of an image [29]: none needs a label.
-# And images met text. CLIP learnt, from 400 million images with texts found beside them, which belong together [30]; DALL-E [31] and latent diffusion [32] make an image from a text; GPT-4 takes images as input [33].
+# Vision went the same way. AlexNet and the first Vision Transformer [26] were trained on labels. iGPT predicts pixels [27], MAE hidden patches [28], DINOv2 agreement between views of an image [29]: none needs a label.
+# Others connect images and text. CLIP learnt from 400 million images which texts belong to them [30]; DALL-E [31] and latent diffusion [32] make an image from a text; GPT-4 takes images as input [33].
 
 # %%
 for row in history["models"]:
@@ -664,7 +665,7 @@ print("the name:", *(history["events"][0][key] for key in ("month", "source")))
 # A **downstream task** is one that somebody wants solved with the model, such as answering questions, and that its pretraining did not name.
 #
 # Their report stresses two consequences. **Emergence** means that an ability arises from scale without having been built in or expected, as few-shot learning did. **Homogenization** means that many applications rest on the same few models, so that their strengths, and also their defects, are inherited by all.
-# Hence the name: a foundation carries much, and is unfinished by itself.
+# Hence the name: much is built on a foundation, and by itself it is unfinished.
 
 # %%
 quiz("01.q2", "The network of section 1 served a task that it was not trained for. Why is it no foundation model?",
@@ -678,7 +679,7 @@ quiz("01.q2", "The network of section 1 served a task that it was not trained fo
 
 # %% [markdown]
 # ## 7 · What went wrong, and what was done
-# A model that learns to continue text as people wrote it learns their prejudices as well. GPT-3's authors looked for them and published what they found [25, section 6.2].
+# A model that learns to continue text as people wrote it learns their prejudices as well. Such a systematic preference is called a bias (it has nothing to do with the bias of a linear layer). GPT-3's authors looked for them and published what they found [25, section 6.2].
 # We ask SmolLM2 in four wordings, so that no single one decides. A control is the neutral *person*: if the model simply preferred one pronoun, it would show there.
 
 # %%
@@ -734,14 +735,16 @@ low, high = (resampled[0] - resampled[1]).quantile(torch.tensor([0.025, 0.975]))
 he = float((ratios[:24].mean(1) > 0).sum())
 claim("in each of four wordings *he* is likelier after the male stereotypes than after the female ones",
       min(difference) > 0, by_wording=difference)  # fmt: skip
-claim("this does not hang on the choice of these 24 words: the 95 % interval of the difference lies above zero",
+claim("with the words resampled as if drawn at random, the 95 % interval of the difference lies above zero",
       low > 0, low=low, high=high)  # fmt: skip
 claim("*he* leads after fewer than half of the 24 occupations, and not after *the person*",
       he < 12 and ratios[24].mean() < 0, of_24=he, person=ratios[24].mean())  # fmt: skip
 resolve("01.he", "half or fewer" if 0 < he <= 12 else "nearly all" if he else "none", "The stereotype is there, but "
-        "around a middle on the side of *she*. A single count would have hidden one of the two findings.")  # fmt: skip
+        "the model as a whole leans to *she*. A single count would have hidden one of the two findings.")  # fmt: skip
 
 # %% [markdown]
+# Each line in the figure spans the four wordings. Male stereotypes stand mostly above female ones; and the dotted line, the neutral *person*, lies on the side of *she*, so the model as a whole leans that way.
+#
 # How much depends on how we ask? Here is the sentence that GPT-3's authors used, and a question whose two answers stand in one order and then in the other.
 
 # %%
@@ -755,28 +758,30 @@ shift = (orders[0] - orders[1]).abs().mean().item()
 claim("exchanging the two words of the question moves the answer", shift > 0.1, moves_by=shift)
 
 # %% [markdown]
-# So this is an indicator, not a verdict: 24 words, two pronouns, one language. Worse has been measured. **Toxicity** is text that insults, threatens or degrades people; GPT-2 and GPT-3 produced it even
-# after harmless prompts, for it stood in the web text they had learnt from [35]. Models also made up facts, and did not do what they were asked: predicting web text is not the same as helping a person.
+# The count of 24 depends strongly on the question. So this is an indicator, not a verdict: 24 words that we chose, two pronouns, one language.
+#
+# There is worse. **Toxicity** is text that insults, threatens or degrades people; GPT-2 and GPT-3 produced it even
+# after harmless prompts, because such text stands in the web pages that they had learnt from [35]. Models also made up facts, and did not do what they were asked: predicting web text is not the same as helping a person.
 #
 # **Alignment** is the effort to make a model do what people intend: to be helpful, truthful and harmless. In March 2022 InstructGPT set the pattern [36]. It takes a pretrained model through three steps.
 
 # %% [markdown]
-# 1. **Supervised fine-tuning** (SFT) goes on training the model on answers that people wrote to instructions.
+# 1. **Supervised fine-tuning** (SFT) trains the model further on answers that people wrote to instructions.
 # 2. People rank answers of the model. A **reward model** is a network trained on such rankings to give the better answer the higher score: for a better answer $y^+$ and a worse $y^-$ its loss is $-\log\sigma(r(y^+) - r(y^-))$.
-# 3. The language model is trained by reinforcement learning to write answers with a high score, kept near to its start.
+# 3. Reinforcement learning trains the language model to write answers with a high score, close to the model of step 1.
 #
-# **RLHF** (reinforcement learning from human feedback) is this training of a model towards the answers that people prefer [37]. People preferred the InstructGPT of 1.3 billion parameters to GPT-3 with 175 billion. It also
+# **RLHF** (reinforcement learning from human feedback) trains a model towards the answers that people prefer [37]. People preferred the InstructGPT of 1.3 billion parameters to GPT-3 with 175 billion. It also
 # wrote less toxic text when asked to be respectful; on bias tests it was no better.
 
 # %% [markdown]
-# In November 2022 OpenAI published ChatGPT, a chat model trained by the same method, which it called a sibling of InstructGPT [38]. It made language models known to the public.
+# In November 2022 OpenAI published ChatGPT, a chat model trained by the same method [38]. It made language models known to the public.
 #
 # From March 2023 the program AutoGPT let GPT-4 set itself subgoals, call tools and read the results [39]. An **agent loop** calls a model again and again, and gives it the results of its actions as the next input.
 #
 # SmolLM2 has been aligned, too, by supervised fine-tuning and a simpler successor of RLHF [40]. Your figure shows a stereotype that was left.
 #
 # ## What the real systems do
-# One row is of 2007: an n-gram model for machine translation, one of the largest ever built [41].
+# On the left stands this lesson. The second row is an n-gram model of 2007 for machine translation, one of the largest ever built [41]; the last is the InstructGPT that people preferred to GPT-3.
 
 # %%
 for what, here, there in [
@@ -794,7 +799,7 @@ for what, here, there in [
 # - n-gram models count: fast, and limited to contexts that they have seen. Networks share what they learn, need more computing, and go on improving.
 # - word2vec, ELMo and ULMFiT led to pretraining and fine-tuning; Transformers let it grow, and scaling laws made the gain predictable.
 # - A foundation model is trained once on broad data and adapted to many tasks. Its defects are inherited as well: hence alignment, and RLHF.
-# - How one asks is a part of what one measures.
+# - A measured bias depends on the wording, so use several, and a control.
 #
 # **Where next:** lesson 03 shows how data can supply their own labels. A paper: the report that gave the name [34, section 1]. A library page: [torch.nn.LSTM](https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html).
 
@@ -841,6 +846,7 @@ for what, here, there in [
 # - [39] Significant Gravitas, *AutoGPT*, GitHub 2023. <https://github.com/Significant-Gravitas/AutoGPT>
 # - [40] L. B. Allal et al., *SmolLM2: When Smol Goes Big*, arXiv 2025. <https://arxiv.org/abs/2502.02737>
 # - [41] T. Brants et al., *Large Language Models in Machine Translation*, EMNLP-CoNLL 2007. <https://aclanthology.org/D07-1090>
+# - [42] J. Lin et al., *M6-10T: A Sharing-Delinking Paradigm for Efficient Multi-Trillion Parameter Pretraining*, arXiv 2021. <https://arxiv.org/abs/2110.03888>
 
 # %% tags=["nbval-ignore-output"]
 progress("01")
