@@ -137,7 +137,7 @@ if full:
           "in ten", share[0] >= 0.2 and share[1] < 0.1, trained=share[0], control=share[1])
 
 # %% [markdown]
-# A third of these neighbours are number words; at random it would be 12 in 3,000. The other lists are mixed, since two
+# About a third of these neighbours are number words; at random it would be 12 in 3,000. The other lists are mixed, since two
 # million words are a small text. The paper learns from billions [1].
 #
 # ## 3 · Text: three objectives and their masks
@@ -227,7 +227,7 @@ heatmaps({name: mask.float() for name, mask in masks.items()}, list("123456789")
 # Now a network is trained on Jane Austen with span corruption; the package's `corrupt_spans` cuts random spans out of a
 # whole batch. Does the network use the source? There are two controls. The trained network gets *swapped* sources, each of
 # another line. And a second network is trained and tested on *blanked* sources, in which all letters are the same; its
-# loss is the price of a target without a source. (The first network cannot be tested fairly on blanks, which it never
+# loss shows how well a target is predicted without a source. (The first network cannot be tested fairly on blanks, which it never
 # saw.) `fit` is the package's training loop: the one above with checkpoints and another optimizer, Muon.
 
 # %%
@@ -274,8 +274,8 @@ resolve("03.span", "it stays almost the same",
         "lowers the loss without a look at the source. The network without a source learns the same faster, probably "
         "because nothing disturbs it.")
 later = {name: [run[name] for run in shipped["spans"]["real"]] for name in ("real", "swapped")}
-reported("after 1,200 steps, twenty times as long, the source is used: with swapped sources the loss is higher by more "
-         "than 0.1 nats", min(later["swapped"]) - max(later["real"]) > 0.1, table=shipped, **later)
+reported("after 1,200 steps, twenty times as long, the source is used (one seed): with swapped sources the loss is "
+         "higher by more than 0.1 nats", min(later["swapped"]) - max(later["real"]) > 0.1, table=shipped, **later)
 
 # %% [markdown]
 # ## 4 · Images and sound: four more objectives
@@ -521,7 +521,7 @@ show_images([*random_view(images[:8], g), *random_view(images[:8], g)], columns=
             alt="Eight pieces of clothing, each in two views: enlarged, rotated, mirrored, darker or lighter.")
 
 # %% [markdown]
-# What the augmentation changes, the encoder learns to ignore; what it leaves must tell the images apart.
+# The encoder learns to ignore what the augmentation changes. It can tell images apart only by what is left.
 #
 # The loss is **InfoNCE**, the cross-entropy of finding the partner of a view among all B candidates in the batch [9]:
 # $$\mathcal L = -\frac1B\sum_{i=1}^{B}\log\frac{\exp(s(a_i,b_i)/\tau)}{\sum_{j=1}^{B}\exp(s(a_i,b_j)/\tau)},$$
@@ -663,10 +663,10 @@ reported("centred images: with 1,000 labels raw pixels beat the contrastive enco
 
 # %% [markdown]
 # ## 6 · Causal or masked?
-# Back to text and to the great fork of the field: GPT is causal, BERT is masked. One Transformer of three layers is
+# Back to text and to the main division of the field: GPT is causal, BERT is masked. One Transformer of three layers is
 # trained in both ways, on the same text for the same number of steps.
 #
-# One difference must be said. In a step of 12 lines of 64 letters, causal language modelling has 768 labels, masked
+# One difference must be mentioned. In a step of 12 lines of 64 letters, causal language modelling has 768 labels, masked
 # language modelling about 15 % of that, 115. This is a real advantage of the causal objective [11], but it mixes two
 # questions: the direction of reading and the number of labels. So in this notebook the causal model, too, gets a label
 # at a random 15 % of the positions only; the table shows it both ways.
@@ -759,7 +759,7 @@ if full:
 
 # %% [markdown]
 # So which model fills better depends on how much computing each may use. A masked model can be used for rescoring, too,
-# by hiding each letter in turn [12]. That takes 27 · 64 passes and is not measured here, so nobody has won for good.
+# by hiding each letter in turn [12]. That takes 27 · 64 passes and is not measured here, so the question stays open.
 #
 # Now move the gap yourself: compare the first letter of a word with its last one.
 
@@ -820,7 +820,7 @@ pairs = [F.one_hot(x[:, :-1] * 27 + x[:, 1:], 27 * 27).float().mean(1) for x in 
 source, true_source = (torch.arange(3).repeat_interleave(n) for n in (100, 200))
 x, y = standardized(*pairs)
 by_pairs = (linear_probe(x, source, y, 3) == true_source).float().mean().item()
-claim("but the same probe on counts of letter pairs beats every model of the table",
+claim("the same probe on counts of letter pairs beats every model of the table",
       by_pairs > max(map(max, source_found.values())), letter_pairs=by_pairs)
 
 # %%
