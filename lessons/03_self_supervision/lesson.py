@@ -138,8 +138,8 @@ if full:
           "in ten", share[0] >= 0.2 and share[1] < 0.1, trained=share[0], control=share[1])
 
 # %% [markdown]
-# About a third of these neighbours are number words; at random it would be 12 in 3,000. The other lists are mixed, since two
-# million words are a small text. The paper learns from billions [1].
+# About a third of these neighbours are number words (a fifth with another seed); at random it would be 12 in 3,000. The
+# other lists are mixed; the paper has far more text [1].
 #
 # ## 3 · Text: three objectives and their masks
 # **Next token.** A token is a unit of text that a network reads, such as a word; in this lesson the networks read single
