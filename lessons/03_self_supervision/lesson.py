@@ -1,5 +1,5 @@
 # %% [raw]
-# builds = "seven self-supervised objectives, each with its control; an encoder pretrained by contrast; causal against masked models"
+# builds = "eight self-supervised objectives, each with its control; an encoder pretrained by contrast; causal against masked models"
 # terms = ["self-supervised learning", "pretext task", "encoder", "representation", "pretraining", "downstream task", "word2vec", "embedding", "positive pair", "negative pair", "control", "causal language modelling", "cross-entropy", "masked language modelling", "span corruption", "attention mask", "causal mask", "prefix mask", "denoising autoencoder", "masked autoencoder", "transfer learning", "linear probe", "contrastive learning", "augmentation", "InfoNCE", "temperature", "projection head", "rescoring"]
 # [reads]
 # "fmcourse.objectives" = ["next_token", "masked_token", "mask_tokens", "span_corruption", "corrupt_spans", "denoising", "masked_patches", "contrastive", "info_nce", "transformation_prediction"]
@@ -13,7 +13,7 @@
 # {minutes} minutes to read and do · two minutes to compute · you need Python and a little PyTorch.
 #
 # **Afterwards you can**
-# - turn text, images and sound into training targets in seven ways;
+# - turn text, images and sound into training targets in eight ways;
 # - write BERT's masking, T5's span corruption and the InfoNCE loss;
 # - find out with a control whether a low loss means that the input was read;
 # - measure a representation with a linear probe, and say when pretraining saves labels;
@@ -29,6 +29,7 @@ import torch
 from fmcourse import objectives
 from fmcourse.course import check, claim, hint, predict, progress, quiz, reported, resolve, solution
 from fmcourse.data import load, table
+from fmcourse.models import patches
 from fmcourse.models.patches import patchify
 from fmcourse.models.transformer import Config, Stack, Transformer, modern
 from fmcourse.plots import bars, bind_styles, curves, grouped_bars, heatmaps, show_images, smooth
@@ -63,7 +64,8 @@ def plain(text):  # lower-case letters and single spaces
 texts = {name: plain(load(name).train)[:3_000_000] for name in ("shakespeare", "austen", "bible")}
 for name, text in texts.items():
     print(f"{name:12}{len(text):>10,} letters   {text[40_000:40_044]}")
-print(f"clothes     {len(clothes.train):>10,} images    28 x 28 pixels\nspeech      {len(speech.train):>10,} prompts")
+print(f"clothes     {len(clothes.train):>10,} images    28 x 28 pixels\n"
+      f"speech      {len(speech.train):>10,} recordings")
 
 # %% [markdown]
 # ## 2 · Words from their neighbours: word2vec
@@ -71,10 +73,10 @@ print(f"clothes     {len(clothes.train):>10,} images    28 x 28 pixels\nspeech  
 # vector of a word or token is called its **embedding**. The text itself says which words are neighbours.
 #
 # A **positive pair** is two things that belong together, here a word and one of its neighbours. A **negative pair** is
-# two things put together at random, here a word and a random word of the text. The score of a pair is the dot product
+# two things put together at random, here a word and a random one. The score of a pair is the dot product
 # of its vectors; training raises it for positive pairs and lowers it for negative ones:
 # $$\mathcal L = -\log\sigma(u_w\cdot v_c) - \frac{k}{N}\sum_{n=1}^{N}\log\sigma(-u_w\cdot v_n),$$
-# with a neighbour $c$ of the word $w$, $N$ random words $n$, and the logistic function $\sigma$.
+# with a neighbour $c$ of the word $w$, $N$ random words $n$, the logistic function $\sigma$, and a weight $k = 5$.
 
 # %%
 words = " ".join(texts.values()).split()
@@ -128,7 +130,6 @@ trained = F.normalize(vectors[0].weight.detach(), dim=1)
 for word in ("brother", "seven", "sword", "happy"):
     print(f"{word:9} ≈ {' '.join(nearest(trained, word))}")
 
-# %%
 numerals = {"two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve", "twenty", "hundred"}
 asked, full = ("three", "four", "five", "six", "seven", "eight", "nine", "ten"), lesson_steps(20) == 20
 share = [sum(near in numerals for word in asked for near in nearest(v, word)) / 80 for v in (trained, before)]
@@ -137,10 +138,14 @@ if full:
           "in ten", share[0] >= 0.2 and share[1] < 0.1, trained=share[0], control=share[1])
 
 # %% [markdown]
+# About a third of these neighbours are number words (a fifth with another seed); at random it would be 12 in 3,000. The
+# other lists are mixed; the paper has far more text [1].
+#
 # ## 3 · Text: three objectives and their masks
-# **Next token.** In **causal language modelling** every token is predicted from the tokens before it: the targets are
-# the inputs shifted by one [2]. In this lesson tokens are single letters. The loss of all text objectives is the
-# **cross-entropy**, the mean negative logarithm of the probability that the model gives to the true token, in nats:
+# **Next token.** A token is a unit of text that a network reads, such as a word; in this lesson the networks read single
+# letters. In **causal language modelling** every token is predicted from the tokens before it: the targets are the
+# inputs shifted by one [2]. The loss of all text objectives is the **cross-entropy**, the mean negative logarithm of the
+# probability that the model gives to the true token. With the natural logarithm its unit is called the nat:
 # $$\mathcal L = -\frac1T\sum_{t=1}^{T}\log p(x_{t+1}\mid x_1,\dots,x_t).$$
 
 # %%
@@ -223,7 +228,7 @@ heatmaps({name: mask.float() for name, mask in masks.items()}, list("123456789")
 # Now a network is trained on Jane Austen with span corruption; the package's `corrupt_spans` cuts random spans out of a
 # whole batch. Does the network use the source? There are two controls. The trained network gets *swapped* sources, each of
 # another line. And a second network is trained and tested on *blanked* sources, in which all letters are the same; its
-# loss is the price of a target without a source. (The first network cannot be tested fairly on blanks, which it never
+# loss shows how well a target is predicted without a source. (The first network cannot be tested fairly on blanks, which it never
 # saw.) `fit` is the package's training loop: the one above with checkpoints and another optimizer, Muon.
 
 # %%
@@ -262,15 +267,16 @@ for source in ("real", "blanked"):
 
 # %%
 if full:
-    claim("after 60 steps the source is of no use: with swapped sources the loss changes by less than 0.02 nats, and "
-          "the control, which has no source, pays less",
+    claim("after 60 steps the network does not use the source: with swapped sources its loss changes by less than 0.02 "
+          "nats, and a network that was trained without a source has a lower loss",
           abs(spans["swapped"] - spans["real"]) < 0.02 and spans["blanked"] < spans["real"], **spans)
 resolve("03.span", "it stays almost the same",
         "The network has learned from the targets alone how common each letter is and which letter follows which. That "
-        "lowers the loss without a look at the source.")
+        "lowers the loss without a look at the source. The network without a source learns the same faster, probably "
+        "because nothing disturbs it.")
 later = {name: [run[name] for run in shipped["spans"]["real"]] for name in ("real", "swapped")}
-reported("after 1,200 steps, twenty times as long, the source is used: with swapped sources the loss is higher by more "
-         "than 0.1 nats", min(later["swapped"]) - max(later["real"]) > 0.1, table=shipped, **later)
+reported("after 1,200 steps, twenty times as long, the source is used (one seed): with swapped sources the loss is "
+         "higher by more than 0.1 nats", min(later["swapped"]) - max(later["real"]) > 0.1, table=shipped, **later)
 
 # %% [markdown]
 # ## 4 · Images and sound: four more objectives
@@ -280,8 +286,9 @@ reported("after 1,200 steps, twenty times as long, the source is used: with swap
 #   whether a sound was reversed.
 # - Contrastive learning, section 5, asks which two views show the same image.
 #
-# Each of them gets the same test on held-out data: the loss; the loss of the same network when its input is *blanked*,
-# that is, set to zero; and the loss of the best answer that does not use the input. The first must be the lowest.
+# Each gets the same test on held-out data: its loss, its loss when the input is *blanked* (set to zero), and the loss of
+# the best answer without the input. The first must be the lowest. (The second alone proves little: no network here was
+# trained on blanks.)
 
 # %%
 def compare(name, model, loss_of, held_out, without_input):
@@ -331,7 +338,7 @@ print(f"{'':18} ≈ (returning the noisy input costs {0.5**2}, the variance of t
 # The masked autoencoder is built in full. Its encoder reads the visible patches only, which saves most of the
 # computation. A small decoder then receives the encoded patches and, at each hidden place, one learned vector, the mask
 # token; position vectors say which place is which. The loss counts the hidden patches only. Beside what the network
-# paints we show a control that looks at nothing: the mean image of all clothes, painted into every gap.
+# paints (gaps are grey in its input) we show a control that looks at nothing: the mean image of all clothes.
 # $$\mathcal L = \frac1{|M|}\sum_{i\in M}\lVert \hat x_i - x_i\rVert^2,\qquad M = \text{the hidden patches}.$$
 
 # %%
@@ -368,11 +375,11 @@ class_means = torch.stack([P[clothes.train.labels == c].mean(0) for c in range(1
 torch.manual_seed(0)
 autoencoder = MaskedAutoencoder()
 objective = lambda model, x, g: objectives.Loss(masked_patch_loss(model, x, g))
-fit(autoencoder, objective, RandomBatches(P, batch=64), steps=lesson_steps(200), progress=False)
+fit(autoencoder, objective, RandomBatches(P, batch=64), steps=lesson_steps(120), progress=False)
 best_blind = (P_test - mean_image).square().mean().item()
 controls["patches"] = compare("masked patches", autoencoder.eval(), masked_patch_loss, P_test, best_blind)
 if full:
-    claim("reversal, denoising and masked patches have each a lower loss than with a blanked input and than the best "
+    claim("reversal, denoising and masked patches each have a lower loss than with a blanked input and than the best "
           "answer without it", all(c["loss"] < min(c["blanked"], c["without_input"]) for c in controls.values()))
 
 # %%
@@ -382,7 +389,8 @@ fills = [torch.full_like(P_test, 0.5), painted, mean_image.expand_as(P_test), P_
 stages = [torch.where(hidden[..., None], fill, P_test).view(-1, 7, 7, 4, 4).transpose(2, 3) for fill in fills]
 rows = [int((clothes.test.labels == c).nonzero()[4]) for c in (9, 1, 8, 0)]
 show_images([stage[row].reshape(28, 28) for row in rows for stage in stages], columns=4, size=1.2,
-            row_labels=["boot", "trouser", "bag", "top"], titles=["input", "painted", "mean", "original", *[""] * 12],
+            row_labels=[clothes.classes[c] for c in (9, 1, 8, 0)],
+            titles=["input", "painted", "mean", "original", *[""] * 12],
             alt="Four pieces of clothing of which a quarter of the patches is given. The network paints a blurred "
             "piece of roughly the right outline; the mean image is the same grey, shirt-like shape in every row.")
 
@@ -397,10 +405,20 @@ if full:
     claim("painted patches are nearest to the mean image of their own class more often than the mean image is, and "
           "less often than the original patches", own["mean_image"] < own["painted"] < own["original"], **own)
 
+mine, sizes = autoencoder, [Config(width=width, depth=1, heads=4, causal=False) for width in (64, 32)]
+theirs = patches.MaskedAutoencoder(patches.PatchEncoder(sizes[0], 49, 16), sizes[1])
+theirs.encoder.embed, theirs.encoder.stack, theirs.decoder_embed = mine.embed, mine.encoder, mine.to_decoder
+theirs.encoder.position_embedding, theirs.decoder.position_embedding = mine.positions, mine.decoder_positions
+theirs.decoder.embed, theirs.decoder.stack = nn.Identity(), mine.decoder  # theirs has one linear layer more
+theirs.mask_token, theirs.to_patches = mine.mask_token, mine.to_patches
+gap = (theirs(P_test[:100], hidden[:100]) - painted[:100]).abs().max().item()
+claim("with these weights the package's MaskedAutoencoder, without its additional linear layer, paints the same",
+      gap < 1e-5, gap=gap)
+
 # %% [markdown]
 # ## 5 · Is the representation of any use?
-# Half of the painted images are nearest to the mean of their own class, five times as many as with the mean image. But
-# nobody needs painted patches. **Transfer learning** means to use for one task what a network learned on another. So what
+# Over a third of the painted images are nearest to the mean of their own class, over three times as many as with the
+# mean image. But nobody needs painted patches. **Transfer learning** means to use for one task what a network learned on another. So what
 # counts is a downstream task, here to sort clothes into ten classes with few labels.
 #
 # Fashion-MNIST hides the difficulty, because somebody centred, scaled and straightened every image, and that is human
@@ -435,7 +453,8 @@ show_images([*grey[some], *images[some]], columns=10, titles=[*clothes.classes, 
 # %% [markdown]
 # A **linear probe** measures a representation: the encoder is frozen, and a linear classifier (logistic regression) is
 # trained on its features with a few labels. A linear classifier can do little by itself, so its accuracy says how well
-# the features already separate the classes. The labelled images are drawn four times and the accuracies averaged.
+# the features already separate the classes. The labelled images are drawn four times (1,000 of them once) and the
+# accuracies averaged.
 
 # %%
 def linear_probe(train, labels, test, classes, penalty=1e-4):
@@ -457,10 +476,14 @@ def labelled_subset(n, seed):  # equally many images of each class
     return torch.cat([of[torch.randperm(len(of), generator=g)[: n // 10]] for of in rows])
 
 # %%
-def probe_accuracy(train, test, n, draws=4, seed=0):
-    mean, std = train.mean(0), train.std(0)  # features are standardized, constant ones left out
+def standardized(train, test):  # all features alike in mean and variance, constant ones left out
+    mean, std = train.mean(0), train.std(0)
     kept = std > 1e-4 * std.max()
-    train, test = (((x - mean) / std)[:, kept] / kept.sum().sqrt() for x in (train, test))
+    return [((x - mean) / std)[:, kept] / kept.sum().sqrt() for x in (train, test)]
+
+
+def probe_accuracy(train, test, n, draws=4, seed=0):
+    train, test = standardized(train, test)
     rows = [labelled_subset(n, draws * seed + draw) for draw in range(draws)]
     return sum((linear_probe(train[r], labels[r], test, 10) == truth).float().mean().item() for r in rows) / draws
 
@@ -472,7 +495,7 @@ claim("with 1,000 labels on raw pixels a linear classifier is better by more tha
       "the transformed ones", centred - pixels[1000] > 0.3, centred=centred, transformed=pixels[1000])
 predict("03.labels", "An encoder is pretrained on the transformed images for half a minute, without labels. How many "
         "labels does a linear probe on it need to reach what 1,000 reach on raw pixels?",
-        ["fewer than 60", "60 to 300", "more than 300"])
+        ["60 or fewer", "61 to 300", "more than 300"])
 
 # %% [markdown]
 # ### Contrastive learning
@@ -487,8 +510,8 @@ def random_view(x, generator):
     side, shape, mirror = draw(0.3, 1).sqrt(), draw(-0.15, 0.15).exp(), torch.where(draw(0, 1) < 0.5, 1.0, -1.0)
     width, height = (side * shape).clamp(max=1), (side / shape).clamp(max=1)
     angle, across, down = draw(-0.5, 0.5), (1 - width) * draw(-1, 1), (1 - height) * draw(-1, 1)
-    x = warp(x, angle, width * mirror, height, across, down)
-    x = (x * draw(0.4, 1.6)[:, None, None]).clamp(1e-4, 1) ** draw(-0.7, 0.7).exp()[:, None, None]
+    x = warp(x, angle, width * mirror, height, across, down)  # a part of the image, enlarged, rotated, mirrored
+    x = (x * draw(0.4, 1.6)[:, None, None]).clamp(1e-4, 1) ** draw(-0.7, 0.7).exp()[:, None, None]  # brighter, darker
     across, down, size = (draw(*ends)[:, None, None] for ends in ((0, 28), (0, 28), (0, 6)))
     at = torch.arange(28)
     hole = ((at - across).abs() < size) & ((at[:, None] - down).abs() < size)
@@ -500,7 +523,7 @@ show_images([*random_view(images[:8], g), *random_view(images[:8], g)], columns=
             alt="Eight pieces of clothing, each in two views: enlarged, rotated, mirrored, darker or lighter.")
 
 # %% [markdown]
-# What the augmentation changes, the encoder learns to ignore; what it leaves must tell the images apart.
+# The encoder learns to ignore what the augmentation changes. It can tell images apart only by what is left.
 #
 # The loss is **InfoNCE**, the cross-entropy of finding the partner of a view among all B candidates in the batch [9]:
 # $$\mathcal L = -\frac1B\sum_{i=1}^{B}\log\frac{\exp(s(a_i,b_i)/\tau)}{\sum_{j=1}^{B}\exp(s(a_i,b_j)/\tau)},$$
@@ -533,8 +556,7 @@ def new_encoder(seed=0):
 
 
 def contrastive_loss(model, x, generator, keep=1):
-    views = [keep * random_view(x, generator) for _ in range(2)]
-    return info_nce(*model(torch.cat(views)).chunk(2), 0.2)
+    return info_nce(*model(keep * torch.cat([random_view(x, generator) for _ in range(2)])).chunk(2), 0.2)
 
 # %%
 SEED, steps = 0, lesson_steps(shipped["steps"]["live"])
@@ -544,11 +566,11 @@ losses = train(with_head, contrastive_loss, RandomBatches(images, batch=128, see
 found = compare("contrastive", with_head, contrastive_loss, test_images[:128], math.log(128))
 curves(range(steps), {"training loss": smooth(losses)}, xlabel="step", ylabel="InfoNCE (nats per pair)",
        baseline={"log 128: guessing": math.log(128)},
-       alt="The loss starts at the logarithm of 128, falls fast, then ever more slowly.")
+       alt="The loss starts a little above the logarithm of 128, falls fast, then ever more slowly.")
 
 # %% [markdown]
-# A lower loss is not yet a better representation, so we compare linear probes: on the trained encoder, on its projection
-# head, and on two controls, the same encoder untrained and raw pixels.
+# The loss on new images is far below that of guessing, and with blanked views it is not. But a lower loss is not yet a better representation, so we compare linear probes: on the trained encoder, on its
+# projection head, and on two controls, the same encoder untrained and raw pixels.
 
 # %%
 def represent(model):
@@ -559,10 +581,10 @@ def represent(model):
 fresh = new_encoder(SEED)
 with torch.no_grad():
     fresh(images[:500])  # batch normalization takes its statistics from some images
-found_by = {"raw pixels": raw, "untrained": represent(fresh.eval()), "encoder": represent(encoder)}
-found_by["projection head"] = represent(with_head)
-accuracy = {n: {name: probe_accuracy(*pair, n, draws, SEED) for name, pair in found_by.items()}
-            for n, draws in ((30, 4), (1000, 1))}
+found_by = {"untrained": represent(fresh.eval()), "encoder": represent(encoder)}
+found_by["projection head"] = [with_head[1:](features).detach() for features in found_by["encoder"]]
+accuracy = {n: {"raw pixels": pixels[n]} | {name: probe_accuracy(*pair, n, draws, SEED)
+                                            for name, pair in found_by.items()} for n, draws in ((30, 4), (1000, 1))}
 grouped_bars({"30 labels": accuracy[30], "1,000 labels": accuracy[1000]}, ylabel="accuracy of a linear probe",
              baseline={"chance": 0.1}, alt="Accuracy with 30 and 1,000 labels. Raw pixels and the untrained encoder "
              "lie far below the pretrained encoder and its projection head.")
@@ -580,33 +602,45 @@ if full:
     claim("with 1,000 labels the encoder is a better representation than its projection head, with 30 labels a worse "
           "one",
           gain[30] < 0 < gain[1000], gain_30=gain[30], gain_1000=gain[1000])
-resolve("03.labels", "fewer than 60",
+resolve("03.labels", "60 or fewer",
         "The augmentation holds the very changes that were made to the images. So the encoder has learned without "
         "labels to ignore them, and the labels are needed for the names of the classes only.")
 
 # %% [markdown]
+# With 1,000 labels the probe can use what the projection head has thrown away; with 30 it cannot. That is likely, but not
+# tested here. SimCLR, with all labels of ImageNet, finds the features before the head better by more than 0.1 [8].
+#
 # ### The whole table
 # One seed and half a minute show little. The recipe trained three objectives for about a minute each, with three seeds.
 # Beside them: the same network trained from scratch on the labels alone (*supervised*). The contrastive encoder has an
 # advantage over it, the augmentation, in which people wrote down which changes do not matter. So supervised training is
-# also given the same augmentation (*supervised, augmented*).
+# also given the same augmentation (*supervised, augmented*). `reported` prints the date of the table's latest rows; the
+# line above the first says which rows are older.
 
 # %%
 styles = bind_styles("contrastive", "rotation", "masked patches", "supervised", "supervised, augmented", "raw pixels",
                      "untrained")
-for group, alt in {"transformed": "On transformed images supervised training with augmentation lies highest, then the "
-                   "contrastive encoder; all others are far below up to 100 labels.",
-                   "centred": "On centred images raw pixels are as good as the contrastive encoder or better."}.items():
-    runs = {name: [[run[str(n)] for n in shipped["labels"]] for run in shipped[group][name]]
-            for name in styles if name in shipped[group]}
+figures = {
+    "transformed images: pretrained or supervised": ["contrastive",
+        "supervised, augmented", "supervised", "raw pixels"],
+    "transformed images: which pretraining": ["contrastive", "rotation", "masked patches", "untrained"],
+    "centred images": ["contrastive", "raw pixels", "untrained"]}
+alts = ["Supervised training with augmentation lies highest, then the contrastive encoder; without augmentation it "
+        "comes near to them at 1,000 labels only. Raw pixels are lowest.",
+        "The contrastive encoder lies far above rotation and masked patches, and these above the untrained network.",
+        "Raw pixels are as good as the contrastive encoder, and better with 1,000 labels; the untrained one is lowest."]
+for (title, names), alt in zip(figures.items(), alts, strict=True):
+    runs = {name: [[run[str(n)] for n in shipped["labels"]] for run in shipped[title.split()[0]][name]]
+            for name in names}
     curves(shipped["labels"], runs, styles=styles, xlog=True, xlabel="labelled images", ylabel="accuracy",
-           ylim=(0.1, 0.85), title=f"{group} images", alt=alt)
+           ylim=(0.1, 1), title=title, alt=alt)
 
 # %%
 def of(method, n, group="transformed"):
     return [run[str(n)] for run in shipped[group][method]]
 
 
+print(*[f"{key}: {'; '.join(rows)}" for key, rows in shipped.items() if key.startswith("kept from")], sep="\n")
 contrastive, augmented, rivals = of("contrastive", 30), of("supervised, augmented", 30), of("rotation", 30)
 reported("transformed images: 30 labels on the contrastive encoder beat 1,000 on raw pixels, and 100 for supervised "
          "training without augmentation, in every seed",
@@ -623,19 +657,20 @@ reported("centred images: with 1,000 labels raw pixels beat the contrastive enco
          raw_pixels=of("raw pixels", 1000, "centred"), contrastive=of("contrastive", 1000, "centred"))
 
 # %% [markdown]
-# So at this size most of the gain is due to the augmentation. Fine-tuning the whole contrastive encoder gave 0.44 to
-# 0.46 with 30 labels, supervised training with augmentation 0.47; but none of these learning rates was tuned, so such
-# small differences settle nothing. What pretraining does buy: the encoder is trained once, before anyone knows the task,
-# and each new task costs one linear classifier. With millions of images the gain is large, as the table at the end shows.
+# So at this size the augmentation matters most: where supervised training has it, too, pretraining saves no labels.
+# Fine-tuning the whole contrastive encoder gave 0.44 to 0.46 with 30 labels, supervised training with augmentation 0.47;
+# but none of these learning rates was tuned, so such small differences settle nothing. Pretraining has another
+# advantage: the encoder is trained once, before anyone knows the task, and each new task costs one linear classifier.
+# With over a million images the gain is large, as the table at the end shows.
 #
 # **Change it:** leave the rotation out of `random_view` (an angle of 0) and predict the accuracy with 30 labels first.
 
 # %% [markdown]
 # ## 6 · Causal or masked?
-# Back to text and to the great fork of the field: GPT is causal, BERT is masked. One Transformer of three layers is
+# Back to text and to the main division of the field: GPT is causal, BERT is masked. One Transformer of three layers is
 # trained in both ways, on the same text for the same number of steps.
 #
-# One difference must be said. In a step of 12 lines of 64 letters, causal language modelling has 768 labels, masked
+# One difference must be mentioned. In a step of 12 lines of 64 letters, causal language modelling has 768 labels, masked
 # language modelling about 15 % of that, 115. This is a real advantage of the causal objective [11], but it mixes two
 # questions: the direction of reading and the number of labels. So in this notebook the causal model, too, gets a label
 # at a random 15 % of the positions only; the table shows it both ways.
@@ -650,30 +685,29 @@ def causal_loss(model, ids, generator):
     selected = torch.rand(ids[:, 1:].shape, generator=generator) < 0.15
     return F.cross_entropy(model.head(model.states(ids[:, :-1])[selected]), ids[:, 1:][selected])
 
-# %%
+
 corpus, TEXT_SEED = torch.cat([encode(text) for text in texts.values()]), 0
 
-
+# %%
 def text_model(loss_of, causal):
     torch.manual_seed(TEXT_SEED)
     model = Transformer(modern(vocab_size=28, context=64, width=96, depth=3, heads=4, causal=causal))
     objective = lambda model, ids, g: objectives.Loss(loss_of(model, ids, g), tokens=115)
-    history = fit(model, objective, RandomCrops(corpus, 64 + causal, 12, seed=TEXT_SEED), seed=TEXT_SEED,
-                  steps=lesson_steps(shipped["steps"]["texts live"]), optimizer=MUON_SHORT_RUN, progress=False)
-    print("≈", history)
+    print("≈", fit(model, objective, RandomCrops(corpus, 64 + causal, 12, seed=TEXT_SEED), seed=TEXT_SEED,
+                   steps=lesson_steps(shipped["steps"]["texts live"]), optimizer=MUON_SHORT_RUN, progress=False))
     return model.eval()
 
 
 causal, masked = text_model(causal_loss, causal=True), text_model(masked_loss, causal=False)
 
 # %% [markdown]
-# Two tests on 1,200 lines of works that neither model has read. *Fill*: letter 33 of a line is hidden; the masked model
+# Two tests on 600 lines of works that neither model has read. *Fill*: letter 33 of a line is hidden; the masked model
 # reads both sides of it, the causal model the 32 letters before it. *Continue*: letter 64 is predicted from the 63
 # before it; the masked model is given a [MASK] in its place. The control uses no input: it knows only how frequent each
 # letter is.
 
 # %%
-lines = torch.cat([RandomCrops(encode(plain(load(name).test)), 64, 400, seed=7)[0] for name in texts])
+lines = torch.cat([RandomCrops(encode(plain(load(name).test)), 64, 200, seed=7)[0] for name in texts])
 
 
 @torch.inference_mode()
@@ -707,7 +741,7 @@ resolve("03.fork", f"{first} is better at both" if first == second else "masked 
 # "One forward pass" decides the first test. A causal model gives a probability to a whole line, so it can use the right
 # side, too: write each of the 27 letters into the gap and take the line with the highest probability. **Rescoring** means
 # to rank complete candidates by the probability that a language model gives to each whole text. It costs 27 forward
-# passes instead of one.
+# passes instead of one. To save time we take every second line, and only 15 letters of the right side.
 
 # %%
 @torch.inference_mode()
@@ -720,15 +754,19 @@ def rescore(ids, place):
 
 
 few = "causal, 15 % of the labels"
-rescored = torch.cat([rescore(part, 32) for part in lines[::4].split(100)])
-rescored = (rescored == lines[::4, 32]).float().mean().item()
+guesses = {"causal, 27 passes": torch.cat([rescore(part[:, :48], 32) for part in lines[::2].split(100)]),
+           "masked, one pass": filled["masked"].argmax(1)[::2]}
+rescored = {name: (guess == lines[::2, 32]).float().mean().item() for name, guess in guesses.items()}
 if full:
-    claim("with 27 forward passes the causal model fills in more letters correctly than the masked model with one",
-          rescored > fill["masked"], causal_27_passes=rescored, masked=fill["masked"])
+    claim("with 27 forward passes the causal model fills in more letters of the same lines than the masked model with "
+          "one",
+          rescored["causal, 27 passes"] > rescored["masked, one pass"], rescored=rescored)
 
 # %% [markdown]
-# So it is not true that each model wins its own test: with enough computing the causal model wins both. A masked model
-# can be used for rescoring, too, by hiding each letter in turn [12]; that takes 27 · 64 passes and is not measured here.
+# So which model fills better depends on how much computing each may use. A masked model can be used for rescoring, too,
+# by hiding each letter in turn [12]. That takes 27 · 64 passes and is not measured here, so the question stays open. With
+# 300 lines the difference above is hardly larger than chance; with all of its labels the causal model leads by far (see
+# the table).
 #
 # Now move the gap yourself: compare the first letter of a word with its last one.
 
@@ -750,8 +788,10 @@ interactive(fill_gap, text="he took her hand and said nothing", place=(1, 60),
 # %% [markdown]
 # ### The whole table
 # The recipe trained more than twice as long, with three seeds (one for the causal model with few labels), and added the
-# causal model with all of its labels and the prefix mask (about half as many). It also tests the representation: a linear probe on the mean hidden state of a passage
-# of 256 letters must say which of the three sources it is from. The control is the same probe on letter counts.
+# causal model with all of its labels and the prefix mask (about half as many). Rescoring was tested on a quarter of
+# 1,200 lines. The recipe also tests the representation: a linear probe on the mean hidden state of a passage of 256
+# letters must say which of the three sources it is from. The controls are the same probe on counts of letters and, live,
+# on counts of letter pairs.
 
 # %%
 text_styles = bind_styles("causal", few, "prefix", "masked", "letter counts")
@@ -769,17 +809,26 @@ reported("one forward pass: masked fills in more letters than all others, in eve
          min(once["masked"]) > max(once["causal"] + once[few] + once["prefix"]), table=shipped, masked=once["masked"],
          causal=once["causal"], causal_few_labels=once[few], prefix=once["prefix"])
 reported("27 forward passes: causal fills in more than masked with one, also with equally many labels, in every seed",
-         min(passes_27["causal"] + passes_27[few]) > max(once["masked"]), table=shipped, all_labels=passes_27["causal"],
-         few_labels=passes_27[few])
+         min(passes_27["causal"] + passes_27[few]) > max(once["masked"]), table=shipped, **passes_27)
 reported("causal continues better than masked, also with equally many labels, and better the more labels it has",
          max(next_bits["causal"]) < min(next_bits[few]) and max(next_bits[few]) < min(next_bits["masked"]),
          table=shipped, all_labels=next_bits["causal"], few_labels=next_bits[few], masked=next_bits["masked"])
+
+# %%
 source_found = {name: [run["author_accuracy"]["300"] for run in runs] for name, runs in shipped["texts"].items()}
 letter_counts = source_found.pop("letter counts")
 reported("which source? With 300 labelled passages a linear probe on each model beats one on letter counts, in every "
-         "seed",
-         min(map(min, source_found.values())) > max(letter_counts), table=shipped, causal=source_found["causal"],
-         prefix=source_found["prefix"], masked=source_found["masked"], letter_counts=letter_counts)
+         "seed", min(map(min, source_found.values())) > max(letter_counts), table=shipped, **source_found,
+         letter_counts=letter_counts)
+tests = [encode(plain(load(name).test)) for name in texts]
+passages = [torch.cat([RandomCrops(part, 256, n, seed=100)[0] for part in parts])
+            for parts, n in ((corpus.split(3_000_000), 100), (tests, 200))]
+pairs = [F.one_hot(x[:, :-1] * 27 + x[:, 1:], 27 * 27).float().mean(1) for x in passages]
+source, true_source = (torch.arange(3).repeat_interleave(n) for n in (100, 200))
+x, y = standardized(*pairs)
+by_pairs = (linear_probe(x, source, y, 3) == true_source).float().mean().item()
+claim("the same probe on counts of letter pairs beats every model of the table",
+      by_pairs > max(map(max, source_found.values())), letter_pairs=by_pairs)
 
 # %%
 quiz("03.q1", "Why does BERT leave some of the selected tokens as they are?", {
@@ -790,10 +839,11 @@ quiz("03.q1", "Why does BERT leave some of the selected tokens as they are?", {
      answer="So that the network must also represent tokens that it can read.")
 quiz("03.q2", "The loss of a pretext task has fallen far below that of guessing. What shows that the input is used?", {
       "That the loss falls on held-out data, too.": "In section 3 it did, and the source was not used.",
-      "That the loss is higher when the input is blanked or swapped.": "That is the control. If it is not higher, the "
-      "answer came from elsewhere, such as the statistics of the targets.",
+      "That swapped inputs raise the loss, and so does training without the input.":
+      "These are the two controls. If the loss is not higher, the answer came from elsewhere, such as the statistics "
+      "of the targets.",
       "That the network is large enough.": "Size says nothing about what is used."},
-     answer="That the loss is higher when the input is blanked or swapped.")
+     answer="That swapped inputs raise the loss, and so does training without the input.")
 quiz("03.q3", "The augmentation mirrors images left and right. For which downstream task is that harmful?", {
       "Telling shirts from trousers.": "Both stay what they are in a mirror.",
       "Telling left shoes from right ones.": "The encoder learns to ignore what the augmentation changes, and here "
@@ -816,18 +866,17 @@ quiz("03.q4", "A network is to write replies to letters. Which mask suits?", {
 # | BERT [3] | 15 % of the tokens | which they were | 3.3 billion words | best of its day on 11 tasks |
 # | T5 [4] | 15 %, in runs of 3 on average | the runs | 750 GB of web text | every task as text to text |
 # | SimCLR [8] | the partner view | which it is | ImageNet | with 1 % of the labels 85.8 % (top 5) |
-# | wav2vec 2.0 [13] | stretches of speech | which they were | 53,200 hours | ten minutes of labels: 4.8 % of words wrong |
+# | wav2vec 2.0 [13] | stretches of speech | which they were | 53,200 hours | ten minutes of labels: 4.8 % of words wrong (clean speech) |
 # | CLIP [10] | the caption | which it is | 400 million pairs | new classes without labels |
 # | MAE [6] | 75 % of the patches | their pixels | ImageNet | 87.8 % (ViT-Huge, all labels) |
-
 #
 # ## Summary
 # - Data contain their own labels: hide a part and predict it. What remains is an encoder and its representation.
-# - A low loss shows that the input is used only if a blanked or swapped input makes it higher.
-# - A contrastive encoder ignores what the augmentation changes; supervised training can use augmentation, too.
-# - Pretraining pays where labels are few; on centred images it did not pay.
-# - In one pass masked models fill better and causal models continue better; with rescoring a causal model does both. It
-#   gets more labels from the same text, too: one reason why most large language models are causal.
+# - A low loss does not show that the input is used. Swapped inputs, or training without the input, must make it higher.
+# - A contrastive encoder ignores what the augmentation changes. It saved labels where supervised training had no
+#   augmentation, but not on centred images.
+# - In one pass masked models fill better and causal models continue better; with rescoring a causal model fills well,
+#   too. It gets more labels from the same text: one reason why most large language models are causal.
 #
 # **Where next:** lesson 04 makes tokens larger than letters. A paper: the *Cookbook of Self-Supervised Learning* [14]. A
 # library page: <https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html>.

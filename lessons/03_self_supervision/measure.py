@@ -284,7 +284,7 @@ LETTERS, AUTHORS, LENGTH = " abcdefghijklmnopqrstuvwxyz", ("shakespeare", "auste
 MASK_ID, TEXT_BATCH, LABEL_RATE = len(LETTERS), 12, 0.15
 LINES, PASSAGES = 400, 200  # test lines and test passages of each author; a passage is four lines
 FEW_LABELS = "causal, 15 % of the labels"
-TEXT_STEPS, TEXT_LIVE, TEXT_LABELS = 750, 350, (6, 15, 60, 300)
+TEXT_STEPS, TEXT_LIVE, TEXT_LABELS = 750, 280, (6, 15, 60, 300)
 PLACE = LENGTH // 2
 MODELS = ("causal", FEW_LABELS, "prefix", "masked")
 
