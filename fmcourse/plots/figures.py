@@ -79,27 +79,31 @@ def curves(
         places = list(x[name] if isinstance(x, Mapping) else x)
         draw_line(ax, name, places, as_runs(values), styles[name])
     for name, measured in (points or {}).items():
-        look = styles[name]
-        label = None if name in lines else name
-        ax.plot(
-            list(measured),
-            list(measured.values()),
-            linestyle="none",
-            marker=look.marker,
-            color=look.colour,
-            label=label,
-        )
+        draw_points(ax, None if name in lines else name, measured, styles[name])
     draw_baseline(ax.axhline, baseline)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
     ax.set(xscale="log" if xlog else "linear", yscale="log" if ylog else "linear")
     if ylim is not None:
         ax.set_ylim(*ylim)
-    places = x if not isinstance(x, Mapping) else next(iter(x.values()))
-    if xlog and len(places) <= FEW_TICKS:  # the sizes that were measured, not powers of ten
-        ax.set_xticks(list(places), [f"{place:g}" for place in places])
-        ax.set_xticks([], minor=True)
+    if xlog:
+        write_out_ticks(ax, next(iter(x.values())) if isinstance(x, Mapping) else x)
     add_legend(ax)
     show(fig, alt=alt)
+
+
+def write_out_ticks(ax: "Axes", places: Sequence[float]) -> None:
+    """On a logarithmic axis the few sizes that were measured, instead of powers of ten."""
+    if len(places) <= FEW_TICKS:
+        ax.set_xticks(list(places), [f"{place:g}" for place in places])
+        ax.set_xticks([], minor=True)
+
+
+def draw_points(
+    ax: "Axes", label: str | None, measured: Mapping[float, float], look: Style
+) -> None:
+    """Single measurements, {x: y}, as markers without a line."""
+    x, y = list(measured), list(measured.values())
+    ax.plot(x, y, linestyle="none", marker=look.marker, color=look.colour, label=label)
 
 
 def draw_line(ax: "Axes", name: str, x: list[float], runs: list[list[float]], look: Style) -> None:
