@@ -319,7 +319,7 @@ curves(range(1, steps + 1), {"training": smooth(losses)}, points={"validation": 
 # An **epoch** is one pass through the whole training set; this run saw an eighth of one, so almost every batch was new text, and the two
 # losses fall together. **Overfitting** means that a model fits its training set ever better while its loss on other text rises; it would appear if
 # a small text were read many times. **Regularization** is what is done in training against overfitting, such as weight decay, or early stopping
-# where the validation loss is lowest. **Change it:** train on the first 50,000 characters only.
+# where the validation loss is lowest. **Change it:** train on the first 50,000 characters only; compare the two losses.
 #
 # Three checks follow. Does this run end where other seeds end? Do the trained weights give the same logits in the package's class? Does the package's `fit` give the
 # same losses on the same batches?
