@@ -303,7 +303,7 @@ claim("with SmolLM2's merges, exercise 04.3 gives the ids of the reference libra
 claim("exercise 04.5 decodes them to the same sentence", decode(ids, real_vocabulary) == sentence)
 
 # %% [markdown]
-# The first merges resemble those from Hamlet. (Of the 256 bytes 21 are missing in the vocabulary; most of them can occur in no UTF-8 text.) The ids are equal, in four scripts and an emoji: the functions of the exercises do what SmolLM2's tokenizer does.
+# The first merges resemble those from Hamlet. (21 of the 256 bytes have no token: most of them occur in no UTF-8 text, and the others are rare, such as some control characters.) The ids are equal, in four scripts and an emoji: the functions of the exercises do what SmolLM2's tokenizer does.
 #
 # But `encode` is slow, because each word goes through 48,900 merges, most of which change nothing. It is faster to look only at the pairs that are in the word,
 # to apply the one that was learned first, and to repeat this until no pair is in the list. The *rank* of a merge is its place in the list.
@@ -579,17 +579,20 @@ predict("04.space", 'SmolLM2 continues "The capital of France is" with Paris. An
 
 # %%
 model, _ = pretrained.load("smollm2-135m-instruct")
-digit_ids, chances = [real.encode(d)[0] for d in "0123456789"], []
+digit_ids = [real.encode(digit)[0] for digit in "0123456789"]
+
+
+@torch.no_grad()
+def probability_of_digit(prompt):
+    return model(torch.tensor([real.encode(prompt)]))[0, -1].softmax(-1)[digit_ids].sum().item()
+
+
 for prompt in ["The capital of France is", "The capital of France is "]:
-    with torch.no_grad():
-        probabilities = model(torch.tensor([real.encode(prompt)]))[0, -1].softmax(-1)
-    chances.append(probabilities[digit_ids].sum().item())
     print(repr(prompt), "≈", repr(generate(model, real, prompt, max_new_tokens=6, temperature=0)))
-claim(
-    "after one more space a digit is more probable than all else together",
-    chances[0] < 0.1 < 0.5 < chances[1],
-    digit=chances,
-)
+prompts = ["The capital of France is", "My favourite colour is", "She opened the door and saw"]
+bare, spaced = ([probability_of_digit(prompt + end) for prompt in prompts] for end in ("", " "))
+claim("after each of three prompts, a digit is improbable, and with one more space more probable than all else together",
+      max(bare) < 0.1 and min(spaced) > 0.5, without=bare, with_space=spaced)  # fmt: skip
 resolve(
     "04.space",
     "with a number",
@@ -700,7 +703,7 @@ resolve("04.idle", "several times as long as before",
 # %% [markdown]
 # Let $h$ be the hidden state at some position, the vector that the output layer receives. The logit of token $v$ is $w_v \cdot h$, its probability is $p_v$, and the gradient of the cross-entropy with respect to the output row is
 # $$\frac{\partial \mathcal L}{\partial w_v} = \big(p_v - [v = \text{target}]\big)\, h .$$
-# For a token that is never the target the bracket is just $p_v$, so every step moves $w_v$ along $-h$, and all such rows in the same direction. @@OPT@@An untied input row gets no gradient at all and keeps its random initial
+# For a token that is never the target the bracket is just $p_v$, so every step moves $w_v$ along $-h$, and all such rows in the same direction. An untied input row gets no gradient at all and keeps its random initial
 # values (weight decay would shrink it). So a token that is never used has an unusual row either way: a random one without tying, and with tying a long one.
 #
 # SmolLM2 ties its embeddings. Which of its rows are the longest?
@@ -709,12 +712,12 @@ resolve("04.idle", "several times as long as before",
 matrix = model.embed.tokens.weight.detach()
 order_of_length = matrix.norm(dim=1).argsort(descending=True).tolist()
 longest = [i for i in order_of_length if i not in real.special_tokens.values()][:100]
-drawn = torch.randperm(real.vocab_size, generator=torch.Generator().manual_seed(0))[:100].tolist()
+draws = [torch.randperm(real.vocab_size, generator=torch.Generator().manual_seed(n))[:100].tolist() for n in range(20)]
 print("longest rows:", [real.token_bytes(i).decode(errors="replace") for i in longest[:12]])
 seen = set(bible_ids) | set(real.encode(plays.train)) | set(real.encode(load("austen").train))
-n_longest, n_drawn = (sum(i in seen for i in group) for group in (longest, drawn))
-claim("in three corpora fewer of the 100 longest rows are used than of 100 drawn at random", n_longest < n_drawn,
-      longest=n_longest, random=n_drawn)  # fmt: skip
+n_longest, *n_drawn = [sum(i in seen for i in group) for group in [longest, *draws]]
+claim("in three corpora fewer of the 100 longest rows are used than of 100 drawn at random, in each of 20 draws",
+      n_longest < min(n_drawn), longest=n_longest, fewest_in_a_draw=min(n_drawn), most_in_a_draw=max(n_drawn))  # fmt: skip
 share = matrix.numel() / sum(weight.numel() for weight in model.parameters())
 claim("more than a fifth of SmolLM2-135M's parameters are its embedding matrix", share > 0.2, share=share)
 
