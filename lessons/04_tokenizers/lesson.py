@@ -363,9 +363,7 @@ curves(sizes, {"unseen plays": carried}, xlog=True, ylim=(0, 3.6), xlabel="token
        "smaller steps to 3.3 at 16,384.")  # fmt: skip
 saved = [1 - before / after for before, after in pairwise(carried)]
 for n, part in zip(sizes[1:], saved, strict=True):
-    print(
-        f"{n:6,} tokens: {part:5.1%} shorter than with half as many; {128 * n:9,} parameters for vectors of width 128"
-    )
+    print(f"{n:6,} tokens: {part:5.1%} shorter than with half as many; {128 * n:9,} parameters at width 128")
 claim("each doubling saves less than the one before", saved == sorted(saved, reverse=True))
 resolve("04.size", min(parts, key=lambda option: abs(parts[option] - saved[-1])),
         "Frequent pairs are merged first; later merges belong to rarer and rarer words and shorten the text less.")  # fmt: skip
@@ -569,11 +567,8 @@ claim("SmolLM2 gives every digit a token of its own, the recipes' tokenizer does
 bible_ids, space = real.encode(load("bible").train), real.encode(" ")[0]
 after = Counter(real.token_bytes(b).decode() for a, b in pairwise(bible_ids) if a == space)
 print(after.most_common())
-claim(
-    "in 71 books of the Bible, only digits follow SmolLM2's lone space",
-    all(map(str.isdigit, after)),
-    spaces=after.total(),
-)
+claim("in 71 books of the Bible, only digits follow SmolLM2's lone space", all(map(str.isdigit, after)),
+      spaces=after.total())  # fmt: skip
 predict("04.space", 'SmolLM2 continues "The capital of France is" with Paris. And with one more space at the end?',
         ["with Paris", "with another city", "with a number"])  # fmt: skip
 
@@ -591,7 +586,7 @@ for prompt in ["The capital of France is", "The capital of France is "]:
     print(repr(prompt), "≈", repr(generate(model, real, prompt, max_new_tokens=6, temperature=0)))
 prompts = ["The capital of France is", "My favourite colour is", "She opened the door and saw"]
 bare, spaced = ([probability_of_digit(prompt + end) for prompt in prompts] for end in ("", " "))
-claim("after each of three prompts, a digit is improbable, and with one more space more probable than all else together",
+claim("after three prompts a digit is improbable, and with one more space more probable than all else together",
       max(bare) < 0.1 and min(spaced) > 0.5, without=bare, with_space=spaced)  # fmt: skip
 resolve(
     "04.space",
@@ -703,8 +698,8 @@ resolve("04.idle", "several times as long as before",
 # %% [markdown]
 # Let $h$ be the hidden state at some position, the vector that the output layer receives. The logit of token $v$ is $w_v \cdot h$, its probability is $p_v$, and the gradient of the cross-entropy with respect to the output row is
 # $$\frac{\partial \mathcal L}{\partial w_v} = \big(p_v - [v = \text{target}]\big)\, h .$$
-# For a token that is never the target the bracket is just $p_v$, so every step moves $w_v$ along $-h$, and all such rows in the same direction. An untied input row gets no gradient at all and keeps its random initial
-# values (weight decay would shrink it). So a token that is never used has an unusual row either way: a random one without tying, and with tying a long one.
+# For a token that is never the target the bracket is just $p_v$, so every step moves $w_v$ along $-h$, and all such rows alike. How far depends on the optimizer: AdamW, used here, divides by the gradient's size, so that small gradients
+# move a row far, too; plain gradient descent would move it much less. An untied input row gets no gradient and keeps its random initial values (weight decay would shrink it).
 #
 # SmolLM2 ties its embeddings. Which of its rows are the longest?
 
