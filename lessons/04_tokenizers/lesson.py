@@ -696,10 +696,10 @@ resolve("04.idle", "several times as long as before",
         "Tied, they are rows of the output layer too: each step moves them away from the hidden state.")  # fmt: skip
 
 # %% [markdown]
-# Let $h$ be the hidden state at some position, the vector that the output layer receives. The logit of token $v$ is $w_v \cdot h$, its probability is $p_v$, and the gradient of the cross-entropy with respect to the output row is
+# Let $h$ be the hidden state, the vector that the output layer receives at some position. The logit of token $v$ is $w_v \cdot h$, its probability is $p_v$, and the gradient of the cross-entropy with respect to the output row is
 # $$\frac{\partial \mathcal L}{\partial w_v} = \big(p_v - [v = \text{target}]\big)\, h .$$
-# For a token that is never the target the bracket is just $p_v$, so every step moves $w_v$ along $-h$, and all such rows alike. How far depends on the optimizer: AdamW, used here, divides by the gradient's size, so that small gradients
-# move a row far, too; plain gradient descent would move it much less. An untied input row gets no gradient and keeps its random initial values (weight decay would shrink it).
+# For a token that is never the target the bracket is just $p_v$, so every step moves $w_v$ along $-h$, and all such rows alike. AdamW, used here, divides by the gradient's size, so that small gradients
+# move a row far, too; plain gradient descent would move it less. An untied input row gets no gradient and keeps its random initial values.
 #
 # SmolLM2 ties its embeddings. Which of its rows are the longest?
 
