@@ -443,7 +443,7 @@ claim("this function cuts Macbeth's words as the reference library does", all(sa
 # **Unigram** is a subword tokenizer that gives every piece a probability and writes a word in the most probable way; its training starts with too many pieces and
 # removes the least useful ones [8]. **SentencePiece** is a library that trains Unigram and BPE tokenizers on raw text and treats the space as an ordinary character [9].
 #
-# One way to cut a word into pieces $x_1 \dots x_m$ is called a *segmentation*. Unigram takes its pieces as independent:
+# One way to cut a word into pieces $x_1 \dots x_m$ is called a *segmentation* (in the code: a spelling). Unigram takes its pieces as independent:
 # $$P(x_1 \dots x_m) = \prod_{i=1}^m p(x_i), \qquad \sum_{x \in V} p(x) = 1.$$
 # The probability of a word is the sum over all its segmentations. The example has five pieces, with probabilities that add up to 1:
 
