@@ -748,16 +748,16 @@ code = Exercise(
         ("aaaaa", [(a, a), (b"aa", b"aa")]),
     ],
     starter='''def encode(word, merges):
-    """The tokens of one word: its bytes, joined as `merges` say, in the order in which they were learnt.
+    """The tokens of one word: its bytes, joined as `merges` say, in the order in which they were learned.
 
     word: a text, such as "lower".
-    merges: a list of pairs, first learnt first, such as [(b"l", b"o"), (b"lo", b"w")].
+    merges: a list of pairs, first learned first, such as [(b"l", b"o"), (b"lo", b"w")].
     Your `merge` does one of them.
     """
     ...
 ''',
     solution='''def encode(word, merges):
-    """The tokens of one word: its bytes, joined as `merges` say, in the order in which they were learnt."""
+    """The tokens of one word: its bytes, joined as `merges` say, in the order in which they were learned."""
     tokens = [bytes([byte]) for byte in word.encode()]
     for pair in merges:
         tokens = merge(tokens, pair)

@@ -75,7 +75,7 @@ def words_of(text):
 
 counts = Counter(words_of(plays.train))
 numbers = [number for _, number in counts.most_common()]
-print(f"{sum(numbers):,} words, {len(numbers):,} different; {numbers.count(1):,} of these occur once")
+print(f"{sum(numbers):,} words and signs, {len(numbers):,} different; {numbers.count(1):,} of these occur once")
 curves(range(1, len(numbers) + 1), {"words of 34 plays": numbers}, xlog=True, ylog=True,
        xlabel="rank of the word (1 = most frequent)", ylabel="occurrences",
        alt="On logarithmic axes an almost straight line falls from tens of thousands of occurrences to one; the words "
@@ -131,10 +131,6 @@ cut = GPT2.findall
 print(cut("It's not to be, Yorick:  alas 1601!"))
 same = cut(plays.train) == pretokenizer_pattern("gpt2").findall(plays.train)
 claim("on 34 plays this expression cuts as the package's does", same, pieces=len(cut(plays.train)))
-
-frequency = Counter(cut(hamlet))
-times, pieces = list(frequency.values()), [[bytes([byte]) for byte in word.encode()] for word in frequency]
-print(f"{len(pieces):,} different words in Hamlet; the first one in bytes: {pieces[0]}")
 
 # %% [markdown]
 # So the tokenizer is told what a word looks like: letters with one space in front. It is not told *which* words exist. The space belongs to the word after it,
@@ -192,15 +188,6 @@ for _ in range(3):
 
 
 # %%
-counted = count_pairs(pieces, times)
-top = sorted(counted, key=counted.get, reverse=True)[:8]
-name = {token: token.decode().replace(" ", "space") for pair in top for token in pair}
-bars({f"{name[left]} + {name[right]}": counted[left, right] for left, right in top},
-     xlabel="occurrences in Hamlet", digits=0,
-     alt="The eight most frequent pairs of bytes in Hamlet: space and t leads, then t and h, then h and e.")  # fmt: skip
-
-
-# %%
 def learn(words, times, n):
     merges = []
     for _ in range(n):
@@ -210,8 +197,15 @@ def learn(words, times, n):
     return merges
 
 
+frequency = Counter(cut(hamlet))
+times, pieces = list(frequency.values()), [[bytes([byte]) for byte in word.encode()] for word in frequency]
+counted = count_pairs(pieces, times)
+print(f"{len(pieces):,} different words and signs in Hamlet; the first one in bytes: {pieces[0]}")
+for pair in sorted(counted, key=counted.get, reverse=True)[:4]:
+    print(f"{counted[pair]:6,} times {pair[0].decode()!r} + {pair[1].decode()!r}")
+
 merges = learn(pieces, times, 60)
-print(*[repr((left + right).decode()) for left, right in merges])
+print("merges:", *[repr((left + right).decode()) for left, right in merges])
 
 # %% [markdown]
 # Space and t leads, because *the*, *to*, *that*, *this* and *thou* begin with it. The pair t and h, second at first, is not the second merge: once the first merge is done, most of these letters t belong to the token ` t`.
@@ -276,17 +270,25 @@ for text in ("the café", "茶"):
 #
 # ## 6 · A real model's merges in your code
 # SmolLM2 [18] was published with a list of 48,900 merges. It uses the same algorithm, with one change in pre-tokenization: every digit stands alone. So its
-# merges can be put into `encode` of exercise 04.3 as they are. The cell loads them, as pairs of bytes, changes the regular expression for digits, and
-# compares with Hugging Face's `tokenizers`, the library for which this tokenizer was published: it gets the same list of merges, and everything else is its own work.
+# merges can be put into `encode` of exercise 04.3 as they are. The first cell loads them, as pairs of bytes, and changes the regular expression for digits.
+# The second cell compares with Hugging Face's `tokenizers`, the library for which this tokenizer was published: it gets the same list of merges, and everything else is its own work.
 
 # %%
 real = pretrained.load_tokenizer("smollm2-135m-instruct")
 real_merges = [tuple(to_bytes(part) for part in line.split(" ")) for line in real.merges]
 real_vocabulary = [real.token_bytes(i) for i in range(real.vocab_size)]
 real_id = {token: i for i, token in enumerate(real_vocabulary)}
-digits_alone = GPT2.pattern.replace(r"[ ]?\d+", r"\d").replace(r"(?!\S)", r"(?![^\s\d])")
-cut_digits = re.compile(digits_alone, re.VERBOSE).findall
+print("its first merges:", *[repr((left + right).decode()) for left, right in real_merges[:12]])
+n_bytes = sum(len(token) == 1 for token in real_vocabulary)
+print(
+    f"{len(real_id):,} tokens: {n_bytes} bytes, {len(real.merges):,} merges, {len(real.special_tokens)} special tokens"
+)
 
+one_digit = GPT2.pattern.replace(r"[ ]?\d+", r"\d")
+cut_digits = re.compile(one_digit.replace(r"(?!\S)", r"(?![^\s\d])"), re.VERBOSE).findall  # spaces before a digit too
+print(cut_digits("In 1601 it cost  25"))
+
+# %%
 ready = tokenizers.pre_tokenizers
 reference = tokenizers.Tokenizer(tokenizers.models.BPE(real.vocab, [tuple(line.split(" ")) for line in real.merges]))
 reference.pre_tokenizer = ready.Sequence(
@@ -301,7 +303,7 @@ claim("with SmolLM2's merges, exercise 04.3 gives the ids of the reference libra
 claim("exercise 04.5 decodes them to the same sentence", decode(ids, real_vocabulary) == sentence)
 
 # %% [markdown]
-# (21 of the 256 bytes have no token: most of them occur in no UTF-8 text, and the others are rare, such as some control characters.) The ids are equal, in four scripts and an emoji: the functions of the exercises do what SmolLM2's tokenizer does.
+# The first merges resemble those from Hamlet. (21 of the 256 bytes have no token: most of them occur in no UTF-8 text, and the others are rare, such as some control characters.) The ids are equal, in four scripts and an emoji: the functions of the exercises do what SmolLM2's tokenizer does.
 #
 # But `encode` is slow, because each word goes through 48,900 merges, most of which change nothing. It is faster to look only at the pairs that are in the word,
 # to apply the one that was learned first, and to repeat this until no pair is in the list. The *rank* of a merge is its place in the list.
@@ -320,7 +322,7 @@ def encode_by_rank(word, rank):
 some = list(dict.fromkeys(cut_digits(macbeth)))[::200]
 same = [encode_by_rank(word, rank) == encode(word, real_merges) for word in some]
 ids = [real_id[token] for word in cut_digits(macbeth) for token in encode_by_rank(word, rank)]
-claim("encoding by rank gives the tokens of exercise 04.3", all(same), words=len(same))
+claim("for every 200th word of Macbeth, encoding by rank gives the tokens of exercise 04.3", all(same), words=len(same))
 claim(
     "for all of Macbeth it gives the ids of the reference library", ids == reference.encode(macbeth).ids, ids=len(ids)
 )
@@ -361,9 +363,7 @@ curves(sizes, {"unseen plays": carried}, xlog=True, ylim=(0, 3.6), xlabel="token
        "smaller steps to 3.3 at 16,384.")  # fmt: skip
 saved = [1 - before / after for before, after in pairwise(carried)]
 for n, part in zip(sizes[1:], saved, strict=True):
-    print(
-        f"{n:6,} tokens: {part:5.1%} shorter than with half as many; {128 * n:9,} parameters for vectors of width 128"
-    )
+    print(f"{n:6,} tokens: {part:5.1%} shorter than with half as many; {128 * n:9,} parameters at width 128")
 claim("each doubling saves less than the one before", saved == sorted(saved, reverse=True))
 resolve("04.size", min(parts, key=lambda option: abs(parts[option] - saved[-1])),
         "Frequent pairs are merged first; later merges belong to rarer and rarer words and shorten the text less.")  # fmt: skip
@@ -443,24 +443,24 @@ claim("this function cuts Macbeth's words as the reference library does", all(sa
 # **Unigram** is a subword tokenizer that gives every piece a probability and writes a word in the most probable way; its training starts with too many pieces and
 # removes the least useful ones [8]. **SentencePiece** is a library that trains Unigram and BPE tokenizers on raw text and treats the space as an ordinary character [9].
 #
-# One way to cut a word into pieces $x_1 \dots x_m$ is called a *segmentation* (in the code: a spelling). Unigram takes its pieces as independent:
+# One way to cut a word into pieces $x_1 \dots x_m$ is called a *segmentation*. Unigram takes its pieces as independent:
 # $$P(x_1 \dots x_m) = \prod_{i=1}^m p(x_i), \qquad \sum_{x \in V} p(x) = 1.$$
 # The probability of a word is the sum over all its segmentations. The example has five pieces, with probabilities that add up to 1:
 
 
 # %%
-def spellings(word, p):
+def segmentations(word, p):
     """Every way to write `word` with the pieces of `p`."""
     if not word:
         yield []
     for end in range(1, len(word) + 1):
         if word[:end] in p:
-            yield from ([word[:end], *rest] for rest in spellings(word[end:], p))
+            yield from ([word[:end], *rest] for rest in segmentations(word[end:], p))
 
 
 def weigh(word, p):
-    """All spellings with their probabilities, the most probable first."""
-    return sorted(((math.prod(p[piece] for piece in way), way) for way in spellings(word, p)), reverse=True)
+    """All segmentations with their probabilities, the most probable first."""
+    return sorted(((math.prod(p[piece] for piece in way), way) for way in segmentations(word, p)), reverse=True)
 
 
 for probability, way in weigh("her", {"h": 0.1, "e": 0.3, "r": 0.1, "he": 0.3, "er": 0.2}):
@@ -567,27 +567,27 @@ claim("SmolLM2 gives every digit a token of its own, the recipes' tokenizer does
 bible_ids, space = real.encode(load("bible").train), real.encode(" ")[0]
 after = Counter(real.token_bytes(b).decode() for a, b in pairwise(bible_ids) if a == space)
 print(after.most_common())
-claim(
-    "in 71 books of the Bible, only digits follow SmolLM2's lone space",
-    all(map(str.isdigit, after)),
-    spaces=after.total(),
-)
+claim("in 71 books of the Bible, only digits follow SmolLM2's lone space", all(map(str.isdigit, after)),
+      spaces=after.total())  # fmt: skip
 predict("04.space", 'SmolLM2 continues "The capital of France is" with Paris. And with one more space at the end?',
         ["with Paris", "with another city", "with a number"])  # fmt: skip
 
 # %%
 model, _ = pretrained.load("smollm2-135m-instruct")
-digit_ids, chances = [real.encode(d)[0] for d in "0123456789"], []
+digit_ids = [real.encode(digit)[0] for digit in "0123456789"]
+
+
+@torch.no_grad()
+def probability_of_digit(prompt):
+    return model(torch.tensor([real.encode(prompt)]))[0, -1].softmax(-1)[digit_ids].sum().item()
+
+
 for prompt in ["The capital of France is", "The capital of France is "]:
-    with torch.no_grad():
-        probabilities = model(torch.tensor([real.encode(prompt)]))[0, -1].softmax(-1)
-    chances.append(probabilities[digit_ids].sum().item())
     print(repr(prompt), "≈", repr(generate(model, real, prompt, max_new_tokens=6, temperature=0)))
-claim(
-    "after one more space a digit is more probable than all else together",
-    chances[0] < 0.1 < 0.5 < chances[1],
-    digit=chances,
-)
+prompts = ["The capital of France is", "My favourite colour is", "She opened the door and saw"]
+bare, spaced = ([probability_of_digit(prompt + end) for prompt in prompts] for end in ("", " "))
+claim("after three prompts a digit is improbable, and with one more space more probable than all else together",
+      max(bare) < 0.1 and min(spaced) > 0.5, without=bare, with_space=spaced)  # fmt: skip
 resolve(
     "04.space",
     "with a number",
@@ -707,12 +707,12 @@ resolve("04.idle", "several times as long as before",
 matrix = model.embed.tokens.weight.detach()
 order_of_length = matrix.norm(dim=1).argsort(descending=True).tolist()
 longest = [i for i in order_of_length if i not in real.special_tokens.values()][:100]
-drawn = torch.randperm(real.vocab_size, generator=torch.Generator().manual_seed(0))[:100].tolist()
+draws = [torch.randperm(real.vocab_size, generator=torch.Generator().manual_seed(n))[:100].tolist() for n in range(20)]
 print("longest rows:", [real.token_bytes(i).decode(errors="replace") for i in longest[:12]])
 seen = set(bible_ids) | set(real.encode(plays.train)) | set(real.encode(load("austen").train))
-n_longest, n_drawn = (sum(i in seen for i in group) for group in (longest, drawn))
-claim("in three corpora fewer of the 100 longest rows are used than of 100 drawn at random", n_longest < n_drawn,
-      longest=n_longest, random=n_drawn)  # fmt: skip
+n_longest, *n_drawn = [sum(i in seen for i in group) for group in [longest, *draws]]
+claim("in three corpora fewer of the 100 longest rows are used than of 100 drawn at random, in each of 20 draws",
+      n_longest < min(n_drawn), longest=n_longest, fewest_in_a_draw=min(n_drawn), most_in_a_draw=max(n_drawn))  # fmt: skip
 share = matrix.numel() / sum(weight.numel() for weight in model.parameters())
 claim("more than a fifth of SmolLM2-135M's parameters are its embedding matrix", share > 0.2, share=share)
 
@@ -732,7 +732,7 @@ claim("more than a fifth of SmolLM2-135M's parameters are its embedding matrix",
 
 # %%
 quiz("04.q1", "You replace a trained model's tokenizer by a better one of the same size. What happens?", {
-    "It answers faster": "Sequences are shorter, but the model no longer understands a single one of them.",
+    "It answers faster": "Sequences may be shorter, but to the model every id still means the old token.",
     "It writes nonsense": "Id 260 was ` the` and is now another piece, while row 260 still means ` the`. "
     "Tokenizer and model belong together.",
     "Nothing": "Ids are rows of the embedding matrix: with the same ids for other pieces, no row fits any more.",
