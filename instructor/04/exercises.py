@@ -3,7 +3,7 @@
 from fmcourse.classroom.exercise_kinds import AssignedExercise
 from fmcourse.course.exercise import IMPORTS, Mistake, Property
 
-# -- 04.A1 the cheapest spelling ------------------------------------------------------------------------------------------
+# -- 04.A1 the cheapest segmentation ------------------------------------------------------------------------------------
 
 CHEAPEST = '''def cheapest(word, price):
     """The pieces that spell a word at the lowest price, from left to right.
@@ -11,8 +11,8 @@ CHEAPEST = '''def cheapest(word, price):
     word: a text of 1 to 60 characters   price: {piece: what it costs, above 0}
     ->   a list of pieces, or None if no pieces spell the word
 
-    The price of a spelling is the sum of the prices of its pieces; a piece may come several times, and each time it
-    costs. In all cases that are tried, only one spelling is the cheapest.
+    The price of a segmentation is the sum of the prices of its pieces; a piece may come several times, and each time it
+    costs. In all cases that are tried, only one segmentation is the cheapest.
     """
 '''
 
@@ -51,11 +51,11 @@ spelling = AssignedExercise(
     goal="the cheapest way to spell it",
     minutes=20,
     difficulty=3,
-    text="BPE joins in a fixed order and never looks back. The other tokenizer in wide use, **unigram** (Kudo 2018; T5 and XLNet have it), looks at the whole word. Each piece has a price, "
-    "−log of how probable it is, and of all ways to spell the word it takes the one with the lowest *total* price: the most probable one.\n\n"
+    text="BPE joins in a fixed order and never looks back. Another tokenizer in wide use, **Unigram** (Kudo 2018; T5 and XLNet have it), looks at the whole word. Each piece has a price, "
+    "−log of how probable it is, and of all ways to write the word in pieces, its *segmentations*, it takes the one with the lowest *total* price: the most probable one.\n\n"
     "*Example.* With `un` 3, `unt` 4, `tie` 3, `ie` 6 and `d` 2 there are two ways to spell `untied`: `un tie d` costs 8, `unt ie d` costs 12.\n\n"
-    "A word of 60 letters can be cut in 2⁵⁹ ways, too many to try them all. But the cheapest spelling ends in *some* piece, and what stands before that piece is spelt as cheaply as it can be. "
-    "So find the cheapest spelling of the first letter, of the first two, of the first three, ..., each with the help of those before it. (Viterbi's algorithm, 1967.)",
+    "A word of 60 letters can be cut in 2⁵⁹ ways, too many to try them all. But the cheapest segmentation ends in *some* piece, and what stands before that piece is spelt as cheaply as it can be. "
+    "So find the cheapest segmentation of the first letter, of the first two, of the first three, ..., each with the help of those before it. (Viterbi's algorithm, 1967.)",
     cases=[
         ("untied", TIED),
         ("unties", TIED),
@@ -98,7 +98,7 @@ spelling = AssignedExercise(
         "        if at == len(word):\n            return pieces\n        if at not in done:\n            done.add(at)\n            for p in price:\n"
         "                if word[at:at + len(p)] == p:\n                    heapq.heappush(queue, (cost + price[p], at + len(p), pieces + [p]))\n    return None\n",
     ],
-    explanation="For each beginning of the word only its cheapest spelling is kept: whatever follows, a dearer one could never win. With T letters about T² / 2 pieces are looked up instead of 2^(T-1) spellings tried. "
+    explanation="For each beginning of the word only its cheapest segmentation is kept: whatever follows, a dearer one could never win. With T letters about T² / 2 pieces are looked up instead of 2^(T-1) segmentations tried. "
     "Where no piece reaches an end, that end has no entry, and nothing can be built upon it.",
     properties=[
         Property("it does not spell the word", '''def test(out, case):
@@ -131,9 +131,9 @@ spelling = AssignedExercise(
         Mistake("the fewest pieces", building("min(ways, key=lambda way: (len(way[1]), way[0]))"),
                 "It takes as few pieces as it can. Are fewer pieces always cheaper?"),
         Mistake("the dearest", building("max(ways)"),
-                "It takes the dearest spelling. Has a probable piece a high price, or a low one?"),
+                "It takes the dearest segmentation. Has a probable piece a high price, or a low one?"),
         Mistake("the mean price", building("min(ways, key=lambda way: way[0] / len(way[1]))"),
-                "It looks for a low price *per piece*, so many small pieces seem cheap. What is the price of a spelling?"),
+                "It looks for a low price *per piece*, so many small pieces seem cheap. What is the price of a segmentation?"),
         Mistake("the last piece alone", building("min(ways, key=lambda way: price[way[1][-1]])"),
                 "It asks only what the last piece costs. What of the pieces before it?"),
         Mistake("at most two pieces", "def cheapest(word, price):\n    ways = [(price[word], [word])] if word in price else []\n    for i in range(1, len(word)):\n        a, b = word[:i], word[i:]\n"
@@ -149,13 +149,13 @@ spelling = AssignedExercise(
         Mistake("the longest piece that works", "def cheapest(word, price):\n    if not word:\n        return []\n    for n in range(len(word), 0, -1):\n        rest = cheapest(word[n:], price) if word[:n] in price else None\n        if rest is not None:\n            return [word[:n], *rest]\n    return None\n",
                 "It takes the longest piece after which the rest can be spelt at all, so `untied` costs 12. Where are prices compared?"),
         Mistake("the first way stays", building("ways[0]"),
-                "For each beginning of the word the first spelling that was found is kept. And if a cheaper one comes later?"),
+                "For each beginning of the word the first segmentation that was found is kept. And if a cheaper one comes later?"),
         Mistake("the last way stays", building("ways[-1]"),
-                "For each beginning of the word the last spelling that was found is kept. And if an earlier one was cheaper?"),
+                "For each beginning of the word the last segmentation that was found is kept. And if an earlier one was cheaper?"),
         Mistake("as few pieces as can be", building("min(ways, key=lambda way: len(way[1]))"),
                 "It takes as few pieces as it can, whatever they cost. What is to be low?"),
         Mistake("never in one piece", building("min(ways)").replace("for a in range(end)", "for a in range(end == len(word) > 1, end)"),
-                "A word that is a piece itself is cut all the same. May a spelling have a single piece?"),
+                "A word that is a piece itself is cut all the same. May a segmentation have a single piece?"),
     ],
 )  # fmt: skip
 
@@ -187,8 +187,8 @@ premium = AssignedExercise(
     "04.A2",
     goal="what does a stranger's tokenizer cost?",
     minutes=12,
-    text="A tokenizer has its data's taste, and who is not in the data pays. How much? Let two tokenizers read *one* text: a stranger's, which learnt from something else, and a native one, which learnt from texts "
-    "of that kind. The stranger's number of tokens divided by the native's is called the **premium** (Petrov et al. 2023). With a premium of 1.5 every text is half as long again, takes half as long again, and costs so.\n\n"
+    text="A tokenizer fits the texts that it was trained on; texts of another kind need more tokens. How many more? Let two tokenizers encode *one* text: a stranger's, which was trained on something else, and a native one, which was trained on texts "
+    "of that kind. The stranger's number of tokens divided by the native's is called the **premium** (Petrov et al. 2023). With a premium of 1.5 every text is half as long again, in tokens, in time and in price.\n\n"
     "Your numbers name two collections, `learnt` and `read`. Train two tokenizers, each with `size` tokens in all, by `BPETokenizer.train(piece, size)`. The stranger's piece is `load(learnt).train[first : first + 80_000]`, "
     "the native's is `load(read).train[first : first + 80_000]`. Then each encodes `load(read).validation[start : start + 30_000]`, in one call and as it stands. What is the premium?"
     "\n\nGive it unrounded: the first five digits must be right.",

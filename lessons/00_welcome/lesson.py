@@ -345,7 +345,7 @@ claim(
 # %% [markdown]
 # On Macbeth the n-gram model is still ahead of this small GPT, which trained for seconds; lesson 06 trains longer and compares again. But the n-gram
 # model is much better on text that it has read than on new text: it is overfitting. The GPT is nearly as good on Macbeth as on its training text. Its 108,736
-# parameters are fewer than the characters it trained on, and it read each passage about once. A larger GPT that reads the same text many times does overfit.
+# parameters are fewer than the characters it trained on, and it read each passage less than once on average. A larger GPT that reads the same text many times does overfit.
 #
 # SmolLM2's answer about financial planning has its reason here: a language model is trained to continue text *plausibly*. Whether a sentence is true is
 # not part of the loss.
@@ -424,8 +424,8 @@ quiz(
 # - Overfitting shows only on data that were not used for training.
 # - A language model learns to continue plausibly, not truthfully.
 #
-# **Where next:** [01 · How it came about](01_history.ipynb), the way from such counts to today's models; of the papers [3], which is still
-# a pleasure to read; of the libraries the documentation of `collections.Counter`, <https://docs.python.org/3/library/collections.html>.
+# **Where next:** [01 · How it came about](01_history.ipynb), the way from such counts to today's models. A paper to read is [3], which is still
+# a pleasure. A library page to know is the one on `collections.Counter`: <https://docs.python.org/3/library/collections.html>.
 
 # %% [markdown]
 # ## References

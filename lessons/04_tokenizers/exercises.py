@@ -520,8 +520,8 @@ join = Exercise(
             i -= 1
     return result
 """,
-            "`aaa` becomes a, aa; from the left it would be aa, a. Nobody is hurt by either, but whoever encodes must do as "
-            "whoever trained. At which end do you begin?",
+            "`aaa` becomes a, aa; from the left it would be aa, a. Either would do, but encoding must go in the same "
+            "direction as training did. At which end do you begin?",
         ),
         Mistake(
             "one token in two joins",
@@ -748,16 +748,16 @@ code = Exercise(
         ("aaaaa", [(a, a), (b"aa", b"aa")]),
     ],
     starter='''def encode(word, merges):
-    """The tokens of one word: its bytes, joined as `merges` say, in the order in which they were learnt.
+    """The tokens of one word: its bytes, joined as `merges` say, in the order in which they were learned.
 
     word: a text, such as "lower".
-    merges: a list of pairs, first learnt first, such as [(b"l", b"o"), (b"lo", b"w")].
+    merges: a list of pairs, first learned first, such as [(b"l", b"o"), (b"lo", b"w")].
     Your `merge` does one of them.
     """
     ...
 ''',
     solution='''def encode(word, merges):
-    """The tokens of one word: its bytes, joined as `merges` say, in the order in which they were learnt."""
+    """The tokens of one word: its bytes, joined as `merges` say, in the order in which they were learned."""
     tokens = [bytes([byte]) for byte in word.encode()]
     for pair in merges:
         tokens = merge(tokens, pair)
@@ -781,7 +781,7 @@ def encode(word, merges):
     ],
     hints=[
         "In training, every word began as single bytes, and the first merge was done everywhere before the second. How "
-        "would a new word have fared, had it been there?",
+        "would a new word have been treated, if it had been in the text?",
         "Start with the bytes: `bytes([104])` is b'h', and going through `word.encode()` gives the numbers.",
         "Then one loop over `merges`, in which `tokens = merge(tokens, pair)`.",
     ],
@@ -854,7 +854,7 @@ def encode(word, merges):
         tokens = merge(tokens, (left, right))
     return tokens
 """,
-            "The merges were put in another order, longest result first. In which order were they learnt?",
+            "The merges were put in another order, longest result first. In which order were they learned?",
         ),
         Mistake(
             "a known word as a whole",
@@ -883,8 +883,8 @@ def encode(word, merges):
                 break
     return tokens
 """,
-            "It takes the longest known token from the left. (BERT's WordPiece does just that.) With b, c learnt before "
-            "a, b, what had become of `abc` in training?",
+            "It takes the longest known token from the left. (BERT's WordPiece does just that.) With b, c learned before "
+            "a, b, what would training have made of `abc`?",
         ),
         Mistake(
             "whichever pair comes first in the word",
@@ -899,7 +899,7 @@ def encode(word, merges):
             i += 1
     return tokens
 """,
-            "In `abc` it joins a, b because they stand further left, but b, c was learnt earlier. Whose order counts: the "
+            "In `abc` it joins a, b because they stand further left, but b, c was learned earlier. Whose order counts: the "
             "word's or the merges'?",
         ),
         Mistake(
@@ -910,7 +910,7 @@ def encode(word, merges):
         tokens = merge(tokens, pair)
     return tokens
 """,
-            "`low` needs `lo` first, which was learnt before it. From which end do you go through the merges?",
+            "`low` needs `lo` first, which was learned before it. From which end do you go through the merges?",
         ),
         Mistake(
             "gives up at the first gap",

@@ -60,12 +60,12 @@ except ValueError as error:
 
 # %% [markdown]
 # The ids are names, not quantities: `T` is 43 and `e` is 56, and `e` is not larger or better for that, just as house 56 is no better than
-# house 43. Two problems show. Text that a tokenizer cannot write with its tokens is **out-of-vocabulary** (OOV): Shakespeare never wrote é.
-# And sequences are long: a context of 64 tokens holds a line and a half of verse.
+# house 43. Characters as tokens have two drawbacks. Text that a tokenizer cannot write with its tokens is **out-of-vocabulary** (OOV), such as é,
+# which is in none of the plays. And sequences are long: a model with a context of 64 tokens reads only about two lines of verse at a time.
 #
 # ## 2 · Words
-# What if every word is a token? We cut at spaces and punctuation, ignore capitals, and count. How many different words do you expect
-# in a million?
+# What if every word is a token? We cut at spaces and punctuation, ignore capitals, and count; each sign of punctuation counts as a word, too.
+# How many different words do you expect in a million?
 
 
 # %%
@@ -75,16 +75,16 @@ def words_of(text):
 
 counts = Counter(words_of(plays.train))
 numbers = [number for _, number in counts.most_common()]
-print(f"{sum(numbers):,} words, {len(numbers):,} different; {numbers.count(1):,} of these occur once")
+print(f"{sum(numbers):,} words and signs, {len(numbers):,} different; {numbers.count(1):,} of these occur once")
 curves(range(1, len(numbers) + 1), {"words of 34 plays": numbers}, xlog=True, ylog=True,
        xlabel="rank of the word (1 = most frequent)", ylabel="occurrences",
        alt="On logarithmic axes an almost straight line falls from tens of thousands of occurrences to one; the words "
        "that occur once fill the long flat end.")  # fmt: skip
 
 # %% [markdown]
-# A few hundred words make up most of the text, but rare words keep coming. The line is almost straight on logarithmic axes. **Zipf's law** says that a word's frequency is roughly proportional to one over its rank in
-# the list of all frequencies [1]. So a model would see more than a third of these words only once. And it will meet words that are not in the list
-# at all; two plays were kept back to test this.
+# A few hundred words make up most of the text, and there is no end to the rare ones. The line is almost straight on logarithmic axes. **Zipf's law** says that a word's frequency is roughly proportional to one over its rank in
+# the list of all frequencies [1]. More than a third of these words occur only once, so that a model could learn little about them. And new texts contain words that are not in the list
+# at all. Two plays were kept back to test this.
 
 # %%
 unseen = words_of(plays.validation)
@@ -96,7 +96,7 @@ claim(
 )
 
 # %% [markdown]
-# Each of these words would become the same token, usually written `[UNK]` for *unknown*. *Assassination* is one of them, in *Macbeth* of all plays. Yet you
+# Each of these words would become the same token, usually written `[UNK]` for *unknown*. *Assassination* is one of them; it comes from *Macbeth*, one of the two plays that were kept back. Yet you
 # read *unquestionable* without trouble, because you know its parts. A **subword** is a token that may be a part of a word;
 # subword tokenizers keep frequent words whole and write rare ones in pieces.
 #
@@ -110,13 +110,13 @@ for language, tea in teas.items():
     print(f"{language:8} {len(tea)} characters, {len(tea.encode())} bytes: {list(tea.encode())}")
 
 # %% [markdown]
-# A **byte-level** tokenizer starts from the 256 bytes, so that no text is out-of-vocabulary, in any script [2]. But sequences of bytes are even longer
-# than sequences of characters, here most of all for Hindi.
+# A **byte-level** tokenizer starts from the 256 bytes, so that no text is out-of-vocabulary, in any script [2]. But a sequence of bytes is at least as long
+# as the sequence of characters, and in Hindi three times as long.
 #
 # ## 4 · Pre-tokenization
 # Before any pieces are joined, one decision is made by hand. **Pre-tokenization** is the step that cuts a text into words, numbers and
 # punctuation before the tokenizer learns anything; no token ever crosses one of these cuts. GPT-2 does it with one regular expression [2]. Here it is
-# in the syntax of Python's `re`:
+# in the syntax of Python's `re` (which has no class for all kinds of numbers, so that a few signs such as ½ are cut differently):
 
 # %%
 GPT2 = re.compile(
@@ -131,10 +131,6 @@ cut = GPT2.findall
 print(cut("It's not to be, Yorick:  alas 1601!"))
 same = cut(plays.train) == pretokenizer_pattern("gpt2").findall(plays.train)
 claim("on 34 plays this expression cuts as the package's does", same, pieces=len(cut(plays.train)))
-
-frequency = Counter(cut(hamlet))
-times, pieces = list(frequency.values()), [[bytes([byte]) for byte in word.encode()] for word in frequency]
-print(f"{len(pieces):,} different words in Hamlet; the first one in bytes: {pieces[0]}")
 
 # %% [markdown]
 # So the tokenizer is told what a word looks like: letters with one space in front. It is not told *which* words exist. The space belongs to the word after it,
@@ -187,16 +183,8 @@ for _ in range(3):
 # The first line is the table from above. A merge changes the counts of its neighbours only: `t h` and `e n` disappear, `t he` and `he n` take their places.
 #
 # ### Training
-# Now all of Hamlet. Which pair of bytes do you expect at the top? (A space belongs to the word after it.) The second cell repeats the two steps;
-# its result, and all that training gives, is the list of merges in their order.
-
-# %%
-counted = count_pairs(pieces, times)
-top = sorted(counted, key=counted.get, reverse=True)[:8]
-name = {token: token.decode().replace(" ", "space") for pair in top for token in pair}
-bars({f"{name[left]} + {name[right]}": counted[left, right] for left, right in top},
-     xlabel="occurrences in Hamlet", digits=0,
-     alt="The eight most frequent pairs of bytes in Hamlet: space and t leads, then t and h, then h and e.")  # fmt: skip
+# Now all of Hamlet: each different word once, as a list of single bytes, and beside it the number of times that it occurs. Which pair of bytes do you expect to be the most frequent?
+# (Remember that a space belongs to the word after it.) `learn` repeats the two steps, counting and joining. The list of merges, in their order, is all that training produces.
 
 
 # %%
@@ -209,12 +197,20 @@ def learn(words, times, n):
     return merges
 
 
+frequency = Counter(cut(hamlet))
+times, pieces = list(frequency.values()), [[bytes([byte]) for byte in word.encode()] for word in frequency]
+counted = count_pairs(pieces, times)
+print(f"{len(pieces):,} different words and signs in Hamlet; the first one in bytes: {pieces[0]}")
+for pair in sorted(counted, key=counted.get, reverse=True)[:4]:
+    print(f"{counted[pair]:6,} times {pair[0].decode()!r} + {pair[1].decode()!r}")
+
 merges = learn(pieces, times, 60)
-print(*[repr((left + right).decode()) for left, right in merges])
+print("merges:", *[repr((left + right).decode()) for left, right in merges])
 
 # %% [markdown]
-# Space and t leads, because *the*, *to*, *that*, *this* and *thou* begin with it. From bytes, word boundaries and counts alone, ` the` is found as the tenth merge; ` you`, ` to`, ` and` and ` my` follow, and endings such as
-# `ing` and `ed`. Nobody gave it a list of words. The last five merges spell the name of the character who speaks most. **Change it:** which tokens do the next
+# Space and t leads, because *the*, *to*, *that*, *this* and *thou* begin with it. The pair t and h, second at first, is not the second merge: once the first merge is done, most of these letters t belong to the token ` t`.
+# From bytes, word boundaries and counts alone, ` the` is found as the tenth merge; ` you`, ` to`, ` and` and ` my` follow, and endings such as
+# `ing` and `ed`. Nobody gave BPE a list of words. The last five merges spell the name of the character who speaks most. **Change it:** which tokens do the next
 # forty merges bring?
 #
 # The package counts once and afterwards corrects only the words that contain the merged pair, which is faster. Does it learn the same merges?
@@ -230,7 +226,8 @@ claim("the merges equal the package's until two pairs are equally frequent", tal
       equal=n, then_here=here, then_package=there, each_occurs=tally[here])  # fmt: skip
 
 # %% [markdown]
-# The first difference is a tie: this loop takes the pair that it met first, the package the one whose tokens are older.
+# The first difference is a tie. Of two equally frequent pairs, this loop takes the one that it met first, and the package, like the library `tokenizers`, the one whose tokens
+# come first in the vocabulary. Neither choice is better, but tokenizers that choose differently give different ids.
 #
 # ### Encoding
 # To encode a new word, repeat the training on it: start with its bytes and apply every merge, in the order in which the merges were
@@ -252,11 +249,11 @@ def describe(joined, text):
 interactive(draw, joined=(0, len(merges)), text="To be, or not to be: that is the question.", alt=describe)
 
 # %% [markdown]
-# Move the slider to see the tokens grow; type your name. An id is the place of a token in the vocabulary: first the 256 bytes, then one new token
+# Move the slider to see the tokens grow, and type your name into the box. An id is the place of a token in the vocabulary: first come the 256 bytes, then one new token
 # for each merge.
 #
 # ### Decoding
-# The way back is easier, with one trap: a character of several bytes may be spread over several tokens.
+# To turn ids back into text is easier, with one trap: a character of several bytes may be spread over several tokens.
 
 # %% exercise="04.5"
 
@@ -272,18 +269,26 @@ for text in ("the café", "茶"):
 # chat window is such a part of a character.)
 #
 # ## 6 · A real model's merges in your code
-# SmolLM2 was published with 48,900 merges. It uses the same algorithm, with one change in pre-tokenization: every digit stands alone. So its
-# merges can be put into `encode` of exercise 04.3 as they are. The reference is Hugging Face's `tokenizers`, the library for which its
-# tokenizer was published.
+# SmolLM2 [18] was published with a list of 48,900 merges. It uses the same algorithm, with one change in pre-tokenization: every digit stands alone. So its
+# merges can be put into `encode` of exercise 04.3 as they are. The first cell loads them, as pairs of bytes, and changes the regular expression for digits.
+# The second cell compares with Hugging Face's `tokenizers`, the library for which this tokenizer was published: it gets the same list of merges, and everything else is its own work.
 
 # %%
 real = pretrained.load_tokenizer("smollm2-135m-instruct")
 real_merges = [tuple(to_bytes(part) for part in line.split(" ")) for line in real.merges]
 real_vocabulary = [real.token_bytes(i) for i in range(real.vocab_size)]
 real_id = {token: i for i, token in enumerate(real_vocabulary)}
-digits_alone = GPT2.pattern.replace(r"[ ]?\d+", r"\d").replace(r"(?!\S)", r"(?![^\s\d])")
-cut_digits = re.compile(digits_alone, re.VERBOSE).findall
+print("its first merges:", *[repr((left + right).decode()) for left, right in real_merges[:12]])
+n_bytes = sum(len(token) == 1 for token in real_vocabulary)
+print(
+    f"{len(real_id):,} tokens: {n_bytes} bytes, {len(real.merges):,} merges, {len(real.special_tokens)} special tokens"
+)
 
+one_digit = GPT2.pattern.replace(r"[ ]?\d+", r"\d")
+cut_digits = re.compile(one_digit.replace(r"(?!\S)", r"(?![^\s\d])"), re.VERBOSE).findall  # spaces before a digit too
+print(cut_digits("In 1601 it cost  25"))
+
+# %%
 ready = tokenizers.pre_tokenizers
 reference = tokenizers.Tokenizer(tokenizers.models.BPE(real.vocab, [tuple(line.split(" ")) for line in real.merges]))
 reference.pre_tokenizer = ready.Sequence(
@@ -298,10 +303,10 @@ claim("with SmolLM2's merges, exercise 04.3 gives the ids of the reference libra
 claim("exercise 04.5 decodes them to the same sentence", decode(ids, real_vocabulary) == sentence)
 
 # %% [markdown]
-# The ids are equal, in four scripts and an emoji. What the exercises build *is* SmolLM2's tokenizer.
+# The first merges resemble those from Hamlet. (21 of the 256 bytes have no token: most of them occur in no UTF-8 text, and the others are rare, such as some control characters.) The ids are equal, in four scripts and an emoji: the functions of the exercises do what SmolLM2's tokenizer does.
 #
-# It is slow, because each word goes through 48,900 merges. But a merge can only do something if its pair is in the word. So look at the pairs
-# that are there, apply the one that was learned first, and repeat. The rank of a merge is its place in the list.
+# But `encode` is slow, because each word goes through 48,900 merges, most of which change nothing. It is faster to look only at the pairs that are in the word,
+# to apply the one that was learned first, and to repeat this until no pair is in the list. The *rank* of a merge is its place in the list.
 
 # %%
 rank = {pair: place for place, pair in enumerate(real_merges)}
@@ -317,13 +322,13 @@ def encode_by_rank(word, rank):
 some = list(dict.fromkeys(cut_digits(macbeth)))[::200]
 same = [encode_by_rank(word, rank) == encode(word, real_merges) for word in some]
 ids = [real_id[token] for word in cut_digits(macbeth) for token in encode_by_rank(word, rank)]
-claim("encoding by rank gives the tokens of exercise 04.3", all(same), words=len(same))
+claim("for every 200th word of Macbeth, encoding by rank gives the tokens of exercise 04.3", all(same), words=len(same))
 claim(
     "for all of Macbeth it gives the ids of the reference library", ids == reference.encode(macbeth).ids, ids=len(ids)
 )
 
 # %% [markdown]
-# From here on the package's `BPETokenizer` is used. It encodes by rank, too, and remembers the words that it has met.
+# From here on the package's `BPETokenizer` is used. It encodes by rank as well, and remembers the words that it has met.
 #
 # ## 7 · How large should a vocabulary be?
 # A larger vocabulary needs fewer tokens for the same text. **Compression** is measured in bytes per token: the number of bytes
@@ -358,20 +363,18 @@ curves(sizes, {"unseen plays": carried}, xlog=True, ylim=(0, 3.6), xlabel="token
        "smaller steps to 3.3 at 16,384.")  # fmt: skip
 saved = [1 - before / after for before, after in pairwise(carried)]
 for n, part in zip(sizes[1:], saved, strict=True):
-    print(
-        f"{n:6,} tokens: {part:5.1%} shorter than with half as many; {128 * n:9,} parameters for vectors of width 128"
-    )
+    print(f"{n:6,} tokens: {part:5.1%} shorter than with half as many; {128 * n:9,} parameters at width 128")
 claim("each doubling saves less than the one before", saved == sorted(saved, reverse=True))
 resolve("04.size", min(parts, key=lambda option: abs(parts[option] - saved[-1])),
         "Frequent pairs are merged first; later merges belong to rarer and rarer words and shorten the text less.")  # fmt: skip
 
 # %% [markdown]
 # Every token needs a vector of its own, a row of the model's embedding matrix. So each doubling of the vocabulary doubles that matrix and saves less and
-# less. In practice the size is chosen by such a curve, and by the languages that are to be served. **Change it:** draw the curve for Austen's novels. Where would you stop?
+# less. In practice the size is a compromise between the length of the sequences, the size of this matrix and the number of languages that are to be served. **Change it:** draw the curve for Austen's novels. Where would you stop?
 #
 # ### A tokenizer fits its corpus
-# Three more corpora get a tokenizer with 4,096 tokens each, and every tokenizer encodes the validation text of every corpus. The last row is SmolLM2's,
-# twelve times as large and trained on web pages and code.
+# Three more corpora get a tokenizer with 4,096 tokens each, and every tokenizer encodes the validation text of every corpus. The last row is SmolLM2's tokenizer,
+# whose vocabulary is twelve times as large. Its model was trained on web pages, code and mathematics [18].
 
 # %%
 corpora = ["shakespeare", "austen", "bible", "recipes"]
@@ -389,14 +392,16 @@ claim("on recipes, 4,096 tokens learned from recipes compress better than SmolLM
       recipes=f"{score[3][3]:.2f}", SmolLM2=f"{score[4][3]:.2f}")  # fmt: skip
 
 # %% [markdown]
-# A tokenizer is trained on data, like a model. What is rare in that data costs more tokens ever after.
+# A tokenizer suits the data that it was trained on: a vocabulary made for recipes needs fewer tokens for them than a general one of twelve times the size.
+# Elsewhere the larger one wins.
 #
 # ## 8 · Two other subword tokenizers
 # ### WordPiece
-# **WordPiece** is the subword tokenizer of BERT: it is trained by merges like BPE, but prefers pairs whose parts occur together more often than their own
-# frequencies suggest, and it encodes by taking the longest known piece from the left [5, 6]. The score of a pair is usually given as
+# **WordPiece** is the subword tokenizer of BERT [6]: it is trained by merges like BPE, but prefers pairs whose parts occur together more often than their own
+# frequencies suggest, and it encodes by taking the longest known piece from the left. The paper joins the pair that makes the training text most probable [5]; its code was never published.
+# A common simplification is the score [7]
 # $$\mathrm{score}(a, b) = \frac{\mathrm{count}(ab)}{\mathrm{count}(a)\,\mathrm{count}(b)},$$
-# while BPE uses the numerator alone. (Google's training code was never published; this form is from [7].) Both criteria on Hamlet's bytes, without pairs that occur fewer than 20 times:
+# while BPE uses the numerator alone. Both criteria on Hamlet's bytes, for pairs that occur at least 20 times:
 
 # %%
 alone = Counter()
@@ -409,8 +414,8 @@ for name, measure in {"BPE, most frequent": counted, "WordPiece, best score": li
 # %% [markdown]
 # BPE begins with what is frequent, WordPiece with signs that rarely occur without each other, such as Q and U or two dashes.
 #
-# Encoding with WordPiece needs no merges, only the vocabulary. A piece that continues a word is written with `##`. If nothing fits at some place, the whole word becomes `[UNK]`.
-# MiniLM uses BERT's vocabulary of 30,522 pieces.
+# Encoding with WordPiece needs no merges, only the vocabulary. A piece that continues a word is written with `##`. If no piece fits at some place, the whole word becomes `[UNK]`.
+# The model MiniLM, which comes with this course, uses BERT's vocabulary of 30,522 pieces.
 
 
 # %%
@@ -435,34 +440,34 @@ claim("this function cuts Macbeth's words as the reference library does", all(sa
 
 # %% [markdown]
 # ### Unigram
-# **Unigram** is a subword tokenizer that gives every piece a probability and writes a word in the most probable way; it starts with too many pieces and
-# removes the least useful ones [8]. T5 uses it [15]. **SentencePiece** is a library that trains Unigram and BPE tokenizers on raw text and treats the space as an ordinary character [9].
+# **Unigram** is a subword tokenizer that gives every piece a probability and writes a word in the most probable way; its training starts with too many pieces and
+# removes the least useful ones [8]. **SentencePiece** is a library that trains Unigram and BPE tokenizers on raw text and treats the space as an ordinary character [9].
 #
-# Unigram takes the pieces $x_1 \dots x_m$ of a spelling as independent:
+# One way to cut a word into pieces $x_1 \dots x_m$ is called a *segmentation*. Unigram takes its pieces as independent:
 # $$P(x_1 \dots x_m) = \prod_{i=1}^m p(x_i), \qquad \sum_{x \in V} p(x) = 1.$$
-# The probability of a word is the sum over all its spellings.
+# The probability of a word is the sum over all its segmentations. The example has five pieces, with probabilities that add up to 1:
 
 
 # %%
-def spellings(word, p):
+def segmentations(word, p):
     """Every way to write `word` with the pieces of `p`."""
     if not word:
         yield []
     for end in range(1, len(word) + 1):
         if word[:end] in p:
-            yield from ([word[:end], *rest] for rest in spellings(word[end:], p))
+            yield from ([word[:end], *rest] for rest in segmentations(word[end:], p))
 
 
 def weigh(word, p):
-    """All spellings with their probabilities, the most probable first."""
-    return sorted(((math.prod(p[piece] for piece in way), way) for way in spellings(word, p)), reverse=True)
+    """All segmentations with their probabilities, the most probable first."""
+    return sorted(((math.prod(p[piece] for piece in way), way) for way in segmentations(word, p)), reverse=True)
 
 
 for probability, way in weigh("her", {"h": 0.1, "e": 0.3, "r": 0.1, "he": 0.3, "er": 0.2}):
     print(f"{'·'.join(way):6} {probability:.3f}")
 
 # %% [markdown]
-# Which probabilities are right? They are learned by **expectation-maximization** (EM), which alternates two steps: with the present probabilities, compute how often each
+# But where do the probabilities come from? They are learned by **expectation-maximization** (EM), which alternates two steps: with the present probabilities, compute how often each
 # piece is expected to be used; then make these expected counts the new probabilities. Such a step never makes the training words less probable.
 #
 # Training starts with every frequent run of up to six characters and alternates EM with pruning, until 500 pieces are left. To keep it short we take the 2,500 most frequent
@@ -506,12 +511,12 @@ for n in (1400, 1000, 700, 500, 500):
 claim("with the set of pieces fixed, an EM step makes the words more probable", min(gains) > 0, gains=gains)
 
 # %% [markdown]
-# Fewer pieces make the words less probable; EM then improves what is left. The published algorithm differs in two points. It removes the pieces whose loss
-# lowers the probability least, not simply the rarest. And it does not list all spellings, of which a word of T characters has up to $2^{T-1}$: it finds expected counts and best
-# spelling by dynamic programming [8]. (The assigned exercise 04.A1 is about the best spelling.)
+# Down to 1,000 pieces, EM gains more than the pruning loses. From 700 pieces on it is the other way round: too few long pieces are left. The published algorithm differs from this one in two points. It removes the pieces
+# that are missed least, which means those without which the probability of the text falls least, and not simply the improbable ones. And it does not list all segmentations, of which a word of T characters has up to $2^{T-1}$: it finds the expected counts and the best
+# segmentation by dynamic programming [8].
 #
-# Now BPE learns equally many pieces from the same words, and both encode words of *Macbeth* that they have not seen. The percentage is the share of the
-# word's probability that the best spelling has.
+# Now BPE learns equally many pieces from the same words, and both encode words of *Macbeth* that they have not seen. The percentage says which share of the
+# word's probability the best segmentation has.
 
 # %%
 n_merges = sum(len(piece) > 1 for piece in p)
@@ -533,12 +538,12 @@ claim(
 )
 
 # %% [markdown]
-# In length there is no clear winner. A study with larger models found that Unigram's pieces follow the parts of words more closely and that pretraining gained a little [10]. And since Unigram knows several
-# spellings of a word, one can be drawn anew each time that the word is read: this is called **subword regularization**, and it makes models more robust [8]. Most large models use byte-level BPE all the same.
+# In length there is no clear winner. A study with larger models found that Unigram's pieces agree better with prefixes, stems and endings, and that models pretrained with it did a little better on later tasks [10]. And since Unigram knows several
+# segmentations of a word, one can be drawn anew each time that the word is read: this is called **subword regularization**, and it makes models more robust [8]. Most large models nevertheless use byte-level BPE.
 #
 # ## 9 · What goes wrong
 # ### Letters and numbers
-# "How many r are in strawberry?" You see letters; the model gets ids. And the recipes' tokenizer joins digits by frequency, as it joins letters.
+# Many chat models have miscounted the letters r in *strawberry*. You see letters; the model gets ids. The cell also shows numbers: the recipes' tokenizer joins digits by frequency, as it joins letters.
 
 # %%
 for word in ["strawberry", " strawberry", "Strawberry", "STRAWBERRY"]:
@@ -549,39 +554,40 @@ whole = [all(len(reader.encode(str(n))) == len(str(n)) for n in range(1000)) for
 claim("SmolLM2 gives every digit a token of its own, the recipes' tokenizer does not", whole == [True, False])
 
 # %% [markdown]
-# With a space in front, *strawberry* is the single id 35199, and nothing in that number says how it is spelled. Of the four forms only `strawberry` and `Strawberry` share ids. What a model knows about spelling it must
+# With a space in front, *strawberry* is the single id 35199, and nothing in that number says how it is spelled. What a model knows about spelling it must
 # learn from text *about* spelling.
 #
-# 350 is a frequent oven temperature and one token; 351 is `35` and `1`, 349 three digits. Adding such numbers column by column is hard to learn. So SmolLM2 takes every digit alone, as Llama 2 does [11].
+# 350 is a frequent oven temperature and is one token; 351 is `35` and `1`, and 349 is three digits. In GPT-3.5 and GPT-4, whose tokens hold up to three digits, the way
+# in which digits were grouped changed how often sums were right [19]. SmolLM2 takes every digit alone, as Llama 2 does [11].
 #
 # ### The space at the end
-# In SmolLM2 a word brings its space along. What can follow a space alone?
+# In SmolLM2 the space before a word belongs to the word's token. When does a space become a token of its own, and what follows it then?
 
 # %%
 bible_ids, space = real.encode(load("bible").train), real.encode(" ")[0]
 after = Counter(real.token_bytes(b).decode() for a, b in pairwise(bible_ids) if a == space)
 print(after.most_common())
-claim(
-    "in 71 books of the Bible, only digits follow SmolLM2's lone space",
-    all(map(str.isdigit, after)),
-    spaces=after.total(),
-)
+claim("in 71 books of the Bible, only digits follow SmolLM2's lone space", all(map(str.isdigit, after)),
+      spaces=after.total())  # fmt: skip
 predict("04.space", 'SmolLM2 continues "The capital of France is" with Paris. And with one more space at the end?',
         ["with Paris", "with another city", "with a number"])  # fmt: skip
 
 # %%
 model, _ = pretrained.load("smollm2-135m-instruct")
-digit_ids, chances = [real.encode(d)[0] for d in "0123456789"], []
+digit_ids = [real.encode(digit)[0] for digit in "0123456789"]
+
+
+@torch.no_grad()
+def probability_of_digit(prompt):
+    return model(torch.tensor([real.encode(prompt)]))[0, -1].softmax(-1)[digit_ids].sum().item()
+
+
 for prompt in ["The capital of France is", "The capital of France is "]:
-    with torch.no_grad():
-        probabilities = model(torch.tensor([real.encode(prompt)]))[0, -1].softmax(-1)
-    chances.append(probabilities[digit_ids].sum().item())
     print(repr(prompt), "≈", repr(generate(model, real, prompt, max_new_tokens=6, temperature=0)))
-claim(
-    "after one more space a digit is more probable than all else together",
-    chances[0] < 0.1 < 0.5 < chances[1],
-    digit=chances,
-)
+prompts = ["The capital of France is", "My favourite colour is", "She opened the door and saw"]
+bare, spaced = ([probability_of_digit(prompt + end) for prompt in prompts] for end in ("", " "))
+claim("after three prompts a digit is improbable, and with one more space more probable than all else together",
+      max(bare) < 0.1 and min(spaced) > 0.5, without=bare, with_space=spaced)  # fmt: skip
 resolve(
     "04.space",
     "with a number",
@@ -589,11 +595,11 @@ resolve(
 )
 
 # %% [markdown]
-# The prompt ended in a token that hardly ever stood before letters in training. So do not end a prompt with a space. **Change it:** try *To be, or not to*, with
+# The prompt ended in a token that, if the training text was cut like the Bible above, hardly ever stood before letters. So do not end a prompt with a space. **Change it:** try *To be, or not to*, with
 # and without a space at the end.
 #
 # ### Other languages
-# The same polite sentence, asking for tea and bread, in ten languages. The **token premium** of a language is the number of tokens that a text needs in it, divided by the number that the same text needs in English [12].
+# Here is one polite sentence, asking for tea and bread, in ten languages. The **token premium** of a language is the number of tokens that a text needs in it, divided by the number that the same text needs in English [12].
 
 # %%
 order = {
@@ -614,11 +620,11 @@ claim("in Tamil SmolLM2 needs more tokens than characters", cost["Tamil"] > len(
       tokens=cost["Tamil"], characters=len(order["Tamil"]))  # fmt: skip
 
 # %% [markdown]
-# Seven times the tokens mean seven times the price where tokens are billed, a seventh of the context, and a slower answer. A study found premiums of up to 15 among tokenizers in use [12]. Nobody intended
-# it; most of the training data were English.
+# Seven times the tokens mean seven times the price where tokens are billed, a seventh of the text in the same context, and a slower answer. One sentence is a rough measure; a study with 2,000 sentences found premiums of up to 15 [12]. The cause is
+# the text on which merges are learned: a script that is rare in it gets few merges, and its characters stay in bytes, in Tamil three for each.
 #
 # ### Control
-# A **special token** is a token with a meaning for the program and no ordinary spelling, such as `<|im_end|>`, which ends a turn of a chat. A user must not be able to type one. And every other text must come back as it was.
+# A **special token** is a token with a meaning for the program and no ordinary spelling, such as `<|im_end|>`, which ends a turn of a chat. A user must not be able to type one, or a question could contain a forged answer. And every other text must be decoded to what it was.
 
 # %%
 family = "\N{MAN}\u200d\N{WOMAN}\u200d\N{GIRL}"
@@ -632,10 +638,11 @@ claim("typed special tokens stay plain text", not set(real.encode(attack)) & set
 
 # %% [markdown]
 # ### Tokens that nobody uses
-# BPE made `LOUCESTER` on the way to `GLOUCESTER`. Once the longer token exists, the shorter one is hardly used. A **glitch token** (or under-trained token) is one that
+# On the way to the token `GLOUCESTER`, BPE made `LOUCESTER`. Once the longer token exists, the shorter one is hardly used. A **glitch token** (or under-trained token) is one that
 # hardly occurred in the model's training text, so that the model may answer with nonsense when somebody types it; they were found in many published models [13].
 #
-# What happens to the vector of such a token depends on **weight tying**, the use of one matrix both as the input embedding and as the output layer that makes the logits [14].
+# What happens to the vector of such a token depends on **weight tying**, the use of one matrix both as the input embedding and as the output layer that gives every token its score [14].
+# (These scores, before softmax turns them into probabilities, are called logits.)
 
 # %%
 used = set(first(8192).encode(plays.train))
@@ -689,10 +696,10 @@ resolve("04.idle", "several times as long as before",
         "Tied, they are rows of the output layer too: each step moves them away from the hidden state.")  # fmt: skip
 
 # %% [markdown]
-# Let $h$ be the hidden state at some position. The logit of token $v$ is $w_v \cdot h$, its probability is $p_v$, and the gradient of the cross-entropy with respect to the output row is
+# Let $h$ be the hidden state, the vector that the output layer receives at some position. The logit of token $v$ is $w_v \cdot h$, its probability is $p_v$, and the gradient of the cross-entropy with respect to the output row is
 # $$\frac{\partial \mathcal L}{\partial w_v} = \big(p_v - [v = \text{target}]\big)\, h .$$
-# For a token that is never the target the bracket is just $p_v$, so every step moves $w_v$ along $-h$, and all such rows in the same direction. An untied input row gets no gradient at all and keeps its random initial
-# values (weight decay would shrink it). So a never-used token has an unusual row, but with tied embeddings neither a random nor a short one.
+# For a token that is never the target the bracket is just $p_v$, so every step moves $w_v$ along $-h$, and all such rows alike. AdamW, used here, divides by the gradient's size, so that small gradients
+# move a row far, too; plain gradient descent would move it less. An untied input row gets no gradient and keeps its random initial values.
 #
 # SmolLM2 ties its embeddings. Which of its rows are the longest?
 
@@ -700,32 +707,32 @@ resolve("04.idle", "several times as long as before",
 matrix = model.embed.tokens.weight.detach()
 order_of_length = matrix.norm(dim=1).argsort(descending=True).tolist()
 longest = [i for i in order_of_length if i not in real.special_tokens.values()][:100]
-drawn = torch.randperm(real.vocab_size, generator=torch.Generator().manual_seed(0))[:100].tolist()
+draws = [torch.randperm(real.vocab_size, generator=torch.Generator().manual_seed(n))[:100].tolist() for n in range(20)]
 print("longest rows:", [real.token_bytes(i).decode(errors="replace") for i in longest[:12]])
 seen = set(bible_ids) | set(real.encode(plays.train)) | set(real.encode(load("austen").train))
-n_longest, n_drawn = (sum(i in seen for i in group) for group in (longest, drawn))
-claim("in three corpora fewer of the 100 longest rows are used than of 100 drawn at random", n_longest < n_drawn,
-      longest=n_longest, random=n_drawn)  # fmt: skip
+n_longest, *n_drawn = [sum(i in seen for i in group) for group in [longest, *draws]]
+claim("in three corpora fewer of the 100 longest rows are used than of 100 drawn at random, in each of 20 draws",
+      n_longest < min(n_drawn), longest=n_longest, fewest_in_a_draw=min(n_drawn), most_in_a_draw=max(n_drawn))  # fmt: skip
 share = matrix.numel() / sum(weight.numel() for weight in model.parameters())
 claim("more than a fifth of SmolLM2-135M's parameters are its embedding matrix", share > 0.2, share=share)
 
 # %% [markdown]
-# The longest rows are beginnings such as ` strugg` and ` affili`: steps on the way to *struggle* and *affiliate*, which nobody writes alone. Programs that search for glitch tokens compare every row with the rows of tokens that are known to be unused [13].
+# The longest rows are beginnings such as ` strugg` and ` affili`: steps on the way to *struggle* and *affiliate*, which nobody writes alone. (Length alone finds only some of them: a rare word may have a long row, too.) Programs that search for glitch tokens compare every row of the output layer with the rows of tokens that are known to be unused [13].
 #
 # ## 10 · What real systems do
 # | System | Tokens | Kind |
 # |---|---|---|
 # | BERT [6] | 30,000 in the paper, 30,522 as published | WordPiece |
 # | GPT-2 [2] | 50,257 = 256 bytes + 50,000 merges + 1 special token | byte-level BPE |
-# | T5 [15] | 32,000 | Unigram, by SentencePiece |
+# | T5 [15] | 32,000 | Unigram in the published files, by SentencePiece |
 # | ByT5 [16] | 256 bytes and some special tokens | no merges: a byte is a token |
 # | Llama 2 [11] | 32,000 | BPE, by SentencePiece, digits alone |
 # | Llama 3 [17] | 128,000, of which 28,000 for languages other than English | byte-level BPE |
-# | SmolLM2 | 49,152, with 48,900 merges and 17 special tokens | byte-level BPE, digits alone |
+# | SmolLM2 [18] | 49,152 = 235 bytes + 48,900 merges + 17 special tokens | byte-level BPE, digits alone |
 
 # %%
 quiz("04.q1", "You replace a trained model's tokenizer by a better one of the same size. What happens?", {
-    "It answers faster": "Sequences are shorter, but the model no longer understands a single one of them.",
+    "It answers faster": "Sequences may be shorter, but to the model every id still means the old token.",
     "It writes nonsense": "Id 260 was ` the` and is now another piece, while row 260 still means ` the`. "
     "Tokenizer and model belong together.",
     "Nothing": "Ids are rows of the embedding matrix: with the same ids for other pieces, no row fits any more.",
@@ -743,14 +750,14 @@ quiz("04.q3", "Merges, in order: b+c, then a+b. How is abc encoded?", {
 
 # %% [markdown]
 # ## Summary
-# - Characters and bytes make long sequences; words are never complete. Subwords lie between.
+# - Characters and bytes make long sequences, and a list of words is never complete. Subwords are a compromise.
 # - BPE joins the most frequent pair again and again. It consists of pre-tokenization and an ordered list of merges.
-# - WordPiece and Unigram choose their pieces by other criteria; the lengths are similar.
+# - WordPiece and Unigram choose their pieces by other criteria. Unigram's sequences were about as long as BPE's.
 # - Each doubling of a vocabulary doubles the embedding matrix and saves less. A vocabulary fits its corpus.
 # - Many failures with letters, numbers, spaces and languages begin in the tokenizer.
 #
-# **Where next:** [05 · Attention and the Transformer](05_attention_and_the_transformer.ipynb), which works on the ids that you have made; of the papers [4], which brought BPE to
-# language models; of the libraries `tokenizers`, <https://huggingface.co/docs/tokenizers>.
+# **Where next:** [05 · Attention and the Transformer](05_attention_and_the_transformer.ipynb), which computes with such ids. A paper to read is [4], which brought BPE to
+# machine translation. A library to know is `tokenizers`: <https://huggingface.co/docs/tokenizers>.
 
 # %% [markdown]
 # ## References
@@ -771,6 +778,8 @@ quiz("04.q3", "Merges, in order: b+c, then a+b. How is abc encoded?", {
 # - [15] C. Raffel et al., *Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer*, JMLR 2020. <https://arxiv.org/abs/1910.10683>
 # - [16] L. Xue et al., *ByT5: Towards a Token-Free Future with Pre-trained Byte-to-Byte Models*, TACL 2022. <https://arxiv.org/abs/2105.13626>
 # - [17] A. Grattafiori et al., *The Llama 3 Herd of Models*, 2024, section 3.2. <https://arxiv.org/abs/2407.21783>
+# - [18] L. Ben Allal et al., *SmolLM2: When Smol Goes Big – Data-Centric Training of a Small Language Model*, 2025. <https://arxiv.org/abs/2502.02737>
+# - [19] A. K. Singh, D. J. Strouse, *Tokenization Counts: The Impact of Tokenization on Arithmetic in Frontier LLMs*, 2024. <https://arxiv.org/abs/2402.14903>
 
 # %% tags=["nbval-ignore-output"]
 progress("04")
