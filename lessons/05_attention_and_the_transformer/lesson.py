@@ -10,7 +10,7 @@
 # **In this lesson you turn an average into attention, build the Transformer of 2017 around it, and train it to pronounce English words
 # that it has never seen.**
 #
-# {minutes} minutes to read and do · about a minute and a half to compute · you need Python, a little PyTorch, and the product of two matrices.
+# {minutes} minutes to read and do · about two minutes to compute · you need Python, a little PyTorch, and matrix products.
 #
 # **Afterwards you can**
 # - derive attention from a plain average, and say why it divides by √K;
@@ -45,14 +45,13 @@ print(*[f"{pair.word}: {' '.join(pair.sounds)}" for pair in words.test if pair.w
 
 # %% [markdown]
 # ## 1 · From an average to attention
-# The data are English words and their sounds, from the CMU Pronouncing Dictionary. The *k* of *knight* is silent. A model can only know this if the *k*
-# takes its right neighbour, *n*, into account. So letters must exchange information.
+# The data are English words and their sounds, from the CMU Pronouncing Dictionary. The *k* of *knight* is silent. A model can only know this if the *k* takes its right neighbour into account. So letters must exchange information.
 #
-# An **embedding** is the vector that stands for a letter, a word or another token inside a network, usually a learned one. Here we take 26 numbers with
-# a single 1 (*one-hot*).
+# An **embedding** is the vector that stands for a letter, a word or another token inside a network, usually a learned one. Here we take 26 numbers with a single 1 (*one-hot*).
 #
-# **Step 1:** each position takes the average of all positions, left and right. **Step 2:** the same, as a product with a matrix. An **attention weight** is an entry of
-# this matrix: the share of one position's vector that goes into the new vector of another. Each row adds up to 1.
+# **Step 1:** each position takes the average of all positions, left and right. **Step 2:** the same, as a product with a matrix A:
+# $$y_t=\sum_s A_{ts}x_s,\qquad\sum_s A_{ts}=1.$$
+# An **attention weight** is the share that one position's vector has in the new vector of another; the weights of each position add up to 1.
 
 # %% [markdown]
 # **Step 3:** a softmax makes the weights. The **softmax** turns any row of numbers into positive numbers that add up to 1, by dividing the
@@ -65,20 +64,17 @@ print(*[f"{pair.word}: {' '.join(pair.sounds)}" for pair in words.test if pair.w
 word = "knight"
 x = F.one_hot(torch.tensor([ord(letter) - 97 for letter in word]), 26).float()  # (T, D): 6 letters, 26 features
 looped, even = torch.stack([x.mean(0) for _ in word]), torch.full((6, 6), 1 / 6)
-claim("loop, matrix and softmax of zeros compute the same average",
+claim("a mean, a matrix of equal weights and the softmax of zeros give the same average",
       torch.allclose(looped, even @ x, atol=1e-6) and torch.allclose(torch.zeros(6, 6).softmax(-1), even))  # fmt: skip
 similar = (4 * x @ x.T).softmax(-1)  # times 4, so that the figure below shows clear differences
 claim("with dot products as scores, every letter of 'knight' attends most to itself",
       similar.argmax(-1).tolist() == list(range(6)), weight_on_itself=similar[0, 0].item())  # fmt: skip
 
 # %% [markdown]
-# A vector has its largest dot product with itself. But what a letter is does not say what it needs. **Step 5:** each vector is multiplied
-# with three matrices,
+# Among vectors of equal length, each has its largest dot product with itself. But a letter need not resemble the one it depends on. **Step 5:** each vector is multiplied by three matrices,
 # $$q_t = x_t W_q,\qquad k_t = x_t W_k,\qquad v_t = x_t W_v.$$
 #
-# The **query** of a position says what it is looking for in the others. The **key** of a position says what it has to offer to their queries. The **value** of a position is the vector that it
-# hands over to those that attend to it. The score is now the dot product of a query and a key. In a model the three matrices are learned; here we write
-# $W_q$ by hand: the query of *k* is the key of *n*.
+# The **query** of a position is a vector that says what it is looking for in the others. The **key** of a position is a vector that says what it has to offer to their queries. The **value** of a position is the vector that it hands over to those that attend to it. The score is now the dot product of query and key. In a model the matrices are learned; here we write $W_q$ by hand: the query of *k* is the key of *n*.
 
 # %%
 W_q, W_k, W_v = torch.eye(26), torch.eye(26), torch.eye(26)
@@ -89,15 +85,16 @@ heatmaps({"plain average": even, "scores x xᵀ": similar, "scores q kᵀ": foun
          xlabel="position attended to", ylabel="position that attends", colorbar_label="attention weight",
          alt="Three grids of attention weights for the letters of knight. Left: all alike. Middle: a bright diagonal. "
          "Right: the same diagonal, but the row of k is bright at n.")  # fmt: skip
-claim("with its own query the k attends most to the n, which stands to its right",
-      word[int(found[0].argmax())] == "n", weight_on_n=found[0, 1], weight_on_n_before=similar[0, 1])  # fmt: skip
+claim("with its own query the k attends most to the n on its right, and its new vector is mostly the n's value",
+      word[int(found[0].argmax())] == "n" and (found @ v)[0, 13] > 0.5,
+      weight_on_n=found[0, 1], weight_on_n_before=similar[0, 1])  # fmt: skip
 
 # %% [markdown]
 # Only the row of *k* has changed, because only its query has. **Scaled dot-product attention** is an average of the values whose weights are the softmax of
 # the query-key dot products divided by √K [1, section 3.2]:
 # $$\operatorname{attention}(q, k, v) = \operatorname{softmax}\!\left(\frac{q k^\top}{\sqrt K}\right) v,$$
 # with K the width of a query and a key. In **self-attention** queries, keys and values are all made from the same sequence. Weights that are computed from the content
-# are older: they helped a recurrent translator to find the source word it needed [2]. Section 2 explains the division. Write the formula.
+# are older: they helped a recurrent translator to find the source word it needed [2]. Section 2 explains the division. Now write the formula as a function.
 
 # %% exercise="05.1"
 
@@ -144,13 +141,11 @@ resolve("05.scale", "one or two keys" if max(bits["not divided"]) < 1 else "abou
         "Less than one bit of entropy means fewer than two keys in effect: the softmax has saturated.")  # fmt: skip
 
 # %% [markdown]
-# A score is a sum of K products of variance 1, so its standard deviation is √K, 32 at K = 1,024. The largest of 64 such scores leads by far: one weight is almost 1, its gradient almost 0,
-# and nothing is learned. Divided, it is always 1. **Change it:** divide by K.
+# A score sums K products of variance 1, so its standard deviation is √K, 32 at K = 1,024. The largest of 64 such scores is far ahead: one weight is almost 1, the gradient almost 0, and learning stops. Divided by √K, scores keep a standard deviation of 1. **Change it:** divide by K.
 #
 # ## 3 · Masks: which positions may be attended to
-# A model that writes must not read what it has yet to write. In training the whole text is there, so a mask hides the rest. The **causal mask** lets position t
-# attend to positions 0 to t and to no later one. The **padding mask** hides the padding that fills up the shorter sequences of a batch. In both, True means *may attend*; elsewhere the
-# score becomes −∞.
+# A model that writes must not read what it has yet to write. In training the whole text is there, so a mask hides the rest. The **causal mask** lets position t attend to positions 0 to t and to no later one. The **padding mask** hides the padding that fills up the shorter sequences of a batch. Where a mask forbids, the score becomes −∞:
+# $$A=\operatorname{softmax}\!\left(qk^\top/\sqrt{K}+M\right),\quad M_{ts}\in\{0,-\infty\}.$$
 
 # %% exercise="05.6"
 
@@ -165,12 +160,11 @@ unmasked = (attend(q, k, v) - attend(q, new_k, new_v))[:, :, :5].abs().max()
 claim("without a mask positions 0 to 4 change too", unmasked > 0.1, earlier=unmasked)
 
 # %% [markdown]
-# The second claim is the control: the test notices a mask that does nothing. Note that the *k* of *knight* needed a letter to its *right*. Behind a causal mask it could not have found it. So a
-# part that *reads* a given word uses no causal mask, and a part that *writes* uses one. The Transformer has one of each.
+# The second claim is the control: the test notices a mask that does nothing. The *k* of *knight* needed a letter to its *right*, which it could not have found behind a causal mask. So a part that *reads* a given word uses no causal mask, and a part that *writes* uses one. The Transformer of 2017 has one of each.
 #
 # ## 4 · Heads
-# One softmax makes one set of weights. But a *c* may need two things at once: the vowel that follows, and whether there is an *h*. **Multi-head attention** cuts queries, keys and values into H parts
-# of width K = D / H, the heads, computes attention in each of them separately, and puts the results side by side.
+# One softmax makes one set of weights. But a *c* may need two things at once: the vowel that follows, and whether there is an *h*. **Multi-head attention** cuts queries, keys and values into H parts of width K = D / H, the heads, computes attention in each of them separately, puts the results side by side and mixes them with one more matrix:
+# $$\operatorname{concat}(\text{head}_1,\dots,\text{head}_H)\,W_o.$$
 
 # %% exercise="05.2"
 
@@ -193,9 +187,10 @@ class MultiHeadAttention(nn.Module):
 
 
 # %% [markdown]
+# That module is complete: three projections make queries, keys and values for all heads at once, and `out_proj` mixes what the heads found. `memory` is where keys and values come from; for self-attention one passes `x` twice.
+#
 # ## 5 · Where am I? Positional encoding
-# That module is complete: three projections make queries, keys and values for all heads at once, and `out_proj` mixes what the heads found. `memory` is where keys and values come from; for self-attention one passes
-# `x` twice. Nothing in it says where a position is. What happens if the input vectors are shuffled?
+# Nothing in this module says where a position is. What happens if the input vectors are shuffled?
 
 # %%
 state = torch.randn(2, 9, 48, generator=generator)
@@ -215,11 +210,9 @@ claim("without a mask a shuffled input gives the same vectors, shuffled; with a 
       gaps["no mask"] < 1e-5 < 1e-3 < gaps["causal mask"], **gaps)  # fmt: skip
 
 # %% [markdown]
-# Every output is an average over all positions, and an average does not depend on their order. So to self-attention *without a mask* a text is a bag of tokens: *on* and *no* are the same. With a causal mask this is not so: position t averages over t + 1 positions, so a causal model can
-# learn something about order from the mask alone [3].
+# Every output is an average over all positions, and an average does not depend on their order. So to self-attention *without a mask* a text is a bag of tokens: the letters of *on* get the same vectors as those of *no*. With a causal mask this is not so: position t averages over t + 1 positions, so a causal model can learn something about order from the mask alone [3].
 #
-# A **positional encoding** is a vector for each position that is added to the embedding, so that the same letter differs from place to place. That of
-# 2017 is fixed: D/2 pairs of a sine and a cosine, from fast to slow [1, section 3.5].
+# A **positional encoding** is what a model is given to tell positions apart. In 2017 it is a vector for each position that is added to the embedding, so that the same letter differs from place to place. It is fixed: D/2 pairs of a sine and a cosine, from fast to slow [1, section 3.5].
 # $$\mathrm{PE}_{t,2i}=\sin\frac{t}{10000^{2i/D}},\qquad \mathrm{PE}_{t,2i+1}=\cos\frac{t}{10000^{2i/D}}.$$
 
 # %% exercise="05.3"
@@ -236,31 +229,30 @@ curves(range(-20, 21), {f"from {at}": sinusoids[at - 20 : at + 21] @ sinusoids[a
 # The three curves coincide: the dot product of two encodings depends on their distance alone, so "three to the left" looks the same everywhere in a text. GPT-2 and BERT *learn* a vector for each position
 # instead. **RoPE**, the rotary positional embedding, adds nothing but rotates queries and keys by an angle that grows with the position [4]; most language models use it today.
 #
-# What happens beyond the length that a model was trained on? Small causal language models were trained on 32 letters of Shakespeare and scored on 128. One of them, *none*, has no encoding at all.
+# What happens beyond the length that a model was trained on? Small causal language models were trained on texts of 32 letters of Shakespeare and scored on 128, with three seeds. The model called *none* has no encoding at all.
 
 # %%
-encodings, inside, beyond = shipped["positional_encodings"], "within 32 letters", "letters 97 to 128"
-grouped_bars({kind: {inside: [run["inside"] for run in runs], beyond: [run["beyond"] for run in runs]}
-              for kind, runs in encodings.items()}, ylabel="cross-entropy (nats per letter)", ylim=(0, 4.4),
+grouped_bars({kind: {"within 32 letters": [r["inside"] for r in runs], "letters 97 to 128": [r["beyond"] for r in runs]}
+              for kind, runs in shipped["positional_encodings"].items()}, ylim=(0, 4.4),
+             ylabel="cross-entropy (nats per letter)",
              alt="Two bars each for no encoding, learned, sinusoidal and RoPE. Beyond the trained length learned "
              "vectors lose most, RoPE least of the three encodings.")  # fmt: skip
-loss = {kind: [run["beyond"] for run in runs] for kind, runs in encodings.items()}
-reported("beyond the trained length RoPE does best of the four, learned vectors worst, in every seed",
-         max(loss["rope"]) < min(loss["none"] + loss["sinusoidal"]) and
-         min(loss["learned"]) > max(loss["none"] + loss["sinusoidal"]), table=shipped, **loss)  # fmt: skip
-none = {key: [run[key] for run in encodings["none"]] for key in ("in_order", "shuffled")}
+loss = {kind: [run["beyond"] for run in runs] for kind, runs in shipped["positional_encodings"].items()}
+reported("beyond the trained length RoPE does best of the four, learned vectors worst, with each of three seeds",
+         all(r < min(n, s) and max(n, s) < x for n, x, s, r in zip(*loss.values(), strict=True)), table=shipped, **loss)  # fmt: skip
+none = {key: [run[key] for run in shipped["positional_encodings"]["none"]] for key in ("in_order", "shuffled")}
 reported("'none' uses the order: with all but the last of 32 letters shuffled it predicts the next one worse",
          max(none["in_order"]) < min(none["shuffled"]), table=shipped, **none)  # fmt: skip
 
 # %% [markdown]
-# Learned vectors of new positions are noise. Even RoPE loses. *None* is no bag of letters: its causal mask told it the order.
+# The learned vectors of positions beyond 32 were never trained, so they are noise. RoPE loses least. *None* does use the order, thanks to its causal mask.
 #
 # ## 6 · Residual connections and normalization
 #
-# The **feed-forward network** (MLP) of a layer is two linear maps with a nonlinearity between them, applied to each position alone. A **residual connection** adds the input of a part of a network to its output, x + f(x), so that the part only has to compute a change [5]. **Layer normalization** brings the features of each position to mean 0
+# The **feed-forward network** (MLP) of a layer is two linear maps with a nonlinearity between them, applied to each position alone. A **residual connection** adds the input of a part of a network to its output, so that the part only computes a change [5]. **Layer normalization** brings the features of each position to mean 0
 # and variance 1, then scales and shifts them [6]:
 # $$\text{post-norm (2017): } \operatorname{norm}(x + f(x)),\qquad\text{pre-norm (GPT-2): } x + f(\operatorname{norm}(x)).$$
-# What would happen without the addition? We stack 16 untrained layers and watch the mean cosine between two positions. At 1, all have the same direction.
+# What happens without the addition? We stack 16 untrained layers and watch the mean cosine between two positions. At 1, all point the same way.
 
 
 # %%
@@ -305,7 +297,7 @@ claim("an MLP alone without residual connections drifts together too, more slowl
       max(second["MLP only, no residual"]) < min(second["both, no residual"]), **eighth)  # fmt: skip
 
 # %% [markdown]
-# Averaging pulls positions together fast; pure attention without residual connections collapses to one vector [7]. But attention is not the only cause: the control, MLPs that never mix positions, makes them
+# Averaging pulls positions together fast; pure attention without residual connections makes all positions converge to one vector [7]. But attention is not the only cause: the control, MLPs that never mix positions, makes them
 # alike as well. Residual connections slow down both, as the theory of random networks predicts [8]. Post-norm comes close to 1 after eight untrained layers, pre-norm less close; deep post-norm models also need more care
 # at the start of training [9].
 #
@@ -335,7 +327,7 @@ claim("at T = 2,048 one new query costs less than a hundredth of the whole",
       times=costs["self-attention"][-1] / costs["one new query"][-1])  # fmt: skip
 
 # %% [markdown]
-# Twice the text costs four times as much. The **KV cache** keeps the keys and values of all earlier tokens, which never change behind a causal mask, so that a new token costs one query only.
+# Twice the text costs self-attention about four times as much. The **KV cache** keeps the keys and values of all earlier tokens, which never change behind a causal mask, so that a new token costs one query only.
 #
 # ## 8 · The Transformer of 2017, built
 #
@@ -373,7 +365,7 @@ class DecoderLayer(nn.Module):
         self.norm_1, self.norm_2, self.norm_3 = nn.LayerNorm(width), nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(self, x, memory, memory_mask):
-        causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()  # position t sees 0 to t
+        causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()  # position t attends to 0 to t
         x = self.norm_1(x + self.attention(x, x, causal))
         x = self.norm_2(x + self.cross_attention(x, memory, memory_mask))
         return self.norm_3(x + self.mlp(x))
@@ -382,9 +374,9 @@ class DecoderLayer(nn.Module):
 print("decoder layer, 3 sounds so far:", tuple(DecoderLayer(48, heads=4)(state[:, :3], state, causal[-1:]).shape))
 
 # %% [markdown]
-# Around the layers stand embeddings and output. A **logit** is the unnormalized score that a model gives to one token of its vocabulary; the softmax of all logits is the predicted distribution. **Weight tying** means that the
-# embedding and the output layer share one matrix [1, section 3.4] [10]. Two checks follow: has it the paper's size with the paper's numbers [1, table 3]? And the logits of the package's `EncoderDecoder`, the same model with the three
-# projections in one matrix?
+# Around the layers there are embeddings and an output layer. A **logit** is the unnormalized score that a model gives to one token of its vocabulary; the softmax of all logits is the predicted distribution. **Weight tying** means that the embedding and the output layer share one matrix [1, section 3.4] [10].
+#
+# Two checks follow. With the paper's width, depth and vocabulary, does our model have as many parameters as the paper says [1, table 3]? And with the same weights, does it give the same logits as the package's `EncoderDecoder`, which is the same model with the three projections in one matrix?
 
 
 # %%
@@ -521,7 +513,7 @@ claim("the largest learning rate of the paper's base model, at step 4,000, is 0.
       abs(rate(4000, 512, 4000) - 0.0007) < 1e-5, peak=rate(4000, 512, 4000))  # fmt: skip
 
 # %% [markdown]
-# Our run has 800 steps instead of 100,000, so it uses a schedule that is common today: a short warm-up, then a straight line down to zero. The optimizer is AdamW [12]. Here is the whole loop. The targets are shifted by one: the decoder reads sounds 0 to T − 1
+# Our run has 800 steps instead of 100,000. It uses a schedule that is common today: a short warm-up, then a straight line down to zero. (Below, both schedules are compared, each at its best learning rate.) The optimizer is AdamW [12]. Here is the whole loop. The targets are shifted by one: the decoder reads sounds 0 to T − 1
 # and predicts sounds 1 to T.
 
 
@@ -541,7 +533,7 @@ def train(model, data, steps, learning_rate, on_step=lambda step, loss: None):
         loss = F.cross_entropy(logits.flatten(0, 1), labels, ignore_index=PAD, label_smoothing=0.1)
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # a gradient longer than 1 is scaled down to 1
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step)
         optimizer.step()
@@ -549,7 +541,7 @@ def train(model, data, steps, learning_rate, on_step=lambda step, loss: None):
 
 
 # %%
-predict("05.exact", "After 800 steps, how many words that it never saw will it transcribe without a single error?",
+predict("05.exact", "After 800 steps, what share of the words that it never saw will it transcribe without an error?",
         ["about one in ten", "about one in three", "more than half"])  # fmt: skip
 
 # %%
@@ -564,7 +556,7 @@ with LiveCurve(ylabel="loss (nats per sound, smoothed labels)",
 
 # %% [markdown]
 # **Greedy decoding** takes the most probable token at every step, appends it, and asks again. No true sounds are read here: the model continues its own output. Two controls: the letters of *another* word, which shows that it reads them; and the
-# commonest sound of each letter, which is what can be done without any context. Then hear some words; the last two are in no dictionary.
+# commonest sound of each letter, which is all that a rule without context can give. First we look at some words; four of them are invented.
 
 
 # %%
@@ -605,8 +597,8 @@ seeds = [run["exact"] for run in shipped["runs"]["adamw"]]
 if steps == shipped["steps"]:  # in a shortened run, for a quick test of the course, these need not hold
     claim("more than half of the test words are transcribed exactly", exact > 0.5, band=(min(seeds), max(seeds)),
           exact=round(exact, 4))  # fmt: skip
-    claim("with another word's letters fewer than 1 in 100; letter by letter fewer than 12 in 100",
-          other_word < 0.01 and by_letter < 0.12, other_word=other_word, letter_by_letter=by_letter)  # fmt: skip
+    claim("from the letters of another word fewer than 1 in 100, with one sound for each letter fewer than 10 in 100",
+          other_word < 0.01 and by_letter < 0.1, other_word=other_word, letter_by_letter=by_letter)  # fmt: skip
 resolve("05.exact", "more than half" if exact > 0.5 else "about one in three" if exact > 0.2 else "about one in ten",
         "English spelling is regular enough for this; its exceptions keep the rest from being exact.")  # fmt: skip
 
@@ -616,27 +608,33 @@ resolve("05.exact", "more than half" if exact > 0.5 else "about one in three" if
 # A **hyperparameter** is a setting that training does not learn, such as the learning rate. A comparison of two recipes is fair only if the hyperparameters of both were chosen with the same care. The **validation set** is data on which hyperparameters are chosen,
 # used neither for training nor for the final score.
 #
-# The lesson's `measure.py` trains this model for 800 steps by three recipes, each at several peak learning rates: the 2017 schedule; AdamW with linear decay, as above; and Muon [13], which orthogonalizes the updates of matrices. Shown is what its table holds. A recipe with a single
-# point is not tuned yet, and proves nothing about the others.
+# Three recipes with the same model, data and 800 steps were tried at several peak learning rates, with one seed: the 2017 schedule (0.0007, 0.0028, 0.0056); AdamW with linear decay, as above (0.0015, 0.003, 0.006); and Muon [13], which orthogonalizes the updates of
+# matrices (0.02, 0.04). The rate that was best on the validation words was then run with two or three seeds and scored on the test words.
 
 # %%
 recipes = {"2017": "2017 schedule", "adamw": "AdamW, linear decay", "muon": "Muon (its matrices' rate)"}
-styles, grid = bind_styles(*recipes.values()), {recipes[key]: rows for key, rows in shipped["grid"].items()}
+styles, grid = bind_styles(*recipes.values()), {name: shipped["grid"][key] for key, name in recipes.items()}
 curves({name: [row["peak"] for row in rows] for name, rows in grid.items()},
        {name: [row["exact"] for row in rows] for name, rows in grid.items()}, xlog=True, styles=styles,
-       xlabel="peak learning rate", ylabel="validation words exact (share)",
-       alt="Share of validation words transcribed exactly against the peak learning rate, for each recipe.")  # fmt: skip
-bars({recipes[key]: [run["exact"] for run in runs] for key, runs in shipped["runs"].items() if runs}, styles=styles,
-     xlabel="test words exact (share), at the best rate tried",
-     alt="Bars: the share of test words transcribed exactly by each recipe that was scored.")  # fmt: skip
-paper, best = shipped["grid"]["2017"][0]["exact"], max(row["exact"] for row in shipped["grid"]["adamw"])
-reported("with the paper's own peak, 0.0007, the 2017 schedule gets less far in 800 steps than AdamW at its best",
-         paper < best, table=shipped, at_the_papers_peak=paper, adamw=best, chosen=shipped["chosen"])  # fmt: skip
+       ylim=(0.42, 0.66), xlabel="peak learning rate", ylabel="validation words exact (share)",
+       alt="Share of validation words transcribed exactly against the peak learning rate, a line for each recipe.")  # fmt: skip
+tested = {name: [run["exact"] for run in shipped["runs"][key]] for key, name in recipes.items()}
+bars(tested, styles=styles, digits=3, xlabel="test words exact (share), each at its best rate",
+     alt="Three bars with whiskers for the seeds: the share of test words transcribed exactly by each recipe.")  # fmt: skip
+peaks = {str(row["peak"]): row["exact"] for row in shipped["grid"]["2017"]}
+reported("at the paper's own peak, 0.0007, the 2017 schedule gets less far in 800 steps than at a higher peak",
+         peaks["0.0007"] < max(peaks.values()), table=shipped, by_peak=peaks, chosen=shipped["chosen"])  # fmt: skip
+adamw, schedule, muon = (tested[recipes[key]] for key in ("adamw", "2017", "muon"))
+reported("each at its best rate tried, Muon is ahead of AdamW and AdamW of the 2017 schedule, in every seed",
+         min(muon) > max(adamw) and min(adamw) > max(schedule), table=shipped,
+         muon=muon, adamw=adamw, schedule_2017=schedule)  # fmt: skip
 
 # %% [markdown]
+# Muon wins here, by about two words of 100 over AdamW; the 2017 schedule is last. Muon did best at the lower of its two rates, so a still lower one may be better. This holds for this model and 800 steps.
+#
 # ## 10 · Which letter does a sound attend to?
-# `attention_maps` runs the package's model and records the attention weights of every layer. It is the same model, so we hand it our trained weights. Move the sliders; type a word. In some heads the bright cells seem to walk from left to right. In how
-# many? For each of the 8 heads we count how often the mean position attended to moves right from one sound to the next; the control is the model before training.
+# `attention_maps` runs the package's model and records the attention weights of every layer. It is the same model, so we hand it our trained weights. Move the sliders; type a word. In the head shown the bright cells go from left to right. Is that so in the
+# other heads? For each of the 8 we count how often the mean position attended to moves right from one sound to the next; the control is the model before training.
 
 # %%
 packaged = to_package(model)
@@ -665,16 +663,18 @@ def moves_right(packaged):  # (layer, head): share of the sounds of all test wor
 
 moved, before = moves_right(packaged), moves_right(packaged_untrained)
 if steps == shipped["steps"]:
-    claim("in the best of 8 heads attention moves right at more than 8 sounds of 10, untrained at fewer than 7",
-          moved.max() > 0.8 > 0.7 > before.max(), trained=moved.flatten(), untrained=before.flatten())  # fmt: skip
+    claim("in each of the 8 heads attention moves right more often than in any head before training, "
+          "and in at least half of them at more than 8 sounds of 10",
+          moved.min() > before.max() and moved.median() > 0.8, trained=moved.flatten(), untrained=before.flatten())  # fmt: skip
 
 # %% [markdown]
-# A bright cell is a hint, not a proof. After two encoder layers the vector of the *k* also holds what it has read from its neighbours. In a study of text classifiers, quite different weights gave the same predictions [14]. For proof, change the letter and see whether the
+# A bright cell is a hint, not a proof. After two encoder layers the vector of the *k* also holds what it has read from its neighbours. In a study of text classifiers, quite different weights gave the same predictions [14]. For stronger evidence, change the letter and see whether the
 # sound changes, as with *kight* and *gnight* above.
 #
 # ## 11 · Beam search
 # A token that looks best now may lead to a poor whole. **Beam search** keeps several unfinished outputs, the hypotheses: it extends each by every token and keeps the most probable few of all extensions [15]. Probabilities multiply along a
-# sequence, so their logarithms add up.
+# sequence, so their logarithms add up:
+# $$\log p(y\mid x)=\sum_t\log p(y_t\mid y_{<t},x).$$
 
 # %% exercise="05.5"
 
@@ -698,24 +698,22 @@ def beam_search(letters, width):  # letters (1, S): one word
 some = [encode_pairs([pair])[0] for pair in words.test[::40]]
 greedy, beam = ([beam_search(letters, width) for letters in some] for width in (1, 4))
 theirs = [translate(packaged, letters, start=START, end=END, max_new_tokens=13, width=4)[0] for letters in some]
-claim("beam search with the step of exercise 05.5 writes what the package's beam search writes",
-      [ids for ids, _ in beam] == theirs, words=len(some))  # fmt: skip
+claim("with the step of exercise 05.5 beam search writes what the package's does", [i for i, _ in beam] == theirs)
 log_p = [sum(score for _, score in found) / len(some) for found in (greedy, beam)]
-claim("on average a beam of four finds more probable outputs than greedy decoding", log_p[1] > log_p[0],
-      log_p_greedy=log_p[0], log_p_beam=log_p[1])  # fmt: skip
+claim("on average a beam of four finds more probable outputs than greedy decoding", log_p[1] > log_p[0], log_p=log_p)
+reported("on every fourth test word a beam of four transcribes at most 3 words more in 100 exactly, with three seeds",
+         all(0 < run["beam_of_four"] - run["greedy"] < 0.03 for run in shipped["runs"]["adamw"]), table=shipped)  # fmt: skip
 
 # %% [markdown]
 # A beam repairs errors of the search, not of the model, so it gains little here for about four times the work.
 #
 # ## 12 · Looking into a real model
 # The same function opens SmolLM2, a language model of 30 layers with 9 heads each [16]. A blog post about the Transformer showed a head of a translation model in which *it* attends to *animal* in "The animal didn't cross the street because it was too tired" [17]. Is there such a head
-# here? And how many attend to words that *it* does not mean? The controls are *street* and *because*.
+# here? And how many attend to words that *it* does not mean? The controls are *street*, *because*, and three more sentences.
 
 # %%
 predict("05.heads", "In how many of the 270 heads does 'it' give more than half of its attention to 'animal'?",
         ["none", "one or two", "more than twenty"])  # fmt: skip
-
-# %%
 smol, tokenizer = pretrained.load("smollm2-135m-instruct")
 sentence = "The animal did not cross the street because it was too tired."
 
@@ -725,19 +723,33 @@ def look(text):  # attention weights (layer, head, T, T), and the tokens
     return torch.cat([*attention_maps(smol, torch.tensor([ids])).values()]), [tokenizer.decode([i]) for i in ids]
 
 
-weights, tokens = look(sentence)
-it = tokens.index(" it")
-heads = {token.strip(): int((weights[..., it, n] > 0.5).sum()) for n, token in enumerate(tokens[: it + 1])}
+# %%
+def count_heads(text):  # for each token up to 'it': the heads in which 'it' gives it more than half
+    weights, tokens = look(text)
+    it = tokens.index(" it")
+    return {token.strip(): int((weights[..., it, n] > 0.5).sum()) for n, token in enumerate(tokens[: it + 1])}
+
+
+heads = count_heads(sentence)
 bars(heads, digits=0, xlabel="heads, of 270, in which 'it' gives this token more than half",
      alt="A bar for each token up to 'it'. The first token leads by far; 'animal' and 'street' have few.")  # fmt: skip
-claim("'animal' has no more such heads than 'street' has, and 'because' has at least five times as many",
-      heads["animal"] <= heads["street"] and heads["because"] >= 5 * heads["animal"],
-      of=weights[..., 0, 0].numel(), **{word: heads[word] for word in ("animal", "street", "because")})  # fmt: skip
 resolve("05.heads", "none" if not heads["animal"] else "one or two" if heads["animal"] < 3 else "more than twenty",
         "The best of 270 heads finds 'animal', and the best of 270 heads finds 'street' as well.")  # fmt: skip
+stories = {("animal", "street"): sentence, ("dog", "house"): "The dog did not leave the house because it was too old.",
+           ("ball", "window"): "The ball did not hit the window because it was too slow.",
+           ("horse", "barn"): "The horse did not enter the barn because it was too afraid."}  # fmt: skip
+found = {nouns: count_heads(text) for nouns, text in stories.items()}
+subject = [count[nouns[0]] for nouns, count in found.items()]
+other = [count[nouns[1]] for nouns, count in found.items()]
+because = [count["because"] for count in found.values()]
+claim("in four such sentences together more heads choose the subject than the other noun, but in each of them at "
+      "least five times as many choose 'because' as the subject", sum(other) < sum(subject) and
+      all(b >= 5 * s for b, s in zip(because, subject, strict=True)),
+      subject=subject, other_noun=other, because=because)  # fmt: skip
 
 # %%
-cache = {}
+weights, tokens = look(sentence)
+it, cache = tokens.index(" it"), {}
 
 
 def draw_smol(text=sentence, layer=14, head=9):
@@ -758,8 +770,8 @@ gap = (wide[:, :, : it + 1, : it + 1] - weights[:, :, : it + 1, : it + 1]).abs()
 claim("with 'too wide' for 'too tired' all weights up to 'it' stay the same", gap < 1e-4, largest_gap=gap)
 
 # %% [markdown]
-# One well-chosen head would have told a nice story. The count does not: *street* has as many heads as *animal*, and *because*, which *it* cannot mean, has many more, since quite a few heads attend to the token before. Among 270 heads some head fits almost every story; the slider starts
-# at the one that fits best.
+# One well-chosen head would have suggested that the model knows what *it* means; the slider starts at that head. The counts say less. A few heads choose the subject, and
+# hardly any the other noun, so some may attend to subjects. But many more choose *because*, which *it* cannot mean: quite a few heads attend to the token before.
 #
 # The first token is an **attention sink**, a token that receives much attention whatever it says, because a head that finds nothing must still give away weights that add up to 1 [18]. And *it* cannot know here what it means: *tired* or *wide* decides that, and comes later, behind the
 # causal mask. The blog's head sat in an *encoder*, which reads both ways [17].
@@ -787,7 +799,7 @@ quiz("05.q3", "In a model of 270 heads you find one in which 'it' attends to 'an
 # |---|---|---|---|---|
 # | layers × width | 2 + 2 × 96 | 6 + 6 × 512 | 6 + 6 × 1,024 | 30 × 576 |
 # | heads | 4 | 8 | 16 | 9 (3 for keys and values) |
-# | training | 800 steps, about a minute | 12 hours on 8 GPUs | 3.5 days on 8 GPUs | 2 T tokens |
+# | training | 800 steps, one to two minutes | 12 hours on 8 GPUs | 3.5 days on 8 GPUs | 2 T tokens |
 # | normalization | post-norm | post-norm | post-norm | pre-norm |
 # | positions | sinusoids | sinusoids | sinusoids | RoPE |
 #
@@ -797,11 +809,11 @@ quiz("05.q3", "In a model of 270 heads you find one in which 'it' attends to 'an
 # - Attention is an average whose weights depend on the content: softmax(q kᵀ / √K) v.
 # - Dividing by √K keeps the softmax from saturating; a mask sets forbidden scores to −∞.
 # - Without a mask attention does not know the order; a positional encoding tells it.
-# - Residual connections keep positions apart. Attention costs T²; a KV cache makes a new token cheap.
+# - With residual connections positions stay distinct for longer. Attention costs T²; a KV cache makes a new token cheap.
 # - The encoder reads both ways, the decoder writes behind a causal mask, cross-attention joins them.
 # - Before you believe a picture of attention, count heads and try control words.
 #
-# **Where next:** lesson 06 makes a GPT of the decoder alone. To read: [1], line by line. To use: torch's
+# **Where next:** lesson 06 makes a GPT of the decoder alone. To read: [1]. To use: torch's
 # [scaled_dot_product_attention](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html).
 
 # %% [markdown]
