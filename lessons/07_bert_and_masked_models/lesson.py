@@ -298,7 +298,7 @@ resolve("07.fill", "the masked model", "It reads the context on both sides. The 
         "because the causal model had more to learn from.")  # fmt: skip
 
 # %% [markdown]
-# More to learn from: in 1,400 steps the causal model was scored on every letter, 717,000 of them, the masked one on 30 %, about 215,000. The text that they read is equal; the number of labels is not. This comes with the two objectives, so every such comparison should say which of the two was held equal.
+# That the causal model had more to learn from is a likely reason; we have not tested it. In 1,400 steps the causal model was scored on every letter, 717,000 of them, the masked one on 30 %, about 215,000. The text that they read is equal; the number of labels is not. This comes with the two objectives, so every such comparison should say which of the two was held equal.
 #
 # Now the second prediction, with 27 passes. They are measured on 400 of the windows, since they cost more.
 
