@@ -143,7 +143,7 @@ reported("from a dish's title to its list of ingredients, among 296, tf-idf is w
          "tf_idf": cookbook["tf-idf"]})  # fmt: skip
 
 # %% [markdown]
-# Embeddings help most where query and document use different words. "Carrot cake" and its ingredients share the word *carrot*, and there counting does nearly as well at a small part of the cost. Production systems therefore often combine both. (Our tf-idf counts whole words as they are written: to it, *bake* and *baker* are two different words.)
+# Embeddings help most where query and document use different words. "Carrot cake" and its ingredients share the word *carrot*, and there counting does nearly as well at a small part of the cost. Production systems therefore often combine both. Our rival was a plain one: it counts whole words, and to it *bake* and *baker* are two different words. If it counts pieces of three to five letters instead, more than half of MiniLM's lead is gone, but not all.
 #
 # Some things are lost in the average altogether. Take *without*: does it move a sentence more than a change of the ingredient does?
 
@@ -335,7 +335,7 @@ reported("300 labels on MiniLM are worth more than 960 on word counts, both tune
 # This is the gain from pretraining: what the encoder has learned about words from a billion pairs need not be learned again from the labels.
 #
 # ## 5 · Named-entity recognition
-# In **named-entity recognition** (NER) the model marks the names in a text and says of which type each is: person, place or group. It is a task for every token, not for the whole text. In **BIO tagging** the label B-PERSON begins an entity, I-PERSON continues it, and O stands for every other word. Labels belong to words, but the encoder reads subwords: *Zerubbabel* becomes five of them. Which ones carry the label?
+# In **named-entity recognition** (NER) the model marks the names in a text and says of which type each is: person, place or group. It is a task for every token, not for the whole text. In **BIO tagging** the label B-PERSON begins an entity, I-PERSON continues it, and O stands for every other word. Labels belong to words, but the encoder reads subwords: *Zerubbabel* becomes four of them. Which ones carry the label?
 
 # %%
 people = load("names")
