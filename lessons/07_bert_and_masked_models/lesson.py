@@ -103,9 +103,9 @@ claim("a model that gives all 28 tokens the same logit pays log 28 = 3.332 nats 
 
 # %% [markdown]
 # ## 2 · The model: an encoder in thirty-five lines
-# BERT is an **encoder-only Transformer**: a stack of self-attention blocks without a causal mask, which turns each token into a vector that describes it in its context. It is called **bidirectional** because every position reads the positions on both sides of it. GPT has the same parts; the one difference inside the block is that nothing is forbidden.
+# BERT is an **encoder-only Transformer**: a stack of self-attention blocks without a causal mask, which turns each token into a vector that describes it in its context. It is called **bidirectional** because every position reads the positions on both sides of it. GPT is made of the same parts; what it has in addition is the causal mask.
 #
-# BERT's block follows the 2017 paper in being **post-norm**: each layer normalization stands after the residual addition, where GPT-2 and its successors normalize before the sublayer:
+# A second difference is the place of the layer normalization. BERT's block follows the 2017 Transformer and is **post-norm**: each layer normalization stands after the residual addition. GPT-2 and its successors normalize before attention and before the MLP. As a formula, BERT's block is
 # $$h = \mathrm{LN}(x + \mathrm{Attention}(x)), \qquad y = \mathrm{LN}(h + \mathrm{MLP}(h)).$$
 
 
@@ -135,7 +135,7 @@ class EncoderBlock(nn.Module):
 # %% [markdown]
 # The input of BERT is a sum of three learned embeddings: of the token, of its position, and a **segment embedding**, which says to which of two texts a token belongs. The head that predicts tokens is a linear layer, a nonlinearity, a normalization and a second linear layer onto the vocabulary [1].
 #
-# We add one thing that BERT did not have: rotary position embeddings (lesson 06), as ModernBERT does [3]. You will see below why our small model needs them. `rotary=False` gives the model of 2018.
+# We add one thing that BERT did not have: rotary position embeddings (lesson 06), as ModernBERT does [3]. Section 3 shows why our small model needs them; the function `rotate` follows below. `rotary=False` gives the model of 2018.
 
 
 # %%
@@ -191,7 +191,7 @@ resolve("07.both", "at all 20 positions", "Without a causal mask every position 
         "the mask, the same class with the same weights is a causal model: the mask is the whole difference.")  # fmt: skip
 
 # %% [markdown]
-# That is why a masked model cannot generate text from left to right as GPT does: each output may depend on tokens that are still to come, so the tokens must be hidden in the input instead.
+# This is also why a masked model has to hide tokens in its input: if it saw them, it could copy them. And it is why BERT does not write text from left to right as GPT does: it was trained to use the tokens on the right, and while a text is being written there are none yet.
 #
 # ### Two texts in one input
 # Many tasks compare two texts: a question and a passage, a sentence and a claim. BERT reads them as one sequence with **special tokens**, ids that stand for no piece of text: `[CLS]` opens the input, and `[SEP]` ends each text. The segment embedding tells the two apart.
@@ -200,7 +200,7 @@ resolve("07.both", "at all 20 positions", "Without a causal mask every position 
 
 # %% [markdown]
 # ### Real weights in your class
-# all-MiniLM-L6-v2 is a BERT of 6 blocks and width 384, distilled from a larger model [4]. We build your class at that size, rename the published tensors to its names, and load them. If one line of the class were different from BERT's definition, the outputs would not agree with the package's.
+# all-MiniLM-L6-v2 is a BERT of 6 blocks and width 384. These are every second block of a MiniLM with 12, which was distilled from BERT base [4]: trained to imitate its attention. We build your class at that size, rename the published tensors to its names, and load them. If one line of the class were different from BERT's definition, the outputs would not agree with the package's.
 
 # %%
 minilm, wordpiece = pretrained.load("minilm-l6")
@@ -237,7 +237,7 @@ with torch.inference_mode():
 claim("with MiniLM's weights the class above gives the package's states for a pair of texts", gap < 1e-4, gap=gap)
 
 # %% [markdown]
-# The head is missing from the file because MiniLM's authors went on to train the encoder for sentence vectors and dropped it. Lesson 07b uses that encoder. From here on your class is trained from random weights.
+# The head is missing from the file because this encoder was trained further for sentence embeddings, which need no prediction of tokens. Lesson 07b uses it for that. From here on your class is trained from random weights.
 #
 # ## 3 · Training: the loop
 # One step corrupts a batch, predicts the selected letters, and updates the weights. The corruption is drawn anew each time. BERT selects 15 %; we take 30 %, and section 6 shows why. AdamW's learning rate rises for 5 % of the steps to its peak of 3e-3 and then falls linearly to zero; gradients are clipped at norm 1.
@@ -275,13 +275,13 @@ with progress_curve as curve:
         curve(step, loss.item(), **(validate() if step % 200 == 199 else {}))
 
 # %% [markdown]
-# In the first steps the model learns how frequent each letter is: knowing only that costs about 2.85 nats. Then it discovers what neighbouring letters tell, and the loss goes on falling. Training and validation loss agree, since the model reads each crop about once: there is no overfitting to see here.
+# In the first steps the model learns how frequent each letter is: knowing only that costs about 2.87 nats. Then it discovers what neighbouring letters tell, and the loss goes on falling. Training and validation loss agree, since the model reads each crop about once: there is no overfitting to see here.
 #
 # Why the rotary embeddings? With learned positions alone, as in BERT, the model must first find out which of its 64 position vectors are neighbours. BERT had a million steps for that; we have 1,400. **Change it:** set `rotary=False` and train again: the loss stays near 2.7 nats, little better than letter frequencies.
 
 # %% [markdown]
 # ## 4 · Masked or causal?
-# For this comparison the recipe trained two models that differ in the mask and the loss alone: the package's Transformer of this size, with the same 1,400 steps, the same crops and the same optimizer, three seeds of each. Each has to predict the middle letter of 3,000 unseen windows of 64 letters, in one pass. The masked model sees the 63 other letters, the causal one the 32 on the left.
+# For this comparison the recipe trained two models that differ in the mask and the loss alone: the package's Transformer of this size, with the same 1,400 steps, the same crops and the same optimizer, three seeds of each. (It is pre-norm and trained with Muon, so its numbers are a little different from those of the model above.) Each has to predict the middle letter of 3,000 unseen windows of 64 letters, in one pass. The masked model sees the 63 other letters, the causal one the 32 on the left.
 
 # %%
 predict("07.fill", "The middle letter of an unseen text is hidden. Which model predicts it more often, in one pass?",
@@ -298,7 +298,9 @@ resolve("07.fill", "the masked model", "It reads the context on both sides. The 
         "because the causal model had more to learn from.")  # fmt: skip
 
 # %% [markdown]
-# More to learn from: in 1,400 steps the causal model was scored on every letter, 717,000 of them, the masked one on 30 %, about 215,000. The text that they read is equal; the number of labels is not. That is a property of the two objectives, and it should be said with every such comparison.
+# That the causal model had more to learn from is a likely reason; we have not tested it. In 1,400 steps the causal model was scored on every letter, 717,000 of them, the masked one on 30 %, about 215,000. The text that they read is equal; the number of labels is not. This comes with the two objectives, so every such comparison should say which of the two was held equal.
+#
+# Now the second prediction, with 27 passes. They are measured on 400 of the windows, since they cost more.
 
 # %%
 reported("with 27 passes, one for each letter put in, the causal model is far ahead of the masked model's one pass",
@@ -307,7 +309,7 @@ resolve("07.tries", "far ahead of it", "Scoring the whole text takes in the lett
         "makes them unlikely. It costs 27 passes where the masked model needs one.")  # fmt: skip
 
 # %% [markdown]
-# Choosing among candidates by the likelihood of the whole text is called **rescoring**. A fair rival for it is no neural network at all: the n-gram model of lesson 06, which counts. We give it the same reading, 716,800 letters, and choose its order on text that is not used for the comparison.
+# Choosing among candidates by the likelihood of the whole text is called **rescoring**. A rival without any neural network is the n-gram model of lesson 06, which counts. We give it the same amount of reading, 716,800 letters, choose its order on text that is not used for the comparison, and test it on 1,500 of the windows.
 
 # %%
 from fmcourse.models.ngram import NGram
@@ -347,7 +349,7 @@ bars(names, xlabel="accuracy on the hidden letter",
      "of both. With 27 passes the causal and the n-gram model predict more than nine letters in ten.")  # fmt: skip
 
 # %% [markdown]
-# So on this task counting wins, and it wins at equal reading: in a cookbook the same words return on every page, and small networks trained for a minute have not yet learned them all. What masking buys is something else. In *one* pass every position gets a state that has read both sides, and those states are what all the tasks of lesson 07b are built on. Type your own blanks:
+# So on this task counting wins after equal reading. A likely reason is that in a cookbook the same words return on every page, and small networks trained for a minute have not yet learned them all. The gain from masking is a different one: in *one* pass every position gets a state that has read both sides, and the tasks of lesson 07b are built on such states. Type your own blanks:
 
 
 # %%
@@ -389,7 +391,7 @@ for text in ("stir in the sugar and the butter", "stir in the sugar and the bxtt
     print(f"≈ {text}: {nats.sum():.1f} nats, most surprising: {text[int(nats.argmax())]!r} at {int(nats.argmax())}")
 
 # %% [markdown]
-# The wrong letter costs most, and it makes its neighbours surprising as well. How reliable is that? In 100 unseen texts we replace one letter of 64 by another, and look whether the letter with the largest surprise is the replaced one. Chance finds 1 in 64. We also try the cheap way, a single pass without any mask.
+# In the second text the wrong letter is the most surprising one. How reliable is that? In 100 unseen texts we replace one letter of 64 by another, and look whether the letter with the largest surprise is the replaced one. Chance finds 1 in 64. We also try the cheap way, a single pass without any mask.
 
 # %%
 draws = torch.Generator().manual_seed(0)
@@ -403,7 +405,7 @@ claim("masking each letter in turn finds the replaced letter in more than a quar
 
 # %% [markdown]
 # ### What the 10 % + 10 % are for
-# If every selected letter became `[MASK]`, the model would never have to judge a letter that it sees: at all other positions it is asked nothing. Downstream tasks contain no `[MASK]`, and there each token must be read with care. We trained both ways and measured two things: the loss on masked letters, and how well one pass without masks tells replaced letters from original ones. The latter is given as **area under the ROC curve** (AUC): the probability that a replaced letter gets a larger loss than an original one, so chance is 0.5.
+# The single pass without masks finds the letter about half the time. It can do so because the 10 % + 10 % trained the model to judge letters that it sees; with `[MASK]` alone it would never be asked about them. The tasks for which BERT is used later contain no `[MASK]`. To test this, the recipe trained a small model both ways (section 7 describes it) and measured two things: the loss on masked letters, and how well one pass without masks tells replaced letters from original ones. The latter is given as **area under the ROC curve** (AUC): the probability that a replaced letter gets a larger loss than an original one, so chance is 0.5.
 
 # %%
 rule = shipped["rule"]
@@ -434,10 +436,12 @@ claim("the model trained here, with the rule, detects replaced letters; the same
       trained_auc > 0.75 and abs(untrained_auc - 0.5) < 0.1, trained=trained_auc, untrained=untrained_auc)  # fmt: skip
 
 # %% [markdown]
+# In BERT's own test on named entities, masks alone lower the F1 from 95.4 to 94.9, and from 94.9 to 94.0 where the encoder is not trained further [1, table 8].
+#
 # ELECTRA later made this detection the objective itself: a small masked model proposes replacements, and the encoder says for *every* token whether it was replaced, so that every token gives a training signal [6].
 #
 # ## 6 · How many to hide
-# BERT's 15 % was never tuned much: few selected tokens teach slowly, many leave little to read. Wettig and others found that a large BERT learns more from 40 % [7]. In our small setting 30 % beats 15 %.
+# If few tokens are selected, each text gives few labels; if many are, little is left to read. BERT's 15 % was taken over for years. Then Wettig and others found that a large BERT learns more from 40 % [7], and ModernBERT selects 30 % [3]. In our small setting 30 % beats 15 %.
 
 # %%
 ways = shipped["ways"]
@@ -476,7 +480,7 @@ resolve("07.roberta", "masks drawn once", "Seed by seed they are 0.05 to 0.17 na
         "next cells show why, and when it ends.")  # fmt: skip
 
 # %% [markdown]
-# This is the opposite of RoBERTa's small gain. The number of selected letters is the same; what differs is repetition. With masks drawn once, the same question with the same answer returns in every epoch, and early in training repeated examples are easier to learn from than ever new ones. Charton and Kempe describe this for Transformers on three problems of mathematics [9].
+# This is the opposite of RoBERTa's small gain. The number of selected letters is the same; what differs is repetition. With masks drawn once, the same question with the same answer returns in every epoch. A likely reason for the lead is that a small model in a short training learns faster from few examples that are repeated than from ever new ones: Charton and Kempe describe this for Transformers on three problems of mathematics [9].
 #
 # But repeated questions can also be learned by heart. So the recipe trained three times as long, 15 epochs, and measured the loss on unseen text on the way.
 
@@ -503,8 +507,11 @@ resolve("07.longer", "new masks in every epoch", "With masks drawn once the mode
         "questions by heart. New masks are an augmentation, a new set of questions from the same text.")  # fmt: skip
 
 # %% [markdown]
-# So "masks drawn once win" holds for the first epochs and reverses later. BERT itself had ten copies of its text with different masks, read for 40 epochs, so each mask was seen only four times [8, section 4.1]; that is why RoBERTa's gain from dynamic masking was small.
+# So "masks drawn once win" holds for our runs of five epochs, and after fifteen the opposite does. The lead is not visible in the first five epochs of the long runs, up to step 256, where the two ranges overlap. There the learning rate is still high, while in the short runs it had fallen to zero by then. An ablation thus says something about one length of training with its schedule.
 #
+# BERT itself had ten copies of its text with different masks, read for 40 epochs, so each mask was seen only four times [8, section 4.1]; which may be why RoBERTa's gain from dynamic masking was small.
+
+# %% [markdown]
 # ### The other three changes
 # Batches of 128 instead of 16 make 32 steps of 256, with the same reading. Their learning rate is doubled, which is a guess; RoBERTa tuned it. And the pair classifier has to be looked at by itself before its effect on the letters means anything.
 
@@ -524,9 +531,9 @@ reported("training three times as long, with new masks, lowers the loss by more 
          short=nats["dynamic"], long=final["dynamic"])  # fmt: skip
 
 # %% [markdown]
-# What may we conclude? At this size and with so little reading, steps are worth more than large batches, and training longer is worth most. About next-sentence prediction we learn nothing: the classifier never learned its task in the time, so this run cannot tell whether learning it helps.
+# What may we conclude? At this size and with so little reading, steps are worth more than large batches, and training longer is worth most. About next-sentence prediction we learn nothing: its classifier did not get beyond chance, so this run cannot tell whether learning it helps.
 #
-# RoBERTa's own numbers, medians of five runs of BERT's base size [8, tables 1 to 3]: static or dynamic masks 78.3 and 78.7 (F1 on SQuAD 2.0), practically alike; with the next-sentence loss 78.7, without it up to 79.7; perplexity 3.99 with batches of 256, 3.68 with 2,000, 3.77 with 8,000. Their batches had the steps reduced, too, but from a million: few steps were never the limit.
+# RoBERTa's own numbers at BERT's base size [8, tables 1 to 3; each F1 is the median of five runs]: static or dynamic masks 78.3 and 78.7 (F1 on SQuAD 2.0), practically alike; with the next-sentence loss 78.7, without it up to 79.7; perplexity 3.99 with batches of 256, 3.68 with 2,000, 3.77 with 8,000. Their larger batches also meant fewer steps, but with 8,000 texts in a batch 31,000 steps were left. We had 32.
 
 # %%
 quiz("07.q1", "A text of 64 letters, 30 % selected. At how many positions is a masked model scored, and at how many a "
@@ -552,7 +559,7 @@ quiz("07.q3", "You have a trained BERT and want it to write a continuation. What
 # | | this lesson | MiniLM-L6 [4] | BERT base [1] | RoBERTa large [8] |
 # |---|---|---|---|---|
 # | blocks × width | 3 × 64 | 6 × 384 | 12 × 768 | 24 × 1,024 |
-# | parameters | 0.16 M | 22.7 M | 110 M | 355 M |
+# | parameters | 0.16 M | 22.6 M | 110 M | 355 M |
 # | selected | 30 %, anew | (distilled) | 15 %, drawn before | 15 %, anew |
 # | texts in a batch | 8 of 64 letters | | 256 of 512 tokens | 8,000 of 512 tokens |
 # | steps | 1,400 | | 1 million | 500,000 |
@@ -564,7 +571,7 @@ quiz("07.q3", "You have a trained BERT and want it to write a continuation. What
 # - Masked language modelling corrupts a text and predicts the selected tokens from both sides; the text is its own label.
 # - The encoder is GPT's block without the causal mask. Your class gave the same states as the package with MiniLM's weights.
 # - It learns from the selected tokens alone. It fills a blank in one pass; rescoring with a causal model, or with counts, fills more.
-# - In our ablation longer training mattered most. Masks drawn once helped in the first epochs and overfitted later. The pair task was not learned, so nothing follows about it.
+# - In our ablation longer training mattered most. Masks drawn once were ahead after five epochs and overfitted in fifteen. Next-sentence prediction was not learned, so nothing follows about it.
 #
 # **Where next:** lesson 07b puts one encoder to work on its downstream tasks. Read the RoBERTa paper [8]; in the `transformers` library the class is [BertForMaskedLM](https://huggingface.co/docs/transformers/model_doc/bert).
 

@@ -169,7 +169,7 @@ aligned = Exercise(
         "        found[at] = label\n        at += count\n    return found\n",
     ],
     hints=[
-        "\"Zerubbabel\" is five subwords but one name. How often should the loss ask about it?",
+        "\"Zerubbabel\" is four subwords but one name. How often should the loss ask about it?",
         "A word of n subwords needs n labels: the first says what it is, n - 1 say nothing. And two tokens belong to no word at all.",
         "Start from `[-100]`, add `[label] + [-100] * (count - 1)` for each word, end with `[-100]`.",
     ],
