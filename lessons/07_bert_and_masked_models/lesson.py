@@ -294,8 +294,8 @@ masked, causal = ([run["accuracy"] for run in shipped[kind]] for kind in ("maske
 tried = [run["accuracy in 27 passes"] for run in shipped["causal"]]
 reported("in one pass the masked model fills more blanks than its causal counterpart, with each of three seeds",
          min(masked) > max(causal), table=shipped, masked=masked, causal=causal)  # fmt: skip
-resolve("07.fill", "the masked model", "It reads the context on both sides. The lead is smaller than one might expect, "
-        "because the causal model had more to learn from.")  # fmt: skip
+resolve("07.fill", "the masked model", "It reads the context on both sides. The lead is small; one likely reason is "
+        "that the causal model had more to learn from.")  # fmt: skip
 
 # %% [markdown]
 # That the causal model had more to learn from is a likely reason; we have not tested it. In 1,400 steps the causal model was scored on every letter, 717,000 of them, the masked one on 30 %, about 215,000. The text that they read is equal; the number of labels is not. This comes with the two objectives, so every such comparison should say which of the two was held equal.
@@ -477,7 +477,7 @@ worse = {way: [b - a for a, b in zip(nats["dynamic"], nats[way], strict=True)] f
 reported("masks drawn once give a lower loss than new masks with each of five seeds", max(worse["static"]) < 0,
          table=shipped, difference=worse["static"])  # fmt: skip
 resolve("07.roberta", "masks drawn once", "Seed by seed they are 0.05 to 0.17 nats ahead after five epochs. The "
-        "next cells show why, and when it ends.")  # fmt: skip
+        "text below gives a likely reason, and the next run shows when it ends.")  # fmt: skip
 
 # %% [markdown]
 # This is the opposite of RoBERTa's small gain. The number of selected letters is the same; what differs is repetition. With masks drawn once, the same question with the same answer returns in every epoch. A likely reason for the lead is that a small model in a short training learns faster from few examples that are repeated than from ever new ones: Charton and Kempe describe this for Transformers on three problems of mathematics [9].
