@@ -150,7 +150,7 @@ distance_costs = AssignedExercise(
         Mistake("masked after softmax", near(mask="away > -S", after="shares = scores.softmax(-1).masked_fill(away < 0, 0.0)"),
                 "The future is taken out after softmax, and the shares that are left do not add up to 1. When must the mask come?"),
         Mistake("blind to itself", near(mask="away > 0"),
-                "The first position may look at nothing, and softmax over nothing is 0/0. May a position see itself?"),
+                "With distance 0 left out the first position attends to no key, and its weights are not defined. Is its own key hidden from it?"),
         Mistake("softmax along the queries", near(after="shares = scores.softmax(-2)"),
                 "The shares of each *key* add up to 1. Over which axis are the shares of one query?"),
         Mistake("no price", near("q @ k.mT / K**0.5"),
