@@ -135,3 +135,16 @@ def test_an_alt_text_that_says_nothing_is_refused_before_anything_is_drawn(drawn
     with pytest.raises(ValueError, match="does not say what there is to see"):
         figures.bars({"a": 1.0}, xlabel="x", alt="bars")
     assert not drawn
+
+
+def test_the_sizes_of_every_line_are_written_on_a_logarithmic_axis(drawn):
+    x, lines = {"a": [1, 10], "b": [5]}, {"a": [1, 1], "b": [2]}
+    figures.curves(x, lines, xlabel="x", ylabel="y", xlog=True, alt=ALT)
+    assert [tick.get_text() for tick in axes_of(drawn).get_xticklabels()] == ["1", "5", "10"]
+
+
+def test_long_names_make_a_matrix_wider_and_not_smaller(drawn):
+    for rows in (["a", "b"], ["a name of some length", "b"]):
+        figures.heatmap(torch.eye(2), rows, ["c", "d"], xlabel="x", ylabel="y", digits=2, alt=ALT)
+    short, long = (fig.get_size_inches() for fig, _ in drawn)
+    assert long[0] > short[0] + 1 and long[1] == short[1]

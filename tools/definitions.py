@@ -40,12 +40,15 @@ class Reference:
     text: str
 
 
+def is_reading_cell(cell: NotebookNode) -> bool:
+    """Is it the reading path, which the build adds?"""
+    return "reading" in cell.metadata.get("fmcourse", {})
+
+
 def text_cells(cells: Iterable[NotebookNode]) -> list[str]:
     """The text cells, those that the build adds left out."""
     return [
-        cell.source
-        for cell in cells
-        if cell.cell_type == "markdown" and "reading" not in cell.metadata.get("fmcourse", {})
+        cell.source for cell in cells if cell.cell_type == "markdown" and not is_reading_cell(cell)
     ]
 
 

@@ -147,12 +147,15 @@ def gather(cells: Iterable[NotebookNode]) -> Evidence:
         except SyntaxError:
             continue  # lint.check_code says so
         for statement in tree.body:
-            # The body of a loop or a condition assigns what it compares: that is read before.
-            if isinstance(statement, ast.For | ast.If | ast.While | ast.With):
+            # The body of a loop or a condition assigns what it compares, so it is read before its
+            # calls; an assignment's calls see the names as they were.
+            compound = isinstance(statement, ast.For | ast.If | ast.While | ast.With)
+            if compound:
                 tracer.read([statement])
             for call in calls_in(statement):
                 read_call(f"cell {n}", call, tracer, evidence)
-            tracer.read([statement])
+            if not compound:
+                tracer.read([statement])
     compare_predictions(evidence)
     return evidence
 

@@ -34,7 +34,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from tools import reading
-from tools.definitions import REFERENCES
+from tools.definitions import REFERENCES, is_reading_cell
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -266,10 +266,6 @@ def insert_reading_path(
 def reading_cell(notebook: NotebookNode) -> NotebookNode | None:
     """The cell with the reading path, if the notebook has one."""
     return next((cell for cell in notebook.cells if is_reading_cell(cell)), None)
-
-
-def is_reading_cell(cell: NotebookNode) -> bool:
-    return "reading" in cell.metadata.get("fmcourse", {})
 
 
 def exercise_cells(exercise: Any, marker: NotebookNode) -> list[NotebookNode]:

@@ -11,8 +11,9 @@ from statistics import median
 from nbformat import NotebookNode
 
 from tools import definitions, evidence
+from tools.definitions import is_reading_cell
 from tools.kernels import Cost
-from tools.lessons import count_words, exercises_of, is_reading_cell
+from tools.lessons import count_words, exercises_of
 
 MOST_CELLS, MOST_MINUTES = 75, 110
 MOST_WORDS, MOST_LINES, MEDIAN_LINES = 130, 20, 8

@@ -19,6 +19,7 @@ WIDTH = 6.8  # inches, of a figure
 FEW_POINTS = 20  # of a curve that gets a marker at each
 FEW_TICKS = 8  # of a logarithmic axis that are written out
 SMALL_IMAGE = 0.9  # inches
+LETTER = 0.085  # inches, of a tick's name
 WHISKER = {"color": "black", "capsize": 3, "linewidth": 1.2, "linestyle": "none"}
 
 
@@ -86,7 +87,8 @@ def curves(
     if ylim is not None:
         ax.set_ylim(*ylim)
     if xlog:
-        write_out_ticks(ax, next(iter(x.values())) if isinstance(x, Mapping) else x)
+        every = [list(places) for places in x.values()] if isinstance(x, Mapping) else [list(x)]
+        write_out_ticks(ax, sorted(set().union(*every)))
     add_legend(ax)
     show(fig, alt=alt)
 
@@ -261,9 +263,7 @@ def heatmaps(
     every = [value for table in tables.values() for row in table for value in row]
     low = min(0.0, *every) if vmin is None else vmin
     high = max(every) if vmax is None else vmax
-    cell = 0.55 if digits is not None else 0.28
-    width = min(max(3.4, cell * len(columns) + 1.6), 7.5 if len(tables) == 1 else 5.0)
-    height = min(max(2.4, 0.28 * len(rows) + 1.2), 7.0)
+    width, height = heatmap_size(rows, columns, digits, alone=len(tables) == 1)
     fig, axes = new_grid(alt, 1, len(tables), width=width * len(tables), height=height)
     for ax, (title, table) in zip(axes, tables.items(), strict=True):
         image = ax.imshow(table, vmin=low, vmax=high, aspect="auto")
@@ -274,6 +274,18 @@ def heatmaps(
     axes[0].set_ylabel(ylabel)
     fig.colorbar(image, ax=axes, label=colorbar_label or "")
     show(fig, alt=alt)
+
+
+def heatmap_size(
+    rows: Sequence[str], columns: Sequence[str], digits: int | None, alone: bool
+) -> tuple[float, float]:
+    """Inches that a matrix takes, the names beside it and below it included."""
+    cell_width, cell_height = (0.55, 0.36) if digits is not None else (0.28, 0.28)
+    beside = LETTER * max(map(len, rows), default=0)
+    below = LETTER * max(map(len, columns), default=0) if has_long_names(columns) else 0.0
+    width = max(3.4, cell_width * len(columns) + 1.6) + beside
+    height = max(2.4, cell_height * len(rows) + 1.2) + below
+    return min(width, 8.5 if alone else 5.0), min(height, 7.5)
 
 
 def show_images(
@@ -417,9 +429,13 @@ def add_legend(ax: "Axes", **more: Any) -> None:
 
 def name_ticks(ax: "Axes", rows: Sequence[str], columns: Sequence[str]) -> None:
     """The names of rows and columns; long ones of columns stand upright."""
-    long_names = max(map(len, columns), default=0) > 3
-    ax.set_xticks(range(len(columns)), columns, rotation=90 if long_names else 0)
+    rotation = 90 if has_long_names(columns) else 0
+    ax.set_xticks(range(len(columns)), columns, rotation=rotation)
     ax.set_yticks(range(len(rows)), rows)
+
+
+def has_long_names(columns: Sequence[str]) -> bool:
+    return max(map(len, columns), default=0) > 3
 
 
 def write_values(ax: "Axes", table: list[list[float]], digits: int, middle: float) -> None:
