@@ -138,7 +138,7 @@ def test_an_alt_text_that_says_nothing_is_refused_before_anything_is_drawn(drawn
 
 
 def test_the_sizes_of_every_line_are_written_on_a_logarithmic_axis(drawn):
-    x, lines = {"a": [1, 10], "b": [5]}, {"a": [1, 1], "b": [2]}
+    x, lines = {"a": [1, 10], "b": [5, 5.4]}, {"a": [1, 1], "b": [2, 2]}
     figures.curves(x, lines, xlabel="x", ylabel="y", xlog=True, alt=ALT)
     assert [tick.get_text() for tick in axes_of(drawn).get_xticklabels()] == ["1", "5", "10"]
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 WIDTH = 6.8  # inches, of a figure
 FEW_POINTS = 20  # of a curve that gets a marker at each
 FEW_TICKS = 8  # of a logarithmic axis that are written out
+CLOSE = 1.3  # factor below which two of them would collide
 SMALL_IMAGE = 0.9  # inches
 LETTER = 0.085  # inches, of a tick's name
 WHISKER = {"color": "black", "capsize": 3, "linewidth": 1.2, "linestyle": "none"}
@@ -94,9 +95,16 @@ def curves(
 
 
 def write_out_ticks(ax: "Axes", places: Sequence[float]) -> None:
-    """On a logarithmic axis the few sizes that were measured, instead of powers of ten."""
-    if len(places) <= FEW_TICKS:
-        ax.set_xticks(list(places), [f"{place:g}" for place in places])
+    """On a logarithmic axis the few sizes that were measured, instead of powers of ten.
+
+    Of two that would collide, the smaller alone.
+    """
+    apart: list[float] = []
+    for place in places:
+        if not apart or place >= CLOSE * apart[-1]:
+            apart.append(place)
+    if len(apart) <= FEW_TICKS:
+        ax.set_xticks(apart, [f"{place:g}" for place in apart])
         ax.set_xticks([], minor=True)
 
 
