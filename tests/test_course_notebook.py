@@ -25,9 +25,11 @@ ALT = "A line that climbs from the left to the right."
 CELLS = {
     "begin": "import time, torch, matplotlib.pyplot as plt\n"
     "from fmcourse import plots\nfrom fmcourse.plots import widgets\n"
-    "from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution",
+    "from fmcourse.course import check, claim, hint, predict, progress, quiz, resolve\n"
+    "from fmcourse.course import show, solution",
     "sample": SAMPLE,
     "predict": 'predict("93.p", "Up or `down`?", ["up", "down"])',
+    "resolve": 'resolve("93.p", "up", "It goes up.")',
     "claim": 'claim("time passes", True, steps=3, at=time.time())',
     "blank": "def double(x):\n    ...\n\ndouble = check(twice, double)\nprint(double(2))",
     "wrong": "double = check(twice, lambda x: 3 * x)",

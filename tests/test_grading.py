@@ -252,7 +252,7 @@ def the_class(course: Path, port: int) -> dict[str, tuple]:
                 ),
             ),
             {**FULL, "07.A1": (0.01, 5), "07b.1": 0},
-            "The filling is averaged in",
+            "The padding is averaged in",
         ),
         "dan partly": (
             put("dan partly", notebook(cells(e07_A1=wrong(4)))),
@@ -760,7 +760,7 @@ def test_reports_have_everybody_and_no_hidden_case(graded):
     pages = list((out / "feedback").glob("*.html"))
     assert len(pages) == len(pupils)
     text = (out / "feedback" / f"{safe_name('cem wrong')}.html").read_text()
-    assert "The filling is averaged in" in text and "places, not words" in text
+    assert "The padding is averaged in" in text and "places, not words" in text
     items = {
         row["exercise"]: row for row in csv.DictReader((out / "items.csv").open(encoding="utf-8"))
     }

@@ -11,6 +11,7 @@ from statistics import median
 from nbformat import NotebookNode
 
 from tools import definitions, evidence
+from tools.controls import check_controls
 from tools.definitions import is_reading_cell
 from tools.kernels import Cost
 from tools.lessons import count_words, exercises_of
@@ -37,6 +38,7 @@ def faults(notebook: NotebookNode, minutes: int, terms: list[str] | None = None)
         terms: what the lesson defines; None for one that is written to the earlier standard.
     """
     found = [*check_code(notebook), *check_outputs(notebook), *check_alt_texts(notebook)]
+    found += check_controls(notebook)
     if terms is None:
         found += [*check_earlier_sizes(notebook), *check_texts(notebook, EARLIER_WORDS)]
         found += check_lines(notebook, EARLIER_LINES)

@@ -430,7 +430,7 @@ def size_reader(i: int, size: Callable[[Any], float]) -> Callable[[Any], float]:
     def read(case: Any) -> float:
         try:
             found = float(size(arguments(case)[i]))
-        except (TypeError, ValueError, IndexError, AttributeError, OverflowError):
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError):
             return math.nan
         return found if found > 0 else math.nan
 

@@ -31,6 +31,7 @@ from fmcourse.course.running import (
 )
 
 PRINTS = "It also prints something; a function that only returns is easier to use."
+ROUNDING = 1e-6  # relative: how far two ways to compute the same value may be apart
 ONLY_THE_GIVEN = "right only on the cases given"
 HIDDEN = "It is right on the cases that you were given, and not on others that it was graded with."
 
@@ -162,16 +163,14 @@ class Explanation(NamedTuple):
 
 def explain(key: AnswerKey, outcomes: list[Outcome]) -> Explanation | None:
     """The known mistake that behaves the same, else a relation to the right results."""
-    alike = None
+    alike = []
     for mistake in key.exercise.mistakes:
         wrong = key.mistake_outcomes(mistake)
         if same_behaviour(key, wrong, outcomes):
-            alike = alike or mistake
-            if same_gradients(wrong, outcomes):
-                alike = mistake
-                break
+            alike.append((likeness(wrong, outcomes), mistake))
     if alike:
-        return Explanation(alike.name, alike.explanation, "mistake")
+        _, mistake = max(alike, key=lambda pair: pair[0])  # the first of those that are as like
+        return Explanation(mistake.name, mistake.explanation, "mistake")
     relation = find_relation(key.exercise, key.expected, outcomes)
     return Explanation(*relation, "relation") if relation else None
 
@@ -209,10 +208,14 @@ def same_behaviour(key: AnswerKey, wrong: list[Outcome], outcomes: list[Outcome]
     )
 
 
-def same_gradients(wrong: list[Outcome], outcomes: list[Outcome]) -> bool:
-    """Do two that behave alike have gradients on the same cases?"""
+def likeness(wrong: list[Outcome], outcomes: list[Outcome]) -> tuple[bool, bool]:
+    """Of two that behave alike: (have they gradients on the same cases, are they equal to rounding).
+
+    Two mistakes can lie within the exercise's tolerance of each other by chance.
+    """
     pairs = [(a.value, b.value) for a, b in zip(wrong, outcomes, strict=True)]
-    return all(has_gradients(a) == has_gradients(b) for a, b in pairs)
+    same_gradients = all(has_gradients(a) == has_gradients(b) for a, b in pairs)
+    return same_gradients, all(comparing.equal(a, b, ROUNDING) for a, b in pairs)
 
 
 def has_gradients(value: Any) -> bool:

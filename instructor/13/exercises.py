@@ -147,12 +147,18 @@ LEAKING = "def share_with_a_mate_in_train(mine):\n" + MATES
 
 
 def lot(draw):
-    """Other questions, and another share for the test, for each student."""
-    return {
-        "first": draw.randrange(0, 1000),
-        "many": draw.randrange(350, 650),
-        "test_share": draw.randrange(150, 500) / 1000,
-    }
+    """Other questions, and another share for the test, for each student.
+
+    Drawn until the slice cuts a passage in two: else all mates are one's own, and whoever counts the others too is right by chance.
+    """
+    from fmcourse.data import load
+
+    passages = [question.passage for question in load("questions").train]
+    while True:
+        first, many = draw.randrange(0, 1000), draw.randrange(350, 650)
+        mine, others = set(passages[first : first + many]), set(passages[:first] + passages[first + many :])
+        if len(mine & others) > 0:
+            return {"first": first, "many": many, "test_share": draw.randrange(150, 500) / 1000}
 
 
 leak = AssignedExercise(

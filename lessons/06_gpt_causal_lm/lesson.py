@@ -452,15 +452,15 @@ claim("after this prompt greedy decoding repeats itself more than any of the thr
 # %%
 with torch.inference_mode():
     next_logits = model(torch.tensor([tokenizer.encode("\nKING RICHARD:\nMy lord, I w")]))[0, -1]
-best = next_logits.topk(12).indices
+likeliest = next_logits.topk(12).indices
 
 
 def draw_next(temperature=1.0, top_k=12, top_p=1.0):
     import matplotlib.pyplot as plt
 
     fig, ax = plt.subplots(figsize=(6.4, 3))
-    p = truncate(probabilities(next_logits, temperature), top_k, top_p)[best]
-    ax.bar([tokenizer.decode([i]).replace(" ", "␣").replace("\n", "⏎") for i in best], p, color="#0072B2")
+    p = truncate(probabilities(next_logits, temperature), top_k, top_p)[likeliest]
+    ax.bar([tokenizer.decode([i]).replace(" ", "␣").replace("\n", "⏎") for i in likeliest], p, color="#0072B2")
     ax.set(ylim=(0, 1), ylabel="probability", xlabel="next character after 'My lord, I w'")
     return fig
 
