@@ -209,7 +209,7 @@ def same_behaviour(key: AnswerKey, wrong: list[Outcome], outcomes: list[Outcome]
 
 
 def likeness(wrong: list[Outcome], outcomes: list[Outcome]) -> tuple[bool, bool]:
-    """Of two that behave alike: (have they gradients on the same cases, are they equal to rounding).
+    """How close two that behave alike are: (gradients on the same cases, equal to rounding).
 
     Two mistakes can lie within the exercise's tolerance of each other by chance.
     """
