@@ -76,6 +76,17 @@ def test_minutes_are_counted_where_a_lesson_leaves_them_open(tmp_path):
     assert f"{lesson.header().minutes} minutes to read" in shown.cells[0].source
 
 
+def test_the_map_of_the_course_has_a_row_for_each_lesson(tmp_path):
+    placed = SOURCE.replace("# builds", '# place = ["next token", "GPT", "plays"]\n# builds')
+    asks = placed.replace("# 40 minutes", "# {map of the course}\n# 40 minutes")
+    write_lesson(tmp_path, source=placed)
+    shown = to_notebook(write_lesson(tmp_path, "04_other", asks)).cells[0].source
+    assert "| 03 Something | next token | GPT | plays |\n| 04 Something | next token" in shown
+    write_lesson(tmp_path, "05_lost")
+    with pytest.raises(ValueError, match="header of 05_lost gives 0 parts of `place`"):
+        to_notebook(Lesson(tmp_path, "04_other"))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -58,7 +58,8 @@ TOOL_COMMENT = re.compile(r" *# (?:fmt|noqa|type)\b.*$", re.MULTILINE)
 NUMBER = re.compile(r"\d\d[a-z]?")
 HEADING = re.compile(r"# (\d\d[a-z]?) · (.+)")
 MINUTES = re.compile(r"(\d+|\{minutes\}) minutes\s+to\s+read\s+and\s+do")
-PLACEHOLDER = "{minutes}"
+PLACEHOLDER, MAP = "{minutes}", "{map of the course}"
+PLACES = 3  # of a lesson in the map: objective, architecture, data
 WORDS_A_MINUTE, COMPUTING_MINUTES, ROUND_TO = 150, 2, 5
 Find = Callable[[str], Any]  # an exercise's id -> its object
 
@@ -73,6 +74,7 @@ class Header:
         builds: what the learner builds, one line for README.md.
         reads: module -> names in it that the lesson builds; see `tools.reading`.
         terms: the words that the lesson defines, or None if it is not written to that standard.
+        place: its place in the course's map: objective, architecture, data.
     """
 
     title: str
@@ -80,6 +82,7 @@ class Header:
     builds: str
     reads: dict[str, list[str]]
     terms: list[str] | None = None
+    place: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ class Lesson:
         counted = minutes[1] == PLACEHOLDER
         n = count_minutes(cells, self.exercises) if counted else int(minutes[1])
         title, terms = heading[2].strip(), fields.get("terms")
-        return Header(title, n, fields["builds"], fields["reads"], terms)
+        place = tuple(fields.get("place", ()))
+        return Header(title, n, fields["builds"], fields["reads"], terms, place)
 
 
 def all_lessons(root: Path = ROOT, wanted: list[str] | None = None) -> list[Lesson]:
@@ -240,6 +244,9 @@ def to_notebook(lesson: Lesson, find: Find = find_exercise) -> NotebookNode:
     first = next((cell for cell in cells if cell.cell_type == "markdown"), None)
     if first is not None and PLACEHOLDER in first.source:
         first.source = first.source.replace(PLACEHOLDER, str(lesson.header().minutes))
+    for cell in cells:
+        if cell.cell_type == "markdown" and MAP in cell.source:
+            cell.source = cell.source.replace(MAP, course_map(lesson.root))
     name_cells(lesson.number, cells)
     if any(cell.cell_type == "raw" for cell in parsed):
         insert_reading_path(lesson.number, cells, header_fields(lesson.name, parsed)["reads"])
@@ -249,6 +256,20 @@ def to_notebook(lesson: Lesson, find: Find = find_exercise) -> NotebookNode:
         "fmcourse": {"source_sha256": digest(source, used)},
     }
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+
+def course_map(root: Path) -> str:
+    """A table of all lessons under `root`: what is trained there, for what and on what."""
+    rows = ["| lesson | objective | architecture | data |", "|---|---|---|---|"]
+    for lesson in all_lessons(root):
+        header = lesson.header()
+        if len(header.place) != PLACES:
+            raise ValueError(
+                f"the header of {lesson.name} gives {len(header.place)} parts of `place`; "
+                "the course's map wants three: objective, architecture, data."
+            )
+        rows.append(f"| {lesson.number} {header.title} | {' | '.join(header.place)} |")
+    return "\n".join(rows)
 
 
 def insert_reading_path(

@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["next character, by counting and by a GPT", "n-gram model, Transformer decoder", "Shakespeare"]
 # builds = "a first claim, a first exercise, a first language model"
 # terms = ["foundation model", "pretraining", "corpus", "language model", "label", "self-supervised learning", "context",
 #   "n-gram model", "greedy decoding", "sampling", "accuracy", "overfitting", "generalization", "parameter", "cross-entropy",

@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["next character; fine-tuning", "n-gram model, LSTM, Transformer", "Shakespeare, published models"]
 # builds = "four generations of language models in a race; the parameters of the largest models, counted; a model's biases, measured"
 # terms = ["label", "supervised learning", "representation", "transfer learning", "n-gram model", "smoothing",
 #     "cross-entropy", "bits per byte", "validation set", "embedding", "recurrent neural network", "LSTM", "gate",

@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["eight pretext tasks, contrastive learning", "Transformer, small CNN", "text, images"]
 # builds = "eight self-supervised objectives, each with its control; an encoder pretrained by contrast; causal against masked models"
 # terms = ["self-supervised learning", "pretext task", "encoder", "representation", "pretraining", "downstream task", "word2vec", "embedding", "positive pair", "negative pair", "control", "causal language modelling", "cross-entropy", "masked language modelling", "span corruption", "attention mask", "causal mask", "prefix mask", "denoising autoencoder", "masked autoencoder", "transfer learning", "linear probe", "contrastive learning", "augmentation", "InfoNCE", "temperature", "projection head", "rescoring"]
 # [reads]

@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["byte pairs, unigram likelihood", "none: a tokenizer", "text in several scripts"]
 # builds = "byte-pair encoding that gives the ids of a real model's library; WordPiece and Unigram beside it"
 # terms = ["tokenizer", "vocabulary", "out-of-vocabulary", "Zipf's law", "UTF-8", "byte-level", "subword", "pre-tokenization",
 #   "byte-pair encoding", "merge", "compression", "token premium", "WordPiece", "Unigram", "SentencePiece",

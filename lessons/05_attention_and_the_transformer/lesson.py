@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["sequence to sequence", "Transformer, encoder and decoder", "words and their pronunciation"]
 # builds = "attention in five steps, masks, heads, positional encoding; the encoder-decoder of 2017, which learns to pronounce English"
 # terms = ["embedding", "attention weight", "softmax", "attention score", "query", "key", "value", "scaled dot-product attention", "self-attention", "causal mask", "padding mask", "multi-head attention", "positional encoding", "RoPE", "residual connection", "layer normalization", "KV cache", "feed-forward network", "encoder", "decoder", "encoder-decoder", "cross-attention", "logit", "weight tying", "teacher forcing", "autoregressive", "cross-entropy", "label smoothing", "learning-rate schedule", "warm-up", "greedy decoding", "hyperparameter", "validation set", "beam search", "attention sink"]
 # [reads]

@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["next token", "Transformer decoder", "Shakespeare"]
 # builds = "a GPT and its training loop, sampling with temperature, top-k and top-p; then a Llama-style class that runs SmolLM2"
 # terms = ["corpus", "language model", "training set", "validation set", "test set", "autoregressive", "n-gram model", "bigram", "smoothing", "cross-entropy", "causal mask", "query", "key", "value", "scaled dot-product attention", "decoder-only Transformer", "embedding", "block", "residual connection", "layer normalization", "feed-forward network", "logits", "softmax", "perplexity", "teacher forcing", "batch", "gradient", "optimizer", "learning rate", "weight decay", "learning-rate schedule", "warm-up", "gradient clipping", "epoch", "overfitting", "regularization", "data leakage", "entropy", "temperature", "greedy decoding", "top-k sampling", "top-p sampling", "bits per byte", "hyperparameter", "RoPE", "RMSNorm", "grouped-query attention", "SwiGLU", "weight tying", "KV cache", "prefill"]
 # [reads]

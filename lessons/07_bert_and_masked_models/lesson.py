@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["masked tokens", "Transformer encoder", "recipes, articles"]
 # builds = "BERT: the masking rule, the masked loss, an encoder and its training loop; MiniLM's weights in your own class; what RoBERTa changed, tested"
 # terms = ["masked language modelling", "corruption", "encoder-only Transformer", "bidirectional", "segment embedding", "post-norm", "special token", "pseudo-log-likelihood", "area under the ROC curve", "rescoring", "dynamic masking", "next-sentence prediction", "ablation"]
 # [reads]

@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["contrastive pairs; labels", "Transformer encoder with heads", "sentences, names, questions"]
 # builds = "semantic search, contrastive sentence embeddings, and heads for named entities, answers, fields and topics on one encoder"
 # terms = ["downstream task", "sentence embedding", "mean pooling", "padding mask", "cosine similarity", "semantic search", "recall@k", "tf-idf", "anisotropy", "contrastive learning", "InfoNCE", "linear probe", "fine-tuning", "named-entity recognition", "BIO tagging", "entity F1", "extractive question answering", "information extraction"]
 # [reads]

@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["reconstruction, ELBO, adversary", "autoencoder, VAE, GAN", "clothes"]
 # builds = "the Fréchet distance, and how far to trust it; an autoencoder, a VAE and a GAN that draw clothes, compared fairly"
 # [reads]
 # "fmcourse.autoencoders" = ["Autoencoder", "Gaussian", "VAE", "negative_elbo"]

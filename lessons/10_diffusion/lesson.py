@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["denoising", "U-Net", "clothes"]
 # builds = "the forward and the reverse process: a network that draws clothes out of noise, beside lesson 09's models"
 # [reads]
 # "fmcourse.diffusion" = ["Schedule", "diffusion_loss", "ddpm"]

@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["denoising with guidance; masked diffusion", "diffusion Transformer", "clothes, recipes"]
 # builds = "a diffusion Transformer with guidance that draws in ten steps, inpaints and reworks images; a language model that writes in any order"
 # [reads]
 # "fmcourse.diffusion" = ["ClassifierFreeGuidance", "ddim", "euler"]

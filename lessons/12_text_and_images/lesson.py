@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["contrastive pairs, denoising", "two encoders, U-Net, prefix decoder", "emoji with their names"]
 # builds = "CLIP: a phrase finds an image, and an image its words; then a phrase becomes an image, in colours never shown together"
 # [reads]
 # "fmcourse.multimodal" = ["ImageEncoder", "TextEncoder", "CLIP", "image_text_contrastive", "ranks", "Captioner", "captioning", "condition_vector", "DiffusionPrior"]

@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["labels: full fine-tuning and LoRA", "any of these", "authors, questions, your own"]
 # builds = "LoRA, written by you, that merges exactly; what few labels buy, what is forgotten; a model for your own table or images"
 # [reads]
 # "fmcourse.adaptation" = ["train_only", "fit_linear_probe"]

@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["none: prompts", "Transformer decoder", "word tasks, questions"]
 # builds = "in-context learning, measured; calibration; constrained decoding; prompt injection"
 # [reads]
 # "fmcourse.prompting" = ["few_shot_prompt", "label_scores", "calibrate", "batch_calibrate"]

@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["labels against prompts", "encoder and decoder", "questions, topics"]
 # builds = "the same task done in eight ways: labels, seconds, tokens, what is lost, and when there is no winner"
 # [reads]
 # "fmcourse.adaptation.soft_prompts" = ["SoftPrompt"]
