@@ -298,7 +298,7 @@ claim("an MLP alone without residual connections drifts together too, more slowl
 
 # %% [markdown]
 # Averaging pulls positions together fast; pure attention without residual connections makes all positions converge to one vector [7]. But attention is not the only cause: the control, MLPs that never mix positions, makes them
-# alike as well. Residual connections slow down both, as the theory of random networks predicts [8]. Post-norm comes close to 1 after eight untrained layers, pre-norm less close; deep post-norm models also need more care
+# alike as well. Residual connections slow down both, as the theory of random networks predicts [8] (MLPs with them, not shown, stay near 0.1 after two layers). Post-norm comes close to 1 after eight untrained layers, pre-norm less close; deep post-norm models also need more care
 # at the start of training [9].
 #
 # ## 7 · What a text twice as long costs
@@ -668,7 +668,7 @@ if steps == shipped["steps"]:
           moved.min() > before.max() and moved.median() > 0.8, trained=moved.flatten(), untrained=before.flatten())  # fmt: skip
 
 # %% [markdown]
-# A bright cell is a hint, not a proof. After two encoder layers the vector of the *k* also holds what it has read from its neighbours. In a study of text classifiers, quite different weights gave the same predictions [14]. For stronger evidence, change the letter and see whether the
+# A bright cell is a hint, not a proof. After two encoder layers the vector of the *k* also holds what it has read from its neighbours. In a study of text classifiers, quite different weights gave the same predictions [14]; a reply showed that much depends on what one asks of an explanation [19]. For stronger evidence, change the letter and see whether the
 # sound changes, as with *kight* and *gnight* above.
 #
 # ## 11 · Beam search
@@ -836,6 +836,7 @@ quiz("05.q3", "In a model of 270 heads you find one in which 'it' attends to 'an
 # - [16] L. Ben Allal et al., *SmolLM2: When Smol Goes Big*, arXiv 2025. <https://arxiv.org/abs/2502.02737>
 # - [17] J. Uszkoreit, *Transformer: A Novel Neural Network Architecture for Language Understanding*, Google Research Blog 2017. <https://research.google/blog/transformer-a-novel-neural-network-architecture-for-language-understanding/>
 # - [18] G. Xiao et al., *Efficient Streaming Language Models with Attention Sinks*, ICLR 2024. <https://arxiv.org/abs/2309.17453>
+# - [19] S. Wiegreffe, Y. Pinter, *Attention is not not Explanation*, EMNLP 2019. <https://arxiv.org/abs/1908.04626>
 
 # %%
 progress("05")
