@@ -282,7 +282,7 @@ with progress_curve as curve:
 
 # %% [markdown]
 # ## 4 · Masked or causal?
-# For this comparison the recipe trained two models that differ in the mask and the loss alone: the package's Transformer of this size, with the same 1,400 steps, the same crops and the same optimizer, three seeds of each. (It is pre-norm and trained with Muon, so its numbers are a little different from those of the model above.) Each has to predict the middle letter of 3,000 unseen windows of 64 letters, in one pass. The masked model sees the 63 other letters, the causal one the 32 on the left.
+# For this comparison the recipe trained two models that differ in the mask and the loss alone: the package's Transformer of this size, with the same 1,400 steps, the same crops and the same optimizer, three seeds of each. (It is pre-norm and trained with Muon, so its numbers are a little different from those of the model above, which has one seed only.) Each has to predict the middle letter of 3,000 unseen windows of 64 letters, in one pass. The masked model sees the 63 other letters, the causal one the 32 on the left.
 
 # %%
 predict("07.fill", "The middle letter of an unseen text is hidden. Which model predicts it more often, in one pass?",
@@ -563,7 +563,7 @@ quiz("07.q3", "You have a trained BERT and want it to write a continuation. What
 # | blocks × width | 3 × 64 | 6 × 384 | 12 × 768 | 24 × 1,024 |
 # | parameters | 0.16 M | 22.6 M | 110 M | 355 M |
 # | selected | 30 %, anew | (distilled) | 15 %, drawn before | 15 %, anew |
-# | texts in a batch | 8 of 64 letters | | 256 of 512 tokens | 8,000 of 512 tokens |
+# | texts in a batch | 8 of 64 letters | | 256 of 128, later 512 tokens | 8,000 of 512 tokens |
 # | steps | 1,400 | | 1 million | 500,000 |
 #
 # BERT read 3.3 billion words for 40 epochs; RoBERTa read 160 GB of text. Encoders of this kind rank search results, moderate comments and embed documents to this day; ModernBERT renewed them in 2024 with rotary embeddings, longer inputs and no next-sentence loss [3].
