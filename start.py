@@ -646,10 +646,11 @@ def parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     if options.verb == "open" and options.folder and not options.instructor:
         parser.error("--folder goes with --instructor")
     if options.verb == "build":
-        return options, [*options.rest, *["--check"] * options.check]
+        return options, [*options.rest, "--check"] if options.check else options.rest
     if options.verb == "test":
         only = ["--only", options.only] if options.only else []
-        return options, [*["--fast"] * options.fast, *only, *unknown]
+        fast = ["--fast"] if options.fast else []
+        return options, [*fast, *only, *unknown]
     return options, options.rest
 
 

@@ -363,8 +363,9 @@ def save_settings(
 
     if (folder / CHECKPOINT).is_file():  # resumed: saved already
         return
+    published = settings["shape"] in PUBLISHED
     facts = {
-        "opens_with": ["fmcourse"] + ["transformers"] * (settings["shape"] in PUBLISHED),
+        "opens_with": ["fmcourse", "transformers"] if published else ["fmcourse"],
         "model": dataclasses.asdict(model.config),
         "tokenizer": type(tokenizer).__name__,
         "training": settings,

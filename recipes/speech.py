@@ -28,16 +28,32 @@ from common import compress, unpack_debian
 
 from fmcourse.files import write_atomically
 
-VERSION = "1.6.1-1"
-SHA256 = {
-    "en": "973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
-    "es": "9afdab7f559f036649fb406e625899306ca1004df8ebe39c30bfbd5912d66f74",
-    "fr": "04c82c78c570c43a7136cbc5e2488d0c470b775468dff9fbce4a131b18cf1056",
-    "en-wav": "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d",
-    "es-wav": "9283a09a6d56fccdcc2bcfe86c48f0f844289cfbd46a3184d8785a6f7f569903",
-    "fr-wav": "8d4e1bc32ed5ba7fbda40841ca1825ed20cc6232724a473c90f8bb0e53e6073e",
-}
-PACKAGES = {f"asterisk-core-sounds-{name}": digest for name, digest in SHA256.items()}
+PACKAGES = [
+    (
+        "asterisk-core-sounds-en=1.6.1-1",
+        "973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
+    ),
+    (
+        "asterisk-core-sounds-es=1.6.1-1",
+        "9afdab7f559f036649fb406e625899306ca1004df8ebe39c30bfbd5912d66f74",
+    ),
+    (
+        "asterisk-core-sounds-fr=1.6.1-1",
+        "04c82c78c570c43a7136cbc5e2488d0c470b775468dff9fbce4a131b18cf1056",
+    ),
+    (
+        "asterisk-core-sounds-en-wav=1.6.1-1",
+        "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d",
+    ),
+    (
+        "asterisk-core-sounds-es-wav=1.6.1-1",
+        "9283a09a6d56fccdcc2bcfe86c48f0f844289cfbd46a3184d8785a6f7f569903",
+    ),
+    (
+        "asterisk-core-sounds-fr-wav=1.6.1-1",
+        "8d4e1bc32ed5ba7fbda40841ca1825ed20cc6232724a473c90f8bb0e53e6073e",
+    ),
+]
 VOICES = {"en": "en_US_f_Allison", "es": "es_MX_f_Allison", "fr": "fr_CA_f_June"}
 RATE = 8000
 LONGEST = 2.5  # seconds
@@ -105,8 +121,8 @@ def prompts(root: Path) -> Iterator[tuple[str, str, str, np.ndarray]]:
 
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for package, sha256 in PACKAGES.items():
-            unpack_debian(f"{package}={VERSION}", sha256, Path(folder))
+        for package in PACKAGES:
+            unpack_debian(*package, Path(folder))
         found = list(prompts(Path(folder)))
     listed = [[split, language, text, len(sound)] for split, language, text, sound in found]
     head = json.dumps({"rate": RATE, "prompts": listed}, ensure_ascii=False).encode()

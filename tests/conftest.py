@@ -4,6 +4,7 @@ The variables must be set before anything imports torch.
 """
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +14,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ["FMCOURSE_PROGRESS"] = str(Path(tempfile.mkdtemp(prefix="fmc")) / "progress.json")
 os.environ.pop("FMCOURSE_SHORT", None)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `tools`, which is not installed
+
+
+WHOLLY_SLOW = re.compile(r"(?m)^pytestmark = (\[\s*)?pytest\.mark\.slow\b")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """The quick checks do not import a module whose tests are all slow, such as nbgrader's."""
+    named = any(collection_path.name in argument for argument in config.args)
+    if config.option.markexpr != "not slow" or named or collection_path.suffix != ".py":
+        return None  # as pytest would decide
+    slow = WHOLLY_SLOW.search(collection_path.read_text(encoding="utf-8"))
+    return True if slow else None
 
 
 def pytest_terminal_summary(terminalreporter):

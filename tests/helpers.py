@@ -98,6 +98,8 @@ def quick_first(exercises: Iterable[Any]) -> list[Any]:
     seen, parameters = set(), []
     for exercise in exercises:
         lesson = exercise.id.split(".")[0]
-        parameters.append(pytest.param(exercise, marks=[pytest.mark.slow] * (lesson in seen)))
+        parameters.append(
+            pytest.param(exercise, marks=[pytest.mark.slow] if lesson in seen else [])
+        )
         seen.add(lesson)
     return parameters

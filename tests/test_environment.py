@@ -136,6 +136,7 @@ def sources(module: str) -> list[Path]:
     return [each for each in found if each.is_file()]
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """The absolute names that a file imports anywhere, with those of the parts it asks for."""
     found = set()
@@ -164,6 +165,13 @@ def foreign_modules(module: str) -> frozenset[str]:
     return frozenset(found)
 
 
+@cache
+def owners() -> dict[str, list[str]]:
+    """The packages that have brought each module that is installed here."""
+    return metadata.packages_distributions()
+
+
+@cache
 def installed_by(extras: tuple[str, ...]) -> set[str]:
     """The packages that the set-up installs with these extras, with all that they bring along."""
     found: set = set()
@@ -186,10 +194,9 @@ def commands() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "module"), commands())
 def test_what_a_page_runs_needs_only_what_its_reader_has_installed(page, module):
-    owners = metadata.packages_distributions()
     there = installed_by(PAGES[page])
     for name in foreign_modules(module):
-        assert there & {canonicalize_name(owner) for owner in owners.get(name, [])}, name
+        assert there & {canonicalize_name(owner) for owner in owners().get(name, [])}, name
 
 
 @pytest.mark.parametrize("module", ["tools.student", "tools.figures", "tools.mutants"])
@@ -198,9 +205,9 @@ def test_the_instructors_tools_need_no_more_than_the_instructors_packages(module
         pytest.skip("this edition has no such tool")
     modules = foreign_modules(module)
     assert "jupytext" in modules or module == "tools.mutants"
-    owners, there = metadata.packages_distributions(), installed_by(("instructor",))
+    there = installed_by(("instructor",))
     for name in modules:
-        assert there & {canonicalize_name(owner) for owner in owners.get(name, [])}, name
+        assert there & {canonicalize_name(owner) for owner in owners().get(name, [])}, name
 
 
 @pytest.mark.slow

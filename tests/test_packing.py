@@ -44,6 +44,7 @@ def there_and_back(value):
     return unpack(json.loads(json.dumps(pack(value))))
 
 
+@settings(max_examples=50)
 @given(PLAIN)
 def test_plain_values_come_back_with_their_types(value):
     assert repr(there_and_back(value)) == repr(value)

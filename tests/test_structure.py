@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tools import structure
+from tools.lessons import ROOT
 
 FILES = structure.module_files()
 IMPORTS = structure.all_imports()
@@ -32,6 +33,58 @@ def test_functions_are_short(module):
     ]
     assert not [
         node.name for node in functions if node.end_lineno - node.lineno >= MOST_IN_A_FUNCTION
+    ]
+
+
+def is_riddle(node: ast.AST) -> bool:
+    """A choice that is no `if`, or a function without `def`.
+
+    That is: a text or list times a condition; `and` or `or` as a statement; a lambda with a name;
+    a loop over a list that it makes longer.
+    """
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        sequence = (ast.List, ast.Tuple, ast.JoinedStr)
+        return any(
+            (isinstance(one, sequence) or type(getattr(one, "value", 0)) is str)
+            and (
+                isinstance(other, ast.Compare | ast.BoolOp)
+                or (isinstance(other, ast.Call) and ast.unparse(other.func) == "bool")
+            )
+            for one, other in ((node.left, node.right), (node.right, node.left))
+        )
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+        return isinstance(node.targets[0], ast.Name)
+    if isinstance(node, ast.For):
+        longer = [f"{ast.unparse(node.iter)}.{verb}" for verb in ("append", "extend", "insert")]
+        calls = [one for one in ast.walk(node) if isinstance(one, ast.Call)]
+        return any(ast.unparse(call.func) in longer for call in calls)
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.BoolOp)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '", ..." * (n > 3)',
+        "[1] * bool(n)",
+        "(n > 3) * [1]",
+        'f"{n}" * (n and m)',
+        "n and print(n)",
+        "square = lambda n: n * n",
+        "for n in todo:\n    todo.append(n)",
+    ],
+)
+def test_a_choice_that_is_no_if_is_seen(source):
+    assert any(map(is_riddle, ast.walk(ast.parse(source))))
+
+
+def test_choices_are_ifs_and_functions_have_a_def():
+    paths = [*FILES.values(), *(ROOT / "tools").glob("*.py"), ROOT / "start.py"]
+    paths += [*(ROOT / "recipes").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    assert not [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if is_riddle(node)
     ]
 
 

@@ -22,7 +22,8 @@ import pytest
 from fmcourse.classroom.exercise_kinds import make_record
 from fmcourse.classroom.library import all_assigned
 from tools import student
-from tools.leaks import MANY, SHORTEST, bare_code, literals, runs, search, secret_runs, secret_texts
+from tools.answer_texts import bare_code, literals, secret_texts
+from tools.leaks import MANY, SHORTEST, runs, search, secret_runs
 from tools.lessons import ROOT
 
 ASSIGNED = {exercise.id: exercise for exercise in all_assigned()}

@@ -1,11 +1,9 @@
 """Does a folder hold anything of an assigned exercise's answer?
 
-Secret are solutions, other right answers, wrong answers and what is said of them, explanations and
-hidden cases. What is handed out anyway (starter, text, public cases, properties, `run`) is not.
-
-A text is a sequence of words: letters and digits, in lower case. So neither white space, quotation
-marks, comment signs nor case can hide anything. Of each secret all runs of N words that stand in
-nothing public are looked for; a file that holds SHARE of them, or MANY, leaks it. Promised for
+What is secret, and what public, `tools.answer_texts` says. A text is a sequence of words: letters
+and digits, in lower case. So neither white space, quotation marks, comment signs nor case can hide
+anything. Of each secret all runs of N words that stand in nothing public are looked for; a file
+that holds SHARE of them, or MANY, leaks it. Promised for
 
     text in any file, notebooks, JSON and HTML, in UTF-8 or UTF-16; commented out, or commented
     archives (zip and so wheels, tar, gzip, bz2, xz), archives in archives, and base64
@@ -18,7 +16,6 @@ than SHORTEST runs, which anybody may have written (`Report.too_short` names the
 opened is reported as a leak called "unread": a proof must not be silent about it.
 """
 
-import ast
 import base64
 import bz2
 import contextlib
@@ -29,23 +26,21 @@ import re
 import tarfile
 import zipfile
 import zlib
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
 
 from fmcourse.classroom.exercise_kinds import AssignedExercise
+from tools.answer_texts import public_texts, secret_texts
 
 N = 6  # words in a run
 SHORTEST = 10  # runs, of a secret that is looked for: 15 words that are not public
 SHARE, MANY = 0.5, 30  # of a secret's runs, and how many, that make a leak
 DEEPEST = 8  # archives within archives
 
-FLOAT = re.compile(r"-?\d+\.\d+(e-?\d+)?")
 BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}(?:\s*\n[A-Za-z0-9+/]+)*={0,2}")
 PACKED = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\0": lzma}  # by their first bytes
 # What opening a broken archive raises.
@@ -75,54 +70,6 @@ class Report:
     inside: int = 0  # files in archives
 
 
-# Secrets ------------------------------------------------------------------------------------------
-
-
-def secret_texts(exercise: AssignedExercise) -> Iterator[tuple[str, list[str]]]:
-    """Every part of an exercise that is not handed out: its name, and how it may be written."""
-    yield "solution", [bare_code(exercise.solution)]
-    for n, answer in enumerate(exercise.other_solutions, 1):
-        yield f"other solution {n}", [bare_code(answer)]
-    for mistake in exercise.mistakes:
-        yield f"wrong answer {mistake.name!r}", [bare_code(mistake.wrong_answer)]
-        yield f"what is said of {mistake.name!r}", [mistake.explanation]
-    yield "explanation", [exercise.explanation]
-    for n, case in enumerate(exercise.hidden, 1):
-        yield f"hidden case {n}", literals(case)
-    if exercise.hidden:  # together, because one alone may be as short as ("aab", "a")
-        yield "hidden cases", literals(list(exercise.hidden))
-
-
-def public_texts(exercise: AssignedExercise) -> list[str]:
-    """What of an exercise everybody may read."""
-    properties = [text for one in exercise.properties for text in (one.name, one.test, one.message)]
-    cases = [text for case in exercise.cases for text in literals(case)]
-    own = [exercise.starter, exercise.text, exercise.goal, exercise.imports, exercise.run or ""]
-    return [*own, *properties, *cases]
-
-
-def bare_code(source: str) -> str:
-    """The source of an answer without comments and docstrings."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
-
-
-def literals(case: Any) -> list[str]:
-    """A case as Python and JSON write it, with all digits and with four behind the point."""
-    text = repr(as_lists(case))
-    return [text, FLOAT.sub(lambda number: f"{float(number[0]):.4f}", text)]
-
-
-def as_lists(value: Any) -> Any:
-    """A value whose tensors are lists."""
-    if isinstance(value, Tensor):
-        return value.tolist()
-    return [as_lists(part) for part in value] if isinstance(value, list | tuple) else value
-
-
 def runs(text: str) -> Iterator[Run]:
     """All runs of N neighbouring words of a text."""
     words = re.findall(r"[^\W_]+", unescape(text).lower())
@@ -144,9 +91,6 @@ def secret_runs(exercises: tuple[AssignedExercise, ...]) -> dict[tuple[str, str]
             found = [set(runs(text)) - public for text in texts]
             secrets[exercise.id, part] = [one for one in found if len(one) >= SHORTEST]
     return secrets
-
-
-# Files --------------------------------------------------------------------------------------------
 
 
 def unescape(text: str) -> str:
@@ -207,19 +151,23 @@ def texts_in(data: bytes, report: Report, depth: int = 0) -> Iterator[str]:
 def search(folder: Path, exercises: Iterable[AssignedExercise]) -> Report:
     """Look into every file below a folder. Raises: ValueError if there are no exercises."""
     secrets = secret_runs(tuple(exercises))
-    wanted = {run for texts in secrets.values() for one in texts for run in one}
+    spellings = [(part, one) for part, texts in secrets.items() for one in texts]
+    owners = defaultdict(list)  # run -> the places in `spellings` of the secrets that it is of
+    for n, (_, one) in enumerate(spellings):
+        for run in one:
+            owners[run].append(n)
     report = Report(len(secrets), [part for part, texts in secrets.items() if not texts])
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name, found = path.relative_to(folder).as_posix(), set()
         report.files += 1
         try:
             for text in texts_in(path.read_bytes(), report):
-                found |= wanted.intersection(runs(text))
+                found.update(run for run in runs(text) if run in owners)
         except BROKEN as error:
             report.leaks.append(Leak(name, "", "unread", f"it cannot be opened: {error}"))
             continue
-        for part, texts in secrets.items():
-            enough = [one for one in texts if len(one & found) >= min(MANY, SHARE * len(one))]
-            if enough:
-                report.leaks.append(Leak(name, *part, " ".join(min(enough[0] & found))))
+        for n, count in sorted(Counter(n for run in found for n in owners[run]).items()):
+            part, one = spellings[n]
+            if count >= min(MANY, SHARE * len(one)):
+                report.leaks.append(Leak(name, *part, " ".join(min(one & found))))
     return report

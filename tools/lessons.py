@@ -26,6 +26,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,12 @@ def count_words(text: str) -> int:
 
 def parse_cells(source: str) -> list[NotebookNode]:
     """The cells of a percent script, as they are written."""
+    return copy.deepcopy(parse_once(source))  # callers expand and renumber them
+
+
+@lru_cache(maxsize=64)
+def parse_once(source: str) -> list[NotebookNode]:
+    """Parsed once for each text: header, minutes, terms and references all ask for the cells."""
     return jupytext.reads(source, fmt="py:percent").cells
 
 

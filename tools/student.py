@@ -30,6 +30,7 @@ EXCLUDED = (
     "tests/test_assigned.py",
     "tests/test_grading.py",
     "tests/test_student_edition.py",
+    "tools/answer_texts.py",
     "tools/leaks.py",
     "tools/student.py",
 )

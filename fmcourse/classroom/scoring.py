@@ -114,8 +114,9 @@ def score_parts(
     parts = []
     for prop in exercise.properties:
         holds = all(kept) and holds_everywhere(exercise, prop, outcomes)
-        unearned = f" ({EARNS_NOTHING}: {reason_for_accident(exercise)})" * (holds and accidental)
-        name = f"the check “{prop.name}”{unearned}"
+        name = f"the check “{prop.name}”"
+        if holds and accidental:
+            name += f" ({EARNS_NOTHING}: {reason_for_accident(exercise)})"
         parts.append(Part(name, PROPERTY_WEIGHT, float(holds and not accidental)))
     if exercise.literal:
         value = near.share if near else float(all(right))

@@ -58,7 +58,7 @@ def format_rows(value: Any, digits: int = FEW_DIGITS) -> list[str]:
     if isinstance(value, list | tuple) and any(isinstance(part, Tensor) for part in value):
         shown = [(i, format_rows(part, digits)) for i, part in enumerate(value[:MAX_PARTS])]
         rows = [f"[{i}] {line}" for i, lines in shown for line in lines]
-        return rows + [f"... {len(value)} in all"] * (len(value) > MAX_PARTS)
+        return [*rows, f"... {len(value)} in all"] if len(value) > MAX_PARTS else rows
     text = repr(value)
     return [text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 4] + " ..."]
 
@@ -156,9 +156,11 @@ def format_argument(part: Any, max_values: int = MAX_ARGUMENT_VALUES) -> str:
         return f"{kind} {tuple(tensor.shape)}" if tensor.shape != (0,) else f"{kind}([])"
     if isinstance(part, list | tuple) and any(isinstance(one, Tensor) for one in part):
         shown = ", ".join(format_argument(one, max_values) for one in part[:MAX_PARTS])
-        more = ", ..." * (len(part) > MAX_PARTS)
-        more = more or "," * (isinstance(part, tuple) and len(part) == 1)
-        return f"[{shown}{more}]" if isinstance(part, list) else f"({shown}{more})"
+        if len(part) > MAX_PARTS:
+            shown += ", ..."
+        elif isinstance(part, tuple) and len(part) == 1:
+            shown += ","
+        return f"[{shown}]" if isinstance(part, list) else f"({shown})"
     text = repr(part)
     if len(text) <= MAX_CHARACTERS:
         return type(part).__name__ if " at 0x" in text else text
@@ -178,7 +180,7 @@ def format_exactly(value: Tensor) -> str:
 def tensor_options(value: Tensor | np.ndarray) -> str:
     """What has to be said of a tensor beside its numbers."""
     dtype = "" if str(value.dtype) in DEFAULT_DTYPES else f", dtype={value.dtype}"
-    return dtype + ", requires_grad=True" * bool(getattr(value, "requires_grad", False))
+    return f"{dtype}, requires_grad=True" if getattr(value, "requires_grad", False) else dtype
 
 
 # -- cards --------------------------------------------------------------------------------------

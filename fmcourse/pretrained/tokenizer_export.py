@@ -205,7 +205,9 @@ def tokenizer_config(
     roles["pad_token"] = roles["eos_token"]
     if isinstance(tokenizer, WordPieceTokenizer):
         roles = {f"{name[1:-1].lower()}_token": name for name in special}  # [CLS]: cls_token
-    inputs = ["input_ids", "attention_mask"] + ["token_type_ids"] * (config.token_types > 0)
+    inputs = ["input_ids", "attention_mask"]
+    if config.token_types > 0:
+        inputs.append("token_type_ids")
     written = {
         "tokenizer_class": "PreTrainedTokenizerFast",  # exactly what tokenizer.json says
         "model_max_length": config.context,

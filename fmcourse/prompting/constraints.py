@@ -5,41 +5,20 @@ A trie of all tokens is followed through it: Willard & Louf 2023. JSON: RFC 8259
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fmcourse.generation.sampling import Constraint
+from fmcourse.tokenizers.byte_trie import Node, before_character, make_trie, successors_first
 
-State = dict[int, Any]  # for each byte that is allowed next, the state that it leads to
+State = Node  # for each byte that is allowed next, the state that it leads to
 Form = Callable[[State], State]  # the state after the form -> the state before it
 
 END, SPECIAL, TOKEN = 256, 257, 258  # no bytes: the end token, other special ones, a token's id
-PLAIN, REST = [byte for byte in range(0x20, 0x80) if byte not in b'"\\'], range(0x80, 0xC0)
-CHARACTERS = [  # first byte, second byte, how many of REST: escapes; UTF-8 (Unicode, table 3-7)
-    (b"\\", b'"\\/bfnrt', 0),
-    (range(0xC2, 0xE0), REST, 0),
-    ([0xE0], range(0xA0, 0xC0), 1),
-    ([*range(0xE1, 0xED), 0xEE, 0xEF], REST, 1),
-    ([0xED], range(0x80, 0xA0), 1),
-    ([0xF0], range(0x90, 0xC0), 2),
-    (range(0xF1, 0xF4), REST, 2),
-    ([0xF4], range(0x80, 0x90), 2),
-]
-
-
-def make_trie(texts: Iterable[Sequence[int]]) -> tuple[State, list[State]]:
-    """States that texts share as far as they begin alike: the first, and that after each text."""
-    start, ends = {}, []
-    for text in texts:
-        state = start
-        for byte in text:
-            state = state.setdefault(byte, {})
-        ends.append(state)
-    return start, ends
+QUOTE, BACKSLASH = b'"\\'
 
 
 def one_of(texts: Sequence[str]) -> Form:
@@ -51,10 +30,8 @@ def one_of(texts: Sequence[str]) -> Form:
         start, ends = make_trie({text.encode() for text in texts})
         for state in ends:  # not always a leaf: after `no`, `none` goes on
             if both := state.keys() & after.keys():
-                raise ValueError(
-                    f"byte {bytes(both)!r} could continue a choice, or follow it; "
-                    "put the choices into quotes."
-                )
+                where = f"byte {bytes(both)!r} could continue a choice, or follow it"
+                raise ValueError(f"{where}; put the choices into quotes.")
             state.update(after)
         return start
 
@@ -65,15 +42,12 @@ def string(max_characters: int = 40) -> Form:
     """A JSON string of at most so many characters, in quotes."""
 
     def build(after: State) -> State:
-        inside = {ord('"'): after}  # at the limit, only the closing quote
+        inside = {QUOTE: after}  # at the limit, only the closing quote
         for _ in range(max_characters):  # each has states of its own: an automaton cannot count
-            ahead = [inside]  # the states 0, 1 and 2 bytes before the character's end
-            for _ in range(2):
-                ahead.append(dict.fromkeys(REST, ahead[-1]))
-            inside = {ord('"'): after} | dict.fromkeys(PLAIN, inside)
-            for first, second, more in CHARACTERS:
-                inside |= dict.fromkeys(first, dict.fromkeys(second, ahead[more]))
-        return {ord('"'): inside}
+            escape = dict.fromkeys(b'"\\/bfnrt', inside)
+            # Control characters, such as line breaks, must be escaped: all below a space.
+            inside = before_character(inside, lowest=" ") | {QUOTE: after, BACKSLASH: escape}
+        return {QUOTE: inside}
 
     return build
 
@@ -107,18 +81,13 @@ class FormConstraint:
         self.start = form({END: ended})
         self.needed = {id(ended): 0}  # tokens that a state needs at least, the end token among them
         self.allowed = {}  # tokens that a state allows (n,), and what is needed after each (n,)
-        path = [self.start, ended]
-        while path:  # a state's turn comes after those that it leads to
-            state = path[-1]
-            if unknown := [to for to in state.values() if id(to) not in self.needed]:
-                path.append(unknown[0])
-                continue
-            found = self.follow(path.pop(), trie, {})
+        for state in successors_first(self.start):
+            found = self.follow(state, trie, {})
             self.needed.setdefault(id(state), 1 + min(found.values(), default=inf))
             tokens = torch.tensor([*found], dtype=torch.long)
             self.allowed[id(state)] = tokens, torch.tensor([*found.values()])
 
-    def follow(self, state: State, node: State, found: dict[int, float]) -> dict[int, float]:
+    def follow(self, state: State, node: Node, found: dict[int, float]) -> dict[int, float]:
         """Adds to `found` each token below a node of the trie, and what is needed after it."""
         for byte, longer in node.items():
             if byte == TOKEN:
@@ -130,14 +99,11 @@ class FormConstraint:
     def __call__(self, ids: Sequence[int]) -> Tensor:
         state = self.start  # found anew in each call, so that one constraint can serve many texts
         for n, token in enumerate(ids):
-            try:
-                for byte in self.spelled[token]:
-                    state = state[byte]
-            except KeyError:
-                raise ValueError(
-                    f"token {token} at position {n} is not what the form allows there; pass what "
-                    "was added under this constraint, without the prompt."
-                ) from None
+            for byte in self.spelled[token]:
+                if byte not in state:
+                    where = f"token {token} at position {n} is not what the form allows there"
+                    raise ValueError(f"{where}; pass what was added alone, without the prompt.")
+                state = state[byte]
         tokens, needed = self.allowed[id(state)]
         mask = torch.zeros(len(self.spelled), dtype=torch.bool)
         # A token is allowed if the text can be completed after it: the mask is never empty.
@@ -146,33 +112,24 @@ class FormConstraint:
 
 
 def grammar_constraint(
-    tokenizer: Any, form: Form, end: int, max_tokens: int | None = None
-) -> Constraint:
+    tokenizer: Any, form: Form, end: int, max_tokens: float = inf
+) -> FormConstraint:
     """A constraint for `generate` and `generate_answers`: a text of this form, then token `end`.
 
-    Args:
-        form: `one_of([...])`, `json_object({...})` or `string()`.
-        end: the token that ends the text, SmolLM2's <|im_end|> for example; what it spells belongs
-            in `stop`.
-        max_tokens: the text is complete within so many tokens, mostly max_new_tokens.
-    Raises: ValueError if the vocabulary spells no text of the form, or not within `max_tokens`.
+    `end` is SmolLM2's <|im_end|>, for example; what it spells belongs in `stop`. The text is
+    complete within `max_tokens`, mostly max_new_tokens.
 
-    >>> from fmcourse.tokenizers import CharTokenizer
-    >>> tokenizer = CharTokenizer.train("yes or no.")
-    >>> allowed = grammar_constraint(tokenizer, one_of(["no", "yes"]), end=0)([])
-    >>> [tokenizer.tokens[token] for token in allowed.nonzero()]
-    ['n', 'y']
+    Raises: ValueError if the vocabulary spells no text of the form, or not within `max_tokens`.
     """
     spelled = [tokenizer.token_bytes(token) or [SPECIAL] for token in range(tokenizer.vocab_size)]
     for token in getattr(tokenizer, "special_tokens", {}).values():
         spelled[token] = [SPECIAL]
     spelled[tokenizer.check_ids([end])[0]] = [END]
-    constraint = FormConstraint(form, spelled, inf if max_tokens is None else max_tokens)
+    constraint = FormConstraint(form, spelled, max_tokens)
     fewest = constraint.needed[id(constraint.start)] - 1
     if fewest == inf:
         raise ValueError("this vocabulary cannot spell any text of this form.")
-    if fewest > constraint.max_tokens:
-        raise ValueError(
-            f"max_tokens={max_tokens} is too little: the shortest text of this form needs {fewest}."
-        )
+    if fewest > max_tokens:
+        problem = f"max_tokens={max_tokens} is too little"
+        raise ValueError(f"{problem}: the shortest text of this form needs {fewest}.")
     return constraint
