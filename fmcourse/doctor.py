@@ -71,7 +71,7 @@ class Machine:
         data_files: how many files of data ship.
         data_problems: a sentence for each file of data that is not as it was shipped.
         cache: whether dequantized weights can be kept on disk.
-        damaged_cache: names of the kept files that cannot be read.
+        damaged_cache: paths of the kept files that are not as they were written.
         speed: None if torch is missing or the speed was not asked for.
     """
 
@@ -196,7 +196,7 @@ def can_write_cache() -> bool:
 def damaged_cache() -> tuple[str, ...]:
     from fmcourse.pretrained import damaged_cache_files
 
-    return tuple(path.name for path in damaged_cache_files())
+    return tuple(map(str, damaged_cache_files()))
 
 
 def torch_threads() -> int:
@@ -350,8 +350,8 @@ def advice(machine: Machine) -> list[str]:
         )
     if machine.damaged_cache:
         found.append(
-            f"{' and '.join(machine.damaged_cache)} in the cache cannot be read: the next use of "
-            "the model unpacks it anew."
+            f"In the cache of unpacked models {' and '.join(machine.damaged_cache)} is damaged: "
+            "delete it, and the next use of the model makes it anew."
         )
     if machine.speed and (sentence := thread_advice(machine.speed)):
         found.append(sentence)

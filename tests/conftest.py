@@ -5,9 +5,13 @@ The variables must be set before anything imports torch.
 
 import os
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -41,3 +45,18 @@ def pytest_terminal_summary(terminalreporter):
         from tools import mutants
 
         terminalreporter.write_line(f"\n{mutants.publish(found)}")
+
+
+@pytest.fixture(scope="session")
+def own_mounts() -> list[str]:
+    """The command after which another one may mount what it likes, seen by itself alone.
+
+    Skips the test where that cannot be: not on Linux, or in a container that forbids it.
+    """
+    if shutil.which("unshare") is None:
+        pytest.skip("only Linux gives a process mounts of its own")
+    command = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "-r", "--mount"]
+    tried = [*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    if subprocess.run(tried, capture_output=True).returncode:
+        pytest.skip("this system does not let a test mount anything")
+    return command

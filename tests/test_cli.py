@@ -467,6 +467,29 @@ def test_a_disk_that_is_full_after_the_training_costs_no_model(
     assert tokenizer.encode("To be") and not (out / cli.WEIGHTS).exists()
 
 
+@pytest.mark.slow
+def test_a_disk_that_is_really_full_after_the_training_costs_no_model(own_mounts, tmp_path, text):
+    full, home = tmp_path / "full", tmp_path / "home"
+    full.mkdir()
+    home.mkdir()
+    mount = 'mount -t tmpfs -o size=200k tmpfs "$0" && exec "$@"'
+    train = ["train", "--data", str(text), "--steps", "2", "--out", str(full / "gpt"), *SMALL]
+    done = subprocess.run(  # 12 times 160 squared weights of 4 bytes: 1.2 MB
+        [*own_mounts, "bash", "-c", mount, str(full), sys.executable, "-m", "fmcourse", *train]
+        + ["--width", "160"],
+        env=os.environ | {"HOME": str(home)},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"{full / 'gpt'} (" in done.stderr and "No space left on device" in done.stderr
+    [place] = home.glob("*gpt*")
+    assert f"It is in {place}." in done.stderr
+    model, tokenizer = cli.load_model(str(place))
+    assert model.config.width == 160 and tokenizer.encode("To be")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="another variable names the home folder there")
 def test_if_every_disk_is_full_it_says_where_it_tried_and_at_a_terminal_waits(
     full_disk, tmp_path, monkeypatch, capsys

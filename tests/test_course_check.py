@@ -853,14 +853,24 @@ MIX = with_changes(
 )
 
 
-def flows_back(out, case):
-    """The gradient of x_t is all ones; where there is no gradient, there is nothing to say."""
+def gradients_behind(out):
+    """Of every leaf that `out` was computed from."""
     nodes = [out.grad_fn]
     for node in nodes:
         nodes += [before for before, _ in getattr(node, "next_functions", ()) if before]
     leaves = [node.variable for node in nodes if hasattr(node, "variable")]
-    back = [torch.autograd.grad(out.sum(), leaf, retain_graph=True)[0] for leaf in leaves]
+    return [torch.autograd.grad(out.sum(), leaf, retain_graph=True)[0] for leaf in leaves]
+
+
+def flows_back(out, case):
+    """The gradient of x_t is all ones; where there is no gradient, there is nothing to say."""
+    back = gradients_behind(out)
     return all(bool((part == 1).all()) for part in back) or "A part of the gradient is missing."
+
+
+def both_learn(out, case):
+    back = gradients_behind(out)
+    return len(back) == 2 or f"Gradients of {back[0].mean():g} alone are left."
 
 
 def test_another_value_is_not_blamed_for_its_gradients():
@@ -884,6 +894,56 @@ def test_a_mistake_in_the_gradients_alone_is_told_by_them():
     exercise = with_changes(MIX, mistakes=[cut, *MIX.mistakes])
     assert diagnose(exercise, lambda x_0, x_t, a: (x_t + a * x_0).data).name == "cut"
     assert diagnose(exercise, lambda x_0, x_t, a: x_t + a * x_0).correct
+
+
+def test_of_two_cuts_of_the_gradients_each_has_its_own_name():
+    case = (noise(2, 3).requires_grad_(), noise(2, 3, seed=1).requires_grad_(), 2.0)
+    cut = Mistake("x_0 cut", lambda x_0, x_t, a: x_t + a * x_0.detach(), "Who learns?")
+    learns = Property("cut", both_learn, "Which of the two does not learn?")
+    exercise = with_changes(MIX, cases=[case], properties=[learns], mistakes=[cut])
+    assert diagnose(exercise, lambda x_0, x_t, a: a * x_0.data + x_t).name == "x_0 cut"
+    assert diagnose(exercise, lambda x_0, x_t, a: a * x_0 + x_t.data).name == "cut"
+    assert diagnose(exercise, exercise.reference).correct
+
+
+def middle(values):
+    return sorted(values)[len(values) // 2]
+
+
+FOUR = with_changes(
+    MEAN, cases=[[1.0, 2.0, 7.0], [3.0, 4.0, 2.0, 8.0, 9.5], [5.0, 9.0, 3.5], [6.0, 2.5]]
+)
+
+
+def test_a_known_mistake_but_for_one_case_that_is_handled_keeps_its_name():
+    verdict = diagnose(FOUR, lambda values: sum(values) / 2 if len(values) == 2 else middle(values))
+    assert (verdict.name, verdict.step) == ("the middle", "mistake")
+    assert verdict.sentences[0].endswith("on others the answer is right.")
+    assert "differs" in verdict.sentences[1] and verdict.table
+
+
+@pytest.mark.parametrize(
+    "candidate, mistakes",
+    [
+        # right on as many cases as it is wrong on
+        (lambda values: sum(values) / len(values) if values[0] > 4 else middle(values), []),
+        # wrong in another way on the case that is handled
+        (lambda values: 0.0 if len(values) == 2 else middle(values), []),
+        # a value that comes of anything
+        (
+            lambda values: sum(values) / 2 if len(values) == 2 else 0.0,
+            [Mistake("nothing counted", lambda values: 0.0, "And?")],
+        ),
+        # two mistakes that are as near
+        (
+            lambda values: sum(values) / 2 if len(values) == 2 else middle(values),
+            [Mistake("m", lambda values: middle(values) if len(values) > 2 else 9.0, "And?")],
+        ),
+    ],
+)
+def test_what_agrees_with_a_known_mistake_by_chance_is_not_called_so(candidate, mistakes):
+    exercise = with_changes(FOUR, mistakes=[*FOUR.mistakes, *mistakes])
+    assert diagnose(exercise, candidate).name == "another result"
 
 
 # --- what is shown

@@ -147,7 +147,7 @@ def test_the_report_says_what_the_speed_means():
         ({"memory": Memory(8.0, 1.0)}, "close what you do not need"),
         ({"disk_free": 0.1}, "make room"),
         ({"cache": False}, "FMCOURSE_CACHE"),
-        ({"damaged_cache": ("smol.safetensors",)}, "smol.safetensors in the cache cannot be read"),
+        ({"damaged_cache": ("smol.safetensors",)}, "smol.safetensors is damaged: delete it"),
         (
             {"speed": Speed({1: 50.0, 4: 150.0}, 0.05)},
             "4 threads multiply large matrices 3.0 times as fast",
@@ -183,10 +183,11 @@ def test_damaged_data_are_found(monkeypatch, tmp_path):
 def test_a_damaged_file_in_the_cache_is_found(monkeypatch, tmp_path):
     monkeypatch.setenv("FMCOURSE_CACHE", str(tmp_path))
     assert doctor.examine(speed=False).damaged_cache == ()
-    (tmp_path / "smol-fp32.safetensors").write_bytes(b"cut")
+    damaged = tmp_path / "smol-fp32.safetensors"
+    damaged.write_bytes(b"cut")
     (tmp_path / "notes.txt").write_bytes(b"not ours")
     machine = doctor.examine(speed=False)
-    assert machine.damaged_cache == ("smol-fp32.safetensors",)
+    assert machine.damaged_cache == (str(damaged),)
     assert "can be written, 1 damaged file" in "\n".join(doctor.report(machine))
 
 

@@ -620,7 +620,8 @@ def graded(tmp_path_factory):
     (course / "gradebook.db").write_text("the gradebook")
     with socket.create_server(("127.0.0.1", 0)) as server:
         heard, pupils = [], the_class(course, server.getsockname()[1])
-        threading.Thread(target=listen, args=(server, heard), daemon=True).start()
+        listener = threading.Thread(target=listen, args=(server, heard), daemon=True)
+        listener.start()
         (course / "submitted").mkdir()
         for write, *_ in pupils.values():
             if write:
@@ -639,10 +640,27 @@ def graded(tmp_path_factory):
             manifest,
             borrowed,
         )
+        stop_listening(server, listener)
+
+
+def stop_listening(server: socket.socket, listener: threading.Thread) -> None:
+    """Wake a thread that waits for a connection: to close the socket alone leaves it waiting."""
+    with contextlib.suppress(OSError):  # macOS refuses; there the closing wakes it
+        server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    listener.join(10)
+
+
+def test_the_thread_that_listens_ends_with_its_socket():
+    server = socket.create_server(("127.0.0.1", 0))
+    listener = threading.Thread(target=listen, args=(server, []), daemon=True)
+    listener.start()
+    stop_listening(server, listener)
+    assert not listener.is_alive()
 
 
 def listen(server: socket.socket, heard: list) -> None:
-    """Remember who connects. Nobody may, and then the server is closed: that ends the waiting."""
+    """Remember who connects. Nobody may, and then the socket is shut: that ends the waiting."""
     with contextlib.suppress(OSError):
         heard.append(server.accept())
 

@@ -635,6 +635,20 @@ def test_a_damaged_cache_file_is_noticed_dropped_and_made_anew(damage, small_pac
     assert len(made) == 3
 
 
+def test_a_byte_that_flipped_inside_a_cached_tensor_is_found_by_the_doctors_check(small_package):
+    path, weights = small_package
+    gguf.cached_weights(path, "fp32", set("ab"), lambda reader: weights)
+    (cached,) = (path.parent / "cache").iterdir()
+    whole = cached.read_bytes()
+    for place in (1, 17, len(whole) // 2):
+        changed = bytearray(whole)
+        changed[-place] ^= 1
+        cached.write_bytes(changed)
+        assert pretrained.damaged_cache_files() == [cached]
+    cached.write_bytes(whole)
+    assert pretrained.damaged_cache_files() == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int4"])
 def test_smollm2_is_unpacked_anew_where_its_cache_is_cut_short(precision, tmp_path, monkeypatch):

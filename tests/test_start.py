@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -274,6 +276,59 @@ def test_notebooks_go_to_a_folder_that_can_be_written_to(course, read_only, monk
     own = tmp_path.parent / "home of somebody" / "work"
     monkeypatch.setenv("FMCOURSE_WORK", str(own))
     assert start.work_folder() == own
+
+
+READ_ONLY = (
+    'mount --rbind "$0" "$0" && mount -o remount,bind,ro "$0" && ! touch "$0/x" && exec "$@"'
+)
+
+
+def test_on_a_real_read_only_mount_a_course_without_venv_says_who_can_set_it_up(
+    own_mounts, tmp_path
+):
+    course = tmp_path / "course"
+    shutil.copytree(start.ROOT / "tools", course / "tools")
+    for name in ("start.py", "pyproject.toml", "constraints.txt"):
+        shutil.copy(start.ROOT / name, course)
+    read_only = [*own_mounts, "bash", "-c", READ_ONLY, str(course)]
+    done = subprocess.run(
+        [*read_only, sys.executable, str(course / "start.py"), "setup"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "(Read-only file system)" in done.stderr and "whoever installed" in done.stderr
+    assert not (course / "build").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not start.read_mark(), reason="the course is not set up in this folder")
+def test_a_course_on_a_real_read_only_mount_opens_and_its_kernel_starts(own_mounts, tmp_path):
+    variables = {"HOME": str(tmp_path), "FMCOURSE_WORK": str(tmp_path / "work")}
+    program = [sys.executable, str(start.ROOT / "start.py"), "open", "--no-browser"]
+    lab = subprocess.Popen(
+        [*own_mounts, "bash", "-c", READ_ONLY, str(start.ROOT), *program],
+        env=os.environ | variables,
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    with lab:
+        try:
+            said = []
+            while not said or "token=" not in said[-1]:
+                said.append(lab.stdout.readline())
+                assert said[-1], "".join(said)
+            page = urlsplit(said[-1].strip())
+            with urlopen(page.geturl()) as answer:
+                assert answer.status == 200
+            kernels = f"{page.scheme}://{page.netloc}/api/kernels?{page.query}"
+            with urlopen(kernels, data=b"{}") as answer:
+                assert answer.status == 201
+        finally:
+            lab.terminate()
+    assert (tmp_path / "work" / "00_welcome.ipynb").is_file()
 
 
 def test_a_set_up_that_another_one_did_meanwhile_is_not_done_again(course, steps, monkeypatch):

@@ -3,7 +3,8 @@
 `check` in a lesson, `points` in an assignment and `grade` over a class all come here. Evidence is
 looked for in this order: the contract that every call must keep, the exercise's properties, the
 smallest input with another result. What explains the evidence is a known mistake that behaves the
-same on every case, else a relation between the result and the right one.
+same on every case, else a relation between the result and the right one, else a known mistake that
+behaves the same wherever the answer is wrong.
 
 A new rule of the contract is one function here, in `CONTRACT_RULES`.
 """
@@ -16,11 +17,12 @@ from functools import cached_property, partial
 from types import CodeType
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from fmcourse.course import comparing, showing
 from fmcourse.course.exercise import Exercise, Mistake, Property
-from fmcourse.course.relations import find_relation
+from fmcourse.course.relations import find_relation, to_tensor
 from fmcourse.course.running import (
     WAIT_FACTOR,
     Outcome,
@@ -32,6 +34,8 @@ from fmcourse.course.running import (
 
 PRINTS = "It also prints something; a function that only returns is easier to use."
 ROUNDING = 1e-6  # relative: how far two ways to compute the same value may be apart
+TELLING = 3  # numbers that two must share for each case on which they do not behave alike
+IN_PART = "It shows on some inputs; on others the answer is right."
 ONLY_THE_GIVEN = "right only on the cases given"
 HIDDEN = "It is right on the cases that you were given, and not on others that it was graded with."
 
@@ -162,17 +166,66 @@ class Explanation(NamedTuple):
 
 
 def explain(key: AnswerKey, outcomes: list[Outcome]) -> Explanation | None:
-    """The known mistake that behaves the same, else a relation to the right results."""
+    """The known mistake that behaves the same, else a relation to the right results.
+
+    Else the known mistake that behaves the same wherever the answer is wrong.
+    """
+    if mistake := known_mistake(key, outcomes):
+        return Explanation(mistake.name, mistake.explanation, "mistake")
+    if relation := find_relation(key.exercise, key.expected, outcomes):
+        return Explanation(*relation, "relation")
+    if mistake := mistake_in_part(key, outcomes):
+        return Explanation(mistake.name, f"{mistake.explanation} {IN_PART}", "mistake")
+    return None
+
+
+def known_mistake(key: AnswerKey, outcomes: list[Outcome]) -> Mistake | None:
+    """The mistake that behaves as the answer does on every case."""
     alike = []
     for mistake in key.exercise.mistakes:
         wrong = key.mistake_outcomes(mistake)
-        if same_behaviour(key, wrong, outcomes):
+        if same_behaviour(key, wrong, outcomes) and same_evidence(key, wrong, outcomes):
             alike.append((likeness(wrong, outcomes), mistake))
-    if alike:
-        _, mistake = max(alike, key=lambda pair: pair[0])  # the first of those that are as like
-        return Explanation(mistake.name, mistake.explanation, "mistake")
-    relation = find_relation(key.exercise, key.expected, outcomes)
-    return Explanation(*relation, "relation") if relation else None
+    # the first of those that are as like
+    return max(alike, key=lambda pair: pair[0])[1] if alike else None
+
+
+def mistake_in_part(key: AnswerKey, outcomes: list[Outcome]) -> Mistake | None:
+    """The mistake that an answer makes but for a case or two, which it handles by themselves.
+
+    Wherever the answer is wrong, it must behave as the mistake does: on two cases or more, on more
+    than those that it handles, and with enough numbers that nothing else gives. Of several mistakes
+    the one that it handles on the fewest cases; None if there are two of those.
+    """
+    found = []
+    for mistake in key.exercise.mistakes:
+        wrong = key.mistake_outcomes(mistake)
+        if len(wrong) != len(outcomes):
+            continue
+        rows = list(zip(key.expected, wrong, outcomes, strict=True))
+        failed = [row for row in rows if not behaves_alike(key, row[0], row[0], row[2])]
+        handled = sum(not behaves_alike(key, row[0], row[0], row[1]) for row in rows) - len(failed)
+        if len(failed) <= max(1, handled) or not all(behaves_alike(key, *row) for row in failed):
+            continue
+        if sum(n_telling(got.value) for _, _, got in failed) >= TELLING * max(1, handled):
+            found.append((handled, mistake))
+    fewest = min((handled for handled, _ in found), default=0)
+    nearest = [mistake for handled, mistake in found if handled == fewest]
+    return nearest[0] if len(nearest) == 1 else None
+
+
+def n_telling(value: Any) -> int:
+    """How many parts of a result hardly come of two different mistakes.
+
+    Nothing, 0, 1 and -1 come of many; of truth values a mask of four says as much as a number.
+    """
+    value = to_tensor(value)
+    if not isinstance(value, Tensor):
+        return len(set(map(repr, value))) if isinstance(value, str | list | dict) else 0
+    if value.dtype == torch.bool:
+        return value.numel() // 4
+    numbers = value.double().unique()
+    return int((numbers.isfinite() & (numbers.abs() != 1) & (numbers != 0)).sum())
 
 
 def add_explanation(failure: Verdict, explanation: Explanation | None) -> Verdict:
@@ -188,15 +241,20 @@ def add_explanation(failure: Verdict, explanation: Explanation | None) -> Verdic
 
 
 def same_behaviour(key: AnswerKey, wrong: list[Outcome], outcomes: list[Outcome]) -> bool:
-    """Does an answer behave as a known mistake does, on every case?
+    """Does an answer behave as a known mistake does, on every case?"""
+    return len(wrong) == len(outcomes) and all(
+        behaves_alike(key, *row) for row in zip(key.expected, wrong, outcomes, strict=True)
+    )
 
-    Whether it has gradients counts only where the mistake has the right value. Where it has
-    another one, it may have come about in any way: `x_0` and `x_0 + 0 * x_t` are one mistake.
+
+def behaves_alike(key: AnswerKey, right: Outcome, a: Outcome, b: Outcome) -> bool:
+    """Do two answers behave alike on a case?
+
+    Whether `b` has gradients counts only where `a` has the right value. Where it has another one,
+    it may have come about in any way: `x_0` and `x_0 + 0 * x_t` are one mistake.
     """
-    if len(wrong) != len(outcomes):
-        return False
     tolerance = key.exercise.tolerance
-    return all(
+    return (
         a.error_type == b.error_type
         and a.timed_out == b.timed_out
         and a.changed_inputs == b.changed_inputs
@@ -204,7 +262,22 @@ def same_behaviour(key: AnswerKey, wrong: list[Outcome], outcomes: list[Outcome]
         and not comparing.mismatch(
             a.value, b.value, gradients=comparing.equal(right.value, a.value, tolerance)
         )
-        for right, a, b in zip(key.expected, wrong, outcomes, strict=True)
+    )
+
+
+def same_evidence(key: AnswerKey, wrong: list[Outcome], outcomes: list[Outcome]) -> bool:
+    """Where only a property tells an answer from a right one, does it say the same of a mistake?
+
+    Two cuts of the gradients leave the same values; which gradient is missing tells them apart.
+    """
+    if not same_behaviour(key, key.expected, outcomes):
+        return True
+    return all(
+        property_holds(key.exercise, prop, a.value, case)
+        == property_holds(key.exercise, prop, b.value, case)
+        for prop in key.exercise.properties
+        for case, a, b in zip(key.exercise.cases, wrong, outcomes, strict=True)
+        if not a.error
     )
 
 

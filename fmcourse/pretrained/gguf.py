@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 CONTROL_TOKEN = 3  # the token_type of special tokens in GGUF's metadata
 NOT_A_TOKENIZER = (ValueError, TypeError, AttributeError, KeyError)  # what loading a wreck raises
+DIGEST = "sha256"  # the key of a cached file's metadata under which its digest stands
 CODE_PARTS = ("codes", "scale", "minimum")  # what a matrix in 4 bits consists of, see unpack_q4_1
 
 
@@ -78,19 +80,43 @@ def cached_weights(
                 return weights
         (folder / key).unlink()
     weights = convert(open_gguf(path))
-    write_atomically(folder / key, lambda temporary: save_file(weights, temporary))
+    metadata = {DIGEST: digest_of(weights)}
+    write_atomically(folder / key, lambda temporary: save_file(weights, temporary, metadata))
     # Read from the cache even the first time, so that the weights are always mapped.
     return load_weights(folder / key)
 
 
+def digest_of(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of tensors and their names, whatever their order."""
+    hashed = sha256()
+    for name, tensor in sorted(weights.items()):
+        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hashed.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
+    return hashed.hexdigest()
+
+
+def verify_digest(path: Path) -> None:
+    """Raises: ValueError if a cached file cannot be read, or holds other bytes than were written.
+
+    A load maps the file and reads little of it, so only this notices a byte that has flipped.
+    """
+    weights = load_weights(path)
+    with open_weights(path) as file:
+        digest = (file.metadata() or {}).get(DIGEST)
+    if digest and digest != digest_of(weights):
+        raise ValueError(f"{path} holds other numbers than were written to it.")
+
+
 def damaged_cache_files() -> list[Path]:
-    """The files of the cache that cannot be read; each is made anew when it is next needed."""
+    """The files of the cache that cannot be read, or that changed since they were written.
+
+    Reads the whole cache: a second or two.
+    """
     folder, damaged = cache_folder(), []
     for path in sorted(folder.iterdir()) if folder is not None else []:
         try:
             if path.suffix == ".safetensors":
-                with open_weights(path):  # reads the header, which says how long the file must be
-                    pass
+                verify_digest(path)
             elif path.name.endswith(".tokenizer.json"):
                 BPETokenizer.load(path)
         except NOT_A_TOKENIZER:

@@ -212,6 +212,8 @@ smooth = Exercise(
                 "It only counts, so a letter that never followed gets probability 0. What does the shorter context say of it?"),
         Mistake("only when there is nothing else", lambda after, token, shorter: after.count(token) / len(after) if token in after else shorter,
                 "The shorter context is used only for letters that never followed, so all letters together get more than 1. From what must be taken?"),
+        Mistake("the shorter one whole for new letters", lambda after, token, shorter: wb(after, token, shorter) if token in after else shorter,
+                "A letter that never followed gets all of `shorter`, so all letters together get more than 1. What is left of the formula where the count is 0?"),
         Mistake("always one", lambda after, token, shorter: wb(after, token, shorter, distinct=1),
                 "The shorter context weighs 1, however often something new came. Which number says that?"),
         Mistake("distinct is the total", lambda after, token, shorter: wb(after, token, shorter, distinct=len(after)) if after else shorter,

@@ -112,6 +112,8 @@ hidden = Exercise(
                 "No token was taken from `other`. If every readable token were the true one, would the model still check it against its context?"),
         Mistake("none kept", wrong_hide(swapped=lambda fate: fate >= 0.8),
                 "All selected tokens that were not masked were replaced from `other`: a fifth, and none stayed. Where does the last tenth begin?"),
+        Mistake("none kept, nine of ten masked", wrong_hide(masked=lambda fate: fate < 0.9),
+                "Selected tokens with a fate from 0.8 to 0.9 became [MASK], and none stayed. What should become of them?"),
         Mistake("80 and 20 the wrong way round", wrong_hide(masked=lambda fate: fate >= 0.9, swapped=lambda fate: fate < 0.8),
                 "Most became another token and few became [MASK]. Which fate is that of the 80 percent?"),
         Mistake("only changed tokens are labels", only_changed,

@@ -431,6 +431,7 @@ back = Exercise(
         Mistake("only taken away", lambda x_t, x_0, a, b, c, d: x_t - (b - d) * eps(x_t, x_0, a, b), "Noise is taken away, and the picture is as faint as it was at t. What else changes between t and s?"),
         Mistake("the times swapped", lambda x_t, x_0, a, b, c, d: a * x_0 + b * (x_t - c * x_0) / (d or 1), "It undoes the mixture of s and makes that of t: forwards. Which shares belong to x_t?"),
         Mistake("x_t for noise", lambda x_t, x_0, a, b, c, d: c * x_0 + d * x_t, "It mixes the guess with all of x_t, as if that were noise. What part of x_t is noise?"),
+        Mistake("signal and noise swapped", lambda x_t, x_0, a, b, c, d: c * x_0 + d * (x_t - b * x_0) / a, "The guess is taken away b times, and the rest is divided by a. Which of the two belongs to the picture?"),
         Mistake("divided by the signal", lambda x_t, x_0, a, b, c, d: c * x_0 + d * (x_t - a * x_0) / a, "The rest is divided by the share of the picture. By what was the noise multiplied?"),
         Mistake("x_t as it was", """def step_back(x_t, x_0, a, b, c, d):
     return x_t

@@ -415,6 +415,8 @@ fresh_step = Exercise(
                 "The guessed noise has the strength that the fresh one should have. Which of the two is `spread` about?"),
         Mistake("spread as a share", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + d * math.sqrt(1 - s * s) * e + d * s * f),
                 "It takes spread for a share of d. It is the strength of the fresh noise itself: what is left for the other?"),
+        Mistake("as if all noise were one", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + math.sqrt(1 - s * s) * e + s * f),
+                "It leaves √(1 - spread²) to the guessed noise, as if all the noise had strength 1. How strong should all of it be now?"),
         Mistake("added, not taken off", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: c * x_0 + math.sqrt(d * d + s * s) * e + s * f),
                 "The guessed noise gets stronger where the fresh one comes in. What should it do to make room?"),
         Mistake("the picture left out", step_like(lambda x_t, x_0, e, a, b, c, d, s, f: rest(d, s) * e + s * f),

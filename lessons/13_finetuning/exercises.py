@@ -178,7 +178,9 @@ low_rank = Exercise(
     properties=[Property("changes something before it was trained", begins_as_it_was, "What should the layer do as long as B is zero?"),
                 Property("the gradient is cut", goes_back, "W is not trained, but what comes before it may be. Through which products must a gradient pass?")],
     mistakes=[
-        Mistake("W x cut off", lambda x, W, A, B, alpha: (x @ W.T).detach() + alpha / len(A) * (x @ A.T) @ B.T,
+        Mistake("A cut off", lambda x, W, A, B, alpha: x @ W.T + alpha / len(A) * (x @ A.T.detach()) @ B.T,
+                "A `detach` or `no_grad` stands where A is used, so A is told nothing of how to change. Which two matrices are to be trained?"),
+        Mistake("x cut off", lambda x, W, A, B, alpha: (x @ W.T).detach() + alpha / len(A) * (x @ A.T) @ B.T,
                 "A `detach` or `no_grad` stands in one of the two ways. That W is not trained is said where its weights are "
                 "frozen; A, B and the layers below are told through these ways how to change. What would they learn now?"),
         Mistake("the step alone", lambda x, W, A, B, alpha: alpha / len(A) * (x @ A.T) @ B.T,
