@@ -538,12 +538,12 @@ claim(
 )
 
 # %% [markdown]
-# In length there is no clear winner. A study with larger models found that Unigram's pieces agree better with prefixes, stems and endings, and that models pretrained with it did a little better on later tasks [10]. And since Unigram knows several
+# In length there is no clear winner: from 700 to 1,000 pieces Unigram is up to 5 % shorter, with 1,400 BPE by 2 %. A study with larger models found that Unigram's pieces agree better with prefixes, stems and endings, and that models pretrained with it did a little better on later tasks [10]. And since Unigram knows several
 # segmentations of a word, one can be drawn anew each time that the word is read: this is called **subword regularization**, and it makes models more robust [8]. Most large models nevertheless use byte-level BPE.
 #
 # ## 9 · What goes wrong
 # ### Letters and numbers
-# Many chat models have miscounted the letters r in *strawberry*. You see letters; the model gets ids. The cell also shows numbers: the recipes' tokenizer joins digits by frequency, as it joins letters.
+# Many chat models have miscounted the letters r in *strawberry*. You see letters; the model gets ids. The cell also shows numbers: the recipes' tokenizer joins digits by frequency.
 
 # %%
 for word in ["strawberry", " strawberry", "Strawberry", "STRAWBERRY"]:
