@@ -77,8 +77,9 @@ for question in ["What is the capital of France?", "What is a foundation model? 
 # %% [markdown]
 # ## How a lesson works
 # Each lesson repeats four steps: **predict:** choose an answer before you look; **run:** execute the cell (Shift + Enter);
-# **explain:** read what was seen and why; **change:** modify something and run it again. A wrong prediction teaches the most, so
-# please do choose. The right answer follows a few cells later, with the reason.
+# **explain:** read what was seen and why; **change:** modify something and run it again. Please do choose:
+# a wrong prediction costs nothing, and it shows you what to read carefully. The right answer follows a few cells later, with the
+# reason.
 
 # %% [markdown]
 # ## 1 · Predict the next letter
@@ -268,8 +269,9 @@ resolve(
 
 # %% [markdown]
 # ## 4 · A GPT, in about ten seconds
-# Now a neural network gets the same task: a GPT with up to 64 characters of context. First, `doctor` looks at your machine (in a terminal:
-# `python start.py doctor`).
+# Now a neural network gets the same task: a GPT with up to 64 characters of context. (The name means *generative pre-trained
+# Transformer*; lessons 05 and 06 build such a network. Ours is trained from scratch, on the plays alone.) First, `doctor` looks at
+# your machine (in a terminal: `python start.py doctor`).
 
 # %%
 machine = doctor.examine()
@@ -315,8 +317,8 @@ resolve(
 # The curve shows the loss that training makes smaller. It is the **cross-entropy**: the mean of minus the logarithm of the
 # probability that the model gave to the right next character,
 # $$\mathcal L = -\frac1T\sum_{t}\log p(x_t \mid x_{<t}).$$
-# It starts near log 78 = 4.36 nats, the loss of a uniform guess among the 78 characters. It would be 0 for a model that is always
-# certain and right.
+# With the natural logarithm its unit is called the nat. The loss starts near log 78 = 4.36 nats, that of a uniform guess among the
+# 78 characters. It would be 0 for a model that is always certain and right.
 #
 # Is the GPT more accurate on its training text than on Macbeth, and by how much, compared with the n-gram model?
 
@@ -344,9 +346,10 @@ claim(
 )
 
 # %% [markdown]
-# On Macbeth the n-gram model is still ahead of this small GPT, which trained for seconds; lesson 06 trains longer and compares again. But the n-gram
-# model is much better on text that it has read than on new text: it is overfitting. The GPT is nearly as good on Macbeth as on its training text. Its 108,736
-# parameters are fewer than the characters it trained on, and it read each passage less than once on average. A larger GPT that reads the same text many times does overfit.
+# On Macbeth the n-gram model is still ahead of this small GPT, which trained for seconds; lesson 06 compares again. (Its context of four characters was
+# chosen on Macbeth itself, a small advantage.) But it loses almost 20 points from text that it has read to new text, for much of what it knows is memorized.
+# The GPT loses about 4, with other seeds, too. Its 108,736 parameters are fewer than the characters it trained on, and it read each passage less than once on
+# average. A larger GPT that reads the same text many times does overfit.
 #
 # SmolLM2's answer about financial planning has its reason here: a language model is trained to continue text *plausibly*. Whether a sentence is true is
 # not part of the loss.

@@ -329,7 +329,7 @@ claim("the three classes above compute the logits of the package's", max(gaps.va
 
 # %% [markdown]
 # Now the race: the same text, the same batches, the same optimizer, and **the same computing time:** seven seconds of one processor each, as many steps as the
-# package's versions manage in that time. (Our LSTM, a loop in Python, needs longer for its steps.) The learning rate of each is the best of four for these seven seconds, chosen on validation text that is not scored here. The n-gram model took two seconds.
+# package's versions manage in that time. (Our LSTM, a loop in Python, needs longer for its steps.) The learning rate of each is the best of four for these seven seconds, chosen on validation text that is not scored here. The n-gram model took two seconds; its five letters of context are the best on that other text, too.
 
 # %%
 from fmcourse.training import RandomCrops, lesson_steps
@@ -400,7 +400,7 @@ resolve("01.race", "the n-gram model", "Counting uses all 4.5 million letters at
         "networks saw a few hundred batches, and a network needs many small steps.")  # fmt: skip
 
 # %% [markdown]
-# Counting is finished after one reading; longer contexts do not help it. The networks go on. After a minute (one seed, from the shipped table; only the LSTM's learning rate was lowered for it) the LSTM has passed the n-gram model, and the window model has nearly reached it. The Transformer is still behind, but has gained most. Its strength, all positions
+# Counting is finished after one reading; longer contexts do not help it. The networks go on. After a minute (one seed, from the shipped table; each network with the best of two or three learning rates) the LSTM has passed the n-gram model, and the window model has nearly reached it. The Transformer is still behind, but has gained most. Its strength, all positions
 # at once, needs parallel hardware, longer texts and far more training (section 5).
 #
 # All four generate text in the same way: they draw one letter after another from the predicted probabilities. They differ in how much of the text they use. To measure that, we change one letter and see how much probability moves
@@ -564,12 +564,10 @@ resolve("01.growth", "about 800 times", "213 million in 2017, 175 billion in 202
         "the square of the width, and both grew.")  # fmt: skip
 
 # %% [markdown]
-# Most deviations are rounding. GPT-2's authors miscounted, and later said so.
-#
 # In 2016 an LSTM had 1.8 billion parameters [17], eight times the larger Transformer of 2017. In January 2017 one had 137 billion [18]. A **mixture of experts** is a network
 # that holds many feed-forward networks (experts) in a layer and sends each token through a few. A model's **active parameters** are those that are used for one token; they decide its compute. Such sparse models went
-# on to 1.6 trillion in 2021 (Switch [19]), 1.2 trillion (GLaM, 97 billion active [20]), and 1 trillion in 2025 (Kimi K2, 32 billion active [21]).
-# The figure is a selection; a test run of 2021 even reached 10 trillion (M6-10T [42]).
+# on to 1.6 trillion in 2021 (Switch [19]), 1.2 trillion (GLaM, 97 billion active [20]), 1 trillion in 2025 (Kimi K2, 32 billion active [21]) and 2.8 trillion in 2026 (Kimi K3 [43]).
+# The figure is a selection that ends in 2025; a test run of 2021 even reached 10 trillion (M6-10T [42]).
 #
 # Unpublished sizes stand in a strip of their own.
 
@@ -607,7 +605,7 @@ reported("of all models in the figure Switch-C of 2021 has the most parameters",
          max((row["said"] or 0, row["name"]) for row in history["models"])[1] == "Switch-C", table=history)  # fmt: skip
 
 # %% [markdown]
-# Filled: dense, every parameter works for every token. Hollow: a mixture of experts, with a dotted line down to its active parameters where they were published. So "ever larger" is not the story after 2022. What grew since then is the text.
+# Filled: dense, every parameter works for every token. Hollow: a mixture of experts, with a dotted line down to its active parameters where they were published. After 2022 the dense models of this selection grow no more, and the mixtures of experts only slowly. What grew is the text.
 #
 # Why did anybody dare to train GPT-3? In January 2020 Kaplan and others found a **scaling law**, a formula that predicts the loss of a model from its parameters, its training text or its compute [22]:
 #
@@ -848,6 +846,7 @@ for what, here, there in [
 # - [40] L. B. Allal et al., *SmolLM2: When Smol Goes Big*, arXiv 2025. <https://arxiv.org/abs/2502.02737>
 # - [41] T. Brants et al., *Large Language Models in Machine Translation*, EMNLP-CoNLL 2007. <https://aclanthology.org/D07-1090>
 # - [42] J. Lin et al., *M6-10T: A Sharing-Delinking Paradigm for Efficient Multi-Trillion Parameter Pretraining*, arXiv 2021. <https://arxiv.org/abs/2110.03888>
+# - [43] Kimi Team, *Kimi K3: Open Frontier Intelligence*, arXiv 2026. <https://arxiv.org/abs/2607.24653>
 
 # %% tags=["nbval-ignore-output"]
 progress("01")
