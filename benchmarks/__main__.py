@@ -24,6 +24,7 @@ NAMES = (
     "pictures",
     "decoding",
     "scoring",
+    "rollouts",
     "lora",
     "bpe",
     "wordpiece",

@@ -25,7 +25,7 @@ FLOORS = [  # from top to bottom
     ["classroom"],
     ["course"],
     ["apps"],
-    ["adaptation", "prompting"],
+    ["adaptation", "alignment", "prompting"],
     ["generation", "evaluation", "pretrained", "plots"],
     ["training"],
     ["diffusion", "autoencoders", "multimodal"],
