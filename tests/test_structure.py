@@ -49,6 +49,9 @@ def test_functions_are_short(module):
         ("fmcourse.models.config", {"torch"}),
         ("fmcourse.apps.own_data", {"torch", "numpy", "PIL", "matplotlib"}),
         ("fmcourse.apps.classifier", {"matplotlib"}),
+        ("fmcourse.apps.agent", {"torch", "numpy", "matplotlib", "IPython"}),
+        ("fmcourse.apps.toolbox", {"torch", "numpy"}),
+        ("fmcourse.apps.mcp_tools", {"torch", "mcp"}),
         ("fmcourse.pretrained", {"transformers", "gguf", "matplotlib"}),
     ],
 )

@@ -18,6 +18,7 @@ State = dict[int, Any]  # for each byte that is allowed next, the state that it 
 Form = Callable[[State], State]  # the state after the form -> the state before it
 
 END, SPECIAL, TOKEN = 256, 257, 258  # no bytes: the end token, other special ones, a token's id
+DIGITS = b"0123456789"
 PLAIN, REST = [byte for byte in range(0x20, 0x80) if byte not in b'"\\'], range(0x80, 0xC0)
 CHARACTERS = [  # first byte, second byte, how many of REST: escapes; UTF-8 (Unicode, table 3-7)
     (b"\\", b'"\\/bfnrt', 0),
@@ -46,17 +47,44 @@ def one_of(texts: Sequence[str]) -> Form:
     """A choice among fixed texts. Raises: ValueError if there is none."""
     if isinstance(texts, str) or not texts:
         raise ValueError(f"one_of({texts!r}) leaves nothing to choose from; give a list of texts.")
+    return switch(dict.fromkeys(texts, nothing))
+
+
+def nothing(after: State) -> State:
+    """The form of the empty text."""
+    return after
+
+
+def switch(cases: Mapping[str, Form]) -> Form:
+    """One of these texts, then the form that belongs to it: a tool's name, then its arguments.
+
+    Raises: ValueError if there is none.
+    """
+    if not cases:
+        raise ValueError("switch({}) leaves nothing to choose from; give at least one case.")
 
     def build(after: State) -> State:
-        start, ends = make_trie({text.encode() for text in texts})
-        for state in ends:  # not always a leaf: after `no`, `none` goes on
-            if both := state.keys() & after.keys():
+        start, ends = make_trie(text.encode() for text in cases)
+        for state, form in zip(ends, cases.values(), strict=True):
+            follows = form(after)  # not always a leaf's: after `no`, `none` goes on
+            if both := state.keys() & follows.keys():
                 raise ValueError(
                     f"byte {bytes(both)!r} could continue a choice, or follow it; "
                     "put the choices into quotes."
                 )
-            state.update(after)
+            state.update(follows)
         return start
+
+    return build
+
+
+def sequence(*forms: Form) -> Form:
+    """One form after the other."""
+
+    def build(after: State) -> State:
+        for form in reversed(forms):
+            after = form(after)
+        return after
 
     return build
 
@@ -65,15 +93,62 @@ def string(max_characters: int = 40) -> Form:
     """A JSON string of at most so many characters, in quotes."""
 
     def build(after: State) -> State:
-        inside = {ord('"'): after}  # at the limit, only the closing quote
-        for _ in range(max_characters):  # each has states of its own: an automaton cannot count
-            ahead = [inside]  # the states 0, 1 and 2 bytes before the character's end
-            for _ in range(2):
-                ahead.append(dict.fromkeys(REST, ahead[-1]))
-            inside = {ord('"'): after} | dict.fromkeys(PLAIN, inside)
-            for first, second, more in CHARACTERS:
-                inside |= dict.fromkeys(first, dict.fromkeys(second, ahead[more]))
-        return {ord('"'): inside}
+        # At the limit, only the closing quote.
+        return {ord('"'): characters({ord('"'): after}, CHARACTERS, PLAIN, max_characters)}
+
+    return build
+
+
+def line(max_characters: int = 80) -> Form:
+    """Free text of at most so many characters without a line break, to stand last in a form."""
+
+    def build(after: State) -> State:
+        if clash := after.keys() & range(256):
+            raise ValueError(
+                f"byte {bytes(clash)!r} could continue the line, or follow it; "
+                "let a line be the last part of the form."
+            )
+        return characters(after, CHARACTERS[1:], range(0x20, 0x7F), max_characters)
+
+    return build
+
+
+def characters(
+    after: State, longer: Iterable[tuple], single: Iterable[int], max_characters: int
+) -> State:
+    """At most so many characters, each one byte of `single` or a row of `longer`, then `after`."""
+    inside = after
+    for _ in range(max_characters):  # each has states of its own: an automaton cannot count
+        ahead = [inside]  # the states 0, 1 and 2 bytes before the character's end
+        for _ in range(2):
+            ahead.append(dict.fromkeys(REST, ahead[-1]))
+        inside = after | dict.fromkeys(single, inside)
+        for first, second, more in longer:
+            inside |= dict.fromkeys(first, dict.fromkeys(second, ahead[more]))
+    return inside
+
+
+def number(max_digits: int = 12, decimals: int = 6) -> Form:
+    """A JSON number with at most so many digits before the point, and behind it; 0 decimals: whole.
+
+    Raises: ValueError where what follows could continue the number.
+    """
+
+    def build(after: State) -> State:
+        if clash := after.keys() & {*DIGITS, *b".-"}:
+            raise ValueError(
+                f"byte {bytes(clash)!r} could continue the number, or follow it; "
+                "put something else between them."
+            )
+        fraction = after
+        for _ in range(decimals - 1):
+            fraction = after | dict.fromkeys(DIGITS, fraction)
+        stop = after | ({ord("."): dict.fromkeys(DIGITS, fraction)} if decimals else {})
+        whole = stop
+        for _ in range(max_digits - 1):
+            whole = stop | dict.fromkeys(DIGITS, whole)
+        positive = {ord("0"): stop} | dict.fromkeys(DIGITS[1:], whole)  # JSON: no leading zero
+        return {ord("-"): positive} | positive
 
     return build
 
@@ -151,7 +226,8 @@ def grammar_constraint(
     """A constraint for `generate` and `generate_answers`: a text of this form, then token `end`.
 
     Args:
-        form: `one_of([...])`, `json_object({...})` or `string()`.
+        form: `one_of([...])`, `json_object({...})`, `string()`, `number()`; several of them by
+            `sequence` and `switch`; `line()` at the end.
         end: the token that ends the text, SmolLM2's <|im_end|> for example; what it spells belongs
             in `stop`.
         max_tokens: the text is complete within so many tokens, mostly max_new_tokens.
