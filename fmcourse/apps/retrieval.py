@@ -88,25 +88,29 @@ class BM25:
         check_passages(passages)
         self.n, self.words = len(passages), words
         counts = [Counter(words(passage)) for passage in passages]
+        self.vocabulary: dict[str, int] = {}
+        entries = [  # one for each word of each passage
+            (self.vocabulary.setdefault(word, len(self.vocabulary)), n, times)
+            for n, count in enumerate(counts)
+            for word, times in count.items()
+        ]
+        word, at, tf = torch.tensor(entries, dtype=torch.long).view(-1, 3).T
+        n_w = word.bincount(minlength=len(self.vocabulary))  # passages that hold each word
+        idf = torch.log(1 + (self.n - n_w + 0.5) / (n_w + 0.5))
         lengths = torch.tensor([float(count.total()) for count in counts])
         norm = k1 * (1 - b + b * lengths / lengths.mean().clamp(min=1e-9))  # (N,)
-        postings: dict[str, list[tuple[int, int]]] = {}
-        for n, count in enumerate(counts):
-            for word, times in count.items():
-                postings.setdefault(word, []).append((n, times))
-        self.weights = {}  # for each word, the passages that hold it and what it adds to each
-        for word, found in postings.items():
-            at, tf = torch.tensor(found).T  # (n_w,) each
-            idf = math.log(1 + (self.n - len(found) + 0.5) / (len(found) + 0.5))
-            self.weights[word] = at, idf * tf / (tf + norm[at])
+        order = word.argsort()  # the entries of one word stand together
+        self.at = at[order]
+        self.weights = (idf[word] * tf / (tf + norm[at]))[order]
+        self.starts = [0, *n_w.cumsum(0).tolist()]
 
     def scores(self, query: str) -> Tensor:
         """Of each passage, (N,); 0 for one that holds no word of the query."""
         total = torch.zeros(self.n)
         for word in self.words(query):  # a word that stands twice counts twice
-            if word in self.weights:
-                at, weight = self.weights[word]
-                total[at] += weight
+            if (number := self.vocabulary.get(word)) is not None:
+                span = slice(self.starts[number], self.starts[number + 1])
+                total[self.at[span]] += self.weights[span]
         return total
 
     def rank(self, query: str, k: int = 10) -> list[int]:
