@@ -17,7 +17,14 @@ import torch
 
 from fmcourse import pretrained
 from fmcourse.apps import mcp_tools
-from fmcourse.apps.agent import Agent, Budget, approximate_tokens, parse_reply, shorten
+from fmcourse.apps.agent import (
+    Agent,
+    Budget,
+    approximate_tokens,
+    make_instructions,
+    parse_reply,
+    shorten,
+)
 from fmcourse.apps.local_model import LocalModel, reply_form
 from fmcourse.apps.memory import VectorStore, memory_tools
 from fmcourse.apps.toolbox import CALCULATOR, TOOLS, calculator, calendar, convert, days_between
@@ -359,15 +366,6 @@ def test_no_text_of_a_tool_begins_a_line_of_the_transcript(function):
     starts = [line.split(":")[0] for line in trace.transcript().splitlines()]
     assert starts == ["Question", "Thought", "Action", "Observation", "Answer"]
     assert trace.steps[1].untrusted and trace.tainted_by == (function.__name__,)
-
-
-def test_a_tool_that_changes_its_arguments_changes_no_trace():
-    def spoil(text: str) -> str:
-        """Spoil."""
-        return "x"
-
-    trace = run(action("spoil", text="a"), "Answer: no", tools=[make_tool(spoil)])
-    assert trace.steps[0].text == '{"tool": "spoil", "arguments": {"text": "a"}}'
 
 
 # -- confirmation and taint -----------------------------------------------------------------------
@@ -791,7 +789,7 @@ def test_smollm2_does_sums_with_a_calculator():
         for question, expression, answer in draw_sums(6, seed=1)
     ]  # fmt: skip
     settings = {"tools": [CALCULATOR], "examples": examples, "introduction": "{tools}\n\n"}
-    instructions = Agent(model=None, **settings).instructions
+    instructions = make_instructions(**settings)
     local = LocalModel(model, tokenizer, [CALCULATOR], instructions=instructions, thoughts=False)
     agent = Agent(model=local, count_tokens=local.count_tokens, budget=Budget(steps=4), **settings)
     tasks = list(draw_sums(20, seed=2))
