@@ -16,6 +16,7 @@ from fmcourse.models.transformer import Transformer, gpt2
 from fmcourse.prompting import generate_answers
 from fmcourse.prompting.constraints import END as ENDS
 from fmcourse.prompting.constraints import grammar_constraint, json_object, one_of, string
+from fmcourse.prompting.forms import line, nothing, number, sequence, switch
 from fmcourse.tokenizers import BPETokenizer, CharTokenizer, WordPieceTokenizer
 
 END = "<end>"
@@ -220,6 +221,54 @@ def test_the_inside_of_a_string_is_what_json_and_utf8_allow():
     assert accepted > 10_000
     empty = string(0)({ENDS: None})
     assert has_form(empty, b'""') and not has_form(empty, b'"a"')
+
+
+@pytest.mark.parametrize(("digits", "decimals"), [(1, 0), (2, 0), (1, 1), (2, 2), (3, 1)])
+def test_a_number_is_what_json_allows_within_its_digits(digits, decimals):
+    form = number(digits, decimals)({ENDS: None})
+    accepted = 0
+    for length in range(1, 6):
+        for text in map("".join, itertools.product("-.059", repeat=length)):
+            shape = rf"-?(0|[59][059]{{0,{digits - 1}}})(\.[059]{{1,{decimals}}})?"
+            if not decimals:
+                shape = shape.removesuffix(r"(\.[059]{1,0})?")
+            expected = re.fullmatch(shape, text) is not None
+            assert has_form(form, text.encode()) == expected, text
+            assert not expected or isinstance(json.loads(text), int | float)
+            accepted += expected
+    assert accepted > 2
+
+
+def test_a_line_is_any_text_without_a_line_break():
+    form = line(3)({ENDS: None})
+    for text in ("", "a", "é 猫", '"\\{', "-.-"):
+        assert has_form(form, text.encode())
+    for text in ("abcd", "a\nb", "\t", "\r", "\x7f", "\0"):
+        assert not has_form(form, text.encode())
+    assert not has_form(form, b"\xff") and not has_form(form, "é".encode()[:1])
+
+
+def test_each_case_of_a_switch_goes_on_in_its_own_way():
+    form = switch({"no": nothing, "none": one_of(["!"]), "x": sequence(number(1, 0), string(1))})
+    form = sequence(form, one_of([";"]))({ENDS: None})
+    for text in ("no;", "none!;", 'x7"a";'):
+        assert has_form(form, text.encode())
+    for text in ("none;", "no!;", "x;", "x7;", "no"):
+        assert not has_form(form, text.encode())
+
+
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        (sequence(number(), one_of(["0"])), "could continue the number, or follow it"),
+        (sequence(number(), one_of([".5"])), "could continue the number, or follow it"),
+        (sequence(line(), one_of(["."])), "could continue the line, or follow it"),
+        (switch({"a": nothing, "ab": nothing}), "could continue a choice, or follow it"),
+    ],
+)
+def test_a_form_that_leaves_open_where_it_ends_is_refused(form, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        sequence(form, one_of(["b"]))({ENDS: None})
 
 
 def test_an_object_is_spelled_as_json_dumps_does():

@@ -102,6 +102,9 @@ def test_choices_are_ifs_and_functions_have_a_def():
         ("fmcourse.models.config", {"torch"}),
         ("fmcourse.apps.own_data", {"torch", "numpy", "PIL", "matplotlib"}),
         ("fmcourse.apps.classifier", {"matplotlib"}),
+        ("fmcourse.apps.agent", {"torch", "numpy", "matplotlib", "IPython"}),
+        ("fmcourse.apps.toolbox", {"torch", "numpy"}),
+        ("fmcourse.apps.mcp_tools", {"torch", "mcp"}),
         ("fmcourse.pretrained", {"transformers", "gguf", "matplotlib"}),
     ],
 )

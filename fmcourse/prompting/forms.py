@@ -1,0 +1,95 @@
+"""Further forms for constrained decoding, which `constraints` makes masks of: parts of a call.
+
+Each takes the state after it and gives the state before it, as `one_of` and `string` do.
+"""
+
+from collections.abc import Mapping
+
+from fmcourse.prompting.constraints import Form, State
+from fmcourse.tokenizers.byte_trie import before_character, make_trie
+
+DIGITS, POINT, MINUS, DELETE = b"0123456789", ord("."), ord("-"), 0x7F
+
+
+def nothing(after: State) -> State:
+    """The form of the empty text."""
+    return after
+
+
+def switch(cases: Mapping[str, Form]) -> Form:
+    """One of these texts, then the form that belongs to it: a tool's name, then its arguments.
+
+    Raises: ValueError if there is none, or where a case's form could continue another case.
+    """
+    if not cases:
+        raise ValueError("switch({}) leaves nothing to choose from; give at least one case.")
+
+    def build(after: State) -> State:
+        start, ends = make_trie(text.encode() for text in cases)
+        for state, form in zip(ends, cases.values(), strict=True):
+            follows = form(after)  # not always a leaf's: after `no`, `none` goes on
+            refuse_both(state.keys() & follows.keys(), "a choice", "put the choices into quotes")
+            state.update(follows)
+        return start
+
+    return build
+
+
+def sequence(*forms: Form) -> Form:
+    """One form after the other."""
+
+    def build(after: State) -> State:
+        for form in reversed(forms):
+            after = form(after)
+        return after
+
+    return build
+
+
+def line(max_characters: int = 80) -> Form:
+    """Free text of at most so many characters without a line break, to stand last in a form.
+
+    Raises: ValueError where what follows could continue the line.
+    """
+
+    def build(after: State) -> State:
+        clash = after.keys() & range(256)
+        refuse_both(clash, "the line", "let a line be the last part of the form")
+        inside = after
+        for _ in range(max_characters):  # each has states of its own: an automaton cannot count
+            character = before_character(inside, lowest=" ")
+            del character[DELETE]
+            inside = after | character
+        return inside
+
+    return build
+
+
+def number(max_digits: int = 12, decimals: int = 6) -> Form:
+    """A JSON number with at most so many digits before the point, and behind it; 0 decimals: whole.
+
+    Raises: ValueError where what follows could continue the number.
+    """
+
+    def build(after: State) -> State:
+        clash = after.keys() & {*DIGITS, POINT, MINUS}
+        refuse_both(clash, "the number", "put something else between them")
+        fraction = after
+        for _ in range(decimals - 1):
+            fraction = after | dict.fromkeys(DIGITS, fraction)
+        stop = after | ({POINT: dict.fromkeys(DIGITS, fraction)} if decimals else {})
+        whole = stop
+        for _ in range(max_digits - 1):
+            whole = stop | dict.fromkeys(DIGITS, whole)
+        positive = {ord("0"): stop} | dict.fromkeys(DIGITS[1:], whole)  # JSON: no leading zero
+        return {MINUS: positive} | positive
+
+    return build
+
+
+def refuse_both(clash: set[int], what: str, remedy: str) -> None:
+    """Raise a ValueError if some bytes could both continue a form and follow it."""
+    if clash := clash & set(range(256)):
+        raise ValueError(
+            f"byte {bytes(sorted(clash))!r} could continue {what}, or follow it; {remedy}."
+        )
