@@ -755,7 +755,10 @@ def test_whatever_is_written_under_the_grammar_is_a_valid_reply(seed):
     if not text.removeprefix("Answer:").strip():  # an answer of spaces alone has the form
         return
     thought, done = parse_reply(text, tools)
-    assert thought == "" and (isinstance(done, str) or str(done) == text.removeprefix("Action: "))
+    assert thought == ""
+    if not isinstance(done, str):  # a number may be written with zeros that do not count
+        written = json.loads(text.removeprefix("Action: "))
+        assert written == {"tool": done.tool.name, "arguments": done.arguments}
 
 
 def test_a_tool_without_a_grammar_is_named():

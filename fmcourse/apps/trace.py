@@ -85,9 +85,9 @@ class Step:
 
     def cost(self, times: bool) -> str:
         """Tokens and seconds, as far as the step took any."""
-        tokens = f"{self.tokens_read} tokens read, {self.tokens} written" * bool(self.tokens_read)
-        seconds = f"{self.seconds:.2f} s" * times
-        return ", ".join(filter(None, [tokens, seconds]))
+        tokens = f"{self.tokens_read} tokens read, {self.tokens} written"
+        seconds = f"{self.seconds:.2f} s"
+        return ", ".join(([tokens] if self.tokens_read else []) + ([seconds] if times else []))
 
     def lines(self) -> str:
         """The step as the model reads it: each part one line, so that no text can forge another."""
@@ -168,10 +168,10 @@ class Trace:
         lines = [f"Question: {one_line(self.question)}"]
         for step in self.steps:
             lines += [f"    {one_line(step.thought)}"] if step.thought else []
-            mark, cost = f" {UNTRUSTED}" * step.untrusted, step.cost(times)
+            mark = f" {UNTRUSTED}" if step.untrusted else ""
+            cost = f"  [{spent}]" if (spent := step.cost(times)) else ""
             lines.append(
-                f"  {LOOKS[step.kind][0]} {step.label()}{mark}: {one_line(step.text)}"
-                + f"  [{cost}]" * bool(cost)
+                f"  {LOOKS[step.kind][0]} {step.label()}{mark}: {one_line(step.text)}{cost}"
             )
         return "\n".join([*lines, self.summary(times)])
 
