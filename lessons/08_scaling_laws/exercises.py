@@ -1,5 +1,7 @@
 """Lesson 08: what training costs, what it buys, how to spend a budget, how sure a fit is, and what only looks sudden."""
 
+from collections.abc import Callable
+
 import torch
 from fmcourse.course.exercise import Exercise, Mistake, Property
 from torch import Tensor
@@ -64,7 +66,7 @@ flop_count = Exercise(
         "forward plus twice as much backward.",
     ],
     explanation="Every weight is used once for each token: 2 FLOP forward and 4 backward, which is the 6 of 6ND. Only the scores and the weighted sum have no weights. "
-    "They add context / (6 · width) to what the layers cost: little as long as the context is shorter than 6 times the width.",
+    "They add context / (6 · width) of what the layers' matrices cost: little for a wide model, and as much again where the context is 6 times the width.",
     properties=[
         Property("less than the matrices need", no_less_than_the_matrices, "Which matrix, or which pass, is missing?"),
     ],
@@ -118,12 +120,15 @@ flop_count = Exercise(
 CHINCHILLA = {"E": 1.69, "A": 406.4, "a": 0.34, "B": 410.7, "b": 0.28}  # Hoffmann et al. 2022, equation 10
 EVEN = {"E": 1.0, "A": 8.0, "a": 0.5, "B": 8.0, "b": 0.5}
 STEEP = {"E": 0.5, "A": 2.0, "a": 1.0, "B": 30.0, "b": 0.5}
+LEARNED = {
+    key: torch.tensor(value, dtype=torch.float64, requires_grad=True) for key, value in STEEP.items()
+}  # by a fit
 SMALL = {"E": 1.2, "A": 12.5, "a": 0.35, "B": 515.0, "b": 0.55}
 
 PREDICT = '''def predict_loss(fit, n, d):
     """The loss of a model with n parameters after d tokens: E + A / n^a + B / d^b.
 
-    fit: a dict with the keys "E", "A", "a", "B" and "b"
+    fit: a dict with the keys "E", "A", "a", "B" and "b": floats, or tensors where they are being fitted
     n, d: floats, or tensors whose shapes fit together
     """
 '''
@@ -136,7 +141,7 @@ def predicted(formula: str) -> str:
 
 
 def above_the_irreducible(out: float | Tensor, case: tuple) -> bool | str:
-    lowest, least = torch.as_tensor(out).min().item(), case[0]["E"]
+    lowest, least = torch.as_tensor(out).min().item(), float(case[0]["E"])
     return (
         lowest >= least or f"E = {least} is the loss that no size and no data removes. Yours goes down to {lowest:.4g}."
     )
@@ -153,6 +158,7 @@ loss_formula = Exercise(
         (SMALL, torch.tensor([1e4, 1e5, 1e6]), 1e6),
         (CHINCHILLA, torch.tensor([[1e8], [1e9], [1e10]]), torch.tensor([1e9, 1e11])),
         (STEEP, torch.tensor([2.0, 8.0], requires_grad=True), torch.tensor([9.0, 25.0])),
+        (LEARNED, torch.tensor([2.0, 8.0], dtype=torch.float64), torch.tensor([9.0, 25.0], dtype=torch.float64)),
     ],
     starter=PREDICT + "    ...\n",
     solution=PREDICT
@@ -320,8 +326,6 @@ budget = Exercise(
                 "The tokens stand first. In which order are they asked?"),
         Mistake("the factor in both", optimum("return G * C ** (b / (a + b)), G * C ** (a / (a + b))"),
                 "N and D were both multiplied by the factor, so the budget is no longer kept. If N is larger by it, what is D?"),
-        Mistake("the exponents not in the factor", optimum("N = (A / B) ** (1 / (a + b)) * C ** (a / (a + b)); return N, C / N"),
-                "a and b are missing from the factor, and the powers of the budget are swapped. What is the derivative of A / N^a?"),
         Mistake("the derivative's exponent", optimum("N = (a * A / (b * B) * C**b) ** (1 / (a + b + 2)); return N, C / N"),
                 "Both derivatives lower the exponent by one, but D = P / N has a derivative of its own. What is left of the ones?"),
         Mistake("D held fixed", optimum("N = (a * A / (b * B)) ** (1 / (a + b)) * C ** 0.5; return N, C / N"),
@@ -353,52 +357,70 @@ STATISTICS = {
 }
 
 
-def watch_bootstrap(candidate: object, case: tuple) -> tuple:
+class NeverCalled(Exception):
+    """An answer that asked nothing of the statistic that it was handed."""
+
+
+def watch_bootstrap(candidate: Callable, case: tuple) -> tuple:
     """The interval, and what was seen of the resamples: nothing that depends on the order in which rows are drawn.
 
     A statistic that knows how often it was called has percentiles that do not depend on the draws.
     """
     rows, name, n, seed = case
-
-    def interval(seed: int) -> tuple[object, list[Tensor]]:
-        seen: list[Tensor] = []
-
-        def statistic(resample: Tensor) -> float:
-            if not isinstance(resample, Tensor) or resample.dim() != 1:
-                kind = f"shape {tuple(resample.shape)}" if isinstance(resample, Tensor) else type(resample).__name__
-                raise TypeError(f"the statistic takes a tensor of shape (R,), and was given {kind}")
-            if not torch.equal(resample, rows):  # the statistic of all rows, as they are, may be asked too
-                seen.append(resample.clone())
-            return STATISTICS[name](resample, len(seen) - 1)
-
-        return candidate(rows, statistic, n, seed), seen
-
-    (found, seen), (again, seen_again), (_, seen_elsewhere) = interval(seed), interval(seed), interval(seed + 1)
+    (found, seen), again, (_, elsewhere) = (interval_and_draws(candidate, case, s) for s in (seed, seed, seed + 1))
     facts: dict[str, object] = {"resamples": len(seen), "rows in each": sorted({len(one) for one in seen})}
-    if n >= 20:
-        counts = torch.stack([(one[:, None] == rows).sum(0) for one in seen]) if seen else torch.zeros(1, len(rows))
-        shares = counts.sum(0) / counts.sum().clamp(min=1) * len(rows)  # 1 for a row drawn as often as the others
-        differ = len({tuple(one.tolist()) for one in seen}) > n / 2
-        facts |= {
-            "drawn from the rows": int(counts.sum()) == sum(map(len, seen)),
-            "some row twice in a resample": bool((counts > 1).any()),
-            "rows never drawn": (shares == 0).nonzero().flatten().tolist() if differ else "all are alike",
-            "all rows as often": bool(((shares > 0.5) & (shares < 1.5)).all()),
-            "resamples differ": differ,
-            "the same seed draws the same": again == found and same_draws(seen, seen_again),
-            "another seed draws others": not same_draws(seen, seen_elsewhere),
-        }
+    if n >= 20:  # enough draws to be sure of the rest
+        facts |= facts_about(rows, seen)
+        facts["the same seed draws the same"] = repr(again[0]) == repr(found) and same_draws(seen, again[1])
+        facts["another seed draws others"] = not same_draws(seen, elsewhere)
     if name == "the mean" and isinstance(found, tuple):
         middle = rows.mean().item()
         found = tuple("below the mean" if bound < middle else "above the mean" for bound in found)
     return found, facts
 
 
+def interval_and_draws(candidate: Callable, case: tuple, seed: int) -> tuple[object, list[Tensor]]:
+    """What a candidate returns, and every resample that it showed to the statistic."""
+    rows, name, n, _ = case
+    seen: list[Tensor] = []
+    called = False
+
+    def statistic(resample: Tensor) -> float:
+        nonlocal called
+        called = True
+        if not isinstance(resample, Tensor) or resample.dim() != 1:
+            kind = f"shape {tuple(resample.shape)}" if isinstance(resample, Tensor) else type(resample).__name__
+            raise TypeError(f"the statistic takes a tensor of shape (R,), and was given {kind}")
+        all_rows = resample.dtype == rows.dtype and torch.equal(resample, rows)
+        if not all_rows:  # their statistic may be asked, too
+            seen.append(resample.clone())
+        return STATISTICS[name](resample, len(seen) - 1)
+
+    found = candidate(rows, statistic, n, seed)
+    if not called and found is not None and found is not ...:
+        raise NeverCalled("`statistic` was never called")
+    return found, seen
+
+
+def facts_about(rows: Tensor, seen: list[Tensor]) -> dict[str, object]:
+    """What must be so of many resamples, whichever rows were drawn."""
+    counts = torch.stack([(one[:, None] == rows).sum(0) for one in seen]) if seen else torch.zeros(1, len(rows))
+    shares = counts.sum(0) / counts.sum().clamp(min=1) * len(rows)  # 1 for a row drawn as often as the others
+    differ = len({tuple(one.tolist()) for one in seen}) > len(seen) / 2
+    return {
+        "drawn from the rows": int(counts.sum()) == sum(map(len, seen)),
+        "some row twice in a resample": bool((counts > 1).any()),
+        "rows never drawn": (shares == 0).nonzero().flatten().tolist() if differ else "all are alike",
+        "all rows as often": bool(((shares > 0.5) & (shares < 1.5)).all()),
+        "resamples differ": differ,
+    }
+
+
 def same_draws(one: list[Tensor], other: list[Tensor]) -> bool:
     return len(one) == len(other) and all(map(torch.equal, one, other))
 
 
-def fact(name: str, sentence: str) -> object:
+def fact(name: str, sentence: str) -> Callable:
     """A property that one of the facts must hold; the sentence may use n and R."""
 
     def test(value: tuple, case: tuple) -> bool | str:
@@ -447,6 +469,7 @@ bootstrap = Exercise(
         (ROWS[:6], "the number of rows", 3, 1),
         (ROWS, "the call's number", 21, 0),
         (MANY_ROWS, "the mean", 61, 2),
+        (torch.arange(5, 15), "the call's number", 41, 3),  # the numbers of runs can be drawn, too
         (MANY_ROWS, "the call's number", 201, 5),
     ],
     starter=BOOTSTRAP + "    ...\n",
@@ -463,10 +486,9 @@ bootstrap = Exercise(
         BOOTSTRAP_LINE + "    g = torch.Generator()\n    g.manual_seed(seed)\n    chosen = torch.randint(0, len(rows), (n, len(rows)), generator=g)\n"
         "    values = torch.tensor([float(statistic(one)) for one in rows[chosen]], dtype=torch.float64)\n"
         "    return torch.quantile(values, 0.05).item(), torch.quantile(values, 0.95).item()\n",
-        BOOTSTRAP_LINE + "    g, R = torch.Generator().manual_seed(seed), len(rows)\n    estimate = statistic(rows)\n    gaps = []\n    for _ in range(n):\n"
-        "        chosen = torch.multinomial(torch.ones(R), R, replacement=True, generator=g)\n        gaps.append(statistic(rows.index_select(0, chosen)) - estimate)\n"
-        "    gaps.sort()\n    def percentile(share):\n        place = share * (n - 1)\n        below = int(place)\n        above = min(below + 1, n - 1)\n"
-        "        return estimate + gaps[below] + (place - below) * (gaps[above] - gaps[below])\n    return percentile(0.05), percentile(0.95)\n",
+        BOOTSTRAP_LINE + "    g, R = torch.Generator().manual_seed(seed), len(rows)\n    estimate = statistic(rows)\n    gaps = torch.zeros(n)\n    for i in range(n):\n"
+        "        chosen = torch.multinomial(torch.ones(R), R, replacement=True, generator=g)\n        gaps[i] = statistic(rows.index_select(0, chosen)) - estimate\n"
+        "    low, high = (estimate + gaps.quantile(share) for share in (0.05, 0.95))\n    return float(low), float(high)\n",
         BOOTSTRAP_LINE + "    g = torch.Generator().manual_seed(seed)\n    made = [(torch.rand(len(rows), generator=g) * len(rows)).long() for _ in range(n)]\n"
         "    values = sorted(statistic(rows[one]) for one in made)\n    return values[round(0.05 * (n - 1))], values[round(0.95 * (n - 1))]\n",
     ],
@@ -534,7 +556,7 @@ bootstrap = Exercise(
         Mistake("the values as weights", bootstrapped(RESAMPLE.replace("torch.randint(R, (R,), generator=g)", "torch.multinomial(rows, R, replacement=True, generator=g)")),
                 "`multinomial` takes its first argument as weights, so large values are drawn more often. Which weights make every row equally likely?"),
         Mistake("the statistic is not used", bootstrapped(values=VALUES.replace("statistic(draw())", "draw().mean()")),
-                "`statistic` is never asked about a resample. Of what are the percentiles?"),
+                "Something else took its place, such as the mean or the rows themselves. Of what are the percentiles asked?"),
         Mistake("the same rows each time", bootstrapped(values=VALUES.replace("draw()", "rows")),
                 "The statistic was asked about the original rows each time. What is to change from one time to the next?"),
         Mistake("places for rows", bootstrapped(RESAMPLE.replace("rows[torch.randint(R, (R,), generator=g)]", "torch.randint(R, (R,), generator=g).float()")),
