@@ -397,9 +397,9 @@ claim("at both budgets the law asks for a smaller model than width 32", max(by_l
 # %%
 options = ["faster", "as fast", "more slowly"]
 predict("08.count", "If the head's FLOP are left out, the recommended N grows with compute", options)
-w = torch.arange(2, 401).double()
+w = torch.arange(2, 150, 0.1).double()
 blocks, head = 24 * w**2, V * w  # two blocks of 12 w² each
-exact = torch.tensor([count_flops(2, int(width), CONTEXT, V, CONTEXT) / CONTEXT for width in w])
+exact = torch.tensor([count_flops(2, width, CONTEXT, V, CONTEXT) / CONTEXT for width in w.tolist()])
 costs = {"exact count": exact, "6ND": 6 * (blocks + head), "6ND without the head": 6 * blocks}
 budgets = torch.logspace(10.5, 12.5, 9).double()
 
@@ -561,7 +561,7 @@ def draw_bill(log10_flop=23.0, tokens_per_parameter=20):
     loss, hours = predict_loss(CHINCHILLA, n, flop / 6 / n), flop / 4e14 / 3600
     ax.plot([tokens_per_parameter], [loss], "o", color="#D55E00")
     ax.set(xscale="log", xlabel="tokens for each parameter", ylabel="predicted loss (nats per token)")
-    ax.set_title(f"N {n:.2g}, D {flop / 6 / n:.2g}, loss {loss:.3f}; {hours:,.0f} GPU hours, ${2 * hours:,.0f}")
+    ax.set_title(f"N {n:.2g}, D {flop / 6 / n:.2g}, loss {loss:.3f}\n{hours:,.0f} GPU hours, {2 * hours:,.0f} dollars")
     return fig
 
 
