@@ -236,6 +236,8 @@ resolve("08.best", answers[best_run],
         "So little compute is best spent on reading: at this budget a larger model stops before it has learned much.")  # fmt: skip
 
 # %% [markdown]
+# Both profiles fall towards the smallest sizes that were tried. So little compute is best spent on a tiny model that reads much; with more compute the lowest point moves to the right.
+#
 # ## 4 · The law
 #
 # A **power law** is a relation y = c · x^p; drawn on two logarithmic axes it is a straight line. Hoffmann et al. describe the loss as a constant and two power laws [2]:
@@ -336,7 +338,7 @@ for key in ("a", "b"):
 
 # %%
 bars({name: (1.0, low, high) for name, (low, high) in shares.items()},
-     xlabel="value over that of the fit to all runs; whiskers hold nine tenths of 40 resamples",
+     xlabel="value / value of the fit to all runs (nine tenths of 40 resamples)",
      alt="The prediction with a narrow whisker, the exponents a and b with much wider ones.")  # fmt: skip
 wide = {name: high - low for name, (low, high) in shares.items()}
 claim("as a share of its value, the prediction's interval is less than half as wide as that of a",
@@ -372,6 +374,8 @@ bars({"predicted": foretold, "trained": seeds, "width 48, about as many tokens":
      alt="Predicted loss of the larger model, the loss of the width 48 at the same tokens, and the trained models.")  # fmt: skip
 
 # %% [markdown]
+# The law foretold 2.22 nats, and the trained model has 2.27: 0.04 nats too low, and inside the interval. Whoever had expected no gain from size would have said 2.42, the loss of width 48 after about as many tokens.
+#
 # ## 7 · Spending a budget well
 #
 # Training is **compute-optimal** if no other split of the same FLOP between parameters and tokens reaches a lower loss. With the law this is a problem of calculus: minimize L(N, D) under 6ND = C.
@@ -469,6 +473,8 @@ resolve("08.wall", options[(extra[4] > 0.02) + (extra[4] > 0.1)],
         "A small model that reads a text four times has not yet learned it by heart; with 64 readings it begins to.")  # fmt: skip
 
 # %% [markdown]
+# Here four epochs cost 0.05 nats, sixteen 0.16, and with sixty-four the loss is 1.2 nats higher: the model has learned a text of 4,096 characters by heart (one seed). Repetition hurts us earlier than it hurt Muennighoff's models, whose texts were far longer.
+#
 # ## 9 · Sudden or smooth?
 #
 # An **emergent ability** is one that small models do not have and large ones do, so that nobody could have foretold it from the small ones [9]. Many were seen with **exact match**, a metric that counts an answer only if all of it is right. Schaeffer et al. asked whether the model jumps, or the metric [10]. If each token of an answer is right with probability p, and p grows steadily, what does exact match do?
@@ -501,8 +507,8 @@ _ = train(32, 256, watch=lambda step, model: step in looked_at and kept.append(c
 seen = {step: metrics(model) for step, model in zip(looked_at, kept, strict=True)}
 
 # %%
-curves(looked_at, {f"{k} characters": [seen[step][k] for step in looked_at] for k in (1, 4, 8)},
-       xlog=True, xlabel="steps", ylabel="exact match",
+curves(looked_at, {f"k = {k}": [seen[step][k] for step in looked_at] for k in (1, 4, 8)},
+       xlog=True, xlabel="steps", ylabel="exact match of k characters",
        alt="Exact match by steps: one character rises early and steadily, four late, eight hardly at all.")  # fmt: skip
 
 # %%
