@@ -442,7 +442,7 @@ n, room = n[room > 0], room[room > 0]
 d = (CHINCHILLA["B"] / room) ** (1 / CHINCHILLA["b"])  # the tokens that reach the goal with n parameters
 served = {"never used": 0.0, "1 trillion tokens written": 1e12, "10 trillion": 1e13}
 bills = {name: 6 * n * d + 2 * n * tokens for name, tokens in served.items()}
-curves((n / 1e9).tolist(), {name: (bill / 1e22).tolist() for name, bill in bills.items()}, xlog=True, ylim=(0, 40),
+curves((n / 1e9).tolist(), {name: (bill / 1e22).tolist() for name, bill in bills.items()}, ylim=(0, 40),
        xlabel="parameters (billions)", ylabel="training and use (10²² FLOP)",
        alt="Total FLOP against size for one loss. The more tokens are written, the further left is the lowest point.")  # fmt: skip
 cheapest = {name: n[bill.argmin()].item() / 1e9 for name, bill in bills.items()}
