@@ -9,7 +9,7 @@ from torch import Tensor
 # -- 08.1 what training costs ---------------------------------------------------------------------------------------------
 
 COUNT = '''def count_flops(n_layers, width, context, vocab, tokens):
-    """FLOP of training a plain GPT on `tokens` tokens, a multiple of `context`, in contexts of `context` tokens; a float.
+    """FLOP of training a plain GPT on `tokens` tokens, a multiple of `context`, in contexts of that length; a float.
 
     Only matrix products count, 2 FLOP for each multiply-add. In each layer these are queries, keys and values
     (3 · width² multiply-adds a token), the scores and the weighted sum of the values (each over the full square of
@@ -572,7 +572,7 @@ EMERGENT = '''def emergent(p, k):
     """Two measures of a model that gives each of the k tokens of an answer the same probability.
 
     p: tensor of any shape, the probability of the right token   k: how many tokens the answer has
-    Returns: the probability that all k are right (exact match), and the mean log-probability of a token; each of p's shape.
+    Returns: the probability that all k are right (exact match), and the mean log-probability of a token; shaped as p.
     """
 '''
 EMERGENT_LINE = "def emergent(p, k):\n"
