@@ -1,4 +1,5 @@
 # %% [raw]
+# place = ["next token, in many sizes", "Transformer decoder", "Shakespeare"]
 # builds = "a scaling law: a grid of models, its fit with uncertainty, and a larger model predicted before it is trained"
 # terms = ["scaling law", "FLOP", "compute", "hyperparameter transfer", "maximal update parametrization", "IsoFLOP profile", "power law", "irreducible loss", "extrapolation", "Huber loss", "L-BFGS", "bootstrap", "compute-optimal", "over-training", "data-constrained", "emergent ability", "exact match"]
 # [reads]
