@@ -274,11 +274,11 @@ resolve("03.span", "it stays almost the same",
         "The network has learned from the targets alone how common each letter is and which letter follows which. That "
         "lowers the loss without a look at the source. The network without a source learns the same faster, probably "
         "because nothing disturbs it.")
-real, blanked = shipped["spans"]["real"], [run["blanked"] for run in shipped["spans"]["blanked"]]
-later = {name: [run[name] for run in real] for name in ("real", "swapped")} | {"blanked": blanked}
+real, blank = shipped["spans"]["real"], [run["blanked"] for run in shipped["spans"]["blanked"]]
+later = {name: [run[name] for run in real] for name in ("real", "swapped")} | {"blanked": blank}
 reported("after 1,200 steps, twenty times as long, the source is used: with swapped sources the loss is higher by more "
          "than 0.1 nats in each seed, and without swapping its mean is below that of networks trained without a source",
-         all(r["swapped"] - r["real"] > 0.1 for r in real) and sum(later["real"]) < sum(blanked), table=shipped, **later)
+         all(r["swapped"] - r["real"] > 0.1 for r in real) and sum(later["real"]) < sum(blank), table=shipped, **later)
 
 # %% [markdown]
 # After 1,200 steps the source is read, but helps little.
