@@ -473,7 +473,7 @@ resolve("02.laptop", "a thousand years",
 #
 # | | parameters | tokens | FLOP | hardware and energy |
 # |---|---|---|---|---|
-# | BERT-large, 2018 [5] | 340 M | 3.3 B words, 40 epochs | | 16 Cloud TPUs (64 chips), 4 days |
+# | BERT-large, 2018 [5] | 340 M | 3.3 B words, about 40 epochs | | 16 Cloud TPUs (64 chips), 4 days |
 # | GPT-3, 2020 [6] | 175 B | 300 B | 3.14e23 | 1,287 MWh, estimated [7] |
 # | Llama 2 70B, 2023 [8] | 70 B | 2 T | | 1,720,320 A100 hours |
 # | Llama 3.1 405B, 2024 [9] | 405 B | 15.6 T | 3.8e25 | up to 16,384 H100; 30.84 M H100 hours |
