@@ -151,8 +151,14 @@ torch.manual_seed(0)
 untrained = Transformer(encoder.config).eval()
 x_untrained, x_untrained_test = (embed([one.text for one in part], untrained) for part in (train, test))
 texts, test_texts = [one.text for one in train], [one.text for one in test]
-control = {n: accuracy(x_untrained, y, x_untrained_test, n) for n in frozen}
-specialist = {n: accuracy(tfidf(texts[:n], texts[:n]), y, tfidf(test_texts, texts[:n]), n) for n in frozen}
+
+
+def best_accuracy(train_features, test_features, n):  # of three strengths on the test set itself, in the rivals' favour
+    return max(accuracy(train_features, y, test_features, n, strength) for strength in (0.03, 0.3, 3.0))
+
+
+control = {n: best_accuracy(x_untrained, x_untrained_test, n) for n in frozen}
+specialist = {n: best_accuracy(tfidf(texts[:n], texts[:n]), tfidf(test_texts, texts[:n]), n) for n in frozen}
 styles = bind_styles("frozen foundation model", "specialist model", "untrained twin", "own encoder, self-supervised")
 curves([*frozen], {"frozen foundation model": [*frozen.values()],
     "specialist model": [*specialist.values()], "untrained twin": [*control.values()]},
@@ -250,9 +256,9 @@ predict("02.ten",
 shipped = table("lesson_02")
 few = shipped["few_labels"]
 ten = {name: (few[key]["pretrained"]["256"], few[key]["specialist"]["256"]) for key,
-    name in {"topics": "topic of a\ndefinition", "wikipedia": "topic of\nan article", "fashion": "clothes",
-    "emoji": "group of\nan emoji"}.items()}  # fmt: skip
-ten["names (F1)"] = tuple([run[way] for run in shipped["names"]] for way in ("frozen", "specialist"))
+    name in {"topics": "definitions", "wikipedia": "articles", "fashion": "clothes",
+    "emoji": "emoji"}.items()}  # fmt: skip
+ten["names"] = tuple([run[way] for run in shipped["names"]] for way in ("frozen", "specialist"))
 ten["answer's\nsentence"] = tuple([shipped["answer_sentence"][way]] for way in ("frozen", "specialist"))
 ten["article\nsearch"] = tuple([shipped["article_search"][way]] for way in ("frozen", "specialist"))
 ten["emoji\nsearch"] = tuple([run[way] for run in shipped["image_search"]] for way in ("frozen", "specialist"))
@@ -280,23 +286,24 @@ for side in (dict(list(ten.items())[:5]), dict(list(ten.items())[5:])):
 
 # %%
 EVEN = 0.02  # what two models may differ by and still be called even
-wins = [name for name, (one, other) in plain.items() if min(one) > max(other) + EVEN]
-loses = [name for name, (one, other) in plain.items() if min(other) > max(one) + EVEN]
+rivals = {name: runs for name, runs in plain.items() if name != "capital"}  # endings cannot tell a capital
+wins = [name for name, (one, other) in rivals.items() if min(one) > max(other) + EVEN]
+loses = [name for name, (one, other) in rivals.items() if min(other) > max(one) + EVEN]
 print("the frozen model is ahead in every draw:", "; ".join(wins))
 print("the specialist is ahead in every draw:", "; ".join(loses) or "nowhere")
-print("even:", "; ".join(name for name in plain if name not in wins + loses) or "none")
-reported("the frozen models win more of the ten tasks than they lose, and not all of them",
-    len(loses) < len(wins) < 10, table=shipped, won=len(wins), lost=len(loses))  # fmt: skip
-resolve("02.ten",
-    "most, but not all" if 5 < len(wins) < 10 else "about half" if len(wins) < 6 else "all ten",
-    "General features beat a specialist wherever labels are few or knowledge of the world is needed; a specialist "
-    "keeps up where the task's own surface "
-    "(shared words, capital letters, endings) gives the answer away.")  # fmt: skip
+print("even:", "; ".join(name for name in rivals if name not in wins + loses) or "none")
+reported("of the nine tasks with a rival that could win, the frozen models win more than they lose, and not all",
+    len(loses) < len(wins) < 9, table=shipped, won=len(wins), lost=len(loses))  # fmt: skip
+share = len(wins) / len(rivals)
+resolve("02.ten", "all ten" if share == 1 else "most, but not all" if share > 0.6 else "about half",
+    "General features beat a specialist on texts with few labels and where knowledge of the world is needed. With "
+    "images, or where the surface (capital letters, shared words) gives the answer away, a specialist keeps up or "
+    "wins.")  # fmt: skip
 
 # %% [markdown]
 # Read the five wins with care. Capitals had no serious rival: sixteen examples cannot tell a rule the capital of another country, so knowledge from pretraining wins by default. With all training examples instead of sixteen, the rule for past tenses reaches about 0.73, still less than the prompt. And all three tasks with images are even.
 #
-# *All in one* also means: what does the tenth task cost? Here are four ways to add one, with the topics as the example: what must be learned, from how many labels, how many bytes are stored, and how long the fitting takes on this machine. The seconds of probe, neighbours and prompt leave out the foundation model's own run over the texts; those of the specialist include its tf-idf vectors.
+# *All in one* also means: what does the tenth task cost? Here are three ways to add one, with the topics as the example: how many parameters and bytes it adds, and how long it takes on this machine to go from 256 labelled texts to an application.
 
 
 # %%
@@ -308,23 +315,23 @@ def seconds_of(make):
 
 known_words = len({word for text in texts for word in words_of(text)})
 probe_bytes, specialist_bytes = 4 * 384 * len(topics), 4 * known_words * len(topics)
-prompt = "\n".join(f"{one.text} -> {one.topic}" for one in train[:16])
-ways = {
-    "linear probe": (probe_bytes // 4, 256, seconds_of(lambda: linear_probe(x, y, len(topics), 0.3)), probe_bytes),
-    "neighbours": (0, 256, 0.0, 4 * x.numel()),
-    "prompt, 16 examples": (0, 16, 0.0, len(prompt.encode())),
-    "specialist: tf-idf": (specialist_bytes // 4, 256, seconds_of(
-        lambda: linear_probe(tfidf(texts, texts), y, len(topics), 0.3)), specialist_bytes),
+embedding = seconds_of(lambda: embed(texts))  # once for probe and neighbours
+ways = {  # new parameters, bytes, seconds, accuracy with 256 labels
+    "linear probe": (probe_bytes // 4, probe_bytes,
+        embedding + seconds_of(lambda: linear_probe(x, y, len(topics), 0.3)), frozen[256]),
+    "neighbours": (0, 4 * x.numel(), embedding, neighbours[5]),
+    "specialist: tf-idf": (specialist_bytes // 4, specialist_bytes, seconds_of(
+        lambda: linear_probe(tfidf(texts, texts), y, len(topics), 0.3)), specialist[256]),
 }  # fmt: skip
-print(f"{'':22}{'parameters':>12}{'labels':>8}{'bytes':>10}   seconds")
-for name, (parameters, labels, seconds, size) in ways.items():
-    print(f"{name:22}{parameters:>12,}{labels:>8}{size:>10,} ≈ {seconds:.2f}")
+print(f"{'':20}{'parameters':>12}{'bytes':>10}   seconds, accuracy")
+for name, (parameters, size, seconds, right) in ways.items():
+    print(f"{name:20}{parameters:>12,}{size:>10,} ≈ {seconds:.2f}, {right:.2f}")
 
 # %%
 encoder_bytes = 4 * count_parameters(encoder)
 tasks_until_even = encoder_bytes / (specialist_bytes - probe_bytes)
-claim("the tenth task adds less for the probe than for the specialist, but hundreds of tasks must share the encoder "
-    "before it has paid for its own storage", probe_bytes < specialist_bytes and tasks_until_even > 100,
+claim("the tenth task adds less for the probe than for the specialist, but more than a thousand tasks must share "
+    "the encoder before it has paid for its storage", probe_bytes < specialist_bytes and tasks_until_even > 1000,
     probe=probe_bytes, specialist=specialist_bytes, encoder=encoder_bytes, tasks=tasks_until_even)  # fmt: skip
 
 # %% [markdown]
@@ -429,8 +436,7 @@ claim("the same options without the question are not answered: the question is w
     max(without_question.values()) < 0.5, **without_question)  # fmt: skip
 resolve("02.sums",
     "25 %, a guess" if zero_shot["sums"] < 0.4 else "60 %" if zero_shot["sums"] < 0.8 else "nearly all",
-    "Task agnostic does not mean that every task comes out. A number is a token like others, and 135 million "
-    "parameters have not learned to carry out a sum.")  # fmt: skip
+    "Task agnostic does not mean that every task comes out: a model of this size has not learned to add.")  # fmt: skip
 
 # %% [markdown]
 # One objective poses many tasks, and the model does not solve all of them. But the result for sums holds for one wording and a small model: GPT-3, with examples, adds numbers of two digits without error [6, section 3.9]. And SmolLM2 reads numbers digit by digit, so that the option 10 has one token more than 9, which lowers its log-probability. In lesson 14 examples in the prompt change such numbers.
@@ -552,10 +558,13 @@ claim("one careless update takes each of the three tasks down by more than a thi
 claim("the control, 8 bits, keeps nine tenths of each: it is the update's fault, not the compression's as such",
     min(kept["8 bits"]) > 0.9, kept=kept["8 bits"])  # fmt: skip
 word_search = recall_at_k(by_words, 1)
-print(f"the specialist that counts words does not notice ≈ {word_search:.3f} before and after")
+refitted = linear_probe(embed(texts, compressed(4)), y, len(topics), 0.3)
+repaired = ((embed(test_texts, compressed(4)) @ refitted).argmax(1) == y_test).float().mean().item()
+print(f"≈ the probe, fitted anew to 4-bit features: {repaired:.3f}")
+print(f"≈ the search by words, which uses no encoder: {word_search:.3f}")
 resolve("02.update", "all three fail",
     "Every text's vector passes through the same matrices, so every task that reads the vector is hit at once, "
-    "though nobody touched the applications. Ten specialists would need ten accidents.")  # fmt: skip
+    "though nobody touched the applications. A model that does not use the encoder keeps its accuracy.")  # fmt: skip
 
 # %% [markdown]
 # Probe and neighbours also suffer because they were fitted to the old vectors. But the search embeds every text anew, and it too loses more than half.
@@ -616,9 +625,12 @@ together = sum(scores / scores.std() for scores in by_task.values())
 order_of_jobs = together.argsort().tolist()
 print("≈ on the side of he, father, John:  ", ", ".join(JOBS[i] for i in order_of_jobs[:6]))
 print("≈ on the side of she, mother, Mary: ", ", ".join(JOBS[i] for i in order_of_jobs[-6:]))
-trained, random = agreement(by_task), agreement(job_scores(untrained))
+trained, random = agreement(by_task), []
+for seed in range(3):
+    torch.manual_seed(seed)
+    random += agreement(job_scores(Transformer(encoder.config).eval()))
 claim("three probes trained on three different tasks rank forty jobs alike, which probes on the untrained twin do not",
-    min(trained) > 0.7 > max(random) + 0.2, pretrained=trained, untrained=random)  # fmt: skip
+    min(trained) > max(random) + 0.2, pretrained=trained, untrained=random)  # fmt: skip
 
 # %% [markdown]
 # The tasks ask about gender and never about jobs. The common order comes from the encoder's pretraining; it can reach every application built on these vectors, however carefully its labels are chosen, and only in the encoder can it be mended for all. Word vectors learned from web text show such associations, in step with real shares of women in occupations [11].
@@ -637,8 +649,12 @@ for k in (0, 1, 4, 16):
     answers = generate_answers(language_model, tokenizer, prompts, shared=few_shot_prompt(shots[:k]), max_new_tokens=6)
     by_shots[k] = sum(answer.strip() == item.answer for answer, item in zip(answers, past, strict=True)) / len(past)
 print("≈ exact match by number of examples:", {k: round(value, 2) for k, value in by_shots.items()})
-claim("examples in the prompt teach the frozen model a task: sixteen of them beat none by more than half",
-    by_shots[16] - by_shots[0] > 0.5, **{f"shots_{k}": v for k, v in by_shots.items()})  # fmt: skip
+others = few_shot_prompt([(item.given, item.answer) for item in words.train if item.task == "plural"][:16])
+answers = generate_answers(language_model, tokenizer, prompts, shared=others, max_new_tokens=6)
+control = sum(answer.strip() == item.answer for answer, item in zip(answers, past, strict=True)) / len(past)
+claim("sixteen examples raise exact match by more than 50 points over none, and over sixteen examples of plurals",
+    by_shots[16] - max(by_shots[0], control) > 0.5, plurals=control, **{f"shots_{k}": v for k,
+    v in by_shots.items()})  # fmt: skip
 
 # %% [markdown]
 # No parameter changed, so the gain comes from the prompt. But what did the examples teach? Without them nothing in the prompt says that the past tense is wanted, and in section 5, where a pattern said so, the same model chose the past tense well. So most of the gain is that the examples tell *which* task is meant. That a model can read this from examples was no objective of its own; it helps to predict text. Lesson 14 asks where the ability comes from and watches it appear during training.
