@@ -49,7 +49,7 @@ probe = Exercise(
         (torch.eye(2), torch.tensor([0, 1]), 2, 1.0),
         (torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 0, 1]), 3, 0.5),
         probe_case(6, 4, 3, 0.1, seed=1),
-        probe_case(5, 8, 2, 2.0, seed=2),
+        probe_case(5, 6, 2, 2.0, seed=2),
     ],
     starter=PROBE + "    ...\n",
     solution=PROBE
@@ -87,7 +87,7 @@ probe = Exercise(
                 "A number was added to all entries of XᵀX. Which matrix has ones on its diagonal alone?"),
         Mistake("labels as numbers", """def linear_probe(features, labels, num_classes, strength):
     d = features.shape[1]
-    y = labels.float()[:, None].repeat(1, num_classes)
+    y = labels.float()[:, None]
     return torch.linalg.solve(features.T @ features + strength * torch.eye(d), features.T @ y)
 """,
                 "Class 2 was treated as twice class 1. What does a one-hot target look like?"),
@@ -115,6 +115,55 @@ probe = Exercise(
     return torch.linalg.solve(features.T @ features + strength * torch.eye(d), features.T @ y)
 """,
                 "The other classes were given -1. That is a choice too, but which number does the docstring give them?"),
+        Mistake("a penalty of one", """def linear_probe(features, labels, num_classes, strength):
+    y = F.one_hot(labels, num_classes).float()
+    d = features.shape[1]
+    return torch.linalg.solve(features.T @ features + torch.eye(d), features.T @ y)
+""",
+                "With strength 1 it is right, with others not: the matrix that is added is I itself. What stands before it in the formula?"),
+        Mistake("the penalty twice", """def linear_probe(features, labels, num_classes, strength):
+    y = F.one_hot(labels, num_classes).float()
+    d = features.shape[1]
+    return torch.linalg.solve(features.T @ features + 2 * strength * torch.eye(d), features.T @ y)
+""",
+                "A gradient has the factor 2 in both of its terms, and here it is left in one. Which number stands before I in the formula?"),
+        Mistake("one side averaged", """def linear_probe(features, labels, num_classes, strength):
+    y = F.one_hot(labels, num_classes).float()
+    d = features.shape[1]
+    return torch.linalg.solve(features.T @ features / len(features) + strength * torch.eye(d), features.T @ y)
+""",
+                "XᵀX was divided by the number of items and XᵀY was not. Is either of them averaged in the formula?"),
+        Mistake("an intercept", """def linear_probe(features, labels, num_classes, strength):
+    features = features - features.mean(0)
+    y = F.one_hot(labels, num_classes).float()
+    d = features.shape[1]
+    return torch.linalg.solve(features.T @ features + strength * torch.eye(d), features.T @ y)
+""",
+                "The mean was subtracted from the features, as for a fit with an intercept. Which X does the formula take?"),
+        Mistake("features of length one", """def linear_probe(features, labels, num_classes, strength):
+    features = F.normalize(features, dim=1)
+    y = F.one_hot(labels, num_classes).float()
+    d = features.shape[1]
+    return torch.linalg.solve(features.T @ features + strength * torch.eye(d), features.T @ y)
+""",
+                "Each feature vector was scaled to length 1 first. Which X does the formula take?"),
+        Mistake("classes that have items", """def linear_probe(features, labels, num_classes, strength):
+    y = F.one_hot(labels).float()
+    d = features.shape[1]
+    return torch.linalg.solve(features.T @ features + strength * torch.eye(d), features.T @ y)
+""",
+                "A class without an item got no column. What says how many classes there are?"),
+        Mistake("predictions for W", """def linear_probe(features, labels, num_classes, strength):
+    y = F.one_hot(labels, num_classes).float()
+    d = features.shape[1]
+    return features @ torch.linalg.solve(features.T @ features + strength * torch.eye(d), features.T @ y)
+""",
+                "These are the scores X @ W of the items. What is asked for?"),
+        Mistake("items for features", """def linear_probe(features, labels, num_classes, strength):
+    y = F.one_hot(labels, num_classes).float()
+    return torch.linalg.solve(features @ features.T + strength * torch.eye(len(features)), y)
+""",
+                "XXᵀ has a row for each item and XᵀX one for each feature. What has a row of W?"),
     ],
 )  # fmt: skip
 
@@ -145,6 +194,7 @@ neighbours = Exercise(
         (torch.tensor([[1.0, 0.1]]), torch.tensor([[2.0, 0.0], [1.0, 0.3], [1.0, 0.4], [0.0, 1.0]]), torch.tensor([3, 1, 1, 0]), 3),
         (noise(5, 6, seed=1), noise(12, 6, seed=2) * torch.tensor([0.1, 9.0]).repeat(6)[:, None], whole(12, most=3, seed=3), 4),
         (noise(4, 3, seed=4), noise(9, 3, seed=5) * torch.arange(1.0, 10)[:, None], whole(9, most=2, seed=6) + 3, 5),
+        (torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[3.0, 0.3], [1.0, 0.5], [0.4, 1.0], [0.1, 2.0]]), torch.tensor([3, 1, 5, 2]), 3),
     ],
     starter=NEAREST + "    ...\n",
     solution=NEAREST
@@ -203,6 +253,47 @@ neighbours = Exercise(
     return labels[cosines.topk(k, dim=1).indices].mode(dim=1).values
 """,
                 "Each feature was scaled over all items. Which axis runs along one vector?"),
+        Mistake("of equals the nearest", """def nearest_labels(queries, features, labels, k=1):
+    cosines = F.normalize(queries, dim=1) @ F.normalize(features, dim=1).T
+    votes = labels[cosines.topk(k, dim=1).indices].tolist()
+    return torch.tensor([max(row, key=row.count) for row in votes])
+""",
+                "Where labels have as many votes, the one met first was taken, that of the nearest item. Which of equals does the docstring ask for?"),
+        Mistake("of equals the largest", """def nearest_labels(queries, features, labels, k=1):
+    cosines = F.normalize(queries, dim=1) @ F.normalize(features, dim=1).T
+    votes = labels[cosines.topk(k, dim=1).indices].tolist()
+    return torch.tensor([max(set(row), key=lambda label: (row.count(label), label)) for row in votes])
+""",
+                "Where labels have as many votes, the largest was taken. Which of equals does the docstring ask for?"),
+        Mistake("votes weighted by cosine", """def nearest_labels(queries, features, labels, k=1):
+    cosines = F.normalize(queries, dim=1) @ F.normalize(features, dim=1).T
+    nearest = cosines.topk(k, dim=1)
+    votes = torch.zeros(len(queries), int(labels.max()) + 1)
+    return votes.scatter_add(1, labels[nearest.indices], nearest.values).argmax(1)
+""",
+                "A near item has more weight than a less near one. What does each of the k count in the docstring?"),
+        Mistake("the nearest mean of a class", """def nearest_labels(queries, features, labels, k=1):
+    known = labels.unique()
+    means = torch.stack([F.normalize(features, dim=1)[labels == label].mean(0) for label in known])
+    return known[(F.normalize(queries, dim=1) @ means.T).argmax(1)]
+""",
+                "Each class was first averaged into one vector. Which single items vote?"),
+        Mistake("the last of the k alone", """def nearest_labels(queries, features, labels, k=1):
+    cosines = F.normalize(queries, dim=1) @ F.normalize(features, dim=1).T
+    return labels[cosines.topk(k, dim=1).indices[:, -1]]
+""",
+                "The label is that of the k-th neighbour. What do the k - 1 nearer ones say?"),
+        Mistake("the nearest one left out", """def nearest_labels(queries, features, labels, k=1):
+    cosines = F.normalize(queries, dim=1) @ F.normalize(features, dim=1).T
+    nearest = cosines.topk(min(k + 1, len(features)), dim=1).indices[:, 1:]
+    return labels[nearest].mode(dim=1).values
+""",
+                "The nearest item has no vote, as if it were the query itself. Is a query among the labelled items?"),
+        Mistake("all k labels", """def nearest_labels(queries, features, labels, k=1):
+    cosines = F.normalize(queries, dim=1) @ F.normalize(features, dim=1).T
+    return labels[cosines.topk(k, dim=1).indices]
+""",
+                "These are the labels of the k nearest. How does one label come out of them?"),
     ],
 )  # fmt: skip
 
@@ -230,11 +321,12 @@ recall = Exercise(
         (torch.tensor([[0.9, 0.1], [0.2, 0.8]]), 1),
         (torch.tensor([[0.1, 0.9, 0.3], [0.2, 0.8, 0.1]]), 1),
         (torch.tensor([[0.1, 0.9, 0.3], [0.2, 0.1, 0.4]]), 2),
-        (torch.tensor([[0.5, 0.5, 0.1], [0.3, 0.6, 0.6], [0.1, 0.2, 0.9]]), 1),
+        (torch.tensor([[0.5, 0.5, 0.1], [0.6, 0.6, 0.3], [0.1, 0.2, 0.9]]), 1),
         (noise(6, 9, seed=1), 3),
-        (noise(5, 5, seed=2).round(), 2),
+        (noise(5, 5, seed=46).round(), 2),
         (noise(12, 12, seed=7), 4),
         (torch.tensor([[0.3, 0.9, 0.8, 0.1]]), 3),
+        (torch.tensor([[0.9, 0.1, 0.2], [0.8, 0.1, 0.4], [0.3, 0.9, 0.2]]), 1),
     ],
     starter=RECALL + "    ...\n",
     solution=RECALL
@@ -289,10 +381,58 @@ recall = Exercise(
 """,
                 "One right item among k found would be precision at k. What does recall ask of a query?"),
         Mistake("the lowest scores", """def recall_at_k(scores, k):
+    found = scores.argsort(dim=1, stable=True)[:, :k]
+    return (found == torch.arange(len(scores))[:, None]).any(1).float().mean().item()
+""",
+                "Sorting puts low scores first, so the k worst items were looked at. Is a high score good or bad?"),
+        Mistake("ranked from the lowest", """def recall_at_k(scores, k):
     own = scores.diagonal()[:, None]
     return ((scores <= own).sum(1) <= k).float().mean().item()
 """,
-                "The k worst items were looked at. Is a high score good or bad?"),
+                "The worst item has rank 1. Is a high score good or bad?"),
+        Mistake("equals as they are sorted", """def recall_at_k(scores, k):
+    found = scores.argsort(dim=1, descending=True, stable=True)[:, :k]
+    return (found == torch.arange(len(scores))[:, None]).any(1).float().mean().item()
+""",
+                "Among equal scores the sort chooses, so some right items are lucky. Where does the docstring put the right one?"),
+        Mistake("the best item alone", """def recall_at_k(scores, k):
+    return (scores.argmax(1) == torch.arange(len(scores))).float().mean().item()
+""",
+                "The best item alone was looked at, whatever k is. How many places count?"),
+        Mistake("one rank too many", """def recall_at_k(scores, k):
+    own = scores.diagonal()[:, None]
+    return ((scores > own).sum(1) <= k).float().mean().item()
+""",
+                "With k others above it, the right item has rank k + 1. How many may stand before it?"),
+        Mistake("places for ranks", """def recall_at_k(scores, k):
+    places = scores.argsort(dim=1, descending=True).diagonal()
+    return (places < k).float().mean().item()
+""",
+                "`argsort` says which item stands at a rank, and was read as the rank of an item. Where in its row does item i stand?"),
+        Mistake("the first query alone", """def recall_at_k(scores, k):
+    return float((scores[0] >= scores[0, 0]).sum() <= k)
+""",
+                "It is 0 or 1: the answer for the first query. Over how many queries is the share?"),
+        Mistake("divided by the items", """def recall_at_k(scores, k):
+    own = scores.diagonal()[:, None]
+    return ((scores >= own).sum(1) <= k).sum().item() / scores.shape[1]
+""",
+                "The hits were divided by the number of items. Of what is recall a share?"),
+        Mistake("reciprocal ranks", """def recall_at_k(scores, k):
+    own = scores.diagonal()[:, None]
+    return (1 / (scores >= own).sum(1)).mean().item()
+""",
+                "It is the mean reciprocal rank, which does not change with k. What does a query count here, and from which rank on nothing?"),
+        Mistake("whole numbers only", """def recall_at_k(scores, k):
+    own = scores.diagonal()[:, None]
+    return float(((scores >= own).sum(1) <= k).sum().item() // len(scores))
+""",
+                "It is a whole number, and a share lies between 0 and 1. Where is what follows the point lost?"),
+        Mistake("one hit is enough", """def recall_at_k(scores, k):
+    own = scores.diagonal()[:, None]
+    return float(((scores >= own).sum(1) <= k).any())
+""",
+                "It is 1 as soon as one query finds its item. What do the other queries count?"),
     ],
 )  # fmt: skip
 
@@ -362,6 +502,22 @@ cost = Exercise(
         Mistake("minutes in a day for seconds", "def training_days(parameters, tokens, devices, flop_per_second, utilization):\n"
                 "    return 6 * parameters * tokens / (devices * flop_per_second * utilization) / (24 * 60)\n",
                 "24 · 60 are the minutes of a day. What is still to be divided by?"),
+        Mistake("devices multiplied", """def training_days(parameters, tokens, devices, flop_per_second, utilization):
+    return 6 * parameters * tokens * devices / (flop_per_second * utilization) / 86400
+""",
+                "More devices made the run longer. On which side of the division do they stand?"),
+        Mistake("no brackets", """def training_days(parameters, tokens, devices, flop_per_second, utilization):
+    return 6 * parameters * tokens / devices * flop_per_second * utilization / 86400
+""",
+                "`a / b * c` is a · c / b: what follows a division is multiplied again. Which three belong under the line together?"),
+        Mistake("the lost share added", """def training_days(parameters, tokens, devices, flop_per_second, utilization):
+    return 6 * parameters * tokens / (devices * flop_per_second) / 86400 * (2 - utilization)
+""",
+                "At 40 % utilization it adds 60 % to the time. How much longer is a run that reaches 0.4 of the peak?"),
+        Mistake("rounded up", """def training_days(parameters, tokens, devices, flop_per_second, utilization):
+    return math.ceil(6 * parameters * tokens / (devices * flop_per_second * utilization) / 86400)
+""",
+                "It was rounded up to whole days. Which part of a day is lost?"),
     ],
 )  # fmt: skip
 
@@ -390,6 +546,7 @@ budget = Exercise(
     difficulty=3,
     cases=[
         ([10, 1000], [0.2, 0.6], 0.4),
+        ([10, 1000], [0.2, 0.6], 0.3),
         ([16, 64, 256], [0.3, 0.5, 0.6], 0.55),
         ([16, 64, 256], [0.3, 0.5, 0.6], 0.7),
         ([16, 64, 256], [0.3, 0.5, 0.6], 0.2),
@@ -480,5 +637,80 @@ budget = Exercise(
     return math.inf
 """,
                 "An accuracy equal to the target reaches it. Which comparison says so?"),
+        Mistake("the measured count before", """def labels_needed(counts, accuracies, target):
+    if accuracies[0] >= target:
+        return float(counts[0])
+    for i in range(1, len(counts)):
+        if accuracies[i] >= target:
+            return float(counts[i - 1])
+    return math.inf
+""",
+                "At this count the target is not reached yet. How far towards the next one does the line reach it?"),
+        Mistake("the nearest measured point", """def labels_needed(counts, accuracies, target):
+    if accuracies[-1] < target:
+        return math.inf
+    gaps = [abs(accuracy - target) for accuracy in accuracies]
+    return float(counts[gaps.index(min(gaps))])
+""",
+                "It is the count of the measured point with the nearest accuracy. Where between two points do straight lines put the target?"),
+        Mistake("the end of a plateau", """def labels_needed(counts, accuracies, target):
+    if accuracies[0] >= target:
+        return float(counts[0])
+    for i in range(len(counts) - 1, 0, -1):
+        if accuracies[i - 1] <= target <= accuracies[i]:
+            part = (target - accuracies[i - 1]) / (accuracies[i] - accuracies[i - 1] or 1.0)
+            return counts[i - 1] * (counts[i] / counts[i - 1]) ** part
+    return math.inf
+""",
+                "Where the accuracy stays the same over several counts, the last of them was taken. Which one reaches the target first?"),
+        Mistake("one line for all points", """def labels_needed(counts, accuracies, target):
+    if accuracies[0] >= target:
+        return float(counts[0])
+    if accuracies[-1] < target:
+        return math.inf
+    part = (target - accuracies[0]) / (accuracies[-1] - accuracies[0])
+    return counts[0] * (counts[-1] / counts[0]) ** part
+""",
+                "One line was drawn from the first point to the last. Which two points does the target lie between?"),
+        Mistake("both axes logarithmic", """def labels_needed(counts, accuracies, target):
+    if accuracies[0] >= target:
+        return float(counts[0])
+    for i in range(1, len(counts)):
+        if accuracies[i] >= target:
+            part = math.log(target / accuracies[i - 1]) / math.log(accuracies[i] / accuracies[i - 1])
+            return counts[i - 1] * (counts[i] / counts[i - 1]) ** part
+    return math.inf
+""",
+                "The logarithm of the accuracies was taken too. Which axis is logarithmic?"),
+        Mistake("rounded up", """def labels_needed(counts, accuracies, target):
+    if accuracies[0] >= target:
+        return float(counts[0])
+    for i in range(1, len(counts)):
+        if accuracies[i] >= target:
+            part = (target - accuracies[i - 1]) / (accuracies[i] - accuracies[i - 1])
+            return float(math.ceil(counts[i - 1] * (counts[i] / counts[i - 1]) ** part))
+    return math.inf
+""",
+                "It was rounded up to whole labels. Where does the line itself reach the target?"),
+        Mistake("a line beyond the last count", """def labels_needed(counts, accuracies, target):
+    if accuracies[0] >= target:
+        return float(counts[0])
+    i = 1
+    while i < len(counts) - 1 and accuracies[i] < target:
+        i += 1
+    part = (target - accuracies[i - 1]) / (accuracies[i] - accuracies[i - 1])
+    return counts[i - 1] * (counts[i] / counts[i - 1]) ** part
+""",
+                "The last line was drawn on to more labels, where nothing was measured. What is returned if the target is never reached?"),
+        Mistake("given up after one line", """def labels_needed(counts, accuracies, target):
+    if accuracies[0] >= target:
+        return float(counts[0])
+    for i in range(1, len(counts)):
+        if accuracies[i] >= target:
+            part = (target - accuracies[i - 1]) / (accuracies[i] - accuracies[i - 1])
+            return counts[i - 1] * (counts[i] / counts[i - 1]) ** part
+        return math.inf
+""",
+                "It says never as soon as the first line does not reach the target. When may it say so?"),
     ],
 )  # fmt: skip

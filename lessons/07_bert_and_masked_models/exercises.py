@@ -93,6 +93,20 @@ masked = Exercise(
                 "At every other position the target is now token 0. How does a position leave the mean?"),
         Mistake("accuracy", lambda logits, ids, selected: (logits.argmax(-1) == ids)[selected].float().mean(),
                 "It is the share of tokens predicted correctly, which has no gradient. What is the loss?"),
+        Mistake("divided by the number of texts", lambda logits, ids, selected: (F.cross_entropy(logits.mT, ids, reduction="none") * selected).sum() / len(ids),
+                "The sum over the selected positions was divided by B, the number of texts. Of how many positions is it the sum?"),
+        Mistake("divided by the length of a text", lambda logits, ids, selected: (F.cross_entropy(logits.mT, ids, reduction="none") * selected).sum() / ids.shape[1],
+                "The sum over the selected positions was divided by T, the length of a text. Over how many positions is the mean?"),
+        Mistake("the logarithm of a mean", lambda logits, ids, selected: -logits.softmax(-1)[selected].gather(-1, ids[selected][:, None]).mean().log(),
+                "Probabilities were averaged first, and then came the logarithm. Which of the two is done at each position?"),
+        Mistake("logits for log-probabilities", lambda logits, ids, selected: F.nll_loss(logits[selected], ids[selected]),
+                "It averages minus the logit of the true token, so adding 1 to all logits changes it. What makes log-probabilities of logits?"),
+        Mistake("softmax over the positions", lambda logits, ids, selected: -logits.log_softmax(1).gather(-1, ids[..., None])[..., 0][selected].mean(),
+                "The probabilities at one position do not sum to 1, but those of one token over a text do. Which axis holds the vocabulary?"),
+        Mistake("reshaped, not transposed", lambda logits, ids, selected: F.cross_entropy(logits.reshape(len(ids), -1, ids.shape[1]), ids.masked_fill(~selected, -100)),
+                "(B, T, V) was reshaped to (B, V, T), which cuts the numbers anew and mixes positions with tokens. What swaps two axes?"),
+        Mistake("every token of the vocabulary", lambda logits, ids, selected: -logits.log_softmax(-1)[selected].mean(),
+                "All V log-probabilities of a position enter the mean. Which one of them is the true token's?"),
     ],
 )  # fmt: skip
 
@@ -177,6 +191,8 @@ pair = Exercise(
                 "It begins with [SEP] and ends with [CLS]. Which of them stands in front?"),
         Mistake("a list in the list", lambda first, second, cls, sep: ([cls, first, sep, second, sep], [0, 0, 0, 1, 1]),
                 "The texts are lists inside the list. How are their tokens put in one by one?"),
+        Mistake("segment 1 begins too late", lambda first, second, cls, sep: (packed(first, second, cls, sep)[0], [0] * (len(first) + 3) + [1] * len(second)),
+                "The first token after [SEP] has segment 0. Which text is it of?"),
     ],
 )  # fmt: skip
 
@@ -243,6 +259,8 @@ each = Exercise(
                 "Copy t hides token t and everything after it, so that the model reads from the left alone. What may a masked model see?"),
         Mistake("the future, and not itself", lambda ids, mask: ids.repeat(len(ids), 1).masked_fill(torch.ones(len(ids), len(ids)).triu(1).bool(), mask),
                 "Copy t hides what comes after token t, and shows token t itself. Which one is asked about?"),
+        Mistake("the past, and not itself", lambda ids, mask: ids.repeat(len(ids), 1).masked_fill(torch.ones(len(ids), len(ids)).tril(-1).bool(), mask),
+                "Copy t hides what comes before token t, and shows token t itself. Which one is asked about, and what may stay?"),
         Mistake("the past too", grown,
                 "Masks pile up: copy t hides all tokens up to t. Where does each copy begin anew?"),
         Mistake("everything", lambda ids, mask: torch.full((len(ids), len(ids)), mask),
@@ -276,5 +294,15 @@ each = Exercise(
                 "The copies are right, but they are a list. What makes one tensor of them?"),
         Mistake("nothing is masked", lambda ids, mask: ids.repeat(len(ids), 1),
                 "The copies are all the text itself. What does copy t hide?"),
+        Mistake("equal tokens too", lambda ids, mask: torch.where(ids == ids[:, None], mask, ids),
+                "Where a token stands twice in the text, both are hidden. Is it the value or the position that is asked about?"),
+        Mistake("zero for the mask", lambda ids, mask: ids.repeat(len(ids), 1).masked_fill(eye(ids), 0),
+                "Token t is replaced by 0, which is a token too. Which id stands for a hidden one?"),
+        Mistake("only in the first copy", """def mask_each(ids, mask):
+    copies = ids.repeat(len(ids), 1)
+    copies[0, 0] = mask
+    return copies
+""",
+                "Only copy 0 hides a token, as when a loop returns in its first round. What do the other copies ask?"),
     ],
 )  # fmt: skip
