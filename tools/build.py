@@ -68,7 +68,10 @@ def staleness(lesson: Lesson, find: Find = find_exercise) -> list[str]:
     if moved := compare_reading_paths(stored, wanted):
         return [moved]
     if strip_outputs(stored) != strip_outputs(wanted):
-        return [f"edited by hand; change the lesson instead, then run: {again}"]
+        return [
+            "edited by hand, or the map of the course that it shows has changed; change the "
+            f"lesson, never the notebook, then run: {again}"
+        ]
     return []
 
 

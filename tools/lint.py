@@ -65,7 +65,10 @@ def check_duties(notebook: NotebookNode, minutes: int, terms: list[str]) -> Iter
     yield from definitions.reference_faults(notebook.cells)
     yield from evidence.gather(notebook.cells).faults
     if not any("**Where next" in text for text in definitions.text_cells(notebook.cells)):
-        yield "it has no **Where next:** line."
+        yield (
+            "it has no **Where next:** line; add one before the references: which lesson, "
+            "paper or page goes on."
+        )
 
 
 def summary(notebook: NotebookNode, minutes: int, terms: list[str] | None) -> str:
