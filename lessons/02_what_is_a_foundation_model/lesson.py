@@ -256,7 +256,7 @@ predict("02.ten",
 shipped = table("lesson_02")
 few = shipped["few_labels"]
 ten = {name: (few[key]["pretrained"]["256"], few[key]["specialist"]["256"]) for key,
-    name in {"topics": "definitions", "wikipedia": "articles", "fashion": "clothes",
+    name in {"topics": "nouns", "wikipedia": "articles", "fashion": "clothes",
     "emoji": "emoji"}.items()}  # fmt: skip
 ten["names"] = tuple([run[way] for run in shipped["names"]] for way in ("frozen", "specialist"))
 ten["answer's\nsentence"] = tuple([shipped["answer_sentence"][way]] for way in ("frozen", "specialist"))

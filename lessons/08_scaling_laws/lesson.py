@@ -302,7 +302,7 @@ claim("the law misses half of the runs by less than 0.02 nats", error.median() <
       median=error.median(), largest=error.max())  # fmt: skip
 
 # %%
-n = torch.logspace(3.8, 5.1, 40, dtype=torch.float64)
+n = torch.logspace(3.3, 5.1, 50, dtype=torch.float64)
 means = {budget: {n: sum(of) / len(of) for n, of in profile.items()} for budget, profile in profiles.items()}
 curves(n.tolist(), {name_of[budget]: predict_loss(law, n, budget / 6 / n).tolist() for budget in profiles},
        points={name_of[budget]: mean for budget, mean in means.items()},
@@ -379,7 +379,7 @@ claim("the trained model is better than foretold, and better than width 48 after
       bet < min(foretold, *profiles[2.4e10][sizes[48]]) or not full, foretold=foretold, interval=interval)  # fmt: skip
 
 # %% [markdown]
-# The law foretold 2.33 nats and the trained model has 2.27, below the whole interval. The law knew that size would help (2.44 is the loss of width 48 after about as many tokens), and gave away more than a third of the gain. A sum of two powers is not quite the right formula, and all runs share that error: without the two smallest widths the same fit says about 2.29. Whoever extrapolates for money fits close to the range that counts.
+# The law foretold about 2.33 nats and the trained model has 2.27: 0.06 too high, in the lower part of a wide interval. The law knew that size would help (2.44 is the loss of width 48 after about as many tokens), and missed more than a third of the gain. One reason: a sum of two powers is not quite the right formula, an error that all runs share. Without the two smallest widths the same fit comes closer. Whoever extrapolates for money fits close to the range that counts.
 #
 # ## 7 · Spending a budget well
 #
@@ -389,6 +389,7 @@ claim("the trained model is better than foretold, and better than width 48 after
 
 # %% [markdown]
 # Hoffmann et al. found the optimum in three ways [2]: approach 1 takes the lowest training curve at each budget (the envelope), approach 2 the minimum of a parabola through each IsoFLOP profile, approach 3 the fitted law. We compare the second with the third.
+
 
 # %%
 def parabola_minimum(profile):
