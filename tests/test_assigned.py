@@ -113,8 +113,9 @@ def test_other_numbers_have_other_answers_and_the_same_mistakes(exercise):
     assert len(set(values)) == len(values), "two students have the same answer"
     assert exercise.draw_numbers("student 0") == numbers[0], "the same seed draws other numbers"
     for one in asked[:2]:
+        key = AnswerKey(one)  # what is right and what each mistake gives is computed once
         for mistake in exercise.mistakes:
-            assert diagnose(one, one.compile(mistake.wrong_answer)).name == mistake.name
+            assert diagnose(one, one.compile(mistake.wrong_answer), key).name == mistake.name
 
 
 QUOTED = ["load", "table", "normalize_pixels", "dominant_colours", "Schedule", "BPETokenizer"]

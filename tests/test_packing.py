@@ -146,3 +146,10 @@ def test_depth_has_an_end_both_ways():
     nested = json.loads("[" * 900 + "]" * 900)
     with pytest.raises(NotReadable):
         unpack(nested)
+
+
+def test_one_number_that_was_expanded_crosses_over():
+    value = torch.tensor(-0.5).expand(1)
+    assert value.stride() == (0,) and torch.equal(
+        unpack(json.loads(json.dumps(pack(value)))), value
+    )

@@ -125,7 +125,9 @@ def pack_tensor(value: Tensor) -> dict | None:
     name = str(value.dtype).removeprefix("torch.")
     if value.layout != torch.strided or value.is_meta or value.is_nested or name not in DTYPES:
         return None
-    plain = value.detach().cpu().contiguous().resolve_conj().reshape(-1)
+    # A copy, for one number that was expanded has the stride 0 and still counts as contiguous.
+    plain = value.detach().cpu().resolve_conj().clone(memory_format=torch.contiguous_format)
+    plain = plain.reshape(-1)
     data = plain.view(torch.uint8).numpy().tobytes() if plain.numel() else b""
     return {"tensor": [name, list(value.shape), encode_bytes(data), value.requires_grad]}
 
