@@ -9,15 +9,16 @@ token of the text can see the padding. The mask says which tokens belong to the 
     mask     ...... 1 1 1 1  0 0
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fmcourse.generation.text import Prompt, encode_prompts
 from fmcourse.models.heads import pad_batch
+from fmcourse.models.modes import evaluating
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,30 @@ def trim_padding(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         )
     end = int(columns[-1]) + 1
     return ids[..., :end], mask[..., :end]
+
+
+def in_batches(
+    model: nn.Module,
+    measure: Callable[[nn.Module, Tensor, Tensor], Tensor],
+    ids: Tensor,
+    mask: Tensor,
+    batch: int,
+) -> Tensor:
+    """What is measured of each row of a data set, without gradients and `batch` rows at a time.
+
+    Args:
+        measure: (model, ids, mask) -> a number for each row, on the model's device.
+        ids, mask: (N, T), or (N, 2, T) for pairs.
+    Returns: (N,) or (N, 2), on the device of `ids`.
+    """
+    device = next(model.parameters()).device
+    with evaluating(model):
+        parts = [
+            measure(model, *(part.to(device) for part in trim_padding(*rows)))
+            for rows in zip(ids.split(batch), mask.split(batch), strict=True)
+        ]
+    # A clone made outside: tensors from inside `evaluating` may not take part in training.
+    return torch.cat(parts).to(ids.device).clone()
 
 
 def shift(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:

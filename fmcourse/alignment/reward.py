@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from fmcourse.alignment.losses import bradley_terry_loss
-from fmcourse.alignment.preferences import encode_responses, trim_padding
+from fmcourse.alignment.preferences import encode_responses, in_batches, trim_padding
 from fmcourse.generation.text import Prompt
 from fmcourse.models.layers import Linear
-from fmcourse.models.modes import evaluating
 from fmcourse.objectives import Loss, own_rows
 
 
@@ -91,13 +90,7 @@ def score_responses(model: RewardModel, ids: Tensor, mask: Tensor, batch: int = 
         ids, mask: (N, T), or (N, 2, T) for pairs.
     Returns: (N,) or (N, 2), on the device of `ids`.
     """
-    device = next(model.parameters()).device
-    with evaluating(model):
-        parts = [
-            pair_rewards(model, *(part.to(device) for part in trim_padding(*rows)))
-            for rows in zip(ids.split(batch), mask.split(batch), strict=True)
-        ]
-    return torch.cat(parts).to(ids.device).clone()  # a clone can take part in training
+    return in_batches(model, pair_rewards, ids, mask, batch)
 
 
 def score_texts(

@@ -19,8 +19,7 @@ from fmcourse.alignment.losses import (
     masked_sum,
     token_log_probs,
 )
-from fmcourse.alignment.preferences import shift, trim_padding
-from fmcourse.models.modes import evaluating
+from fmcourse.alignment.preferences import in_batches, shift, trim_padding
 from fmcourse.objectives import Loss, own_rows
 
 
@@ -81,11 +80,4 @@ def response_log_probs(model: nn.Module, ids: Tensor, mask: Tensor, batch: int =
         ids, mask: (N, T), or (N, 2, T) for pairs.
     Returns: (N,) or (N, 2), on the device of `ids`.
     """
-    device = next(model.parameters()).device
-    with evaluating(model):
-        parts = [
-            sum_log_probs(model, *(part.to(device) for part in trim_padding(*rows)))
-            for rows in zip(ids.split(batch), mask.split(batch), strict=True)
-        ]
-    # A clone made outside: tensors from inside `evaluating` may not take part in training.
-    return torch.cat(parts).to(ids.device).clone()
+    return in_batches(model, sum_log_probs, ids, mask, batch)

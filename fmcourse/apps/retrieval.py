@@ -9,6 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -123,18 +124,8 @@ class BM25:
 
 
 def minilm_embedder(batch: int = 32) -> Embed:
-    """MiniLM as a function from texts to unit vectors (N, 384).
-
-    Texts of like length are in one batch, so that little of it is padding.
-    """
-    model, tokenizer = load("minilm-l6")
-
-    def embed(texts: Sequence[str]) -> Tensor:
-        order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
-        vectors = embed_sentences(model, tokenizer, [texts[n] for n in order], batch)
-        return vectors[torch.tensor(order).argsort()]
-
-    return embed
+    """MiniLM as a function from texts to unit vectors (N, 384)."""
+    return partial(embed_sentences, *load("minilm-l6"), batch=batch)
 
 
 class DenseIndex:

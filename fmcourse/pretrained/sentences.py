@@ -20,7 +20,8 @@ def embed_sentences(
 ) -> Tensor:
     """One unit vector for each text, (N, D): the mean of its tokens' states.
 
-    A text is cut to 256 tokens; an empty one has the vector of its [CLS] and [SEP].
+    A text is cut to 256 tokens; an empty one has the vector of its [CLS] and [SEP]. Texts of like
+    length are computed together, so that little of a batch is padding.
     Raises: ValueError if there is no text, `texts` is one text, or there is no tokenizer.
     Source: Reimers & Gurevych 2019 (mean pooling); the cut is the published model's own.
     """
@@ -29,15 +30,15 @@ def embed_sentences(
     if not texts:
         raise ValueError("texts is empty; pass at least one sentence.")
     check_tokenizer(tokenizer)
+    encoded = [truncate(tokenizer.encode(text), MAX_TOKENS) for text in texts]
+    order = torch.tensor([len(ids) for ids in encoded]).argsort(stable=True)
     vectors = []
-    for start in range(0, len(texts), batch):
-        some = [
-            truncate(tokenizer.encode(text), MAX_TOKENS) for text in texts[start : start + batch]
-        ]
-        ids, padding_mask = pad_batch(some)
+    for rows in order.split(batch):
+        ids, padding_mask = pad_batch([encoded[row] for row in rows])
         # (B, 1, T) hides padding from every query; the mean leaves it out once more.
         vectors.append(mean_pool(model.states(ids, padding_mask[:, None]), padding_mask))
-    return F.normalize(torch.cat(vectors), dim=-1)  # unit vectors: a dot product is their cosine
+    in_order = torch.cat(vectors)[order.argsort()]
+    return F.normalize(in_order, dim=-1)  # unit vectors: a dot product is their cosine
 
 
 def truncate(ids: list[int], max_tokens: int) -> list[int]:

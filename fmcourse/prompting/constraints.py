@@ -5,7 +5,7 @@ A trie of all tokens is followed through it: Willard & Louf 2023. JSON: RFC 8259
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -29,13 +29,17 @@ def one_of(texts: Sequence[str]) -> Form:
     def build(after: State) -> State:
         start, ends = make_trie({text.encode() for text in texts})
         for state in ends:  # not always a leaf: after `no`, `none` goes on
-            if both := state.keys() & after.keys():
-                where = f"byte {bytes(both)!r} could continue a choice, or follow it"
-                raise ValueError(f"{where}; put the choices into quotes.")
+            refuse_both(state.keys() & after.keys(), "a choice", "put the choices into quotes")
             state.update(after)
         return start
 
     return build
+
+
+def refuse_both(clash: Collection[int], what: str, remedy: str) -> None:
+    """Raises: ValueError if there is a byte that could both continue a form and follow it."""
+    if found := bytes(sorted(byte for byte in clash if byte < END)):
+        raise ValueError(f"byte {found!r} could continue {what}, or follow it; {remedy}.")
 
 
 def string(max_characters: int = 40) -> Form:

@@ -5,7 +5,7 @@ Each takes the state after it and gives the state before it, as `one_of` and `st
 
 from collections.abc import Mapping
 
-from fmcourse.prompting.constraints import Form, State
+from fmcourse.prompting.constraints import Form, State, refuse_both
 from fmcourse.tokenizers.byte_trie import before_character, make_trie
 
 DIGITS, POINT, MINUS, DELETE = b"0123456789", ord("."), ord("-"), 0x7F
@@ -53,8 +53,7 @@ def line(max_characters: int = 80) -> Form:
     """
 
     def build(after: State) -> State:
-        clash = after.keys() & range(256)
-        refuse_both(clash, "the line", "let a line be the last part of the form")
+        refuse_both(after, "the line", "let a line be the last part of the form")
         inside = after
         for _ in range(max_characters):  # each has states of its own: an automaton cannot count
             character = before_character(inside, lowest=" ")
@@ -85,11 +84,3 @@ def number(max_digits: int = 12, decimals: int = 6) -> Form:
         return {MINUS: positive} | positive
 
     return build
-
-
-def refuse_both(clash: set[int], what: str, remedy: str) -> None:
-    """Raise a ValueError if some bytes could both continue a form and follow it."""
-    if clash := clash & set(range(256)):
-        raise ValueError(
-            f"byte {bytes(sorted(clash))!r} could continue {what}, or follow it; {remedy}."
-        )

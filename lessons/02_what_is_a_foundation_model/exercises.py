@@ -523,6 +523,22 @@ cost = Exercise(
 
 # -- 02.5 the label budget ------------------------------------------------------------------------------------------------
 
+
+def needed(
+    first: str = "accuracies[0] >= target",
+    reached: str = "accuracies[i] >= target",
+    part: str = "(target - accuracies[i - 1]) / (accuracies[i] - accuracies[i - 1])",
+    result: str = "counts[i - 1] * (counts[i] / counts[i - 1]) ** part",
+    never: str = "math.inf",
+) -> str:
+    """A near miss of 02.5, as source; without `first` the first count is not looked at."""
+    begin = f"    if {first}:\n        return float(counts[0])\n" if first else ""
+    return (
+        f"def labels_needed(counts, accuracies, target):\n{begin}    for i in range(1, len(counts)):\n"
+        f"        if {reached}:\n            part = {part}\n            return {result}\n    return {never}\n"
+    )
+
+
 BUDGET = '''def labels_needed(counts, accuracies, target):
     """How many labels a model needs for an accuracy of `target`: straight lines between the measured points, with the
     labels on a logarithmic axis.
@@ -582,15 +598,7 @@ budget = Exercise(
     "The ratio of two such budgets is the factor by which pretraining stretches a label.",
     properties=[Property("outside what was measured", within_the_counts, "Between which counts does the target lie?")],
     mistakes=[
-        Mistake("a linear axis", """def labels_needed(counts, accuracies, target):
-    if accuracies[0] >= target:
-        return float(counts[0])
-    for i in range(1, len(counts)):
-        if accuracies[i] >= target:
-            part = (target - accuracies[i - 1]) / (accuracies[i] - accuracies[i - 1])
-            return counts[i - 1] + part * (counts[i] - counts[i - 1])
-    return math.inf
-""",
+        Mistake("a linear axis", needed(result="counts[i - 1] + part * (counts[i] - counts[i - 1])"),
                 "Half-way between 10 and 1,000 came out as 505. What is half-way on a logarithmic axis?"),
         Mistake("the next measured count", """def labels_needed(counts, accuracies, target):
     for n, accuracy in zip(counts, accuracies):
@@ -599,43 +607,13 @@ budget = Exercise(
     return math.inf
 """,
                 "The target may be reached between two measured points. Where do straight lines put it?"),
-        Mistake("never is the last count", """def labels_needed(counts, accuracies, target):
-    if accuracies[0] >= target:
-        return float(counts[0])
-    for i in range(1, len(counts)):
-        if accuracies[i] >= target:
-            part = (target - accuracies[i - 1]) / (accuracies[i] - accuracies[i - 1])
-            return counts[i - 1] * (counts[i] / counts[i - 1]) ** part
-    return float(counts[-1])
-""",
+        Mistake("never is the last count", needed(never="float(counts[-1])"),
                 "A model that never reached the target was said to need only the largest count. What does the docstring return then?"),
-        Mistake("it looks before the first count", """def labels_needed(counts, accuracies, target):
-    for i in range(1, len(counts)):
-        if accuracies[i] >= target:
-            part = (target - accuracies[i - 1]) / (accuracies[i] - accuracies[i - 1])
-            return counts[i - 1] * (counts[i] / counts[i - 1]) ** part
-    return math.inf
-""",
+        Mistake("it looks before the first count", needed(first=""),
                 "The first count reaches the target already, and the line was drawn on to fewer labels, where nothing was measured. What is returned then?"),
-        Mistake("the share the wrong way round", """def labels_needed(counts, accuracies, target):
-    if accuracies[0] >= target:
-        return float(counts[0])
-    for i in range(1, len(counts)):
-        if accuracies[i] >= target:
-            part = (accuracies[i] - target) / (accuracies[i] - accuracies[i - 1])
-            return counts[i - 1] * (counts[i] / counts[i - 1]) ** part
-    return math.inf
-""",
+        Mistake("the share the wrong way round", needed(part="(accuracies[i] - target) / (accuracies[i] - accuracies[i - 1])"),
                 "Near the lower accuracy it gives nearly the higher count. From which end is the share measured?"),
-        Mistake("reached means exceeded", """def labels_needed(counts, accuracies, target):
-    if accuracies[0] > target:
-        return float(counts[0])
-    for i in range(1, len(counts)):
-        if accuracies[i] > target:
-            part = (target - accuracies[i - 1]) / (accuracies[i] - accuracies[i - 1])
-            return counts[i - 1] * (counts[i] / counts[i - 1]) ** part
-    return math.inf
-""",
+        Mistake("reached means exceeded", needed(first="accuracies[0] > target", reached="accuracies[i] > target"),
                 "An accuracy equal to the target reaches it. Which comparison says so?"),
         Mistake("the measured count before", """def labels_needed(counts, accuracies, target):
     if accuracies[0] >= target:
@@ -672,25 +650,9 @@ budget = Exercise(
     return counts[0] * (counts[-1] / counts[0]) ** part
 """,
                 "One line was drawn from the first point to the last. Which two points does the target lie between?"),
-        Mistake("both axes logarithmic", """def labels_needed(counts, accuracies, target):
-    if accuracies[0] >= target:
-        return float(counts[0])
-    for i in range(1, len(counts)):
-        if accuracies[i] >= target:
-            part = math.log(target / accuracies[i - 1]) / math.log(accuracies[i] / accuracies[i - 1])
-            return counts[i - 1] * (counts[i] / counts[i - 1]) ** part
-    return math.inf
-""",
+        Mistake("both axes logarithmic", needed(part="math.log(target / accuracies[i - 1]) / math.log(accuracies[i] / accuracies[i - 1])"),
                 "The logarithm of the accuracies was taken too. Which axis is logarithmic?"),
-        Mistake("rounded up", """def labels_needed(counts, accuracies, target):
-    if accuracies[0] >= target:
-        return float(counts[0])
-    for i in range(1, len(counts)):
-        if accuracies[i] >= target:
-            part = (target - accuracies[i - 1]) / (accuracies[i] - accuracies[i - 1])
-            return float(math.ceil(counts[i - 1] * (counts[i] / counts[i - 1]) ** part))
-    return math.inf
-""",
+        Mistake("rounded up", needed(result="float(math.ceil(counts[i - 1] * (counts[i] / counts[i - 1]) ** part))"),
                 "It was rounded up to whole labels. Where does the line itself reach the target?"),
         Mistake("a line beyond the last count", """def labels_needed(counts, accuracies, target):
     if accuracies[0] >= target:

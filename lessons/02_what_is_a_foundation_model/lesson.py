@@ -301,7 +301,7 @@ resolve("02.ten", "all ten" if share == 1 else "most, but not all" if share > 0.
     "wins.")  # fmt: skip
 
 # %% [markdown]
-# Read the five wins with care. Capitals had no serious rival: sixteen examples cannot tell a rule the capital of another country, so knowledge from pretraining wins by default. With all training examples instead of sixteen, the rule for past tenses reaches about 0.73, still less than the prompt. And all three tasks with images are even.
+# Read the four wins with care. Capitals do not count: sixteen examples cannot tell a rule the capital of another country, so there was no serious rival. With all training examples instead of sixteen, the rule for past tenses reaches about 0.73, still less than the prompt. And all three tasks with images are even.
 #
 # *All in one* also means: what does the tenth task cost? Here are three ways to add one, with the topics as the example: how many parameters and bytes it adds, and how long it takes on this machine to go from 256 labelled texts to an application.
 
@@ -687,7 +687,7 @@ quiz("02.q3",
 # %% [markdown]
 # ## In short
 # - A foundation model is trained on broad data and adapted to many tasks; the word names no architecture.
-# - A probe, neighbours or a prompt adapt a frozen model. With few labels they beat a specialist in about half of ten tasks, and lost one.
+# - A probe, neighbours or a prompt adapt a frozen model. With few labels they beat the specialist in four of nine tasks, and lost one.
 # - Pretraining replaces labels; measured against a fair rival, the factor was between one and a half and six.
 # - One objective poses many tasks, and does not solve all of them.
 # - Pretraining is paid once, by few. A flaw in the shared model is inherited by the applications built on it.

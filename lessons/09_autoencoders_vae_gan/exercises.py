@@ -149,7 +149,7 @@ def no_noise(out: Tensor, case: tuple) -> bool | str:
     return torch.allclose(out, mean) or "With noise 0 a draw is the mean itself; here it is not."
 
 
-def with_slopes(candidate, case: tuple) -> Tensor | tuple[Tensor, ...]:
+def with_gradients(candidate, case: tuple) -> Tensor | tuple[Tensor, ...]:
     """The draw, and where the inputs ask for it how it changes with mean and log-variance."""
     out = candidate(*case)
     if not case[0].requires_grad or not isinstance(out, Tensor):
@@ -165,7 +165,7 @@ draw = Exercise(
     "09.2",
     goal="a draw that can be learnt from",
     minutes=6,
-    run=with_slopes,
+    run=with_gradients,
     cases=[
         (torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0, 2.0]]), torch.tensor([[0.5, -1.0]])),
         (noise(3, 4, seed=1), noise(3, 4, seed=2), torch.zeros(3, 4)),

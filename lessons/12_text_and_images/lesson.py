@@ -83,8 +83,7 @@ towers.load_state_dict({name: weight.float() for name, weight in kept.tensors.it
 
 @torch.inference_mode()
 def vectors(texts):
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # of a length side by side: quicker
-    return pretrained.embed_sentences(*minilm, [texts[i] for i in order])[torch.tensor(order).argsort()]
+    return pretrained.embed_sentences(*minilm, texts)
 
 @torch.inference_mode()
 def seen(pixels):
