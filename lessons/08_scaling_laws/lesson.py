@@ -528,6 +528,7 @@ curves(looked_at, {f"k = {k}": [seen[step][k] for step in looked_at] for k in (1
        xlog=True, xlabel="steps", ylabel="exact match of k characters",
        alt="Exact match by steps: one character rises early and steadily, four late, eight hardly at all.")  # fmt: skip
 
+
 # %%
 def share_of_gain(metric):
     """How much of its whole gain a metric has made after each number of steps."""
