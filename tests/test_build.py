@@ -223,6 +223,7 @@ def test_a_build_is_up_to_date_and_keeps_its_outputs(built):
     assert exercises_of(notebook) == ["03.1"]
 
 
+@pytest.mark.slow
 def test_a_built_notebook_names_its_kernel_and_nothing_of_the_machine(built):
     metadata = nbformat.read(built[0].notebook, as_version=4).metadata
     assert metadata.kernelspec == {
@@ -636,6 +637,7 @@ def test_help_is_given_without_building_anything():
 # --- contact sheets
 
 
+@pytest.mark.slow
 def test_every_figure_is_on_a_sheet_with_its_alt_text(tmp_path, capsys):
     lesson = all_lessons(wanted=["06"])[0]
     shown = figures.figures(lesson)

@@ -87,6 +87,7 @@ UNSEARCHED = {
 PAIRS = [(one, source) for one, sources in WRONG.items() for source in sources]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("exercise_id", "source"), [*PAIRS, *UNSEARCHED.items()])
 def test_a_wrong_answer_that_once_passed_is_refused(exercise_id, source):
     exercise = find_exercise(exercise_id)

@@ -137,6 +137,7 @@ def test_the_switch_is_put_back_also_after_an_error():
     assert fast.is_enabled()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("value", "says"), [("0", "False"), ("1", "True"), ("", "True")])
 def test_the_environment_decides_at_first(value, says, monkeypatch):
     monkeypatch.setenv("FMCOURSE_FAST", value)
@@ -145,6 +146,7 @@ def test_the_environment_decides_at_first(value, says, monkeypatch):
     assert done.stdout.strip() == says
 
 
+@pytest.mark.slow
 def test_importing_it_loads_no_quantized_layers_and_asks_nothing_of_the_processor():
     program = (
         "import sys, torch; torch.cpu.get_capabilities = None; import fmcourse.fast; "

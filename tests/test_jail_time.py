@@ -44,6 +44,7 @@ def test_an_answer_that_computes_for_ever_is_ended_for_its_time():
     assert found == {"how": "time"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "write, how",
     [

@@ -1105,6 +1105,7 @@ def line(words: list[str], capsys) -> str:
     return error
 
 
+@pytest.mark.slow
 def test_texts_on_the_command_line_from_end_to_end(table, capsys, tmp_path):
     path, out = (
         table(TABLE.replace("text,label", "said;kind").replace(",", ";") + "\n;food\n"),

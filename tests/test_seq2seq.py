@@ -288,6 +288,7 @@ def test_the_schedule_is_that_of_the_paper():
     assert optimizer.lr_scale(0.0) == 0
 
 
+@pytest.mark.slow
 def test_overfits_a_few_words_and_writes_them():
     torch.manual_seed(0)
     model = EncoderDecoder(replace(SMALL, dropout=0.0), source_vocab_size=11)

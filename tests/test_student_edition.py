@@ -70,6 +70,7 @@ def test_its_tests_can_be_collected(edition):
     assert done.returncode == 0, done.stdout[-2000:]
 
 
+@pytest.mark.slow
 def test_there_the_course_knows_no_assigned_exercise(edition):
     code = "from fmcourse.classroom.library import all_assigned; print(len(all_assigned()))"
     environment = {"PYTHONPATH": str(edition), "PATH": "/usr/bin"}
@@ -266,6 +267,7 @@ def test_archives_nested_without_end_are_reported(tmp_path):
     assert [leak.part for leak in search(tmp_path, [ASSIGNED["07.A1"]]).leaks] == ["unread"]
 
 
+@pytest.mark.slow
 def test_what_is_handed_out_raises_no_alarm(tmp_path):
     for exercise in ASSIGNED.values():
         (tmp_path / f"{exercise.id}.json").write_text(json.dumps(make_record(exercise)))

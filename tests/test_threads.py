@@ -42,6 +42,7 @@ def test_threads_are_one_or_as_many_as_asked_for(first, variables, threads):
     assert out == f"{threads} {policy}", errors
 
 
+@pytest.mark.slow
 def test_programs_started_from_a_notebook_do_the_same():
     child = "import os, torch; print(torch.get_num_threads(), os.environ['OMP_WAIT_POLICY'])"
     out, errors = run(
@@ -51,6 +52,7 @@ def test_programs_started_from_a_notebook_do_the_same():
     assert out == "1 passive", errors
 
 
+@pytest.mark.slow
 def test_the_command_line_does_the_same():
     out, errors = run(f"import runpy; import fmcourse.cli; {SHOW}")
     assert out == "1 passive", errors

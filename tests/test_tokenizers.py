@@ -279,6 +279,7 @@ def test_learns_the_merges_of_the_reference_ties_included(split):
     assert ours.merges == merges
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("letters", ["ACGT", "a", "".join(map(chr, range(0x4E00, 0x4F00)))])
 def test_one_unbroken_run_is_learnt_as_the_reference_learns_it_and_no_slower(letters):
     text = "".join(random.Random(0).choices(letters, k=45_000 // len(letters[0].encode())))
