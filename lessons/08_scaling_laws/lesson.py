@@ -123,8 +123,8 @@ resolve("08.flops", options[nearness.index(min(nearness))],
 #
 # A scaling law compares models of different sizes, so each must be trained well. Tuning every size is expensive; **hyperparameter transfer** means that a setting is tuned on small models and used for large ones.
 #
-# In a layer of width w each output is a sum over w inputs, and AdamW moves every weight by about the learning rate, so a wide layer's outputs move further. The **maximal update parametrization** (muP) is a set of scaling rules that makes up for it: hidden matrices get a
-# learning rate in proportion to 1/width, and the head's output is divided by the width, so one learning rate serves all widths [6].
+# In a layer of width w each output is a sum over w inputs, and AdamW moves every weight by about the learning rate, so a wide layer's outputs move further. The **maximal update parametrization** (muP) is a set of scaling rules by which one learning rate serves all widths: hidden matrices get a
+# learning rate in proportion to 1/width, and the head's output is divided by the width [6].
 
 # %% [markdown]
 # The figure comes from the shipped table: a plain GPT with AdamW, three widths, five learning rates, 128 steps, one seed. "Standard" means one rate for all matrices, "muP" the rules above. Where is each line lowest?
@@ -248,7 +248,7 @@ resolve("08.best", answers[best_run],
 # %% exercise="08.2"
 
 # %% [markdown]
-# To fit the five numbers we minimize the distance between log L and the logarithm of the formula, as Hoffmann et al. did [2]. The **Huber loss**, our measure of this distance, grows with the square of small errors and only linearly with large ones, so a bad run does not dominate the fit.
+# To fit the five numbers we minimize the distance between log L and the logarithm of the formula, as Hoffmann et al. did [2]. The **Huber loss** is a distance that grows with the square of small errors and only linearly with large ones, so a bad run does not dominate the fit.
 # The minimizer is **L-BFGS**, an optimizer that estimates the curvature from past gradients; it suits few parameters and exact gradients. Since it can stop in a local minimum, we start it from eight places.
 
 
@@ -501,7 +501,7 @@ resolve("08.wall", options[(extra[4] > 0.02) + (extra[4] > 0.1)],
 #
 # ## 9 · Sudden or smooth?
 #
-# An **emergent ability** is one that small models do not have and large ones do, and that could not be predicted by extrapolating from the small ones [9]. The metric was often **exact match**, which counts an answer only if all of it is right. Schaeffer et al. asked whether the model jumps, or the metric [10]. If each token of an answer is right with probability p, and p grows steadily, what does exact match do?
+# An **emergent ability** is one that small models do not have and large ones do, and that could not be predicted by extrapolating from the small ones [9]. **Exact match**, the usual metric, counts an answer only if all of it is right. Schaeffer et al. asked whether the model jumps, or the metric [10]. If each token of an answer is right with probability p, and p grows steadily, what does exact match do?
 
 # %% exercise="08.5"
 
