@@ -176,7 +176,7 @@ loss_formula = Exercise(
         "A power stands below each fraction bar: a larger n makes the fraction smaller. In Python a power is written `**`.",
         '`fit["A"] / n ** fit["a"]` is the term of the parameters, for a float and for a tensor; `**` binds more tightly than `/`.',
     ],
-    explanation="E is the entropy of the text, which no model removes; the second term is what a model of n parameters cannot express, the third what d tokens cannot "
+    explanation="E stands for the entropy of the text, which no model removes; the second term is what a model of n parameters cannot express, the third what d tokens cannot "
     "teach. Doubling n divides its own term by 2^a, however much there is of it, and leaves the others as they are.",
     properties=[Property("below the irreducible loss", above_the_irreducible, "Which sign have the two other terms?")],
     mistakes=[
@@ -493,7 +493,7 @@ bootstrap = Exercise(
         "    values = sorted(statistic(rows[one]) for one in made)\n    return values[round(0.05 * (n - 1))], values[round(0.95 * (n - 1))]\n",
     ],
     hints=[
-        "You have R measurements and no more. Draw R of them with your eyes shut, and put each back before you draw the next: what could a second experiment have looked like?",
+        "You have R measurements and no more. Draw R of them at random, and put each back before you draw the next: what could a second experiment have looked like?",
         "Make the generator once, before the loop. In the loop draw R places, take the rows that stand there, and keep what `statistic` says of them.",
         "`torch.randint(R, (R,), generator=generator)` draws places with replacement, `rows[places]` is a resample, `torch.tensor(values).quantile(0.05).item()` a bound.",
     ],
@@ -613,7 +613,7 @@ sudden = Exercise(
         "A power of a tensor is written `**`; `.log()` is the natural logarithm. Return both, separated by a comma.",
     ],
     explanation="log p grows as steadily as the model gets better; p^k stays near 0 until p is close to 1, and the longer the answer the more sudden the rise. The model is the "
-    "same: what looks like a jump was made by the measure.",
+    "same: the jump comes from the metric.",
     properties=[Property("no probability of all", is_a_probability, "Can all k tokens be right more often than one of them?")],
     mistakes=[
         Mistake("the sum of the logarithms", EMERGENT_LINE + "    return p**k, k * p.log()\n",

@@ -43,11 +43,11 @@ from torch.utils.flop_counter import FlopCounterMode
 # ## 1 · Three quantities: parameters, tokens, compute
 #
 # GPT-2 had 1.5 billion parameters, GPT-3 had 175 billion. Nobody trains such a model twice to see whether half the size would have
-# done. The decision is made on small models and carried over by a **scaling law**, a formula that was fitted to many training runs and gives the loss of a
-# run that has not been made from its size and its data.
+# done. The decision is made on small models and carried over by a **scaling law**, a formula that is fitted to many training runs and predicts, from size and data, the loss
+# of a run that has not been made.
 #
 # In this lesson N is the number of parameters, D the number of tokens read in training, and L the loss on a test text (nats per token). The corpus is
-# Shakespeare, the tokens are characters, as in lesson 06. The learning rate is chosen on a validation text.
+# Shakespeare, the tokens are characters, as in lesson 06. Learning rates are compared on a validation text.
 
 # %%
 plays = load("shakespeare")
@@ -116,18 +116,18 @@ resolve("08.flops", options[nearness.index(min(nearness))],
         "A context of 64 is long for a width of 16: attention alone costs two thirds as much as the four matrices.")  # fmt: skip
 
 # %% [markdown]
-# What 6ND leaves out is the share context / (6 · width) of the layers' cost: large for our models and small for large ones (GPT-3 at its context of 2,048: 3 %). That matters below: an error that *changes with size* bends a law.
+# 6ND leaves out attention's products without weights. They cost context / (6 · width) of what the layers' matrices cost: much for our models, little for large ones (3 % for GPT-3 at its context of 2,048). That matters below: an error that *changes with size* bends a law.
 
 # %% [markdown]
 # ## 2 · A learning rate for every width
 #
 # A scaling law compares models of different sizes, so each must be trained well. Tuning every size is expensive; **hyperparameter transfer** means that a setting is tuned on small models and used for large ones.
 #
-# In a layer of width w each output is a sum over w inputs, and AdamW moves every weight by about the learning rate, so a wide layer's outputs move further. The **maximal update parametrization** (muP) is a set of scaling rules that makes up for it: hidden matrices get a
-# learning rate in proportion to 1/width, and the head's output is divided by the width, so one learning rate serves all widths [6].
+# In a layer of width w each output is a sum over w inputs, and AdamW moves every weight by about the learning rate, so a wide layer's outputs move further. The **maximal update parametrization** (muP) is a set of scaling rules by which one learning rate serves all widths: hidden matrices get a
+# learning rate in proportion to 1/width, and the head's output is divided by the width [6].
 
 # %% [markdown]
-# The figure comes from the shipped table: a plain GPT with AdamW, five learning rates, three widths, 128 steps, one seed. "Standard" is one rate for all matrices. Where is each line lowest?
+# The figure comes from the shipped table: a plain GPT with AdamW, three widths, five learning rates, 128 steps, one seed. "Standard" means one rate for all matrices, "muP" the rules above. Where is each line lowest?
 
 # %%
 shipped = table("lesson_08")
@@ -152,16 +152,16 @@ reported(
 )
 
 # %% [markdown]
-# The last two lines are a warning. At one rate for all widths, size seems to be worth six times as much as it is, because the small models learn too slowly. A law fitted to such runs measures the learning rate, and it mispredicts larger models.
-# (These are single seeds; seeds differ by some hundredths of a nat.) muP keeps its promise: the best rate of the small model is about right for the large one.
+# The last two lines are a warning. At one rate for all widths, size seems to be worth six times as much as with tuned rates, because the small models learn too slowly. A law fitted to such runs measures the learning rate, too, and mispredicts larger models.
 #
-# For our own runs we take an optimizer that has this property by construction. Muon makes the update of every hidden matrix orthogonal, so it changes all directions by the same amount at any width [13]; embedding and head are AdamW's. We use the package's rates at every width.
+# With muP the best rate of the small model is about right for the large one. It promises no more: at width 136 the standard way, tuned for that width, ends about 0.08 nats lower. (These are single seeds, which differ by some hundredths of a nat: the two best rates at width 48 are a tie.)
 
 # %% [markdown]
 # ## 3 · The same budget, spent in four ways
 #
-# Now the experiment: one budget of 2.4 · 10¹⁰ FLOP (as 6ND) for each of four models. The smallest reads half a million tokens, the largest an eighth of that. The learning rate decays to zero at the end of *each* run; a model cut off in the middle of a longer schedule would look
-# worse than it is, as Hoffmann et al. suspected of earlier work [2].
+# Our own runs use Muon. It makes the update of every hidden matrix orthogonal, which changes all directions equally at any width [13]; embedding and head are AdamW's. The package's rates serve every width. That is a weakness: doubled, they lower the loss of width 32 by 0.07 to 0.1 nats, that of width 144 hardly.
+#
+# The experiment: one budget of 2.4 · 10¹⁰ FLOP (6ND) for each of four models. The smallest reads half a million tokens, the largest an eighth of that. The learning rate decays to zero at the end of *each* run: Hoffmann et al. suspected that earlier work had judged models in the middle of a longer schedule [2]; by a later study this matters little [4].
 
 
 # %%
@@ -213,7 +213,7 @@ for n, d, loss in live:
     print(f"N {n:7,}  D {d:9,} ≈ {loss:.3f} nats")
 
 # %% [markdown]
-# A plot of loss against N at equal compute is called an **IsoFLOP profile**: it shows how one budget is best split between parameters and tokens. Here are two of them, from the shipped table, with sizes that we did not train above. The bands are what three seeds span; the markers are the four runs above.
+# A plot of loss against N at equal compute is called an **IsoFLOP profile**: it shows how one budget is best split between parameters and tokens. Here are two, from the shipped table, with more sizes. Lines are means and bands the span of three seeds; the single dots beside the blue line are the four runs above.
 
 # %%
 rows = shipped["grid"]  # each a run: budget, width, parameters, tokens, seed, loss
@@ -243,13 +243,13 @@ resolve("08.best", answers[best_run],
 #
 # A **power law** is a relation y = c · x^p; drawn on two logarithmic axes it is a straight line. Hoffmann et al. describe the loss as a constant and two power laws [2]:
 # $$L(N,D)=E+\frac{A}{N^{a}}+\frac{B}{D^{b}} .$$
-# The **irreducible loss** E is what an endlessly large model with endless data would still lose, since text is not fully predictable. The second term is the price of a finite model, the third that of finite data. Write it down:
+# Each term has a meaning. The **irreducible loss** E is what an endlessly large model with endless data would still lose, since text is not fully predictable. The second term is the price of a finite model, the third that of finite data. Write it down:
 
 # %% exercise="08.2"
 
 # %% [markdown]
-# How are five numbers found that fit our runs? We minimize the distance between log L and the logarithm of the formula, as Hoffmann et al. did. The distance is the **Huber loss**, which grows with the square of small errors and only linearly with large ones, so a bad run
-# does not rule the fit. The minimizer is **L-BFGS**, an optimizer that estimates the curvature from past gradients; it suits few parameters and exact gradients. Since it can stop in a local minimum, it gets several starts.
+# To fit the five numbers we minimize the distance between log L and the logarithm of the formula, as Hoffmann et al. did [2]. The **Huber loss** is a distance that grows with the square of small errors and only linearly with large ones, so a bad run does not dominate the fit.
+# The minimizer is **L-BFGS**, an optimizer that estimates the curvature from past gradients; it suits few parameters and exact gradients. Since it can stop in a local minimum, we start it from eight places.
 
 
 # %%
@@ -283,7 +283,7 @@ def fit_law(runs):
 
 
 # %% [markdown]
-# First a control: losses that come from a known law, at the N and D of our runs. If the fit does not return that law, nothing that follows can be trusted.
+# Our runs are the four from above and the shipped ones of all other seeds and budgets. First a control: we make up losses from a known law, at the N and D of these runs, and fit them. If the fit does not return that law, nothing that follows can be trusted.
 
 # %%
 others = [row for row in rows if (row["budget"], row["seed"]) != (2.4e10, 0)]  # that seed was trained here
@@ -310,6 +310,8 @@ curves(n.tolist(), {name_of[budget]: predict_loss(law, n, budget / 6 / n).tolist
        alt="The fitted law as a line for each budget, and the means of the runs as markers close to the lines.")  # fmt: skip
 
 # %% [markdown]
+# The law follows both budgets, but not exactly: at the smaller one it lies below all three seeds at N ≈ 16,000 and 27,000, and above the mean at 59,000. What all seeds share is not noise. Rates that were not tuned for each size are one suspect, the formula is another.
+#
 # ## 5 · How sure is it?
 #
 # The five numbers came from a few dozen runs, each with its own luck. The **bootstrap** asks what another set of runs might have given: it draws as many runs from ours, with replacement, fits again, repeats this many times, and takes the spread of the results.
@@ -317,7 +319,7 @@ curves(n.tolist(), {name_of[budget]: predict_loss(law, n, budget / 6 / n).tolist
 # %% exercise="08.4"
 
 # %% [markdown]
-# Two things are worth asking of each resample: the numbers of its law, and its prediction for a model of half a million parameters (width 144), more than four times larger than the largest in the fit, after 128 steps.
+# From each resample we take the numbers of its law and its prediction for a model of half a million parameters (width 144), more than four times larger than the largest in the fit, after 128 steps.
 
 # %%
 options = ["the exponent a: it is one of the five numbers of the fit", "the prediction for the larger model"]
@@ -348,13 +350,14 @@ resolve("08.sure", options[wide["prediction"] < wide["exponent a"]],
         "Many sets of five numbers describe these runs, and they predict alike in the neighbourhood.")  # fmt: skip
 
 # %% [markdown]
-# So do not read the numbers of such a fit as facts of nature. E came out at about 1.1 nats, and some resamples put it near 0: our runs are too few and too small to tell a constant from a slow power law. This happened to better-known numbers, too. Besiroglu et al. fitted Hoffmann's law again to points read off the paper's figure and found that its intervals were far too narrow (they would have needed 600,000 runs, and there were fewer
-# than 500) and that its optimizer had stopped too early, since the losses were averaged and not summed [3].
+# So do not read the numbers of such a fit as facts of nature. E came out at about 1.1 nats, and some resamples put it near 0: our runs are too few and too small to tell a constant from a slow power law.
+#
+# The same happened to better-known numbers. Besiroglu et al. fitted Hoffmann's law again, to points read off the paper's figure, and found the published intervals far too narrow: such intervals would need more than 600,000 runs, and there were fewer than 500. They also found that the optimizer had stopped too early, because the losses were averaged and not summed [3].
 
 # %% [markdown]
 # ## 6 · Predict first, then train
 #
-# **Extrapolation** means using a law outside of the range it was fitted to. The interval above says how much the *runs* disagree. It knows nothing of an error that all runs share, such as a wrong formula. Only a run can show that. Here is the bet:
+# **Extrapolation** means using a law outside of the range it was fitted to. The interval above says how much the *runs* disagree. It cannot show an error that all runs share, such as a wrong formula; only a new run can. Choose before you train:
 
 # %%
 print(f"N = {N:,}, D = {D:,} ≈ {foretold:.3f} nats, interval {interval[0]:.3f} to {interval[1]:.3f}")
@@ -381,11 +384,13 @@ claim("the trained model is better than foretold, and better than width 48 after
       bet < min(foretold, *smaller) or not full, foretold=foretold, interval=interval)  # fmt: skip
 
 # %% [markdown]
-# The law foretold about 2.33 nats and the trained model has 2.27: 0.06 too high, in the lower part of a wide interval. The law knew that size would help (2.44 is the loss of width 48 after about as many tokens), and missed more than a third of the gain. One reason: a sum of two powers is not quite the right formula, an error that all runs share. Without the two smallest widths the same fit comes closer. Whoever extrapolates for money fits close to the range that counts.
+# The law predicted about 2.33 nats; the trained model reached 2.27. The law foresaw that size would help (width 48 ends at 2.44) but missed about a third of the gain.
+#
+# The run lies inside the interval, so the scatter of the runs could explain that. The two suspects of section 4 could, too: all runs share them, so no resample shows them. Without the two smallest widths the prediction is closer, which proves little, since it was chosen afterwards. **Change it:** leave out another width, say 24: `runs[runs[:, 0] != 15_912]`.
 #
 # ## 7 · Spending a budget well
 #
-# Training is **compute-optimal** if no other split of the same FLOP between parameters and tokens reaches a lower loss. With the law this is a problem of calculus: minimize L(N, D) under 6ND = C.
+# Training is **compute-optimal** if no other split of the same FLOP between parameters and tokens reaches a lower loss: minimize L(N, D) under 6ND = C.
 
 # %% exercise="08.3"
 
@@ -412,9 +417,9 @@ claim("at both budgets the law and the parabola place the optimum within a facto
       max(apart) < 1.5 or not full, factors=apart)  # fmt: skip
 
 # %% [markdown]
-# Hoffmann et al. concluded that N and D should grow about equally, $N_{opt}\propto C^{0.5}$, with some 20 tokens for each parameter [2]. Two years before, Kaplan et al. had found $N_{opt}\propto C^{0.73}$ [1]; in that light the largest models became large and read little.
+# Hoffmann et al. concluded that N and D should grow about equally, $N_{opt}\propto C^{0.5}$, with some 20 tokens for each parameter [2]. Two years before, Kaplan et al. had found $N_{opt}\propto C^{0.73}$ [1], and the models that followed it were large and read little.
 #
-# What differed? Later work names the cost of the last layer, which was left out, a warm-up too long for small models, hyperparameters not tuned for each size [4], and a count of parameters without embeddings at small scale [5]. One of these we can try: what does our law recommend by three ways of counting?
+# What differed? Later work names the cost of the last layer, which was left out, a warm-up too long for small models, hyperparameters not tuned for each size [4], and a count of parameters without embeddings at small scale [5]. The count can be tested here: what does our law recommend if we count in three ways?
 
 # %%
 options = ["faster", "as fast", "more slowly"]
@@ -445,9 +450,9 @@ resolve("08.count", options[0] if steeper else options[2],
         "starts lower.")  # fmt: skip
 
 # %% [markdown]
-# A count that forgets a part which is large only in small models makes the line steeper. The slope is the advice; the same runs give other advice. Here the difference is small, about 0.03; with the 50,000 tokens of a real vocabulary the head is far larger.
+# A count that leaves out a part which matters only in small models makes the line steeper, so the same runs lead to other advice. Here the exponent grows from 0.59 to 0.62; with a real vocabulary of 50,000 tokens the head is far larger.
 #
-# Compute-optimal is not the end of it. A model is trained once and used often, and using it costs 2N FLOP a token. **Over-training** means to train a smaller model on more tokens than is compute-optimal, which costs more in training and less in every use [8]. We ask Besiroglu's refit of the law [3]: which N has the lowest total bill for the same loss?
+# A model is trained once and used often, and using it costs 2N FLOP a token. **Over-training** means to train a smaller model on more tokens than is compute-optimal, which costs more in training and less in every use [8]. We ask Besiroglu's refit of the law [3]: which N has the lowest total bill for the same loss?
 
 # %%
 CHINCHILLA = {"E": 1.8172, "A": 482.01, "a": 0.3478, "B": 2085.43, "b": 0.3658}  # Besiroglu et al. 2024
@@ -469,10 +474,12 @@ claim("the more a model is used, the smaller is the cheapest model of this loss"
       never_used=never, one_trillion=one, ten_trillion=ten)  # fmt: skip
 
 # %% [markdown]
+# On the left all lines rise steeply: a model that is too small cannot reach this loss with any number of tokens.
+#
 # ## 8 · The data wall
 #
-# More compute wants more data, and text is finite. Training is called **data-constrained** if the same text has to be read several times. Muennighoff et al. trained models of up to 9 billion parameters on repeated text: up to four epochs were almost as good as fresh text, and
-# later the value of a repetition went to zero [7]. On our corpus: width 32 reads 262,144 tokens in every run, from a text of that length, or a quarter, a sixteenth, a sixty-fourth of it.
+# More compute wants more data, and text is finite. Training is called **data-constrained** if the same text has to be read several times. Muennighoff et al. trained models of up to 9 billion parameters on repeated text: up to four epochs were almost as good as fresh text, and with many more the value of further repetition fell to zero [7].
+# On our corpus: width 32 reads 262,144 tokens in every run, from a text of that length, or a quarter, a sixteenth, a sixty-fourth of it.
 
 # %%
 options = ["by less than 0.02 nats", "by 0.02 to 0.1 nats", "by more than 0.1 nats"]
@@ -490,11 +497,11 @@ resolve("08.wall", options[(extra[4] > 0.02) + (extra[4] > 0.1)],
         "A small model that reads a text four times has not memorized it yet; with 64 readings it begins to.")  # fmt: skip
 
 # %% [markdown]
-# Here four epochs cost about 0.09 nats, sixteen 0.2, and with sixty-four the loss is 1.2 nats higher: the model has memorized a text of 4,096 characters. Repetition hurts us earlier than it hurt Muennighoff's models, whose texts were far longer.
+# Four epochs cost about 0.09 nats, sixteen 0.2 and sixty-four 1.2: that model overfits its 4,096 characters. (On them its loss is about 1.0, on the test text 3.3.) Repetition hurts us earlier than Muennighoff's models, whose texts were far longer.
 #
 # ## 9 · Sudden or smooth?
 #
-# An **emergent ability** is one that small models do not have and large ones do, so that nobody could have foretold it from the small ones [9]. Many were seen with **exact match**, a metric that counts an answer only if all of it is right. Schaeffer et al. asked whether the model jumps, or the metric [10]. If each token of an answer is right with probability p, and p grows steadily, what does exact match do?
+# An **emergent ability** is one that small models do not have and large ones do, and that could not be predicted by extrapolating from the small ones [9]. **Exact match**, the usual metric, counts an answer only if all of it is right. Schaeffer et al. asked whether the model jumps, or the metric [10]. If each token of an answer is right with probability p, and p grows steadily, what does exact match do?
 
 # %% exercise="08.5"
 
@@ -505,7 +512,7 @@ curves(p.tolist(), {f"{k} tokens": emergent(p, k)[0].tolist() for k in (1, 4, 20
        alt="Exact match against token probability: a straight line for one token, a late steep rise for twenty.")  # fmt: skip
 
 # %% [markdown]
-# Now a real model: width 32, looked at after 4, 8, ... 256 steps of its training. The answer is the next k characters of the test text; it counts if greedy decoding would write all of them. (Greedy decoding writes an answer exactly if each of its characters is the likeliest one, given the right ones before it.)
+# Now a trained model: width 32, looked at after 4, 8, ... 256 steps. Steps stand in for size here. The answer is the next k characters of the test text; it counts if greedy decoding would write all of them. (It does so if each character is the likeliest one, given the right ones before it.)
 
 # %%
 options = ["in the first half of the doublings of steps", "in the second half"]
@@ -547,7 +554,7 @@ resolve("08.jump", options[late["exact match, k = 4"] > 0.5],
         "All four characters have to be right at once, and early on hardly any are.")  # fmt: skip
 
 # %% [markdown]
-# The same checkpoints, two stories. So when an ability seems to appear from nothing, ask for a smooth metric on the same checkpoints first. That does not make every jump an illusion: users care about whole answers, and a whole answer does come suddenly. And a smooth metric foretells it only if somebody measured it on the small models.
+# By log-probability the model has made two thirds of its gain at step 32; by exact match of four characters, hardly any. (That gain is small: at the end about 2 % of these answers are right.) When an ability seems to appear from nothing, ask first for a smooth metric on the same checkpoints. That does not make every jump an illusion: users care about whole answers, and those do come suddenly. A smooth metric warns only those who measured it on the small models.
 #
 # ## 10 · What the real ones spent
 #
@@ -567,10 +574,10 @@ claim("by the refit Chinchilla's loss is lower than Gopher's", losses["Chinchill
     name.replace(" ", "_"): loss for name, loss in losses.items()})  # fmt: skip
 
 # %% [markdown]
-# GPT-3 is large and read less than two tokens for each parameter, as the law of 2020 advised. Chinchilla, with a quarter of Gopher's parameters and more than four times its tokens, was better at about the same compute [2]. Llama 3 405B is near the optimum that its makers' own law gave [12]; Llama 3 8B read
-# almost 2,000 tokens for each parameter: over-trained on purpose, since it is used so much.
+# GPT-3 is large and read less than two tokens for each parameter, in the spirit of the law of 2020 [1]. Chinchilla, with a quarter of Gopher's parameters and more than four times its tokens, was better at about the same compute [2]. Llama 3 405B is near the optimum of its makers' own law, 402 billion parameters and 16.55 trillion tokens [12]. Llama 3 8B read
+# almost 2,000 tokens for each parameter: over-trained on purpose, to be better at the same cost of use [12].
 #
-# Now you decide. Choose a budget, and how many tokens each parameter gets.
+# Now choose a budget yourself, and how many tokens each parameter gets.
 
 
 # %%
@@ -595,6 +602,8 @@ interactive(draw_bill, log10_flop=(18.0, 26.0, 0.5), tokens_per_parameter=[1, 5,
 
 # %% [markdown]
 # The bill assumes 400 teraFLOP/s for each GPU, about what Llama 3 405B reached on its H100s [12], and, as a round number of ours, two dollars an hour. **Move the sliders:** how much loss does it cost to give every parameter 2,000 tokens? And how much does ten times the budget buy?
+#
+# At 10²³ FLOP the answers are 0.08 and 0.07 nats. The lowest point is flat: from 5 to 100 tokens for each parameter the loss changes by less than 0.01.
 
 # %%
 quiz("08.q1", "A law predicts a model of twice the size 0.04 nats too high. What is the first thing to check?",
@@ -621,7 +630,7 @@ quiz("08.q4", "Long answers, exact match: 0 % for four models and 30 % for the f
 # %% [markdown]
 # ## What the real systems do
 #
-# | | budget (FLOP) | how the split was chosen |
+# | | budget as published (FLOP) | how the split was chosen |
 # |---|---|---|
 # | GPT-3 (2020) [11] | 3.1 · 10²³ | 300 B tokens for every size from 125 M to 175 B |
 # | Chinchilla (2022) [2] | 5.8 · 10²³ | three approaches, more than 400 runs up to 16 B |
@@ -631,12 +640,12 @@ quiz("08.q4", "Long answers, exact match: 0 % for four models and 30 % for the f
 #
 # - Training costs about 6ND FLOP; at small width and long context count exactly.
 # - Tune the learning rate for every size, or transfer it, before you compare sizes.
-# - L = E + A / N^a + B / D^b describes many runs with five numbers. Their prediction nearby is surer than they are.
-# - Bet first, then train: the bootstrap knows the noise and not the flaws that all runs share.
+# - L = E + A / N^a + B / D^b describes many runs with five numbers; its predictions nearby are better known than the numbers.
+# - Predict first, then train: the bootstrap shows the scatter of the runs, not the flaws that all share.
 # - Compute-optimal is one choice; a model that is used much should be smaller and read more.
 # - A sharp metric can make a steady gain look sudden.
 #
-# **Where next:** lesson 09 leaves text for images; Hoffmann et al. [2] is the paper to read; the library page is
+# **Where next:** lesson 09 turns from text to images; Hoffmann et al. [2] is the paper to read; the library page is
 # [torch.optim.LBFGS](https://docs.pytorch.org/docs/stable/generated/torch.optim.LBFGS.html).
 
 # %% [markdown]
