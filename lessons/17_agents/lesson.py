@@ -515,13 +515,13 @@ resolve("17.trained", options_trained[known_wordings - new_wordings > 0.2],
         "Few are right either way: so few traces taught the form of a call rather than its content.")  # fmt: skip
 
 # %% [markdown]
-# The loss fell to a tenth, and still most tasks fail. Nearly all tokens of a call are the same in every call, and a mean over tokens says little about the few that decide: the tool's name and the numbers. So 224 traces taught the form and hardly the content.
+# The loss fell, and still most tasks fail. Nearly all tokens of a call are the same in every call; a mean over tokens says little about the few that decide, the tool's name and the numbers. So 224 traces taught the form and hardly the content.
 #
 # ## 8 · Many steps
 #
-# AutoGPT was a loop round GPT-4 that got a goal in a sentence [6]. It kept a **task list**, the steps that are still to be done, written down so that each can be worked on alone. If each step is right with probability $p$, and no mistake is noticed, a goal of $n$ steps is reached with probability
+# AutoGPT was a loop round GPT-4 [6]. It kept a **task list**, the steps that are still to be done towards a goal, so that each can be worked on alone. If each is right with probability $p$, and no mistake is noticed, $n$ steps are right with probability
 # $$P(n)=p^{\,n}.$$
-# Does that hold? A goal is a number and things to do with it; the program keeps the list and the number, and the model does one step at a time, as a call.
+# Does that hold? Our goals are a number and things to do with it; the program keeps list and number, the model does one step at a time.
 
 
 # %%
