@@ -321,7 +321,7 @@ resolve("17.grammar", options_grammar[2 if abs(gain) < 0.1 else int(gain < 0)],
         "The grammar guarantees the form; which numbers and which sign belong into it, examples show.")  # fmt: skip
 
 # %% [markdown]
-# Alone the model gets hardly a sum right. With six examples of calls it does far better, with the grammar or without it: examples teach the form, too, and the grammar turns it into a guarantee. Without examples the grammar still makes every call valid, and the expressions in them are seldom the right ones.
+# Alone the model gets hardly a sum right. With six examples of calls it does far better, with the grammar or without it: examples teach the form, too, and the grammar turns it into a guarantee. Without examples the grammar leaves nothing but calls and answers, and the model mostly answers at once, wrongly.
 #
 # ## 4 · The loop
 #
@@ -597,7 +597,7 @@ claim("the more steps, the fewer goals are still right", measured == sorted(meas
 resolve("17.chain", options_chain[2], "All eight steps have to be right, so the probabilities multiply: 0.9^8 = 0.43.")
 
 # %% [markdown]
-# The formula takes the steps for independent and alike, which they are not quite: numbers grow, and longer ones are copied wrongly more often. With eight goals chance does the rest. A difference in p that hardly shows after one step is large after eight.
+# A step in the wording of the examples, with number and operation side by side, goes right nearly always here, and so does the whole goal. That is what a plan adds: it turns a hard task into steps with a high p. Where p is lower, the curve falls fast. The formula also takes the steps for independent, which they seldom are quite.
 #
 # **Move the sliders:** at 90 % a step, how many steps may a goal have if it is to be reached in half of the cases? And if half of the mistakes are noticed?
 
@@ -727,7 +727,7 @@ resolve("17.obeys", options_obeys[(shares["a call"]["calls it"] > 0) + (shares["
         "To the model a finished call on a page is text like any other; no rule keeps it from copying it.")  # fmt: skip
 
 # %% [markdown]
-# What the model reads moves what it writes, and no place in the prompt is safe from that. Other sentences would give other numbers.
+# A false claim and an order are repeated in several runs. The finished call is not made here, but behind it the model no longer answers the question. What it reads moves what it writes; other sentences would give other numbers.
 #
 # ## 11 · What an agent may do
 #
