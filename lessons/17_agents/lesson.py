@@ -727,7 +727,7 @@ resolve("17.obeys", options_obeys[(shares["a call"]["calls it"] > 0) + (shares["
         "To the model a finished call on a page is text like any other; no rule keeps it from copying it.")  # fmt: skip
 
 # %% [markdown]
-# A false claim and an order are repeated in several runs. The finished call is not made here, but behind it the model no longer answers the question. What it reads moves what it writes; other sentences would give other numbers.
+# A false claim and an order are repeated in several runs. The finished call is not made here, but behind it the model no longer answers the question.
 #
 # ## 11 · What an agent may do
 #
