@@ -138,6 +138,18 @@ def test_near_the_limit_only_what_still_leads_to_the_end_is_allowed():
         assert len(ids) <= within and re.fullmatch(rb'".*"', spell(BPE, ids), re.DOTALL)
 
 
+@pytest.mark.parametrize("free", [string(None), sequence(one_of(["a"]), line(None))])
+@pytest.mark.parametrize("within", [9, 17])
+def test_a_text_of_any_length_ends_within_the_limit(free, within):
+    end = BPE.encode("\n")[0]
+    wish = torch.zeros(BPE.vocab_size)
+    wish[[end, *BPE.encode('"')]] = -100  # it never wants to end
+    allow = grammar_constraint(BPE, free, end, within)
+    for seed in range(4):
+        ids, _ = write_at_random(allow, end, seed, of=wish)
+        assert within - 2 <= len(ids) <= within and has_form(free({ENDS: None}), spell(BPE, ids))
+
+
 def test_the_limit_counts_tokens_not_bytes():
     tokenizer = BPETokenizer.train("abcdefgh abcdefgh abcdefgh", 280, special_tokens=[END])
     end = tokenizer.special_tokens[END]
@@ -246,6 +258,15 @@ def test_a_line_is_any_text_without_a_line_break():
     for text in ("abcd", "a\nb", "\t", "\r", "\x7f", "\0"):
         assert not has_form(form, text.encode())
     assert not has_form(form, b"\xff") and not has_form(form, "é".encode()[:1])
+
+
+def test_without_a_limit_a_text_may_be_long_and_is_still_json():
+    free, words = string(None)({ENDS: None}), line(None)({ENDS: None})
+    for text in ("", "a" * 500, 'é\\"猫' * 99):
+        assert has_form(free, json.dumps(text, ensure_ascii=False).encode())
+        assert has_form(words, text.encode())
+    for text in ('"a', 'a"', '"a"b"', '"\n"', '"\\x"', '"a\\"'):
+        assert not has_form(free, text.encode())
 
 
 def test_each_case_of_a_switch_goes_on_in_its_own_way():

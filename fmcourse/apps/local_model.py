@@ -75,7 +75,7 @@ class LocalModel:
 
 def reply_form(tools: Sequence[Tool]) -> Form:
     """The line of a call or an answer, as `fmcourse.apps.agent.parse_reply` reads it."""
-    answer = {"Answer: ": line()}
+    answer = {"Answer: ": line(None)}  # max_new_tokens is limit enough
     return switch(({"Action: ": call_form(tools)} if tools else {}) | answer)
 
 
@@ -113,7 +113,7 @@ def value_form(parameter: Parameter) -> Form:
     if choices:
         return one_of([json.dumps(choice, ensure_ascii=False) for choice in choices])
     forms = {
-        "string": string(60),
+        "string": string(None),
         "integer": number(decimals=0),
         "number": number(),
         "boolean": one_of(["true", "false"]),

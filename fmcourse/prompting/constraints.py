@@ -1,7 +1,7 @@
 """Constrained decoding: a mask on the logits, so that only texts of the wanted form can be written.
 
 A form is an automaton over bytes, because a token may begin and end anywhere, even in a character.
-A trie of all tokens is followed through it: Willard & Louf 2023. JSON: RFC 8259.
+All tokens are followed through it: Willard & Louf 2023. JSON: RFC 8259.
 """
 
 import json
@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fmcourse.tokenizers.byte_trie import Node, before_character, make_trie, successors_first
+from fmcourse.prompting.token_paths import TokenPaths
+from fmcourse.tokenizers.byte_trie import Node, before_character, make_trie
 
 State = Node  # for each byte that is allowed next, the state that it leads to
 Form = Callable[[State], State]  # the state after the form -> the state before it
 
-END, SPECIAL, TOKEN = 256, 257, 258  # no bytes: the end token, other special ones, a token's id
+END, SPECIAL = 256, 257  # no bytes: the end token, other special ones
 QUOTE, BACKSLASH = b'"\\'
 
 
@@ -42,15 +43,22 @@ def refuse_both(clash: Collection[int], what: str, remedy: str) -> None:
         raise ValueError(f"byte {found!r} could continue {what}, or follow it; {remedy}.")
 
 
-def string(max_characters: int = 40) -> Form:
-    """A JSON string of at most so many characters, in quotes."""
+def string(max_characters: int | None = 40) -> Form:
+    """A JSON string of at most so many characters, in quotes; None: of any length."""
 
     def build(after: State) -> State:
-        inside = {QUOTE: after}  # at the limit, only the closing quote
-        for _ in range(max_characters):  # each has states of its own: an automaton cannot count
-            escape = dict.fromkeys(b'"\\/bfnrt', inside)
+        def one_more(rest: State) -> State:
+            escape = dict.fromkeys(b'"\\/bfnrt', rest)
             # Control characters, such as line breaks, must be escaped: all below a space.
-            inside = before_character(inside, lowest=" ") | {QUOTE: after, BACKSLASH: escape}
+            return before_character(rest, lowest=" ") | {QUOTE: after, BACKSLASH: escape}
+
+        inside = {QUOTE: after}  # at the limit, only the closing quote
+        for _ in range(
+            max_characters or 0
+        ):  # each has states of its own: an automaton cannot count
+            inside = one_more(inside)
+        if max_characters is None:  # one state that leads back to itself
+            inside.update(one_more(inside))
         return {QUOTE: inside}
 
     return build
@@ -77,28 +85,22 @@ class FormConstraint:
 
     def __init__(self, form: Form, spelled: list[Sequence[int]], max_tokens: float) -> None:
         self.spelled, self.max_tokens = spelled, max_tokens
-        trie, ends = make_trie(spelled)
-        for token, node in enumerate(ends):
-            node[TOKEN] = token
         ended: State = {}
         ended[END] = ended  # after the end, only the end
         self.start = form({END: ended})
-        self.needed = {id(ended): 0}  # tokens that a state needs at least, the end token among them
-        self.allowed = {}  # tokens that a state allows (n,), and what is needed after each (n,)
-        for state in successors_first(self.start):
-            found = self.follow(state, trie, {})
-            self.needed.setdefault(id(state), 1 + min(found.values(), default=inf))
-            tokens = torch.tensor([*found], dtype=torch.long)
-            self.allowed[id(state)] = tokens, torch.tensor([*found.values()])
+        self.paths = TokenPaths(self.start, spelled, SPECIAL + 1)
+        # Tokens that a state needs at least, the end token among them.
+        self.needed = self.paths.fewest_tokens(ended)
+        self.after_each: dict[int, Tensor] = {}  # of the states that were asked for, (V,) each
 
-    def follow(self, state: State, node: Node, found: dict[int, float]) -> dict[int, float]:
-        """Adds to `found` each token below a node of the trie, and what is needed after it."""
-        for byte, longer in node.items():
-            if byte == TOKEN:
-                found[longer] = self.needed[id(state)]
-            elif byte in state:
-                self.follow(state[byte], longer, found)
-        return found
+    def needed_after(self, state: State) -> Tensor:
+        """How many tokens are needed after each one that may come now, (V,); else inf."""
+        n = self.paths.numbers[id(state)]
+        if n not in self.after_each:
+            tokens, after = self.paths.follow(n)
+            self.after_each[n] = torch.full((len(self.spelled),), inf)
+            self.after_each[n][tokens] = self.needed[after]
+        return self.after_each[n]
 
     def __call__(self, ids: Sequence[int]) -> Tensor:
         state = self.start  # found anew in each call, so that one constraint can serve many texts
@@ -108,11 +110,8 @@ class FormConstraint:
                     where = f"token {token} at position {n} is not what the form allows there"
                     raise ValueError(f"{where}; pass what was added alone, without the prompt.")
                 state = state[byte]
-        tokens, needed = self.allowed[id(state)]
-        mask = torch.zeros(len(self.spelled), dtype=torch.bool)
         # A token is allowed if the text can be completed after it: the mask is never empty.
-        mask[tokens[needed < max(1, self.max_tokens + 1 - len(ids))]] = True
-        return mask
+        return self.needed_after(state) < max(1, self.max_tokens + 1 - len(ids))
 
 
 def grammar_constraint(
@@ -130,10 +129,10 @@ def grammar_constraint(
         spelled[token] = [SPECIAL]
     spelled[tokenizer.check_ids([end])[0]] = [END]
     constraint = FormConstraint(form, spelled, max_tokens)
-    fewest = constraint.needed[id(constraint.start)] - 1
+    fewest = constraint.needed[constraint.paths.numbers[id(constraint.start)]].item() - 1
     if fewest == inf:
         raise ValueError("this vocabulary cannot spell any text of this form.")
     if fewest > max_tokens:
         problem = f"max_tokens={max_tokens} is too little"
-        raise ValueError(f"{problem}: the shortest text of this form needs {fewest}.")
+        raise ValueError(f"{problem}: the shortest text of this form needs {fewest:g}.")
     return constraint

@@ -46,19 +46,27 @@ def sequence(*forms: Form) -> Form:
     return build
 
 
-def line(max_characters: int = 80) -> Form:
-    """Free text of at most so many characters without a line break, to stand last in a form.
+def line(max_characters: int | None = 80) -> Form:
+    """Free text without a line break, of at most so many characters (None: of any length).
 
-    Raises: ValueError where what follows could continue the line.
+    It stands last in a form. Raises: ValueError where what follows could continue the line.
     """
 
     def build(after: State) -> State:
         refuse_both(after, "the line", "let a line be the last part of the form")
-        inside = after
-        for _ in range(max_characters):  # each has states of its own: an automaton cannot count
-            character = before_character(inside, lowest=" ")
+
+        def one_more(rest: State) -> State:
+            character = before_character(rest, lowest=" ")
             del character[DELETE]
-            inside = after | character
+            return after | character
+
+        inside = {**after}
+        for _ in range(
+            max_characters or 0
+        ):  # each has states of its own: an automaton cannot count
+            inside = one_more(inside)
+        if max_characters is None:  # one state that leads back to itself
+            inside.update(one_more(inside))
         return inside
 
     return build
