@@ -125,7 +125,7 @@ diverse = AssignedExercise(
 ''', "What is subtracted for the first one?"),
     ],
     mistakes=[
-        Mistake("relevance alone", picked(score="weight * relevance[i]"),
+        Mistake("relevance alone", picked(score="relevance[i]"),
                 "The most relevant ones were picked, however alike they are. What is subtracted?"),
         Mistake("the mean similarity", picked(near="sum(similarity[i][j] for j in out) / len(out)"),
                 "A passage that repeats one of three counted as a third of a repetition. How many like it have to be there already?"),
