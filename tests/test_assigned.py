@@ -125,6 +125,7 @@ QUOTED = [
     "Schedule",
     "BPETokenizer",
     "comb",
+    "sum_texts",
 ]
 
 
