@@ -25,7 +25,7 @@ from common import measure_once, write_checkpoint, write_table
 from fmcourse import pretrained
 from fmcourse.apps.retrieval import BM25, DenseIndex, Hybrid, best, chunk_text, recall_at_k
 from fmcourse.data import Article, load
-from fmcourse.files import import_file
+from fmcourse.files import import_file, write_atomically
 from fmcourse.models.heads import pad_batch
 from fmcourse.prompting import generate_answers, read_prefix
 from torch import Tensor
@@ -74,12 +74,15 @@ def embed(texts: Sequence[str]) -> Tensor:
     return pretrained.embed_sentences(*minilm(), texts)
 
 
-def embed_all(path: Path) -> Tensor:
-    """The vectors of all passages, (N, 384), made once and kept in `path`."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(embed(passages()), path)
-    return torch.load(path, weights_only=True)
+def embed_all(folder: Path, part: int = 1000) -> Tensor:
+    """The vectors of all passages, (N, 384), kept in `folder` in parts, so that a run can be stopped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for first in range(0, len(passages()), part):
+        if not (path := folder / f"{first}.pt").exists():
+            vectors = embed(passages()[first : first + part])
+            write_atomically(path, lambda temporary, vectors=vectors: torch.save(vectors, temporary))
+    firsts = range(0, len(passages()), part)
+    return torch.cat([torch.load(folder / f"{first}.pt", weights_only=True) for first in firsts])
 
 
 def to_bytes(vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -385,7 +388,7 @@ def placing(vectors: Tensor) -> dict[str, float]:
 def main(out: Path) -> None:
     parts = out / "parts"
     once: Callable[..., Any] = lambda name, make, *args: measure_once(parts / f"{name}.json", lambda: make(*args))
-    vectors = embed_all(out / "vectors.pt")
+    vectors = embed_all(out / "vectors")
     found = {
         "retrieval": once("retrieval", retrieval, vectors),
         "BM25's constants": once("constants", choose_bm25),
