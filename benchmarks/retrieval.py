@@ -2,12 +2,12 @@
 
 Run   python -m benchmarks retrieval     Takes   about a minute on one core
 
-The passages are pieces of Wikipedia's introductions, at most 60 words each, the queries are
-descriptions of other articles; one query at a time, the first ten wanted. Both BM25 get the same words,
-split by our `split_words`, and the same formula (Lucene's); bm25s runs with its default backend,
-numpy. The scores of the ten must agree. The vectors are random, of MiniLM's width; what it costs to
-embed a query is left out, since both sides would pay it. The peer there is what one writes without
-a library: a matrix product with numpy or torch, and the ten largest.
+The passages are pieces of Wikipedia's introductions, at most 60 words each; the queries are
+descriptions of other articles, one at a time, and the first ten passages are wanted. Both BM25 get
+the same words, split by our `split_words`, and the same formula (Lucene's); bm25s runs with its
+default backend, numpy. The scores of the ten must agree. The vectors are random, of MiniLM's width;
+what it costs to embed a query is left out, since both sides would pay it. The peer there is what
+one writes without a library: a matrix product with numpy or torch, and the ten largest.
 """
 
 from collections.abc import Callable, Sequence
