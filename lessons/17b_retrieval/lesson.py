@@ -448,11 +448,11 @@ for one, text in list(zip(live, answers["found"], strict=True))[:4]:
     print(f"{one['asked']} ≈ {text} (right: {one['answer']})")
 
 # %%
-runs = shipped["answers"]  # three draws of the four examples, 40 questions
+runs = shipped["answers"]  # the same 24 questions, three draws of the four examples
 kinds = {"nothing": "closed, none", "the passage found": "open, found", "the right passage": "open, right",
          "a similar wrong one": "open, near", "a random one": "open, random"}  # fmt: skip
 bars({name: [run[key]["right"] for run in runs] for name, key in kinds.items()},
-     xlabel="share of 40 questions answered right; whiskers: three draws of the examples",
+     xlabel="share of 24 questions answered right; whiskers: three draws of the examples",
      alt="Share of right answers by what the model read: nothing, little; the passage found, nearly as much as the right "
      "passage; a similar or a random wrong passage, least.")  # fmt: skip
 print("≈ live, 24 questions:", {name: round(value, 2) for name, value in right_share.items()})
@@ -529,7 +529,7 @@ grouped_bars(
     {name: {"says that it does not know": [run[f"doubt, {key}"]["unknown"] for run in runs],
             "answers right": [run[f"doubt, {key}"]["right"] for run in runs]}
      for name, key in {"right passage": "right", "similar wrong one": "near", "random one": "random"}.items()},
-    ylabel="share of 40 questions", ylim=(0, 1),
+    ylabel="share of 24 questions", ylim=(0, 1),
     alt="For the right, a similar wrong and a random passage: how often the model says that it does not know, and how "
     "often it answers right, over three draws of the examples.")  # fmt: skip
 resolve("17b.unknown",
