@@ -14,9 +14,9 @@
 #
 # **Afterwards you can**
 # - cut texts into passages, and rank them by words, by meaning and by both;
-# - measure a search engine with recall and reciprocal rank, and say where each kind of search fails;
-# - write a prompt that answers from passages, and test it with right, wrong, missing and falsified ones;
-# - say when a model should answer "I do not know", and find out whether it does;
+# - measure a search engine, and say where each kind of search fails;
+# - write a prompt that answers from passages, and test it with right, wrong and falsified ones;
+# - find out whether a model says "I do not know" when it should;
 # - build a memory that a later session can search, and name its dangers.
 
 # %%
@@ -26,6 +26,7 @@ import random
 import re
 import tempfile
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,16 +36,17 @@ from fmcourse.apps.retrieval import BM25, SENTENCE_END, chunk_text, reciprocal_r
 from fmcourse.course import check, claim, hint, predict, progress, quiz, reported, resolve, solution
 from fmcourse.data import checkpoint, load, table
 from fmcourse.models.heads import pad_batch
-from fmcourse.plots import bars, bind_styles, curves, grouped_bars
+from fmcourse.plots import bars, curves, grouped_bars
 from fmcourse.plots.widgets import interactive
 from fmcourse.prompting import generate_answers
 from torch.nn import functional as F
 
 # %% [markdown]
 # ## 1 · What a model knows by heart
-# What a language model has learned about the world is stored in its weights; this is its **parametric memory**. It cannot be looked through, it ends where the training text ends, and a small model has room for little. We ask SmolLM2 (135 million parameters) about facts that stand in Wikipedia.
 #
-# A question is put **closed-book** if the model has to answer from its parameters alone, without anything to read. The 72 questions of this lesson were written for it, from articles of Wikipedia; their answers are a word, a name or a number. Four solved questions at the start of the prompt show that a short answer is wanted.
+# The **parametric memory** of a language model is what it has learned about the world and stored in its parameters. It ends where the training text ends, and a small model has room for little. We ask SmolLM2 (135 million parameters) about facts that stand in Wikipedia.
+#
+# A question is put **closed-book** if the model has to answer from its parameters alone, without anything to read. The 72 questions were written for this lesson from articles of Wikipedia; an answer is a word, a name or a number. Four solved questions at the start of the prompt show that a short answer is wanted. An answer counts as right if it contains the right words, whatever the capitals and commas; *six* and *6* are the same.
 
 # %%
 language_model, tokenizer = pretrained.load("smollm2-135m-instruct")
@@ -65,9 +67,6 @@ def write_answers(start, prompts):
     return [text.strip() for text in texts]
 
 
-# %% [markdown]
-# An answer counts as right if it contains the right words, whatever the capitals and commas; *six* and *6* are the same.
-
 # %%
 NUMBERS = dict(zip(["two", "three", "four", "five", "six", "seven", "eight", "nine"], "23456789", strict=True))
 
@@ -82,8 +81,6 @@ def holds(text, answer):
 
 
 print(holds("About 35,000 of them.", "35000"), holds("It has six.", "6"), holds("In 1945", "45"))
-
-# %%
 predict("17b.closed", "SmolLM2, 135 million parameters, closed-book, 24 questions on Wikipedia: right are about",
         ["10 %", "40 %", "70 %"])  # fmt: skip
 
@@ -93,29 +90,30 @@ CLOSED = "Answer the question in a few words.\n\n" + "".join(f"{block(q)} {a}\n\
 live = questions[:24]
 
 
-def accuracy(texts, key="answer"):
-    return sum(holds(text, one[key]) for text, one in zip(texts, live, strict=True)) / len(live)
+def accuracy(texts):
+    return sum(holds(text, one["answer"]) for text, one in zip(texts, live, strict=True)) / len(live)
 
 
 from_memory = write_answers(CLOSED, [block(one["asked"]) for one in live])
 for one, text in list(zip(live, from_memory, strict=True))[:6]:
     print(f"{one['asked']} ≈ {text} (right: {one['answer']})")
-closed = accuracy(from_memory)
 
 # %%
+closed = accuracy(from_memory)
 claim("closed-book, fewer than a third of the 24 answers are right", closed < 1 / 3, closed_book=closed)
 resolve("17b.closed", "10 %" if closed < 0.25 else "40 %" if closed < 0.55 else "70 %",
-        "Most of these facts are rare in text, and a model of this size has kept few of them. It answers all the same.")  # fmt: skip
+        "Most of these facts are rare in text, and a small model has kept few of them. It answers all the same.")  # fmt: skip
 
 # %% [markdown]
 # None of the wrong answers looks wrong: a year where a year was asked for, a plausible number, a name. A **hallucination** is a statement of a language model that sounds right and is supported neither by the facts nor by the text it was given.
 #
-# **Retrieval-augmented generation** (RAG) means that a system first searches a collection of texts for passages that fit the question, and the language model then writes its answer with these passages in its prompt [1]. Answering with such a text at hand is called **open-book**. Written as probabilities, with a question $x$, an answer $y$ and passages $z$:
+# **Retrieval-augmented generation** (RAG) means that a system first searches a collection of texts for passages that fit the question, and the language model then writes its answer with these passages in its prompt [1]. A question is put **open-book** if such a text stands in the prompt. Written as probabilities, with a question $x$, an answer $y$ and passages $z$:
 # $$p(y\mid x)\;\approx\sum_{z\,\in\,\text{top-}k}\; \underbrace{p(z\mid x)}_{\text{retriever}}\;\underbrace{p(y\mid x, z)}_{\text{reader}}.$$
 # We build the retriever first (sections 2 to 6) and then the reader.
 
 # %% [markdown]
 # ## 2 · Passages
+#
 # A **passage** (or chunk) is the unit that is searched and shown to the model: a piece of text of some dozens or hundreds of words. Long documents are cut, for two reasons. One vector for a whole book says little about any page, and the prompt has room for a few pages only. If a cut went through a sentence, both halves would be spoiled, so we keep sentences whole. And because a sentence often leans on the one before it ("It was built in 1889"), neighbouring passages may overlap.
 
 # %% exercise="17b.1"
@@ -126,11 +124,10 @@ articles = [*wiki.train, *wiki.validation, *wiki.test]
 longest = max(wiki.test, key=lambda one: len(one.text))
 sentences = SENTENCE_END.split(longest.text)
 pieces = chunk(sentences, 40, 1)
-print(longest.title, "|", len(longest.text.split()), "words,", len(sentences), "sentences,", len(pieces), "passages")
-for piece in pieces[:3]:
-    print(f"{len(piece.split()):3} words: {piece[:44]} ... {piece[-44:]}")
-same = all(chunk(SENTENCE_END.split(one.text), 40, 1) == chunk_text(one.text, 40) for one in wiki.test[:200])
-claim("exercise 17b.1 cuts 200 articles as the package does", same)
+print(f"{longest.title}: {len(longest.text.split())} words, {len(sentences)} sentences, {len(pieces)} passages")
+print(*(f"{len(piece.split()):3} words: {piece[:44]} ... {piece[-44:]}" for piece in pieces[:3]), sep="\n")
+claim("exercise 17b.1 cuts 200 articles as the package does",
+      all(chunk(SENTENCE_END.split(one.text), 40, 1) == chunk_text(one.text, 40) for one in wiki.test[:200]))
 
 # %% [markdown]
 # Look at the beginnings: the second and third passage no longer name their subject. A search engine that sees the passage alone cannot know what "it" is. The remedy is simple: put the title in front of every passage.
@@ -138,36 +135,35 @@ claim("exercise 17b.1 cuts 200 articles as the package does", same)
 # How large should a passage be? The recipe of this lesson cut the 1,030 test articles into passages of at most 20, of at most 40 words, or not at all, embedded each with MiniLM, and put all 72 questions in two wordings. What matters to a reader is this: we may show the model 100 words. Does the answer stand in them?
 
 # %%
-chunks = shipped["chunks"]
-sizes = {"20 words": 20, "40 words": 40, "whole": 1000}
-part = "answer in 100 words"
-grouped_bars(
-    {size: {way: chunks[f"MiniLM, {n} words, {way}"][part] for way in ("title", "no title")} for size, n in sizes.items()},
-    ylabel="answer stands in the first 100 words", ylim=(0, 1),
+chunks, sizes, ways = shipped["chunks"], {"20 words": 20, "40 words": 40, "whole": 1000}, ("title", "no title")
+inside = {size: {way: chunks[f"MiniLM, {n} words, {way}"]["answer in 100 words"] for way in ways}
+          for size, n in sizes.items()}  # fmt: skip
+grouped_bars(inside, ylabel="answer stands in the first 100 words", ylim=(0, 1),
     alt="Share of questions whose answer stands in the first 100 words found, for passages of 20 and 40 words and for "
     "whole introductions; with the title before each passage the share is higher, most of all for short passages.")  # fmt: skip
-gain = {size: chunks[f"MiniLM, {n} words, title"][part] - chunks[f"MiniLM, {n} words, no title"][part] for size, n in sizes.items()}
+gain = {size: row["title"] - row["no title"] for size, row in inside.items()}
 reported("the title helps passages of 20 words more than whole introductions", gain["20 words"] > gain["whole"],
          table=shipped, **{size.replace(" ", "_"): value for size, value in gain.items()})  # fmt: skip
 
 # %% [markdown]
-# Our articles are introductions of 77 words on average, so from here on each introduction is one passage, with its title in front.
+# Our introductions have 77 words on average, so from here on each is one passage, with its title in front.
 #
 # ## 3 · Search by words: BM25
-# The classical way to rank passages counts the words that they share with the query. **BM25** ("best match 25") is the formula that has proved itself for thirty years [2]. It sums over the query's words $w$ a product of two factors:
+#
+# **BM25** ("best match 25") is a formula that scores a passage by the words that it shares with the query; it has proved itself for thirty years [2]. It sums over the query's words $w$ a product of two factors:
 # $$\text{score}(q, d)=\sum_{w\in q}\ \underbrace{\ln\!\Big(1+\frac{N-n_w+0.5}{n_w+0.5}\Big)}_{\text{idf}}\cdot\frac{tf}{tf+k_1\big(1-b+b\,\frac{|d|}{\overline{|d|}}\big)}.$$
-# The **inverse document frequency** (idf) is large for a word that stands in few of the $N$ passages ($n_w$ of them): such a word tells passages apart. In the second factor $tf$, the number of times that the word stands in $d$, saturates: the tenth mention adds little. A passage longer than the mean is held to need more mentions; $b$ says how much.
+#
+# The **inverse document frequency** (idf) of a word is large if it stands in few ($n_w$) of all $N$ passages: such a word tells passages apart. In the second factor $tf$, the number of times that the word stands in $d$, saturates: the tenth mention adds little. A passage longer than the mean needs more mentions; $b$ says how much.
 
 # %% exercise="17b.2"
 
 # %%
 passages = [f"{one.title}. {one.text}" for one in articles]
 where = {one.title: n for n, one in enumerate(articles)}
-some = passages[-300:]
-library = BM25(some)
-words = [split_words(text) for text in some]
-gap = max((torch.tensor(bm25_scores(split_words(one["asked"]), words, 1.5, 0.75)) - library.scores(one["asked"])).abs().max()
-          for one in questions[:5])  # fmt: skip
+library, words = BM25(passages[-300:]), [split_words(text) for text in passages[-300:]]
+texts = [one["asked"] for one in questions[:5]]
+gap = max((torch.tensor(bm25_scores(split_words(text), words, 1.5, 0.75)) - library.scores(text)).abs().max()
+          for text in texts)  # fmt: skip
 claim("the scores of exercise 17b.2 are the package's to five digits", gap < 1e-4, gap=gap)
 curves([1, 2, 3, 5, 8, 12], {f"k1 = {k1}": [tf / (tf + k1) for tf in (1, 2, 3, 5, 8, 12)] for k1 in (0.5, 1.5, 5)},
        xlabel="times that the word stands in a passage of mean length", ylabel="second factor", ylim=(0, 1),
@@ -205,15 +201,12 @@ class InvertedIndex:
 
 
 # %%
-by_words = InvertedIndex(passages)
-package_index = BM25(passages)
-example = "wine from the south of France"
-touched = by_words.scores(example)
-gap = max(abs(package_index.scores(example)[n].item() - score) for n, score in touched.items())
+by_words, example = InvertedIndex(passages), "wine from the south of France"
+touched, expected = by_words.scores(example), BM25(passages).scores(example)
+gap = max(abs(expected[n].item() - score) for n, score in touched.items())
 claim("the inverted index gives the scores of the package's BM25, over all passages", gap < 1e-4, gap=gap)
-print(f"{len(passages):,} passages, {len(by_words.lists):,} different words; *{example}* touches {len(touched):,} passages")
-for word in split_words(example):
-    print(f"   {word:8} in {len(by_words.lists[word]):6,} passages")
+print(f"{len(passages):,} passages; *{example}* touches {len(touched):,} of them:",
+      {word: len(by_words.lists[word]) for word in split_words(example)})  # fmt: skip
 for n in by_words.rank(example, 3):
     print(f"≈ {touched[n]:.1f} {articles[n].title}: {articles[n].text[:70]}")
 
@@ -227,8 +220,8 @@ for n in by_words.rank(example, 3):
 # Each question exists in two wordings. The first uses the article's words: "How many species of Eurypterida are there?" The second avoids them as far as it can: "About how many kinds of those ancient scorpion-like sea animals are described?" The facts are the same, the articles are the same; only the words differ.
 
 # %%
-predict("17b.words", "BM25 has the right article first for most questions in the article's words. Asked in other words, "
-        "its recall@1 falls", ["hardly", "by about a third", "by more than half"])  # fmt: skip
+predict("17b.words",
+        "BM25 has the right article first for most questions in the article's words. In other words its recall@1 falls", ["hardly", "by about a third", "by more than half"])  # fmt: skip
 
 # %%
 wanted = [[where[one["title"]]] for one in questions]
@@ -260,25 +253,20 @@ resolve("17b.words", "hardly" if lost < 0.15 else "by about a third" if lost < 0
 # That query and document say the same thing in different words is called **vocabulary mismatch**, and it is the weak point of every search by words.
 #
 # ## 5 · Search by meaning: dense retrieval
+#
 # **Dense retrieval** compares vectors: an encoder turns passages and query into embeddings, and the passages with the largest cosine come first [3]. *Dense* because hardly any of the 384 numbers is zero, while a vector of word counts is nearly all zeros.
 #
 # To embed ten thousand introductions takes minutes. The recipe did it once, and the vectors ship with the course, each number in one byte: for every vector the largest absolute value becomes 127. Queries are embedded here.
 
 # %%
-minilm, wordpiece = pretrained.load("minilm-l6")
-
-
-def embed(texts):
-    return pretrained.embed_sentences(minilm, wordpiece, texts)
-
-
+embed = partial(pretrained.embed_sentences, *pretrained.load("minilm-l6"))
 stored = checkpoint("wikipedia_minilm").tensors
 vectors = F.normalize(stored["vectors"] * stored["scales"], dim=1)
+print(f"{stored['vectors'].numel() / 1e6:.1f} MB instead of {4 * vectors.numel() / 1e6:.1f}")
 sample = list(range(0, len(passages), 500))
 agreement = (embed([passages[n] for n in sample]) * vectors[sample]).sum(1).min()
-n_bytes = stored["vectors"].numel() + 4 * stored["scales"].numel()
-print(f"{n_bytes / 1e6:.1f} MB instead of {4 * vectors.numel() / 1e6:.1f}")
-claim("20 passages embedded now agree with the stored vectors to a cosine above 0.999", agreement > 0.999, least=agreement)
+claim("20 passages embedded now agree with the stored vectors to a cosine above 0.999", agreement > 0.999,
+      least=agreement)  # fmt: skip
 
 
 # %%
@@ -294,13 +282,10 @@ class VectorIndex:
 
 by_meaning = VectorIndex(vectors, embed)
 results["MiniLM"] = score_all(by_meaning.rank)
-for name, (first, ten, mrr) in results["MiniLM"].items():
-    print(f"{name:16} ≈ recall@1 {first:.3f}, recall@10 {ten:.3f}, MRR {mrr:.3f}")
 for query in (questions[5]["reworded"], "Cs"):
     print(f"{query}\n   by words:   ≈ {[articles[n].title for n in by_words.rank(query, 3)]}")
     print(f"   by meaning: ≈ {[articles[n].title for n in by_meaning.rank(query, 3)]}")
 
-# %%
 claim("asked in other words, MiniLM puts the right article first more often than BM25",
       results["MiniLM"]["other words"][0] > results["BM25"]["other words"][0],
       MiniLM=results["MiniLM"]["other words"][0], BM25=results["BM25"]["other words"][0])  # fmt: skip
@@ -309,7 +294,8 @@ claim("asked in other words, MiniLM puts the right article first more often than
 # The two searches fail in different places. Meaning survives another wording. A rare string, such as a symbol, a part number or an unusual name, is pieces of words to the encoder, while BM25 finds it at once. If two searches make different errors, combining them should help.
 #
 # ## 6 · Both: hybrid search, then reranking
-# **Hybrid search** merges the results of several searches. Their scores cannot be added: BM25's have no upper limit, cosines lie between -1 and 1. **Reciprocal rank fusion** therefore uses ranks alone: every search gives a passage $1/(c+\text{rank})$ points, usually with $c = 60$, and the points are added up [4].
+#
+# **Hybrid search** merges the results of several searches. Their scores cannot be added: BM25's have no upper limit, cosines lie between -1 and 1. **Reciprocal rank fusion** therefore uses ranks alone: every search gives a passage $1/(c+\text{rank})$ points, usually with $c = 60$, and the points are added up [4]. After the figure there is a box to try all three.
 
 # %% exercise="17b.3"
 
@@ -318,14 +304,12 @@ def hybrid(query, k=10):
     return fuse_rankings([by_words.rank(query, 50), by_meaning.rank(query, 50)], 60)[:k]
 
 
-first_ten = [by_words.rank(one["asked"]) for one in questions], [by_meaning.rank(one["asked"]) for one in questions]
-fused = [fuse_rankings(pair, 60) == reciprocal_rank_fusion(pair) for pair in zip(*first_ten, strict=True)]
-claim("exercise 17b.3 fuses all 72 pairs of rankings as the package does", all(fused), equal=sum(fused))
+pairs = [[index.rank(one["asked"]) for index in (by_words, by_meaning)] for one in questions]
+claim("exercise 17b.3 fuses all 72 pairs of rankings as the package does",
+      all(fuse_rankings(pair, 60) == reciprocal_rank_fusion(pair) for pair in pairs))  # fmt: skip
 results["hybrid"] = score_all(hybrid)
-styles = bind_styles("BM25", "MiniLM", "hybrid", "SmolLM2")
-grouped_bars(
-    {f"{name},\nrecall@{k}": {way: found[name][i] for way, found in results.items()} for name in wordings
-     for i, k in enumerate((1, 10))}, ylabel="share of 72 questions", ylim=(0, 1.08), styles=styles,
+grouped_bars({f"{name},\nrecall@{k}": {way: found[name][i] for way, found in results.items()} for name in wordings
+              for i, k in enumerate((1, 10))}, ylabel="share of 72 questions", ylim=(0, 1.08),
     alt="Recall at 1 and at 10 of BM25, MiniLM and both fused. In the article's words all are high; in other words BM25 "
     "falls far below MiniLM.")  # fmt: skip
 
@@ -338,9 +322,6 @@ described = shipped["retrieval"]["descriptions"]
 print("from", described["asked"], "one-line descriptions to their articles, recall@1 and @10:")
 for way in ("BM25", "MiniLM", "hybrid", "MiniLM, one byte a number"):
     print(f"   {way:26}{described[way]['recall@1']:.2f} {described[way]['recall@10']:.2f}")
-
-# %% [markdown]
-# Try it yourself. Type a name, a formula, or a description in your own words, and compare the two lists.
 
 
 # %%
@@ -383,7 +364,8 @@ claim("without any passage the question is less likely than after the best of th
 
 # %%
 again = shipped["reranking"]
-orders = {"hybrid": "as found", "SmolLM2": "by SmolLM2", "fused": "both ranks added", "MiniLM, token by token": "by MiniLM's tokens"}
+orders = {"hybrid": "as found", "SmolLM2": "by SmolLM2", "fused": "both ranks added",
+          "MiniLM, token by token": "by MiniLM's tokens"}  # fmt: skip
 bars({label: again[name]["recall@1"] for name, label in orders.items()},
      xlabel=f"recall@1 of {again['asked']} questions in other words",
      alt="Recall at 1 of the first ten passages in four orders: as hybrid search found them, by SmolLM2's "
@@ -418,7 +400,7 @@ for n_groups in (1, 2, 4, 8, 16, 32):
     kept.append(searched.gather(1, exact).float().mean().item())
 
 # %%
-curves(compared, {"100 groups": kept}, xlabel="share of the passages that are compared", xlog=True,
+curves(compared, {"100 groups": kept}, xlog=True, xlabel="share of the passages that are compared",
        ylabel="share of the true ten nearest", ylim=(0, 1.02),
        alt="Share of the true ten nearest passages that are found, against the share that is compared: half of them are "
        "found within two per cent, nearly all within a third.")  # fmt: skip
@@ -430,8 +412,8 @@ claim("comparing less than a fifth of the passages finds more than four fifths o
 # Now the reader. Its prompt has four solved examples, each with its passage, then the passage that was found and the question. The model may copy from the passage; that is what it is for.
 
 # %%
-predict("17b.open", "With the first passage of hybrid search in the prompt, the same model answers the same 24 questions. "
-        "Right are about", ["as many as without", "half", "four fifths"])  # fmt: skip
+predict("17b.open",
+        "With the first passage of hybrid search in the prompt, the same model answers the same 24 questions. Right are", ["as many as without", "half", "four fifths"])  # fmt: skip
 
 # %%
 OPEN = "Answer the question from the passage in a few words.\n\n"
@@ -459,7 +441,7 @@ print("≈ live, 24 questions:", {name: round(value, 2) for name, value in right
 claim("with the passage that was found the model answers at least twice as many questions as closed-book",
       right_share["found"] >= 2 * closed, closed_book=closed, found=right_share["found"])  # fmt: skip
 claim("with a random passage it answers fewer than half as many as with the right one",
-      right_share["random"] < right_share["right"] / 2, random=right_share["random"], right=right_share["right"])  # fmt: skip
+      right_share["random"] < right_share["right"] / 2, **right_share)  # fmt: skip
 nearest = min((0.5, 0.8, closed), key=lambda guess: abs(guess - right_share["found"]))
 resolve("17b.open", {0.5: "half", 0.8: "four fifths"}.get(nearest, "as many as without"),
         "Copying a word from a text in front of it is much easier for a small model than remembering it.")  # fmt: skip
@@ -473,14 +455,13 @@ predict("17b.changed", "The right passage, but with a false fact in the place of
 
 # %%
 def falsify(one):
-    text = passages[where[one["title"]]]
-    return re.sub(rf"\b{re.escape(one['answer'])}\b", one["changed"], text, flags=re.IGNORECASE)
+    return re.sub(rf"\b{re.escape(one['answer'])}\b", one["changed"], passages[where[one["title"]]], flags=re.I)
 
 
 changeable = [one for one in live if one["changed"]]
 texts = write_answers(OPEN, [block(one["asked"], falsify(one)) for one in changeable])
-pairs = list(zip(changeable, texts, strict=True))
-said = {key: mean([holds(text, one[key]) for one, text in pairs]) for key in ("answer", "changed")}
+said = {key: mean([holds(text, one[key]) for one, text in zip(changeable, texts, strict=True)])
+        for key in ("answer", "changed")}  # fmt: skip
 shares = {"the true fact": said["answer"], "the false fact": said["changed"], "something else": 1 - sum(said.values())}
 print("≈", {name: round(share, 2) for name, share in shares.items()})
 claim("it writes the false fact more often than the true one", said["changed"] > said["answer"], **said)
@@ -513,6 +494,7 @@ predict("17b.unknown", "With this prompt and a wrong passage the model writes 'n
         ["nearly always", "about half of the time", "hardly ever"])  # fmt: skip
 
 # %%
+
 UNKNOWN = "not in the passage"
 DOUBT = f'Answer the question from the passage in a few words. If the answer is not there, write "{UNKNOWN}".\n\n'
 for n, (title, question, answer) in enumerate(examples):
@@ -521,19 +503,18 @@ for n, (title, question, answer) in enumerate(examples):
     DOUBT += f"{block(question, passages[where[title]])} {answer}\n\n"
 doubted = {name: write_answers(DOUBT, prompts[name]) for name in ("right", "random")}
 unknown = {name: mean([UNKNOWN in text.lower() for text in texts]) for name, texts in doubted.items()}
-print("≈ 'not in the passage' with", {name: round(share, 2) for name, share in unknown.items()})
-print("≈ right with the right passage:", round(accuracy(doubted["right"]), 2))
+print("≈ 'not in the passage' with", unknown, "; right with the right passage:", accuracy(doubted["right"]))
 
 # %%
 grouped_bars(
-    {name: {"says that it does not know": [run[f"doubt, {key}"]["unknown"] for run in runs],
-            "answers right": [run[f"doubt, {key}"]["right"] for run in runs]}
+    {name: {says: [run[f"doubt, {key}"][part] for run in runs]
+            for says, part in {"says that it does not know": "unknown", "answers right": "right"}.items()}
      for name, key in {"right passage": "right", "similar wrong one": "near", "random one": "random"}.items()},
     ylabel="share of 24 questions", ylim=(0, 1),
     alt="For the right, a similar wrong and a random passage: how often the model says that it does not know, and how "
     "often it answers right, over three draws of the examples.")  # fmt: skip
-resolve("17b.unknown",
-        "nearly always" if unknown["random"] > 0.75 else "about half of the time" if unknown["random"] > 0.25 else "hardly ever",
+share = unknown["random"]
+resolve("17b.unknown", "nearly always" if share > 0.75 else "about half of the time" if share > 0.25 else "hardly ever",
         "UNKNOWN_REASON sentence of words here.")  # fmt: skip
 
 # %% [markdown]
@@ -596,25 +577,25 @@ class Memory:
 
 
 # %%
-notes = shipped["notes"]  # what a user said, a later question, the answer
-folder = Path(tempfile.mkdtemp())
+notes, folder = shipped["notes"], Path(tempfile.mkdtemp())  # what a user said, a later question, the answer
 first_session = Memory(folder / "notes.json", embed)
 for text, _, _ in notes:
     first_session.add(text)
 del first_session  # the program ends; later another one begins:
 memory = Memory(folder / "notes.json", embed)
-recalled = [memory.search(question) for _, question, _ in notes]
-at = {k: mean([text in row[:k] for (text, _, _), row in zip(notes, recalled, strict=True)]) for k in (1, 3)}
-print("≈", notes[0][1], "->", recalled[0][0], {f"recall@{k}": round(value, 2) for k, value in at.items()})
+recalled = {question: memory.search(question) for _, question, _ in notes}
+at = {k: mean([text in recalled[question][:k] for text, question, _ in notes]) for k in (1, 3)}
+print("≈", notes[0][1], "->", recalled[notes[0][1]][0], at)
+claim("after reopening, the right note is among the first three for at least 17 of 20 questions", at[3] >= 0.85,
+      at_3=at[3])  # fmt: skip
+
+# %%
 store = VectorStore(folder / "notes.safetensors", embed)
 for text, _, _ in notes:
     store.add(text)
-same = [[note.text for note in store.search(question)] == row for (_, question, _), row in zip(notes, recalled, strict=True)]
-claim("the class above finds the same three notes as the package's VectorStore, for all 20 questions", all(same))
-claim("after reopening, the right note is among the first three for at least 17 of 20 questions", at[3] >= 0.85, at_3=at[3])
+claim("the class above finds the same three notes as the package's VectorStore, for all 20 questions",
+      all([note.text for note in store.search(question)] == row for question, row in recalled.items()))  # fmt: skip
 
-# %% [markdown]
-# Does the model profit? It gets the nearest note as its passage. The control gets the note of another question.
 
 # %%
 def answers_with(given):
@@ -623,22 +604,22 @@ def answers_with(given):
     return mean([holds(text, answer) for (_, _, answer), text in zip(notes, texts, strict=True)])
 
 
-with_memory = answers_with([row[0] for row in recalled])
-with_other = answers_with([recalled[n - 1][0] for n in range(len(notes))])
+firsts = [row[0] for row in recalled.values()]
+with_memory, with_other = answers_with(firsts), answers_with(firsts[1:] + firsts[:1])
 claim("with the nearest note the model answers more than three times as many questions as with another note",
       with_memory > 3 * with_other, nearest=with_memory, another=with_other)  # fmt: skip
 
 # %% [markdown]
+# So a few words in a file make the model answer what it could not know: it got the nearest note as its passage, and in the control the note that belongs to another question.
+#
 # What a person says also becomes outdated. Eight facts change: each old note stands early in the memory, the new one late. Nothing in a cosine knows of time.
 
 # %%
 predict("17b.stale", "The note nearest to 'Where do I live?' and seven such questions is the current one in about",
         ["2 of 8", "5 of 8", "8 of 8"])  # fmt: skip
-
-# %%
 CHANGES = [  # first, later, question
     ("I live in Kiel.", "I have just moved to Lyon.", "Where do I live?"),
-    ("My phone number ends in 12.", "I got another number, it ends in 77.", "What are the last digits of my phone number?"),
+    ("My phone number ends in 12.", "I got another one, it ends in 77.", "What are the last digits of my phone number?"),
     ("I work as a nurse.", "I gave up nursing and became a baker.", "What is my job?"),
     ("My favourite colour is blue.", "These days I like green best.", "Which colour is my favourite?"),
     ("The project is due on Monday.", "The deadline was moved to Friday.", "When is the project due?"),
@@ -650,14 +631,16 @@ old, new, ask_now = ([row[n] for row in CHANGES] for n in range(3))
 everything = [*old, *(text for text, _, _ in notes), *new]  # in the order in which it was said
 stored = embed(everything)
 close = embed(ask_now) @ stored.T, embed([question for _, question, _ in notes]) @ stored.T
+
+# %%
 current = int((close[0].argmax(1) == torch.arange(28, 36)).sum())
 for question, n in zip(ask_now[:3], close[0].argmax(1).tolist(), strict=False):
     print(f"{question} ≈ {everything[n]}")
-
-# %%
 choices = {2: "2 of 8", 5: "5 of 8", 8: "8 of 8"}
 resolve("17b.stale", choices[min(choices, key=lambda n: abs(n - current))],
         "The old note often repeats the words of the question, and similarity does not age.")  # fmt: skip
+
+# %%
 recency = torch.linspace(0, 1, len(everything))  # 0 for the first note, 1 for the last
 weights = [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0]
 fresh = [(row + w * recency).argmax(1) for w in weights for row in close]
@@ -684,10 +667,10 @@ curves(weights, {"changed facts: the current note": [mean((n == torch.arange(28,
 
 # %%
 quiz("17b.q1", "A shop's customers search for part numbers such as 'KX-4417'. Which search do you trust?",
-     {"Dense retrieval.": "An encoder cuts a rare string into pieces, and strings that look alike come out alike.",
+     {"Dense retrieval.": "An encoder cuts a rare string into pieces; strings that look alike come out alike.",
       "BM25.": "A rare word has a large idf, and only the passages that hold it get its points.",
       "Neither.": "Exact strings are what an inverted index is made for."}, answer="BM25.")  # fmt: skip
-quiz("17b.q2", "The answer stands in the passage that was found, but the model's answer is wrong. What do you look at first?",
+quiz("17b.q2", "The answer stands in the passage that was found, but the model answers wrong. What do you look at first?",
      {"The retriever.": "It has done its part: the passage holds the answer.",
       "The reader: prompt, examples, number of passages, model.": "The fault came after the search.",
       "The size of the collection.": "A larger one would not change this prompt."},
