@@ -44,9 +44,9 @@ from torch.nn import functional as F
 # %% [markdown]
 # ## 1 · What a model knows by heart
 #
-# The **parametric memory** of a language model is what it has learned about the world and stored in its parameters. It ends where the training text ends, and a small model has room for little. We ask SmolLM2 (135 million parameters) about facts that stand in Wikipedia.
+# The **parametric memory** of a language model is what it has learned about the world and stored in its parameters. It ends where the training text ends, and a small model has room for little. We ask SmolLM2 about facts that stand in Wikipedia.
 #
-# A question is put **closed-book** if the model has to answer from its parameters alone, without anything to read. The 72 questions were written for this lesson from articles of Wikipedia; an answer is a word, a name or a number. Four solved questions at the start of the prompt show that a short answer is wanted. An answer counts as right if it contains the right words, whatever the capitals and commas; *six* and *6* are the same. We ask those 24 whose articles are shortest, which will save time later.
+# A question is put **closed-book** if the model has to answer from its parameters alone, without anything to read. Our 72 questions were written for this lesson; an answer is a word, a name or a number. Four solved questions at the start of the prompt show that a short answer is wanted. An answer counts as right if it contains the right words; *six* and *6* are the same. We ask the 24 with the shortest articles, which will save time later.
 
 # %%
 language_model, tokenizer = pretrained.load("smollm2-135m-instruct")
@@ -451,7 +451,7 @@ resolve("17b.open", {0.5: "half", 0.8: "four fifths"}.get(nearest, "as many as w
         "Copying a word from a text in front of it is much easier for a small model than remembering it.")  # fmt: skip
 
 # %% [markdown]
-# The control with a similar passage shows that the longer prompt does not help, but what stands in it. A second control is sharper. We falsify the passage: where it says 1945 it now says 1938. A model that remembers would object; a model that reads writes 1938.
+# The control, a similar passage without the answer, shows that it is the content of the passage that helps, not the longer prompt. A second control is sharper. We falsify the passage: where it says 1945 it now says 1938. A model that remembers would object; a model that reads writes 1938.
 
 # %%
 predict("17b.changed", "The right passage, but with a false fact in the place of the answer. The model mostly writes",
@@ -473,10 +473,10 @@ resolve("17b.changed", max(shares, key=shares.get),
         "It reads rather than remembers. That makes its answers correctable, and makes them as good as the text.")  # fmt: skip
 
 # %% [markdown]
-# So open-book answers can be corrected by correcting a text, with no training at all. That is the great advantage of retrieval, and its danger: whoever writes the text decides the answer.
+# So open-book answers can be corrected by correcting a text, with no training at all. That is the advantage of retrieval and its danger: whoever writes the text decides the answer.
 #
 # ## 9 · "I do not know"
-# What if no passage holds the answer? The article may be missing, or the search may have failed. The best answer then is none: **abstention** means that a system says that it does not know instead of guessing. Readers trained only on questions with answers never learn it, which is why the data set SQuAD 2.0 added 50,000 questions that its passages do not answer [7].
+# What if no passage holds the answer? The article may be missing, or the search may have failed. In **abstention** a system says that it does not know instead of guessing. A reader trained only on questions with answers never learns it; the data set SQuAD 2.0 therefore added 50,000 questions that its passages do not answer [7].
 #
 # We tell the model what to write in that case, and show it: in two of the four examples the passage does not fit the question, and the answer is "not in the passage".
 
