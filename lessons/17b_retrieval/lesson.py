@@ -46,7 +46,7 @@ from torch.nn import functional as F
 #
 # The **parametric memory** of a language model is what it has learned about the world and stored in its parameters. It ends where the training text ends, and a small model has room for little. We ask SmolLM2 about facts that stand in Wikipedia.
 #
-# A question is put **closed-book** if the model has to answer from its parameters alone, without anything to read. Our 72 questions were written for this lesson; an answer is a word, a name or a number. Four solved questions at the start of the prompt show that a short answer is wanted. An answer counts as right if it contains the right words; *six* and *6* are the same. We ask the 24 with the shortest articles, which will save time later.
+# A question is put **closed-book** if the model has to answer from its parameters alone, without anything to read. Our 72 questions were written for this lesson; an answer is a word, a name or a number. Four solved questions at the start of the prompt show that a short answer is wanted. An answer counts as right if it contains the right words; *six* and *6* are the same. We ask the 16 with the shortest articles, which will save time later.
 
 # %%
 language_model, tokenizer = pretrained.load("smollm2-135m-instruct")
@@ -86,13 +86,13 @@ def holds(text, answer):
 
 
 print(holds("About 35,000 of them.", "35000"), holds("It has six.", "6"), holds("In 1945", "45"))
-predict("17b.closed", "SmolLM2, 135 million parameters, closed-book, 24 questions on Wikipedia: right are about",
+predict("17b.closed", "SmolLM2, 135 million parameters, closed-book, 16 questions on Wikipedia: right are about",
         ["10 %", "40 %", "70 %"])  # fmt: skip
 
 # %%
 examples = random.Random(0).sample(shipped["examples"], 4)  # title, question, answer
 CLOSED = "Answer the question in a few words.\n\n" + "".join(f"{block(q)} {a}\n\n" for _, q, a in examples)
-live = sorted(questions, key=lambda one: len(passages[where[one["title"]]]))[:24]
+live = sorted(questions, key=lambda one: len(passages[where[one["title"]]]))[:16]
 
 
 def accuracy(texts):
@@ -105,7 +105,7 @@ for one, text in list(zip(live, from_memory, strict=True))[:6]:
 
 # %%
 closed = accuracy(from_memory)
-claim("closed-book, fewer than a third of the 24 answers are right", closed < 1 / 3, closed_book=closed)
+claim("closed-book, fewer than a third of the 16 answers are right", closed < 1 / 3, closed_book=closed)
 resolve("17b.closed", "10 %" if closed < 0.25 else "40 %" if closed < 0.55 else "70 %",
         "Most of these facts are rare in text, and a small model has kept few of them. It answers all the same.")  # fmt: skip
 
@@ -135,7 +135,7 @@ claim("exercise 17b.1 cuts 200 articles as the package does",
 # %% [markdown]
 # Look at the beginnings: the second and third passage no longer name their subject. A search engine that sees the passage alone cannot know what "it" is. The remedy is simple: put the title in front of every passage.
 #
-# How large should a passage be? The recipe of this lesson cut 272 articles into passages of at most 20, of at most 40 words, or not at all, embedded each with MiniLM, and put all 72 questions in two wordings. What matters to a reader is this: we may show the model 100 words. Does the answer stand in them?
+# How large should a passage be? The recipe of this lesson cut 150 articles into passages of at most 20, of at most 40 words, or not at all, embedded each with MiniLM, and put all 72 questions in two wordings. What matters to a reader is this: we may show the model 100 words. Does the answer stand in them?
 
 # %%
 chunks, sizes, ways = shipped["chunks"], {"20 words": 20, "40 words": 40, "whole": 1000}, ("title", "no title")
@@ -415,7 +415,7 @@ claim("comparing less than a fifth of the passages finds more than four fifths o
 
 # %%
 predict("17b.open",
-        "With the first passage of hybrid search in the prompt, the same model answers the same 24 questions. Right are",
+        "With the first passage of hybrid search in the prompt, the same model answers the same 16 questions. Right are",
         ["as many as without", "half", "four fifths"])  # fmt: skip
 
 # %%
@@ -434,14 +434,14 @@ for one, text in list(zip(live, answers["found"], strict=True))[:4]:
     print(f"{one['asked']} ≈ {text} (right: {one['answer']})")
 
 # %%
-runs = shipped["answers"]  # the same 24 questions, three draws of the four examples
+runs = shipped["answers"]  # the same 16 questions, three draws of the four examples
 kinds = {"nothing": "closed, none", "the passage found": "open, found", "the right passage": "open, right",
          "a similar wrong one": "open, near"}  # fmt: skip
 bars({name: [run[key]["right"] for run in runs] for name, key in kinds.items()},
-     xlabel="share of 24 questions answered right; whiskers: three draws of the examples",
+     xlabel="share of 16 questions answered right; whiskers: three draws of the examples",
      alt="Share of right answers by what the model read: nothing, little; the passage found, nearly as much as the right "
      "passage; a similar wrong passage, least.")  # fmt: skip
-print("≈ live, 24 questions:", {name: round(value, 2) for name, value in right_share.items()})
+print("≈ live, 16 questions:", {name: round(value, 2) for name, value in right_share.items()})
 claim("with the passage that was found the model answers at least twice as many questions as closed-book",
       right_share["found"] >= 2 * closed, closed_book=closed, found=right_share["found"])  # fmt: skip
 claim("with a similar passage that lacks the answer it is right less than half as often as with the right one",
@@ -501,7 +501,7 @@ grouped_bars(
     {name: {says: [run[f"doubt, {key}"][part] for run in runs]
             for says, part in {"says that it does not know": "unknown", "answers right": "right"}.items()}
      for name, key in {"right passage": "right", "similar wrong one": "near"}.items()},
-    ylabel="share of 24 questions", ylim=(0, 1),
+    ylabel="share of 16 questions", ylim=(0, 1),
     alt="For the right and for a similar wrong passage: how often the model says that it does not know, and how "
     "often it answers right, over three draws of the examples.")  # fmt: skip
 share = unknown["near"]
