@@ -644,7 +644,7 @@ curves(weights, {"changed facts: the current note": [mean((n == torch.arange(28,
        "share of unchanged facts for which the right note comes first falls.")  # fmt: skip
 
 # %% [markdown]
-# RECENCY_TEXT In *generative agents* the score of a memory is a sum of relevance, recency and importance, the last one judged by a language model [10]. A memory should also keep each note's *source*: what a web page said must not come back later as something the user said. Deleting matters, too. A person has the right to be forgotten, and here that is possible, by removing a line; from parameters nothing can be removed so easily.
+# RECENCY_TEXT In *generative agents* the score of a memory is a sum of relevance, recency and importance, the last one judged by a language model [10]. A memory should also keep each note's *source*: what a web page said must not come back later as something the user said. Deleting matters, too. A person may ask to be forgotten: here a line is removed, while from parameters nothing can be removed so easily.
 
 # %% [markdown]
 # ## 12 · What real systems do
