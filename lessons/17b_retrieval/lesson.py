@@ -515,7 +515,7 @@ resolve("17b.unknown", "nearly always" if share > 0.75 else "about half of the t
         "Two examples show the phrase, but not how to judge a passage: a small model goes by the form of the prompt.")  # fmt: skip
 
 # %% [markdown]
-# The phrase comes about as often with the passage that holds the answer as with one that does not: the model has learned to write it, but not when. So this prompt buys nothing: it only loses right answers. Larger models, and readers trained with unanswerable questions, do better; whether yours does has to be measured in this way, with both kinds of passages.
+# The phrase comes about as often with the passage that holds the answer as with one that does not: the model has learned to write it, but not when. So this prompt buys nothing: it only loses right answers. Larger models, and readers trained with unanswerable questions, do better; that has to be measured in this way, with both kinds of passages.
 #
 # The retriever can help. If the right article is not in the index, the best cosine should be lower. We test that with all 144 questions: once with all passages, once with the right article taken out. The *area under the ROC curve* (AUC) is the probability that a question whose article is there scores higher than one whose article is missing: 0.5 is chance, 1 is perfect.
 
