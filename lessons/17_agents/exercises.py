@@ -422,7 +422,7 @@ react_loop = Exercise(
                 "The model wrote an observation itself, and it was believed. Where is a reply cut?"),
         Mistake("cut inside of a line", reacted(cut=".split('Observation:')[0]"),
                 "A thought that mentions the word was cut in the middle. At the beginning of what does an observation stand?"),
-        Mistake("errors stop the program", reacted(failed="raise"),
+        Mistake("errors stop the program", reacted(failed="raise", is_action="pass", load="json.loads(last[7:])"),
                 "One bad call ends everything with an exception. Who could do better next time, if he were told?"),
         Mistake("only a tool's errors are caught", reacted(is_action="pass", load="call_of[0]").replace("        try:\n", "        call_of = [json.loads(last.removeprefix('Action:'))]\n        try:\n"),
                 "Text that is no JSON ends everything with an exception. What may a model write?"),
