@@ -156,8 +156,8 @@ def answer_inside(n_words, titled):
 sizes = {"20 words": 20, "40 words": 40, "whole": 1000}
 inside = {size: {"title": answer_inside(n, True), "no title": answer_inside(n, False)} for size, n in sizes.items()}
 grouped_bars(inside, ylabel="answer stands in the first 100 words", ylim=(0, 1),
-    alt="Share of questions whose answer stands in the first 100 words found, for passages of 20 words, of 40 words and "
-    "for whole introductions, each with and without the title before the passage.")  # fmt: skip
+    alt="Share of questions whose answer stands in the first 100 words found, for passages of 20 words, of 40 words "
+    "and for whole introductions, each with and without the title before the passage.")  # fmt: skip
 gain = {size.replace(" ", "_"): row["title"] - row["no title"] for size, row in inside.items()}
 claim("the title helps passages of 20 words more than whole introductions", gain["20_words"] > gain["whole"], **gain)
 
@@ -181,8 +181,8 @@ gap = max((torch.tensor(bm25_scores(split_words(text), words, 1.5, 0.75)) - libr
 claim("the scores of exercise 17b.2 are the package's to five digits", gap < 1e-4, gap=gap)
 curves([1, 2, 3, 5, 8, 12], {f"k1 = {k1}": [tf / (tf + k1) for tf in (1, 2, 3, 5, 8, 12)] for k1 in (0.5, 1.5, 5)},
        xlabel="times that the word stands in a passage of mean length", ylabel="second factor", ylim=(0, 1),
-       alt="The second factor of BM25 against the number of mentions: it rises steeply at first and flattens towards 1, "
-       "the earlier the smaller k1 is.")  # fmt: skip
+       alt="The second factor of BM25 against the number of mentions: it rises steeply at first and flattens "
+       "towards 1, the earlier the smaller k1 is.")  # fmt: skip
 
 # %% [markdown]
 # The exercise looks at every passage for every query. A search engine does not. An **inverted index** stores for each word the list of passages that hold it, with the word's weight there; a query touches only the lists of its own words. All weights are computed once, when the index is built.
@@ -413,8 +413,8 @@ for n_groups in (1, 2, 4, 8, 16, 32):
 # %%
 curves(compared, {"60 groups": kept}, xlog=True, xlabel="share of the passages that are compared",
        ylabel="share of the true ten nearest", ylim=(0, 1.02),
-       alt="Share of the true ten nearest passages that are found, against the share that is compared: it climbs steeply, "
-       "and with a quarter of the passages nearly all are found.")  # fmt: skip
+       alt="Share of the true ten nearest passages that are found, against the share that is compared: it climbs "
+       "steeply, and with a quarter of the passages nearly all are found.")  # fmt: skip
 claim("comparing less than a fifth of the passages finds more than four fifths of the true ten nearest",
       compared[3] < 0.2 and kept[3] > 0.8, compared=compared[3], kept=kept[3])  # fmt: skip
 
@@ -424,7 +424,7 @@ claim("comparing less than a fifth of the passages finds more than four fifths o
 
 # %%
 predict("17b.open",
-        "With the first passage of hybrid search in the prompt, the same model answers the same 12 questions. Right are",
+        "With the first passage of hybrid search in the prompt, the model answers the same 12 questions. Right are",
         ["as many as without", "about 60 %", "nearly all"])  # fmt: skip
 
 # %%
@@ -437,7 +437,8 @@ near = [next(text for text in (passages[n] for n in ranking[1:]) if not holds(te
 prompts = {name: [block(one["asked"], text) for one, text in zip(live, texts, strict=True)]
            for name, texts in {"found": found, "near": near}.items()}  # fmt: skip
 answers = {name: write_answers(OPEN, texts) for name, texts in prompts.items()}
-print("≈ the right article comes first for", sum(where[one["title"]] == r[0] for r, one in zip(rankings, live, strict=True)))
+first = [where[one["title"]] == ranking[0] for ranking, one in zip(rankings, live, strict=True)]
+print("≈ the right article comes first for", sum(first), "of", len(live))
 for one, text in list(zip(live, answers["found"], strict=True))[:4]:
     print(f"{one['asked']} ≈ {text} (right: {one['answer']})")
 
@@ -451,16 +452,17 @@ bars({name: (share.value, share.low, share.high) for name, share in read.items()
 without, opened, beside = (share.value for share in read.values())
 claim("with the passage that was found the model answers at least twice as many questions as closed-book",
       opened >= 2 * without, closed_book=without, found=opened)  # fmt: skip
-claim("with a similar passage that lacks the answer it answers fewer than half as many", beside < opened / 2, near=beside)
+claim("with a similar passage that lacks the answer it answers fewer than half as many", beside < opened / 2,
+      near=beside)  # fmt: skip
 resolve("17b.open", "nearly all" if opened > 0.85 else "about 60 %" if opened > 0.35 else "as many as without",
-        "Copying from a text in front of it is easier for a small model than remembering, but it often copies the wrong "
-        "part.")  # fmt: skip
+        "Copying from a text in front of it is easier for a small model than remembering, but it often copies the "
+        "wrong part.")  # fmt: skip
 
 # %% [markdown]
 # The control, a similar passage without the answer, shows that it is the content of the passage that helps, not the longer prompt. A second control is sharper. We falsify the passage: where it says 1945 it now says 1938. A model that remembers would object; a model that reads writes 1938.
 
 # %%
-predict("17b.changed", "The right passage, but with a false fact in the place of the answer. What the model writes most often is",
+predict("17b.changed", "The right passage, but with a false fact for the answer. What the model writes most often is",
         ["the true fact", "the false fact", "something else"])  # fmt: skip
 
 # %%
@@ -549,7 +551,7 @@ print(f"≈ 'banana' in {banana:.0%} of the answers; right {grade(obeyed).value:
 claim("without the planted sentence the model never writes 'banana'", harmless == 0, without=harmless)
 
 # %% [markdown]
-# That a model does not obey one order is no protection: it may be too small to understand it, and the next wording may work. A warning in the prompt is one more sentence, which the planted text can contradict. Lesson 17 deals with what helps: let no retrieved text decide what the system may *do*.
+# The order is not obeyed, but it does harm: fewer answers are right. And that a model ignores one order is no protection: it may be too small to understand it, and the next wording may work. Lesson 17 deals with what helps: let no retrieved text decide what the system may *do*.
 #
 # ## 11 · Memory across sessions
 # A model forgets everything between two conversations: its parameters do not change, and the next prompt is empty. What should be remembered must be written down outside and put into a later prompt. A **vector store** keeps texts together with their embeddings and returns those nearest to a query; a memory is a store that the system itself adds to. Here is one whose file outlives the program:
@@ -616,7 +618,7 @@ predict("17b.stale", "The note nearest to 'Where do I live?' and seven such ques
         ["2 of 8", "5 of 8", "8 of 8"])  # fmt: skip
 CHANGES = [  # first, later, question
     ("I live in Kiel.", "I have just moved to Lyon.", "Where do I live?"),
-    ("My phone number ends in 12.", "I got another one, it ends in 77.", "What are the last digits of my phone number?"),
+    ("My phone number ends in 12.", "I got another one, it ends in 77.", "What are the last digits of my number?"),
     ("I work as a nurse.", "I gave up nursing and became a baker.", "What is my job?"),
     ("My favourite colour is blue.", "These days I like green best.", "Which colour is my favourite?"),
     ("The project is due on Monday.", "The deadline was moved to Friday.", "When is the project due?"),
@@ -644,8 +646,8 @@ fresh = [(row + w * recency).argmax(1) for w in weights for row in close]
 curves(weights, {"changed facts: the current note": [mean((n == torch.arange(28, 36)).tolist()) for n in fresh[::2]],
                  "other facts: the right note": [mean((n == torch.arange(8, 28)).tolist()) for n in fresh[1::2]]},
        xlabel="weight of recency", ylabel="share of questions, nearest note", ylim=(0, 1.05),
-       alt="Against the weight of recency: the share of changed facts for which the current note comes first rises, the "
-       "share of unchanged facts for which the right note comes first falls.")  # fmt: skip
+       alt="Against the weight of recency: the share of changed facts for which the current note comes first rises, "
+       "the share of unchanged facts for which the right note comes first falls.")  # fmt: skip
 
 # %% [markdown]
 # A bonus for recent notes repairs changed facts and, if it is too large, buries old facts that are still true. In *generative agents* the score of a memory is a sum of relevance, recency and importance, the last one judged by a language model [10]. A memory should also keep each note's *source*: what a web page said must not come back later as something the user said. Deleting matters, too. A person may ask to be forgotten: here a line is removed, while from parameters nothing can be removed so easily.
@@ -667,7 +669,7 @@ quiz("17b.q1", "A shop's customers search for part numbers such as 'KX-4417'. Wh
      {"Dense retrieval.": "An encoder cuts a rare string into pieces; strings that look alike come out alike.",
       "BM25.": "A rare word has a large idf, and only the passages that hold it get its points.",
       "Neither.": "Exact strings are what an inverted index is made for."}, answer="BM25.")  # fmt: skip
-quiz("17b.q2", "The answer stands in the passage that was found, but the model answers wrong. What do you look at first?",
+quiz("17b.q2", "The answer stands in the passage that was found, but the answer is wrong. What do you look at first?",
      {"The retriever.": "It has done its part: the passage holds the answer.",
       "The reader: prompt, examples, number of passages, model.": "The fault came after the search.",
       "The size of the collection.": "A larger one would not change this prompt."},
