@@ -162,11 +162,11 @@ gain = {size.replace(" ", "_"): row["title"] - row["no title"] for size, row in 
 claim("the title helps passages of 20 words more than whole introductions", gain["20_words"] > gain["whole"], **gain)
 
 # %% [markdown]
-# The title helps a little. Cutting does not help here: an introduction has 77 words on average. From here on each is one passage, with its title.
+# The title helps a little. Cutting does not: an introduction has 77 words on average. From now on each is one passage, with its title.
 #
 # ## 3 · Search by words: BM25
 #
-# **BM25** ("best match 25") is a formula that scores a passage by the words that it shares with the query, proven for thirty years [2]. It sums a product of two factors over the query's words $w$:
+# **BM25** ("best match 25") is a formula that scores a passage by the words that it shares with the query [2]. It sums a product of two factors over the query's words $w$:
 # $$\text{score}(q, d)=\sum_{w\in q}\ \underbrace{\ln\!\Big(1+\frac{N-n_w+0.5}{n_w+0.5}\Big)}_{\text{idf}}\cdot\frac{tf}{tf+k_1\big(1-b+b\,\frac{|d|}{\overline{|d|}}\big)}.$$
 #
 # The **inverse document frequency** (idf) of a word is large if it stands in few ($n_w$) of all $N$ passages: such a word tells passages apart. In the second factor $tf$, the number of times that the word stands in $d$, saturates: the tenth mention adds little. A passage longer than the mean needs more mentions; $b$ says how much.
