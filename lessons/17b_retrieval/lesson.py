@@ -131,7 +131,7 @@ pieces = chunk(sentences, 40, 1)
 print(f"{longest.title}: {len(longest.text.split())} words, {len(sentences)} sentences, {len(pieces)} passages")
 print(*(f"{len(piece.split()):3} words: {piece[:44]} ... {piece[-44:]}" for piece in pieces[:3]), sep="\n")
 claim("exercise 17b.1 cuts 200 articles as the package does",
-      all(chunk(SENTENCE_END.split(one.text), 40, 1) == chunk_text(one.text, 40) for one in wiki.test[:200]))
+      all(chunk(SENTENCE_END.split(one.text), 40, 1) == chunk_text(one.text, 40) for one in wiki.test[:200]))  # fmt: skip
 
 # %% [markdown]
 # Look at the beginnings: the second and third passage no longer name their subject. A search engine that sees the passage alone cannot know what "it" is. The remedy is simple: put the title in front of every passage.
@@ -315,6 +315,7 @@ claim("asked in other words, MiniLM puts the right article first more often than
 
 # %% exercise="17b.3"
 
+
 # %%
 def hybrid(query, k=10):
     return fuse_rankings([by_words.rank(query, 50), by_meaning.rank(query, 50)], 60)[:k]
@@ -464,6 +465,7 @@ resolve("17b.open", "nearly all" if opened > 0.85 else "about 60 %" if opened > 
 # %%
 predict("17b.changed", "The right passage, but with a false fact for the answer. What the model writes most often is",
         ["the true fact", "the false fact", "something else"])  # fmt: skip
+
 
 # %%
 def falsify(one):
