@@ -26,6 +26,7 @@ NAMES = (
     "scoring",
     "rollouts",
     "lora",
+    "retrieval",
     "bpe",
     "wordpiece",
     "grading",

@@ -12,7 +12,7 @@ CHUNK = '''def chunk(sentences, n_words, overlap):
     sentences: list of texts   n_words: at least 1   overlap: at least 0
     A passage takes up sentences as long as it has at most n_words words, as `.split()` counts them; a single sentence
     that is longer is a passage of its own. The next passage begins with the last `overlap` sentences of the one before
-    it, or, if its first new sentence would not fit behind them, with as many of the last ones as fit; then come new ones.
+    it, or, if its first new sentence would not fit behind them, with as many of the last as fit; then come new ones.
     Returns: list of texts, the sentences of a passage joined by one space.
     """
 '''
@@ -343,7 +343,7 @@ FUSE = '''def fuse_rankings(rankings, constant):
     """One ranking out of several: reciprocal rank fusion.
 
     Each ranking in which an item stands gives it 1 / (constant + rank), where the first rank is 1; an item's score is
-    the sum. Highest score first; of equal scores the item that comes first when the rankings are read one after another.
+    the sum. Highest score first; of equal scores the item that comes first when the rankings are read in order.
 
     rankings: list of lists of items, the best first, no item twice in one list
     Returns: a list with every item that stands in some ranking, once.
