@@ -1,4 +1,4 @@
-"""Assigned in lesson 15: who has won, if anybody has, and how far two methods agree."""
+"""Assigned in lesson 15: whether there is a clear winner, and Cohen's kappa of two methods."""
 
 from fmcourse.classroom.exercise_kinds import AssignedExercise
 from fmcourse.course.exercise import IMPORTS, Mistake, Property
@@ -6,12 +6,12 @@ from fmcourse.course.exercise import IMPORTS, Mistake, Property
 # -- 15.A1 a winner, or none ----------------------------------------------------------------------------------------------
 
 WINNER = '''def winner(scores):
-    """The method that nobody catches up with: its worst seed is better than the best seed of every other method.
+    """The clear winner: the method whose worst seed is better than the best seed of every other method.
 
-    scores: {method: [share right, one for each seed]}, at least one method and one seed
+    scores: {method: [accuracy of each seed]}, at least one method and one seed
     ->   its name, or None if there is no such method
 
-    As good is not better. A method that stands alone has won.
+    Equal is not better. A method without a rival has won.
     """
 '''
 
@@ -19,7 +19,7 @@ winner = AssignedExercise(
     "15.A1",
     goal="a clear winner, or none",
     minutes=12,
-    text="*LoRA 0.66, prompt 0.65* is no result if seeds differ by 0.1. A careful rule: a method has **won** only if its *worst* seed is better than the "
+    text="*LoRA 0.66, prompt 0.65* is no result if the accuracies of seeds differ by 0.1. A careful rule: a method has **won** only if its *worst* seed is better than the "
     "*best* seed of every other. With `{\"LoRA\": [0.60, 0.69], \"head\": [0.39, 0.41]}` LoRA has won; with `\"prompt\": [0.63, 0.73]` beside it nobody has.",
     cases=[
         {"LoRA": [0.60, 0.69], "head": [0.39, 0.41]},
@@ -71,8 +71,8 @@ winner = AssignedExercise(
         "def winner(scores):\n    ranked = sorted(scores.items(), key=lambda pair: min(pair[1]), reverse=True)\n    name, values = ranked[0]\n"
         "    for _, other in ranked[1:]:\n        for value in other:\n            if value >= min(values):\n                return None\n    return name\n",
     ],
-    explanation="The worst of one above the best of all others: then no pair of seeds would have told another story. It is strict, and where it says None, "
-    "more seeds or a paired test may still tell.",
+    explanation="If the worst seed of one method is above the best of all others, no choice of seeds reverses the result. The rule is strict: where it gives None, "
+    "more seeds or a paired test may still show a difference.",
     properties=[Property("a winner that was caught", '''def test(out, case):
     if len(case) == 1 and out not in case:
         return f"{next(iter(case))} stands alone, and nobody is said to have won."
@@ -121,18 +121,18 @@ winner = AssignedExercise(
 
 # -- 15.A2 how far two agree ----------------------------------------------------------------------------------------------
 
-WAYS = ["LoRA", "full", "MiniLM head", "SmolLM2 head", "MiniLM full", "soft"]
+WAYS = ["LoRA", "full fine-tuning", "linear probe", "SmolLM2 probe", "MiniLM blocks", "soft prompt"]
 
 agreement = AssignedExercise(
     "15.A2",
-    goal="do they answer alike?",
+    goal="Cohen's kappa of two methods",
     minutes=15,
     difficulty=2,
-    text="Two methods, the same questions, ten possible answers. How alike are they? Plain agreement flatters, for two that guess agree now and then too. "
-    "**Cohen's kappa** takes that away: (agree − chance) / (1 − chance). *agree* is the share of questions with the same answer; *chance* is what it would be "
-    "if each answered at random, as often as it does: the sum over the ten answers of (its share in the one) × (its share in the other).\n\n"
-    "The answers of lesson 15 are kept: `table(\"lesson_15\")[\"tasks\"][\"topics\"][way][labels][seed][\"said\"]` is a text of 200 digits, one a question. Take "
-    "questions `first` to `first + many - 1`, counted from 0, of the ways `mine[\"one\"]` and `mine[\"other\"]`, with your labels and your seed."
+    text="Two methods, the same test items, ten classes. How similar are their predictions? Plain agreement is too high a measure, because two methods that guess agree now and then too. "
+    "**Cohen's kappa** takes that away: (agree − chance) / (1 − chance). *agree* is the share of items with the same prediction; *chance* is what it would be "
+    "if each predicted at random, every class as often as it does: the sum over the ten classes of (its share in the one) × (its share in the other).\n\n"
+    "The predictions of lesson 15 are in its table: `table(\"lesson_15\")[\"tasks\"][\"topics\"][way][labels][seed][\"predictions\"]` is a text of 200 digits, one for each item. Take "
+    "items `first` to `first + many - 1`, counted from 0, of the methods `mine[\"one\"]` and `mine[\"other\"]`, with your labels and your seed."
     "\n\nGive it unrounded: the first five digits must be right.",
     imports=IMPORTS + "from fmcourse.data import table\n",
     starter='''mine = variant("15.A2")  # your numbers
@@ -144,7 +144,7 @@ kappa_of_two_ways = ...  # a float
 def kappa_of_two_ways(mine):
     tasks = table("lesson_15")["tasks"]["topics"]
     cut = slice(mine["first"], mine["first"] + mine["many"])
-    one, other = (tasks[mine[way]][mine["labels"]][mine["seed"]]["said"][cut] for way in ("one", "other"))
+    one, other = (tasks[mine[way]][mine["labels"]][mine["seed"]]["predictions"][cut] for way in ("one", "other"))
     agree = sum(a == b for a, b in zip(one, other)) / len(one)
     chance = sum(one.count(digit) * other.count(digit) for digit in "0123456789") / len(one) ** 2
     return (agree - chance) / (1 - chance)
@@ -152,7 +152,7 @@ def kappa_of_two_ways(mine):
     other_solutions=['''def kappa_of_two_ways(mine):
     from collections import Counter
     from fmcourse.data import table
-    said = [table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other")]
+    said = [table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][mine["first"]:][:mine["many"]] for w in ("one", "other")]
     n = len(said[0])
     a, b = map(Counter, said)
     observed = sum(x == y for x, y in zip(*said))
@@ -161,7 +161,7 @@ def kappa_of_two_ways(mine):
 ''', '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
     ways = [table("lesson_15")["tasks"]["topics"][mine[way]] for way in ("one", "other")]
-    said = [way[mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for way in ways]
+    said = [way[mine["labels"]][mine["seed"]]["predictions"][mine["first"]:][:mine["many"]] for way in ways]
     pairs = torch.zeros(10, 10, dtype=torch.float64)
     for a, b in zip(*said):
         pairs[int(a), int(b)] += 1 / mine["many"]
@@ -170,36 +170,36 @@ def kappa_of_two_ways(mine):
 '''],
     vary=lambda draw: {"one": (two := draw.sample(WAYS, 2))[0], "other": two[1], "labels": draw.choice(["16", "64", "256"]),
                        "seed": draw.randrange(3), "first": draw.randrange(0, 60), "many": draw.randrange(90, 140)},
-    explanation="Two ways that are both right seven times in ten must agree often; kappa asks how much more than answering at random would give.",
-    properties=[Property("no kappa", "def test(out, case):\n    return -1 <= out < 1 and out != 0 or f'Kappa lies between -1 and 1, and two that learnt the same are not at 0; yours is {out:.4g}.'\n",
+    explanation="Two methods with an accuracy of 0.7 must agree often; kappa says how much more than random predictions would.",
+    properties=[Property("no kappa", "def test(out, case):\n    return -1 <= out < 1 and out != 0 or f'Kappa lies between -1 and 1, and is not 0 for two methods that learned the same task; yours is {out:.4g}.'\n",
                          "What is it when both always say the same?")],
     mistakes=[
         Mistake("plain agreement", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
     return sum(a == b for a, b in zip(one, other)) / len(one)
 ''', "That is how often they agree. How often would two agree who answer at random?"),
         Mistake("one in ten", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
     return (sum(a == b for a, b in zip(one, other)) / len(one) - 0.1) / 0.9
 ''', "It takes one in ten for chance. Does each of the ten answers come equally often?"),
         Mistake("not divided", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
     n = len(one)
     return sum(a == b for a, b in zip(one, other)) / n - sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
 ''', "What is left after chance is not yet a share. Of what would it have to be one?"),
         Mistake("all questions", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"] for w in ("one", "other"))
     n = len(one)
     agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
     return (agree - chance) / (1 - chance)
-''', "It counts all 200 questions. Which were yours?"),
+''', "It counts all 200 items. Which were yours?"),
         Mistake("one share for both", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
     n = len(one)
     agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
     chance = sum(((one + other).count(d) / (2 * n)) ** 2 for d in "0123456789"); return (agree - chance) / (1 - chance)
@@ -207,7 +207,7 @@ def kappa_of_two_ways(mine):
                 "Both are taken to answer in the same proportions, those of the two together: that is Scott's pi, a relative. Whose shares are multiplied?"),
         Mistake("the one's shares twice", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
     n = len(one)
     agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
     chance = sum((one.count(d) / n) ** 2 for d in "0123456789"); return (agree - chance) / (1 - chance)
@@ -215,7 +215,7 @@ def kappa_of_two_ways(mine):
                 "The shares of the one were squared. Whose shares are multiplied?"),
         Mistake("divided by the agreement", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
     n = len(one)
     agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
     return (agree - chance) / agree
@@ -223,7 +223,7 @@ def kappa_of_two_ways(mine):
                 "It is divided by how often they agree. How much is left for agreement to reach, above chance?"),
         Mistake("divided by chance", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
     n = len(one)
     agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
     return (agree - chance) / chance
@@ -231,7 +231,7 @@ def kappa_of_two_ways(mine):
                 "It is divided by chance. How much is left for agreement to reach, above chance?"),
         Mistake("chance", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
     n = len(one)
     agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
     return chance
@@ -239,7 +239,7 @@ def kappa_of_two_ways(mine):
                 "That is how often they would agree by chance. What of how often they do?"),
         Mistake("brackets forgotten", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
     n = len(one)
     agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
     return agree - chance / 1 - chance
@@ -247,7 +247,7 @@ def kappa_of_two_ways(mine):
                 "Without brackets the division comes first. What is divided by what?"),
         Mistake("the likeliest answer alone", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][mine["first"]:][:mine["many"]] for w in ("one", "other"))
     n = len(one)
     agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
     chance = max(one.count(d) * other.count(d) for d in "0123456789") / n ** 2; return (agree - chance) / (1 - chance)
@@ -255,27 +255,27 @@ def kappa_of_two_ways(mine):
                 "Chance agreement on one answer alone was counted. On how many can they agree?"),
         Mistake("the first of all", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][:mine["many"]] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][:mine["many"]] for w in ("one", "other"))
     n = len(one)
     agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
     return (agree - chance) / (1 - chance)
 ''',
-                "It counts from the first question of all. Where do yours begin?"),
+                "It counts from the first item of all. Where do yours begin?"),
         Mistake("one question too many", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][mine["first"]:mine["first"] + mine["many"] + 1] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][mine["first"]:mine["first"] + mine["many"] + 1] for w in ("one", "other"))
     n = len(one)
     agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
     return (agree - chance) / (1 - chance)
 ''',
-                "It counts one question too many. Which is the last of `many` that begin at `first`?"),
+                "It counts one item too many. Which is the last of `many` that begin at `first`?"),
         Mistake("counted from one", '''def kappa_of_two_ways(mine):
     from fmcourse.data import table
-    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["said"][max(0, mine["first"] - 1):][:mine["many"]] for w in ("one", "other"))
+    one, other = (table("lesson_15")["tasks"]["topics"][mine[w]][mine["labels"]][mine["seed"]]["predictions"][max(0, mine["first"] - 1):][:mine["many"]] for w in ("one", "other"))
     n = len(one)
     agree, chance = sum(a == b for a, b in zip(one, other)) / n, sum(one.count(d) * other.count(d) for d in "0123456789") / n ** 2
     return (agree - chance) / (1 - chance)
 ''',
-                "It begins one question too early. Which number has the first question of all?"),
+                "It begins one item too early. Which index has the first item of all?"),
     ],
 )  # fmt: skip

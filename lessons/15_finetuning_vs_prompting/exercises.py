@@ -1,4 +1,4 @@
-"""Lesson 15: a fair comparison, a prompt of vectors, and what each way costs."""
+"""Lesson 15: fair examples, a soft prompt, McNemar's test, an adapter's size, the break-even point."""
 
 import math
 
@@ -11,17 +11,17 @@ noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().m
 # -- 15.1 fair examples -----------------------------------------------------------------------------------------------------
 
 
-def in_turn(labels, n, *, kinds=sorted, round_robin=True, shift=0):
+def in_turn(labels, n, *, order_classes=sorted, round_robin=True, shift=0):
     """The right answer, or one with a wrong belief."""
-    order = list(kinds(set(labels)))
-    pools = {kind: [at for at, label in enumerate(labels) if label == kind] for kind in order}
+    order = list(order_classes(set(labels)))
+    pools = {one: [at for at, label in enumerate(labels) if label == one] for one in order}
     if not round_robin:
-        return [at for kind in order for at in pools[kind]][:n]
+        return [at for one in order for at in pools[one]][:n]
     found, turn = [], 0
     while len(found) < n:
-        for kind in order:
-            if turn < len(pools[kind]) and len(found) < n:
-                found.append(pools[kind][turn] + shift)
+        for one in order:
+            if turn < len(pools[one]) and len(found) < n:
+                found.append(pools[one][turn] + shift)
         turn += 1
     return found
 
@@ -29,9 +29,9 @@ def in_turn(labels, n, *, kinds=sorted, round_robin=True, shift=0):
 def all_different(out: list, case: tuple) -> bool | str:
     labels, n = case
     if len(out) != n:
-        return f"{n} examples were asked for, {len(out)} came."
+        return f"{n} examples were wanted; there are {len(out)}."
     if len(set(out)) < n:
-        return f"Example {next(at for at in out if out.count(at) > 1)} comes twice."
+        return f"Index {next(at for at in out if out.count(at) > 1)} occurs twice."
     return True
 
 
@@ -41,7 +41,7 @@ def even(labels, n):
 
 fair = Exercise(
     "15.1",
-    goal="few examples that show every label",
+    goal="few examples, every class among them",
     minutes=10,
     cases=[
         (["no", "no", "no", "yes", "yes"], 2), (["no", "no", "no", "yes", "yes"], 3), (["yes", "no", "yes", "no", "no"], 4),
@@ -49,27 +49,27 @@ fair = Exercise(
         (["x", "x"], 2),
     ],
     starter='''def fair(labels, n):
-    """Places of n examples, label by label in turn: the first of each label, then the second of each, and so on.
+    """Indices of n examples, class by class in turn: the first of each class, then the second of each, and so on.
 
-    Labels take their turns in sorted order; one that has no example left is passed over. So the first places are the
-    fair choice for a smaller n.
-    Places count from 0; n is at most len(labels).
+    Classes take their turns in sorted order; one that has no example left is skipped. So the first k indices are the
+    choice for k examples.
+    labels: the class of each example; n is at most len(labels)   ->   list of n indices, counted from 0
     ["no", "no", "no", "yes", "yes"], 3   ->   [0, 3, 1]
     """
     ...
 ''',
     solution='''def fair(labels, n):
-    """Places of n examples, label by label in turn: the first of each label, then the second of each, and so on.
+    """Indices of n examples, class by class in turn: the first of each class, then the second of each, and so on.
 
-    Labels take their turns in sorted order; one that has no example left is passed over. So the first places are the
-    fair choice for a smaller n.
-    Places count from 0; n is at most len(labels).
+    Classes take their turns in sorted order; one that has no example left is skipped. So the first k indices are the
+    choice for k examples.
+    labels: the class of each example; n is at most len(labels)   ->   list of n indices, counted from 0
     ["no", "no", "no", "yes", "yes"], 3   ->   [0, 3, 1]
     """
     ranked, seen = [], {}
     for at, label in enumerate(labels):
         seen[label] = seen.get(label, 0) + 1
-        ranked.append((seen[label], label, at))      # the how-manieth of its label it is
+        ranked.append((seen[label], label, at))      # its number within its class
     return [at for _, _, at in sorted(ranked)][:n]
 ''',
     other_solutions=[
@@ -78,25 +78,25 @@ fair = Exercise(
         "    found = []\n    for turn in range(len(labels)):\n        found += [pool[turn] for pool in pools if turn < len(pool)]\n    return found[:n]\n",
     ],
     hints=[
-        "Deal cards: each label gets one, then each a second. Who is passed over?",
-        "Number the examples of each label: first, second, third. All the firsts come before all the seconds.",
-        "Sort by (number within the label, label), and cut after n.",
+        "It is like dealing cards: each class gets one, then each a second. Which class is skipped?",
+        "Number the examples within each class: first, second, third. All first examples come before all second ones.",
+        "Sort by (number within the class, class), and keep n.",
     ],
-    explanation="Drawn at random, 16 of ten topics mostly miss one, and nobody can learn a label that was never shown. Dealt in turn, 16 are the "
-    "beginning of 64: more labels then only add, and a curve over labels compares like with like.",
-    properties=[Property("not n different examples", all_different, "Which examples are still unused when a label's turn comes again?")],
+    explanation="Drawn at random, 16 examples of ten classes nearly always miss one, and a class without an example cannot be learned. Dealt in turn, the 16 "
+    "are the beginning of the 64: more labels only add examples, and a curve over the number of labels compares like with like.",
+    properties=[Property("not n different examples", all_different, "Which examples are still unused when the turn of a class comes again?")],
     mistakes=[
-        Mistake("the first n", lambda labels, n: list(range(n)), "It takes the first n as they stand, and may never meet a label. Whose turn is it after the first?"),
+        Mistake("the first n", lambda labels, n: list(range(n)), "It takes the first n as they stand, so some class may be missing. Which class has its turn after the first example?"),
         Mistake("label after label", lambda labels, n: in_turn(labels, n, round_robin=False),
-                "It uses up one label before it looks at the next. With n small, which labels are missing?"),
-        Mistake("turns backwards", lambda labels, n: in_turn(labels, n, kinds=lambda some: sorted(some, reverse=True)),
-                "The last label in the alphabet begins. Which was asked to begin?"),
-        Mistake("turns as they come", lambda labels, n: in_turn(labels, n, kinds=lambda some: sorted(some, key=labels.index)),
-                "Labels take turns as they first appear. In which order should they?"),
-        Mistake("sorted again", even, "The right examples, but sorted by place: then the first ones are no fair choice for a smaller n. What must the order keep?"),
+                "It uses up one class before it goes on to the next. With small n, which classes are missing?"),
+        Mistake("turns backwards", lambda labels, n: in_turn(labels, n, order_classes=lambda classes: sorted(classes, reverse=True)),
+                "The class that is last in the alphabet begins. Which one should?"),
+        Mistake("turns as they come", lambda labels, n: in_turn(labels, n, order_classes=lambda classes: sorted(classes, key=labels.index)),
+                "Classes take turns in the order in which they first appear. In which order should they?"),
+        Mistake("sorted again", even, "The right examples, but sorted by index: then the first ones are no fair choice for a smaller n. Which order has to be kept?"),
         Mistake("labels, not places", lambda labels, n: [labels[at] for at in in_turn(labels, n)],
-                "It gives the labels themselves. What is needed to find the examples again?"),
-        Mistake("places from 1", lambda labels, n: in_turn(labels, n, shift=1), "Its places count from 1. Where does a list begin?"),
+                "It returns the labels themselves. What is needed to find the examples again?"),
+        Mistake("places from 1", lambda labels, n: in_turn(labels, n, shift=1), "Its indices count from 1. Where does a list begin?"),
         Mistake("the last of each", """def fair(labels, n):
     pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
     found = []
@@ -106,7 +106,7 @@ fair = Exercise(
                 found.append(pool.pop())
     return found
 """,
-                "`pop()` takes the last of each label. Which end does the first stand at?"),
+                "`pop()` takes the last example of each class. At which end is the first?"),
         Mistake("n of each label", """def fair(labels, n):
     pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
     found = []
@@ -114,7 +114,7 @@ fair = Exercise(
         found += pool[:n]
     return found
 """,
-                "Each label gives n examples. How many are wanted in all, and whose turn is it after the first?"),
+                "Each class gives n examples. How many are wanted in all, and which class has its turn after the first example?"),
         Mistake("an equal share of each", """def fair(labels, n):
     pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
     found = []
@@ -122,8 +122,8 @@ fair = Exercise(
         found += pool[: n // len(pools)]
     return found
 """,
-                "Each label gives n // labels, one behind the other, and the rest is missing. Whose turn is it after "
-                "the first?"),
+                "Each class gives n // classes examples, class after class, and the rest is missing. Which class has its turn "
+                "after the first example?"),
         Mistake("a whole round too many", """def fair(labels, n):
     pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
     found = []
@@ -133,7 +133,7 @@ fair = Exercise(
                 found.append(pool.pop(0))
     return found
 """,
-                "The last round is dealt to its end. When are there enough?"),
+                "The last round is completed, although n are reached before. When are there enough?"),
         Mistake("an empty label is asked", """def fair(labels, n):
     pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
     found = []
@@ -145,22 +145,22 @@ fair = Exercise(
         turn += 1
     return found
 """,
-                "A label that has no example left is asked all the same. What happens to its turn?"),
+                "A class that has no example left takes its turn all the same. What should happen to that turn?"),
         Mistake("as long as all have one", """def fair(labels, n):
     pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
     found = []
     return [at for turn in zip(*pools.values()) for at in turn][:n]
 """,
-                "`zip` stops when the first label has no example left. Who goes on then?"),
+                "`zip` stops when one class has no example left. Which classes go on then?"),
         Mistake("the first of each, again and again", """def fair(labels, n):
     kinds = sorted(set(labels))
     return [labels.index(kinds[turn % len(kinds)]) for turn in range(n)]
 """,
-                "`index` finds the first of a label each time. Which of its examples are still unused?"),
+                "`index` finds the first example of a class each time. Which of its examples are still unused?"),
         Mistake("one round", """def fair(labels, n):
     return [labels.index(kind) for kind in sorted(set(labels))][:n]
 """,
-                "It deals one round and stops. What comes after the first of each?"),
+                "It stops after one round. What comes after the first example of each class?"),
         Mistake("n rounds", """def fair(labels, n):
     pools = {kind: [at for at, one in enumerate(labels) if one == kind] for kind in sorted(set(labels))}
     found = []
@@ -170,7 +170,7 @@ fair = Exercise(
                 found.append(pool[turn])
     return found
 """,
-                "It deals n rounds and keeps them all. When are there enough?"),
+                "It makes n rounds and keeps all of them. When are there enough?"),
     ],
 )  # fmt: skip
 
@@ -178,7 +178,7 @@ fair = Exercise(
 
 
 def summed(x: Tensor) -> Tensor:
-    """The simplest stack that looks back and never ahead."""
+    """The simplest causal stack."""
     return x.cumsum(1)
 
 
@@ -189,11 +189,11 @@ def averaged(x: Tensor) -> Tensor:
 def as_many_as_words(out: Tensor, case: tuple) -> bool | str:
     words = case[2]
     if out.shape != words.shape:
-        return f"The text is {tuple(words.shape)}, so its states are too; yours are {tuple(out.shape)}."
+        return f"The embedded text is {tuple(words.shape)}, so its states must be; yours are {tuple(out.shape)}."
     return True
 
 
-def told(stack, vectors, words, *, after=False, first=False, all_rows=True, keep=False, add=False):
+def states_with(stack, vectors, words, *, after=False, first=False, all_rows=True, keep=False, add=False):
     prompt = vectors.expand(len(words), -1, -1)
     if add:
         return stack(words + vectors.mean(0))
@@ -206,7 +206,7 @@ def told(stack, vectors, words, *, after=False, first=False, all_rows=True, keep
 
 soft = Exercise(
     "15.2",
-    goal="a prompt that no one can read",
+    goal="a soft prompt before a text",
     minutes=10,
     difficulty=2,
     cases=[
@@ -216,20 +216,18 @@ soft = Exercise(
         (averaged, noise(4, 3, seed=5), noise(1, 1, 3, seed=6)),
     ],
     starter='''def behind(stack, vectors, words):
-    """States of a text that stands behind a soft prompt: trained vectors in the places of words, the same before
-    every text.
+    """States of texts behind a soft prompt: N trained vectors stand before every text, the same for all.
 
-    stack: (B, T, D) -> (B, T, D)   vectors: (N, D)   words: (B, T, D), a batch of texts, embedded
-    ->   (B, T, D), of the texts alone
+    stack: the model's blocks, (B, T, D) -> (B, T, D)   vectors: (N, D)   words: (B, T, D), a batch of embedded texts
+    ->   (B, T, D), the states at the texts' own positions
     """
     ...
 ''',
     solution='''def behind(stack, vectors, words):
-    """States of a text that stands behind a soft prompt: trained vectors in the places of words, the same before
-    every text.
+    """States of texts behind a soft prompt: N trained vectors stand before every text, the same for all.
 
-    stack: (B, T, D) -> (B, T, D)   vectors: (N, D)   words: (B, T, D), a batch of texts, embedded
-    ->   (B, T, D), of the texts alone
+    stack: the model's blocks, (B, T, D) -> (B, T, D)   vectors: (N, D)   words: (B, T, D), a batch of embedded texts
+    ->   (B, T, D), the states at the texts' own positions
     """
     prompt = vectors.expand(len(words), -1, -1)             # (B, N, D): one prompt for all, no copy
     return stack(torch.cat([prompt, words], 1))[:, len(vectors):]
@@ -239,48 +237,48 @@ soft = Exercise(
         "def behind(stack, vectors, words):\n    rows = [stack(torch.cat([vectors, row])[None])[0, vectors.size(0):] for row in words]\n    return torch.stack(rows)\n",
     ],
     hints=[
-        "To the stack a word is D numbers. Who says that they must come from a dictionary?",
+        "To the stack a token is a vector of D numbers. Must that vector come from the embedding matrix?",
         "Put the N vectors before the T words of every text, let the stack run over N + T positions, and keep the last T.",
         "`torch.cat([vectors.expand(B, -1, -1), words], 1)`, then `[:, len(vectors):]`.",
     ],
-    explanation="The stack never sees words, only vectors. Vectors in the places of words are looked at like words, and since they are numbers, a gradient "
-    "can move them. Trained are N D numbers; the model stays as it is (Lester et al. 2021).",
-    properties=[Property("not a state for each word", as_many_as_words, "How many positions go in, and which of them are the text's?")],
+    explanation="The stack reads only vectors. Every token of the text attends to the N vectors as to tokens, and since they are parameters, gradient descent "
+    "can train them: N times D parameters, while the model stays frozen. That is prompt tuning (Lester et al. 2021).",
+    properties=[Property("not a state for each word", as_many_as_words, "How many positions go in, and which of them belong to the text?")],
     mistakes=[
-        Mistake("all positions", lambda *case: told(*case, keep=True), "The states of the prompt come back too. Whose states does the loss ask for?"),
-        Mistake("behind the text", lambda stack, vectors, words: told(stack, vectors, words, after=True, first=True),
-                "The vectors stand behind the text, and a causal model does not look ahead: they change nothing. Where does a prompt stand?"),
-        Mistake("the first T", lambda *case: told(*case, first=True), "It keeps the first T positions, which begin with the prompt. Where do the words stand?"),
-        Mistake("added on", lambda *case: told(*case, add=True), "The vectors are added to the words. A prompt takes places of its own: how many?"),
+        Mistake("all positions", lambda *case: states_with(*case, keep=True), "The states at the prompt's positions are returned too. Which states does the loss need?"),
+        Mistake("behind the text", lambda stack, vectors, words: states_with(stack, vectors, words, after=True, first=True),
+                "The vectors stand after the text, and in a causal model no token attends to later ones: they change nothing. Where does a prompt stand?"),
+        Mistake("the first T", lambda *case: states_with(*case, first=True), "It keeps the first T positions, which begin with the prompt. Where is the text?"),
+        Mistake("added on", lambda *case: states_with(*case, add=True), "The vectors are added to the embeddings. A prompt takes positions of its own: how many?"),
         Mistake("no prompt", lambda stack, vectors, words: stack(words), "The vectors are not used, so there is nothing to train. Where do they go?"),
-        Mistake("one vector", lambda stack, vectors, words: told(stack, vectors[:1], words),
-                "Only the first of the vectors stands before the text. How many places does the prompt take?"),
+        Mistake("one vector", lambda stack, vectors, words: states_with(stack, vectors[:1], words),
+                "Only the first vector stands before the text. How many positions does the prompt take?"),
         Mistake("backwards", lambda stack, vectors, words: stack(torch.cat([vectors.flip(0).expand(len(words), -1, -1), words.flip(1)], 1))[:, len(vectors):],
-                "Everything stands backwards. In which order are words read?"),
+                "Everything is in reverse order. In which order is a text read?"),
         Mistake("one place early", """def behind(stack, vectors, words):
     prompt = vectors.expand(len(words), -1, -1)
     return stack(torch.cat([prompt, words], 1))[:, len(vectors) - 1 : -1]
 """,
-                "The states begin with the prompt's last place and miss the text's last. Where do the words stand?"),
+                "The states begin with the prompt's last position and miss the text's last. Where is the text?"),
         Mistake("one place too many", """def behind(stack, vectors, words):
     prompt = vectors.expand(len(words), -1, -1)
     return stack(torch.cat([prompt, words], 1))[:, len(vectors) - 1 :]
 """,
-                "The prompt's last place comes along. Which is the text's first?"),
+                "The prompt's last position is returned too. Which is the text's first?"),
         Mistake("the mean of the vectors", """def behind(stack, vectors, words):
     prompt = vectors.mean(0).expand(len(words), 1, -1)
     return stack(torch.cat([prompt, words], 1))[:, 1:]
 """,
-                "The vectors were averaged to one. How many places does the prompt take?"),
+                "The vectors were averaged to one. How many positions does the prompt take?"),
         Mistake("the stack left out", """def behind(stack, vectors, words):
     prompt = vectors.expand(len(words), -1, -1)
     return torch.cat([prompt, words], 1)[:, len(vectors):]
 """,
-                "These are the words as they came. What lets a word look at the prompt?"),
+                "These are the embeddings as they came. What lets a token attend to the prompt?"),
         Mistake("each through the stack alone", """def behind(stack, vectors, words):
     return stack(words) + stack(vectors[None])[:, -1:]
 """,
-                "Text and prompt go through the stack apart and are added. In which sequence do both stand?"),
+                "Text and prompt go through the stack separately and are added. Which sequence contains both?"),
         Mistake("no gradient for the prompt", """def behind(stack, vectors, words):
     prompt = vectors.detach().expand(len(words), -1, -1)
     return stack(torch.cat([prompt, words], 1))[:, len(vectors):]
@@ -295,11 +293,11 @@ soft = Exercise(
     prompt = vectors.expand(len(words), -1, -1)
     return stack(torch.cat([prompt, words], 1))[:, vectors.shape[1]:]
 """,
-                "It cuts off D places. How many places does the prompt take?"),
+                "It cuts off D positions. How many positions does the prompt take?"),
     ],
 )  # fmt: skip
 
-# -- 15.3 better, or luckier? -----------------------------------------------------------------------------------------------
+# -- 15.3 McNemar's test ------------------------------------------------------------------------------------------------------
 
 
 def signed_test(ours, theirs, *, sides=2, upto=0, all_items=False, density=False):
@@ -321,7 +319,7 @@ def bits(text: str) -> list[bool]:
 
 chance = Exercise(
     "15.3",
-    goal="better, or luckier?",
+    goal="the p-value of McNemar's test",
     minutes=12,
     difficulty=2,
     cases=[
@@ -330,26 +328,26 @@ chance = Exercise(
         (bits("1110"), bits("0001")),
     ],
     starter='''def by_luck(ours, theirs):
-    """Two methods on the same items, right (True) or wrong. Return p, from 0 to 1.
+    """The p-value of McNemar's test, from 0 to 1, for two methods on the same items.
 
-    Items on which they agree say nothing. Each of the others is a fair coin, if neither method is better. How
-    probable is a split of wins at least as uneven as this one, in either direction, by luck alone? With no
-    disagreement p is 1.
+    ours, theirs: for each item whether the method was correct (True) or wrong.
+    Items on which they agree are left out. If neither method is better, each of the others is the toss of a fair coin.
+    p is the probability of a split at least as uneven as the observed one, in either direction; 1 without disagreement.
     """
     ...
 ''',
     solution='''def by_luck(ours, theirs):
-    """Two methods on the same items, right (True) or wrong. Return p, from 0 to 1.
+    """The p-value of McNemar's test, from 0 to 1, for two methods on the same items.
 
-    Items on which they agree say nothing. Each of the others is a fair coin, if neither method is better. How
-    probable is a split of wins at least as uneven as this one, in either direction, by luck alone? With no
-    disagreement p is 1.
+    ours, theirs: for each item whether the method was correct (True) or wrong.
+    Items on which they agree are left out. If neither method is better, each of the others is the toss of a fair coin.
+    p is the probability of a split at least as uneven as the observed one, in either direction; 1 without disagreement.
     """
     won = sum(a and not b for a, b in zip(ours, theirs))
     lost = sum(b and not a for a, b in zip(ours, theirs))
-    n = won + lost                                          # the coins that were thrown
-    rare = sum(math.comb(n, k) for k in range(min(won, lost) + 1))
-    return min(1.0, 2 * rare / 2**n)                        # as lopsided one way, or the other
+    n = won + lost                                          # the items on which they disagree
+    tail = sum(math.comb(n, k) for k in range(min(won, lost) + 1))
+    return min(1.0, 2 * tail / 2**n)                        # as uneven in one direction, or in the other
 ''',
     other_solutions=[
         lambda ours, theirs: signed_test(ours, theirs),
@@ -357,34 +355,34 @@ chance = Exercise(
         "    return sum(math.comb(n, k) for k in range(n + 1) if abs(n - 2 * k) >= far) / 2 ** n\n",
     ],
     hints=[
-        "Both right or both wrong: who is better there? Leave those out. What is left, if the methods are equally good?",
-        "n coins, of which the rarer side came up min(won, lost) times. Add up the chances of that many and of fewer; then the same on the other side.",
+        "Where both are correct or both are wrong, neither is better. Leave those items out. How would the others be split if the methods were equally good?",
+        "n tosses of a fair coin, of which the rarer side came up min(won, lost) times. Add the probabilities of that many and of fewer; then the same for the other side.",
         "`2 * sum(math.comb(n, k) for k in range(min(won, lost) + 1)) / 2**n`, and at most 1.",
     ],
-    explanation="Items that both get right, the easy ones, tell nothing about the difference, and two separate error bars count them all. Paired, only "
-    "the disagreements count: the exact sign test, for right and wrong also called McNemar's (1947).",
-    properties=[Property("no probability", a_probability, "What is the most that a probability can be, and both sides together?")],
+    explanation="Items on which both are correct say nothing about the difference, yet two separate error bars count them all. In a paired test only "
+    "the disagreements count. This is the exact form of McNemar's test (1947), a sign test on correct and wrong.",
+    properties=[Property("no probability", a_probability, "What is the largest value of a probability, also of both sides together?")],
     mistakes=[
         Mistake("one side only", lambda ours, theirs: signed_test(ours, theirs, sides=1),
-                "It counts one side. Before you looked, could it not have come out just as far the other way?"),
+                "It is a one-sided test. Could the difference not have been as large in the other direction?"),
         Mistake("all items are coins", lambda ours, theirs: signed_test(ours, theirs, all_items=True),
-                "It throws a coin for every item, also where both agree. What do those tell about who is better?"),
+                "It tosses a coin for every item, also where both agree. What do those items say about which is better?"),
         Mistake("exactly so far", lambda ours, theirs: signed_test(ours, theirs, density=True),
-                "It asks how often luck gives exactly this. What of results that are even more lopsided?"),
+                "It is the probability of exactly this split. What about splits that are more uneven?"),
         Mistake("farther only", lambda ours, theirs: signed_test(ours, theirs, upto=-1),
-                "What was seen itself is not counted. So far, *or* farther: where does the sum end?"),
+                "The observed split itself is not counted. At least as uneven: where does the sum end?"),
         Mistake("one too many", lambda ours, theirs: signed_test(ours, theirs, upto=1),
-                "It counts one step that is less far than what was seen. Where does the sum end?"),
+                "It counts one split that is less uneven than the observed one. Where does the sum end?"),
         Mistake("the difference", lambda ours, theirs: abs(sum(ours) - sum(theirs)) / len(ours),
-                "That is how far apart they are. How often would luck do that?"),
-        Mistake("how sure", lambda ours, theirs: 1 - signed_test(ours, theirs), "It is large where luck is rare. What is asked for: luck, or its absence?"),
+                "That is the difference of the accuracies. How probable is it if the methods are equally good?"),
+        Mistake("how sure", lambda ours, theirs: 1 - signed_test(ours, theirs), "It is large where chance is an unlikely explanation. Is the p-value large or small there?"),
         Mistake("up to how often it won", """def by_luck(ours, theirs):
     won = sum(a and not b for a, b in zip(ours, theirs))
     lost = sum(b and not a for a, b in zip(ours, theirs))
     n = won + lost
     return min(1.0, 2 * sum(math.comb(n, k) for k in range(won + 1)) / 2**n)
 """,
-                "It sums up to the wins, which may be the larger side. Which side is the rarer one?"),
+                "It sums up to the wins, which may be the more frequent side. Which side is the rarer one?"),
         Mistake("from how often it won", """def by_luck(ours, theirs):
     won = sum(a and not b for a, b in zip(ours, theirs))
     lost = sum(b and not a for a, b in zip(ours, theirs))
@@ -420,14 +418,14 @@ chance = Exercise(
     n = won + lost
     return math.comb(n, won) / 2**n
 """,
-                "It asks how often luck gives exactly this split. What of splits that are more uneven?"),
+                "It is the probability of exactly this split, in one direction. What about splits that are more uneven?"),
         Mistake("a bell curve", """def by_luck(ours, theirs):
     won = sum(a and not b for a, b in zip(ours, theirs))
     lost = sum(b and not a for a, b in zip(ours, theirs))
     return math.erfc(abs(won - lost) / math.sqrt(2 * max(1, won + lost)))
 """,
-                "That takes a bell curve for the coins, which is rough for so few. How many of the 2^n ways are at "
-                "least as uneven?"),
+                "It uses the normal approximation of the binomial, which is rough for so few items. How many of the 2^n outcomes "
+                "are at least as uneven?"),
         Mistake("halved, not doubled", """def by_luck(ours, theirs):
     won = sum(a and not b for a, b in zip(ours, theirs))
     lost = sum(b and not a for a, b in zip(ours, theirs))
@@ -443,14 +441,14 @@ chance = Exercise(
         return 0.0
     return min(1.0, 2 * sum(math.comb(n, k) for k in range(min(won, lost) + 1)) / 2**n)
 """,
-                "Where they agree on everything it says 0. Could luck not have done that?"),
+                "Where they agree on everything it returns 0. Is that evidence against equality?"),
         Mistake("the share of wins", """def by_luck(ours, theirs):
     won = sum(a and not b for a, b in zip(ours, theirs))
     lost = sum(b and not a for a, b in zip(ours, theirs))
     n = won + lost
     return won / n
 """,
-                "That is the share of the disagreements that ours won. How often would coins do that?"),
+                "That is the share of the disagreements that ours won. How probable is such a split by chance?"),
         Mistake("more than certain", """def by_luck(ours, theirs):
     won = sum(a and not b for a, b in zip(ours, theirs))
     lost = sum(b and not a for a, b in zip(ours, theirs))
@@ -464,27 +462,27 @@ chance = Exercise(
     n = won + lost
     return 2 * 0.5**n
 """,
-                "That is how probable it is that all coins fall on one side. How many fell on the other?"),
+                "That is the probability that all tosses fall on one side. How many fell on the other?"),
     ],
 )  # fmt: skip
 
-# -- 15.4 bytes of a skill --------------------------------------------------------------------------------------------------
+# -- 15.4 size of an adapter ------------------------------------------------------------------------------------------------
 
 adapter = Exercise(
     "15.4",
-    goal="a skill in bytes",
+    goal="the size of an adapter",
     minutes=6,
     cases=[
         ([(3, 5)], 1), ([(3, 5)], 2), ([(4, 4), (8, 4)], 2), ([(576, 576), (192, 576)] * 30, 8), ([], 4), ([(10, 1)], 3),
     ],
     starter='''def adapter_bytes(shapes, rank):
-    """Bytes of the steps of low rank beside matrices of these shapes (O, I): a matrix (rank, I) and one (O, rank)
-    each, 4 bytes a number."""
+    """Bytes of a LoRA adapter for matrices of these shapes (O, I): beside each, A (rank, I) and B (O, rank), with
+    4 bytes for each parameter."""
     ...
 ''',
     solution='''def adapter_bytes(shapes, rank):
-    """Bytes of the steps of low rank beside matrices of these shapes (O, I): a matrix (rank, I) and one (O, rank)
-    each, 4 bytes a number."""
+    """Bytes of a LoRA adapter for matrices of these shapes (O, I): beside each, A (rank, I) and B (O, rank), with
+    4 bytes for each parameter."""
     return 4 * sum(rank * (rows + columns) for rows, columns in shapes)
 ''',
     other_solutions=[
@@ -492,20 +490,20 @@ adapter = Exercise(
         "def adapter_bytes(shapes, rank):\n    total = 0\n    for o, i in shapes:\n        total += torch.zeros(rank, i).nbytes + torch.zeros(o, rank).nbytes\n    return total\n",
     ],
     hints=[
-        "Beside each matrix lie two thin ones. How many numbers has each?",
-        "(rank, I) holds rank times I, (O, rank) holds O times rank. Add them up over all matrices.",
+        "Beside each matrix are A and B. How many parameters has each?",
+        "A, (rank, I), has rank times I parameters; B, (O, rank), has O times rank. Add them up over all matrices.",
         "`4 * sum(rank * (rows + columns) ...)`.",
     ],
-    explanation="Rows and columns are added, not multiplied. That is why a skill is a small file beside a large model, and six skills are six small files.",
+    explanation="O and I are added, not multiplied. That is why an adapter is a small file beside a large model, and six tasks are six small files.",
     mistakes=[
-        Mistake("the whole matrix", lambda shapes, rank: 4 * sum(o * i for o, i in shapes), "Those are the matrices themselves, which stay as they are. What is new?"),
-        Mistake("rank by both", lambda shapes, rank: 4 * sum(rank * o * i for o, i in shapes), "rank times O times I is more than the matrix. How large are the two thin ones?"),
-        Mistake("A alone", lambda shapes, rank: 4 * sum(rank * i for _, i in shapes), "That is the matrix (rank, I). And the other one?"),
-        Mistake("B alone", lambda shapes, rank: 4 * sum(rank * o for o, _ in shapes), "That is the matrix (O, rank). And the other one?"),
-        Mistake("numbers, not bytes", lambda shapes, rank: sum(rank * (o + i) for o, i in shapes), "That many numbers. How many bytes has each?"),
+        Mistake("the whole matrix", lambda shapes, rank: 4 * sum(o * i for o, i in shapes), "Those are the pretrained matrices, which stay frozen. What is new?"),
+        Mistake("rank by both", lambda shapes, rank: 4 * sum(rank * o * i for o, i in shapes), "rank times O times I is more than the matrix. How large are A and B?"),
+        Mistake("A alone", lambda shapes, rank: 4 * sum(rank * i for _, i in shapes), "That is A, (rank, I), alone. How large is B?"),
+        Mistake("B alone", lambda shapes, rank: 4 * sum(rank * o for o, _ in shapes), "That is B, (O, rank), alone. How large is A?"),
+        Mistake("numbers, not bytes", lambda shapes, rank: sum(rank * (o + i) for o, i in shapes), "That is the number of parameters. How many bytes has each?"),
         Mistake("bits", lambda shapes, rank: 32 * sum(rank * (o + i) for o, i in shapes), "That is in bits. How many of them are a byte?"),
-        Mistake("rank forgotten", lambda shapes, rank: 4 * sum(o + i for o, i in shapes), "It is the same for every rank. How thin are the two?"),
-        Mistake("rank twice", lambda shapes, rank: 4 * sum(rank * rank * (o + i) for o, i in shapes), "rank counts twice. How many numbers has a matrix (rank, I)?"),
+        Mistake("rank forgotten", lambda shapes, rank: 4 * sum(o + i for o, i in shapes), "It is the same for every rank. What are the shapes of A and B?"),
+        Mistake("rank twice", lambda shapes, rank: 4 * sum(rank * rank * (o + i) for o, i in shapes), "rank counts twice. How many parameters has a matrix (rank, I)?"),
         Mistake("rank on one side", """def adapter_bytes(shapes, rank):
     return 4 * sum(o * rank + i for o, i in shapes)
 """,
@@ -513,11 +511,11 @@ adapter = Exercise(
         Mistake("the matrices as well", """def adapter_bytes(shapes, rank):
     return 4 * sum(o * i + rank * (o + i) for o, i in shapes)
 """,
-                "The matrices themselves are counted, too. What is new?"),
+                "The pretrained matrices are counted too. What is new?"),
         Mistake("rank added", """def adapter_bytes(shapes, rank):
     return 4 * sum(2 * rank + o + i for o, i in shapes)
 """,
-                "Sizes are added where they should be multiplied. How many numbers has a matrix (rank, I)?"),
+                "Sizes are added where they should be multiplied. How many parameters has a matrix (rank, I)?"),
         Mistake("the last one wins", """def adapter_bytes(shapes, rank):
     total = 0
     for o, i in shapes:
@@ -529,15 +527,15 @@ adapter = Exercise(
     for o, i in shapes:
         return 4 * rank * (o + i)
 """,
-                "It comes back with the first matrix, or with nothing. How do the others come in?"),
+                "It returns after the first matrix. How do the others come in?"),
         Mistake("two bytes", """def adapter_bytes(shapes, rank):
     return 2 * sum(rank * (o + i) for o, i in shapes)
 """,
-                "Two bytes a number: that is half precision. How many does the docstring say?"),
+                "Two bytes for each parameter: that is half precision. How many does the docstring say?"),
         Mistake("what training keeps", """def adapter_bytes(shapes, rank):
     return 16 * sum(rank * (o + i) for o, i in shapes)
 """,
-                "Gradients and Adam's averages were counted, too. What stands in the file of a skill?"),
+                "Gradients and Adam's averages are counted too. What is stored in an adapter's file?"),
         Mistake("megabytes", """def adapter_bytes(shapes, rank):
     return 4 * sum(rank * (o + i) for o, i in shapes) / 1e6
 """,
@@ -549,7 +547,7 @@ adapter = Exercise(
     ],
 )  # fmt: skip
 
-# -- 15.5 when training pays ------------------------------------------------------------------------------------------------
+# -- 15.5 the break-even point ----------------------------------------------------------------------------------------------
 
 
 def pays(training, trained, prompted, *, more=1, rounding=math.floor):
@@ -561,30 +559,30 @@ def cheaper_there(out: object, case: tuple) -> bool | str:
     if out is None or not isinstance(out, int):
         return True
     if training + out * trained >= out * prompted:
-        return f"After {out} answers training has cost {training + out * trained:.3g} s and prompting {out * prompted:.3g} s: it does not pay there."
+        return f"After {out} answers training has cost {training + out * trained:.3g} and prompting {out * prompted:.3g}: it does not pay yet."
     return True
 
 
 payback = Exercise(
     "15.5",
-    goal="how many answers until training pays?",
+    goal="the break-even point",
     minutes=8,
     cases=[(10.0, 1.0, 2.0), (10.0, 1.0, 3.0), (9.0, 0.5, 2.5), (5.0, 2.0, 2.0), (5.0, 3.0, 2.0), (0.0, 1.0, 2.0), (12.0, 0.25, 1.0), (1.0, 0.5, 100.0),
            (0.25, 0.0, 0.375), (300_000.0, 0.5, 0.625)],
     starter='''def break_even(training, trained, prompted):
-    """The smallest whole number of answers after which training has cost less than prompting; None if that never comes.
+    """The smallest whole number of answers at which training has cost less in all than prompting; None if never.
 
-    training: seconds, once   trained, prompted: seconds an answer, each way
+    training: cost of training, paid once   trained, prompted: cost of one answer with either method (seconds or tokens)
     """
     ...
 ''',
     solution='''def break_even(training, trained, prompted):
-    """The smallest whole number of answers after which training has cost less than prompting; None if that never comes.
+    """The smallest whole number of answers at which training has cost less in all than prompting; None if never.
 
-    training: seconds, once   trained, prompted: seconds an answer, each way
+    training: cost of training, paid once   trained, prompted: cost of one answer with either method (seconds or tokens)
     """
     if prompted <= trained:
-        return None                                    # it never gets its price back
+        return None                                    # no answer saves anything
     return math.floor(training / (prompted - trained)) + 1
 ''',
     other_solutions=[
@@ -593,34 +591,34 @@ payback = Exercise(
         "    while training + n * trained >= n * prompted:\n        n += 1\n    return n\n",
     ],
     hints=[
-        "One way has a price at the door, the other a longer prompt with every answer. What does each answer save?",
-        "Each answer saves prompted - trained seconds. The training is paid back when the savings are more than its price; and if nothing is saved?",
+        "Training costs once, the longer prompt costs with every answer. What does each answer save?",
+        "Each answer saves prompted - trained. Training has paid when the savings exceed its cost; and if nothing is saved?",
         "`math.floor(training / (prompted - trained)) + 1`, or None where prompted <= trained.",
     ],
-    explanation="Costs are straight lines: one starts at zero and is steep, one starts high and is flat. They cross at training / (prompted - trained); "
-    "the next whole answer is the first that is cheaper. If the steps are alike they never cross.",
+    explanation="Total costs are straight lines: prompting starts at zero and is steep, training starts high and is flat. They cross at training / (prompted - trained); "
+    "the next whole number of answers is the first that is cheaper. If an answer saves nothing, the lines never cross.",
     properties=[Property("it does not pay there", cheaper_there, "Which of the two has cost less after that many answers?")],
     mistakes=[
         Mistake("rounded up", lambda training, trained, prompted: pays(training, trained, prompted, more=0, rounding=math.ceil),
-                "Where the division comes out even both have cost the same. When has training cost less?"),
+                "Where the division has no remainder, both have cost the same. When has training cost less?"),
         Mistake("rounded down", lambda training, trained, prompted: pays(training, trained, prompted, more=0),
                 "It stops just before the lines cross. Which is the first whole number after?"),
         Mistake("a broken number", lambda training, trained, prompted: training / (prompted - trained) if prompted > trained else None,
-                "It is where the lines cross. Can anyone ask a third of a question?"),
+                "That is where the lines cross, but it is not a whole number of answers. Which is the first one after it?"),
         Mistake("the trained way is free", lambda training, trained, prompted: math.floor(training / prompted) + 1 if prompted > trained else None,
-                "It forgets that the trained model takes its seconds too. What does each answer save?"),
+                "It forgets that an answer of the trained model costs something too. What does each answer save?"),
         Mistake("never is not said", lambda training, trained, prompted: math.floor(training / abs(prompted - trained)) + 1 if prompted != trained else None,
-                "Where prompting is the cheaper one per answer it gives a number all the same. Do those lines cross?"),
+                "Where prompting is cheaper for each answer it returns a number all the same. Do those lines cross?"),
         Mistake("infinity for never", lambda training, trained, prompted: pays(training, trained, prompted) if prompted > trained else math.inf,
-                "For never it says infinity. What did the docstring ask for?"),
+                "For never it returns infinity. What does the docstring ask for?"),
         Mistake("both per answer", lambda training, trained, prompted: math.floor(training / (prompted + trained)) + 1 if prompted > trained else None,
-                "It divides by the sum of both. What is saved by each answer: their sum, or their difference?"),
+                "It divides by the sum of both. What does each answer save: their sum or their difference?"),
         Mistake("a loop that gives up", """def break_even(training, trained, prompted):
     for n in range(100_000):
         if training + n * trained < n * prompted:
             return n
     return None
-""", "It tries so many answers and then says never. With 300,000 seconds of training and 1/8 second saved, when does it pay?"),
+""", "It tries so many answers and then returns never. With training at 300,000 and 1/8 saved by each answer, when does it pay?"),
         Mistake("rounded to the nearest", """def break_even(training, trained, prompted):
     if prompted <= trained:
         return None

@@ -1,12 +1,12 @@
-"""Make table.json: fine-tuning and prompting on the same labels, asked the same questions.
+"""Make table.json: fine-tuning and prompting with the same labels, on the same test items.
 
 Source   the opinions, definitions, tasks and novels that ship, and the installed SmolLM2-135M-Instruct and MiniLM-L6
 Run      python recipes/measure.py 15       Takes     about 90 minutes on one thread
 
 Two tasks, 200 test items each, the same for every method. Labelled examples are drawn once a seed: those of 16 are among those of 64, and
-those among 256. All settings were chosen on validation items: wordings for each job, once to ask without an example and once behind
-16 of them; step sizes with labels of seed 0, 16 for SmolLM2, 64 for MiniLM, and for written answers on two of the six jobs. Each
-part is kept in OUT as soon as it is done, and a second run goes on from there.
+those among 256. All hyperparameters were chosen on validation items: wordings for each task, zero-shot and
+behind 16 examples; learning rates with the labels of seed 0, 16 for SmolLM2, 64 for MiniLM, and for generated answers on two of the
+six tasks. Each part is kept in OUT as soon as it is done, and a second run goes on from there.
 """
 
 import copy
@@ -40,14 +40,14 @@ from fmcourse.training.optimizers import OptimizerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SEEDS, ASKED, VALIDATED, BATCH = 3, 200, 120, 8
+SEEDS, TEST_ITEMS, VALIDATION_ITEMS, BATCH = 3, 200, 120, 8
 SIZES = {"opinions": (4, 16, 64, 256), "topics": (16, 64, 256)}  # labelled examples
 LONGEST = 10  # words of a definition: longer ones cost more and show nothing else
 STEPS = {4: 12, 16: 16, 64: 28, 256: 48}
 SMALL_STEPS = {16: 30, 64: 40, 256: 80}  # of MiniLM, in batches of 16, as in lesson 13
 BLANKS = ("N/A", "", "[MASK]")  # inputs without content: Zhao et al. 2021, section 5
-RATES = {"LoRA": (5e-4, 2e-3, 5e-3), "full": (1e-5, 3e-5, 1e-4, 3e-4), "soft": (0.03, 0.1, 0.3, 1.0)}
-SMALL_RATES = {"MiniLM full": (3e-5, 1e-4, 3e-4, 1e-3), "from scratch": (1e-4, 3e-4, 1e-3)}
+RATES = {"LoRA": (5e-4, 2e-3, 5e-3), "full fine-tuning": (1e-5, 3e-5, 1e-4, 3e-4), "soft prompt": (0.03, 0.1, 0.3, 1.0)}
+SMALL_RATES = {"MiniLM blocks": (3e-5, 1e-4, 3e-4, 1e-3), "from scratch": (1e-4, 3e-4, 1e-3)}
 VECTORS, MOST_SHOTS = 20, 64  # of a soft prompt; examples in a prompt: of 256 definitions not all fit the context
 
 optimizer_config = lambda lr: OptimizerConfig(matrix_optimizer="adamw", lr=lr, weight_decay=0.01, warmup=0.1)
@@ -71,7 +71,7 @@ class Task:
         return self.ask.format(text)
 
     def shown(self, examples: Sequence[Example]) -> str:
-        """Solved examples, one after another, as the text before a question."""
+        """Examples with their labels, one after another, as the text before a query."""
         return "".join(f"{self.query(text)} {self.words[label]}\n\n" for text, label in examples)
 
 
@@ -102,7 +102,10 @@ def task(name: str, behind_examples: bool = False, wording: int | None = None) -
     split = lambda part: tuple(
         (item.text, label(item)) for item in getattr(data, part) if len(item.text.split()) <= LONGEST
     )
-    test, validation = sample_items(split("test"), ASKED, 0), sample_items(split("validation"), VALIDATED, 0)
+    test, validation = (
+        sample_items(split("test"), TEST_ITEMS, 0),
+        sample_items(split("validation"), VALIDATION_ITEMS, 0),
+    )
     return Task(ask, words, split("train"), tuple(validation), tuple(test))
 
 
@@ -136,7 +139,7 @@ def fresh_model() -> Transformer:
 
 
 def answer_row(model: Transformer, of: Task, items: Sequence[Example], shared: Any = "") -> dict[str, Any]:
-    """What the model says of each item by the words' scores: as they are, and calibrated; tokens and CPU seconds an answer."""
+    """Predictions by label scores, raw and calibrated; tokens and CPU seconds an answer."""
     tokenizer, words = smollm2()[1], [f" {word}" for word in of.words]
     begun = time.process_time()
     scores = label_scores(model, tokenizer, [of.query(text) for text, _ in items], words, shared=shared)
@@ -145,7 +148,8 @@ def answer_row(model: Transformer, of: Task, items: Sequence[Example], shared: A
     raw, fair = scores.argmax(1).tolist(), calibrate(scores, blank).argmax(1).tolist()
     own = sum(len(tokenizer.encode(of.query(text))) for text, _ in items) / len(items)
     before = len(tokenizer.encode(shared)) if isinstance(shared, str) else shared.length
-    return {"right": accuracy(raw, items), "calibrated": accuracy(fair, items), "said": "".join(map(str, raw)), "said calibrated": "".join(map(str, fair)),
+    return {"accuracy": accuracy(raw, items), "accuracy calibrated": accuracy(fair, items),
+            "predictions": "".join(map(str, raw)), "predictions calibrated": "".join(map(str, fair)),
             "tokens": round(own + before, 1), "shared": before, "seconds an answer": round(seconds, 4)}  # fmt: skip
 
 
@@ -169,14 +173,14 @@ def wordings(name: str) -> list[dict[str, list[float]]]:
     found = []
     for n in range(len(WORDINGS[name])):
         of = task(name, wording=n)
-        behind = lambda shared, of=of: answer_row(smollm2()[0], of, of.validation, shared)["calibrated"]
+        behind = lambda shared, of=of: answer_row(smollm2()[0], of, of.validation, shared)["accuracy calibrated"]
         draws = [fitting_examples(of, mix_examples(examples(name, 16, seed), seed)) for seed in range(SEEDS)]
-        found.append({"none": [behind("")], "16": [behind(shared) for shared in draws]})
+        found.append({"zero-shot": [behind("")], "16": [behind(shared) for shared in draws]})
     return found
 
 
 def best_wordings(found: list[dict[str, list[float]]]) -> tuple[int, ...]:
-    return tuple(max(range(len(found)), key=lambda n: sum(found[n][shown])) for shown in ("none", "16"))
+    return tuple(max(range(len(found)), key=lambda n: sum(found[n][shots])) for shots in ("zero-shot", "16"))
 
 
 # -- fine-tuning the language model -----------------------------------------------------------------------------------------
@@ -197,7 +201,7 @@ def pad_answers(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor]:
 
 
 def answer_loss(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None) -> Loss:
-    """Next-token loss, where the next token is the answer's. The head, the dear part, is asked only there."""
+    """Next-token loss, where the next token is the answer's. The head, the expensive part, is computed only there."""
     ids, wanted = batch
     states = model.states(ids[:, :-1])[wanted[:, 1:]]
     head = model.model.head if isinstance(model, SoftPrompt) else model.head
@@ -205,9 +209,9 @@ def answer_loss(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch
 
 
 def adapted_model(way: str, seed: int) -> nn.Module:
-    """SmolLM2 as it is changed this way; trainable is what will be trained."""
+    """SmolLM2, prepared for one way of training; only what will be trained requires gradients."""
     torch.manual_seed(seed)
-    if way == "soft":
+    if way == "soft prompt":
         return SoftPrompt(fresh_model(), VECTORS)
     return add_lora(fresh_model(), 8, 16.0, ("q", "v")) if way == "LoRA" else fresh_model().requires_grad_(True)
 
@@ -222,13 +226,13 @@ def fine_tune(model: nn.Module, rows: list[tuple[list[int], int]], steps: int, l
 
 
 def training_row(way: str, lr: float, name: str, n: int, seed: int, split: str = "test") -> dict[str, Any]:
-    """One training of SmolLM2, and its answers; with 64 labels also what became of its other jobs."""
+    """One training of SmolLM2 and its predictions; with 64 labels also what it forgot."""
     of, model = task(name), adapted_model(way, seed)
     row = {
         "seconds": fine_tune(model, answer_lines(of, examples(name, n, seed)), STEPS[n], lr, seed),
         "trained": count_trainable(model),
     }
-    inner, shared = (model.model, model.new_cache()) if way == "soft" else (model, "")
+    inner, shared = (model.model, model.new_cache()) if way == "soft prompt" else (model, "")
     row |= answer_row(inner, of, getattr(of, split), shared)
     return (
         row | {"bytes": 4 * row["trained"]} | (other_jobs(name, inner, shared) if n == 64 and split == "test" else {})
@@ -236,9 +240,12 @@ def training_row(way: str, lr: float, name: str, n: int, seed: int, split: str =
 
 
 def other_jobs(name: str, model: Transformer, shared: Any = "") -> dict[str, float]:
-    """What the model, so changed, makes of the other task, which it was not trained on, and of a novel."""
+    """The trained model on the other task, which it was not trained on, and on a novel."""
     other = task("topics" if name == "opinions" else "opinions")
-    return {"other task": answer_row(model, other, other.test, shared)["calibrated"], "novel": austen_nats(model)}
+    return {
+        "other task": answer_row(model, other, other.test, shared)["accuracy calibrated"],
+        "nats per token of Austen": austen_nats(model),
+    }
 
 
 def austen_nats(model: Transformer) -> float:
@@ -248,9 +255,10 @@ def austen_nats(model: Transformer) -> float:
 
 
 def rates(way: str) -> dict[str, list[float]]:
-    """Accuracy on validation items with the 16 labels of seed 0, for each step size, task by task."""
+    """Accuracy on validation items with the 16 labels of seed 0, for each learning rate, task by task."""
     return {
-        str(lr): [training_row(way, lr, name, 16, 0, "validation")["right"] for name in WORDINGS] for lr in RATES[way]
+        str(lr): [training_row(way, lr, name, 16, 0, "validation")["accuracy"] for name in WORDINGS]
+        for lr in RATES[way]
     }
 
 
@@ -271,7 +279,7 @@ def run_batches(model: Callable[..., Tensor], rows: Sequence[list[int]]) -> Tens
 
 
 def text_states(who: str, of: Task, items: Sequence[Example]) -> Tensor:
-    """What a frozen model makes of each text: the mean state of MiniLM, the state of SmolLM2 from which the answer would come."""
+    """Features of each text from a frozen model: the mean state of MiniLM, the state of SmolLM2 from which the answer would come."""
     if who == "MiniLM":
         encoder, pieces = minilm()
         read = lambda ids, real: mean_pool(encoder.states(ids, real[:, None]), real)
@@ -285,7 +293,7 @@ def text_states(who: str, of: Task, items: Sequence[Example]) -> Tensor:
 def test_states(who: str, name: str) -> tuple[Tensor, float]:
     begun = time.process_time()
     found = text_states(who, task(name), task(name).test)
-    return found, (time.process_time() - begun) / ASKED
+    return found, (time.process_time() - begun) / TEST_ITEMS
 
 
 def head_row(who: str, name: str, n: int, seed: int) -> dict[str, Any]:
@@ -297,13 +305,13 @@ def head_row(who: str, name: str, n: int, seed: int) -> dict[str, Any]:
     said = head(known).argmax(1).tolist()
     size = sum(weight.numel() for weight in head.parameters())
     encode = smollm2()[1].encode if who == "SmolLM2" else minilm()[1].encode
-    tokens = sum(len(encode(of.query(text) if who == "SmolLM2" else text)) for text, _ in of.test) / ASKED
-    return {"right": accuracy(said, of.test), "said": "".join(map(str, said)), "seconds": round(spent, 2), "trained": size, "bytes": 4 * size,
+    tokens = sum(len(encode(of.query(text) if who == "SmolLM2" else text)) for text, _ in of.test) / TEST_ITEMS
+    return {"accuracy": accuracy(said, of.test), "predictions": "".join(map(str, said)), "seconds": round(spent, 2), "trained": size, "bytes": 4 * size,
             "tokens": round(tokens, 1), "seconds an answer": round(seconds, 4)}  # fmt: skip
 
 
 def encoder_row(way: str, lr: float, name: str, n: int, seed: int, split: str = "test") -> dict[str, Any]:
-    """All of MiniLM trained (but for its word vectors), or a network of its shape that has read nothing."""
+    """All of MiniLM trained (but for its word vectors), or the same network from random weights."""
     of, pieces = task(name), minilm()[1]
     torch.manual_seed(seed)
     encoder = Transformer(minilm()[0].config) if way == "from scratch" else copy.deepcopy(minilm()[0])
@@ -320,40 +328,41 @@ def encoder_row(way: str, lr: float, name: str, n: int, seed: int, split: str = 
     begun = time.process_time()
     said = run_batches(model, [pieces.encode(text)[:64] for text, _ in items]).argmax(1).tolist()
     each = (time.process_time() - begun) / len(items)
-    return {"right": accuracy(said, items), "said": "".join(map(str, said)), "seconds": round(spent, 2), "trained": count_trainable(model), "bytes": 4 * count_trainable(model),
+    return {"accuracy": accuracy(said, items), "predictions": "".join(map(str, said)), "seconds": round(spent, 2), "trained": count_trainable(model), "bytes": 4 * count_trainable(model),
             "seconds an answer": round(each, 4)}  # fmt: skip
 
 
 def small_rates(way: str) -> dict[str, list[float]]:
     return {
-        str(lr): [encoder_row(way, lr, name, 64, 0, "validation")["right"] for name in WORDINGS]
+        str(lr): [encoder_row(way, lr, name, 64, 0, "validation")["accuracy"] for name in WORDINGS]
         for lr in SMALL_RATES[way]
     }
 
 
-# -- a new topic ----------------------------------------------------------------------------------------------------------
+# -- classes without labels ----------------------------------------------------------------------------------------------------------
 
 
 def missing_labels_row(way: str, n: int, seed: int, lr: float) -> dict[str, float]:
-    """Labels for five topics only, all ten may be the answer: how many of the other five are told, and how many of these?"""
+    """Labels for five classes only, all ten may be the answer: accuracy on these five, and on the other five."""
     of, known = task("topics"), sorted(sample_items(range(10), 5, seed))
     some = examples("topics", n, seed, known) if n else []
-    if way == "head":
+    if way == "linear probe":
         head = fit_linear_probe(text_states("MiniLM", of, some), torch.tensor([label for _, label in some]), 10)
         said = {"": head(test_states("MiniLM", "topics")[0]).argmax(1).tolist()}
     else:
-        model = smollm2()[0] if way == "prompt" else adapted_model(way, seed)
-        if way != "prompt":
+        model = adapted_model(way, seed) if way == "LoRA" else smollm2()[0]
+        if way == "LoRA":
             fine_tune(model, answer_lines(of, some), STEPS[n], lr, seed)
-        behind = task("topics", way == "prompt" and n > 0)
-        shared = behind.shown(mix_examples(some, seed)) if way == "prompt" and n else ""
+        behind = task("topics", way == "few-shot")
+        shared = behind.shown(mix_examples(some, seed)) if way == "few-shot" else ""
         row = answer_row(model, behind, behind.test, shared)
-        said = {"": row["said"], " calibrated": row["said calibrated"]}
-    told = lambda text, part: [int(a) == label for a, (_, label) in zip(text, of.test, strict=True) if (label in known) == part]  # fmt: skip
-    return {part + how: round(sum(told(text, at)) / len(told(text, at)), 4) for how, text in said.items() for part, at in (("shown", True), ("new", False))}  # fmt: skip
+        said = {"": row["predictions"], " calibrated": row["predictions calibrated"]}
+    correct = lambda text, part: [int(a) == label for a, (_, label) in zip(text, of.test, strict=True) if (label in known) == part]  # fmt: skip
+    return {part + how: round(sum(correct(text, at)) / len(correct(text, at)), 4)
+            for how, text in said.items() for part, at in (("labelled", True), ("unlabelled", False))}  # fmt: skip
 
 
-# -- one model for six tasks, or six --------------------------------------------------------------------------------------
+# -- six tasks: one model, or an adapter each --------------------------------------------------------------------------------------
 
 SIX, SHOTS, WRITTEN = ("capital", "antonym", "past tense", "plural", "French", "first letter"), 16, 54
 ARROW = {
@@ -374,14 +383,14 @@ def pairs(name: str, split: str) -> list[tuple[str, str]]:
 def generation_row(
     way: str, lr: float, name: str, seed: int, n: int = SHOTS, steps: int = 0, split: str = "test"
 ) -> dict[str, Any]:
-    """Whole answers right, with the same examples in the prompt of the frozen model, or learnt by an adapter.
+    """Exact match, with the same examples in the prompt of the frozen model, or in the training of an adapter.
 
-    "named": the question says what is wanted, "The plural of mouse is"; else only the examples do, "mouse ->".
+    "named": the prompt names the task, "The plural of mouse is"; else only the examples show it, "mouse ->".
     """
     tokenizer, some, test = smollm2()[1], sample_items(pairs(name, "train"), n, seed), sample_items(pairs(name, split), WRITTEN, 0)  # fmt: skip
     style = {"input_prefix": NAMED_FORMS[name], "output_prefix": "is", "separator": " "} if "named" in way else ARROW
     ids = lambda given: tokenizer.encode(format_query(given, **style))
-    model, shared, row = smollm2()[0], few_shot_prompt(some, **style) if "prompt" in way else "", {"seconds": 0.0}
+    model, shared, row = smollm2()[0], few_shot_prompt(some, **style) if "few-shot" in way else "", {"seconds": 0.0}
     if "LoRA" in way:
         model = adapted_model("LoRA", seed)
         taught = [(ids(given) + tokenizer.encode(f" {said}\n"), len(ids(given))) for given, said in some]
@@ -392,7 +401,7 @@ def generation_row(
     hits = [text.strip() == wanted for text, (_, wanted) in zip(said, test, strict=True)]
     tokens = len(tokenizer.encode(shared)) + sum(len(ids(given)) for given, _ in test) / len(test)
     size = 4 * count_trainable(model) if "LoRA" in way else len(shared.encode())
-    return row | {"bytes": size, "right": round(sum(hits) / len(hits), 4), "hits": "".join("01"[hit] for hit in hits),
+    return row | {"bytes": size, "accuracy": round(sum(hits) / len(hits), 4), "correct": "".join("01"[hit] for hit in hits),
                   "tokens": round(tokens, 1), "seconds an answer": round(spent / len(test), 4)}  # fmt: skip
 
 
@@ -400,10 +409,10 @@ def generation_row(
 
 
 def written_rates() -> dict[str, list[float]]:
-    """As `rates`, where an answer is written: two of the six jobs, named or not."""
+    """As `rates`, where the answer is generated: two of the six tasks, named or not."""
     jobs = [(way, name) for way in ("LoRA", "LoRA, named") for name in ("past tense", "capital")]
     return {
-        str(lr): [generation_row(way, lr, name, 0, split="validation")["right"] for way, name in jobs]
+        str(lr): [generation_row(way, lr, name, 0, split="validation")["accuracy"] for way, name in jobs]
         for lr in RATES["LoRA"]
     }
 
@@ -419,9 +428,9 @@ def main(out: Path) -> None:
         "command": "python recipes/measure.py 15",
         "date": datetime.date.today().isoformat(),
         "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
-        "asked": ASKED, "sizes": SIZES, "steps": {str(n): steps for n, steps in STEPS.items()}, "batch": BATCH,
+        "test items": TEST_ITEMS, "sizes": SIZES, "steps": {str(n): steps for n, steps in STEPS.items()}, "batch": BATCH,
         "wordings": {name: get(f"wordings-{name}", wordings, name) for name in WORDINGS},
-        "untouched": get("untouched", lambda: {"novel": austen_nats(smollm2()[0])}),
+        "pretrained": get("pretrained", lambda: {"nats per token of Austen": austen_nats(smollm2()[0])}),
     }  # fmt: skip
     for name, found in measured["wordings"].items():
         if best_wordings(found) != CHOSEN_WORDINGS[name]:
@@ -439,24 +448,24 @@ def main(out: Path) -> None:
                 found = [get(f"{name}-{way}-{n}-{seed}", make, name, n, seed) for seed in range(SEEDS)]
                 tasks[name].setdefault(way, {})[str(n)] = found
 
-    for who in ("MiniLM", "SmolLM2"):
-        add(f"{who} head", partial(head_row, who))
+    for way, who in (("linear probe", "MiniLM"), ("SmolLM2 probe", "SmolLM2")):
+        add(way, partial(head_row, who))
     add("few-shot", prompting_row, most=MOST_SHOTS)
-    tried = {"LoRA": get("rates-LoRA", rates, "LoRA"), "LoRA, written": get("rates-written", written_rates)}
-    rate, writing = best(tried["LoRA"]), best(tried["LoRA, written"])
+    tried = {"LoRA": get("rates-LoRA", rates, "LoRA"), "LoRA, generation": get("rates-written", written_rates)}
+    rate, writing = best(tried["LoRA"]), best(tried["LoRA, generation"])
     add("LoRA", partial(training_row, "LoRA", rate))
-    measured["new topics"] = {
-        f"{way} {n}": [get(f"new-{way}-{n}-{seed}", missing_labels_row, way, n, seed, rate) for seed in range(SEEDS)]
-        for way, n in (("prompt", 0), ("prompt", 16), ("head", 16), ("LoRA", 16))
+    measured["classes without labels"] = {
+        way: [get(f"unlabelled-{way}-{seed}", missing_labels_row, way, n, seed, rate) for seed in range(SEEDS)]
+        for way, n in (("zero-shot", 0), ("few-shot", 16), ("linear probe", 16), ("LoRA", 16))
     }
-    measured["six"] = {
+    measured["six tasks"] = {
         of: {
             name: [get(f"six-{of}-{name}-{seed}", generation_row, of, writing, name, seed) for seed in range(SEEDS)]
             for name in SIX
         }
-        for of in ("prompt", "LoRA", "prompt, named", "LoRA, named")
+        for of in ("few-shot", "LoRA", "few-shot, named", "LoRA, named")
     }
-    grown = {"prompt": (0, 4, 16, 64), "LoRA": (16, 64)}  # one of the six, more examples
+    grown = {"few-shot": (0, 4, 16, 64), "LoRA": (16, 64)}  # one of the six, more examples
     measured["past tense"] = {
         of: {
             str(n): [
@@ -467,19 +476,20 @@ def main(out: Path) -> None:
         }
         for of, sizes in grown.items()
     }
-    measured["longer"] = {  # does LoRA only lack steps? On validation items, seed 0
+    measured["more steps"] = {  # does LoRA only lack steps? On validation items, seed 0
         str(steps): get(
             f"longer-{steps}", generation_row, "LoRA", writing, "past tense", 0, SHOTS, steps, "validation"
-        )["right"]
+        )["accuracy"]
         for steps in (STEPS[SHOTS], 4 * STEPS[SHOTS])
     }
     for way in SMALL_RATES:
         tried[way] = get(f"rates-{way}", small_rates, way)
         add(way, partial(encoder_row, way, best(tried[way])), least=16)
-    for way in ("soft", "full"):
+    for way in ("soft prompt", "full fine-tuning"):
         tried[way] = get(f"rates-{way}", rates, way)
     for n in (64, 16, 256):  # the dearest last
-        for way in ("soft", "full"):
+        for way in ("soft prompt", "full fine-tuning"):
             add(way, partial(training_row, way, best(tried[way])), least=n, most=n)
-    measured |= {"rates": tried, "chosen": {way: best(found) for way, found in tried.items()}, "tasks": tasks}
+    chosen = {way: best(found) for way, found in tried.items()}
+    measured |= {"learning rates": tried, "chosen learning rates": chosen, "tasks": tasks}
     write_table(out / "table.json", measured, parts)
