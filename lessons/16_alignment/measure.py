@@ -13,6 +13,7 @@ import copy
 import datetime
 import os
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from common import measure_once, write_table
 from fmcourse import alignment
 from fmcourse.alignment import losses, sample_responses
 from fmcourse.data import checkpoint, load
+from fmcourse.files import write_atomically
 from fmcourse.models.transformer import Transformer, modern
 from fmcourse.tokenizers import BPETokenizer
 from fmcourse.training import RandomBatches
@@ -32,8 +34,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SEEDS = 3
-SFT_STEPS, REWARD_STEPS, ROUNDS, DPO_STEPS, N_PAIRS, N_QUESTIONS = 150, 70, 16, 40, 500, 48  # as in the lesson
-WRONG, KL_COEFS, BETAS = [0.0, 0.2, 0.4], [0.0, 0.05, 0.2], [0.03, 0.1, 0.3]
+SFT_STEPS, REWARD_STEPS, ROUNDS, DPO_STEPS, N_PAIRS, N_QUESTIONS = 150, 50, 24, 40, 500, 48  # as in the lesson
+WRONG, KL_COEFS, BETAS = [0.0, 0.2], [0.0, 0.1], [0.1]
 MARKS = ["<|user|>", "<|assistant|>", "<|end|>"]
 
 
@@ -71,7 +73,7 @@ def lesson_code() -> dict[str, Any]:
     marks = (code["tokenizer"].encode(mark, allow_special=True)[0] for mark in MARKS)
     code["USER"], code["ASSISTANT"], code["END"] = marks
     torch.manual_seed(0)
-    base = Transformer(modern(vocab_size=1027, context=128, width=64, depth=3, heads=2))
+    base = Transformer(modern(vocab_size=1027, context=160, width=64, depth=3, heads=2))
     for name, tensor in checkpoint("words_causal").tensors.items():
         base.state_dict()[name][: len(tensor)] = tensor
     base.head.weight.data[1024:] = base.head.weight.data[1024]
@@ -81,23 +83,38 @@ def lesson_code() -> dict[str, Any]:
     return code
 
 
+def trained_once(path: Path, make: Callable[[], nn.Module]) -> dict[str, Tensor]:
+    """The weights that an earlier run kept in `path`, or those made now and kept there."""
+    if not path.exists():
+        weights = make().state_dict()
+        write_atomically(path, lambda temporary: torch.save(weights, temporary))
+    return torch.load(path, weights_only=True)
+
+
 # One seed -------------------------------------------------------------------------------------------
 
 
 class Run:
     """What the measurements of one seed share: the policy after SFT, judged pairs, and held-out answers."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, parts: Path) -> None:
         code = self.code = lesson_code()
         self.seed, self.titles = seed, code["UNSEEN_TITLES"][:N_QUESTIONS]
-        chats = [chat for r in code["recipes"][::2] for chat in code["make_chats"](r)]
-        data = RandomBatches(*code["chat_tensors"](chats), batch=16, seed=seed)
         self.policy = copy.deepcopy(code["base"])
-        code["train"](self.policy, code["sft_loss"], data, SFT_STEPS, lr=1e-3)
+        self.policy.load_state_dict(trained_once(parts / f"policy-{seed}.pt", self.tuned))
         self.asked = code["ask_for_pairs"](self.policy, N_PAIRS, seed)
-        self.prompts, self.answers = code["answer"](self.policy, [f" how do i make{title}" for title in self.titles], copies=8)
+        questions = [f" how do i make{title}" for title in self.titles]
+        self.prompts, self.answers = code["answer"](self.policy, questions, copies=8)
         self.gold = code["gold_rewards"]([title for title in self.titles for _ in range(8)], self.answers)
         self.lengths = torch.tensor([len(ids) for ids in self.answers])
+
+    def tuned(self) -> nn.Module:
+        """The base model after supervised fine-tuning."""
+        code, model = self.code, copy.deepcopy(self.policy)
+        chats = [chat for r in code["recipes"][::2] for chat in code["make_chats"](r)]
+        data = RandomBatches(*code["chat_tensors"](chats), batch=16, seed=self.seed)
+        code["train"](model, code["sft_loss"], data, SFT_STEPS, lr=3e-3)
+        return model
 
     def pairs(self, hurried: float, wrong: float) -> tuple[Tensor, Tensor]:
         prompts, answers, gold, lengths = self.asked
@@ -105,8 +122,7 @@ class Run:
         return self.code["sorted_pairs"](prompts, answers, picked)
 
     def reward_model(self, hurried: float, wrong: float) -> nn.Module:
-        model, _ = self.code["train_reward_model"](self.policy, self.pairs(hurried, wrong), REWARD_STEPS, self.seed)
-        return model
+        return self.code["train_reward_model"](self.policy, self.pairs(hurried, wrong), REWARD_STEPS, self.seed)[0]
 
     def judge(self, rewards: Tensor) -> dict[str, float]:
         accuracy, longer = self.code["measure_rewards"](rewards, self.gold, self.lengths)
@@ -117,40 +133,55 @@ class Run:
         return {key: round(value, 4) for key, value in found.items()}
 
 
-def one_seed(seed: int) -> dict[str, Any]:
-    run, code = Run(seed), lesson_code()
-    found: dict[str, Any] = {"wrong": {str(wrong): run.judge(code["rewards_of"](run.reward_model(0.0, wrong), run.prompts, run.answers)) for wrong in WRONG}}
-    model = run.reward_model(0.3, 0.1)
+def one_seed(seed: int, parts: Path) -> dict[str, Any]:
+    """Everything of one seed; each part is kept once it is measured."""
+    run, code = Run(seed, parts), lesson_code()
+
+    def once(name: str, make: Any) -> Any:
+        return measure_once(parts / f"{name}-{seed}.json", make)
+
+    def noisy(wrong: float) -> dict[str, float]:
+        return run.judge(code["rewards_of"](run.reward_model(0.0, wrong), run.prompts, run.answers))
+
+    model = code["RewardModel"](copy.deepcopy(run.policy))
+    kept = trained_once(parts / f"reward-{seed}.pt", lambda: run.reward_model(0.3, 0.1))
+    model.load_state_dict(kept)
     rewards = code["rewards_of"](model, run.prompts, run.answers)
+    print(run.judge(rewards), code["best_of_n"](rewards, run.gold), flush=True)
     slope = code["length_slope"](rewards, run.lengths)
 
     def proxy(prompts: list, answers: list) -> Tensor:
         return code["rewards_of"](model, prompts, answers)
 
-    def corrected(prompts: list, answers: list) -> Tensor:
+    def without_length(prompts: list, answers: list) -> Tensor:
         return proxy(prompts, answers) - slope * torch.tensor([len(ids) for ids in answers])
 
-    found["hurried"] = {"as trained": run.judge(rewards), "length removed": run.judge(rewards - slope * run.lengths)}
-    found["best_of_n"] = code["best_of_n"](rewards, run.gold)
-    found["SFT"] = run.evaluate(run.policy, proxy)
-    found["policy gradient"] = {}
-    for kl_coef in KL_COEFS:
+    def optimized(reward: Any, kl_coef: float, lr: float = 1e-3) -> dict[str, Any]:
         policy = copy.deepcopy(run.policy)
-        seen = code["optimize"](policy, run.policy, proxy, kl_coef, ROUNDS, seed)
-        found["policy gradient"][str(kl_coef)] = run.evaluate(policy, proxy) | {"rounds": [[round(x, 3) for x in row] for row in seen]}
-    policy = copy.deepcopy(run.policy)
-    code["optimize"](policy, run.policy, corrected, KL_COEFS[1], ROUNDS, seed)
-    found["length removed"] = run.evaluate(policy, proxy)
-    found["DPO"] = {}
-    for beta in BETAS:
-        policy, _ = code["train_dpo"](run.policy, run.pairs(0.3, 0.1), beta, DPO_STEPS, seed)
-        found["DPO"][str(beta)] = run.evaluate(policy, proxy)
-    return found
+        seen = code["optimize"](policy, run.policy, reward, kl_coef, ROUNDS, seed, lr=lr)
+        return run.evaluate(policy, proxy) | {"rounds": [[round(x, 3) for x in row] for row in seen]}
+
+    def direct(beta: float) -> dict[str, float]:
+        return run.evaluate(code["train_dpo"](run.policy, run.pairs(0.3, 0.1), beta, DPO_STEPS, seed)[0], proxy)
+
+    return {
+        "hurried": {"as trained": run.judge(rewards), "length removed": run.judge(rewards - slope * run.lengths)},
+        "best_of_n": code["best_of_n"](rewards, run.gold),
+        "SFT": once("sft", lambda: run.evaluate(run.policy, proxy)),
+        "far": once("far", lambda: optimized(proxy, 0.0, lr=3e-3)),
+        "policy gradient": {
+            str(coef): once(f"gradient-{coef}", lambda coef=coef: optimized(proxy, coef)) for coef in KL_COEFS
+        },
+        "DPO": {str(beta): once(f"dpo-{beta}", lambda beta=beta: direct(beta)) for beta in BETAS},
+        "length removed": once("removed", lambda: optimized(without_length, KL_COEFS[-1])),
+        "wrong": {str(wrong): once(f"wrong-{wrong}", lambda wrong=wrong: noisy(wrong)) for wrong in WRONG},
+    }
 
 
 def main(out: Path) -> None:
     parts = out / "parts"
-    made = [measure_once(parts / f"seed-{seed}.json", lambda seed=seed: one_seed(seed)) for seed in range(SEEDS)]
+    parts.mkdir(parents=True, exist_ok=True)
+    made = [measure_once(parts / f"seed-{seed}.json", lambda seed=seed: one_seed(seed, parts)) for seed in range(SEEDS)]
     found: dict[str, Any] = {
         "command": "python recipes/measure.py 16",
         "date": datetime.date.today().isoformat(),
