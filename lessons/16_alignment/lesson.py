@@ -259,7 +259,7 @@ claim("SFT lowers the loss of held-out answers", tuned < theirs or not full, bas
 # %% [markdown]
 # How few examples can suffice? Zhou et al. tuned a model of 65 billion parameters on 1,000 chosen conversations, and people often liked its answers as much as those of far more elaborately aligned models [5]. Their reading: the knowledge comes from pretraining, and SFT teaches the form.
 #
-# What does the model answer now? The base model gets a fair chance: the same question after three examples of a question and its answer, as plain text.
+# What does the model answer now? The base model gets a fair chance: the same question after two examples of a question and its answer, as plain text.
 
 
 # %%
@@ -277,7 +277,7 @@ def as_text(ids):
 
 
 questions = [f" how do i make{title}" for title in UNSEEN_TITLES[:48]]
-shots = "".join(f"{chat[0][1]}{chat[1][1]}" for chat in chats[:6:2])
+shots = "".join(f"{chat[0][1]}{chat[1][1]}" for chat in chats[2:6:2])
 few = [answer[: answer.find(" how do i")] if " how do i" in answer else answer for answer in generate_batch(
     base, tokenizer, [f"{shots}{q}" for q in questions[:4]], max_new_tokens=30, seed=0)]  # fmt: skip
 sampled = answer(policy, questions, copies=8)
@@ -661,7 +661,7 @@ curves(range(1, len(rounds) + 1), {"proxy reward": proxy.tolist(), "gold reward"
 middle, end = slice(8, 12) if full else slice(0, 1), slice(-4, None)
 rise, change = ((part[end].mean() - part[middle].mean()).item() for part in (proxy, gold_seen))
 resolve("16.hack", options[0 if change > 0.1 else 1 if change > -0.1 else 2],
-        "What the reward model and the gold reward agree on was found first; the rest is the reward model's own taste.")  # fmt: skip
+        "What both rewards agree on was found first; the rest is the reward model's own taste.")  # fmt: skip
 claim(
     "the KL to the reference ends above 10 nats an answer", kl[-1] > 10 or not full, kl=kl[-1], proxy=rise, gold=change
 )
@@ -676,7 +676,7 @@ def different_words(model):
 (tuned_texts, n_tuned), (free_texts, n_free) = different_words(policy), different_words(free)
 for q, text in zip(questions[:5], free_texts, strict=False):
     print(f"{q} ≈ {text}")
-claim("without a penalty the answers to 48 questions have fewer different words than before", n_free < n_tuned or not full,
+claim("without a penalty the answers to 48 questions have fewer different words", n_free < n_tuned or not full,
       before=float(n_tuned), without_penalty=float(n_free))  # fmt: skip
 
 # %% [markdown]
@@ -706,7 +706,8 @@ def evaluate(model, reference, reward, titles, copies=2):
 
 live = {name: evaluate(model, policy, proxy_reward, UNSEEN_TITLES[:48])
         for name, model in {"SFT": policy, "no penalty": free}.items()}  # fmt: skip
-print("≈", live)
+for name, row in live.items():
+    print(f"{name:12}≈ " + ", ".join(f"{key} {value:.2f}" for key, value in row.items()))
 
 # %%
 ways = {"SFT": [one["SFT"] for one in seeds], "β = 0.1": [one["policy gradient"]["0.1"] for one in seeds],
@@ -719,7 +720,7 @@ kls, golds = ({way: sum(row[key] for row in rows) / len(seeds) for way, rows in 
 reported("with the penalty the policy ends nearer to the reference than without", kls["β = 0.1"] < kls["β = 0"],
          table=shipped, **{f"KL_{number}": value for number, value in enumerate(kls.values())})  # fmt: skip
 reported("three times the learning rate spends more than twice the KL for less than 0.3 of gold reward",
-         kls["β = 0, rate × 3"] > 2 * kls["β = 0"] and golds["β = 0, rate × 3"] - golds["β = 0"] < 0.3, table=shipped,
+         kls["β = 0, rate × 3"] > 2 * kls["β = 0"] and golds["β = 0, rate × 3"] < golds["β = 0"] + 0.3, table=shipped,
          far=golds["β = 0, rate × 3"], near=golds["β = 0"], with_penalty=golds["β = 0.1"])  # fmt: skip
 
 # %% [markdown]
@@ -762,7 +763,7 @@ with torch.no_grad():
     theirs = alignment.direct_preference(direct, (*some, before), beta=0.1).value.item()
 claim("the loss of exercise 16.3 equals the package's", abs(ours - theirs) < 1e-4, ours=ours, package=theirs)
 live["DPO"] = evaluate(direct, policy, proxy_reward, UNSEEN_TITLES[:48])
-print("≈", live["DPO"])
+print("≈", ", ".join(f"{key} {value:.2f}" for key, value in live["DPO"].items()))
 spent = {"policy gradient": [*ways["β = 0.1"], *ways["β = 0"], *ways["β = 0, rate × 3"]]}
 spent["DPO"] = [one["DPO"]["0.1"] for one in seeds]
 spent["best-of-n"] = [{"kl": math.log(int(n)) - 1 + 1 / int(n), "gold": row[1]}
