@@ -253,7 +253,7 @@ with torch.no_grad():
     tuned = sft_loss(policy, held_out).item()
 curves(range(1, steps + 1), {"training": history}, points={"held out": {0: theirs, steps: tuned}}, xlabel="step",
        ylabel="cross-entropy (nats per token)",
-       alt="The loss of the answers falls fast, then slowly; held out it ends at a similar height.")  # fmt: skip
+       alt="The loss of the answers falls fast, then slowly; held out it ends half a nat higher.")  # fmt: skip
 claim("SFT lowers the loss of held-out answers", tuned < theirs or not full, base_model=theirs, after_SFT=tuned)
 
 # %% [markdown]
@@ -527,7 +527,7 @@ gap = sum(one.count * (one.accuracy - one.confidence) for one in diagram) / len(
 print(f"≈ accuracy minus confidence, averaged over the pairs: {gap:+.3f}")
 
 # %% [markdown]
-# Its confidence was learned from labels of which about a quarter disagree with the gold reward. So it says how sure the model is of the next *label*, and that is less than how sure it could be of the better answer.
+# The line runs a little below the diagonal: the model is right somewhat less often than it is sure. Part of its confidence is for what the labels say about length, and the gold reward does not confirm that.
 #
 # ### What the hurried people taught
 # Three in ten labels say only which answer is longer. A **length bias** is a preference for longer answers beyond what their quality deserves; reward models trained on real comparisons have it, too, and much of what RLHF gained on some benchmarks was length [9]. To see it, take pairs that are about equally good by the gold reward, and of different length.
@@ -536,11 +536,11 @@ print(f"≈ accuracy minus confidence, averaged over the pairs: {gap:+.3f}")
 hurried = {label: [one["hurried"][key]["longer"] for one in seeds] for label, key in
            {"three in ten in a hurry": "as trained", "the same, length removed": "length removed"}.items()}  # fmt: skip
 careful = {"nobody in a hurry": [one["wrong"]["0.0"]["longer"] for one in seeds]}
-bars(careful | hurried, baseline={"no bias": 0.5},
+bars(careful | hurried, baseline={"as often": 0.5},
      xlabel=f"longer of two equally good answers preferred ({len(seeds)} seeds)",
      alt="How often the longer answer is preferred, by three reward models, beside 0.5.")  # fmt: skip
-claim("here, too, the longer of two equally good answers is preferred more often than not",
-      longer > 0.5 or not full, longer=longer)  # fmt: skip
+more = [one["hurried"]["as trained"]["longer"] - one["wrong"]["0.0"]["longer"] for one in seeds]
+reported("people in a hurry make the model prefer the longer more often, in each seed", min(more) > 0, table=shipped)  # fmt: skip
 
 
 def length_slope(rewards, lengths, group=8):
@@ -566,7 +566,7 @@ claim("without its slope in length the reward prefers the longer of two equally 
 
 # %% [markdown]
 # ### Without training: best-of-n
-# The simplest way to more reward is to write n answers and give the one with the highest proxy reward: **best-of-n** sampling. Its KL to the reference is about log n - (n - 1) / n, 1.2 nats for n = 8 [6]. It needs no training, and n times the work for every answer.
+# The simplest way to more reward is to write n answers and give the one with the highest proxy reward; this is called **best-of-n**. Its KL to the reference is about log n - (n - 1) / n, 1.2 nats for n = 8 [6]. It needs no training, and n times the work for every answer.
 
 
 # %%
@@ -680,10 +680,10 @@ claim("without a penalty the answers to 48 questions have fewer different words"
       before=float(n_tuned), without_penalty=float(n_free))  # fmt: skip
 
 # %% [markdown]
-# **Reward hacking** means getting reward in ways that the reward was not meant to pay. Here the policy found a few safe phrases of the right length and now gives them for every dish. Both rewards rate one answer at a time, so even the gold reward does not mind. The KL does. Gao et al. measured such curves for reward models of many sizes: against √KL the gold reward rises and falls again, while the proxy reward goes on rising [6]. A larger reward model or more comparisons move the maximum; they do not abolish it.
+# **Reward hacking** means getting reward in ways that the reward was not meant to pay. Look at the answers above: they string kitchen words together, and a cook would prefer the earlier ones. Our rules count real and different words, so even the gold reward is a stand-in and pays for that. Gao et al. measured such curves for reward models of many sizes: against √KL the gold reward rises and falls again, while the proxy reward goes on rising [6]. A larger reward model moves the maximum.
 #
 # ### With the penalty
-# The table holds the same training with and without a penalty, and once against the reward without its slope in length.
+# The table holds the same training with and without a penalty, once with three times the learning rate (fast), and once against the reward without its slope in length (repaired, β = 0.1).
 
 
 # %%
@@ -711,23 +711,28 @@ for name, row in live.items():
 
 # %%
 ways = {"SFT": [one["SFT"] for one in seeds], "β = 0.1": [one["policy gradient"]["0.1"] for one in seeds],
-        "β = 0": [one["policy gradient"]["0.0"] for one in seeds], "β = 0, rate × 3": [one["far"] for one in seeds],
-        "β = 0.1, length removed": [one["length removed"] for one in seeds]}  # fmt: skip
+        "β = 0": [one["policy gradient"]["0.0"] for one in seeds], "β = 0, fast": [one["far"] for one in seeds],
+        "0.1, repaired": [one["length removed"] for one in seeds]}  # fmt: skip
+curves(range(1, 25), {f"{name} reward": [[row[k] for row in one["far"]["rounds"]] for one in seeds] for k, name in
+       enumerate(("proxy", "gold"))}, xlabel="round, three times the learning rate", ylabel="mean reward of the round",
+       alt="Means and ranges of three seeds: the proxy reward rises; the gold reward rises and falls.")  # fmt: skip
 both = {way: {f"{key} reward": [row[key] for row in rows] for key in ("gold", "proxy")} for way, rows in ways.items()}
 grouped_bars(both, ylabel="reward on held-out questions", styles=bind_styles("gold reward", "proxy reward"),
              alt="Gold and proxy reward after SFT and four ways of training; the proxy reward grows more.")  # fmt: skip
 kls, golds = ({way: sum(row[key] for row in rows) / len(seeds) for way, rows in ways.items()} for key in ("kl", "gold"))
-reported("with the penalty the policy ends nearer to the reference than without", kls["β = 0.1"] < kls["β = 0"],
-         table=shipped, **{f"KL_{number}": value for number, value in enumerate(kls.values())})  # fmt: skip
-reported("three times the learning rate spends more than twice the KL for less than 0.3 of gold reward",
-         kls["β = 0, rate × 3"] > 2 * kls["β = 0"] and golds["β = 0, rate × 3"] < golds["β = 0"] + 0.3, table=shipped,
-         far=golds["β = 0, rate × 3"], near=golds["β = 0"], with_penalty=golds["β = 0.1"])  # fmt: skip
+reported("with the penalty the KL is less than half, and the gold reward on average higher",
+         kls["β = 0.1"] < kls["β = 0"] / 2 and golds["β = 0.1"] > golds["β = 0"], table=shipped,
+         KL=[kls["β = 0"], kls["β = 0.1"]], gold=[golds["β = 0"], golds["β = 0.1"]])  # fmt: skip
+fallen = [one["far"]["gold"] < one["SFT"]["gold"] for one in seeds]
+most = [max(row[k]["proxy"] for row in ways.values()) == one["far"]["proxy"] for k, one in enumerate(seeds)]
+reported("the fast training ends with the most proxy reward in each seed, and in two of three with less gold reward "
+         "than SFT", sum(fallen) == 2 and all(most), table=shipped, KL=[one["far"]["kl"] for one in seeds])  # fmt: skip
 
 # %% [markdown]
-# The penalty buys nearness: about the same gold reward for a third of the KL. Near the reference the reward model still knows what it rates.
+# So in two of three seeds the fast training ended with less gold reward than before; the seed above is the third. The penalty keeps the policy where the reward model knows what it rates.
 #
 # ## 6 · Direct preference optimization
-# The objective of RLHF has a solution that can be written down: $\pi^*(y|x) \propto \pi_{\text{ref}}(y|x)\, e^{r(x,y)/\beta}$. Solved for the reward, it says that every policy is the best one for the reward $\beta \log \frac{\pi(y|x)}{\pi_{\text{ref}}(y|x)}$, up to a constant for each prompt. Put this into the Bradley-Terry model, and the reward model is gone. **DPO** (direct preference optimization) trains a policy on preference pairs without a reward model and without sampling, by the loss that is left [13]:
+# The objective of RLHF has a solution that can be written down: $\pi^*(y|x) \propto \pi_{\text{ref}}(y|x)\, e^{r(x,y)/\beta}$. Solved for the reward, it says that every policy is the best one for the reward $\beta \log \frac{\pi(y|x)}{\pi_{\text{ref}}(y|x)}$, up to a constant for each prompt. In the Bradley-Terry model the constant cancels. **DPO** (direct preference optimization) trains a policy on preference pairs without a reward model and without sampling, by the loss that is left [13]:
 # $$\mathcal L = -\log\sigma\Big(\beta\log\frac{\pi(y_w)}{\pi_{\text{ref}}(y_w)} - \beta\log\frac{\pi(y_l)}{\pi_{\text{ref}}(y_l)}\Big),$$
 # with the chosen answer y_w and the rejected one y_l.
 
@@ -762,18 +767,20 @@ with torch.no_grad():
     ours = dpo_loss(answer_log_probs(direct, *some), before, 0.1).item()
     theirs = alignment.direct_preference(direct, (*some, before), beta=0.1).value.item()
 claim("the loss of exercise 16.3 equals the package's", abs(ours - theirs) < 1e-4, ours=ours, package=theirs)
+gains = [one["DPO"]["0.1"]["gold"] - one["SFT"]["gold"] for one in seeds]
+reported("DPO raises the gold reward of SFT in each seed", min(gains) > 0, table=shipped, gains=gains)  # fmt: skip
 live["DPO"] = evaluate(direct, policy, proxy_reward, UNSEEN_TITLES[:48])
 print("≈", ", ".join(f"{key} {value:.2f}" for key, value in live["DPO"].items()))
-spent = {"policy gradient": [*ways["β = 0.1"], *ways["β = 0"], *ways["β = 0, rate × 3"]]}
+spent = {"policy gradient": [*ways["β = 0.1"], *ways["β = 0"], *ways["β = 0, fast"]]}
 spent["DPO"] = [one["DPO"]["0.1"] for one in seeds]
 spent["best-of-n"] = [{"kl": math.log(int(n)) - 1 + 1 / int(n), "gold": row[1]}
                       for one in seeds for n, row in one["best_of_n"].items() if n != "1"]  # fmt: skip
 points = {name: ([row["kl"] for row in rows], [row["gold"] for row in rows]) for name, rows in spent.items()}
 scatter(points, xlog=True, xlabel="KL to the reference (nats per answer)", ylabel="gold reward",
-        alt="Gold reward against KL: best-of-n and DPO left, the policy gradient far right and no higher.")  # fmt: skip
+        alt="Gold reward against KL: best-of-n and DPO left; the policy gradient falls to the right.")  # fmt: skip
 
 # %% [markdown]
-# The same pairs, the same judge, one axis: best-of-n gets its gold reward for less than two nats, DPO for about half a nat, and the policy gradient for three and more. Gao et al. found the same order: reinforcement learning spends far more KL than best-of-n for as much reward [6]. (Best-of-n pays in another currency, n answers for each question.)
+# The same pairs, the same judge, one axis: best-of-n gets its gold reward for less than two nats, DPO for less than one, and the policy gradient for two to eleven, fast for more than forty. Gao et al. found the same order: reinforcement learning spends far more KL than best-of-n for as much reward [6]. (Best-of-n pays in another currency, n answers for each question.)
 
 # %% [markdown]
 # ## 7 · What the real systems do

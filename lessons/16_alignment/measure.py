@@ -1,7 +1,7 @@
 """Make table.json: three seeds of what lesson 16 trains once, and what it does not train.
 
 Source   the Cookbook that ships, and the checkpoint `words_causal`
-Run      python recipes/measure.py 16       Takes     about six minutes on one idle core
+Run      python recipes/measure.py 16       Takes     about four minutes on one idle core
 
 The runs use the lesson's own functions. For each seed: supervised fine-tuning, 500 pairs of answers judged by simulated people, reward
 models (with ever more wrong labels; with people in a hurry), the policy gradient with several KL coefficients and against a reward
