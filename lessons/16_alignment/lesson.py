@@ -683,7 +683,7 @@ claim("without a penalty the answers to 48 questions have fewer different words"
 # **Reward hacking** means getting reward in ways that the reward was not meant to pay. Look at the answers above: they string kitchen words together, and a cook would prefer the earlier ones. Our rules count real and different words, so even the gold reward is a stand-in and pays for that. Gao et al. measured such curves for reward models of many sizes: against √KL the gold reward rises and falls again, while the proxy reward goes on rising [6]. A larger reward model moves the maximum.
 #
 # ### With the penalty
-# The table holds the same training with and without a penalty, once with three times the learning rate (fast), and once against the reward without its slope in length (repaired, β = 0.1).
+# The table holds the same training with and without a penalty, once with three times the learning rate and β = 0 (fast), and once with β = 0.1 against the reward without its slope in length (repaired).
 
 
 # %%
@@ -711,8 +711,8 @@ for name, row in live.items():
 
 # %%
 ways = {"SFT": [one["SFT"] for one in seeds], "β = 0.1": [one["policy gradient"]["0.1"] for one in seeds],
-        "β = 0": [one["policy gradient"]["0.0"] for one in seeds], "β = 0, fast": [one["far"] for one in seeds],
-        "0.1, repaired": [one["length removed"] for one in seeds]}  # fmt: skip
+        "β = 0": [one["policy gradient"]["0.0"] for one in seeds], "fast": [one["far"] for one in seeds],
+        "repaired": [one["length removed"] for one in seeds]}  # fmt: skip
 curves(range(1, 25), {f"{name} reward": [[row[k] for row in one["far"]["rounds"]] for one in seeds] for k, name in
        enumerate(("proxy", "gold"))}, xlabel="round, three times the learning rate", ylabel="mean reward of the round",
        alt="Means and ranges of three seeds: the proxy reward rises; the gold reward rises and falls.")  # fmt: skip
@@ -771,7 +771,7 @@ gains = [one["DPO"]["0.1"]["gold"] - one["SFT"]["gold"] for one in seeds]
 reported("DPO raises the gold reward of SFT in each seed", min(gains) > 0, table=shipped, gains=gains)  # fmt: skip
 live["DPO"] = evaluate(direct, policy, proxy_reward, UNSEEN_TITLES[:48])
 print("≈", ", ".join(f"{key} {value:.2f}" for key, value in live["DPO"].items()))
-spent = {"policy gradient": [*ways["β = 0.1"], *ways["β = 0"], *ways["β = 0, fast"]]}
+spent = {"policy gradient": [*ways["β = 0.1"], *ways["β = 0"], *ways["fast"]]}
 spent["DPO"] = [one["DPO"]["0.1"] for one in seeds]
 spent["best-of-n"] = [{"kl": math.log(int(n)) - 1 + 1 / int(n), "gold": row[1]}
                       for one in seeds for n, row in one["best_of_n"].items() if n != "1"]  # fmt: skip
