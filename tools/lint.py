@@ -21,6 +21,7 @@ MOST_WORDS, MOST_LINES, MEDIAN_LINES = 130, 20, 8
 # Of lessons that define no terms yet, which are written to an earlier standard.
 EARLIER_CELLS = 70
 EARLIER_WORDS, EARLIER_MEDIAN_WORDS, EARLIER_LINES, EARLIER_MEDIAN_LINES = 60, 40, 22, 12
+TOO_LONG = re.compile(r"it has \d+ cells|half of its code cells")  # what splitting it would mend
 MOST_CHARACTERS = 120  # a wider line needs scrolling in JupyterLab
 STRING_LINE = re.compile(r"""\s*(?:\w+=)?f?(["']).*\1[,)\]}]*""")
 ALT_TEXT = re.compile(r"""\balt=(["'])\s*[^\s"'].*?\1""", re.DOTALL)
