@@ -118,7 +118,15 @@ def test_other_numbers_have_other_answers_and_the_same_mistakes(exercise):
             assert diagnose(one, one.compile(mistake.wrong_answer), key).name == mistake.name
 
 
-QUOTED = ["load", "table", "normalize_pixels", "dominant_colours", "Schedule", "BPETokenizer"]
+QUOTED = [
+    "load",
+    "table",
+    "normalize_pixels",
+    "dominant_colours",
+    "Schedule",
+    "BPETokenizer",
+    "sum_texts",
+]
 
 
 @pytest.mark.parametrize("exercise", [one for one in EVERY if one.literal], ids=exercise_id)
