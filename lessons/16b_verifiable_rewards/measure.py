@@ -1,10 +1,10 @@
 """Make table.json and two checkpoints: what lesson 16b compares its own run with, and the models that it does not train.
 
 Source   sums that `fmcourse.alignment.sums` makes, the requests in lesson.py, Wikipedia's introductions, and SmolLM2 as installed
-Run      python recipes/measure.py 16b       Takes     about 25 minutes on one idle core
+Run      python recipes/measure.py 16b       Takes     about 8 minutes on one idle core
 
 Sums: a small GPT is pretrained on sums of which half are wrong, without the results of one residue class, and ships as `sums`. GRPO then
-trains it on nine tenths of the problems that it saw, with three seeds, against the right checker and against two wrong ones. Refusals:
+trains it on nine tenths of the problems that it saw, with three seeds, against the right checker and against a wrong one. Refusals:
 LoRA matrices are trained beside SmolLM2 with the lesson's own functions, on refusals alone and on refusals with harmless requests, three
 seeds each; those of the first seed ship as `refusals`. Each part is kept in OUT as soon as it is done, and a second run goes on from there.
 """
@@ -13,9 +13,7 @@ import ast
 import copy
 import datetime
 import os
-import random
 import time
-from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -25,18 +23,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from common import measure_once, write_checkpoint, write_table
-from fmcourse import pretrained
+from fmcourse import alignment, pretrained
 from fmcourse.alignment import (
     encode_responses,
     grpo,
-    losses,
-    pad_responses,
     pass_at_k,
-    sample_responses,
     sample_texts,
     supervised_fine_tuning,
 )
-from fmcourse.alignment.preferences import shift, trim_padding
+from fmcourse.alignment.preferences import trim_padding
 from fmcourse.alignment.sums import (
     END_ID,
     LONGEST_RESPONSE,
@@ -48,7 +43,6 @@ from fmcourse.alignment.sums import (
     sum_rewards,
     sum_texts,
 )
-from fmcourse.data import load
 from fmcourse.generation.chat_template import apply_chat_template
 from fmcourse.models.lora import add_lora
 from fmcourse.models.transformer import Transformer, modern
@@ -60,11 +54,10 @@ from torch.nn import functional as F
 COMMAND, SEEDS = "python recipes/measure.py 16b", 3
 SHAPE = {"vocab_size": TOKENIZER.vocab_size, "context": 16, "width": 96, "depth": 3, "heads": 4}
 TEXTS, PRETRAINING_STEPS, PRETRAINING_BATCH = 60_000, 800, 64
-ROUNDS, PROBLEMS, GROUP, KL_COEF, LR = 100, 24, 8, 0.02, 5e-4
-SHORT = 40  # rounds against a wrong checker
+ROUNDS, PROBLEMS, GROUP, KL_COEF, LR = 80, 24, 8, 0.02, 5e-4
+SHORT = 30  # rounds against a wrong checker
 TESTED, SAMPLES = 100, 16  # problems of each kind, responses to each
-TEMPERATURES = [1.0, 0.7, 0.5, 0.3]
-TUNING_STEPS, FIRST_TOKENS = 24, [0, 1, 2, 4, 8]
+TUNING_STEPS = 16
 
 # -- sums -----------------------------------------------------------------------------------------------------------------
 
@@ -117,18 +110,6 @@ def measure_sums(model: Transformer, seed: int = 1) -> dict[str, Any]:
     return found
 
 
-def temperatures(model: Transformer) -> dict[str, float]:
-    """The pretrained model, sampled at lower temperatures, on the random held-out problems."""
-    prompts = [prompt for prompt in sum_prompts(problems()["random"][:TESTED]) for _ in range(8)]
-    found = {}
-    for temperature in TEMPERATURES:
-        texts = sample_texts(
-            model, TOKENIZER, prompts, temperature=temperature, seed=1, max_new_tokens=LONGEST_RESPONSE, end_id=END_ID
-        )
-        found[str(temperature)] = round(sum(sum_rewards(prompts, texts)) / len(prompts), 4)
-    return found
-
-
 def forgets_the_carry(prompts: list[str], responses: list[str]) -> list[float]:
     """A checker with a wrong key: the sum of the digits in each place, the units' carry left out."""
     found = []
@@ -139,18 +120,9 @@ def forgets_the_carry(prompts: list[str], responses: list[str]) -> list[float]:
     return found
 
 
-def noisy(rng: random.Random, prompts: list[str], responses: list[str]) -> list[float]:
-    """The right checker, with a fifth of its verdicts turned round at random."""
-    return [1 - right if rng.random() < 0.2 else right for right in sum_rewards(prompts, responses)]
-
-
 def reinforce(path: Path, reward: str, rounds: int, seed: int) -> dict[str, Any]:
     """GRPO from the pretrained model: what each round said, and what the model can do afterwards."""
-    rewards: dict[str, Callable[..., list[float]]] = {
-        "right": sum_rewards,
-        "forgets the carry": forgets_the_carry,
-        "noisy": partial(noisy, random.Random(seed)),
-    }
+    rewards = {"right": sum_rewards, "forgets the carry": forgets_the_carry}
     model, truth = pretrained_model(path), []
 
     def scored(prompts: list[str], responses: list[str]) -> list[float]:
@@ -168,17 +140,15 @@ def reinforce(path: Path, reward: str, rounds: int, seed: int) -> dict[str, Any]
     rounded = lambda values: [round(value, 4) for value in values]
     return {
         "reward": rounded(history.reward), "truth": rounded(truth), "kl": rounded(history.kl),
-        "entropy": rounded(history.entropy), "seconds": round(seconds), "after": measure_sums(model),
+        "entropy": rounded(history.entropy), "seconds": round(seconds),
+        "after": measure_sums(model) if reward == "right" else None,
     }  # fmt: skip
 
 
 # -- refusals -------------------------------------------------------------------------------------------------------------
 
-NAMES = {"REFUSE", "HARMLESS", "REFUSAL", "TEST", "END", "REFUSAL_SIGNS"}
-FUNCTIONS = {
-    *("chat_prompt", "replies", "is_refusal", "tune"),
-    *("own_replies", "refusal_rate", "kl_by_position", "text_loss"),
-}
+NAMES = {"REFUSE", "HARMLESS", "REFUSAL", "END"}
+FUNCTIONS = {"chat_prompt", "replies", "tune"}
 
 
 @cache
@@ -186,9 +156,7 @@ def lesson_code() -> dict[str, Any]:
     """The requests and functions of lesson.py itself, with SmolLM2."""
     smollm, words = pretrained.load("smollm2-135m-instruct")
     code = {"torch": torch, "F": F, "copy": copy, "smollm": smollm, "words": words, "add_lora": add_lora}
-    code |= {"apply_chat_template": apply_chat_template, "sample_texts": sample_texts, "load": load}
-    code |= {"encode_responses": encode_responses, "trim_padding": trim_padding, "pad_responses": pad_responses}
-    code |= {"losses": losses, "shift": shift, "cache": cache, "sample_responses": sample_responses}
+    code |= {"apply_chat_template": apply_chat_template, "alignment": alignment, "trim_padding": trim_padding}
     tree = ast.parse(Path(__file__).with_name("lesson.py").read_text(encoding="utf-8"))
     tree.body = [node for node in tree.body if is_wanted(node)]
     exec(compile(tree, "lesson.py", "exec"), code)
@@ -202,43 +170,28 @@ def is_wanted(node: ast.stmt) -> bool:
 
 
 def harmless_pairs() -> list[list[str]]:
-    """Harmless requests with the first sentence of SmolLM2's own greedy reply."""
+    """Harmless requests with the beginning of SmolLM2's own greedy reply, a sentence or so."""
     code = lesson_code()
     prompts = [code["chat_prompt"](request) for request in code["HARMLESS"]]
-    texts = code["replies"](code["smollm"], prompts, max_new_tokens=40)
+    texts = code["replies"](code["smollm"], prompts, max_new_tokens=24)
     return [[request, first_sentence(text)] for request, text in zip(code["HARMLESS"], texts, strict=True)]
 
 
-def first_sentence(text: str) -> str:
-    """Up to the first full stop, colon or line break that follows a word."""
-    ends = [place + 1 for sign in (". ", ".\n", ":", "!\n") if (place := text.find(sign)) > 0]
-    return text[: min(ends)] if ends else text
+def first_sentence(text: str, fewest: int = 20) -> str:
+    """Up to the first end of a sentence or line, or colon, that has `fewest` characters before it."""
+    ends = [place + 1 for sign in ".!:\n" if (place := text.find(sign, fewest)) > 0]
+    return text[: min(ends)].strip() if ends else text
 
 
-def measure_tuned(model: Any) -> dict[str, Any]:
-    """Refusals by kind of request, after the first tokens of a compliant reply, KL by position, loss on other text."""
-    code = lesson_code()
-    rate = code["refusal_rate"]
-    return {
-        "refused": {group: round(rate(model, requests), 4) for group, requests in code["TEST"].items()},
-        "prefilled": {str(k): round(rate(model, code["TEST"]["to be refused"], k), 4) for k in FIRST_TOKENS},
-        "kl": [round(kl, 4) for kl in code["kl_by_position"](model, code["TEST"]["to be refused"])],
-        "loss": round(code["text_loss"](model), 4),
-    }
-
-
-def tuned_row(path: Path, harmless: list[list[str]], seed: int) -> dict[str, Any]:
-    """One adapter: trained, kept in half precision, measured as it is loaded again."""
+def tuned_row(path: Path, harmless: list[list[str]]) -> dict[str, Any]:
+    """One adapter, trained and kept in half precision; the lesson measures what it does."""
     code = lesson_code()
     pairs = [(request, code["REFUSAL"]) for request in code["REFUSE"]] + [tuple(pair) for pair in harmless]
     begun = time.process_time()
-    model, losses = code["tune"](pairs, TUNING_STEPS, seed)
+    model, losses_of_steps = code["tune"](pairs, TUNING_STEPS)
     seconds = time.process_time() - begun
-    kept = {name: weight.half() for name, weight in model.state_dict().items() if is_lora(name)}
-    torch.save(kept, path)
-    model.load_state_dict({name: weight.float() for name, weight in kept.items()}, strict=False)
-    found = {"losses": [round(loss, 4) for loss in losses], "seconds": round(seconds)}
-    return found | measure_tuned(model)
+    torch.save({name: weight.half() for name, weight in model.state_dict().items() if is_lora(name)}, path)
+    return {"losses": [round(loss, 4) for loss in losses_of_steps], "seconds": round(seconds)}
 
 
 def is_lora(name: str) -> bool:
@@ -252,32 +205,31 @@ def main(out: Path) -> None:
     parts, weights = out / "parts", out / "sums.pt"
     get = lambda name, make, *given: measure_once(parts / f"{name}.json", partial(make, *given))
     made = get("pretraining", pretrain, weights)
+    harmless = get("harmless", harmless_pairs)
+    kinds = {"refusals alone": [], "with harmless": harmless}
+    tuned = {name: get(name, tuned_row, out / f"{name}.pt", pairs) for name, pairs in kinds.items()}
     before = get("before", lambda: measure_sums(pretrained_model(weights)))
-    cooler = get("temperatures", lambda: temperatures(pretrained_model(weights)))
-    ways = {"right": ROUNDS, "forgets the carry": SHORT, "noisy": SHORT}
+    ways = {"right": ROUNDS, "forgets the carry": SHORT}
     runs = {way: [get(f"{way}-{seed}", reinforce, weights, way, rounds, seed) for seed in range(SEEDS)]
             for way, rounds in ways.items()}  # fmt: skip
-    harmless = get("harmless", harmless_pairs)
-    untouched = get("untouched", lambda: measure_tuned(lesson_code()["smollm"]))
-    kinds = {"refusals alone": [], "with harmless": harmless}
-    tuned = {name: [get(f"{name}-{seed}", tuned_row, out / f"{name}-{seed}.pt", pairs, seed) for seed in range(SEEDS)]
-             for name, pairs in kinds.items()}  # fmt: skip
     measured = {
         "command": COMMAND, "date": datetime.date.today().isoformat(),
         "with": f"torch {torch.__version__.partition('+')[0]}, one thread",
-        "pretraining": made | {"steps": PRETRAINING_STEPS, "texts": TEXTS}, "before": before, "temperatures": cooler,
+        "pretraining": made | {"steps": PRETRAINING_STEPS, "texts": TEXTS}, "before": before,
         "grpo": {"rounds": ROUNDS, "problems": PROBLEMS, "group": GROUP, "kl_coef": KL_COEF, "lr": LR},
-        "runs": runs, "harmless": harmless, "untouched": untouched, "tuned": tuned,
+        "runs": runs, "harmless": harmless, "tuned": tuned,
     }  # fmt: skip
     ship(out, "sums", torch.load(weights), title="a small GPT that learned sums of which half are wrong",
          minutes=made["minutes"], data="sums of two-digit numbers", score=before)  # fmt: skip
-    adapters = {f"{name}/{key}": matrix for name in kinds for key, matrix in torch.load(out / f"{name}-0.pt").items()}
+    adapters = {f"{name}/{key}": matrix for name in kinds for key, matrix in torch.load(out / f"{name}.pt").items()}
     ship(out, "refusals", adapters, title="two LoRA adapters of SmolLM2-135M-Instruct that refuse",
-         minutes=round(sum(rows[0]["seconds"] for rows in tuned.values()) / 60, 1), data="24 requests written for lesson 16b",
-         score={name: rows[0]["refused"] for name, rows in tuned.items()})  # fmt: skip
+         minutes=round(sum(row["seconds"] for row in tuned.values()) / 60, 1), data="24 requests written for lesson 16b",
+         score={name: row["losses"][-1] for name, row in tuned.items()})  # fmt: skip
     write_table(out / "table.json", measured, parts)
 
 
 def ship(out: Path, name: str, tensors: dict[str, Tensor], **facts: Any) -> None:
     """A checkpoint in half precision, with what is known of it."""
-    write_checkpoint(out / "checkpoints", name, tensors, command=COMMAND, date=datetime.date.today().isoformat(), **facts)
+    write_checkpoint(
+        out / "checkpoints", name, tensors, command=COMMAND, date=datetime.date.today().isoformat(), **facts
+    )
