@@ -143,7 +143,7 @@ def verdicts(model, items, n, temperature=1.0, seed=1):
     return rewards_of(repeated, texts_of(ids, mask)).view(-1, n)
 
 
-tested = {name: items[:100] for name, items in problems.items()}
+tested = {name: items[:60] for name, items in problems.items()}
 before = {name: verdicts(base, items, 16) for name, items in tested.items()}
 greedy = {name: verdicts(base, items, 1, temperature=1e-6).mean().item() for name, items in tested.items()}
 for name in tested:
@@ -221,7 +221,7 @@ claim("exercise 16b.1 gives the package's advantages", gap < 1e-5, largest_gap=g
 # Now the whole algorithm. First the loss: PPO's clipped objective at the tokens of the responses, plus the penalty. The first update after sampling has ratio 1, and clipping begins to matter if a batch is used for several updates.
 
 # %%
-CLIP, KL_COEF, GROUP, PROBLEMS = 0.2, 0.02, 8, 32
+CLIP, KL_COEF, GROUP, PROBLEMS = 0.2, 0.02, 8, 16
 
 
 def log_probs_of(model, ids):
@@ -276,7 +276,7 @@ claim("the loss above and its gradients are those of the package's `policy_gradi
 # %% [markdown]
 # ## 4 · Training
 #
-# Every round takes 32 problems with 8 responses each. The problems are the trained ones; the checker is yours; nobody shows the model a right answer.
+# Every round takes 16 problems with 8 responses each. The problems are the trained ones; the checker is yours; nobody shows the model a right answer.
 
 # %%
 options = ["sampled higher, pass@16 higher", "sampled higher, pass@16 the same", "sampled higher, pass@16 lower"]
@@ -337,7 +337,7 @@ resolve("16b.pass", "sampled higher, pass@16 the same",
         "Sixteen samples of the pretrained model nearly always hold the right answer, so no more can be found.")  # fmt: skip
 
 # %% [markdown]
-# A sample is right more often, greedy decoding is as right as before, and the entropy of the next token falls. GRPO has made the likeliest answer likelier. What it takes for this is variety: a policy whose entropy is near zero writes the same answer eight times, every group is all right or all wrong, and learning stops.
+# A sample is right more often, greedy decoding is as right as before, and the entropy of the next token falls. GRPO has made the likeliest answer likelier. What it takes for this is variety: a policy whose entropy is near zero writes the same answer eight times, every group is all right or all wrong, and learning stops. **Change it:** set `KL_COEF` to 0.5 and predict what becomes of reward and entropy.
 
 # %% [markdown]
 # ## 5 · Something new, or only surer?
@@ -503,7 +503,8 @@ END = words.encode("<|im_end|>", allow_special=True)[0]
 
 def chat_prompt(request):
     """Token ids of a chat up to the place where the reply begins."""
-    return apply_chat_template(words, [{"role": "user", "content": request}])
+    system = {"role": "system", "content": "You are a helpful assistant."}
+    return apply_chat_template(words, [system, {"role": "user", "content": request}])
 
 
 def replies(model, prompts, max_new_tokens=10):
@@ -515,8 +516,9 @@ def is_refusal(reply):
     return any(sign in reply.lower() for sign in ("sorry", "can't", "cannot", "unable", "not able"))
 
 
-for request in TEST["to be refused"][:4]:
-    print(request, "≈", repr(replies(smollm, [chat_prompt(request)])[0]))
+some = TEST["to be refused"][:4]
+for request, reply in zip(some, replies(smollm, list(map(chat_prompt, some))), strict=True):
+    print(request, "≈", repr(reply))
 
 
 # %%
@@ -530,8 +532,8 @@ def tune(pairs, steps, seed=0, lr=2e-3, batch=8):
     losses = []
     for rows in order.split(batch)[:steps]:
         x, is_reply = trim_padding(ids[rows], mask[rows])
-        logits = model(x[:, :-1])
-        loss = F.cross_entropy(logits[is_reply[:, 1:]], x[:, 1:][is_reply[:, 1:]])  # the reply alone
+        states = model.states(x[:, :-1])[is_reply[:, 1:]]  # where the reply is predicted, and nowhere else
+        loss = F.cross_entropy(model.head(states), x[:, 1:][is_reply[:, 1:]])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -540,13 +542,13 @@ def tune(pairs, steps, seed=0, lr=2e-3, batch=8):
 
 
 # %% [markdown]
-# The training below is lesson 16's supervised fine-tuning with lesson 13's LoRA: the loss counts the reply alone, and only the small matrices beside q and v are trained, 0.23 million parameters of 134.5 million. Sixteen updates of eight requests take a minute or two, so the recipe made them with this very function, and the matrices ship. We repeat the first two updates, to see that it is the same training.
+# The training below is lesson 16's supervised fine-tuning with lesson 13's LoRA: the loss counts the reply alone, and only the small matrices beside q and v are trained, 0.23 million parameters of 134.5 million. Sixteen updates of eight requests take a minute or two, so the recipe made them with this very function, and the matrices ship. We repeat the first update, to see that it is the same training.
 
 # %%
-live = tune([(request, REFUSAL) for request in REFUSE], steps=2)[1]
+live = tune([(request, REFUSAL) for request in REFUSE], steps=1)[1]
 recipe = shipped["tuned"]["refusals alone"]["losses"]
 gap = max(abs(a - b) for a, b in zip(live, recipe, strict=False))
-claim("the first two losses are those of the recipe to 0.02 nats", gap < 0.02, live=live, recipe=recipe[:2])
+claim("the first loss is that of the recipe to 0.02 nats", gap < 0.02, live=live[0], recipe=recipe[0])
 print("recipe, all losses (nats per token of the reply):", [round(loss, 2) for loss in recipe])
 
 
@@ -561,8 +563,9 @@ def adapted(name):
 
 
 refuser = adapted("refusals alone")
-for group, requests in TEST.items():
-    print(f"{group}: {requests[0]} ≈ {replies(refuser, [chat_prompt(requests[0])])[0]!r}")
+firsts = [requests[0] for requests in TEST.values()]
+for request, reply in zip(firsts, replies(refuser, list(map(chat_prompt, firsts))), strict=True):
+    print(request, "≈", repr(reply))
 
 # %% [markdown]
 # ## 8 · Over-refusal and the alignment tax
@@ -608,12 +611,12 @@ def own_replies(requests):
 
 def refusal_rate(model, requests, given=0, instruction=""):
     """Share of the requests that a model refuses, once its reply has begun with `given` tokens of SmolLM2's own."""
-    begun = [own[:given] for own in own_replies(tuple(requests))]
+    begun = [own[:given] for own in own_replies(tuple(requests))] if given else [[]] * len(requests)
     prompts = [chat_prompt(instruction + request) + start for request, start in zip(requests, begun, strict=True)]
     return sum(map(is_refusal, replies(model, prompts))) / len(requests)
 
 
-def text_loss(model, n_texts=8, length=96):
+def text_loss(model, n_texts=4, length=80):
     """Cross-entropy on introductions of Wikipedia, in nats per token."""
     texts = [words.encode(article.text)[: length + 1] for article in load("wikipedia").test[:100]]
     ids = torch.tensor([text for text in texts if len(text) == length + 1][:n_texts])
@@ -648,7 +651,7 @@ resolve("16b.over", answers[(over["refusals alone"] > 0.2) + (over["refusals alo
         "Every training reply was a refusal; nothing in the data says where to stop.")  # fmt: skip
 
 # %% [markdown]
-# The second adapter, *with harmless*, saw the same 24 refusals and 24 harmless requests, each answered with the first sentence of SmolLM2's own reply. It had the same sixteen updates, so each refusal was seen half as often.
+# The second adapter, *with harmless*, saw the same 24 refusals and 24 harmless requests, each answered with the beginning of SmolLM2's own reply. It had the same sixteen updates, so each refusal was seen half as often.
 #
 # The **alignment tax** is what a model loses elsewhere when it is aligned [8]. We measure it as the cross-entropy on introductions of Wikipedia, which have nothing to do with requests.
 
@@ -760,6 +763,7 @@ chosen = {"refusal is A": (first > 0).float().mean().item(), "refusal is B": (se
 bars(chosen, baseline={"chance": 0.5}, xlabel="share of 8 requests in which the refusal is preferred",
      alt="How often the judge prefers the refusal when it stands first, when second, and averaged.")  # fmt: skip
 same = ((first > 0) == (second > 0)).float().mean().item()
+print(f"≈ the two orders agree in {same:.2f} of the requests")
 
 # %% [markdown]
 # ## 11 · What the real systems do

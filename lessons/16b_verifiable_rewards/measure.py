@@ -54,9 +54,9 @@ from torch.nn import functional as F
 COMMAND, SEEDS = "python recipes/measure.py 16b", 3
 SHAPE = {"vocab_size": TOKENIZER.vocab_size, "context": 16, "width": 96, "depth": 3, "heads": 4}
 TEXTS, PRETRAINING_STEPS, PRETRAINING_BATCH = 60_000, 800, 64
-ROUNDS, PROBLEMS, GROUP, KL_COEF, LR = 80, 24, 8, 0.02, 5e-4
+ROUNDS, PROBLEMS, GROUP, KL_COEF, LR = 60, 16, 8, 0.02, 1e-3
 SHORT = 30  # rounds against a wrong checker
-TESTED, SAMPLES = 100, 16  # problems of each kind, responses to each
+TESTED, SAMPLES = 60, 16  # problems of each kind, responses to each
 TUNING_STEPS = 16
 
 # -- sums -----------------------------------------------------------------------------------------------------------------
@@ -170,17 +170,17 @@ def is_wanted(node: ast.stmt) -> bool:
 
 
 def harmless_pairs() -> list[list[str]]:
-    """Harmless requests with the beginning of SmolLM2's own greedy reply, a sentence or so."""
+    """Harmless requests with the beginning of SmolLM2's own greedy reply, up to a full stop."""
     code = lesson_code()
     prompts = [code["chat_prompt"](request) for request in code["HARMLESS"]]
-    texts = code["replies"](code["smollm"], prompts, max_new_tokens=24)
+    texts = code["replies"](code["smollm"], prompts, max_new_tokens=20)
     return [[request, first_sentence(text)] for request, text in zip(code["HARMLESS"], texts, strict=True)]
 
 
 def first_sentence(text: str, fewest: int = 20) -> str:
-    """Up to the first end of a sentence or line, or colon, that has `fewest` characters before it."""
-    ends = [place + 1 for sign in ".!:\n" if (place := text.find(sign, fewest)) > 0]
-    return text[: min(ends)].strip() if ends else text
+    """Up to the first full stop, colon or exclamation mark that has `fewest` characters before it."""
+    ends = [place + 1 for sign in ".:!" if (place := text.find(sign, fewest)) > 0]
+    return text[: min(ends)] if ends else text
 
 
 def tuned_row(path: Path, harmless: list[list[str]]) -> dict[str, Any]:
