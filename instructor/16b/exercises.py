@@ -181,7 +181,7 @@ def counted(problem="some - every", total="sum(gaps) / len(gaps)", keep="n >= k"
         "def mean_gap(mine):\n    from collections import defaultdict\n    from fmcourse.alignment.sums import is_right, sum_texts\n"
         '    k, seed = mine["k"], mine["seed"]\n'
         '    lists = [[(mine[name], b) for b in range(10, 100)] for name in ("easy", "hard")]\n'
-        "    easy = sum_texts(lists[0], 300, wrong=0.1, seed=seed)\n    hard = sum_texts(lists[1], 300, wrong=0.7, seed=seed)\n"
+        "    easy = sum_texts(lists[0], 300, wrong=0.1, seed=seed)\n    hard = sum_texts(lists[1], 400, wrong=0.7, seed=seed + 1)\n"
         f"    texts, answers, gaps = easy + hard, defaultdict(list), []\n    for prompt, response in {texts}:\n        answers[{key}].append({right})\n"
         "    chance = lambda n, c: math.comb(c, k) / math.comb(n, k)\n"
         f"    for one in answers.values():\n        n, c = len(one), sum(one)\n        if not ({keep}):\n            continue\n"
@@ -197,8 +197,8 @@ gap = AssignedExercise(
     difficulty=2,
     text="A user who can check an answer is served if one of k is right: that is pass@k. A user who cannot, or an agent that must not fail in k runs, needs all k right. The probability of that is called **pass^k** "
     "(Yao et al. 2024, tau-bench), and it is estimated in the same way: from n answers to a problem k are drawn without replacement. The two differ by the probability that of k answers some are right and some are not.\n\n"
-    "Two workers have answered sums, `easy` + b and `hard` + b with all b from 10 to 99. For your numbers their answers are `sum_texts([(easy, b) for b in range(10, 100)], 300, wrong=0.1, seed=seed)` and the same call with `hard` and "
-    "`wrong=0.7`. Both give pairs (prompt, response), and `is_right(prompt, response)` says which are right; the two functions are in `fmcourse.alignment.sums`. A problem was drawn a few times or many, so n differs.\n\n"
+    "Two workers have answered sums, `easy` + b and `hard` + b with all b from 10 to 99. For your numbers their answers are `sum_texts([(easy, b) for b in range(10, 100)], 300, wrong=0.1, seed=seed)` and "
+    "`sum_texts([(hard, b) for b in range(10, 100)], 400, wrong=0.7, seed=seed + 1)`. Both give pairs (prompt, response), and `is_right(prompt, response)` says which are right; the two functions are in `fmcourse.alignment.sums`. A problem was drawn a few times or many, so n differs.\n\n"
     "By how much is pass@k larger than pass^k on average? Each problem with at least k answers counts once, however many it has; those with fewer do not count."
     "\n\nGive it unrounded: the first five digits must be right.",
     imports=IMPORTS + "from fmcourse.alignment.sums import is_right, sum_texts\n",
@@ -212,9 +212,9 @@ from fmcourse.alignment.sums import is_right, sum_texts
 
 def mean_gap(mine):
     k, n, c = mine["k"], Counter(), Counter()
-    for first, wrong in ((mine["easy"], 0.1), (mine["hard"], 0.7)):
+    for first, number, wrong, seed in ((mine["easy"], 300, 0.1, mine["seed"]), (mine["hard"], 400, 0.7, mine["seed"] + 1)):
         problems = [(first, b) for b in range(10, 100)]
-        for prompt, response in sum_texts(problems, 300, wrong=wrong, seed=mine["seed"]):
+        for prompt, response in sum_texts(problems, number, wrong=wrong, seed=seed):
             n[prompt] += 1
             c[prompt] += is_right(prompt, response)
     mixed = []  # of each problem: how probable it is that k answers are neither all right nor all wrong
@@ -229,8 +229,8 @@ def mean_gap(mine):
     from fmcourse.alignment import pass_at_k
     from fmcourse.alignment.sums import sum_texts, is_right
     k, tried = mine["k"], {}
-    for name, wrong in [("easy", 0.1), ("hard", 0.7)]:
-        for prompt, response in sum_texts([(mine[name], b) for b in range(10, 100)], 300, wrong=wrong, seed=mine["seed"]):
+    for name, wrong, more in [("easy", 0.1, 0), ("hard", 0.7, 1)]:
+        for prompt, response in sum_texts([(mine[name], b) for b in range(10, 100)], 300 + 100 * more, wrong=wrong, seed=mine["seed"] + more):
             tried.setdefault(prompt, []).append(is_right(prompt, response))
     total = number = 0
     for answers in tried.values():
@@ -245,8 +245,8 @@ def mean_gap(mine):
     from itertools import groupby
     from fmcourse.alignment.sums import is_right, sum_texts
     everything = []
-    for first, wrong in ((mine["easy"], 0.1), (mine["hard"], 0.7)):
-        everything += sum_texts([(first, b) for b in range(10, 100)], 300, wrong=wrong, seed=mine["seed"])
+    everything += sum_texts([(mine["easy"], b) for b in range(10, 100)], 300, wrong=0.1, seed=mine["seed"])
+    everything += sum_texts([(mine["hard"], b) for b in range(10, 100)], 400, wrong=0.7, seed=mine["seed"] + 1)
     def none_of(marked, n):
         p = 1.0
         for i in range(mine["k"]):
@@ -318,7 +318,9 @@ def mean_gap(mine):
                 "pass^k was divided by pass@k. Is a difference asked, or a ratio?"),
         Mistake("the median problem", counted(total="sorted(gaps)[len(gaps) // 2]"),
                 "This is the gap of the problem in the middle. Which average is asked?"),
-        Mistake("the seed of the other worker", counted().replace("wrong=0.7, seed=seed", "wrong=0.7, seed=seed + 1"),
-                "The second worker was given another seed. Which one is in both calls?"),
+        Mistake("one seed for both", counted().replace("wrong=0.7, seed=seed + 1", "wrong=0.7, seed=seed"),
+                "The second worker was given the seed of the first. Which is its own?"),
+        Mistake("a mean for each worker", counted("(one_of, some - every)", "sum(sum(of) / len(of) for of in ([gap for name, gap in gaps if name == first] for first in {name for name, _ in gaps})) / 2").replace("for one in answers.values():", "for prompt, one in answers.items():").replace("one_of", 'prompt.split("+")[0]'),
+                "The two workers' means were averaged, though the second has more problems with k answers. What counts the same, a worker or a problem?"),
     ],
 )  # fmt: skip
