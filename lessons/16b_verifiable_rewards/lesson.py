@@ -222,7 +222,7 @@ claim("exercise 16b.1 gives the package's advantages", gap < 1e-5, largest_gap=g
 # Now the whole algorithm. First the loss: PPO's clipped objective at the tokens of the responses, plus the penalty. The first update after sampling has ratio 1, and clipping begins to matter if a batch is used for several updates.
 
 # %%
-CLIP, KL_COEF, GROUP, PROBLEMS = 0.2, 0.02, 8, 16
+CLIP, KL_COEF, GROUP, PROBLEMS = 0.2, 0.02, 8, 32
 
 
 def log_probs_of(model, ids):
@@ -277,7 +277,7 @@ claim("the loss above and its gradients are those of the package's `policy_gradi
 # %% [markdown]
 # ## 4 · Training
 #
-# Every round takes 16 problems with 8 responses each. The problems are the trained ones; the checker is that of exercise 16b.4; nobody shows the model a right answer.
+# Every round takes 32 problems with 8 responses each. The problems are the trained ones; the checker is that of exercise 16b.4; nobody shows the model a right answer.
 
 # %%
 options = ["sampled higher, pass@16 higher", "sampled higher, pass@16 the same", "sampled higher, pass@16 lower"]
@@ -412,10 +412,9 @@ grouped_bars(truth, ylabel="samples that give the true sum", ylim=(0, 1),
              alt="True sums among samples: with the checker that forgets the carry, sums with a carry fall.")  # fmt: skip
 print(f"reward of the wrong checker ≈ {wrong.reward[0]:.2f} in the first round, {wrong.reward[-1]:.2f} in the last")
 fell = truth["with a carry"]["forgets the carry"]
-claim("the wrong checker makes sums with a carry worse than before, and those without a carry better",
-      (fell < truth["with a carry"]["pretrained"] < 0.7
-       and truth["without a carry"]["forgets the carry"] > truth["without a carry"]["pretrained"]) or not full,
-      with_carry=fell, before=truth["with a carry"]["pretrained"])  # fmt: skip
+claim("trained with the wrong checker, samples for sums with a carry are right less often than before",
+      fell < truth["with a carry"]["pretrained"] or not full, after=fell,
+      before=truth["with a carry"]["pretrained"])  # fmt: skip
 resolve("16b.carry", options[(fell >= 0.25) + (fell > 0.6)],
         "The slip was in the pretraining texts, so the policy could produce it, and the checker paid for it.")  # fmt: skip
 ends = {way: [round(sum(run["truth"][-5:]) / 5, 3) for run in rows] for way, rows in shipped["runs"].items()}

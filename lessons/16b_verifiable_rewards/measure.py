@@ -54,7 +54,7 @@ from torch.nn import functional as F
 COMMAND, SEEDS = "python recipes/measure.py 16b", 3
 SHAPE = {"vocab_size": TOKENIZER.vocab_size, "context": 16, "width": 96, "depth": 3, "heads": 4}
 TEXTS, PRETRAINING_STEPS, PRETRAINING_BATCH = 60_000, 800, 64
-ROUNDS, PROBLEMS, GROUP, KL_COEF, LR = 60, 16, 8, 0.02, 1e-3
+ROUNDS, PROBLEMS, GROUP, KL_COEF, LR = 60, 32, 8, 0.02, 5e-4
 SHORT = 30  # rounds against a wrong checker
 TESTED, SAMPLES = 60, 16  # problems of each kind, responses to each
 TUNING_STEPS = 16
