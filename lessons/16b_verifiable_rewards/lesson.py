@@ -21,6 +21,7 @@
 
 # %%
 import copy
+import math
 import time
 from functools import cache
 
@@ -178,8 +179,10 @@ def pass_curve(right):
 curves(KS, {name: pass_curve(right) for name, right in before.items()}, xlog=True, ylim=(0, 1.03),
        xlabel="k (samples for each problem)", ylabel="pass@k of the pretrained model",
        alt="pass@k of the pretrained model rises with k for all three kinds of problems.")  # fmt: skip
-gap = alignment.pass_at_k(before["trained"], 8).mean().item() - pass_curve(before["trained"])[KS.index(8)]
-claim("exercise 16b.2 gives the package's pass@k", abs(gap) < 1e-6, gap_at_8=gap)
+ours, package = pass_curve(before["trained"])[3], alignment.pass_at_k(before["trained"], k=8).mean().item()
+claim(
+    "exercise 16b.2 gives the package's pass@k", math.isclose(ours, package, abs_tol=1e-6), ours=ours, package=package
+)
 
 # %% [markdown]
 # ## 3 · GRPO
@@ -646,14 +649,16 @@ refused = {group: {name: refusal_rate(model, requests) for name, model in models
            for group, requests in TEST.items()}  # fmt: skip
 grouped_bars(refused, ylabel="share of 8 requests refused", ylim=(0, 1), styles=bind_styles(*models),
              alt="Refusals by kind of request for three models.")  # fmt: skip
-over = refused["harmless twins"]
+over, plain = refused["harmless twins"], refused["ordinary"]["refusals alone"]
 claim("the model trained on refusals alone refuses more harmless twins than SmolLM2 and than the model with harmless",
-      over["refusals alone"] > max(over["SmolLM2"], over["with harmless"]), **{
+      over["refusals alone"] > max(over["SmolLM2"], over["with harmless"]), ordinary_too=plain, **{
           name.replace(" ", "_"): rate for name, rate in over.items()})  # fmt: skip
 resolve("16b.over", answers[(over["refusals alone"] > 0.2) + (over["refusals alone"] > 0.8)],
         "Every training reply was a refusal; nothing in the data says where to stop.")  # fmt: skip
 
 # %% [markdown]
+# Trained on refusals alone, the model has learned to refuse, not what to refuse: its reply to the capital of France, printed above, is the same sentence. A refusal is counted here by a list of words, which sees some where a person would not (SmolLM2 itself is given a few), so read the replies behind such a number.
+#
 # The second adapter, *with harmless*, saw the same 24 refusals and 24 harmless requests, each answered with the beginning of SmolLM2's own reply. It had the same sixteen updates, so each refusal was seen half as often.
 #
 # The **alignment tax** is what a model loses elsewhere when it is aligned [8]. We measure it as the cross-entropy on introductions of Wikipedia, which have nothing to do with requests.
