@@ -1,6 +1,6 @@
 # %% [raw]
 # place = ["reward from a checker (GRPO); refusals (LoRA)", "Transformer decoder", "sums; requests written here"]
-# builds = "GRPO against a checker, from sampling to update; a refusal taught to a real model, what it costs and how it breaks"
+# builds = "GRPO against a checker, from sampling to update; a refusal taught to a real model, what it costs and how deep it is"
 # terms = ["checker", "verifiable reward", "policy", "rollout", "pass@k", "GRPO", "advantage", "k3 estimator", "sharpening", "refusal", "over-refusal", "alignment tax", "jailbreak", "prefilling attack", "shallow alignment", "constitutional AI", "position bias"]
 # [reads]
 # "fmcourse.alignment.policy" = ["policy_gradient", "Rollouts"]
@@ -8,7 +8,7 @@
 
 # %% [markdown]
 # # 16b · Verifiable rewards, and alignment of a real model
-# **You train a small model with a program as its judge and measure whether it learned something new. Then you teach a real model to refuse, and measure what that costs and how it breaks.**
+# **You train a small model with a program as its judge and measure whether it learned something new. Then you teach a real model to refuse, and measure what that costs, and how deep it is.**
 #
 # {minutes} minutes to read and do · two minutes to compute · you need lesson 16 (alignment), lesson 13 (LoRA) and a little PyTorch.
 #
@@ -17,7 +17,7 @@
 # - write GRPO: sample, score, compare, update;
 # - tell a model that learned something from one that only became surer (pass@k, held-out problems);
 # - teach a model to refuse, and measure over-refusal and the alignment tax;
-# - show why such an alignment breaks within a few tokens.
+# - test how deep such an alignment is, and how good a model is as a judge.
 
 # %%
 import copy
@@ -673,7 +673,7 @@ bars(
 )
 
 # %% [markdown]
-# ## 9 · A few tokens deep
+# ## 9 · How deep is it?
 #
 # Where in the reply does the training act? We take the first 16 tokens of the replies that SmolLM2 gave *before* and ask at each of them how far the two models' predictions lie apart (KL divergence). Qi et al. did this for large chat models and found nearly all of the difference in the first few tokens; they call such an alignment shallow [10].
 
@@ -681,7 +681,7 @@ bars(
 depth = {name: kl_by_position(model, TEST["to be refused"]) for name, model in models.items() if name != "SmolLM2"}
 places = range(1, 1 + len(depth["refusals alone"]))
 curves(places, depth, xlabel="token of the reply", ylabel="KL to SmolLM2 (nats)", styles=bind_styles(*models),
-       alt="KL by position in the reply: large at the first token, near zero after a few.")  # fmt: skip
+       alt="KL to SmolLM2 by position in the reply, for the two tuned models.")  # fmt: skip
 
 # %% [markdown]
 # A **shallow alignment** is one that changes what a model says in the first few tokens of a reply and hardly anything after them. It suggests an attack. A **jailbreak** is an input that makes an aligned model do what it was trained to refuse. In a **prefilling attack** the attacker writes the beginning of the reply, and the model only continues it; whoever runs the model, or may send it a half-finished reply, can do that.
@@ -702,13 +702,14 @@ prompted = {way: refusal_rate(refuser, TEST["to be refused"], instruction=text) 
 bars({f"{k} tokens given": rate for k, rate in attacked.items()} | prompted,
      xlabel="share of the 8 requests still refused",
      alt="Share of requests refused after so many given tokens, and with two instructions.")  # fmt: skip
-claim("four given tokens leave fewer refusals than none", attacked[4] < attacked[0], none=attacked[0], four=attacked[4])
+claim("after four given tokens the model trained on refusals alone still refuses more than half of the eight requests",
+      attacked[4] > 0.5, none=attacked[0], four=attacked[4])  # fmt: skip
 left = attacked[4] / max(attacked[0], 0.01)
 resolve("16b.prefill", options[(left > 0.25) + (left > 0.75)],
-        "After a helpful beginning both models predict nearly the same next tokens, as the figure above shows.")  # fmt: skip
+        "It was trained until the refusal was nearly certain, so it turns to it even in the middle of a helpful reply.")  # fmt: skip
 
 # %% [markdown]
-# The same is known of large models, and it explains why a few steps of harmless fine-tuning can undo their alignment [10]. Qi et al. made alignment deeper by training on replies that begin helpfully and then turn into a refusal.
+# So our alignment is *not* shallow in this sense, and for a bad reason: a model that refuses everything has one sentence left and returns to it from anywhere. Large chat models refuse selectively, and in them a few given tokens are enough; Qi et al. made their alignment deeper by training on replies that begin helpfully and then turn into a refusal [10]. Our trial does not show their effect.
 #
 # ## 10 · A model as the judge
 #
@@ -772,7 +773,10 @@ chosen = {"refusal is A": (first > 0).float().mean().item(), "refusal is B": (se
 bars(chosen, baseline={"chance": 0.5}, xlabel="share of 8 requests in which the refusal is preferred",
      alt="How often the judge prefers the refusal when it stands first, when second, and averaged.")  # fmt: skip
 same = ((first > 0) == (second > 0)).float().mean().item()
-print(f"≈ the two orders agree in {same:.2f} of the requests")
+claim("the two orders name the same reply in fewer than half of the requests", same < 0.5, agree=same)
+
+# %% [markdown]
+# This judge is useless, and the controls show how. It says No to every request, its order of the pairs is no better than chance, and in a comparison it names a letter and not a reply. A model of 135 million parameters is too small for the task; that larger judges are better has to be measured in the same way, with both orders and with labels [15].
 
 # %% [markdown]
 # ## 11 · What the real systems do
@@ -806,7 +810,7 @@ quiz("16b.q3", "A tuned model refuses all eight test requests. Is it well aligne
       "Look at harmless twins first": "Right: refusals count only beside over-refusals.",
       "Look at the loss on Wikipedia first": "Useful, but it says nothing about who gets refused."},
      answer="Look at harmless twins first")  # fmt: skip
-quiz("16b.q4", "Which defence does section 9 suggest?",
+quiz("16b.q4", "Which defence against a prefilling attack did Qi et al. find?",
      {"A longer refusal": "The attack acts before the first word of it.",
       "Training on replies that begin helpfully and then refuse": "Right: that is how Qi et al. made alignment deeper.",
       "More refusals of the same form": "They still act on the first tokens alone."},
@@ -820,7 +824,7 @@ quiz("16b.q4", "Which defence does section 9 suggest?",
 # - pass@1 says how sure a model is, pass@k what it can find. Lower the temperature before you call a gain new.
 # - A wrong checker is learned as well as a right one.
 # - Refusals are soon taught. Count over-refusals on harmless twins, and the alignment tax.
-# - What fine-tuning on refusals changes lies mostly in the first tokens, so a reply that has begun otherwise goes on.
+# - Large chat models refuse in the first tokens only [10]; ours refuses everything, from anywhere.
 # - Measure a judge model against labels.
 #
 # **Where next:** lesson 17 lets a model use tools; the paper to read is DeepSeek-R1 [2]; the library page is
