@@ -70,6 +70,30 @@ def leaked(train, test):
     return round(training / (prompted - trained)) + 1
 """,
     ],
+    "16b.2": [
+        """def pass_at_k(n_samples, n_right, k):
+    wrong = n_samples - n_right
+    if wrong <= k:
+        return 1.0
+    return 1 - math.comb(wrong, k) / math.comb(n_samples, k)
+""",
+    ],
+    "16b.4": [
+        """import re
+def check_answer(text, right):
+    found = re.findall(r"Answer:\\s*(-?\\d+)\\.?\\s*$", text, re.MULTILINE)
+    last = text.rpartition("Answer:")[2].strip()
+    return float(bool(found) and last.startswith(found[-1]) and int(found[-1]) == right)
+""",
+        """def check_answer(text, right):
+    _, found, final = text.rpartition("Answer:")
+    digits = final.strip().removesuffix(".").lstrip("-")
+    if not found or not digits.isdecimal():
+        return 0.0
+    number = -int(digits) if final.strip().startswith("-") else int(digits)
+    return 1.0 if number == right else 0.0
+""",
+    ],
 }
 # no strategy draws these: networks, and tensors that must learn
 UNSEARCHED = {

@@ -139,6 +139,20 @@ def train_and_test(draw: st.DrawFn) -> tuple[list[str], list[str]]:
     return train, test
 
 
+@st.composite
+def drawn_answers(draw: st.DrawFn) -> tuple[int, int, int]:
+    n = draw(st.integers(1, 12))
+    return n, draw(st.integers(0, n)), draw(st.integers(1, n))
+
+
+@st.composite
+def answers_to_check(draw: st.DrawFn) -> tuple[str, int]:
+    """Texts made of what a final answer may and may not hold, and a number."""
+    part = st.sampled_from(["Answer:", "4", "2", "0", "-", ".", " ", "\n", "or"])
+    before, final = draw(st.lists(part, max_size=4)), draw(st.lists(part, max_size=5))
+    return "".join([*before, "Answer:", *final]), draw(st.sampled_from([0, 2, 4, -4, 42]))
+
+
 EIGHTHS = st.integers(0, 10**6).map(lambda n: n / 8)
 TAGS = st.sampled_from(["O", "B-X", "I-X", "B-Y", "I-Y"])
 INPUTS: dict[str, st.SearchStrategy[Any]] = {
@@ -179,6 +193,8 @@ INPUTS: dict[str, st.SearchStrategy[Any]] = {
         st.integers(1, 64),
     ),
     "15.5": st.tuples(EIGHTHS, EXACT, EXACT),
+    "16b.2": drawn_answers(),
+    "16b.4": answers_to_check(),
 }
 
 # -- the search -----------------------------------------------------------------------------------

@@ -172,7 +172,7 @@ baseline = AssignedExercise(
 def which_answers(draw):
     """Other problems and another k for each student."""
     easy, hard = draw.sample(range(10, 100), 2)
-    return {"easy": easy, "hard": hard, "seed": draw.randrange(1000), "k": draw.randrange(3, 5)}
+    return {"easy": easy, "hard": hard, "seed": draw.randrange(1000, 10_000), "k": draw.randrange(3, 5)}
 
 
 def counted(problem="some - every", total="sum(gaps) / len(gaps)", keep="n >= k", right="is_right(prompt, response)", key="prompt", more="pass", texts="texts"):  # fmt: skip
