@@ -831,7 +831,7 @@ quiz("16.q4", "What does DPO need that the policy gradient does not?",
 # - DPO learns from the same pairs without reward model and without sampling.
 # - Judge with something that was not optimized, and read the samples.
 #
-# **Where next:** lesson 14 tries how far a prompt alone goes; Gao et al. [6] is the paper to read; the library page is [TRL](https://huggingface.co/docs/trl), which holds all of these trainers.
+# **Where next:** lesson 16b takes a program as the judge, and a real model; Gao et al. [6] is the paper to read; the library page is [TRL](https://huggingface.co/docs/trl), which holds all of these trainers.
 
 # %% [markdown]
 # ## References

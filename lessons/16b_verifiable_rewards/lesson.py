@@ -374,7 +374,7 @@ claim("held-out results gain more than half of what trained problems gain",
       trained=gain["trained"], held_out_results=gain["held-out results"])  # fmt: skip
 
 # %% [markdown]
-# The gain reaches results that were never seen. The reason is the pretrained model: it had learned to add digit by digit, so it solved these problems too, and what GRPO raised is a way of answering and not single answers. It need not be so: in a trial with a model that had not learned to add these results well (one seed, not in the table), GRPO took the trained problems from 40 to 95 % and the unseen results from 21 to 53 % only. What generalizes in reinforcement learning depends on what the model could do before.
+# The gain reaches results that were never seen. The reason is the pretrained model: it had learned to add digit by digit, so it solved these problems too, and what GRPO raised is a way of answering and not single answers. It need not be so where the pretrained model cannot add yet. What generalizes in reinforcement learning depends on what the model could do before.
 
 # %% [markdown]
 # ## 6 · What a wrong checker teaches
