@@ -248,14 +248,14 @@ merge = Exercise(
     minutes=8,
     cases=[(W, A, B, alpha) for _, W, A, B, alpha in low_cases] + [(noise(3, 3, seed=11), noise(3, 3, seed=12), noise(3, 3, seed=13), 1.5)],
     starter='''def merge(W, A, B, alpha):
-    """One matrix that computes what W and the update B A, scaled by alpha / R, compute together; W itself is not changed.
+    """The one matrix that computes what W and the scaled update B A compute together; W itself is not changed.
 
     W: (O, I)   A: (R, I)   B: (O, R)   ->   (O, I)
     """
     ...
 ''',
     solution='''def merge(W, A, B, alpha):
-    """One matrix that computes what W and the update B A, scaled by alpha / R, compute together; W itself is not changed.
+    """The one matrix that computes what W and the scaled update B A compute together; W itself is not changed.
 
     W: (O, I)   A: (R, I)   B: (O, R)   ->   (O, I)
     """

@@ -261,18 +261,17 @@ print(lora_model.encoder.stack.blocks[0].attention)
 print(f"\n{count_trainable(lora_model):,} trained parameters, one in {22_713_216 // count_trainable(lora_model)}")
 
 # %% [markdown]
-# Two things have to hold. Before training, the model is MiniLM, bit for bit. And with the same matrices it computes what the package's LoRA computes. (The package gives query, key and value a pair of matrices each; here the three lie in one layer
+# Two things have to hold. Before training, the model computes what MiniLM computes. And with the same matrices it computes what the package's LoRA computes. (The package gives query, key and value a pair of matrices each; here the three lie in one layer
 # and share one pair. So we compare on the other three layers.)
 #
 # Then train. Every way sees the same 64 labels and the same number of updates; the learning rate of each was chosen on validation definitions (section 5). Three of the five run here, and are tested on every second definition of the test set.
 
 # %%
-claim("before training it is MiniLM, bit for bit",
-      torch.equal(embed(lora_model.encoder, test_ids[:64]), embed(minilm, test_ids[:64])))  # fmt: skip
+gap = (embed(lora_model.encoder, test_ids[:64]) - embed(minilm, test_ids[:64])).abs().max().item()
+claim("before training it computes what MiniLM computes, to rounding", gap < 1e-4, largest_difference=gap)
 
 torch.manual_seed(1)
 theirs = add_lora(make_model("head"), rank=8, alpha=16, targets=("out", "up", "down"))
-layers = dict(lora_model.encoder.named_modules())
 worst = 0.0
 with torch.no_grad():
     for path, layer in theirs.encoder.named_modules():
@@ -336,7 +335,7 @@ def merged(model):
 plain = merged(tuned["LoRA"])
 gap = (in_batches(plain, test_ids[:64]) - in_batches(tuned["LoRA"], test_ids[:64])).abs().max().item()
 claim("merged, no LoRA layer is left and no logit has changed by a thousandth",
-      gap < 1e-3 and not any(isinstance(m, LoRALinear) for m in plain.modules()), largest_change=gap)  # fmt: skip
+      gap < 1e-3 and not any(isinstance(x, LoRALinear) for x in plain.modules()), largest_change=gap)
 
 # %% [markdown]
 # Or it stays apart. The trained matrices alone are a small file, called an **adapter**: a few added parameters that turn one pretrained model into a model for one task. One MiniLM on the disk serves many tasks, with an adapter for each. The package stores
@@ -361,18 +360,17 @@ claim("an adapter from a file, put into a fresh MiniLM, gives the same embedding
 #
 # ## 4 · Few labels
 #
-# A label costs a person's time. How many labels does pretraining replace? The comparison is **training from scratch**: the same network from random weights, with the same labels. A second figure does the same for images, eight groups of emoji and EfficientNet-lite0, a convolutional network that was
-# trained on photographs. And a rival without a network: tf-idf, weighted counts of words, with logistic regression.
+# A label costs a person's time. How many labels does pretraining replace? The comparison is **training from scratch**: the same network from random weights, with the same labels. A second figure does the same for images: eight groups of emoji and EfficientNet-lite0. And a rival without a network: tf-idf, weighted counts of words, with logistic regression.
 #
-# With as many updates as the others, the network from scratch has not finished learning: a weak rival. So it was also trained five times longer on 1,024 labels, ten epochs, at a learning rate chosen for that length.
+# With as many updates as the others, the network from scratch has not finished learning: a weak rival. So on 1,024 labels it was also trained for five epochs instead of two. (Its training accuracy is then 0.6 to 0.8: still longer training might reach more.)
 
 # %%
-predict("13.few", "Pretrained with 64 labels, against the same network from scratch with 1,024, for ten epochs:",
+predict("13.few", "Pretrained with 64 labels, against the same network from scratch with 1,024, for five epochs:",
         ["from scratch wins: 16 times the labels", "about equal", "pretrained wins"])  # fmt: skip
 
 # %%
 COUNTS = [16, 64, 256, 1024]
-styles = bind_styles(*WAYS, "from scratch", "tf-idf", "before")
+styles = bind_styles(*WAYS, "from scratch", "tf-idf")
 
 
 def by_labels(part, ways):  # method -> for each seed the accuracies over the number of labels
@@ -397,13 +395,13 @@ print(f"texts from scratch, 1,024 labels, {shipped['long']['steps']} updates, th
       f"training accuracy {longer['train']}, test accuracy {longer['test']}")  # fmt: skip
 # %%
 few, short = seeds_of("texts", "full", 64), seeds_of("texts", "scratch", 1024)
-reported("texts: full fine-tuning with 64 labels beats training from scratch with 1,024, for two epochs and for ten, "
+reported("texts: full fine-tuning with 64 labels beats training from scratch with 1,024, for two epochs and for five, "
          "in each of three seeds", min(few) > max(short + longer["test"]), table=shipped, pretrained_64=few,
          scratch=short, scratch_longer=longer["test"])  # fmt: skip
 few_images, images_1024 = seeds_of("pictures", "full", 64), seeds_of("pictures", "scratch", 1024)
 reported("images: the same, with as many updates for both", min(few_images) > max(images_1024), table=shipped,
          pretrained_64=few_images, scratch=images_1024)  # fmt: skip
-claim("LoRA as built above, with 64 labels, is ahead of the network from scratch with 1,024 and ten epochs",
+claim("LoRA as built above, with 64 labels, is ahead of the network from scratch with 1,024 and five epochs",
       results["LoRA"] > max(longer["test"]) or not full, LoRA=results["LoRA"], scratch=max(longer["test"]))  # fmt: skip
 resolve("13.few", "pretrained wins" if min(few) > max(longer["test"]) else "about equal", "A thousand definitions are "
         "too few to learn English from. Pretraining did that already; labels only say which topics there are.")  # fmt: skip
@@ -438,7 +436,7 @@ reported("with 16 labels, which of last, LoRA, blocks and full is taken matters 
 # %%
 old = {"before": [shipped["old job"]]}
 old |= {way: seeds_of("texts", way, 256, "old job") for way in WAYS[1:]}
-bars(old, styles=styles, xlabel="own ingredients among the ten nearest of 300 (share)",
+bars(old, xlabel="own ingredients among the ten nearest of 300 (share)",
      alt="Bars: the old task before fine-tuning, and after each of four ways, all far lower; LoRA's is the longest "
      "of the four.")  # fmt: skip
 reported("every way that changes the blocks loses more than a third of the old task, in each of three seeds",
@@ -465,9 +463,12 @@ scatter({way: (forgotten[way], learned[way]) for way in learned}, styles=styles,
 reported("in both ways a higher learning rate forgets more (means of three seeds)",
          all(values == sorted(values) for values in forgotten.values()), table=shipped,
          accuracy_before=before["right"], learned=learned, forgotten=forgotten)  # fmt: skip
+reported("at the two lower rates, where less than 0.03 nats are forgotten, full fine-tuning learned more than LoRA",
+         max(forgotten["LoRA"][:2] + forgotten["full"][:2]) < 0.03 and
+         min(learned["full"][:2]) > max(learned["LoRA"][:2]), table=shipped)  # fmt: skip
 
 # %% [markdown]
-# FORGETTING_PROSE
+# Both ways forget more at a higher learning rate. At little forgetting, full fine-tuning learned more here: 0.61 to 0.67 of the topics, LoRA on q and v 0.52 to 0.53. So "LoRA forgets less" depends on what is compared. Biderman et al. [6] found, in long training on code and mathematics, that LoRA learns less *and* forgets less. Sixteen updates are another regime; what carries over is the method: compare two ways over learning rates.
 #
 # ### A learning rate that is too high
 # Each way needs a learning rate of its own. On the validation set, with 64 labels:
@@ -678,7 +679,7 @@ quiz("13.q4", "LoRA forgot less than full fine-tuning, at one learning rate for 
 # - A linear probe on a frozen encoder takes seconds. Everything else must beat it.
 # - A trained parameter costs four times the memory of a frozen one; activations cost as deep as training reaches.
 # - LoRA trains $A$ and $B$ beside a frozen $W$; merged it is free, stored it is an adapter.
-# - Pretraining replaces labels: 64 did more than 1,024 from scratch. With 16, the draw matters as much as the way.
+# - Pretraining replaces labels: 64 did more than 1,024 from scratch in five epochs. With 16, the draw matters more than the way.
 # - Fine-tuning forgets. How much depends on the learning rate too: compare over learning rates.
 # - Split data by what comes in groups.
 #
