@@ -1,4 +1,4 @@
-"""Assigned in lesson 13: LoRA out of a model that was tuned in full, and how often a split at random leaks."""
+"""Assigned in lesson 13: LoRA extracted from a fully fine-tuned model, and how often a random split leaks."""
 
 import torch
 from fmcourse.classroom.exercise_kinds import AssignedExercise
@@ -9,8 +9,8 @@ noise = lambda *shape, seed: torch.randn(*shape, generator=torch.Generator().man
 # -- 13.A1 LoRA afterwards ------------------------------------------------------------------------------------------------
 
 EXTRACT = '''def as_lora(before, after, rank, alpha):
-    """The step of low rank that brings a matrix nearest to what full fine-tuning made of it: nearest in the sum of
-    squared gaps.
+    """The low-rank update that brings a matrix nearest to what full fine-tuning made of it: nearest in the sum of
+    squared differences.
 
     before, after: (O, I), the matrix and what became of it   rank: whole, at most O and at most I
     alpha: number above 0
@@ -43,14 +43,14 @@ def tuned(rows, columns, rank, alpha, seed, deep=None, size=0.3):
 
 extracted = AssignedExercise(
     "13.A1",
-    goal="LoRA out of a fully tuned model",
+    goal="extract LoRA from a fully fine-tuned model",
     minutes=20,
     difficulty=3,
-    text="Somebody tuned *all* weights of a model and gave you both, before and after. You would rather have an adapter: a small file, to be plugged in and out. The lesson saw that "
-    "a few directions hold much of the change. So keep those and drop the rest; people call it **LoRA extraction**.\n\n"
-    "For one matrix: find A (rank, I) and B (O, rank) such that before + alpha / rank · B A comes as near to `after` as a step of that rank can, by the sum of all squared gaps. "
-    "`torch.linalg.svd` takes any matrix M apart into U, S, Vᵀ with M = U diag(S) Vᵀ, strongest directions first; its first R terms alone are the nearest matrix of rank R (Eckart and Young 1936).\n\n"
-    "*Example.* before is all zeros, after is ((4, 0), (0, 1)), rank 1, alpha 2. The step may be ((4, 0), (0, 0)) at best, and alpha / rank is 2, so B A must be ((2, 0), (0, 0)).",
+    text="Somebody fine-tuned *all* weights of a model and gave you both, before and after. You would rather have an adapter: a small file, to be plugged in and out. The lesson saw that "
+    "a few singular values hold much of the change. So keep those and drop the rest; this is called **LoRA extraction**.\n\n"
+    "For one matrix: find A (rank, I) and B (O, rank) such that before + alpha / rank · B A comes as near to `after` as an update of that rank can, measured by the sum of all squared differences. "
+    "`torch.linalg.svd` takes any matrix M apart into U, S, Vᵀ with M = U diag(S) Vᵀ, largest singular values first; its first R terms alone are the nearest matrix of rank R (Eckart and Young 1936).\n\n"
+    "*Example.* before is all zeros, after is ((4, 0), (0, 1)), rank 1, alpha 2. The best update is ((4, 0), (0, 0)), and alpha / rank is 2, so B A must be ((2, 0), (0, 0)).",
     cases=[
         (torch.zeros(2, 2), torch.tensor([[4.0, 0.0], [0.0, 1.0]]), 1, 2.0),
         (torch.tensor([[9.0, 0.0], [0.0, 9.0]]), torch.tensor([[9.0, 0.0], [0.0, 6.0]]), 1, 1.0),
@@ -163,7 +163,7 @@ def lot(draw):
 
 leak = AssignedExercise(
     "13.A2",
-    goal="how often does a split at random leak?",
+    goal="how often does a random split leak?",
     minutes=15,
     difficulty=2,
     text="Several X-rays of one patient, several questions on one passage: **what comes in groups leaks** if it is split one by one. The questions of this course are therefore split by passage. "

@@ -1,4 +1,4 @@
-"""Lesson 13: what training keeps in memory, a step of low rank beside a matrix, and into it; what stands in train and test; which kind is taken for which."""
+"""Lesson 13: the memory that training needs, LoRA's low-rank update and its merging, data leakage, the confusion matrix."""
 
 import torch
 from fmcourse.course.exercise import Exercise, Mistake, Property
@@ -11,24 +11,24 @@ noise = lambda *shape, seed=0: torch.randn(*shape, generator=torch.Generator().m
 
 memory = Exercise(
     "13.1",
-    goal="what does training keep?",
+    goal="count the memory that training needs",
     minutes=6,
     cases=[[(1, True)], [(1, False)], [(1000, False), (10, True)], [(7, True), (5, True), (100, False)], [(22_713_216, False), (3_850, True)], [(3, False), (4, False)]],
     starter='''def training_bytes(parts):
-    """Bytes that weights, gradients and Adam need, a number being 4 bytes.
+    """Bytes of a model's parameters, their gradients and Adam's averages; every value takes 4 bytes.
 
-    parts: a list of (how many numbers, are they trained?)
-    All weights are kept. A number that is trained has a gradient too, and Adam's two averages: of the gradient and of
-    its square.
+    parts: a list of (number of parameters, are they trained?)
+    All parameters are kept. A trained one has a gradient too, and Adam's two averages: of the gradient and of its
+    square.
     """
     ...
 ''',
     solution='''def training_bytes(parts):
-    """Bytes that weights, gradients and Adam need, a number being 4 bytes.
+    """Bytes of a model's parameters, their gradients and Adam's averages; every value takes 4 bytes.
 
-    parts: a list of (how many numbers, are they trained?)
-    All weights are kept. A number that is trained has a gradient too, and Adam's two averages: of the gradient and of
-    its square.
+    parts: a list of (number of parameters, are they trained?)
+    All parameters are kept. A trained one has a gradient too, and Adam's two averages: of the gradient and of its
+    square.
     """
     return sum(4 * numbers * (1 + 3 * trained) for numbers, trained in parts)    # itself; gradient and two averages
 ''',
@@ -37,25 +37,25 @@ memory = Exercise(
         "def training_bytes(parts):\n    kept = 0\n    for numbers, trained in parts:\n        kept += 4 * numbers\n        if trained:\n            kept += 3 * 4 * numbers\n    return kept\n",
     ],
     hints=[
-        "A weight that never moves: what must be remembered of it, apart from itself?",
-        "Count numbers first, bytes last. One number for a frozen weight, and for a trained one itself, its gradient and two averages.",
+        "A frozen parameter: what must be kept of it, apart from itself?",
+        "Count values first, bytes last: one value for a frozen parameter; for a trained one itself, its gradient and two averages.",
         "`4 * numbers * (4 if trained else 1)`, added up over the parts.",
     ],
-    explanation="Frozen weights cost only themselves. A trained one costs four times as much: that is why freezing saves memory although the "
-    "model stays as large. (What the forward pass keeps for the backward one comes on top; it depends on the batch.)",
+    explanation="A frozen parameter costs only itself. A trained one costs four times as much: that is why freezing saves memory although the "
+    "model stays as large. (The activations, which the forward pass keeps for the backward pass, come on top; they depend on the batch.)",
     mistakes=[
         Mistake("everything is trained", lambda parts: sum(16 * n for n, _ in parts),
-                "Frozen numbers get a gradient and averages too. Who would use them?"),
+                "Frozen parameters get a gradient and averages too. Who would use them?"),
         Mistake("frozen weights are not kept", lambda parts: sum(16 * n for n, trained in parts if trained),
-                "Frozen weights count nothing. Can the model answer without them?"),
+                "Frozen parameters count nothing. Can the model predict without them?"),
         Mistake("numbers, not bytes", lambda parts: sum(n * (4 if trained else 1) for n, trained in parts),
-                "It counts numbers. How many bytes is one of them?"),
+                "It counts values. How many bytes is one of them?"),
         Mistake("one of four is missing", lambda parts: sum(4 * n * (3 if trained else 1) for n, trained in parts),
-                "A trained number costs three. Itself, a gradient, two averages: which of them is left out?"),
+                "A trained parameter costs three values. Itself, a gradient, two averages: which of them is left out?"),
         Mistake("no averages", lambda parts: sum(4 * n * (2 if trained else 1) for n, trained in parts),
-                "Weight and gradient are there: that would be plain descent. What does Adam remember between two steps?"),
+                "Parameter and gradient are there: that is enough for plain gradient descent. What does Adam keep from step to step?"),
         Mistake("only the weights", lambda parts: 4 * sum(n for n, _ in parts),
-                "These are the bytes of a model that only answers. What does training keep besides?"),
+                "These are the bytes of a model that only predicts. What does training keep besides?"),
         Mistake("the frozen ones cost more", lambda parts: sum(4 * n * (1 if trained else 4) for n, trained in parts),
                 "Trained and frozen are swapped. Which of them has a gradient?"),
         Mistake("back after the first", """def training_bytes(parts):
@@ -77,15 +77,15 @@ memory = Exercise(
         Mistake("five of each", """def training_bytes(parts):
     return sum(20 * numbers if trained else 4 * numbers for numbers, trained in parts)
 """,
-                "A trained number costs five. Itself, a gradient, two averages: what is the fifth?"),
+                "A trained parameter costs five values. Itself, a gradient, two averages: what is the fifth?"),
         Mistake("frozen ones have a gradient", """def training_bytes(parts):
     return sum(16 * numbers if trained else 8 * numbers for numbers, trained in parts)
 """,
-                "A frozen number costs two, as if it had a gradient. Who would use it?"),
+                "A frozen parameter costs two values, as if it had a gradient. Who would use it?"),
         Mistake("three numbers in all", """def training_bytes(parts):
     return 4 * sum(numbers + 3 * trained for numbers, trained in parts)
 """,
-                "Only three numbers were added for each part that is trained. What multiplies the three?"),
+                "Only three values were added for each part that is trained. What multiplies the three?"),
         Mistake("bits", """def training_bytes(parts):
     return sum(128 * numbers if trained else 32 * numbers for numbers, trained in parts)
 """,
@@ -144,23 +144,23 @@ NEEDED = {"x": "the layers below learn from that", "A": "A is to be trained", "B
 
 low_rank = Exercise(
     "13.2",
-    goal="a small step beside a large matrix",
+    goal="a low-rank update beside a frozen matrix",
     minutes=12,
     difficulty=2,
     cases=low_cases,
     starter='''def low_rank(x, W, A, B, alpha):
-    """A linear layer, and beside it a step of low rank: W stays as it is, A and B are trained.
+    """A frozen linear layer W plus the low-rank update B A, scaled by alpha / R; A and B are trained.
 
-    x: (..., I)   W: (O, I)   A: (R, I)   B: (O, R)   alpha: the step's weight is alpha / R   ->   (..., O)
+    x: (..., I)   W: (O, I)   A: (R, I)   B: (O, R)   alpha: a number   ->   (..., O)
     """
     ...
 ''',
     solution='''def low_rank(x, W, A, B, alpha):
-    """A linear layer, and beside it a step of low rank: W stays as it is, A and B are trained.
+    """A frozen linear layer W plus the low-rank update B A, scaled by alpha / R; A and B are trained.
 
-    x: (..., I)   W: (O, I)   A: (R, I)   B: (O, R)   alpha: the step's weight is alpha / R   ->   (..., O)
+    x: (..., I)   W: (O, I)   A: (R, I)   B: (O, R)   alpha: a number   ->   (..., O)
     """
-    return x @ W.T + alpha / len(A) * (x @ A.T) @ B.T    # through R numbers, never through an (O, I) matrix
+    return x @ W.T + alpha / len(A) * (x @ A.T) @ B.T    # by way of R features; B A, an (O, I) matrix, is never computed
 ''',
     other_solutions=[
         lambda x, W, A, B, alpha: F.linear(x, W) + F.linear(F.linear(x, A), B) * (alpha / A.shape[0]),
@@ -169,43 +169,43 @@ low_rank = Exercise(
         "    return torch.einsum('...i,oi->...o', x, W) + step * alpha / A.size(0)\n",
     ],
     hints=[
-        "Two ways lead from x to the output, and the results are added. How many numbers does the second way pass through in the middle?",
-        "x (..., I) times A.T (I, R) gives R numbers; those times B.T (R, O) give O. R is the number of rows of A.",
+        "Two paths lead from x to the output, and their results are added. How many features does the second path have in the middle?",
+        "x (..., I) times A.T (I, R) gives R features; those times B.T (R, O) give O. R is the number of rows of A.",
         "`x @ W.T + alpha / len(A) * (x @ A.T) @ B.T`.",
     ],
-    explanation="The detour has R (I + O) numbers where the matrix has I O. Multiplied from the left, x A first, it also costs that little. "
-    "The step is divided by R so that a larger R does not mean larger steps (Hu et al. 2021, section 4.1).",
+    explanation="The update has R (I + O) parameters where the matrix has I O. Computed as (x Aᵀ) Bᵀ it also costs that little. "
+    "It is divided by R so that a larger rank does not mean larger updates (Hu et al. 2021, section 4.1).",
     properties=[Property("changes something before it was trained", begins_as_it_was, "What should the layer do as long as B is zero?"),
                 Property("the gradient is cut", goes_back, "W is not trained, but what comes before it may be. Through which products must a gradient pass?")],
     mistakes=[
         Mistake("A cut off", lambda x, W, A, B, alpha: x @ W.T + alpha / len(A) * (x @ A.T.detach()) @ B.T,
-                "A `detach` or `no_grad` stands where A is used, so A is told nothing of how to change. Which two matrices are to be trained?"),
+                "A `detach` or `no_grad` stands where A is used, so A gets no gradient. Which two matrices are to be trained?"),
         Mistake("x cut off", lambda x, W, A, B, alpha: (x @ W.T).detach() + alpha / len(A) * (x @ A.T) @ B.T,
-                "A `detach` or `no_grad` stands in one of the two ways. That W is not trained is said where its weights are "
-                "frozen; A, B and the layers below are told through these ways how to change. What would they learn now?"),
+                "A `detach` or `no_grad` stands in one of the two paths. W is frozen by `requires_grad_(False)`, elsewhere; the gradients "
+                "of A, B and the layers below pass through these paths. What would the layers below learn now?"),
         Mistake("the step alone", lambda x, W, A, B, alpha: alpha / len(A) * (x @ A.T) @ B.T,
                 "W is not there: the pretrained layer is gone. What should come out while B is still zero?"),
-        Mistake("W alone", lambda x, W, A, B, alpha: x @ W.T, "The step changes nothing, so nothing could be learnt. What is added to W x?"),
+        Mistake("W alone", lambda x, W, A, B, alpha: x @ W.T, "The update changes nothing, so nothing can be learned. What is added to W x?"),
         Mistake("no division by R", lambda x, W, A, B, alpha: x @ W.T + alpha * (x @ A.T) @ B.T,
-                "The step weighs alpha. With R twice as large it would be twice as long. By what is alpha divided?"),
+                "The update is scaled by alpha. With R twice as large it would be about twice as large. By what is alpha divided?"),
         Mistake("alpha left out", lambda x, W, A, B, alpha: x @ W.T + (x @ A.T) @ B.T / len(A),
-                "alpha changes nothing. Where does it weigh?"),
+                "alpha changes nothing. What does it scale?"),
         Mistake("divided by the width", lambda x, W, A, B, alpha: x @ W.T + alpha / A.shape[1] * (x @ A.T) @ B.T,
-                "alpha is divided by I, the numbers that come in. R is which side of A?"),
+                "alpha is divided by I, the layer's inputs. R is which side of A?"),
         Mistake("R over alpha", lambda x, W, A, B, alpha: x @ W.T + len(A) / alpha * (x @ A.T) @ B.T,
-                "The step weighs R / alpha: the larger alpha, the smaller the step. Which of the two divides?"),
+                "The update is scaled by R / alpha: the larger alpha, the smaller the update. Which of the two divides?"),
         Mistake("a bend in between", lambda x, W, A, B, alpha: x @ W.T + alpha / len(A) * torch.relu(x @ A.T) @ B.T,
-                "Between A and B something bends. Could that ever be merged into one matrix?"),
+                "Between A and B stands a nonlinearity. Could that ever be merged into one matrix?"),
         Mistake("neither alpha nor R", lambda x, W, A, B, alpha: x @ W.T + (x @ A.T) @ B.T,
-                "The step has weight 1. Which weight was asked for?"),
+                "The update is scaled by 1. Which scale was asked for?"),
         Mistake("a step after W", lambda x, W, A, B, alpha: (x @ W.T) * (1 + alpha / len(A) * ((x @ A.T) @ B.T)),
-                "The step multiplies W x. Two ways side by side: how do their results come together?"),
+                "The update multiplies W x. Two paths side by side: how are their results combined?"),
         Mistake("subtracted", lambda x, W, A, B, alpha: x @ W.T - alpha / len(A) * (x @ A.T) @ B.T,
-                "The step is taken away. It would learn all the same, but which sign was asked for?"),
+                "The update is subtracted. It would learn all the same, but which sign was asked for?"),
         Mistake("a root of R", """def low_rank(x, W, A, B, alpha):
     return x @ W.T + alpha / len(A) ** 0.5 * (x @ A.T) @ B.T
 """,
-                "The step weighs alpha / √R, as in rsLoRA. By what does the docstring divide?"),
+                "The update is scaled by alpha / √R, as in rsLoRA. By what does the docstring divide?"),
         Mistake("divided by the outputs", """def low_rank(x, W, A, B, alpha):
     return x @ W.T + alpha / len(B) * (x @ A.T) @ B.T
 """,
@@ -214,11 +214,11 @@ low_rank = Exercise(
     weight = alpha / len(A)
     return x @ W.T + (weight * x @ A.T) @ (weight * B.T)
 """,
-                "The weight comes in twice, before A and before B. How often should it?"),
+                "The scale comes in twice, before A and before B. How often should it?"),
         Mistake("divided by the batch", """def low_rank(x, W, A, B, alpha):
     return x @ W.T + alpha / len(x) * (x @ A.T) @ B.T
 """,
-                "alpha is divided by how many rows came in. What is R?"),
+                "alpha is divided by the number of rows of x. What is R?"),
         Mistake("all of it weighed", """def low_rank(x, W, A, B, alpha):
     return alpha / len(A) * (x @ W.T + (x @ A.T) @ B.T)
 """,
@@ -226,13 +226,13 @@ low_rank = Exercise(
         Mistake("the two ways multiplied", """def low_rank(x, W, A, B, alpha):
     return x @ W.T * (alpha / len(A) * (x @ A.T) @ B.T)
 """,
-                "The two ways are multiplied, so with B at zero nothing comes out. How do their results come "
-                "together?"),
+                "The two paths are multiplied, so with B at zero the output is zero. How are their results "
+                "combined?"),
         Mistake("written into W", """def low_rank(x, W, A, B, alpha):
     W += alpha / len(A) * B @ A
     return x @ W.T
 """,
-                "The step is written into W, at every call once more. Which tensor stays as it is?"),
+                "The update is written into W, at every call once more. Which tensor stays as it is?"),
         Mistake("matrices not turned", """def low_rank(x, W, A, B, alpha):
     return x @ W + alpha / len(A) * (x @ A) @ B
 """,
@@ -244,18 +244,18 @@ low_rank = Exercise(
 
 merge = Exercise(
     "13.3",
-    goal="one matrix again",
+    goal="merge the update into the matrix",
     minutes=8,
     cases=[(W, A, B, alpha) for _, W, A, B, alpha in low_cases] + [(noise(3, 3, seed=11), noise(3, 3, seed=12), noise(3, 3, seed=13), 1.5)],
     starter='''def merge(W, A, B, alpha):
-    """The one matrix that does what W and the step, of weight alpha / R, do together; W itself is not changed.
+    """The one matrix that computes what W and the scaled update B A compute together; W itself is not changed.
 
     W: (O, I)   A: (R, I)   B: (O, R)   ->   (O, I)
     """
     ...
 ''',
     solution='''def merge(W, A, B, alpha):
-    """The one matrix that does what W and the step, of weight alpha / R, do together; W itself is not changed.
+    """The one matrix that computes what W and the scaled update B A compute together; W itself is not changed.
 
     W: (O, I)   A: (R, I)   B: (O, R)   ->   (O, I)
     """
@@ -266,29 +266,29 @@ merge = Exercise(
         "def merge(W, A, B, alpha):\n    step = sum(torch.outer(B[:, r], A[r]) for r in range(len(A)))\n    return W.clone() + step * (alpha / len(A))\n",
     ],
     hints=[
-        "Two ways side by side are one way: (W + something) x. What is the something?",
+        "Two linear paths side by side are one: (W + something) x. What is the something?",
         "First A, then B: for a vector x that is B (A x), so the matrix of both is B A, (O, R) times (R, I).",
         "`W + alpha / len(A) * B @ A`.",
     ],
-    explanation="Both ways are linear, so their sum is one matrix. After merging the model has as many weights as before and costs as much: the "
-    "step is free at use. And it can be taken off again.",
+    explanation="Both paths are linear, so their sum is one matrix. After merging the model has as many parameters as before and costs as much: the "
+    "update is free at inference. And it can be subtracted again.",
     mistakes=[
-        Mistake("no division by R", lambda W, A, B, alpha: W + alpha * B @ A, "The step weighed alpha / R while it was trained. And now?"),
-        Mistake("alpha left out", lambda W, A, B, alpha: W + B @ A / len(A), "alpha has no part in it. What did the step weigh in training?"),
-        Mistake("neither alpha nor R", lambda W, A, B, alpha: W + B @ A, "The step has weight 1 here. What did it weigh in training?"),
+        Mistake("no division by R", lambda W, A, B, alpha: W + alpha * B @ A, "The update was scaled by alpha / R while it was trained. And now?"),
+        Mistake("alpha left out", lambda W, A, B, alpha: W + B @ A / len(A), "alpha has no part in it. What was the update's scale in training?"),
+        Mistake("neither alpha nor R", lambda W, A, B, alpha: W + B @ A, "The update is scaled by 1 here. What was its scale in training?"),
         Mistake("divided by the width", lambda W, A, B, alpha: W + alpha / A.shape[1] * B @ A,
-                "alpha is divided by I, the numbers that come in. R is which side of A?"),
+                "alpha is divided by I, the layer's inputs. R is which side of A?"),
         Mistake("W is weighed too", lambda W, A, B, alpha: alpha / len(A) * (W + B @ A),
                 "alpha / R multiplies W as well. What would become of the model while B is still zero?"),
-        Mistake("the step alone", lambda W, A, B, alpha: alpha / len(A) * B @ A, "That is the step. Where is what the model knew before?"),
-        Mistake("taken off", lambda W, A, B, alpha: W - alpha / len(A) * B @ A, "That takes a step off that was put on. Which way is asked for?"),
+        Mistake("the step alone", lambda W, A, B, alpha: alpha / len(A) * B @ A, "That is the update alone. Where is what the model knew before?"),
+        Mistake("taken off", lambda W, A, B, alpha: W - alpha / len(A) * B @ A, "That subtracts the update. Which sign is asked for?"),
         Mistake("nothing merged", lambda W, A, B, alpha: W.clone(), "It is W as it was. What did A and B learn?"),
         Mistake("the wrong way round", lambda W, A, B, alpha: W + alpha / len(A) * (A.T @ B.T).reshape(W.shape),
-                "The step lies the wrong way: x meets A first, then B. In which order do their matrices stand?"),
+                "The update is transposed: x is multiplied by A first, then by B. In which order do the matrices stand in the product?"),
         Mistake("a root of R", """def merge(W, A, B, alpha):
     return W + alpha / len(A) ** 0.5 * B @ A
 """,
-                "The step weighs alpha / √R, as in rsLoRA. What did it weigh in training?"),
+                "The update is scaled by alpha / √R, as in rsLoRA. What was its scale in training?"),
         Mistake("divided by the outputs", """def merge(W, A, B, alpha):
     return W + alpha / len(B) * B @ A
 """,
@@ -296,11 +296,11 @@ merge = Exercise(
         Mistake("R over alpha", """def merge(W, A, B, alpha):
     return W + len(A) / alpha * B @ A
 """,
-                "The step weighs R / alpha. Which of the two divides?"),
+                "The update is scaled by R / alpha. Which of the two divides?"),
         Mistake("multiplied, number by number", """def merge(W, A, B, alpha):
     return W * (alpha / len(A) * B @ A)
 """,
-                "W is multiplied by the step. Two ways side by side: how do they come together?"),
+                "W is multiplied by the update. Two paths side by side: how are they combined?"),
         Mistake("the first direction alone", """def merge(W, A, B, alpha):
     return W + alpha / len(A) * torch.outer(B[:, 0], A[0])
 """,
@@ -326,7 +326,7 @@ merge = Exercise(
 
 leaks = Exercise(
     "13.4",
-    goal="which test texts were in the training?",
+    goal="find test texts that leaked into training",
     minutes=10,
     cases=[
         (["a cat"], ["a dog", "a cat"]), (["A cat"], ["a  cat ", "cat"]), ([], ["a"]), (["a", "b"], []),
@@ -337,7 +337,7 @@ leaks = Exercise(
         (["a cAFé"], ["A caf", "a Café"]), (["", "x"], [" \t", "y"]), (["a   b", "aB"], ["ab", "a b", "A  B"]),
     ],
     starter='''def leaked(train, test):
-    """Places in `test` of the texts that stand in `train` too. Two texts are the same
+    """Indices in `test` of the texts that stand in `train` too. Two texts are the same
     if they differ only in capitals or in white space: how much, of which kind, or at the ends.
 
     train, test: lists of texts   ->   a list of whole numbers, from small to large
@@ -345,7 +345,7 @@ leaks = Exercise(
     ...
 ''',
     solution='''def leaked(train, test):
-    """Places in `test` of the texts that stand in `train` too. Two texts are the same
+    """Indices in `test` of the texts that stand in `train` too. Two texts are the same
     if they differ only in capitals or in white space: how much, of which kind, or at the ends.
 
     train, test: lists of texts   ->   a list of whole numbers, from small to large
@@ -364,7 +364,7 @@ leaks = Exercise(
         "Make every text plain: small letters, words with one space between them. Then ask for each test text whether a training text is the same.",
         "`\" \".join(text.lower().split())` is plain. Collect those of train in a set, and `enumerate(test)`.",
     ],
-    explanation="A text that was learnt is no test. The check costs a line, and it finds only what is the same word for word: a paraphrase, a second "
+    explanation="A text that was trained on is no test. The check costs a line, and it finds only what is the same word for word: a paraphrase, a second "
     "photograph of the same thing, another line by the same writer leak too, and only you know how the data came about.",
     mistakes=[
         Mistake("capitals tell apart", lambda train, test: [at for at, text in enumerate(test) if text.split() in [other.split() for other in train]],
@@ -468,118 +468,118 @@ leaks = Exercise(
     ],
 )  # fmt: skip
 
-# -- 13.5 which kind is taken for which ---------------------------------------------------------------------------------------
+# -- 13.5 confusion matrix ---------------------------------------------------------------------------------------
 
 
 def all_counted(out: Tensor, case: tuple) -> bool | str:
-    _, wanted, kinds = case
-    if tuple(out.shape) != (kinds, kinds):
-        return f"{kinds} kinds make a table of {kinds} rows and {kinds} columns; it is {tuple(out.shape)}."
-    return int(out.sum()) == len(wanted) or f"{len(wanted)} items were judged, but the table counts {out.sum():g}."
+    _, labels, num_classes = case
+    if tuple(out.shape) != (num_classes, num_classes):
+        return f"{num_classes} classes make a matrix of {num_classes} rows and {num_classes} columns; it is {tuple(out.shape)}."
+    return int(out.sum()) == len(labels) or f"there are {len(labels)} predictions, but the matrix counts {out.sum():g}."
 
 
-counted = lambda rows, columns, kinds: torch.bincount(rows * kinds + columns, minlength=kinds * kinds).view(
-    kinds, kinds
+counted = lambda rows, columns, num_classes: torch.bincount(rows * num_classes + columns, minlength=num_classes * num_classes).view(
+    num_classes, num_classes
 )
 confused = Exercise(
     "13.5",
-    goal="which kind is taken for which?",
+    goal="the confusion matrix",
     minutes=8,
     cases=[
         (torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 2), (torch.tensor([2]), torch.tensor([0]), 3), (torch.tensor([0, 0]), torch.tensor([1, 1]), 2),
         (torch.tensor([0, 1, 2, 2, 1, 0]), torch.tensor([0, 1, 2, 1, 1, 2]), 3), (torch.tensor([0, 0, 3]), torch.tensor([0, 0, 0]), 5),
     ],
-    starter='''def confusion(given, wanted, kinds):
-    """How often was each kind taken for each? Row: the kind it is. Column: the kind it was said to be.
+    starter='''def confusion(predicted, labels, num_classes):
+    """How many examples of each class were predicted to be which? Row: the true class. Column: the predicted class.
 
-    given, wanted: (N,) whole numbers below kinds   ->   (kinds, kinds) whole numbers
+    predicted, labels: (N,) integers below num_classes   ->   (num_classes, num_classes) integers
     """
     ...
 ''',
-    solution='''def confusion(given, wanted, kinds):
-    """How often was each kind taken for each? Row: the kind it is. Column: the kind it was said to be.
+    solution='''def confusion(predicted, labels, num_classes):
+    """How many examples of each class were predicted to be which? Row: the true class. Column: the predicted class.
 
-    given, wanted: (N,) whole numbers below kinds   ->   (kinds, kinds) whole numbers
+    predicted, labels: (N,) integers below num_classes   ->   (num_classes, num_classes) integers
     """
-    table = torch.zeros(kinds, kinds, dtype=torch.long)
-    for truth, said in zip(wanted.tolist(), given.tolist()):
-        table[truth, said] += 1
+    table = torch.zeros(num_classes, num_classes, dtype=torch.long)
+    for label, prediction in zip(labels.tolist(), predicted.tolist()):
+        table[label, prediction] += 1
     return table
 ''',
     other_solutions=[
-        lambda given, wanted, kinds: counted(wanted, given, kinds),
-        lambda given, wanted, kinds: F.one_hot(wanted, kinds).T @ F.one_hot(given, kinds),
-        "def confusion(given, wanted, kinds):\n    table = torch.zeros((kinds, kinds), dtype=torch.long)\n"
-        "    return table.index_put((wanted, given), torch.ones(len(given), dtype=torch.long), accumulate=True)\n",
+        lambda predicted, labels, num_classes: counted(labels, predicted, num_classes),
+        lambda predicted, labels, num_classes: F.one_hot(labels, num_classes).T @ F.one_hot(predicted, num_classes),
+        "def confusion(predicted, labels, num_classes):\n    table = torch.zeros((num_classes, num_classes), dtype=torch.long)\n"
+        "    return table.index_put((labels, predicted), torch.ones(len(predicted), dtype=torch.long), accumulate=True)\n",
     ],
     hints=[
-        "One item is one mark in the table. In which row does it stand, and in which column?",
-        "Begin with zeros, go through the pairs (what it is, what was said), add one at that place. Two equal pairs are two marks.",
-        "`table[truth, said] += 1` for `truth, said in zip(wanted.tolist(), given.tolist())`.",
+        "One example adds one to one entry. In which row is that entry, and in which column?",
+        "Begin with zeros, go through the pairs (label, prediction), add one at that entry. Two equal pairs add two.",
+        "`table[label, prediction] += 1` for `truth, said in zip(labels.tolist(), predicted.tolist())`.",
     ],
-    explanation="The diagonal is what was right; a row shows where a kind goes, a column what is called by its name. One number, the accuracy, hides "
-    "whether two kinds are mistaken for one another or one swallows all.",
-    properties=[Property("not everything is counted", all_counted, "How many marks should the table hold?")],
+    explanation="The diagonal holds the right predictions; a row shows what a class is predicted to be, a column what is predicted to be that class. One number, the accuracy, hides "
+    "whether two classes are confused with each other or one class is predicted for all.",
+    properties=[Property("not everything is counted", all_counted, "What should the entries add up to?")],
     mistakes=[
-        Mistake("rows and columns swapped", lambda given, wanted, kinds: counted(given, wanted, kinds),
-                "Rows are what was said. Which of the two should a row be?"),
-        Mistake("only the right ones", lambda given, wanted, kinds: counted(wanted[given == wanted], given[given == wanted], kinds),
-                "Only the diagonal is filled. Where do the mistakes go?"),
-        Mistake("only the wrong ones", lambda given, wanted, kinds: counted(wanted[given != wanted], given[given != wanted], kinds),
-                "The diagonal is empty. Is what was right not counted?"),
-        Mistake("shares, not counts", lambda given, wanted, kinds: counted(wanted, given, kinds) / len(given),
-                "It holds shares. How many were there?"),
-        Mistake("each pair once", "def confusion(given, wanted, kinds):\n    table = torch.zeros(kinds, kinds, dtype=torch.long)\n    table[wanted, given] += 1\n    return table\n",
-                "Equal pairs leave one mark, however many there are: `= 1` writes over what is there, and `table[rows, columns] += 1` writes each place once. How can all be counted?"),
-        Mistake("every pair leaves its mark twice", lambda given, wanted, kinds: counted(wanted, given, kinds) + counted(given, wanted, kinds),
-                "The table is its own mirror image. Is a cat taken for a dog the same as a dog taken for a cat?"),
-        Mistake("one row for all", """def confusion(given, wanted, kinds):
-    table = [[0] * kinds] * kinds
-    for truth, said in zip(wanted.tolist(), given.tolist()):
-        table[truth][said] += 1
+        Mistake("rows and columns swapped", lambda predicted, labels, num_classes: counted(predicted, labels, num_classes),
+                "Here a row is a predicted class. Which of the two should a row be?"),
+        Mistake("only the right ones", lambda predicted, labels, num_classes: counted(labels[predicted == labels], predicted[predicted == labels], num_classes),
+                "Only the diagonal is filled. Where do the wrong predictions go?"),
+        Mistake("only the wrong ones", lambda predicted, labels, num_classes: counted(labels[predicted != labels], predicted[predicted != labels], num_classes),
+                "The diagonal is empty. Are right predictions not counted?"),
+        Mistake("shares, not counts", lambda predicted, labels, num_classes: counted(labels, predicted, num_classes) / len(predicted),
+                "It holds shares. Was a share asked for, or a count?"),
+        Mistake("each pair once", "def confusion(predicted, labels, num_classes):\n    table = torch.zeros(num_classes, num_classes, dtype=torch.long)\n    table[labels, predicted] += 1\n    return table\n",
+                "Equal pairs are counted once, however many there are: `= 1` overwrites, and `table[rows, columns] += 1` writes each entry once. How can all be counted?"),
+        Mistake("every pair leaves its mark twice", lambda predicted, labels, num_classes: counted(labels, predicted, num_classes) + counted(predicted, labels, num_classes),
+                "The matrix is symmetric. Is a cat predicted to be a dog the same as a dog predicted to be a cat?"),
+        Mistake("one row for all", """def confusion(predicted, labels, num_classes):
+    table = [[0] * num_classes] * num_classes
+    for label, prediction in zip(labels.tolist(), predicted.tolist()):
+        table[label][prediction] += 1
     return torch.tensor(table)
 """,
-                "`[...] * kinds` is the same row so many times, so a mark in one is a mark in all. How does each row "
+                "`[...] * num_classes` is the same row so many times, so a count in one is a count in all. How does each row "
                 "become its own?"),
-        Mistake("back after the first", """def confusion(given, wanted, kinds):
-    table = torch.zeros(kinds, kinds, dtype=torch.long)
-    for truth, said in zip(wanted.tolist(), given.tolist()):
-        table[truth, said] += 1
+        Mistake("back after the first", """def confusion(predicted, labels, num_classes):
+    table = torch.zeros(num_classes, num_classes, dtype=torch.long)
+    for label, prediction in zip(labels.tolist(), predicted.tolist()):
+        table[label, prediction] += 1
         return table
 """,
-                "It comes back after the first item. How far is `return` indented?"),
-        Mistake("kinds from one", """def confusion(given, wanted, kinds):
-    table = torch.zeros(kinds, kinds, dtype=torch.long)
-    for truth, said in zip(wanted.tolist(), given.tolist()):
-        table[truth - 1, said - 1] += 1
+                "It returns after the first example. How far is `return` indented?"),
+        Mistake("num_classes from one", """def confusion(predicted, labels, num_classes):
+    table = torch.zeros(num_classes, num_classes, dtype=torch.long)
+    for label, prediction in zip(labels.tolist(), predicted.tolist()):
+        table[label - 1, prediction - 1] += 1
     return table
 """,
-                "Kind 0 lands in the last row: 1 was taken off. At which number do kinds begin?"),
-        Mistake("no larger than what was met", """def confusion(given, wanted, kinds):
-    n = int(max(given.max(), wanted.max())) + 1
+                "Class 0 lands in the last row: 1 was subtracted. With which number do classes begin?"),
+        Mistake("no larger than what was met", """def confusion(predicted, labels, num_classes):
+    n = int(max(predicted.max(), labels.max())) + 1
     table = torch.zeros(n, n, dtype=torch.long)
-    for truth, said in zip(wanted.tolist(), given.tolist()):
-        table[truth, said] += 1
+    for label, prediction in zip(labels.tolist(), predicted.tolist()):
+        table[label, prediction] += 1
     return table
 """,
-                "The table ends with the largest kind that was met. How does it learn how many kinds there are?"),
-        Mistake("shares of each row", """def confusion(given, wanted, kinds):
-    table = torch.zeros(kinds, kinds)
-    for truth, said in zip(wanted.tolist(), given.tolist()):
-        table[truth, said] += 1
+                "The matrix ends with the largest class that occurred. How does it know how many classes there are?"),
+        Mistake("shares of each row", """def confusion(predicted, labels, num_classes):
+    table = torch.zeros(num_classes, num_classes)
+    for label, prediction in zip(labels.tolist(), predicted.tolist()):
+        table[label, prediction] += 1
     return table / table.sum(1, keepdim=True)
 """,
-                "Each row was divided by its sum, and a kind that never came is 0/0. How often was asked for?"),
-        Mistake("counts as floats", """def confusion(given, wanted, kinds):
-    table = torch.zeros(kinds, kinds)
-    for truth, said in zip(wanted.tolist(), given.tolist()):
-        table[truth, said] += 1
+                "Each row was divided by its sum, and a class without examples is 0/0. Counts or shares?"),
+        Mistake("counts as floats", """def confusion(predicted, labels, num_classes):
+    table = torch.zeros(num_classes, num_classes)
+    for label, prediction in zip(labels.tolist(), predicted.tolist()):
+        table[label, prediction] += 1
     return table
 """,
                 "The counts are right, as floats. Which dtype makes whole numbers of zeros?"),
-        Mistake("how many were right", """def confusion(given, wanted, kinds):
-    return (given == wanted).sum()
+        Mistake("how many were right", """def confusion(predicted, labels, num_classes):
+    return (predicted == labels).sum()
 """,
-                "That is one number, of the right ones. Which kind was taken for which?"),
+                "That is the number of right predictions alone. Which class was predicted to be which?"),
     ],
 )  # fmt: skip

@@ -1,450 +1,569 @@
 # %% [raw]
 # place = ["labels: full fine-tuning and LoRA", "any of these", "authors, questions, your own"]
 # builds = "LoRA, written by you, that merges exactly; what few labels buy, what is forgotten; a model for your own table or images"
+# terms = ["transfer learning", "frozen", "linear probe", "full fine-tuning", "activation", "singular value", "rank", "LoRA", "adapter", "QLoRA", "training from scratch", "catastrophic forgetting", "instruction tuning", "data leakage", "distribution shift", "confusion matrix"]
 # [reads]
 # "fmcourse.adaptation" = ["train_only", "fit_linear_probe"]
 # "fmcourse.models.lora" = ["LoRALinear", "add_lora", "merge_lora"]
 
 # %% [markdown]
 # # 13 · Fine-tuning
-# **You take a network that others trained and give it a new job in a minute, in four ways. You see what each costs, how few labels it needs, what it
-# forgets; and at last your own table goes in.**
+# **You build LoRA, train a pretrained model for a new task in five ways, and measure what each way costs, how many labels it needs, and what the model forgets.**
 #
-# 90 minutes to read and do · two minutes to compute · you need lessons 05, 06 and 07.
-
-# %% [markdown]
+# {minutes} minutes to read and do · two minutes to compute · you need lessons 05, 06 and 07.
+#
 # **Afterwards you can**
-# - choose among a head, the last blocks, LoRA and all weights, and say what each costs;
-# - build LoRA, merge it exactly, carry it in a file;
-# - say what pretraining saves, in labels;
-# - recognise forgetting, too high a rate, a leak, an unlucky draw;
-# - train on your own table or pictures, and use the result.
+# - choose among a linear probe, the last blocks, LoRA and full fine-tuning, and say what each costs in memory;
+# - write LoRA, put it into a model, merge it, and store it in a file;
+# - say how many labels pretraining replaces;
+# - recognise catastrophic forgetting, a learning rate that is too high, data leakage, and an unlucky draw;
+# - train on your own table or images, and use the result.
 
 # %%
 import copy
 import time
 from statistics import mean
 
-import matplotlib.pyplot as plt
 import torch
 from fmcourse import pretrained
 from fmcourse.adaptation import count_trainable, fit_linear_probe, train_only
-from fmcourse.course import check, claim, hint, predict, progress, quiz, show, solution
+from fmcourse.course import check, claim, hint, predict, progress, quiz, reported, resolve, show, solution
 from fmcourse.data import load, table
 from fmcourse.models.heads import SequenceClassifier, mean_pool, pad_batch
-from fmcourse.models.lora import add_lora
 from fmcourse.objectives import classification
-from fmcourse.plots import COLOURS, HATCHES, band, draw_bars
+from fmcourse.plots import bars, bind_styles, curves, grouped_bars, scatter
 from torch import nn
-
-# fmt: off
+from torch.nn import functional as F
 
 # %% [markdown]
-# ## 1 · The job
-# WordNet says what a word means; which of ten topics is it about? 64 labels to learn from are all we have. MiniLM (lesson 07) learnt on a hundred
-# million pairs of sentences; no one told it about topics.
+# ## 1 · A task, and 64 labels for it
+#
+# The dictionary WordNet says what a word means. Which of ten topics is the definition about? We have 64 labelled definitions to learn from, and several hundred others as the test set. Learning a task with the help of what a
+# model learned in another one is called **transfer learning**: here MiniLM (lesson 07b), whose sentence embeddings were trained on a billion pairs of texts [1]. Nobody showed it a topic.
+#
+# Below, `in_batches` applies a model to many texts; those of like length go into one batch, so that little of it is padding. The embedding of a text is the mean of its tokens' states.
 
 # %%
 definitions, shipped = load("topics"), table("lesson_13")
 topics = sorted({item.topic for item in definitions.train})
-drawn = lambda items, n, seed: torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))[:n].tolist()
-mine = [definitions.train[row] for row in drawn(definitions.train, 64, 0)]
-print(*(f"{item.topic:14}{item.text[:90]}" for item in mine[:5]),
-      f"\n{len(definitions.test):,} others are the test: {', '.join(topics)}", sep="\n")  # fmt: skip
+
+
+def sample(items, n, seed):  # the rows that get a label
+    return torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))[:n].tolist()
+
+
+labelled = [definitions.train[row] for row in sample(definitions.train, 64, 0)]
+for item in labelled[:5]:
+    print(f"{item.topic:14}{item.text[:90]}")
+print(f"\n{len(definitions.test):,} others are the test set; the topics are {', '.join(topics)}")
 
 # %%
-minilm, pieces = pretrained.load("minilm-l6")
-number = lambda items: ([pieces.encode(item.text)[:64] for item in items],
-                        torch.tensor([topics.index(item.topic) for item in items]))  # fmt: skip
-(learnt, kinds), (asked, truth) = number(mine), number(definitions.test)
+minilm, tokenizer = pretrained.load("minilm-l6")
 
+
+def encode(items):
+    ids = [tokenizer.encode(item.text)[:64] for item in items]
+    return ids, torch.tensor([topics.index(item.topic) for item in items])
+
+
+(train_ids, train_labels), (test_ids, test_labels) = encode(labelled), encode(definitions.test)
+print(f"the first as tokens: {tokenizer.pieces(labelled[0].text)}")  # as MiniLM reads it
+
+# %%
 @torch.inference_mode()
-def read(model, ids):  # what a model makes of each text, those of like length side by side
+def in_batches(model, ids):
     order = sorted(range(len(ids)), key=lambda n: len(ids[n]))
-    found = [model(*pad_batch([ids[n] for n in order[at : at + 64]])) for at in range(0, len(ids), 64)]
-    return torch.cat(found)[torch.tensor(order).argsort()]
+    outputs = [model(*pad_batch([ids[n] for n in order[at : at + 64]])) for at in range(0, len(ids), 64)]
+    return torch.cat(outputs)[torch.tensor(order).argsort()]
 
-states = lambda encoder, ids: read(lambda some, real: mean_pool(encoder.states(some, real[:, None]), real), ids)
-known, seen = states(minilm, learnt), states(minilm, asked)
-print(f"a definition is {known.shape[1]} numbers; 64 of them have a label, {len(seen):,} are asked for")
+
+def embed(encoder, ids):
+    return in_batches(lambda part, real: mean_pool(encoder.states(part, real[:, None]), real), ids)
+
+
+train_embeddings, test_embeddings = embed(minilm, train_ids), embed(minilm, test_ids)
+print(f"embeddings: {tuple(train_embeddings.shape)} with labels, {tuple(test_embeddings.shape)} in the test set")
 
 # %% [markdown]
-# **The cheapest way**: nothing in MiniLM changes. On its states goes one matrix, fitted to the end: logistic regression, on features that somebody else paid for.
+# **The cheapest way.** Nothing in MiniLM changes: it is **frozen**, that is, its parameters get no gradient and no update. On its embeddings we fit one linear layer, a **linear probe**: logistic regression on features that somebody else paid for.
 
 # %%
-right = lambda scores, wanted=truth: (scores.argmax(-1) == wanted).float().mean().item()
-of = lambda part, way, n, what="right": [run[what] for run in shipped[part][way][str(n)]]
-wide = lambda values: (min(values) - 0.03, max(values) + 0.03)  # three points beyond three seeds
-begun = time.process_time()
-head = fit_linear_probe(known, kinds, len(topics))
-print(f"≈ {right(head(seen)):.3f} of the test right, fitted in {time.process_time() - begun:.2f} s; always the "
-      f"same answer: {truth.bincount().max() / len(truth):.3f}")  # fmt: skip
-claim("64 labels and a matrix: more than half of the definitions get the right one of ten topics, in each of three "
-      "seeds", min(of("texts", "head", 64)) > 0.5, band=wide(of("texts", "head", 64)), live=right(head(seen)),
-      seeds=of("texts", "head", 64))  # fmt: skip
+def accuracy(logits, labels=test_labels):
+    return (logits.argmax(-1) == labels).float().mean().item()
+
+
+def seeds_of(part, way, n, what="right"):  # one value for each of three seeds, from the table
+    return [run[what] for run in shipped[part][way][str(n)]]
+
+# %%
+probe = fit_linear_probe(train_embeddings, train_labels, len(topics))
+with_probe, three = accuracy(probe(test_embeddings)), seeds_of("texts", "head", 64)
+majority = (test_labels.bincount().max() / len(test_labels)).item()
+claim("64 labels and a linear layer give more than half of the definitions the right one of ten topics, in each of "
+      "three seeds; the commonest topic for all would be right for less than a fifth",
+      min(with_probe, *three) > 0.5 and majority < 0.2, band=(min(three), max(three)),
+      accuracy=with_probe, majority=majority)  # fmt: skip
 
 # %% [markdown]
-# ## 2 · Four ways
-# How deep may training reach? **Head** (not one of attention): the new matrix only. **Last**: the last two of six blocks too. **LoRA**: a small step beside each matrix. **Full**: all six
-# blocks. First, what does it cost to *train* a number?
+# ## 2 · Five ways, and what they cost
+#
+# How deep may training reach? We compare five ways. All have a new linear layer, the classification head:
+# - **head:** only that layer is trained;
+# - **last:** the last two of MiniLM's six blocks too;
+# - **LoRA:** two small matrices beside each matrix of the blocks (section 3);
+# - **blocks:** all six blocks, the embeddings stay frozen;
+# - **full:** everything. This is **full fine-tuning**: every parameter of the pretrained model is updated, embeddings included.
+#
+# What does it cost to *train* a parameter?
 
 # %% exercise="13.1"
 
 # %%
-def changed(way, seed=0):  # MiniLM with a new head; what this way trains is trainable
+WAYS = ["head", "last", "LoRA", "blocks", "full"]
+UNFROZEN = {"head": (), "last": ("encoder.stack.blocks.4", "encoder.stack.blocks.5"),
+            "blocks": ("encoder.stack",), "full": ("encoder",)}  # fmt: skip
+
+
+def make_model(way, seed=0):
+    """MiniLM with a new head of zeros; the parameters that `way` trains require gradients."""
     torch.manual_seed(seed)
     model = SequenceClassifier(copy.deepcopy(minilm), len(topics))
     nn.init.zeros_(model.classifier.weight)
-    if way == "LoRA":
-        add_lora(model, rank=8, alpha=16, targets=("q", "k", "v", "out", "up", "down")).classifier.requires_grad_(True)
-        return model
-    parts = {"head": (), "last": ("encoder.stack.blocks.4", "encoder.stack.blocks.5"), "full": ("encoder.stack",)}
-    return train_only(model, "classifier", *parts[way])
+    return train_only(model, "classifier", *UNFROZEN[way])
 
-ways = ["head", "last", "LoRA", "full"]
-print(*(f"{way:5} trains {count_trainable(changed(way)):>10,} of {sum(p.numel() for p in changed(way).parameters()):,} "
-        f"numbers" for way in ways), sep="\n")  # fmt: skip
 
-# %%
-batch = (*pad_batch(learnt[:16]), kinds[:16])
-
-def kept(model):  # bytes that the forward pass leaves behind for the backward pass, weights aside
-    own, found = {weight.untyped_storage().data_ptr() for weight in model.parameters()}, {}
-    def note(x):
-        found[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
-        return x
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-        loss = classification(model, batch).value  # held, so that nothing is freed and counted twice
-    return loss.isfinite() * sum(size for at, size in found.items() if at not in own)
-
-# %%
-models = {way: changed(way) for way in ways}
-sizes = {way: [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
-         for way, model in models.items()}  # fmt: skip
-rows = {"weights": [sum(4 * n for n, _ in sizes[way]) for way in ways],
-        "gradients and averages": [sum(12 * n for n, t in sizes[way] if t) for way in ways],
-        "kept by the forward pass": [int(kept(models[way])) for way in ways]}  # fmt: skip
-fig, ax = plt.subplots(figsize=(7, 2.8))
-left = torch.zeros(4)
-for (name, values), colour, hatch in zip(rows.items(), COLOURS.values(), HATCHES, strict=False):
-    ax.barh(ways, values := torch.tensor(values) / 1e6, left=left, label=name, color=colour, hatch=hatch,
-            edgecolor="white")  # fmt: skip
-    left += values
-ax.set(xlabel="memory while training on 16 definitions (MB)")
-ax.invert_yaxis(), ax.legend()
-show(fig, alt="Bars of memory. The weights are alike in all; gradients and averages are largest for full, a third "
-     "of that for last, hardly visible for LoRA; what the forward pass keeps is about as large for LoRA as for "
-     "full, a third of it for last, none for head.")  # fmt: skip
-
-# %%
-def stored():  # what Adam really holds after one step of full fine-tuning
-    model, optimizer = models["full"], torch.optim.AdamW([w for w in models["full"].parameters()
-        if w.requires_grad], lr=0.0)  # fmt: skip
-    classification(model, batch).value.backward()
-    optimizer.step()
-    averages = sum(x.numel() * 4 for state in optimizer.state.values() for x in state.values() if x.ndim)
-    return rows["weights"][3] + averages + sum(w.grad.numel() * 4 for w in model.parameters() if w.grad is not None)
-
-claim("your bytes are what training really holds", training_bytes(sizes["full"]) == stored(), megabytes=stored() / 1e6)
-share = {way: rows["kept by the forward pass"][n] / rows["kept by the forward pass"][3] for n, way in enumerate(ways)}
-claim("LoRA trains few numbers, yet its forward pass keeps as much as that of full: gradients still pass through "
-      "all blocks", share["LoRA"] > 0.9 > 0.5 > share["last"], **share)  # fmt: skip
+for way in UNFROZEN:
+    model = make_model(way)
+    total = sum(weight.numel() for weight in model.parameters())
+    print(f"{way:7} trains {count_trainable(model):>10,} of {total:,} parameters")
 
 # %% [markdown]
-# Freezing saves twice: no gradients and averages, and, where all below is frozen too, no backward pass. LoRA saves only the first.
+# There is a second cost. The backward pass needs the **activations**, the intermediate results of the forward pass: to compute the gradient of a matrix one must know what was multiplied by it. PyTorch keeps them until the backward pass is done. A hook shows which tensors it keeps. (LoRA is built in the next section; here the package's version stands in for it.)
+
+# %%
+batch = (*pad_batch(train_ids[:16]), train_labels[:16])
+
+
+def activation_bytes(model):
+    """Bytes that the forward pass keeps for the backward pass, parameters aside."""
+    own, kept = {weight.untyped_storage().data_ptr() for weight in model.parameters()}, {}
+
+    def note(x):
+        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+        loss = classification(model, batch).value  # a name for it, so that nothing is freed meanwhile
+    assert loss.isfinite()
+    return sum(size for place, size in kept.items() if place not in own)
+
+# %%
+from fmcourse.models.lora import add_lora
+
+TARGETS = ("q", "k", "v", "out", "up", "down")
+models = {way: make_model(way) for way in UNFROZEN}
+models["LoRA"] = add_lora(make_model("head"), rank=8, alpha=16, targets=TARGETS)
+models["LoRA"].classifier.requires_grad_(True)
+sizes = {way: [(p.numel(), p.requires_grad) for p in models[way].parameters()] for way in WAYS}
+print(f"LoRA    trains {sum(n for n, trained in sizes['LoRA'] if trained):>10,} parameters")
+
+# %%
+memory = {way: {"parameters": sum(4 * n for n, _ in sizes[way]) / 1e6,
+                "gradients, Adam's averages": sum(12 * n for n, trained in sizes[way] if trained) / 1e6,
+                "activations": activation_bytes(models[way]) / 1e6} for way in WAYS}  # fmt: skip
+grouped_bars(memory, ylabel="memory, 16 definitions (MB)", digits=0,
+             alt="Three bars for each of five ways. The parameters are alike in all. Gradients and averages are "
+             "hardly visible for head and LoRA and by far the largest for full. Activations are about alike for "
+             "LoRA, blocks and full, a third of that for last, none for head.")  # fmt: skip
+
+# %%
+model, bytes_of = models["blocks"], lambda tensors: sum(x.nbytes for x in tensors)
+optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=0.0)
+classification(model, batch).value.backward()
+optimizer.step()
+averages = [x for state in optimizer.state.values() for x in state.values() if x.ndim]  # after one real step
+gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+claim("the bytes of exercise 13.1 are what training all blocks really holds, activations aside",
+      training_bytes(sizes["blocks"]) == bytes_of([*model.parameters(), *gradients, *averages]))  # fmt: skip
+kept = {way: memory[way]["activations"] / memory["blocks"]["activations"] for way in ("LoRA", "last")}
+claim("LoRA trains few parameters, yet its forward pass keeps more than nine tenths of the activations that training "
+      "all blocks needs; training the last two, less than half", kept["LoRA"] > 0.9 > 0.5 > kept["last"], **kept)  # fmt: skip
+
+# %% [markdown]
+# Freezing saves twice: a frozen parameter needs no gradient and no averages, and where all layers below are frozen too, no activations are kept. LoRA saves only the first.
 #
 # ## 3 · LoRA
-# Must a new job move ten million numbers? Move them all, then look at each matrix. Its change is a sum of *directions*, strongest first (singular values);
-# how many, is its **rank**.
+#
+# Must a new task move ten million parameters in all directions? Train all blocks, then look at how each matrix changed, $\Delta W = W_{\text{after}} - W_{\text{before}}$. The singular value decomposition writes $\Delta W$ as a sum of terms
+# $\sigma_i\, u_i v_i^\top$, strongest first; the **singular value** $\sigma_i$ says how strong a term is, and the **rank** of a matrix is the number of terms with $\sigma_i > 0$. If few terms held most of the squared change, training those might do.
+# The control is noise: the same share for a random change, which prefers no direction.
 
 # %%
-predict("13.rank", "All six blocks were trained. What changed in a matrix of 384 directions: how much of it lies "
-        "in the eight strongest?", ["nearly all", "about half", "a tenth"])  # fmt: skip
+predict("13.rank", "All six blocks were trained on 256 labels. The change of a matrix has at most 384 singular values. "
+        "Which share of the squared change do the eight largest hold?", ["nearly all", "about half", "a tenth"])  # fmt: skip
 
 # %%
-directions = [1, 2, 4, 8, 16, 32, 64, 128, 256, 384]
-spectra = [run["spectrum"] for run in shipped["texts"]["full"]["256"]]
-lot, shapes = torch.Generator().manual_seed(0), [(384, 384), (1152, 384), (1536, 384), (384, 1536)]
-drift = [torch.linalg.svdvals(torch.randn(*shape, generator=lot)).square() for shape in shapes]
-noise = [mean((one[:k].sum() / one.sum()).item() for one in drift) for k in directions]
-fig, ax = plt.subplots(figsize=(6, 3))
-band(ax, directions, spectra, "fine-tuning, 256 labels")
-ax.plot(directions, noise, "s--", label="noise of the same shapes")
-ax.set(xscale="log", xticks=directions, xticklabels=directions, xlabel="strongest directions kept",
-       ylabel="share of the squared change", ylim=(0, 1.02))  # fmt: skip
-ax.legend()
-show(fig, alt="Share of the change against directions kept, on a log axis. The curve of fine-tuning lies far above "
-     "that of noise and bends early.")  # fmt: skip
+KEPT = [1, 2, 4, 8, 16, 32, 64, 128, 256, 384]
+spectra = [run["spectrum"] for run in shipped["texts"]["blocks"]["256"]]
+generator, shapes = torch.Generator().manual_seed(0), [(384, 384), (1152, 384), (1536, 384), (384, 1536)]
+squared = [torch.linalg.svdvals(torch.randn(*shape, generator=generator)).square() for shape in shapes]
+noise = [mean((values[:k].sum() / values.sum()).item() for values in squared) for k in KEPT]
+curves(KEPT, {"change by fine-tuning": spectra, "random change of the same shapes": noise}, xlog=True, ylim=(0, 1.02),
+       xlabel="largest singular values kept", ylabel="share of the squared change",
+       alt="Share of the squared change against singular values kept, log axis. The curve of fine-tuning lies far "
+       "above that of a random change and bends early.")  # fmt: skip
 few = [run[3] for run in spectra]
-claim("eight directions of 384 hold far more of the change than of noise, in each seed", min(few) > 3 * noise[3],
-      seeds=few, noise=noise[3])  # fmt: skip
+claim("eight singular values hold at least three times the share that they hold of a random change, in each of three "
+      "seeds", min(few) > 3 * noise[3], random_change=noise[3], fine_tuning=few)  # fmt: skip
+options = {"nearly all": 0.95, "about half": 0.5, "a tenth": 0.1}
+resolve("13.rank", min(options, key=lambda option: abs(options[option] - mean(few))), "The change prefers some "
+        "directions strongly, but it is not of rank eight: the rest is spread over many small ones.")  # fmt: skip
 
 # %% [markdown]
-# "About half" was nearest. So allow *only* a step of low rank beside a matrix (O, I): B A, where A is (8, I) and B is (O, 8). A begins at random, B at
-# zero; alpha / 8 is the step's weight.
+# So the change is not of low rank, but much of it is concentrated. **LoRA**, low-rank adaptation [2], freezes $W$ (O × I) and trains a low-rank update beside it, the product of two thin matrices, $A$ (R × I) and $B$ (O × R), whose rank R is much smaller than O and I:
+# $$y = W x + \tfrac{\alpha}{R}\, B A\, x .$$
+# $A$ starts random and $B$ at zero, so that the model starts as the one it was. The factor α/R keeps the update's size about the same when R is changed.
 
 # %% exercise="13.2"
 
-# %% exercise="13.3"
+# %% [markdown]
+# A layer of a model becomes a LoRA layer by wrapping it. `inject` freezes a model and puts the wrapper around every linear layer of its blocks:
 
 # %%
-from torch.nn import functional as F
+class LoRALinear(nn.Module):
+    """A frozen linear layer plus a trainable low-rank update: (..., I) -> (..., O)."""
 
-model = changed("LoRA")
-step = model.encoder.stack.blocks[0].mlp.down
-with torch.no_grad():
-    step.B[0].normal_(std=0.1)  # as if it had learnt something
-    x = torch.randn(2, 5, 1536)
-    mine_too = low_rank(x, step.base.weight, step.A[0], step.B[0], 16) + step.base.bias
-    claim("your step is the package's", (gap := (mine_too - step(x)).abs().max()) < 1e-4, largest_gap=gap)
-    one = F.linear(x, merge(step.base.weight, step.A[0], step.B[0], 16), step.base.bias)
-    claim("merged it is one matrix, and gives the same to rounding", (gap := (one - step(x)).abs().max()) < 1e-4,
-          largest_gap=gap)  # fmt: skip
-claim("before training it is MiniLM, bit for bit", torch.equal(states(changed("LoRA").encoder, asked[:64]),
-    states(minilm, asked[:64])))  # fmt: skip
+    def __init__(self, base, rank=8, alpha=16):
+        super().__init__()
+        self.base, self.alpha = base, alpha
+        n_out, n_in = base.weight.shape
+        self.A = nn.Parameter(torch.empty(rank, n_in))
+        self.B = nn.Parameter(torch.zeros(n_out, rank))
+        nn.init.kaiming_uniform_(self.A, a=5**0.5)  # as nn.Linear draws its weight
+
+    def forward(self, x):
+        return low_rank(x, self.base.weight, self.A, self.B, self.alpha) + self.base.bias
+
+# %%
+def inject(model, rank=8, alpha=16):
+    """Freeze the model's encoder, and wrap every linear layer of its blocks; in place."""
+    model.encoder.requires_grad_(False)
+    for block in model.encoder.stack.blocks:
+        layers = [(path, layer) for path, layer in block.named_modules() if isinstance(layer, nn.Linear)]
+        for path, layer in layers:  # a finished list: the loop changes the tree that it walks
+            block.set_submodule(path, LoRALinear(layer, rank, alpha))
+    return model
+
+
+torch.manual_seed(0)
+lora_model = inject(make_model("head"))
+print(lora_model.encoder.stack.blocks[0].attention)
+print(f"\n{count_trainable(lora_model):,} trained parameters, one in {22_713_216 // count_trainable(lora_model)}")
 
 # %% [markdown]
-# Now train. Same labels, as many updates for all; the learning rate of each way was chosen on other items. Three of the four take their turn here, tested on every second
-# item:
+# Two things have to hold. Before training, the model computes what MiniLM computes. And with the same matrices it computes what the package's LoRA computes. (The package gives query, key and value a pair of matrices each; here the three lie in one layer
+# and share one pair. So we compare on the other three layers.)
+#
+# Then train. Every way sees the same 64 labels and the same number of updates; the learning rate of each was chosen on validation definitions (section 5). Three of the five run here, and are tested on every second definition of the test set.
+
+# %%
+gap = (embed(lora_model.encoder, test_ids[:64]) - embed(minilm, test_ids[:64])).abs().max().item()
+claim("before training it computes what MiniLM computes, to rounding", gap < 1e-4, largest_difference=gap)
+
+torch.manual_seed(1)
+theirs = add_lora(make_model("head"), rank=8, alpha=16, targets=("out", "up", "down"))
+worst = 0.0
+with torch.no_grad():
+    for path, layer in theirs.encoder.named_modules():
+        if hasattr(layer, "A") and not path.endswith(("A", "B")):
+            x = torch.randn(2, 5, layer.base.in_features)
+            layer.B[0].normal_(std=0.1)  # as if it had been trained
+            same = LoRALinear(layer.base, 8, 16)
+            same.A.copy_(layer.A[0]), same.B.copy_(layer.B[0])
+            worst = max(worst, (same(x) - layer(x)).abs().max().item())
+claim("with equal matrices each layer computes what the package's computes", worst < 1e-4, largest_difference=worst)
 
 # %%
 from fmcourse.training import EpochBatches, fit, lesson_steps
 from fmcourse.training.optimizers import OptimizerConfig
 
-move = lambda lr: OptimizerConfig(matrix_optimizer="adamw", lr=lr, weight_decay=0.01, warmup=0.1)
-steps, results, tuned = lesson_steps(shipped["steps"]["64"]), {"head": right(head(seen))}, {}
-full_length = steps == shipped["steps"]["64"]
-for way in ("last", "LoRA", "full"):
-    model, begun = changed(way), time.process_time()
-    data = EpochBatches(list(zip(learnt, kinds.tolist(), strict=True)),
-        lambda some: (*pad_batch([ids for ids, _ in some]), torch.tensor([kind for _, kind in some])),
-        length=lambda row: len(row[0]))  # fmt: skip
-    fit(model, classification, data, steps=steps, seed=0, optimizer=move(shipped["chosen"][way]))
-    tuned[way] = model.eval()
-    results[way] = right(read(model, asked[::2]), truth[::2])
-    print(f"≈ {way:5}{results[way]:.3f} right, {time.process_time() - begun:.0f} s")
+
+def collate(rows):
+    return *pad_batch([ids for ids, _ in rows]), torch.tensor([label for _, label in rows])
+
+
+def train(model, lr):
+    rows = list(zip(train_ids, train_labels.tolist(), strict=True))
+    data = EpochBatches(rows, collate, length=lambda row: len(row[0]))
+    adamw = OptimizerConfig(matrix_optimizer="adamw", lr=lr, weight_decay=0.01, warmup=0.1)
+    fit(model, classification, data, steps=steps, seed=0, optimizer=adamw)
+    return model.eval()
+
+
+steps = lesson_steps(shipped["steps"]["64"])
+full = steps == shipped["steps"]["64"]  # False in a rehearsal of a few steps
 
 # %%
-rows = {way: {"numbers trained": count_trainable(changed(way)), "seconds": mean(of("texts", way, 256, "seconds")),
-              "right": mean(of("texts", way, 256))} for way in ways}  # fmt: skip
-print(f"{'256 labels, three seeds':26}{'trained':>12}{'seconds':>10}{'right':>8}   lowest to highest")
-for way, row in rows.items():
-    print(f"{way:26}{row['numbers trained']:>12,}{row['seconds']:>10.1f}{row['right']:>8.3f}   "
-          f"{min(of('texts', way, 256)):.3f} to {max(of('texts', way, 256)):.3f}")  # fmt: skip
-print(f"made {shipped['date']} by `{shipped['command']}`, {shipped['with']}")
+results, tuned = {"head": accuracy(probe(test_embeddings))}, {}
+for way, model in {"last": make_model("last"), "LoRA": lora_model, "blocks": make_model("blocks")}.items():
+    start = time.process_time()
+    tuned[way] = train(model, shipped["chosen"][way])
+    results[way] = accuracy(in_batches(tuned[way], test_ids[::2]), test_labels[::2])
+    print(f"≈ {way:7} accuracy {results[way]:.3f}, {time.process_time() - start:.0f} s")
+claim("LoRA as built above is ahead of the linear probe on the same 64 labels",
+      results["LoRA"] > results["head"] or not full, LoRA=results["LoRA"], probe=results["head"])  # fmt: skip
 
 # %% [markdown]
-# ### A job in a file
-# The added matrices alone are small: one MiniLM on the disk, and a folder per job beside it. (It is laid out as the library peft does; this package's
-# tests have each open the other's. The head is not in it: section 6 stores both.)
+# ### One matrix again, and a task in a file
+#
+# After training the update can be added to the frozen matrix. Then the model has its old size and speed.
+
+# %% exercise="13.3"
+
+# %%
+@torch.no_grad()
+def merged(model):
+    """A copy in which each LoRALinear is an ordinary linear layer again."""
+    model = copy.deepcopy(model)
+    for path, layer in list(model.named_modules()):
+        if isinstance(layer, LoRALinear):
+            layer.base.weight.copy_(merge(layer.base.weight, layer.A, layer.B, layer.alpha))
+            model.set_submodule(path, layer.base)
+    return model
+
+
+plain = merged(tuned["LoRA"])
+gap = (in_batches(plain, test_ids[:64]) - in_batches(tuned["LoRA"], test_ids[:64])).abs().max().item()
+claim("merged, no LoRA layer is left and no logit has changed by a thousandth",
+      gap < 1e-3 and not any(isinstance(x, LoRALinear) for x in plain.modules()), largest_change=gap)
+
+# %% [markdown]
+# Or it stays apart. The trained matrices alone are a small file, called an **adapter**: a few added parameters that turn one pretrained model into a model for one task. One MiniLM on the disk serves many tasks, with an adapter for each. The package stores
+# adapters in the format of the library peft; its tests have each open the other's files.
 
 # %%
 import tempfile
 from pathlib import Path
 
-from fmcourse.models.lora import LoRALinear, merge_lora
 from fmcourse.pretrained import load_adapter, save_adapter
 
-folder, model = Path(tempfile.mkdtemp()), tuned["LoRA"]
-save_adapter(model.encoder, folder / "topics", "sentence-transformers/all-MiniLM-L6-v2")
-small = (folder / "topics" / "adapter_model.safetensors").stat().st_size
-answers = read(model, asked[:64])
+folder = Path(tempfile.mkdtemp())
+save_adapter(theirs.encoder, folder / "topics", "sentence-transformers/all-MiniLM-L6-v2")
 again = load_adapter(copy.deepcopy(minilm), folder / "topics")
-claim("the steps in a file, put beside a fresh MiniLM, give the same states", torch.equal(states(again, asked[:64]),
-    states(model.encoder, asked[:64])), kilobytes=small / 1e3,
-      whole_model_kilobytes=sum(w.nbytes for w in minilm.parameters()) / 1e3)  # fmt: skip
-merge_lora(model)
-claim("merged: no step is left, and no score has changed by a thousandth",
-      not any(isinstance(m, LoRALinear) for m in model.modules())
-      and (gap := (read(model, asked[:64]) - answers).abs().max()) < 1e-3, largest_gap=gap)  # fmt: skip
+size = (folder / "topics" / "adapter_model.safetensors").stat().st_size
+claim("an adapter from a file, put into a fresh MiniLM, gives the same embeddings",
+      torch.equal(embed(again, test_ids[:64]), embed(theirs.encoder, test_ids[:64])),
+      kilobytes=size // 1000, whole_model_kilobytes=sum(w.nbytes for w in minilm.parameters()) // 1000)  # fmt: skip
 
 # %% [markdown]
-# ## 4 · Few labels
-# A label costs a person's minute. How many does pretraining save? The same network with weights drawn at random, trained on the same labels for as many updates, is
-# what one would have without it. Second panel: eight groups of emoji, and EfficientNet, a convolutional network that learnt from photographs.
-
-# %%
-predict("13.few", "Pretrained with 64 labels, against the same network from scratch with 1,024:",
-        ["scratch wins: 16 times the labels", "about equal", "pretrained wins"])  # fmt: skip
-
-# %%
-counts = [16, 64, 256, 1024]
-curves = {"texts": ["full", "head", "scratch", "LoRA"], "pictures": ["full", "head", "scratch"]}
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
-for ax, (part, names) in zip(axes, curves.items(), strict=True):
-    for way, sign in zip(names, "o^vs", strict=False):
-        band(ax, counts, [[shipped[part][way][str(n)][seed]["right"] for n in counts] for seed in range(3)], way)
-        ax.lines[-1].set(marker=sign, linestyle=":" if way == "scratch" else "-")
-    ax.set(xscale="log", xticks=counts, xticklabels=counts, xlabel="labels",
-           title={"texts": "topics of definitions, MiniLM", "pictures": "groups of emoji, EfficientNet"}[part],
-           ylim=(0, 1))  # fmt: skip
-axes[0].plot(counts, [mean(shipped["words"][str(n)]) for n in counts], "k--", label="counting words")
-axes[0].set_ylabel("share of the test right")
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-show(fig, alt="Two panels, accuracy against labels. Pretrained curves lie far above the dotted one from scratch; "
-     "on the left the dashed one, counting words, runs between them.")  # fmt: skip
-
-# %%
-for part in curves:
-    claim(f"{part}: pretrained with 64 labels beats from scratch with 1,024, in each of three seeds: a sixteenth "
-          f"of the labels", min(of(part, "full", 64)) > max(of(part, "scratch", 1024)),
-          pretrained_64=of(part, "full", 64), scratch_1024=of(part, "scratch", 1024))  # fmt: skip
-counted, lora = shipped["words"]["1024"], of("texts", "LoRA", 64)
-claim("texts: LoRA with 64 labels beats counting words with 1,024, in each of three draws",
-      all(a > b for a, b in zip(lora, counted, strict=True)), LoRA_64=lora, words_1024=counted)  # fmt: skip
-if full_length:
-    for way in ("LoRA", "full"):
-        claim(f"and so it went here with {way}", wide(of("texts", way, 64))[0] < results[way] < wide(of("texts",
-            way, 64))[1], here=results[way], seeds=of("texts", way, 64))  # fmt: skip
-
-# %% [markdown]
-# From scratch is a weak opponent: 22 million numbers, at most 120 updates, two rates tried. Fairer is counting words: tf-idf and a fitted matrix, no network. And to
-# count honestly: 300 more labels chose the rates. Of the four ways only LoRA, with 64, passes counting words with 1,024. Is it the best way, then?
-
-# %%
-for n in (16, 64, 256, 1024):
-    print(f"{n:5} labels", *(f"{way} {mean(of('texts', way, n)):.3f}" for way in ways), sep="   ")
-claim("texts: with 64 labels or more LoRA is ahead of full, in each of three seeds",
-      all(min(of("texts", "LoRA", n)) > max(of("texts", "full", n)) for n in (64, 256, 1024)))  # fmt: skip
-claim("texts: on average over three seeds LoRA is first of the four at every size",
-      all(max(ways, key=lambda way, n=n: mean(of("texts", way, n))) == "LoRA" for n in counts))  # fmt: skip
-at_16 = [[shipped["texts"][way]["16"][seed]["right"] for way in ("last", "LoRA", "full")] for seed in range(3)]
-claim("with 16, which of last, LoRA and full matters less than the draw",
-      max(max(row) - min(row) for row in at_16) < min(max(column) - min(column) for column in zip(*at_16,
-    strict=True)), seeds=at_16)  # fmt: skip
-
-# %% [markdown]
-# ## 5 · What goes wrong
-# **Forgetting.** MiniLM was made to find texts that belong together. Ask the tuned ones for their old job: from the name of a dish to its ingredients.
-
-# %%
-old = {"before": [shipped["old job"]]} | {way: of("texts", way, 256, "old job") for way in ("last", "LoRA", "full")}
-fig, ax = plt.subplots(figsize=(6.4, 2.4))
-draw_bars(ax, {name: mean(values) for name, values in old.items()},
-     unit="own ingredients among the ten nearest of 300 (share)")  # fmt: skip
-show(fig, alt="Bars: the old job before tuning, and after each of three ways, all far lower; of the three LoRA's "
-     "is the longest.")  # fmt: skip
-claim("every way that reaches below the head costs more than a third of the old job, in each seed",
-      all(max(values) < 2 / 3 * old["before"][0] for way, values in old.items() if way != "before"), **old)  # fmt: skip
-claim("LoRA forgets least of the three, in each", min(old["LoRA"]) > max(old["last"] + old["full"]))
-
-# %% [markdown]
-# A head changes nothing below it, so it forgets nothing. And a language model? SmolLM2 sees 64 definitions with their topics twice; only the topic's tokens
-# count. LoRA stands at q and v here, and no rates were searched. Then it reads 2,500 tokens of Austen.
-
-# %%
-talk = shipped["talk"]
-print(f"{'':8}{'topics named':>14}{'nats per token of Austen':>26}")
-for way, runs in {"before": [talk["before"]], "LoRA": talk["LoRA"], "full": talk["full"]}.items():
-    print(f"{way:8}{mean(run['right'] for run in runs):>14.3f}{mean(run['nats'] for run in runs):>26.3f}   "
-          f"{[run['nats'] for run in runs]}")  # fmt: skip
-lost = {way: [run["nats"] - talk["before"]["nats"] for run in talk[way]] for way in ("LoRA", "full")}
-claim("Austen costs a little more afterwards, in each of three seeds of both ways",
-      min(lost["LoRA"] + lost["full"]) > 0.01, **lost)  # fmt: skip
-claim("full has learnt more in these 16 steps, and forgotten hardly more than LoRA",
-      min(run["right"] for run in talk["full"]) > max(run["right"] for run in talk["LoRA"])
-      and max(lost["full"]) < max(lost["LoRA"]) + 0.01)  # fmt: skip
-
-# %% [markdown]
-# Here LoRA learns less and forgets as much. But model, places, rates and steps all differ from above: no rule replaces measuring.
+# For models that hardly fit into memory, **QLoRA** [3] stores the frozen weights in 4 bits and trains LoRA matrices of higher precision.
 #
-# **Too high a rate.** A common way to ruin a good model. Every way has rates that suit it, and full has a cliff:
+# ## 4 · Few labels
+#
+# A label costs a person's time. How many labels does pretraining replace? The comparison is **training from scratch**: the same network from random weights, with the same labels. A second figure does the same for images: eight groups of emoji and EfficientNet-lite0. And a rival without a network: tf-idf, weighted counts of words, with logistic regression.
+#
+# With as many updates as the others, the network from scratch has not finished learning: a weak rival. So on 1,024 labels it was also trained for five epochs instead of two. (Its training accuracy is then 0.6 to 0.8: still longer training might reach more.)
 
 # %%
-fig, ax = plt.subplots(figsize=(6.4, 3))
-for way, sign in zip(("last", "LoRA", "full"), "os^", strict=True):
-    rates = {float(lr): values for lr, values in shipped["rates"][way].items()}
-    band(ax, list(rates), [[values[seed] for values in rates.values()] for seed in range(3)], way)
-    ax.lines[-1].set(marker=sign)
-ax.axhline(mean(of("texts", "head", 64)), color="black", linestyle=":", label="head alone (on the test)")
-ax.set(xscale="log", xlabel="largest step (AdamW's learning rate)", ylabel="right, of 300 other items", ylim=(0, 1))
-ax.legend(loc="upper left", ncols=4)
-show(fig, alt="Accuracy against learning rate. All three rise with it; full is up first and at 0.003 drops to "
-     "chance, LoRA is best just there, last stays level.")  # fmt: skip
-top = {way: max(shipped["rates"][way], key=lambda lr: mean(shipped["rates"][way][lr])) for way in ("last", "LoRA",
-    "full")}  # fmt: skip
-claim("LoRA wants a higher learning rate than full fine-tuning", float(top["LoRA"]) > float(top["full"]),
-      **{way: float(lr) for way, lr in top.items()})  # fmt: skip
-worst = shipped["rates"]["full"]["0.003"]
-claim("at ten times its best rate full (on 300 others) falls below a head on frozen states (on the test), in each "
-      "seed", max(worst) < min(of("texts", "head", 64)) and abs(float(top["full"]) - 0.0003) < 1e-9, full=worst)  # fmt: skip
+predict("13.few", "Pretrained with 64 labels, against the same network from scratch with 1,024, for five epochs:",
+        ["from scratch wins: 16 times the labels", "about equal", "pretrained wins"])  # fmt: skip
+
+# %%
+COUNTS = [16, 64, 256, 1024]
+styles = bind_styles(*WAYS, "from scratch", "tf-idf")
+
+
+def by_labels(part, ways):  # method -> for each seed the accuracies over the number of labels
+    runs = {way: [seeds_of(part, way, n) for n in COUNTS] for way in ways}
+    return {way.replace("scratch", "from scratch"): list(zip(*found, strict=True)) for way, found in runs.items()}
+
+
+lines = by_labels("texts", ["head", "LoRA", "full", "scratch"])
+lines["tf-idf"] = list(zip(*(shipped["words"][str(n)] for n in COUNTS), strict=True))
+curves(COUNTS, lines, xlog=True, ylim=(0, 1), styles=styles, xlabel="labels", ylabel="test accuracy",
+       title="topics of definitions (MiniLM)",
+       alt="Accuracy against labels. Head, LoRA and full rise together from a third to more than eight tenths; "
+       "tf-idf runs below them, from scratch stays at the bottom.")  # fmt: skip
+
+# %%
+curves(COUNTS, by_labels("pictures", ["head", "full", "scratch"]), xlog=True, ylim=(0, 1), styles=styles,
+       xlabel="labels", ylabel="test accuracy", title="groups of emoji (EfficientNet-lite0)",
+       alt="Accuracy against labels for images. Head and full rise from a third to two thirds, from scratch from a "
+       "fifth to a third.")  # fmt: skip
+longer = {what: [run[what] for run in shipped["long"]["runs"]] for what in ("train", "test")}
+print(f"texts from scratch, 1,024 labels, {shipped['long']['steps']} updates, three seeds:\n"
+      f"training accuracy {longer['train']}, test accuracy {longer['test']}")  # fmt: skip
+# %%
+few, short = seeds_of("texts", "full", 64), seeds_of("texts", "scratch", 1024)
+reported("texts: full fine-tuning with 64 labels beats training from scratch with 1,024, for two epochs and for five, "
+         "in each of three seeds", min(few) > max(short + longer["test"]), table=shipped, pretrained_64=few,
+         scratch=short, scratch_longer=longer["test"])  # fmt: skip
+few_images, images_1024 = seeds_of("pictures", "full", 64), seeds_of("pictures", "scratch", 1024)
+reported("images: the same, with as many updates for both", min(few_images) > max(images_1024), table=shipped,
+         pretrained_64=few_images, scratch=images_1024)  # fmt: skip
+claim("LoRA as built above, with 64 labels, is ahead of the network from scratch with 1,024 and five epochs",
+      results["LoRA"] > max(longer["test"]) or not full, LoRA=results["LoRA"], scratch=max(longer["test"]))  # fmt: skip
+resolve("13.few", "pretrained wins" if min(few) > max(longer["test"]) else "about equal", "A thousand definitions are "
+        "too few to learn English from. Pretraining did that already; labels only say which topics there are.")  # fmt: skip
+
+# %%
+print(f"{'labels':>7}", *(f"{way:>8}" for way in [*WAYS, "tf-idf"]))
+for n in COUNTS:
+    row = [mean(seeds_of("texts", way, n)) for way in WAYS] + [mean(shipped["words"][str(n)])]
+    print(f"{n:7}", *(f"{value:8.3f}" for value in row))
+print("accuracy, mean of three seeds (draws of labels)")
+
+# %%
+lora, tfidf = mean(seeds_of("texts", "LoRA", 64)), mean(shipped["words"]["1024"])
+reported("LoRA with 64 labels is on average at least as good as tf-idf with 1,024", lora >= tfidf, table=shipped)
+ahead = {rival: [mean(seeds_of("texts", "LoRA", n)) - mean(seeds_of("texts", rival, n)) for n in COUNTS[1:]]
+         for rival in ("blocks", "full")}  # fmt: skip
+reported("with 64, 256 and 1,024 labels LoRA is ahead of blocks and of full on average over three seeds",
+         min(ahead["blocks"] + ahead["full"]) > 0, table=shipped, ahead=ahead)  # fmt: skip
+at_16 = [seeds_of("texts", way, 16) for way in ("last", "LoRA", "blocks", "full")]
+ways_differ, draws_differ = (mean(max(x) - min(x) for x in group) for group in (zip(*at_16, strict=True), at_16))
+reported("with 16 labels, which of last, LoRA, blocks and full is taken matters less than which 16 were drawn",
+         ways_differ < draws_differ, table=shipped, between_ways=ways_differ, between_draws=draws_differ)  # fmt: skip
 
 # %% [markdown]
-# **A leak.** 300 things, each drawn by two or three hands. About a third is held out: *pictures* at random, or *things* at random with all their pictures.
+# The fairest rival is tf-idf, which needs no pretraining. And labels have to be counted honestly: 300 more, of the validation set, chose the learning rates.
+#
+# ## 5 · What goes wrong
+#
+# ### Catastrophic forgetting
+# Training for a new task changes weights that the old task needed. When the old ability is lost by it, one speaks of **catastrophic forgetting**. MiniLM was made to find texts that belong together; ask the tuned models for that old task: from the title of a dish to its list of ingredients, among 300.
+
+# %%
+old = {"before": [shipped["old job"]]}
+old |= {way: seeds_of("texts", way, 256, "old job") for way in WAYS[1:]}
+bars(old, xlabel="own ingredients among the ten nearest of 300 (share)",
+     alt="Bars: the old task before fine-tuning, and after each of four ways, all far lower; LoRA's is the longest "
+     "of the four.")  # fmt: skip
+reported("every way that changes the blocks loses more than a third of the old task, in each of three seeds",
+         max(max(old[way]) for way in WAYS[1:]) < 2 / 3 * shipped["old job"], table=shipped, **old)  # fmt: skip
+reported("at these learning rates LoRA forgets least of the four, in each seed",
+         min(old["LoRA"]) > max(old["last"] + old["blocks"] + old["full"]), table=shipped)  # fmt: skip
+
+# %% [markdown]
+# The linear probe changes nothing in the model, so it forgets nothing. But does LoRA forget less because of its low rank, or because of its learning rate? A comparison at one learning rate each cannot say.
+#
+# For a language model, we vary it. SmolLM2 reads 64 definitions and learns to answer with the topic; only the answer's tokens count in the loss. Fine-tuning a language model on instructions and responses is called **instruction tuning**; here there is one instruction, in lesson 16 there are many. What it learned is the share of topics it names; what it forgot is the increase of its
+# cross-entropy on a novel by Austen.
+
+# %%
+talk, before = shipped["talk"], shipped["talk"]["before"]
+learned = {way: [mean(run["right"] for run in runs) for runs in talk[way].values()] for way in ("LoRA", "full")}
+nats = {way: [mean(run["nats"] for run in runs) for runs in talk[way].values()] for way in learned}
+forgotten = {way: [value - before["nats"] for value in values] for way, values in nats.items()}
+scatter({way: (forgotten[way], learned[way]) for way in learned}, styles=styles,
+        texts={way: [f"{float(lr):g}" for lr in talk[way]] for way in learned},
+        xlabel="forgotten: more nats per token of Austen", ylabel="learned: accuracy on topics",
+        alt="Learned against forgotten, a point for each learning rate of LoRA and of full fine-tuning. "
+        "In both, a higher rate forgets more.")  # fmt: skip
+reported("in both ways a higher learning rate forgets more (means of three seeds)",
+         all(values == sorted(values) for values in forgotten.values()), table=shipped,
+         accuracy_before=before["right"], learned=learned, forgotten=forgotten)  # fmt: skip
+reported("at the two lower rates, where less than 0.03 nats are forgotten, full fine-tuning learned more than LoRA",
+         max(forgotten["LoRA"][:2] + forgotten["full"][:2]) < 0.03 and
+         min(learned["full"][:2]) > max(learned["LoRA"][:2]), table=shipped)  # fmt: skip
+
+# %% [markdown]
+# Both ways forget more at a higher learning rate. At little forgetting, full fine-tuning learned more here: 0.61 to 0.67 of the topics, LoRA on q and v 0.52 to 0.53. So "LoRA forgets less" depends on what is compared. Biderman et al. [6] found, in long training on code and mathematics, that LoRA learns less *and* forgets less. Sixteen updates are another regime; what carries over is the method: compare two ways over learning rates.
+#
+# ### A learning rate that is too high
+# Each way needs a learning rate of its own. On the validation set, with 64 labels:
+
+# %%
+rates = {way: shipped["rates"][way] for way in ("last", "LoRA", "blocks", "full")}
+curves({way: list(map(float, found)) for way, found in rates.items()},
+       {way: list(zip(*found.values(), strict=True)) for way, found in rates.items()},
+       xlog=True, ylim=(0, 1), styles=styles, xlabel="peak learning rate (AdamW)", ylabel="validation accuracy",
+       alt="Validation accuracy against learning rate for four ways. Blocks and full are at their best at a lower "
+       "rate and drop to chance at 0.003, where LoRA is best; last stays level.")  # fmt: skip
+best = {way: max(found, key=lambda lr: mean(found[lr])) for way, found in rates.items()}
+reported("LoRA needs a higher learning rate than full fine-tuning", float(best["LoRA"]) > float(best["full"]),
+         table=shipped, **best)  # fmt: skip
+reported("at 0.003 training all blocks ends below the linear probe, in each of three seeds",
+         max(rates["blocks"]["0.003"]) < min(three), table=shipped, blocks=rates["blocks"]["0.003"],
+         probe_on_test=three)  # fmt: skip
+
+# %% [markdown]
+# ### Data leakage
+# When information about the test set gets into training, one speaks of **data leakage**: the test then looks easier than the real task. It happens most often where examples come in groups. Take 300 emoji, each drawn in two or three styles, and hold out about a third: *images* at random, or *concepts* at random with all their images.
 
 # %%
 from fmcourse.models.vision import extract_features
 
-emoji, eyes = load("emoji"), pretrained.load_vision()
+emoji, vision = load("emoji"), pretrained.load_vision()
 names = sorted(set(emoji.train.names))
-things = [names[n] for n in torch.randperm(len(names), generator=torch.Generator().manual_seed(0))[:300].tolist()]
-rows = torch.tensor([row for row, name in enumerate(emoji.train.names) if name in set(things)])
-looks, groups = extract_features(eyes, emoji.train.pixels[rows], 64), emoji.train.labels[rows]
-thing = torch.tensor([things.index(emoji.train.names[row]) for row in rows.tolist()])
+concepts = [names[n] for n in sample(names, 300, 0)]
+rows = torch.tensor([row for row, name in enumerate(emoji.train.names) if name in set(concepts)])
+features, groups = extract_features(vision, emoji.train.pixels[rows], 64), emoji.train.labels[rows]
+concept_of = torch.tensor([concepts.index(emoji.train.names[row]) for row in rows.tolist()])
 
-def held_out(test):  # accuracy of a head on frozen features
-    return right(fit_linear_probe(looks[~test], groups[~test], len(emoji.classes))(looks[test]), groups[test])
 
-by_picture, by_thing = [], []
+def probe_accuracy(held_out):
+    fitted = fit_linear_probe(features[~held_out], groups[~held_out], len(emoji.classes))
+    return accuracy(fitted(features[held_out]), groups[held_out])
+
+# %%
+by_image, by_concept = [], []
 for seed in range(3):
-    lot = torch.Generator().manual_seed(seed)
-    by_picture.append(held_out(torch.rand(len(rows), generator=lot) < 1 / 3))
-    by_thing.append(held_out((torch.rand(300, generator=lot) < 1 / 3)[thing]))
-claim("split by picture, the test looks easier than it is: each of three lots",
-      min(by_picture) > max(by_thing) + 0.05, pictures=len(rows), by_picture=by_picture, by_thing=by_thing)  # fmt: skip
+    generator = torch.Generator().manual_seed(seed)
+    by_image.append(probe_accuracy(torch.rand(len(rows), generator=generator) < 1 / 3))
+    by_concept.append(probe_accuracy((torch.rand(300, generator=generator) < 1 / 3)[concept_of]))
+claim("split by image, the test set is easier by more than five points than split by concept, in each of three splits",
+      all(a > b + 0.05 for a, b in zip(by_image, by_concept, strict=True)), images=len(rows),
+      by_image=by_image, by_concept=by_concept)  # fmt: skip
 
 # %% [markdown]
-# Same network, same pictures: only the second number says what happens with a thing it never saw. Ask of your own data: *what comes in groups?* Patients, writers,
-# days. Even the plainest leak, the same text twice, is worth a line of code:
+# Same network, same images: only the second number says what happens with a concept the model never saw. Ask of your own data what comes in groups: patients, authors, days. The plainest leak is a text that stands in both sets, and it costs a line of code to find:
 
 # %% exercise="13.4"
 
 # %%
 texts = {part: [item.text for item in getattr(definitions, part)] for part in ("train", "validation", "test")}
 twice = leaked(texts["train"] + texts["validation"], texts["test"])
-claim("no definition of the test stands in train or validation", not twice, test=len(texts["test"]), leaked=len(twice))
+claim("no definition of the test set stands in the training or validation set", not twice, test=len(texts["test"]))
 
 # %% [markdown]
-# **An unlucky 16.** You label 16 definitions. Which 16? Forty draws, the same head, the same test:
+# ### An unlucky draw
+# You label 16 definitions. Which 16? Forty draws, the same probe, the same test set. Does it help to have one of each topic first?
 
 # %%
-pool = [definitions.train[row] for row in drawn(definitions.train, 640, 7)]
-pooled, labels = states(minilm, number(pool)[0]), number(pool)[1]
+pool = [definitions.train[row] for row in sample(definitions.train, 640, 7)]
+pool_ids, pool_labels = encode(pool)
+pool_embeddings = embed(minilm, pool_ids)
 
-def lucky(n, each, seed):  # n labels at random; `each`: of every topic one first
+
+def draw(n, seed, one_of_each=False):
+    """Test accuracy of a probe on n labels drawn at random."""
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
-    if each:
-        first = torch.stack([order[(labels[order] == kind).nonzero()[0, 0]] for kind in range(10)])
+    if one_of_each:
+        first = torch.stack([order[(pool_labels[order] == label).nonzero()[0, 0]] for label in range(10)])
         order = torch.cat([first, order[~torch.isin(order, first)]])
-    return right(fit_linear_probe(pooled[order[:n]], labels[order[:n]], 10)(seen))
-
-draws = {"16 at random": [lucky(16, False, seed) for seed in range(40)],
-         "16, of every topic one": [lucky(16, True, seed) for seed in range(40)],
-         "64 at random": [lucky(64, False, seed) for seed in range(40)]}  # fmt: skip
-fig, ax = plt.subplots(figsize=(6.8, 2.2))
-for n, values in enumerate(draws.values()):
-    ax.plot(values, [n + 0.012 * (i % 21 - 10) for i in range(40)], "os^"[n], color=list(COLOURS.values())[n],
-            alpha=0.6)  # fmt: skip
-ax.set(xlabel="share of the test right", yticks=range(3), yticklabels=draws, xlim=(0, 1))
-ax.invert_yaxis()
-show(fig, alt="Three clouds of forty points. Both clouds of 16 labels lie at the same place and are wide; 64 "
-     "labels lie far to the right, closer together.")  # fmt: skip
+    chosen = order[:n]
+    return accuracy(fit_linear_probe(pool_embeddings[chosen], pool_labels[chosen], 10)(test_embeddings))
 
 # %%
-spread = {name: max(values) - min(values) for name, values in draws.items()}
-claim("between the luckiest and the unluckiest of forty draws lie more than ten points with 16 labels, and fewer "
-      "with 64 than with 16", spread["16 at random"] > 0.1 and spread["64 at random"] < spread["16 at random"],
-      **{name.replace(" ", "_").replace(",", ""): gap for name, gap in spread.items()})  # fmt: skip
-claim("one of every topic first: on average neither better nor worse",
-      abs(mean(draws["16, of every topic one"]) - mean(draws["16 at random"])) < 0.03,
-      at_random=mean(draws["16 at random"]),
-      every_topic=mean(draws["16, of every topic one"]))  # fmt: skip
+draws = {"16 at random": [draw(16, seed) for seed in range(40)],
+         "16, one of each topic first": [draw(16, seed, True) for seed in range(40)],
+         "64 at random": [draw(64, seed) for seed in range(40)]}  # fmt: skip
+scatter({name: (values, range(40)) for name, values in draws.items()}, xlabel="test accuracy", ylabel="draw",
+        alt="Three clouds of forty points. Both clouds of 16 labels lie at the same place and are wide; that of 64 "
+        "labels lies far to the right and is narrower.")  # fmt: skip
+ranges = {name: max(values) - min(values) for name, values in draws.items()}
+claim("with 16 labels more than ten points lie between the luckiest and the unluckiest of forty draws, and more than "
+      "with 64", ranges["16 at random"] > max(0.1, ranges["64 at random"]), ranges=list(ranges.values()))  # fmt: skip
+gain = mean(draws["16, one of each topic first"]) - mean(draws["16 at random"])
+claim("one label of each topic first changes the mean by less than three points", abs(gain) < 0.03, gain=gain)
 
 # %% [markdown]
-# We had expected that a label for every topic would help. It does not; more labels do. Never judge a method by one small draw.
+# More labels help; a label of each topic does not. Never judge a method by one small draw.
 #
 # ## 6 · Your own data
-# All this as a tool: for a CSV file, or pictures in one folder a label. Who wrote this line? Four hundred lines, in a file as people send them.
+#
+# All of this is also a tool, for a CSV file or for images in one folder for each class. Our example: who wrote this line? Four hundred lines by four hands, in a file with the faults that such files have. `read_dataset` mends what can be mended and reports it; for anything else it stops with a sentence that says where and what to do.
 
 # %%
 import csv
@@ -452,150 +571,128 @@ import csv
 from fmcourse.apps.classifier import load_classifier, train_classifier
 from fmcourse.apps.own_data import read_dataset
 
-writers = {"Austen": "austen", "Shakespeare": "shakespeare", "Bible": "bible", "cookbook": "recipes"}
+AUTHORS = {"Austen": "austen", "Shakespeare": "shakespeare", "Bible": "bible", "cookbook": "recipes"}
 lines = []
-for writer, name in writers.items():
-    some = [" ".join(line.split()) for line in load(name).train[:400_000].replace("\n\n", ".").split(".")]
-    some = [line for line in some if 40 < len(line) < 160]
-    lines += [(some[row], writer) for row in drawn(some, 100, 0)]
-lines += [("", "Austen"), lines[0], (lines[150][0].upper(), "Shakespeare"), (lines[250][0], "cookbook"),
-          ("a line that nobody signed", "")]  # fmt: skip
-sent = folder / "lines.csv"
-with open(sent, "w", newline="", encoding="utf-8-sig") as file:  # as a spreadsheet writes it
+for author, name in AUTHORS.items():
+    sentences = load(name).train[:400_000].replace("\n\n", ".").split(".")
+    sentences = [line for line in map(" ".join, map(str.split, sentences)) if 40 < len(line) < 160]
+    lines += [(sentences[row], author) for row in sample(sentences, 100, 0)]
+lines += [("", "Austen"), lines[0], (lines[150][0].upper(), "Shakespeare"), (lines[250][0], "cookbook"), ("who?", "")]
+with open(folder / "lines.csv", "w", newline="", encoding="utf-8-sig") as file:  # as a spreadsheet writes it
     csv.writer(file).writerows([("text", "label"), *lines])
-data = read_dataset(sent)
+data = read_dataset(folder / "lines.csv")
 print(data)
 
-# %% [markdown]
-# What can be mended is mended, and said. What cannot be mended stops you with a sentence that says where:
-
 # %%
-broken = {"latin.csv": "text,label\ncafé au lait,drink\nfish soup,food\n".encode("latin-1"),
-          "one.csv": b"text,label\na cat,animal\na dog,animal\n",
-          "columns.csv": b"Text,labels\na cat,animal\na bus,thing\n", "empty.csv": b""}  # fmt: skip
-for name, content in broken.items():
-    (folder / name).write_bytes(content)
-    try:
-        read_dataset(folder / name)
-    except ValueError as error:
-        print(f"- {str(error).replace(str(folder), '.')}")
-
-# %%
-judge = train_classifier(data, way="head", progress=False)
-report = judge.evaluate(data)
+classifier = train_classifier(data, way="head", progress=False)
+report = classifier.evaluate(data)
 print("≈", str(report).replace("\n", "\n≈ "))
-claim("more than eight of ten lines held out are given to the right writer: a head, some 300 labels",
-      report.accuracy.value > 0.8, live=report.accuracy.value, always_the_same=report.majority_accuracy)  # fmt: skip
+claim("a linear probe with some 300 labels gives more than eight of ten held-out lines to the right author",
+      report.accuracy.value > 0.8, accuracy=report.accuracy.value, always_the_same=report.majority_accuracy)  # fmt: skip
 
 # %% [markdown]
-# The lines held out are from the same books: names and habits return, so expect less of a new book. And one number hides who is taken for whom. The table
-# of all pairs does not:
+# The held-out lines are from the same books: names and habits return. On a new book by Austen expect less. When the data of use differ from those of training, one speaks of a **distribution shift**.
+#
+# And one number hides which classes are confused. The **confusion matrix** counts every pair: the entry in row i and column j says how many examples of class i were predicted to be class j.
 
 # %% exercise="13.5"
 
 # %%
-given = judge.predict(data.test).argmax(1)
-wanted = torch.tensor([judge.labels.index(item.label) for item in data.test])
-claim("your table is the package's", torch.equal(confusion(given, wanted, len(judge.labels)), report.confusion))
-show(report.figure(),
-     alt="Four by four table, what it is against what was said. The diagonal is bright; the cookbook is never "
-     "mistaken, the three old books sometimes.")  # fmt: skip
+predicted = classifier.predict(data.test).argmax(1)
+labels = torch.tensor([classifier.labels.index(item.label) for item in data.test])
+claim("the confusion matrix of exercise 13.5 equals the report's",
+      torch.equal(confusion(predicted, labels, len(classifier.labels)), report.confusion))  # fmt: skip
+show(report.figure(), alt="Confusion matrix, four by four. The diagonal is bright; the cookbook is hardly confused "
+     "with the others, the three old books sometimes with each other.")  # fmt: skip
 
 # %% [markdown]
-# Save it, load it, use it from the command line (with the name of your own folder). A head is a file of a few kilobytes; the network that it sits on is installed once.
+# Save it, load it, use it from the command line (with the name of your own folder). A probe is a file of a few kilobytes; the encoder below it is installed once.
+#
+# **Change it:** put your own file beside this notebook and give its name to `read_dataset`; or, in a terminal, `python -m fmcourse finetune mine.csv --out mine`. Images work as well: one folder for each class, and, where they come in groups, folders `train` and `test` above them. The ways are `head`, `last`, `full` and, for texts, `lora`. Begin with `head`: it takes seconds, and the others must beat it.
 
 # %%
 import subprocess
 import sys
 
-judge.save(folder / "writers")
-same = load_classifier(folder / "writers")
-claim("saved and loaded: the same probabilities", torch.equal(same.predict(data.test), judge.predict(data.test)))
-print(*(f"≈ {file.name:42}{file.stat().st_size:>8,} bytes" for file in sorted((folder / "writers").iterdir())),
-      sep="\n")  # fmt: skip
-command = [sys.executable, "-m", "fmcourse", "classify", str(folder / "writers"),
-           "Whisk the eggs and pour them into a hot pan", "O cruel night, that hides my love from me"]  # fmt: skip
-print("python -m fmcourse classify writers", *(f"'{text}'" for text in command[-2:]))
-print("≈", subprocess.run(command, capture_output=True, text=True, check=True).stdout.replace("\n",
-    "\n≈ ").removesuffix("≈ "))  # fmt: skip
+classifier.save(folder / "authors")
+same = load_classifier(folder / "authors")
+claim("saved and loaded, it predicts the same probabilities",
+      torch.equal(same.predict(data.test), classifier.predict(data.test)))  # fmt: skip
+sentences = ["Whisk the eggs and pour them into a hot pan", "O cruel night, that hides my love from me"]
+print("python -m fmcourse classify authors", *(f"'{sentence}'" for sentence in sentences))
+command = [sys.executable, "-m", "fmcourse", "classify", str(folder / "authors"), *sentences]
+output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+print("≈", output.replace("\n", "\n≈ ").removesuffix("≈ "))
 
 # %%
+import matplotlib.pyplot as plt
+from fmcourse.plots import draw_bars
 from fmcourse.plots.widgets import interactive
 
 
-def who(line="It is a truth that nobody acknowledges."):
+def who_wrote(line="It is a truth that nobody acknowledges."):
     fig, ax = plt.subplots(figsize=(6, 2))
-    probabilities = judge.predict([line.strip() or "."])[0].tolist()
-    draw_bars(ax, dict(zip(judge.labels, probabilities, strict=True)), unit="probability")
+    probabilities = classifier.predict([line.strip() or "."])[0].tolist()
+    draw_bars(ax, dict(zip(classifier.labels, probabilities, strict=True)), unit="predicted probability")
     ax.set_xlim(0, 1.15)
     return fig
 
-interactive(who, line="It is a truth that nobody acknowledges.",
-            alt="Four bars, how probable each writer is for the line that was typed.")  # fmt: skip
 
-# %% [markdown]
-# And pictures: one folder a label. Three hands drew each emoji; to keep the hands of one thing on one side, give the split yourself, as `train` and `test`.
+interactive(who_wrote, line="It is a truth that nobody acknowledges.",
+            alt="Four bars: the predicted probability of each author for the line that was typed.")  # fmt: skip
 
 # %%
-from PIL import Image
-
-for part, split in (("train", emoji.train), ("test", emoji.test)):
-    for label in ("food & drink", "travel & places", "animals & nature"):
-        at = (split.labels == emoji.classes.index(label)).nonzero()[:, 0]
-        place = folder / "things" / part / label
-        place.mkdir(parents=True, exist_ok=True)
-        for row in at[drawn(at, 40, 0)].tolist():
-            Image.fromarray(split.pixels[row].numpy()).save(place / f"{row}.png")
-pictured = read_dataset(folder / "things")
-print(pictured)
-seen_by = train_classifier(pictured, way="head", progress=False).evaluate(pictured)
-print("≈", str(seen_by).splitlines()[0])
-one_label = (seen_by.confusion.sum(1) / seen_by.confusion.sum()).max()
-claim("120 labelled pictures and a frozen network: things never seen, above whatever one label could reach",
-      seen_by.accuracy.low > one_label, low=seen_by.accuracy.low, one_label=one_label)  # fmt: skip
-
-# %% [markdown]
-# **Change it.** Put your own file beside this notebook and give its name to `read_dataset`; or, in a terminal, `python -m fmcourse finetune mine.csv --out mine`. Ways are `head`,
-# `last`, `full` and, for texts, `lora`. Begin with `head`: it takes seconds, and the others must beat it.
-
-# %%
-quiz("13.q1", "Your 16 labels give 38 % with a frozen head, your colleague's other 16 give 29 %. Who labels better?",
-     {"You do": "Forty draws at random from one and the same pool spread wider than that.",
-      "Nobody can say yet": "Luck is worth more than nine points at 16 labels. Put them together and label more.",
-      "Your colleague: harder examples teach more": "They may; two single draws do not show it."},
-     answer="Nobody can say yet")
-quiz("13.q2", "LoRA trains one number in seventy. What does training no longer need for the others?",
-     {"The forward pass": "Every matrix still takes part in every answer.",
-      "Gradients and Adam's averages": "12 of the 16 bytes that each trained number costs. What the forward pass "
-      "keeps stays.",
-      "The weights themselves": "They are frozen, not gone."},
-     answer="Gradients and Adam's averages")  # fmt: skip
-quiz("13.q3", "X-rays, several a patient, split by picture: 99 % right on the test, 71 % on new patients of the "
-     "same hospital. What was most likely overlooked?",
-     {"The learning rate": "Too high a rate would have shown in the first test.",
-      "That patients are in train and in test": "Pictures of one patient are alike. Split by what comes in groups, "
-      "and keep a whole hospital for the end.",
-      "A larger model": "It would learn the patients by heart even better."},
-     answer="That patients are in train and in test")  # fmt: skip
+quiz("13.q1", "Your 16 labels give 38 % with a linear probe, your colleague's other 16 give 29 %. Whose were "
+     "better examples?",
+     {"Mine.": "Forty random draws from one pool differ by more than that.",
+      "Nobody can say yet.": "The draw alone is worth more than nine points at 16 labels. Put them together.",
+      "My colleague's: hard examples teach more.": "They may; two single draws do not show it."},
+     answer="Nobody can say yet.")  # fmt: skip
+quiz("13.q2", "LoRA trains one parameter in seventy. What does training no longer need for the others?",
+     {"The forward pass.": "Every matrix still takes part in every prediction.",
+      "Gradients and Adam's averages.": "They are 12 of the 16 bytes of each trained parameter. The activations stay.",
+      "The weights themselves.": "They are frozen, not gone."},
+     answer="Gradients and Adam's averages.")  # fmt: skip
+quiz("13.q3", "X-rays, several for each patient, split by image: 99 % accuracy on the test set, 71 % on new "
+     "patients of the same hospital. What was overlooked?",
+     {"The learning rate.": "Too high a learning rate would have shown on the first test set.",
+      "Patients are in training and test set.": "Images of one patient are alike: data leakage. Split by patient.",
+      "A larger model.": "It would memorize the patients even better."},
+     answer="Patients are in training and test set.")  # fmt: skip
+quiz("13.q4", "LoRA forgot less than full fine-tuning, at one learning rate for each. What follows?",
+     {"A low rank protects the old task.": "Perhaps. But the learning rate alone changes how much is forgotten.",
+      "Nothing yet.": "Compare over learning rates: which way learns more for the same forgetting?"},
+     answer="Nothing yet.")  # fmt: skip
 
 # %% [markdown]
 # ## What the real systems do
-# | | what is trained | what came of it |
+# | | what is trained | what was reported |
 # |---|---|---|
-# | ULMFiT 2018 | all, from the top down | 100 labels do what 100 times as many do from scratch |
-# | BERT 2018 | all; 2 to 4 rounds, Adam at 2e-5 to 5e-5 | one model, a matrix a task |
-# | LoRA 2021, on GPT-3 175B | a ten-thousandth | a third of the memory |
-# | Biderman et al. 2024 | LoRA against all | it "learns less and forgets less"; full changes have 10 to 100 times its rank |
-#
-# Sources: Howard & Ruder 2018, abstract and section 3.3; Devlin et al. 2018, appendix A.3; Hu et al. 2021 and Biderman et al. 2024, abstracts.
+# | ULMFiT 2018 [4] | all layers, unfrozen from the top down | 100 labels match training from scratch on 100 times as many |
+# | BERT 2018 [5] | all parameters; 2 to 4 epochs, Adam at 2e-5 to 5e-5 | one model, one linear layer for each task |
+# | LoRA 2021, on GPT-3 175B [2] | a ten-thousandth of the parameters | a third of the memory, no extra latency once merged |
+# | QLoRA 2023 [3] | LoRA on a 65-billion-parameter model in 4 bits | fits on one 48 GB GPU |
+# | Biderman et al. 2024 [6] | LoRA against full fine-tuning on code and mathematics | LoRA "learns less and forgets less"; the full change has 10 to 100 times LoRA's rank |
 
 # %% [markdown]
-# ## In one breath
-# - A frozen network and a matrix: seconds, and the thing to beat.
-# - Deeper ways cost memory.
-# - LoRA: a small step beside each matrix; merged it is free, saved it is a file per job.
-# - Pretraining saves labels. Of sixteen, which you drew counts about as much as how you train.
-# - What was tuned has forgotten something.
+# ## Summary
+# - A linear probe on a frozen encoder takes seconds. Everything else must beat it.
+# - A trained parameter costs four times the memory of a frozen one; activations cost as deep as training reaches.
+# - LoRA trains $A$ and $B$ beside a frozen $W$; merged it is free, stored it is an adapter.
+# - Pretraining replaces labels: 64 did more than 1,024 from scratch in five epochs. With 16, the draw matters more than the way.
+# - Fine-tuning forgets. How much depends on the learning rate too: compare over learning rates.
+# - Split data by what comes in groups.
+#
+# **Where next:** lesson 14 uses a model without changing it. Read the LoRA paper [2]; the library is [peft](https://huggingface.co/docs/peft).
+
+# %% [markdown]
+# ## References
+# - [1] N. Reimers et al., *all-MiniLM-L6-v2*, model card, 2021. <https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2>
+# - [2] E. J. Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, ICLR 2022. <https://arxiv.org/abs/2106.09685>
+# - [3] T. Dettmers, A. Pagnoni, A. Holtzman, L. Zettlemoyer, *QLoRA: Efficient Finetuning of Quantized LLMs*, NeurIPS 2023. <https://arxiv.org/abs/2305.14314>
+# - [4] J. Howard, S. Ruder, *Universal Language Model Fine-tuning for Text Classification*, ACL 2018. <https://arxiv.org/abs/1801.06146>
+# - [5] J. Devlin, M.-W. Chang, K. Lee, K. Toutanova, *BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding*, NAACL 2019. <https://arxiv.org/abs/1810.04805>
+# - [6] D. Biderman et al., *LoRA Learns Less and Forgets Less*, TMLR 2024. <https://arxiv.org/abs/2405.09673>
 
 # %%
 progress("13")
