@@ -478,9 +478,9 @@ def all_counted(out: Tensor, case: tuple) -> bool | str:
     return int(out.sum()) == len(labels) or f"there are {len(labels)} predictions, but the matrix counts {out.sum():g}."
 
 
-counted = lambda rows, columns, num_classes: torch.bincount(rows * num_classes + columns, minlength=num_classes * num_classes).view(
-    num_classes, num_classes
-)
+counted = lambda rows, columns, num_classes: torch.bincount(
+    rows * num_classes + columns, minlength=num_classes * num_classes
+).view(num_classes, num_classes)
 confused = Exercise(
     "13.5",
     goal="the confusion matrix",

@@ -69,6 +69,7 @@ def encode(items):
 (train_ids, train_labels), (test_ids, test_labels) = encode(labelled), encode(definitions.test)
 print(f"the first as tokens: {tokenizer.pieces(labelled[0].text)}")  # as MiniLM reads it
 
+
 # %%
 @torch.inference_mode()
 def in_batches(model, ids):
@@ -87,6 +88,7 @@ print(f"embeddings: {tuple(train_embeddings.shape)} with labels, {tuple(test_emb
 # %% [markdown]
 # **The cheapest way.** Nothing in MiniLM changes: it is **frozen**, that is, its parameters get no gradient and no update. On its embeddings we fit one linear layer, a **linear probe**: logistic regression on features that somebody else paid for.
 
+
 # %%
 def accuracy(logits, labels=test_labels):
     return (logits.argmax(-1) == labels).float().mean().item()
@@ -94,6 +96,7 @@ def accuracy(logits, labels=test_labels):
 
 def seeds_of(part, way, n, what="right"):  # one value for each of three seeds, from the table
     return [run[what] for run in shipped[part][way][str(n)]]
+
 
 # %%
 probe = fit_linear_probe(train_embeddings, train_labels, len(topics))
@@ -156,6 +159,7 @@ def activation_bytes(model):
         loss = classification(model, batch).value  # a name for it, so that nothing is freed meanwhile
     assert loss.isfinite()
     return sum(size for place, size in kept.items() if place not in own)
+
 
 # %%
 from fmcourse.models.lora import add_lora
@@ -229,6 +233,7 @@ resolve("13.rank", min(options, key=lambda option: abs(options[option] - mean(fe
 # %% [markdown]
 # A layer of a model becomes a LoRA layer by wrapping it. `inject` freezes a model and puts the wrapper around every linear layer of its blocks:
 
+
 # %%
 class LoRALinear(nn.Module):
     """A frozen linear layer plus a trainable low-rank update: (..., I) -> (..., O)."""
@@ -243,6 +248,7 @@ class LoRALinear(nn.Module):
 
     def forward(self, x):
         return low_rank(x, self.base.weight, self.A, self.B, self.alpha) + self.base.bias
+
 
 # %%
 def inject(model, rank=8, alpha=16):
@@ -320,6 +326,7 @@ claim("LoRA as built above is ahead of the linear probe on the same 64 labels",
 
 # %% exercise="13.3"
 
+
 # %%
 @torch.no_grad()
 def merged(model):
@@ -335,7 +342,7 @@ def merged(model):
 plain = merged(tuned["LoRA"])
 gap = (in_batches(plain, test_ids[:64]) - in_batches(tuned["LoRA"], test_ids[:64])).abs().max().item()
 claim("merged, no LoRA layer is left and no logit has changed by a thousandth",
-      gap < 1e-3 and not any(isinstance(x, LoRALinear) for x in plain.modules()), largest_change=gap)
+      gap < 1e-3 and not any(isinstance(x, LoRALinear) for x in plain.modules()), largest_change=gap)  # fmt: skip
 
 # %% [markdown]
 # Or it stays apart. The trained matrices alone are a small file, called an **adapter**: a few added parameters that turn one pretrained model into a model for one task. One MiniLM on the disk serves many tasks, with an adapter for each. The package stores
@@ -506,6 +513,7 @@ def probe_accuracy(held_out):
     fitted = fit_linear_probe(features[~held_out], groups[~held_out], len(emoji.classes))
     return accuracy(fitted(features[held_out]), groups[held_out])
 
+
 # %%
 by_image, by_concept = [], []
 for seed in range(3):
@@ -544,6 +552,7 @@ def draw(n, seed, one_of_each=False):
         order = torch.cat([first, order[~torch.isin(order, first)]])
     chosen = order[:n]
     return accuracy(fit_linear_probe(pool_embeddings[chosen], pool_labels[chosen], 10)(test_embeddings))
+
 
 # %%
 draws = {"16 at random": [draw(16, seed) for seed in range(40)],

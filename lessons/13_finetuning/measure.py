@@ -104,7 +104,9 @@ def adapted_model(way: str, seed: int) -> SequenceClassifier:
         return model
     last = ("encoder.stack.blocks.4", "encoder.stack.blocks.5")
     return train_only(
-        model, "classifier", *{"last": last, "blocks": ("encoder.stack",), "full": ("encoder",), "scratch": ("encoder",), "head": ()}[way]
+        model,
+        "classifier",
+        *{"last": last, "blocks": ("encoder.stack",), "full": ("encoder",), "scratch": ("encoder",), "head": ()}[way],
     )
 
 
