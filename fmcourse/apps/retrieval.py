@@ -213,7 +213,10 @@ def best(scores: Tensor, k: int) -> list[int]:
     """Positions of the k highest scores; of equal ones the earlier first."""
     if k < 1:
         raise ValueError(f"k={k} must be at least 1.")
-    return scores.sort(descending=True, stable=True).indices[:k].tolist()
+    lowest = scores.topk(min(k, len(scores))).values[-1]
+    candidates = (scores >= lowest).nonzero()[:, 0]  # by position; more than k where scores are equal
+    order = scores[candidates].sort(descending=True, stable=True).indices[:k]
+    return candidates[order].tolist()
 
 
 def check_passages(passages: Sequence[str]) -> None:
