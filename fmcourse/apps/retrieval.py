@@ -214,7 +214,7 @@ def best(scores: Tensor, k: int) -> list[int]:
     if k < 1:
         raise ValueError(f"k={k} must be at least 1.")
     lowest = scores.topk(min(k, len(scores))).values[-1]
-    candidates = (scores >= lowest).nonzero()[:, 0]  # by position; more than k where scores are equal
+    candidates = (scores >= lowest).nonzero()[:, 0]  # more than k if some are equal
     order = scores[candidates].sort(descending=True, stable=True).indices[:k]
     return candidates[order].tolist()
 
