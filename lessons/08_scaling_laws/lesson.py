@@ -387,7 +387,7 @@ claim("the trained model is better than predicted, and better than width 48 afte
 # %% [markdown]
 # The law predicted about 2.33 nats; the trained model reached 2.27. The law foresaw that size would help (width 48 ends at 2.44) but missed about a third of the gain.
 #
-# The run lies inside the interval, so the scatter of the runs could explain that. The two suspects of section 4 could, too: all runs share them, so no resample shows them. Without the two smallest widths the prediction is closer, which proves little, since it was chosen afterwards. **Change it:** leave out another width, say 24: `runs[runs[:, 0] != 15_912]`.
+# The three trained models lie at or just below the lower end of the interval: the scatter of the runs hardly explains that. The two suspects of section 4 could: all runs share them, so no resample shows them. Without the two smallest widths the prediction is closer, which proves little, since it was chosen afterwards. **Change it:** leave out another width, say 24: `runs[runs[:, 0] != 15_912]`.
 #
 # ## 7 · Spending a budget well
 #
