@@ -269,7 +269,7 @@ print("≈", mine)
 claim("the loop above and the package's decoding write the same line", mine == theirs)
 
 # %% [markdown]
-# It is valid, without a single example. Is it right? A grammar guarantees the form and knows nothing of the question. So we compare four ways: alone; calls as free text behind six examples; the same with the grammar; the grammar without examples.
+# The line has a valid form without a single example: here it is an answer, not a call. Is it right? A grammar guarantees the form and knows nothing of the question. So we compare four ways: alone; calls as free text behind six examples; the same with the grammar; the grammar without examples.
 
 # %%
 options_grammar = ["the examples", "the grammar", "both about the same"]
@@ -597,7 +597,7 @@ claim("the more steps, the fewer goals are still right", measured == sorted(meas
 resolve("17.chain", options_chain[2], "All eight steps have to be right, so the probabilities multiply: 0.9^8 = 0.43.")
 
 # %% [markdown]
-# A step in the wording of the examples, with number and operation side by side, goes right nearly always here, and so does the whole goal. That is what a plan adds: it turns a hard task into steps with a high p. Where p is lower, the curve falls fast. The formula also takes the steps for independent, which they seldom are quite.
+# A step in the wording of the examples, with number and operation side by side, goes right nearly always here, and so does the whole goal. A plan is meant to do this: turn a hard task into steps with a high p. (How much it adds is not measured here: no run asks for the whole goal at once.) Where p is lower, the curve falls fast. The formula also takes the steps for independent, which they seldom are quite.
 #
 # **Move the sliders:** at 90 % a step, how many steps may a goal have if it is to be reached in half of the cases? And if half of the mistakes are noticed?
 
