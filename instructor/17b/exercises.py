@@ -318,7 +318,7 @@ def mean_margin(mine):
         Mistake("the share of wins", found(margin="float(scores[q] > other)"),
                 "This is how often the right article wins. By how much does it?"),
         Mistake("the sum", found(total="sum(margins)"),
-                "More queries give a larger number. By what is a sum divided to become a mean?"),
+                "With more queries it grows. A mean divides a sum by which count?"),
         Mistake("the median", found(total="median(margins)"),
                 "This is the middle one of all margins. What is their mean?"),
         Mistake("a quotient", found(margin="scores[q] / other if other else 1.0"),
