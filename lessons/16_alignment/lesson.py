@@ -77,10 +77,10 @@ resolve("16.marks", "more than a tenth" if lowest > 0.1 else "nearly no probabil
         "Conversations changed what a question is for the model: the end of somebody's message.")  # fmt: skip
 
 # %% [markdown]
-# So alignment is not a layer around the model. It changed the probabilities of the next token, and these now describe conversations.
+# So alignment is not a layer around the model. It is in the probabilities of the next token, which describe conversations. (SmolLM2's base model is not here to compare.)
 #
 # ### Harm
-# What a model continues, it also continues when it is unkind. Gehman et al. found that language models complete even harmless beginnings with insults now and then, and hostile ones much more often [4]. Our test is mild: six beginnings of sentences that announce something unkind, and six that differ in a word or two. Among the next words that are
+# What a model continues, it also continues when it is unkind. Gehman et al. found that language models complete even harmless beginnings with insults now and then, and hostile ones much more often [4]. Our test is mild: four beginnings of sentences that announce something unkind, and four that differ in a word or two. Among the next words that are
 # opinions, which share of the probability is negative? A list of 714 such words, with labels, ships with the course.
 
 # %%
@@ -112,7 +112,7 @@ claim("asked to be kind, the model still gives the negative words more than half
       sum(asked) / len(asked) > 0.5, asked=asked)  # fmt: skip
 
 # %% [markdown]
-# A request to be kind lowered the share a little. The text itself decides most of it: a small assistant that is made to finish an unkind sentence finishes it unkindly. Twelve sentences prove no rate; they show the mechanism. Lesson 16b comes back to refusals, and to what they cost.
+# A request to be kind lowered the mean share a little, and raised it for one of the four. The text itself decides most of it: a small assistant that is made to finish an unkind sentence finishes it unkindly. Eight sentences prove no rate; they show the mechanism. Lesson 16b comes back to refusals, and to what they cost.
 
 # %% [markdown]
 # ## 2 · A base model of our own
@@ -285,7 +285,7 @@ for q, before, after in zip(questions[:4], few, sampled[1][::8], strict=False):
     print(f"{q}\n    ≈ base model: {before}\n    ≈ after SFT: {as_text(after)}")
 
 # %% [markdown]
-# Tuned, the model begins like a cook and stops by itself. It is no good cook: 280,000 parameters know little, and many answers contain words that do not exist. Alignment will not add knowledge. It can change which of the possible answers the model gives, and that is what we do next.
+# Tuned, the model often begins like a cook and mostly stops by itself; of the four above one is empty and one runs on to the limit. It is no good cook: 280,000 parameters know little, and many answers contain words that do not exist. Alignment will not add knowledge. It can change which of the possible answers the model gives, and that is what we do next.
 #
 # ### Several turns, and what is forgotten
 # Half of our conversations have a second turn, "how do i begin", which names no dish. Does the model use the first turn? We measure the loss of the second answer in its own conversation, and as a control behind the first turn of another one.
@@ -328,7 +328,7 @@ claim("after SFT the loss on plain recipes is higher than before", after > befor
       base_model=before, after_SFT=after)  # fmt: skip
 
 # %% [markdown]
-# **Catastrophic forgetting** is the loss of earlier abilities while a network is trained on something new. For assistants one speaks of the **alignment tax**: what alignment costs on other tasks. InstructGPT paid it on some public benchmarks, and reduced it by mixing in gradients of the pretraining text [1].
+# The second answer lost only 0.02 nats behind another's first turn: the model hardly uses it. Plain recipes cost 0.3 nats more than before. **Catastrophic forgetting** is the loss of earlier abilities while a network is trained on something new. For assistants one speaks of the **alignment tax**: what alignment costs on other tasks. InstructGPT paid it on some public benchmarks, and reduced it by mixing in gradients of the pretraining text [1].
 
 # %% [markdown]
 # ## 4 · Step two: a model of what people prefer
@@ -402,7 +402,7 @@ agree = (picked == gold.argmax(1)).float().mean()
 claim("between 0.65 and 0.85 of the labels agree with the gold reward", 0.65 < agree < 0.85 or not full, agree=agree)
 
 # %% [markdown]
-# InstructGPT's labelers agreed with each other on 73 of 100 pairs, so labels of this quality are not far-fetched.
+# InstructGPT's labelers agreed with each other on 73 of 100 pairs, so noisy labels are the rule; ours agree with the gold reward on 78 of 100, which is another measure.
 #
 # How do comparisons become a number? The **Bradley-Terry model** gives each answer a reward r, and the probability that one is preferred depends on the difference alone [7]:
 # $$P(a \succ b) = \sigma(r_a - r_b) = \frac{1}{1 + e^{-(r_a - r_b)}} .$$
@@ -527,7 +527,7 @@ gap = sum(one.count * (one.accuracy - one.confidence) for one in diagram) / len(
 print(f"≈ accuracy minus confidence, averaged over the pairs: {gap:+.3f}")
 
 # %% [markdown]
-# The line runs a little below the diagonal: the model is right somewhat less often than it is sure. Part of its confidence is for what the labels say about length, and the gold reward does not confirm that.
+# The line runs a little below the diagonal: the model is right somewhat less often than it is sure. One possible reason is what the labels say about length, which the gold reward does not confirm; we did not test it.
 #
 # ### What the hurried people taught
 # Three in ten labels say only which answer is longer. A **length bias** is a preference for longer answers beyond what their quality deserves; reward models trained on real comparisons have it, too, and much of what RLHF gained on some benchmarks was length [9]. To see it, take pairs that are about equally good by the gold reward, and of different length.
@@ -566,7 +566,7 @@ claim("without its slope in length the reward prefers the longer of two equally 
 
 # %% [markdown]
 # ### Without training: best-of-n
-# The simplest way to more reward is to write n answers and give the one with the highest proxy reward; this is called **best-of-n**. Its KL to the reference is about log n - (n - 1) / n, 1.2 nats for n = 8 [6]. It needs no training, and n times the work for every answer.
+# The simplest way to more reward is to write n answers and give the one with the highest proxy reward; this is called **best-of-n**. Its KL to the reference is at most about log n - (n - 1) / n, 1.2 nats for n = 8 [6]. It needs no training, and n times the work for every answer.
 
 
 # %%
@@ -680,10 +680,10 @@ claim("without a penalty the answers to 48 questions have fewer different words"
       before=float(n_tuned), without_penalty=float(n_free))  # fmt: skip
 
 # %% [markdown]
-# **Reward hacking** means getting reward in ways that the reward was not meant to pay. Look at the answers above: they string kitchen words together, and a cook would prefer the earlier ones. Our rules count real and different words, so even the gold reward is a stand-in and pays for that. Gao et al. measured such curves for reward models of many sizes: against √KL the gold reward rises and falls again, while the proxy reward goes on rising [6]. A larger reward model moves the maximum.
+# **Reward hacking** means getting reward in ways that the reward was not meant to pay. The answers above string kitchen words together, yet the gold reward did not fall in this seed. Our rules count real and different words, so even the gold reward is a stand-in and pays for that. Gao et al. measured such curves for reward models of many sizes: against √KL the gold reward rises and falls again, while the proxy reward goes on rising [6]. A larger reward model moves the maximum.
 #
 # ### With the penalty
-# The table holds the same training with and without a penalty, once with three times the learning rate and β = 0 (fast), and once with β = 0.1 against the reward without its slope in length (repaired).
+# The table has training at a third of the rate above, with and without a penalty, the run above in three seeds (fast), and β = 0.1 against the reward without its slope in length (repaired).
 
 
 # %%
@@ -729,7 +729,7 @@ reported("the fast training ends with the most proxy reward in each seed, and in
          "than SFT", sum(fallen) == 2 and all(most), table=shipped, KL=[one["far"]["kl"] for one in seeds])  # fmt: skip
 
 # %% [markdown]
-# So in two of three seeds the fast training ended with less gold reward than before; the seed above is the third. The penalty keeps the policy where the reward model knows what it rates.
+# In two of three seeds the fast training ended with less gold reward than SFT; the seed above is the third. At the lower rate the penalty's gain is small: the ranges overlap.
 #
 # ## 6 · Direct preference optimization
 # The objective of RLHF has a solution that can be written down: $\pi^*(y|x) \propto \pi_{\text{ref}}(y|x)\, e^{r(x,y)/\beta}$. Solved for the reward, it says that every policy is the best one for the reward $\beta \log \frac{\pi(y|x)}{\pi_{\text{ref}}(y|x)}$, up to a constant for each prompt. In the Bradley-Terry model the constant cancels. **DPO** (direct preference optimization) trains a policy on preference pairs without a reward model and without sampling, by the loss that is left [13]:
@@ -788,7 +788,7 @@ scatter(points, xlog=True, xlabel="KL to the reference (nats per answer)", ylabe
 # | | examples for SFT | comparisons | then |
 # |---|---|---|---|
 # | InstructGPT, 2022 [1] | 13,000 prompts | 33,000 prompts, 4 to 9 answers ranked | PPO with a KL penalty |
-# | Llama 2 Chat, 2023 [14] | 27,540 | 1.4 million of its makers | best-of-n, then PPO, with two reward models |
+# | Llama 2 Chat, 2023 [14] | 27,540 | 1.4 million collected by Meta | best-of-n, then PPO, with two reward models |
 # | Llama 3, 2024 [15] | mostly best-of-n answers | anew in each of six rounds | DPO with β = 0.1 |
 # | SmolLM2, 2025 [16] | public, mostly by models | public, judged by a model | DPO |
 #
@@ -827,7 +827,7 @@ quiz("16.q4", "What does DPO need that the policy gradient does not?",
 # ## Summary
 # - A base model continues text. SFT on answers alone, in a chat template, makes it answer; some of what it knew is lost.
 # - Comparisons become a number by the Bradley-Terry model. Random mistakes in the labels slow it down; shared habits, such as liking length, it learns.
-# - A policy trained on a reward model needs a KL penalty: far from the reference, proxy and gold reward part.
+# - A policy trained on a reward model must stay near the reference (penalty, early stop): far from the reference, proxy and gold reward part.
 # - DPO learns from the same pairs without reward model and without sampling.
 # - Judge with something that was not optimized, and read the samples.
 #

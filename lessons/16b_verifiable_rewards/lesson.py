@@ -64,7 +64,7 @@ claim("a checker that looks for 12 anywhere accepts more of the six answers than
       lax=int(lax), strict=int(strict))  # fmt: skip
 
 # %% [markdown]
-# A model that is trained with the lax checker would soon write all numbers it can think of, since one of them is right. The third answer shows the price of strictness: it is true, and not in the form that was asked for. DeepSeek-R1 was therefore rewarded for the form too [2].
+# A model that is trained with the lax checker could learn to write all numbers it can think of, since one of them is right. The third answer shows the price of strictness: it is true, and not in the form that was asked for. DeepSeek-R1 was therefore rewarded for the form too [2].
 #
 # ## 2 · A model that knows more than it says
 #
@@ -124,7 +124,7 @@ bars(counts, xlabel="share of 400 responses to 47 + 85",
      alt="Shares of answers to 47 + 85: about half are 132, the others are its typical slips.")  # fmt: skip
 
 # %% [markdown]
-# The model has learned the *distribution* of its texts. About half of its samples are right, and the rest are the slips. So the right answer is the likeliest one, but not a likely one.
+# The model has learned the *distribution* of its texts. Six in ten of these samples are right, about half over many problems (below); the rest are mostly the slips. The right answer is by far the likeliest one, and a sample still often misses it.
 #
 # From here on the checker of exercise 16b.4 is the judge. Greedy decoding (always the likeliest token) and sampling differ here:
 
@@ -354,7 +354,7 @@ claim("a lower temperature, without training, gives more accurate samples than G
       cooler[0.3] > after[name].mean(), cooler=cooler[0.3], after_GRPO=after[name].mean().item())  # fmt: skip
 
 # %% [markdown]
-# Yue et al. compared large models before and after RLVR in this way: the trained ones win at small k, and the base models catch up and overtake them at large k [6]. They conclude that the training made the models surer of what the base model could already do. Others find new abilities after longer training on tasks at which the base model fails [7]; the question is open. Our small experiment is the sharpest possible case of sharpening, because greedy decoding was right before.
+# Yue et al. compared large models before and after RLVR in this way: the trained ones win at small k, and the base models catch up and overtake them at large k [6]. They conclude that the training made the models surer of what the base model could already do. Others find new abilities after longer training on tasks at which the base model fails [7]; the question is open. Ours can only show sharpening: greedy decoding and pass@16 were at their ceiling before. Nor is 0.98 against 0.64 a defeat of GRPO, which ran sixty rounds and was sampled at temperature 1.
 #
 # ### Results that were never seen
 # The third kind of problem has results that occur neither in pretraining nor in reinforcement learning. Does the gain reach them?
@@ -374,7 +374,7 @@ claim("held-out results gain more than half of what trained problems gain",
       trained=gain["trained"], held_out_results=gain["held-out results"])  # fmt: skip
 
 # %% [markdown]
-# The gain reaches results that were never seen. The reason is the pretrained model: it had learned to add digit by digit, so it solved these problems too, and what GRPO raised is a way of answering and not single answers. It need not be so where the pretrained model cannot add yet. What generalizes in reinforcement learning depends on what the model could do before.
+# The gain reaches results that were never seen. The pretrained model solved these problems too (greedy 0.98), so it had learned more than single sums; what GRPO raised seems to be a way of answering and not single answers. It need not be so where the pretrained model cannot add yet. What generalizes in reinforcement learning depends on what the model could do before.
 
 # %% [markdown]
 # ## 6 · What a wrong checker teaches
@@ -427,7 +427,7 @@ reported("with the wrong checker true sums fall, with the right one they rise, i
 # %% [markdown]
 # ## 7 · A real model: teach it to refuse
 #
-# Part one had a checker. Whether a request should be *refused* has none: people decide it. The usual way is then supervised fine-tuning (lesson 16) on requests with the replies
+# The sums had a checker. Whether a request should be *refused* has none: people decide it. The usual way is then supervised fine-tuning (lesson 16) on requests with the replies
 # that the developers want. We do that with SmolLM2-135M-Instruct and with mild requests that were written for this lesson: all of them ask for help in deceiving, spying on or mocking somebody.
 # A **refusal** is a reply in which the model declines to do what it was asked.
 
@@ -572,7 +572,7 @@ for request, reply in zip(firsts, replies(refuser, list(map(chat_prompt, firsts)
 # %% [markdown]
 # ## 8 · Over-refusal and the alignment tax
 #
-# Did the model learn *what* to refuse, or to refuse? An **over-refusal** is a refusal of a harmless request. Llama 2 refused 38 % of XSTest's harmless requests [9].
+# Did the model learn *what* to refuse, or to refuse? An **over-refusal** is a refusal of a harmless request. With its standard system prompt Llama 2 fully refused 38 % of XSTest's harmless requests [9].
 
 # %%
 HARMLESS = [
@@ -669,6 +669,8 @@ bars(
 )
 
 # %% [markdown]
+# The loss rose by about half a nat with refusals alone and by 0.2 with harmless requests. Those harmless requests saved the ordinary ones (none refused) and hardly the twins: six of eight are still refused, beside seven of eight that should be.
+#
 # ## 9 · How deep is it?
 #
 # Where in the reply does the training act? We take the first 16 tokens of the replies that SmolLM2 gave *before* and ask at each of them how far the two models' predictions lie apart (KL divergence). Qi et al. did this for large chat models and found nearly all of the difference in the first few tokens; they call such an alignment shallow [10].
@@ -680,6 +682,8 @@ curves(places, depth, xlabel="token of the reply", ylabel="KL to SmolLM2 (nats)"
        alt="KL to SmolLM2 by position in the reply, for the two tuned models.")  # fmt: skip
 
 # %% [markdown]
+# Ours does not look like that: both curves go up and down over all sixteen tokens, and neither falls off after the first few.
+#
 # A **shallow alignment** is one that changes what a model says in the first few tokens of a reply and hardly anything after them. It suggests an attack. A **jailbreak** is an input that makes an aligned model do what it was trained to refuse. In a **prefilling attack** the attacker writes the beginning of the reply, and the model only continues it; whoever runs the model, or may send it a half-finished reply, can do that.
 
 # %%
@@ -705,7 +709,7 @@ resolve("16b.prefill", options[(left > 0.25) + (left > 0.75)],
         "It was trained until the refusal was nearly certain, so it turns to it even in the middle of a helpful reply.")  # fmt: skip
 
 # %% [markdown]
-# So our alignment is *not* shallow in this sense, and for a bad reason: a model that refuses everything has one sentence left and returns to it from anywhere. Large chat models refuse selectively, and in them a few given tokens are enough; Qi et al. made their alignment deeper by training on replies that begin helpfully and then turn into a refusal [10].
+# So this adapter is *not* shallow, for a bad reason: it refuses everything and returns to its one sentence from anywhere. *With harmless* was not attacked. Large chat models refuse selectively, and in them a few given tokens are enough; Qi et al. made their alignment deeper by training on replies that begin helpfully and then turn into a refusal [10].
 #
 # ## 10 · A model as the judge
 #
@@ -746,7 +750,7 @@ wrong = [request for request, score, bad in zip(asked, yes - yes.median(), label
 print("≈ SmolLM2's mistakes with the threshold at its median:", *wrong, sep="\n≈ ")
 
 # %% [markdown]
-# Preference data need a comparison of two replies. **Position bias** is a judge's liking for the reply that stands first, or second, whatever it says; large models have it too [15]. We show SmolLM2 the refusal and its own helpful beginning for each of the eight requests, in both orders. By the rule the refusal is better.
+# Preference data need a comparison of two replies. **Position bias** is a judge's liking for the reply that stands first, or second, whatever it says; large models have it too [15]. We show SmolLM2 the refusal and the beginning of its own reply (mostly helpful: two of the eight count as refusals) for each of the eight requests, in both orders. By the rule the refusal is better.
 
 # %%
 helpful = [words.decode(ids) for ids in own_replies(tuple(TEST["to be refused"]))]
@@ -815,12 +819,12 @@ quiz("16b.q4", "Which defence against a prefilling attack did Qi et al. find?",
 # %% [markdown]
 # ## Summary
 #
-# - A checker gives a reward that cannot be flattered, and that is wrong exactly where the program is.
+# - A checker's reward is right where its program is; test it on answers that you have read.
 # - GRPO: sample a group, score it, subtract the mean, update. A group without differences teaches nothing.
 # - pass@1 says how sure a model is, pass@k what it can find. Lower the temperature before you call a gain new.
 # - A wrong checker is learned as well as a right one.
 # - Refusals are soon taught. Count over-refusals on harmless twins, and the alignment tax.
-# - Large chat models refuse in the first tokens only [10]; ours refuses everything, from anywhere.
+# - In the chat models of [10] refusal sits mostly in the first tokens; ours refuses everything.
 # - Measure a judge model against labels.
 #
 # **Where next:** lesson 17 lets a model use tools; the paper to read is DeepSeek-R1 [2]; the library page is
