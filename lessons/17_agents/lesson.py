@@ -239,7 +239,7 @@ for task, text in zip(sums, said, strict=True):
     print(f"{task.question:70} {task.answer:>5} ≈{text}")
 
 # %% [markdown]
-# The answers look like answers, and often the first digit is right. For the rest the model would have to carry digits in its head while it writes.
+# The answers look like answers, and hardly one is right. The model would have to carry digits in its head while it writes.
 #
 # With a calculator it only has to write the call, and the form of that can be guaranteed. In **constrained decoding** the probability of every token that would leave the wanted form is set to zero before the next token is chosen, so that whatever is written has the form [5]. With a mask $m_t\in\{0,1\}$ over the vocabulary,
 # $$p'(t)=\frac{m_t\,p(t)}{\sum_s m_s\,p(s)} .$$
@@ -373,6 +373,8 @@ answer, transcript = react(lambda text: thinking(HEAD + text), tools, sums[-1].q
 print("\n".join(f"≈ {line}" for line in transcript.splitlines()))
 
 # %% [markdown]
+# The form is there: thought, call, answer. The content is not: a wrong thought leads to a wrong call, and the answer does not follow from the result.
+#
 # ## 5 · An agent that does not stop
 #
 # A loop that a model controls may never end: the model repeats itself, or tries one thing after another. A **budget** is what a run may use at most, in replies, tokens and seconds; when it is spent the loop ends the run, whatever the model wants. The package also ends a run whose replies repeat, and cuts long results, since a tool can return a million lines.
@@ -454,7 +456,7 @@ ids, is_reply = encode_trace(solved_trace(tasks[1]))
 print("".join(tokenizer.decode([i]) if reply else "·" for i, reply in zip(ids, is_reply, strict=True)))
 
 # %% [markdown]
-# The recipe trains a LoRA adapter (lesson 13) on 224 traces. Each stands behind a list of three tools, drawn at random from seven: three of ours, and four that only training uses (write backwards, count characters, Roman numerals, leap years). So the list has to be read. Two of our tools, `convert` and `country`, are never in it. A **held-out tool** is one that no training trace mentions, so that its use in a test shows whether the model reads descriptions or has only learned names.
+# The recipe trains a LoRA adapter (lesson 13) on 224 traces. Each stands behind a list of three tools, drawn at random from seven: three of ours, and four that only training uses (write backwards, count characters, Roman numerals, leap years). So the list has to be read. Two of our tools, `convert` and `country`, are never in it. A **held-out tool** is one that no training trace mentions, so that its use in a test shows whether the model reads descriptions or has only learned names. (Section 6's prompt holds an example of all eight kinds: for it no tool is held out.)
 
 # %%
 from fmcourse.data import checkpoint
@@ -515,7 +517,7 @@ resolve("17.trained", options_trained[known_wordings - new_wordings > 0.2],
         "Few are right either way: so few traces taught the form of a call rather than its content.")  # fmt: skip
 
 # %% [markdown]
-# The loss fell, and still most tasks fail. Nearly all tokens of a call are the same in every call; a mean over tokens says little about the few that decide, the tool's name and the numbers. So 224 traces taught the form and hardly the content.
+# The loss fell, and still most tasks fail. Perhaps since most tokens are the same in every call, so that a mean hides the few that decide; that is not tested. The grammar was on, so nothing shows that training taught the form.
 #
 # ## 8 · Many steps
 #
@@ -597,7 +599,7 @@ claim("the more steps, the fewer goals are still right", measured == sorted(meas
 resolve("17.chain", options_chain[2], "All eight steps have to be right, so the probabilities multiply: 0.9^8 = 0.43.")
 
 # %% [markdown]
-# A step in the wording of the examples, with number and operation side by side, goes right nearly always here, and so does the whole goal. A plan is meant to do this: turn a hard task into steps with a high p. (How much it adds is not measured here: no run asks for the whole goal at once.) Where p is lower, the curve falls fast. The formula also takes the steps for independent, which they seldom are quite.
+# Here (nearly) every step goes right, so both lines lie at the top, and whether p^n holds for a lower p is not tested. The wording is that of the examples, with number and operation side by side. A plan is meant to do this: turn a hard task into steps with a high p. (How much it adds is not measured here: no run asks for the whole goal at once.) Where p is lower, the curve falls fast. The formula also takes the steps for independent, which they seldom are quite.
 #
 # **Move the sliders:** at 90 % a step, how many steps may a goal have if it is to be reached in half of the cases? And if half of the mistakes are noticed?
 
@@ -625,7 +627,7 @@ interactive(draw_success, percent_right=(50, 99, 1), steps=(1, 30, 1), percent_n
             alt="Probability of success against steps: it falls exponentially.")  # fmt: skip
 
 # %% [markdown]
-# This is why agents get tests to run, compilers to call and results to compare. What notices a mistake need not be the model: asked to criticize its own reasoning without new information, a model makes its answers worse rather than better, as Huang et al. found [9].
+# This is why agents get tests to run, compilers to call and results to compare. The model alone is a poor judge: asked to criticize its own reasoning without new information, it seldom improves its answers and at times makes them worse [9]. (The sliders: six steps, and twelve.)
 #
 # ## 9 · Right once, or right always?
 #
@@ -727,7 +729,7 @@ resolve("17.obeys", options_obeys[(shares["a call"]["calls it"] > 0) + (shares["
         "To the model a finished call on a page is text like any other; no rule keeps it from copying it.")  # fmt: skip
 
 # %% [markdown]
-# A false claim and an order are repeated in several runs. The finished call is not made here, but behind it the model no longer answers the question.
+# A false claim and an order are repeated in several runs. The finished call is not made; the first reply goes on with *Observation: sent*, as if it were.
 #
 # ## 11 · What an agent may do
 #
@@ -793,7 +795,7 @@ run.show(times=False)
 #
 # ## 12 · Tools of other programs
 #
-# The **Model Context Protocol** (MCP) is an agreement on the messages by which a program offers tools to any agent that speaks it [8]. Each message is a line of JSON; a client asks `tools/list` and `tools/call`. Here is a server in two cells: what it answers, and the loop that reads and writes. Then we talk to it by hand, with a good call and a bad one, and through the protocol's official library, since the proof of a protocol is somebody else's program (an extra: `pip install mcp`).
+# The **Model Context Protocol** (MCP) is an agreement on the messages by which a program offers tools to any agent that speaks it [8]. Over standard input each message is a line of JSON-RPC; a client asks `tools/list` and `tools/call`. Here is a server in two cells: what it answers, and the loop that reads and writes. Then we talk to it by hand, with a good call and a bad one, and through the protocol's official library, since the proof of a protocol is somebody else's program (an extra: `pip install mcp`).
 
 # %%
 SERVER = """
@@ -885,14 +887,14 @@ quiz("17.q4", "pass^1 and pass^8 are .70 and .60 for agent A, .75 and .20 for B.
 # | | what was found |
 # |---|---|
 # | Toolformer (2023) [3] | a model of 6.7 B parameters taught itself when to call a calculator, a calendar, a search |
-# | τ-bench (2024) [4] | GPT-4o: under half of the tasks, and pass^8 under 25 % in the shop |
-# | AgentDojo (2024) [11] | 97 tasks, 629 attacks through tool results: models fail at many tasks even unattacked, and attacks break some of their defenses, not all |
+# | τ-bench (2024) [4] | GPT-4o: about 61 % of the shop's tasks in one run, pass^8 under 25 % |
+# | AgentDojo (2024) [11] | 97 tasks, 629 attacks through tool results: models fail at many tasks even unattacked, and attacks break some security properties, not all |
 # | METR (2025) [12] | tasks that take people about 50 minutes: Claude 3.7 Sonnet does half of them; since 2019 that length has doubled about every seven months |
 #
 # ## Summary
 #
 # - A tool is a function with a schema; a call is text that is checked before it runs.
-# - A grammar guarantees the form, and so do a few hundred traces; the content needs more.
+# - A grammar guarantees the form, not the content; our 224 traces did not help there.
 # - The loop is a few lines; budgets, errors as observations and traces make it usable.
 # - Classify failures before you mend them: no call, tool, arguments, reading.
 # - p^n is why long tasks fail; checks outside of the model raise p, and pass^k measures reliability.

@@ -111,7 +111,7 @@ resolve("17b.closed", "5 %" if closed < 0.15 else "25 %" if closed < 0.42 else "
         "Most of these facts are rare in text, and a small model has kept few of them. It answers all the same.")  # fmt: skip
 
 # %% [markdown]
-# None of the wrong answers looks wrong: a year where a year was asked for, a plausible number, a name. A **hallucination** is a statement of a language model that sounds right and is supported neither by the facts nor by the text it was given.
+# Most wrong answers have the right form: a number where a number was asked for, something like a name. A **hallucination** is a statement of a language model that sounds right and is supported neither by the facts nor by the text it was given.
 #
 # **Retrieval-augmented generation** (RAG) means that a system first searches a collection of texts for passages that fit the question, and the language model then writes its answer with these passages in its prompt [1]. A question is put **open-book** if such a text stands in the prompt. Written as probabilities, with a question $x$, an answer $y$ and passages $z$:
 # $$p(y\mid x)\;\approx\sum_{z\,\in\,\text{top-}k}\; \underbrace{p(z\mid x)}_{\text{retriever}}\;\underbrace{p(y\mid x, z)}_{\text{reader}}.$$
@@ -134,7 +134,7 @@ claim("exercise 17b.1 cuts 200 articles as the package does",
       all(chunk(SENTENCE_END.split(one.text), 40, 1) == chunk_text(one.text, 40) for one in wiki.test[:200]))  # fmt: skip
 
 # %% [markdown]
-# Look at the beginnings: the second and third passage no longer name their subject. A search engine that sees the passage alone cannot know what "it" is. The remedy is simple: put the title in front of every passage.
+# Look at the third passage: it no longer names its subject. A search engine that sees the passage alone cannot know what "it" is. The remedy is simple: put the title in front of every passage.
 #
 # How large should a passage be? We may show the model 100 words; does the answer stand in them? We cut the 1,030 test articles into passages of at most 20 words, of at most 40, or not at all, search them by words (BM25, which section 3 builds), and ask all 72 questions in two wordings.
 
@@ -225,6 +225,8 @@ for n in by_words.rank(example, 3):
     print(f"≈ {touched[n]:.1f} {articles[n].title}: {articles[n].text[:70]}")
 
 # %% [markdown]
+# Here the index saves little: *the* and *of* alone touch nearly all passages. Real engines drop such stop words, or skip passages that cannot reach the top.
+#
 # ## 4 · How good is a search engine?
 # Each of our questions has one article that answers it. Recall@k (lesson 07b) asks whether it is among the first $k$. The **mean reciprocal rank** (MRR) also asks how high it stands: it is the mean of $1/\text{rank}$ of the first right passage, and 0 where none was found.
 
@@ -307,7 +309,7 @@ claim("asked in other words, MiniLM puts the right article first more often than
       MiniLM=results["MiniLM"]["other words"][0], BM25=results["BM25"]["other words"][0])  # fmt: skip
 
 # %% [markdown]
-# The two searches fail in different places. Meaning survives another wording. A rare string, such as a symbol, a part number or an unusual name, is pieces of words to the encoder, while BM25 finds it at once. If two searches make different errors, combining them should help.
+# The two searches fail in different places. Meaning suffers less from another wording (here by a third, against almost half). A rare string, such as a symbol, a part number or an unusual name, is pieces of words to the encoder, while BM25 finds it at once. If two searches make different errors, combining them should help.
 #
 # ## 6 · Both: hybrid search, then reranking
 #
@@ -355,7 +357,7 @@ interactive(look_up, query="how plants make food from light",
             alt="Three lines: the titles found by words, by meaning, and by both.")  # fmt: skip
 
 # %% [markdown]
-# In the article's words every search finds nearly everything. In other words MiniLM leads, and fusing it with the weaker BM25 costs a little. From descriptions, where neither is much better, the fusion leads. Hybrid search is the choice when one does not know how users will ask. One byte a number costs nothing that we can see.
+# In the article's words every search finds nearly everything. In other words MiniLM leads, and fusing it with the weaker BM25 costs a little. From descriptions the fusion's MRR is best by 0.02, its recall@1 only BM25's. So hybrid search is the cautious choice, not always the best. One byte a number costs next to nothing.
 #
 # **Reranking** orders the few best passages of a fast search once more by a slower model that reads query and passage *together*. Such a model is usually trained for it. But a language model can do it untrained: a passage is good if the question is a likely continuation of it [5]. The score is the mean log-probability of the question's $m$ tokens after the passage $d$:
 # $$s(q, d)=\frac1m\sum_{t=1}^{m}\log p(q_t\mid d,\,q_{<t}).$$
@@ -384,7 +386,7 @@ claim("without any passage the question is less likely than after the best of th
       question_scores(["(none)"], one["reworded"])[0] < scores.max(), best=scores.max())  # fmt: skip
 
 # %% [markdown]
-# Here one question stands for many: rerankers that were trained for it were the best of all methods in a comparison on 18 data sets, and the slowest [11]. A passage costs a pass through the model, so only the first few are reranked.
+# One question proves nothing, and the margins are small. In a comparison on 18 data sets trained rerankers and late interaction were the best on average, at a high cost [11]. A passage costs a pass through the model, so only the first few are reranked.
 #
 # ## 7 · Many passages: approximate search
 # Three thousand cosines are one small matrix product. With a billion passages that would be too slow. **Approximate nearest-neighbour search** looks at a part of the vectors only and accepts that it sometimes misses the nearest. One way (an *inverted file*, IVF): group the vectors around centres by k-means, and search only the groups whose centres are nearest to the query [6].
@@ -483,7 +485,7 @@ resolve("17b.changed", max(shares, key=shares.get),
         "It reads rather than remembers. That makes its answers correctable, and makes them as good as the text.")  # fmt: skip
 
 # %% [markdown]
-# So open-book answers can be corrected by correcting a text, with no training at all. That is the advantage of retrieval and its danger: whoever writes the text decides the answer.
+# The true fact is gone; the false one comes in about half of the runs. So a text can correct answers without training, and whoever writes it sways them.
 #
 # ## 9 · "I do not know"
 # What if no passage holds the answer? The article may be missing, or the search may have failed. In **abstention** a system says that it does not know instead of guessing. A reader trained only on questions with answers never learns it; the data set SQuAD 2.0 therefore added 50,000 questions that its passages do not answer [7].
@@ -519,7 +521,7 @@ resolve("17b.unknown", "nearly always" if share > 0.75 else "about half of the t
         "Two examples show the phrase, but not how to judge a passage: a small model goes by the form of the prompt.")  # fmt: skip
 
 # %% [markdown]
-# The phrase comes about as often with the passage that holds the answer as with one that does not: the model has learned to write it, but not when. So this prompt buys nothing: it only loses right answers. Larger models, and readers trained with unanswerable questions, do better; that has to be measured in this way, with both kinds of passages.
+# The phrase comes about as often with the passage that holds the answer as with one that does not: the model has learned to write it, but not when. So it drops right answers and wrong ones alike. Larger models, and readers trained with unanswerable questions, do better; that has to be measured in this way, with both kinds of passages.
 #
 # The retriever can help. If the right article is not in the index, the best cosine should be lower. We test that with all 144 questions: once with all passages, once with the right article taken out. The *area under the ROC curve* (AUC) is the probability that a question whose article is there scores higher than one whose article is missing: 0.5 is chance, 1 is perfect.
 
@@ -553,7 +555,7 @@ print(f"≈ 'banana' in {banana:.0%} of the answers; right {grade(obeyed).value:
 claim("without the planted sentence the model never writes 'banana'", harmless == 0, without=harmless)
 
 # %% [markdown]
-# The order is not obeyed, but it does harm: fewer answers are right. And that a model ignores one order is no protection: it may be too small to understand it, and the next wording may work. Lesson 17 deals with what helps: let no retrieved text decide what the system may *do*.
+# The order is not obeyed, but fewer answers are right. (A harmless sentence was not tried as a control.) That a model ignores one order is no protection: in lesson 17 the same model obeys another. Lesson 17 deals with what helps: let no retrieved text decide what the system may *do*.
 #
 # ## 11 · Memory across sessions
 # A model forgets everything between two conversations: its parameters do not change, and the next prompt is empty. What should be remembered must be written down outside and put into a later prompt. A **vector store** keeps texts together with their embeddings and returns those nearest to a query; a memory is a store that the system itself adds to. Here is one whose file outlives the program:
@@ -660,7 +662,7 @@ curves(weights, {"changed facts: the current note": [mean((n == torch.arange(28,
 # | system | collection | what was found |
 # |---|---|---|
 # | DPR, 2020 [3] | 21 million passages of 100 words of Wikipedia | the right passage among the first 20: 9 to 19 points more than BM25, on four of five data sets |
-# | RAG, 2020 [1] | the same | retriever and reader fine-tuned together; the index can be exchanged without training |
+# | RAG, 2020 [1] | the same | query encoder and reader fine-tuned together, passage vectors fixed; the index can be exchanged without training |
 # | BEIR, 2021 [11] | 18 data sets that the encoders were not trained for | BM25 a robust baseline; dense retrievers often behind it; rerankers best, and slowest |
 # | RETRO, 2022 [12] | 2 trillion tokens | on the Pile as good as GPT-3 with a 25th of the parameters |
 #
