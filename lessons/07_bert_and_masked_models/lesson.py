@@ -37,7 +37,7 @@ from torch.nn import functional as F
 
 # %% [markdown]
 # ## 1 · The task: hide tokens and predict them
-# A causal model predicts the next token from what stands to its left. In **masked language modelling** some tokens of a text are hidden, and the model predicts them from everything that is still visible, on both sides [1]. Psychologists had used the same game since 1953 to measure how readable a text is: they called it the cloze test [2].
+# A causal model predicts the next token from what stands to its left. In **masked language modelling** some tokens of a text are hidden, and the model predicts them from everything that is still visible, on both sides [1]. W. L. Taylor introduced the same game in 1953 to measure how readable a text is, and called it the cloze procedure [2].
 #
 # Our text is the Wikibooks Cookbook. We keep the letters a to z and the space, so that a small model can learn something in a minute: each letter is a token, and id 27 is `[MASK]`, written `_` below.
 
@@ -136,7 +136,7 @@ class EncoderBlock(nn.Module):
 # %% [markdown]
 # The input of BERT is a sum of three learned embeddings: of the token, of its position, and a **segment embedding**, which says to which of two texts a token belongs. The head that predicts tokens is a linear layer, a nonlinearity, a normalization and a second linear layer onto the vocabulary [1].
 #
-# We add one thing that BERT did not have: rotary position embeddings (lesson 06), as ModernBERT does [3]. Section 3 shows that our small model needs them; the function `rotate` follows below. `rotary=False` gives the model of 2018.
+# We add one thing that BERT did not have: rotary position embeddings (lesson 06), as ModernBERT does [3]. Section 3 shows how much they help our small model in so few steps; the function `rotate` follows below. `rotary=False` gives the model of 2018.
 
 
 # %%
@@ -201,7 +201,7 @@ resolve("07.both", "at all 20 positions", "Without a causal mask every position 
 
 # %% [markdown]
 # ### Real weights in your class
-# all-MiniLM-L6-v2 is a BERT of 6 blocks and width 384. These are every second block of a MiniLM with 12, which was distilled from BERT base [4]: trained to imitate its attention. We build your class at that size, rename the published tensors to its names, and load them. If one line of the class were different from BERT's definition, the outputs would not agree with the package's.
+# all-MiniLM-L6-v2 is a BERT of 6 blocks and width 384. These are every second block of a MiniLM with 12, which was distilled [4], that is, trained to imitate the attention of a larger encoder: a UniLM v2 of BERT base's size. We build your class at that size, rename the published tensors to its names, and load them. If the encoder's arithmetic differed from BERT's, the states would not agree with the package's.
 
 # %%
 minilm, wordpiece = pretrained.load("minilm-l6")
@@ -293,7 +293,7 @@ reported("with learned positions alone the same run ends more than one nat above
          "ones", learned[0] > max(own) + 1, table=shipped, learned_positions=learned, rotary=own)  # fmt: skip
 
 # %% [markdown]
-# Why? With learned positions alone the model must first find out which of its 64 position vectors are neighbours. BERT had a million steps for that; we have 1,400, and in them this run learned little more than the letters' frequencies.
+# A likely reason: with learned positions alone the model must first find out which of its 64 position vectors are neighbours. BERT had a million steps for that; we have 1,400. This is one run, at the learning rate of the rotary model; another rate might do better. As it stands, it learned little more than the letters' frequencies.
 
 # %% [markdown]
 # ## 4 · Masked or causal?
@@ -366,7 +366,7 @@ bars(names, xlabel="accuracy on the hidden letter",
      "of both. With 27 passes the causal and the n-gram model predict more than nine letters in ten.")  # fmt: skip
 
 # %% [markdown]
-# So on this task counting wins after equal reading. A likely reason is that in a cookbook the same words return on every page, and small networks trained for a minute have not yet learned them all. The gain from masking is a different one: in *one* pass every position gets a state that has read both sides, and the tasks of lesson 07b are built on such states. Type your own blanks:
+# So on this task counting wins after equal reading. A likely reason is that in a cookbook the same words return on every page, and small networks trained for a minute have not yet learned them all. (A masked model can rescore as well, by the score of section 5, at 27 × 64 passes for each blank; we have not measured that.) The gain from masking is a different one: in *one* pass every position gets a state that has read both sides, and the tasks of lesson 07b are built on such states. Type your own blanks:
 
 
 # %%
@@ -422,7 +422,7 @@ claim("masking each letter in turn finds the replaced letter in more than a quar
 
 # %% [markdown]
 # ### What the 10 % + 10 % are for
-# The single pass without masks finds the letter about half the time. It can do so because the 10 % + 10 % trained the model to judge letters that it sees; with `[MASK]` alone it would never be asked about them. The tasks for which BERT is used later contain no `[MASK]`. To test this, the recipe trained a small model both ways (section 7 describes it) and measured two things: the loss on masked letters, and how well one pass without masks tells replaced letters from original ones. The latter is given as **area under the ROC curve** (AUC): the probability that a replaced letter gets a larger loss than an original one, so chance is 0.5.
+# The single pass without masks finds the letter about half the time. It can do so because the 10 % + 10 % trained the model to judge letters that it sees; with `[MASK]` alone it would never be asked about them. The tasks for which BERT is used later contain no `[MASK]`. To test this, the recipe trained a small model both ways (the one of section 7, for 15 epochs with 30 % selected) and measured two things: the loss on masked letters, and how well one pass without masks tells replaced letters from original ones. The latter is given as **area under the ROC curve** (AUC): the probability that a replaced letter gets a larger loss than an original one, so chance is 0.5.
 
 # %%
 rule = shipped["rule"]
@@ -498,7 +498,7 @@ resolve("07.roberta", "masks drawn once", "Seed by seed they are 0.05 to 0.17 na
         "text below gives a likely reason, and the next run shows when it ends.")  # fmt: skip
 
 # %% [markdown]
-# This is the opposite of RoBERTa's small gain. The number of selected letters is the same; what differs is repetition. With masks drawn once, the same question with the same answer returns in every epoch. A likely reason for the lead is that a small model in a short training learns faster from few examples that are repeated than from ever new ones: Charton and Kempe describe this for Transformers on three problems of mathematics [9].
+# Runs of one seed share their start and their texts, so we compare in pairs: all five differences have one sign. This is the opposite of RoBERTa's small gain. The number of selected letters is the same; what differs is repetition. With masks drawn once, the same question with the same answer returns in every epoch. A likely reason for the lead is that a small model in a short training learns faster from few examples that are repeated than from ever new ones: Charton and Kempe describe this for Transformers on three problems of mathematics [9].
 #
 # But repeated questions can also be learned by heart. So the recipe trained three times as long, 15 epochs, and measured the loss on unseen text on the way.
 
@@ -525,13 +525,13 @@ resolve("07.longer", "new masks in every epoch", "With masks drawn once the mode
         "questions by heart. New masks are an augmentation, a new set of questions from the same text.")  # fmt: skip
 
 # %% [markdown]
-# So "masks drawn once win" holds for our runs of five epochs, and after fifteen the opposite does. The lead is not visible in the first five epochs of the long runs, up to step 256, where the two ranges overlap. There the learning rate is still high, while in the short runs it had fallen to zero by then. An ablation thus says something about one length of training with its schedule.
+# So "masks drawn once win" holds for our runs of five epochs, and after fifteen the opposite does. The lead is not visible in the first five epochs of the long runs, up to step 256: there masks drawn once are ahead with one seed and behind with two. There the learning rate is still high, while in the short runs it had fallen to zero by then. An ablation thus says something about one length of training with its schedule.
 #
 # BERT itself had ten copies of its text with different masks, read for 40 epochs, so each mask was seen only four times [8, section 4.1]; which may be why RoBERTa's gain from dynamic masking was small.
 
 # %% [markdown]
 # ### The other three changes
-# Batches of 128 instead of 16 make 32 steps of 256, with the same reading. Their learning rate is doubled, which is a guess; RoBERTa tuned it. And the pair classifier has to be looked at by itself before its effect on the letters means anything.
+# Batches of 128 instead of 16 make 32 steps of 256, with the same reading. Their learning rate is doubled, which is a guess; RoBERTa tuned it. Our next-sentence task is simpler than BERT's: two pieces of 31 letters, cut anywhere, one separator, no segment embedding, and a classifier on the mean of the states instead of `[CLS]`. The pair classifier has to be looked at by itself before its effect on the letters means anything.
 
 # %%
 large, pair_accuracy = ([run[key] for run in runs] for runs, key in
@@ -551,7 +551,7 @@ reported("training three times as long, with new masks, lowers the loss by more 
 # %% [markdown]
 # What may we conclude? At this size and with so little reading, steps are worth more than large batches, and training longer is worth most. About next-sentence prediction we learn nothing: its classifier did not get beyond chance, so this run cannot tell whether learning it helps.
 #
-# RoBERTa's own numbers at BERT's base size [8, tables 1 to 3; each F1 is the median of five runs]: static or dynamic masks 78.3 and 78.7 (F1 on SQuAD 2.0), practically alike; with the next-sentence loss 78.7, without it up to 79.7; perplexity 3.99 with batches of 256, 3.68 with 2,000, 3.77 with 8,000. Their larger batches also meant fewer steps, but with 8,000 texts in a batch 31,000 steps were left. We had 32.
+# RoBERTa's own numbers at BERT's base size [8, tables 1 to 3; each F1 is the median of five runs]: static or dynamic masks 78.3 and 78.7 (F1 on SQuAD 2.0), practically alike; with the next-sentence loss 78.7, without it 79.1 or 79.7, where the inputs are also packed differently; perplexity 3.99 with batches of 256, 3.68 with 2,000, 3.77 with 8,000. Their larger batches also meant fewer steps, but with 8,000 texts in a batch 31,000 steps were left. We had 32.
 
 # %%
 quiz("07.q1", "A text of 64 letters, 30 % selected. At how many positions is a masked model scored, and at how many a "
@@ -587,7 +587,7 @@ quiz("07.q3", "You have a trained BERT and want it to write a continuation. What
 # %% [markdown]
 # ## Summary
 # - Masked language modelling corrupts a text and predicts the selected tokens from both sides; the text is its own label.
-# - The encoder is GPT's block without the causal mask. Your class gave the same states as the package with MiniLM's weights.
+# - The encoder is made of GPT's parts, without the causal mask. Your class gave the same states as the package with MiniLM's weights.
 # - It learns from the selected tokens alone. It fills a blank in one pass; rescoring with a causal model, or with counts, fills more.
 # - In our ablation longer training mattered most. Masks drawn once were ahead after five epochs and overfitted in fifteen. Next-sentence prediction was not learned, so nothing follows about it.
 #

@@ -239,7 +239,7 @@ resolve("07b.masked", "lower", "The training never compared two texts, so nothin
         "text from another. All lists have become similar to each other.")  # fmt: skip
 
 # %% [markdown]
-# This narrowing is called **anisotropy**: the vectors do not spread over all directions but lie in a narrow cone, so that any two texts have a high cosine similarity. It was described for ELMo, BERT and GPT-2 by Ethayarajh [3]. Is the cone the reason for the bad search? Not here: the last claim is a control. Subtracting the mean vector opens the cone, and the search remains worse than before training. So the means themselves tell texts apart badly. That does not say that the states of single words hold no information.
+# This narrowing is called **anisotropy**: the vectors do not spread over all directions but lie in a narrow cone, so that any two texts have a high cosine similarity. It was described for ELMo, BERT and GPT-2 by Ethayarajh [3]. Is the cone the reason for the bad search? Not here: the last claim is a control. Subtracting the mean vector opens the cone, and the search remains worse than before training. So the means themselves tell texts apart badly. Our model is tiny and trained for 250 steps, but the problem is known at full size: averaged BERT states are often worse sentence embeddings than averaged GloVe word vectors [2]. That does not say that the states of single words hold no information.
 
 # %% [markdown]
 # ### A contrastive loss
@@ -511,7 +511,7 @@ resolve("07b.ner", "the encoder fine-tuned", "A likely reason: MiniLM's states w
         "the blocks can bring out what the task needs to know about single words.")  # fmt: skip
 
 # %% [markdown]
-# The probe was not held back by its tuning: tried aside with other learning rates and five times the steps, it stayed below 0.71. The text is the Bible, in which the same names return, so a large dictionary is hard to beat there. But a dictionary cannot find a name that it does not hold. How do the three do on the entities of which no word stands in the 480 sentences?
+# The probe was not held back by its tuning: tried aside with other learning rates and five times the steps, it stayed below 0.71. The text is the Bible, in which the same names return, and its labels are silver: rules and a printed dictionary of names made them, no annotator. Both favour a large dictionary. MiniLM also reads lower case only, and so misses the capitals that mark names. But a dictionary cannot find a name that it does not hold. How do the three do on the entities of which no word stands in the 480 sentences?
 
 # %%
 known = {word for item in labelled for word in item.words}
@@ -527,7 +527,7 @@ if not short:
           share_of_entities=len(new) / len(all_entities), found=list(found_new.values()))  # fmt: skip
 
 # %% [markdown]
-# The encoder has only the context and the subwords to go by, and that is enough for many of them.
+# The encoder goes by the context, the subwords and what pretraining taught it. These names are new among the labels, not necessarily to MiniLM. The bars are recall; false finds do not count here.
 #
 # ## 6 · Extractive question answering
 # In **extractive question answering** the answer is a span of a given passage: the model says at which token it begins and at which it ends. The head gives two logits for each token, and the best span maximizes their sum [5]:
@@ -544,7 +544,7 @@ claim("of all spans of at most 24 tokens exercise 07b.4 finds the best", (start,
 print(f"each end alone: {starts.argmax().item()} to {ends.argmax().item()}; the best span: {start} to {end}")
 
 # %% [markdown]
-# Before we train anything: which *sentence* of the passage holds the answer? Two methods without training on questions: the sentence whose MiniLM embedding is nearest to the question, and the sentence that shares most words with it (rare words weigh more). Chance is what a random sentence would get.
+# Before we train anything: which *sentence* of the passage holds the answer? Two methods that need none of our labels (MiniLM's billion pairs did include questions with answers [1]): the sentence whose MiniLM embedding is nearest to the question, and the sentence that shares most words with it (rare words weigh more). Chance is what a random sentence would get.
 
 # %%
 questions = load("questions")
@@ -585,7 +585,7 @@ bars(answers, xlabel="answer F1 (overlap in words)",
      "with most shared words; fine-tuned on 1,661 questions goes a little beyond it.")  # fmt: skip
 
 # %% [markdown]
-# The score of a span is its overlap with the true answer: precision and recall over words, and their F1, averaged over the questions. It is another metric than entity F1, so the two must not be compared. The numbers are small: our questions are few, and SQuAD, on which BERT reached an F1 of 88.5, has 88,000 for training [5] [6].
+# The score of a span is its overlap with the true answer: precision and recall over words, and their F1, averaged over the questions. It is another metric than entity F1, so the two must not be compared. The numbers are small. Our questions are few and hard: some hold a slip of the tongue and its correction, others were taken out of a dialogue. SQuAD, on whose development set BERT base reached an F1 of 88.5, has 88,000 for training [5] [6].
 
 # %%
 reported("with 384 questions the sentence with most shared words beats the probe and the fine-tuned model in each seed",
@@ -597,7 +597,7 @@ reported("fine-tuned on 1,661 questions, the encoder beats that sentence in each
 
 # %% [markdown]
 # ## 7 · Information extraction
-# **Information extraction** turns running text into fields of a record, here a report on a country into its capital, population, currency and so on. We treat it as a token task: each word is labelled with the field it belongs to, or with none. Of each field we keep the span with the highest mean probability.
+# **Information extraction** turns running text into fields of a record, here a report on a country into its capital, population, currency and so on. We treat it as a token task: each word is labelled with the field it belongs to, or with none. Of each field we keep the span with the highest mean probability. One caution: the facts are the CIA World Factbook's, but the sentences that hold them were generated for this course, each from one of several wordings. Real reports vary more, so all the scores below are optimistic.
 
 # %%
 countries = load("countries")
@@ -717,7 +717,7 @@ quiz("07b.q3", "A padded batch is pooled with `states.mean(1)`. What goes wrong?
 # - A linear probe is cheap and shows what the states hold; fine-tuning changes them.
 # - Try the simple baseline first (dictionary, shared words, patterns, word counts): only the comparison shows what a model adds.
 #
-# **Where next:** lesson 09 leaves text for images. Read Sentence-BERT [2]; the library is [sentence-transformers](https://www.sbert.net).
+# **Where next:** lesson 08 asks how the loss falls with parameters, data and computing. Read Sentence-BERT [2]; the library is [sentence-transformers](https://www.sbert.net).
 
 # %% [markdown]
 # ## References
