@@ -85,6 +85,13 @@ def test_a_band_that_is_widened_is_a_fault():
     assert fault == 'cell 3: the band of "s" is widened.'
 
 
+def test_nothing_is_answered_in_the_cell_that_asks():
+    answer = "resolve('06.a', 'one', 'there was no other one')"
+    assert gather(ASK, answer).faults == []
+    [fault] = gather(f"{ASK}\n{answer}").faults
+    assert fault == "cell 1: '06.a' is asked and answered in one cell; split it."
+
+
 ASK = "predict('06.a', 'how many?', ['one', 'two'])"
 
 

@@ -99,8 +99,8 @@ def strip_outputs(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-# Longer than a lesson should be, in cells or in the median of their lines: each is to become two.
-TO_BE_SPLIT = ("16_alignment", "16b_verifiable_rewards")
+# Its cells are longer than they should be; as two lessons it needs no place here.
+TO_BE_SPLIT = ("16_alignment",)
 
 
 def check_lesson(lesson: Lesson, find: Find = find_exercise) -> list[str]:

@@ -26,6 +26,7 @@ class Evidence:
     live: int = 0  # claims
     reported: int = 0
     predictions: dict[str, list[str]] = field(default_factory=dict)  # id -> options, if literal
+    asked_in: dict[str, str] = field(default_factory=dict)  # id -> the cell that asks
     resolved: dict[str, str | None] = field(default_factory=dict)  # id -> answer, if literal
     faults: list[str] = field(default_factory=list)
 
@@ -193,11 +194,14 @@ def read_call(place: str, call: ast.Call, tracer: Tracer, evidence: Evidence) ->
         options = call.args[2] if len(call.args) > 2 else None
         listed = isinstance(options, ast.List | ast.Tuple)
         texts = [literal_text(one) for one in options.elts] if listed else []
-        evidence.predictions[literal_text(call.args[0])] = texts if all(texts) else []
+        key = literal_text(call.args[0])
+        evidence.predictions[key], evidence.asked_in[key] = texts if all(texts) else [], place
     elif name == "resolve" and len(call.args) >= 2:
         key, answer = literal_text(call.args[0]), call.args[1]
         if key not in evidence.predictions:
             evidence.faults.append(f"{place}: resolve({key!r}) stands before its predict.")
+        elif evidence.asked_in[key] == place:
+            evidence.faults.append(f"{place}: {key!r} is asked and answered in one cell; split it.")
         evidence.resolved[key] = literal_text(answer) or None
         why = call.args[2] if len(call.args) > 2 else None
         reason = next((k.value for k in call.keywords if k.arg == "why"), why)

@@ -53,9 +53,8 @@ def string(max_characters: int | None = 40) -> Form:
             return before_character(rest, lowest=" ") | {QUOTE: after, BACKSLASH: escape}
 
         inside = {QUOTE: after}  # at the limit, only the closing quote
-        for _ in range(
-            max_characters or 0
-        ):  # each has states of its own: an automaton cannot count
+        # Each character has states of its own: an automaton cannot count.
+        for _ in range(max_characters or 0):
             inside = one_more(inside)
         if max_characters is None:  # one state that leads back to itself
             inside.update(one_more(inside))

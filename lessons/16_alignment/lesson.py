@@ -57,6 +57,8 @@ QUESTIONS = ["What is the capital of France?", "How do I boil an egg?", "Who wro
 BEGINNINGS = ["The capital of France", "I like to boil", "In Hamlet there is", "The sky was blue"]
 predict("16.marks", "Without any special token, SmolLM2 gives to 'end of the message' after a question",
         ["nearly no probability: no conversation was opened", "more than a tenth"])  # fmt: skip
+
+# %%
 smollm, pieces = pretrained.load("smollm2-135m-instruct")
 (IM_END,) = pieces.encode("<|im_end|>", allow_special=True)
 
@@ -312,6 +314,7 @@ options = ["falls: the answers were recipes, too", "stays within 0.05 nats per t
 predict("16.forget", "SFT has seen nothing but conversations. On plain recipes, held out, the loss", options)
 
 
+# %%
 def plain_loss(model, text):
     """Nats per token of a plain text, in windows of 32 tokens as in the base model's training."""
     ids = torch.tensor(tokenizer.encode(text))
@@ -499,6 +502,8 @@ claim("on held-out pairs the reward model agrees with the gold reward more often
 # %%
 predict("16.noise", "With a fifth of the labels wrong, the accuracy on correctly labelled pairs is",
         ["near 0.5: it learns the mistakes", "more than half of its gain over a coin is left"])  # fmt: skip
+
+# %%
 seeds = shipped["seeds"]
 noise = {share: [one["wrong"][share]["accuracy"] for one in seeds] for share in seeds[0]["wrong"]}
 bars({f"{float(share):.0%} wrong": values for share, values in noise.items()}, baseline={"a coin": 0.5},
@@ -650,6 +655,8 @@ def optimize(policy, reference, reward, kl_coef, rounds, seed=0, lr=1e-3, group=
 options = ["the gold reward rises as long as the proxy reward does", "the proxy reward rises, the gold reward hardly",
            "the proxy reward rises, the gold reward falls"]  # fmt: skip
 predict("16.hack", "Without a penalty, from the rounds 9 to 12 to the rounds 21 to 24", options)
+
+# %%
 free = copy.deepcopy(policy)
 rounds = optimize(free, policy, proxy_reward, 0.0, 24 if full else 3, lr=3e-3)
 proxy, gold_seen, kl, length = (torch.tensor(column) for column in zip(*rounds, strict=True))

@@ -121,7 +121,7 @@ dice = torch.Generator().manual_seed(0)
 said = texts_of(*sample(base, ["47+85="] * 400, dice))
 counts = {answer[::-1]: said.count(answer) / 400 for answer in sorted(set(said), key=said.count)[::-1][:6]}
 bars(counts, xlabel="share of 400 responses to 47 + 85",
-     alt="Shares of answers to 47 + 85: about half are 132, the others are its typical slips.")  # fmt: skip
+     alt="Shares of answers to 47 + 85: about six in ten are 132, the others are its typical slips.")  # fmt: skip
 
 # %% [markdown]
 # The model has learned the *distribution* of its texts. Six in ten of these samples are right, about half over many problems (below); the rest are mostly the slips. The right answer is by far the likeliest one, and a sample still often misses it.
@@ -324,9 +324,7 @@ styles = bind_styles("before GRPO", "after GRPO")
 name = "held out at random"
 curves(KS, {"before GRPO": pass_curve(before[name]), "after GRPO": pass_curve(after[name])}, xlog=True, ylim=(0, 1.05),
        xlabel="k (samples for each problem)", ylabel="pass@k, held out at random", styles=styles,
-       alt="pass@k before and after GRPO: much higher after it at k = 1; both meet near 1 at k = 8.")  # fmt: skip
-
-# %%
+       alt="pass@k before and after GRPO: about a tenth higher after it at k = 1; both meet near 1 at k = 8.")  # fmt: skip
 gain = {name: (after[name].mean() - before[name].mean()).item() for name in tested}
 gains = [run["after"]["random"]["sampled"] - shipped["before"]["random"]["sampled"] for run in runs]
 finds, found = pass_curve(before[name])[-1], pass_curve(after[name])[-1]
@@ -337,9 +335,8 @@ resolve("16b.pass", "sampled higher, pass@16 the same",
         "Sixteen samples of the pretrained model nearly always hold the right answer, so no more can be found.")  # fmt: skip
 
 # %% [markdown]
-# A sample is right more often, greedy decoding is as right as before, and the entropy of the next token falls. GRPO has made the likeliest answer likelier. What it takes for this is variety: a policy whose entropy is near zero writes the same answer eight times, every group is all right or all wrong, and learning stops. **Change it:** set `KL_COEF` to 0.5 and predict what becomes of reward and entropy.
-
-# %% [markdown]
+# A sample is right more often, greedy decoding is as right as before, and the entropy of the next token falls: GRPO has made the likeliest answer likelier. This takes variety: where entropy is near zero, all eight answers are the same and learning stops. **Change it:** set `KL_COEF` to 0.5 and predict reward and entropy.
+#
 # ## 5 · Something new, or only surer?
 #
 # Did training *add* an ability, or did it raise the probability of answers that the model already found sometimes? **Sharpening** means that a model puts more probability on answers which it could already produce. A simple rival can tell how much of the gain that explains: the pretrained model itself, sampled at a lower temperature, which sharpens without any training or checker.
@@ -374,15 +371,14 @@ claim("held-out results gain more than half of what trained problems gain",
       trained=gain["trained"], held_out_results=gain["held-out results"])  # fmt: skip
 
 # %% [markdown]
-# The gain reaches results that were never seen. The pretrained model solved these problems too (greedy 0.98), so it had learned more than single sums; what GRPO raised seems to be a way of answering and not single answers. It need not be so where the pretrained model cannot add yet. What generalizes in reinforcement learning depends on what the model could do before.
-
-# %% [markdown]
+# The gain reaches results that were never seen. The pretrained model solved these problems too (greedy 0.98), so it had learned more than single sums; what GRPO raised seems to be a way of answering. It need not be so where the pretrained model cannot add yet.
+#
 # ## 6 · What a wrong checker teaches
 #
 # A policy learns what is rewarded. Suppose that the checker's key was made by a program with a mistake: it adds tens and units and *forgets the carry*. Where there is a carry (in about half of the problems) it rewards a typical slip and rejects the right answer. How fast does a model that knew better follow it?
 
 # %%
-options = ["fewer than 25 %", "25 to 60 %, about as before", "more than 60 %"]
+options = ["fewer than a third", "a third to two thirds, about as before", "more than two thirds"]
 predict("16b.carry", "After training with the checker that forgets it, samples for sums with a carry are right in",
         options)  # fmt: skip
 
@@ -414,7 +410,7 @@ fell = truth["with a carry"]["forgets the carry"]
 claim("trained with the wrong checker, samples for sums with a carry are right less often than before",
       fell < truth["with a carry"]["pretrained"] or not full, after=fell,
       before=truth["with a carry"]["pretrained"])  # fmt: skip
-resolve("16b.carry", options[(fell >= 0.25) + (fell > 0.6)],
+resolve("16b.carry", options[(fell >= 1 / 3) + (fell > 2 / 3)],
         "The slip was in the pretraining texts, so the policy could produce it, and the checker paid for it.")  # fmt: skip
 ends = {way: [round(sum(run["truth"][-5:]) / 5, 3) for run in rows] for way, rows in shipped["runs"].items()}
 start = shipped["before"]["trained"]["sampled"]
@@ -423,8 +419,8 @@ reported("with the wrong checker true sums fall, with the right one they rise, i
              way.replace(" ", "_"): values for way, values in ends.items()})  # fmt: skip
 
 # %% [markdown]
-# While true answers become rarer, the reward rises: looked at from inside, this run is a success. A mistake of the checker is learned like anything else, and no KL penalty can tell it from the right thing. So test a checker on answers that you have read yourself before you train against it.
-# %% [markdown]
+# While true answers become rarer, the reward rises: seen from inside, this run is a success. A mistake of the checker is learned like anything else. So test a checker on answers that you have read before you train against it.
+#
 # ## 7 · A real model: teach it to refuse
 #
 # The sums had a checker. Whether a request should be *refused* has none: people decide it. The usual way is then supervised fine-tuning (lesson 16) on requests with the replies
@@ -554,7 +550,6 @@ claim("the first loss is that of the recipe to 0.02 nats", gap < 0.02, live=live
 print("recipe, all losses (nats per token of the reply):", [round(loss, 2) for loss in recipe])
 
 
-# %%
 def adapted(name):
     """SmolLM2 with the LoRA matrices of this name from the checkpoint."""
     model = add_lora(copy.deepcopy(smollm), rank=4, alpha=16.0, targets=("q", "v"))
@@ -607,31 +602,31 @@ HARMLESS = [
 @cache
 def own_replies(requests):
     """The first 16 tokens of SmolLM2's own greedy replies, before any training of ours."""
-    prompts = list(map(chat_prompt, requests))
-    return alignment.sample_responses(smollm, words, prompts, max_new_tokens=16, end_id=END, temperature=0)
+    limits = {"max_new_tokens": 16, "end_id": END, "temperature": 0}
+    return alignment.sample_responses(smollm, words, list(map(chat_prompt, requests)), **limits)
 
 
 def refusal_rate(model, requests, given=0, instruction=""):
     """Share of the requests that a model refuses, once its reply has begun with `given` tokens of SmolLM2's own."""
-    begun = [own[:given] for own in own_replies(tuple(requests))] if given else [[]] * len(requests)
-    prompts = [chat_prompt(instruction + request) + start for request, start in zip(requests, begun, strict=True)]
+    own = zip(requests, own_replies(tuple(requests)), strict=True)
+    prompts = [chat_prompt(instruction + request) + reply[:given] for request, reply in own]
     return sum(map(is_refusal, replies(model, prompts))) / len(requests)
 
 
+@torch.no_grad()
 def text_loss(model, n_texts=4, length=80):
     """Cross-entropy on introductions of Wikipedia, in nats per token."""
     texts = [words.encode(article.text)[: length + 1] for article in load("wikipedia").test[:100]]
     ids = torch.tensor([text for text in texts if len(text) == length + 1][:n_texts])
-    with torch.no_grad():
-        return F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()).item()
+    return F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()).item()
 
 
+@torch.no_grad()
 def kl_by_position(model, requests):
     """KL (nats) between a model and SmolLM2 at each token of SmolLM2's own replies: a list, the mean over requests."""
     ids, mask = alignment.pad_responses(list(map(chat_prompt, requests)), own_replies(tuple(requests)))
     inputs, _, is_reply = shift(ids, mask)
-    with torch.no_grad():
-        kl = losses.kl_divergence(model(inputs)[is_reply], smollm(inputs)[is_reply])
+    kl = losses.kl_divergence(model(inputs)[is_reply], smollm(inputs)[is_reply])
     position = is_reply.cumsum(1)[is_reply] - 1
     return [kl[position == n].mean().item() for n in range(int(position.max()) + 1)]
 
@@ -639,12 +634,15 @@ def kl_by_position(model, requests):
 # %%
 answers = ["none or almost none", "a part of the cases", "nearly all cases"]
 predict("16b.over", "The model that was trained on 24 refusals alone refuses harmless twins in", answers)
+
+# %%
 balanced = adapted("with harmless")
 models = {"SmolLM2": smollm, "refusals alone": refuser, "with harmless": balanced}
 refused = {group: {name: refusal_rate(model, requests) for name, model in models.items()}
            for group, requests in TEST.items()}  # fmt: skip
 grouped_bars(refused, ylabel="share of 8 requests refused", ylim=(0, 1), styles=bind_styles(*models),
-             alt="Refusals by kind of request for three models.")  # fmt: skip
+             alt="Refusals by kind of request. Refusals alone refuses everything; with harmless refuses most of what "
+             "it should and most twins, but nothing ordinary; SmolLM2 refuses little.")  # fmt: skip
 over, plain = refused["harmless twins"], refused["ordinary"]["refusals alone"]
 claim("the model trained on refusals alone refuses more harmless twins than SmolLM2 and than the model with harmless",
       over["refusals alone"] > max(over["SmolLM2"], over["with harmless"]), ordinary_too=plain, **{
@@ -665,7 +663,7 @@ bars(
     tax,
     xlabel="cross-entropy on Wikipedia (nats per token)",
     digits=3,
-    alt="Cross-entropy on Wikipedia of three models.",
+    alt="Cross-entropy on Wikipedia: lowest for SmolLM2, highest after refusals alone, between them with harmless.",
 )
 
 # %% [markdown]
@@ -679,7 +677,7 @@ bars(
 depth = {name: kl_by_position(model, TEST["to be refused"]) for name, model in models.items() if name != "SmolLM2"}
 places = range(1, 1 + len(depth["refusals alone"]))
 curves(places, depth, xlabel="token of the reply", ylabel="KL to SmolLM2 (nats)", styles=bind_styles(*models),
-       alt="KL to SmolLM2 by position in the reply, for the two tuned models.")  # fmt: skip
+       alt="KL to SmolLM2 by position in the reply. Both tuned models go up and down over all sixteen tokens.")  # fmt: skip
 
 # %% [markdown]
 # Ours does not look like that: both curves go up and down over all sixteen tokens, and neither falls off after the first few.
@@ -690,7 +688,7 @@ curves(places, depth, xlabel="token of the reply", ylabel="KL to SmolLM2 (nats)"
 options = ["hardly any", "about half as many", "as many as before"]
 predict(
     "16b.prefill",
-    "The reply begins with four tokens of a helpful answer. Of the eight requests it still refuses",
+    "The reply begins with four tokens of what SmolLM2 had answered. Of the eight requests it still refuses",
     options,
 )
 GIVEN = [0, 1, 2, 4]
@@ -701,12 +699,12 @@ prompted = {way: refusal_rate(refuser, TEST["to be refused"], instruction=text) 
 # %%
 bars({f"{k} tokens given": rate for k, rate in attacked.items()} | prompted,
      xlabel="share of the 8 requests still refused",
-     alt="Share of requests refused after so many given tokens, and with two instructions.")  # fmt: skip
+     alt="Share of requests refused: nearly all, after one, two and four given tokens and with two instructions.")  # fmt: skip
 claim("trained on refusals alone, it still refuses more than half after four given tokens",
       attacked[4] > 0.5, none=attacked[0], four=attacked[4])  # fmt: skip
 left = attacked[4] / max(attacked[0], 0.01)
 resolve("16b.prefill", options[(left > 0.25) + (left > 0.75)],
-        "It was trained until the refusal was nearly certain, so it turns to it even in the middle of a helpful reply.")  # fmt: skip
+        "It was trained until the refusal was nearly certain, so it turns to it even in the middle of another reply.")  # fmt: skip
 
 # %% [markdown]
 # So this adapter is *not* shallow, for a bad reason: it refuses everything and returns to its one sentence from anywhere. *With harmless* was not attacked. Large chat models refuse selectively, and in them a few given tokens are enough; Qi et al. made their alignment deeper by training on replies that begin helpfully and then turn into a refusal [10].
@@ -771,7 +769,7 @@ first, second = compare(True), compare(False)
 chosen = {"refusal is A": (first > 0).float().mean().item(), "refusal is B": (second > 0).float().mean().item(),
           "mean of both orders": (first + second > 0).float().mean().item()}  # fmt: skip
 bars(chosen, baseline={"chance": 0.5}, xlabel="share of 8 requests in which the refusal is preferred",
-     alt="How often the judge prefers the refusal when it stands first, when second, and averaged.")  # fmt: skip
+     alt="The judge's preference for the refusal depends on whether it stands first or second.")  # fmt: skip
 same = ((first > 0) == (second > 0)).float().mean().item()
 claim("the two orders name the same reply in fewer than half of the requests", same < 0.5, agree=same)
 
